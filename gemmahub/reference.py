@@ -1,0 +1,172 @@
+"""The grammar of model references. Pure: nothing here looks at a disk or a catalogue.
+
+===================  =============================================================================
+catalogue            ``gemma-3-4b-it``, ``gemma-3-4b-it:q4_0-qat``
+Hugging Face         ``user/repo``, ``user/repo:Q4_K_M``, ``hf.co/user/repo:Q4_0``,
+                     ``hf://user/repo/file.gguf``, each with ``@revision``
+Ollama               ``ollama://gemma3:4b``; ``gemma3:4b`` where the catalogue has no such name
+LM Studio            ``publisher/model@q4_k_m``
+file or folder       ``./model.gguf``, ``/models/x.gguf``, ``file:///models/x.gguf``
+===================  =============================================================================
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from gemmahub.errors import UsageError
+from gemmahub.precision.labels import label_in_name
+from gemmahub.text import one_line
+
+
+@dataclass(frozen=True, slots=True)
+class NameReference:
+    """A bare name: of the catalogue, or of an Ollama tag where the catalogue has none."""
+
+    name: str
+    variant: str | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.variant is None else f"{self.name}:{self.variant}"
+
+
+@dataclass(frozen=True, slots=True)
+class HuggingFaceReference:
+    """A repository, with a file or a quantization label in it."""
+
+    repository: str
+    file: str | None = None
+    label: str | None = None
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        where = f"hf://{self.repository}"
+        where += f"/{self.file}" if self.file else ""
+        where += f":{self.label}" if self.label else ""
+        return where + (f"@{self.revision}" if self.revision else "")
+
+
+@dataclass(frozen=True, slots=True)
+class OllamaReference:
+    """A model and tag of an Ollama registry or store."""
+
+    name: str
+    tag: str = "latest"
+
+    def __str__(self) -> str:
+        return f"ollama://{self.name}:{self.tag}"
+
+
+@dataclass(frozen=True, slots=True)
+class LMStudioReference:
+    """A model as LM Studio names it."""
+
+    publisher: str
+    model: str
+    label: str
+
+    def __str__(self) -> str:
+        return f"{self.publisher}/{self.model}@{self.label}"
+
+
+@dataclass(frozen=True, slots=True)
+class PathReference:
+    """A file or folder on this machine."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+Reference = (
+    NameReference | HuggingFaceReference | OllamaReference | LMStudioReference | PathReference
+)
+
+_HINT: Final = (
+    "name a catalogue model (gemma-3-4b-it), a repository (user/repo:Q4_0), "
+    "an Ollama tag (ollama://gemma3:4b) or a file (./model.gguf)"
+)
+_MODEL_FILE: Final = re.compile(r"\.(gguf|safetensors)$", re.IGNORECASE)
+_HUGGING_FACE_WEB: Final = re.compile(r"^(?:https?://)?(?:www\.)?(?:hf\.co|huggingface\.co)/")
+_WEB_PATH: Final = re.compile(
+    r"^(?P<repo>[^/]+/[^/]+)/(?:blob|resolve)/(?P<rev>[^/]+)/(?P<file>.+)$"
+)
+_PART: Final = r"[A-Za-z0-9][\w.-]*"
+_REPOSITORY: Final = re.compile(
+    rf"(?P<repo>{_PART}/{_PART})(?:/(?P<file>[^:@]+))?(?::(?P<label>[\w.-]+))?(?:@(?P<rev>[\w./-]+))?"
+)
+_NAME: Final = re.compile(rf"(?P<name>{_PART})(?::(?P<variant>[\w.-]+))?")
+_OLLAMA: Final = re.compile(r"(?P<name>[\w.-]+(?:/[\w.-]+)*)(?::(?P<tag>[\w.-]+))?")
+
+
+def parse_reference(text: str) -> Reference:
+    """What a reference names.
+
+    Raises: UsageError when it has none of the forms above.
+    """
+    text = text.strip()
+    if not text:
+        raise UsageError("the model reference is empty", _HINT)
+    if _is_path(text):
+        return PathReference(Path(text).expanduser())
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme == "file":
+        return PathReference(Path(unquote(urlsplit(text).path)))
+    if separator and scheme == "ollama":
+        return _ollama(rest, text)
+    if separator and scheme == "hf":
+        return _repository(rest, text)
+    if _HUGGING_FACE_WEB.match(text):
+        return _web(_HUGGING_FACE_WEB.sub("", text), text)
+    if separator:
+        raise UsageError(f"{one_line(text)!r} has an unknown scheme {one_line(scheme)!r}", _HINT)
+    if _MODEL_FILE.search(text):
+        return PathReference(Path(text))
+    if "/" in text:
+        return _repository(text, text)
+    match = _NAME.fullmatch(text)
+    if match is None:
+        raise _not_a_reference(text)
+    return NameReference(match["name"], match["variant"])
+
+
+def _is_path(text: str) -> bool:
+    return (
+        text in (".", "..", "~")
+        or text.startswith(("/", "./", "../", "~/", ".\\", "..\\"))
+        or re.match(r"[A-Za-z]:[\\/]", text) is not None
+    )
+
+
+def _ollama(rest: str, text: str) -> OllamaReference:
+    match = _OLLAMA.fullmatch(rest)
+    if match is None:
+        raise _not_a_reference(text)
+    return OllamaReference(match["name"], match["tag"] or "latest")
+
+
+def _web(rest: str, text: str) -> Reference:
+    rest = rest.split("?")[0].rstrip("/")
+    if match := _WEB_PATH.match(rest):
+        return HuggingFaceReference(match["repo"], unquote(match["file"]), revision=match["rev"])
+    return _repository(rest, text)
+
+
+def _repository(rest: str, text: str) -> HuggingFaceReference | LMStudioReference:
+    match = _REPOSITORY.fullmatch(rest)
+    if match is None:
+        raise _not_a_reference(text)
+    revision = match["rev"]
+    if revision and not match["file"] and not match["label"] and label_in_name(revision):
+        publisher, model = match["repo"].split("/")
+        return LMStudioReference(publisher, model, revision)
+    return HuggingFaceReference(match["repo"], match["file"], match["label"], revision)
+
+
+def _not_a_reference(text: str) -> UsageError:
+    return UsageError(f"{one_line(text)!r} is not a model reference", _HINT)
