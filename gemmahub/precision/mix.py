@@ -1,0 +1,61 @@
+"""The mix of types in a model: tensors counted by role and type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gemmahub.precision.roles import ROLES, tensor_role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gemmahub.formats.tensor import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class MixEntry:
+    """All tensors of one role and one type. ``bytes`` is None when the type's size is not known."""
+
+    role: str
+    type: str
+    tensors: int
+    parameters: int
+    bytes: int | None
+
+
+def mix_of(tensors: Iterable[Tensor]) -> tuple[MixEntry, ...]:
+    """Tensors counted by role and type, in the order of the roles, the largest share first."""
+    found: dict[tuple[str, str], tuple[int, int, int | None]] = {}
+    for tensor in tensors:
+        key = tensor_role(tensor.name), tensor.type
+        count, parameters, size = found.get(key, (0, 0, 0))
+        found[key] = count + 1, parameters + tensor.parameters, add_sizes(size, tensor.bytes)
+    entries = (MixEntry(role, type_, *sums) for (role, type_), sums in found.items())
+    return tuple(sorted(entries, key=lambda e: (ROLES.index(e.role), -e.parameters, e.type)))
+
+
+def add_sizes(total: int | None, size: int | None) -> int | None:
+    """A sum in which an unknown part makes the whole unknown."""
+    return None if total is None or size is None else total + size
+
+
+def total_parameters(mix: Sequence[MixEntry]) -> int:
+    """Number of weights."""
+    return sum(entry.parameters for entry in mix)
+
+
+def total_bytes(mix: Sequence[MixEntry]) -> int | None:
+    """Bytes of all tensors, None if one of them is of unknown size."""
+    total: int | None = 0
+    for entry in mix:
+        total = add_sizes(total, entry.bytes)
+    return total
+
+
+def parameters_by_type(mix: Iterable[MixEntry]) -> dict[str, int]:
+    """Number of weights of each type, the largest first."""
+    sums: dict[str, int] = {}
+    for entry in mix:
+        sums[entry.type] = sums.get(entry.type, 0) + entry.parameters
+    return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0])))

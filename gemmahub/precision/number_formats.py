@@ -1,0 +1,55 @@
+"""What a storage type holds: the number format behind ``Q4_K``, ``BF16`` or ``MLX 4-bit g64``."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+
+class NumberFormat(NamedTuple):
+    """A number format; ``bits`` are those of one weight without block scales."""
+
+    name: str
+    bits: float
+
+
+# Codebook types (IQ*) and ternary types store indices, not integers, and are named so.
+_BY_TYPE: Final[dict[str, NumberFormat]] = {
+    "F64": NumberFormat("float64", 64),
+    "F32": NumberFormat("float32", 32),
+    "F16": NumberFormat("float16", 16),
+    "BF16": NumberFormat("bfloat16", 16),
+    "F8_E4M3": NumberFormat("float8", 8),
+    "F8_E5M2": NumberFormat("float8", 8),
+    "F8_E8M0": NumberFormat("float8", 8),
+    "MXFP4": NumberFormat("mxfp4", 4),
+    "NVFP4": NumberFormat("nvfp4", 4),
+    "TQ1_0": NumberFormat("ternary", 1.6),
+    "TQ2_0": NumberFormat("ternary", 2),
+    "BOOL": NumberFormat("int8", 8),
+}
+_Q: Final = re.compile(r"Q(\d)_[01K]")
+_IQ: Final = re.compile(r"IQ(\d)_\w+")
+_INT: Final = re.compile(r"[IU](\d+)")
+_SUB_BYTE_FLOAT: Final = re.compile(r"F(4|6)_\w+|F4")
+_MLX: Final = re.compile(r"MLX (?:(mxfp4|nvfp4|mxfp8)|(\d+)-bit)\b.*")
+
+
+def number_format(type_name: str) -> NumberFormat:
+    """The number format of a storage type; an unknown type is called by its own name."""
+    if known := _BY_TYPE.get(type_name):
+        return known
+    if match := _Q.fullmatch(type_name):
+        return NumberFormat(f"int{match[1]}", int(match[1]))
+    if match := _IQ.fullmatch(type_name):
+        return NumberFormat(f"codebook{match[1]}", int(match[1]))
+    if match := _MLX.fullmatch(type_name):
+        if match[1]:
+            return NumberFormat(match[1], int(match[1][-1]))
+        return NumberFormat(f"int{match[2]}", int(match[2]))
+    if match := _INT.fullmatch(type_name):
+        return NumberFormat(f"int{match[1]}", int(match[1]))
+    if match := _SUB_BYTE_FLOAT.fullmatch(type_name):
+        bits = int(match[1] or 4)
+        return NumberFormat(f"float{bits}", bits)
+    return NumberFormat(type_name, 0)

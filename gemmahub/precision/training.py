@@ -1,0 +1,83 @@
+"""How weights were trained for their precision: evidence for QAT, and its basis.
+
+Quantization-aware training (QAT) cannot be seen in the tensors. It is claimed only with its basis,
+the strongest first: a known sha256, the file's base-model metadata, the repository's name, the
+file's own name.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+QAT: Final = "QAT"
+PTQ: Final = "PTQ"
+NONE: Final = "none"
+UNKNOWN: Final = "unknown"
+
+# Google trained the Gemma QAT checkpoints for Q4_0: 4-bit integers in blocks of 32.
+QAT_TYPES: Final = frozenset({"Q4_0", "MLX 4-bit g32"})
+
+_QAT: Final = re.compile(r"(?<![A-Za-z])qat(?![A-Za-z])", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """``value`` is ``QAT``, ``PTQ``, ``none`` or ``unknown``; ``note`` is a warning or empty."""
+
+    value: str
+    basis: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known about a file besides its tensors.
+
+    ``known`` is what the catalogue says of this very content (by sha256).
+    """
+
+    metadata: Mapping[str, Any]
+    repository: str = ""
+    file_name: str = ""
+    known: Training | None = None
+
+
+def judge_training(evidence: Evidence, main_type: str, bits: float) -> Training:
+    """Training with its basis.
+
+    ``main_type`` is the type of most weights outside the embeddings, ``bits`` its bits.
+    """
+    claim = evidence.known or _claim(evidence)
+    if claim is None:
+        if bits >= 16:
+            return Training(NONE, f"not quantized: the weights are stored as {main_type}")
+        return Training(UNKNOWN, "no evidence in repository name, metadata or known hashes")
+    if claim.value != QAT or main_type in QAT_TYPES or claim.note:
+        return claim
+    if bits >= 16:
+        note = f"QAT weights before quantization ({main_type}): made to be quantized to Q4_0"
+    else:
+        note = f"QAT weights stored as {main_type}, trained for Q4_0: the benefit is not guaranteed"
+    return Training(QAT, claim.basis, note)
+
+
+def _claim(evidence: Evidence) -> Training | None:
+    for key, value in evidence.metadata.items():
+        if "base_model" in key and isinstance(value, str) and _QAT.search(value):
+            return Training(QAT, f"base-model metadata: {key} = {value}")
+    if _QAT.search(evidence.repository):
+        return Training(QAT, f"repository name: {evidence.repository}")
+    for what, name in (
+        ("file name", evidence.file_name),
+        ("general.name", str(evidence.metadata.get("general.name", ""))),
+    ):
+        if _QAT.search(name):
+            return Training(QAT, f"{what}: {name} (a name alone is weak evidence)")
+    if any(key.startswith("quantize.imatrix.") for key in evidence.metadata):
+        return Training(PTQ, "metadata: quantized with an importance matrix (quantize.imatrix.*)")
+    return None

@@ -1,0 +1,213 @@
+"""Precision reports of the mixes that people really meet."""
+
+from __future__ import annotations
+
+import pytest
+
+from gemmahub.formats.ggml_types import GGML_TYPES_BY_NAME, ggml_type
+from gemmahub.formats.tensor import Tensor
+from gemmahub.precision.labels import label_bits, label_in_name, promised_types
+from gemmahub.precision.mix import MixEntry, mix_of
+from gemmahub.precision.number_formats import number_format
+from gemmahub.precision.report import PrecisionReport, precision_report
+from gemmahub.precision.training import Evidence, Training
+
+
+def entry(role: str, type_: str, parameters: int) -> MixEntry:
+    return MixEntry(role, type_, 1, parameters, GGML_TYPES_BY_NAME[type_].bytes_for((parameters,)))
+
+
+def report(
+    *mix: MixEntry,
+    label: str | None = None,
+    repository: str = "",
+    file: str = "model.gguf",
+    known: Training | None = None,
+    **metadata: str,
+) -> PrecisionReport:
+    found = {key.replace("__", "."): value for key, value in metadata.items()}
+    return precision_report(mix, label, Evidence(found, repository, file, known))
+
+
+GOOGLE_27B = (
+    entry("embedding", "F16", 1_409_286_144),
+    entry("feed-forward", "Q4_0", 25_598_853_120),
+    entry("norm", "F32", 862_976),
+)
+
+
+def test_google_27b_names_its_embedding() -> None:
+    found = report(*GOOGLE_27B, label="Q4_0", repository="google/gemma-3-27b-it-qat-q4_0-gguf")
+    assert found.bits_per_weight == 5.10
+    assert found.number_format == "int4"
+    assert found.short == "Q4_0 int4 QAT"
+    assert found.summary == "Q4_0 · int4 QAT, F16 embedding · 5.10 bits/weight"
+    assert found.mismatch == "labelled Q4_0, but the embedding (5% of the weights) is F16"
+    assert found.training == Training("QAT", "repository name: google/gemma-3-27b-it-qat-q4_0-gguf")
+
+
+def test_label_that_describes_little_of_the_file() -> None:
+    found = report(
+        entry("embedding", "Q8_0", 167_772_160),
+        entry("attention", "Q5_0", 63_000_064),
+        entry("feed-forward", "Q4_K", 23_592_960),
+        entry("feed-forward", "Q6_K", 11_796_480),
+        label="Q4_K_M",
+    )
+    assert found.mismatch == "labelled Q4_K_M, but 63% of the weights are Q8_0 and 9% are Q4_K"
+    assert found.number_format == "mixed"
+    assert found.bits == 4
+    assert found.summary.startswith("Q4_K_M · mixed int4/int5/int8 · ")
+
+
+def test_label_that_describes_most_of_the_file_is_no_mismatch() -> None:
+    found = report(
+        entry("embedding", "Q6_K", 256 * 10),
+        entry("feed-forward", "Q4_K", 256 * 90),
+        label="Q4_K_M",
+    )
+    assert found.mismatch is None
+    assert found.number_format == "int4"
+
+
+def test_name_and_metadata_disagree() -> None:
+    found = report(
+        entry("feed-forward", "Q4_0", 32 * 100), label="Q4_0", file="x-qat-UD-Q4_K_XL.gguf"
+    )
+    assert found.label == "Q4_0"
+    assert found.label_in_name == "UD-Q4_K_XL"
+    assert found.mismatch == "named UD-Q4_K_XL, but its metadata says Q4_0"
+
+
+def test_label_without_any_such_tensor() -> None:
+    found = report(entry("feed-forward", "Q8_0", 320), label="Q4_K_M")
+    assert found.mismatch == "labelled Q4_K_M, but 100% of the weights are Q8_0 and none are Q4_K_M"
+
+
+def test_unknown_size_gives_no_figure() -> None:
+    name = ggml_type(99).name
+    found = report(MixEntry("feed-forward", name, 1, 1000, None), label="Q4_0")
+    assert found.bits_per_weight is None
+    assert name == "type 99 (unknown)"
+    assert found.summary.endswith("unknown bits/weight")
+
+
+def test_without_any_label_the_file_name_and_then_the_type_serve() -> None:
+    q4 = entry("feed-forward", "Q4_0", 320)
+    assert report(q4, file="gemma-Q4_0.gguf").label == "Q4_0"
+    assert report(q4, file="gemma.gguf").label == "Q4_0"
+
+
+def test_an_empty_file_has_a_report() -> None:
+    assert report().bits_per_weight is None
+    assert report().mismatch is None
+
+
+# --- training ----------------------------------------------------------------------------------
+
+Q4_0 = entry("feed-forward", "Q4_0", 320)
+Q4_K = entry("feed-forward", "Q4_K", 2560)
+BF16 = entry("feed-forward", "BF16", 320)
+
+
+def test_no_evidence() -> None:
+    found = report(Q4_0, label="Q4_0")
+    assert found.training == Training(
+        "unknown", "no evidence in repository name, metadata or known hashes"
+    )
+
+
+def test_known_content_beats_names() -> None:
+    known = Training("PTQ", "known sha256 abc")
+    assert report(Q4_0, repository="x/gemma-qat", known=known).training == known
+
+
+def test_base_model_metadata_beats_the_repository() -> None:
+    found = report(
+        Q4_0,
+        repository="x/gemma-qat",
+        general__base_model__0__repo_url="https://huggingface.co/google/gemma-3-4b-it-qat-q4_0-unquantized",
+    )
+    assert found.training.basis.startswith("base-model metadata: general.base_model.0.repo_url")
+
+
+def test_requantized_qat_weights_are_flagged() -> None:
+    found = report(Q4_K, label="Q4_K_M", repository="x/gemma-3-4b-it-qat-GGUF")
+    assert found.training.value == "QAT"
+    assert "not guaranteed" in found.training.note
+    assert "stored in another type" in found.summary
+
+
+def test_unquantized_qat_checkpoint_says_so() -> None:
+    assert "before quantization" in report(BF16, repository="x/y-qat-unquantized").training.note
+
+
+def test_sixteen_bits_need_no_training() -> None:
+    assert report(BF16, label="BF16").training.value == "none"
+
+
+def test_qat_is_a_word_of_its_own() -> None:
+    assert report(Q4_0, repository="x/aquatic").training.value == "unknown"
+
+
+# --- labels and formats --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("gemma-3-4b-it-Q4_K_M.gguf", "Q4_K_M"),
+        ("gemma-3-4b-it-q4_0.gguf", "Q4_0"),
+        ("gemma-3-4b-it-qat-q4_0-gguf", "Q4_0"),
+        ("gemma-4-E2B-it-qat-UD-Q4_K_XL.gguf", "UD-Q4_K_XL"),
+        ("gemma-3-4b-it-qat-4bit", "4bit"),
+        ("model-bf16", "BF16"),
+        ("gemma-3-4b-it", None),
+        ("x-IQ3_XXS.gguf", "IQ3_XXS"),
+    ],
+)
+def test_labels_in_names(name: str, label: str | None) -> None:
+    assert label_in_name(name) == label
+
+
+def test_what_labels_promise() -> None:
+    assert promised_types("UD-Q4_K_XL") == {"Q4_K"}
+    assert promised_types("Q6_K") == {"Q6_K"}
+    assert promised_types("IQ3_M") == {"IQ3_S"}
+    assert [label_bits(x) for x in ("Q4_K_M", "8bit", "BF16", "IQ2_XS", "SFP", "what")] == [
+        4, 8, 16, 2, 8, None,
+    ]  # fmt: skip
+
+
+def test_every_ggml_type_has_a_number_format() -> None:
+    for name in GGML_TYPES_BY_NAME:
+        found = number_format(name)
+        assert found.bits > 0, name
+        assert found.name != name
+
+
+def test_roles_are_counted_apart() -> None:
+    names = {
+        "token_embd.weight": "embedding",
+        "per_layer_token_embd.weight": "per-layer embedding",
+        "blk.0.attn_q.weight": "attention",
+        "blk.0.attn_q_norm.weight": "norm",
+        "blk.0.ffn_up.weight": "feed-forward",
+        "blk.0.ffn_up_exps.weight": "expert",
+        "blk.0.ffn_gate_inp.weight": "expert",
+        "blk.0.inp_gate.weight": "per-layer embedding",
+        "output.weight": "output",
+        "output_norm.weight": "norm",
+        "v.blk.0.attn_q.weight": "vision",
+        "mm.input_projection.weight": "projector",
+        "model.embed_tokens.weight": "embedding",
+        "language_model.model.layers.0.self_attn.q_proj.weight": "attention",
+        "model.layers.0.mlp.down_proj.weight": "feed-forward",
+        "vision_tower.vision_model.encoder.layers.0.self_attn.q_proj.weight": "vision",
+        "multi_modal_projector.mm_input_projection_weight": "projector",
+        "lm_head.weight": "output",
+        "strange": "other",
+    }
+    for name, role in names.items():
+        (found,) = mix_of([Tensor(name, "F32", (4,), 4, 16)])
+        assert found.role == role, name
