@@ -1,0 +1,320 @@
+"""What an engine plugin and the core say to each other.
+
+A plugin offers :class:`Backend` objects. A backend loads an :class:`Artifact` with
+:class:`Settings` and gives a :class:`Session`; a session streams :class:`Chunk` objects. All
+records here are frozen and consist of plain values, so that they cross a process border unchanged.
+
+A backend raises :class:`gemmahub.errors.BackendError` and its subclasses, nothing else, and never
+prints. Everything on its standard output and error is kept as the engine's log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONTRACT_VERSION: Final = 1
+"""Grows when a plugin written for an older contract would no longer work."""
+
+
+# --- what is loaded, and how -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """The file or files that hold one variant, on this machine.
+
+    ``files`` are all the parts in order (one for most models); for a folder format ``path`` is the
+    folder. ``sha256`` is set where a store recorded it. ``repository`` and ``revision`` tell where
+    the files came from, where a store knows that.
+    """
+
+    format: str
+    path: Path
+    files: tuple[Path, ...] = ()
+    name: str = ""
+    store: str = ""
+    repository: str = ""
+    revision: str = ""
+    sha256: str | None = None
+    projector: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a model is loaded. None means: the backend chooses, and says so in its session's info.
+
+    ``context`` in tokens; ``gpu_layers`` counts layers on the accelerator (None: as many as there
+    are, where there is one); ``threads`` are CPU threads; ``options`` are the backend's own.
+    """
+
+    context: int | None = None
+    cache_type_k: str = "f16"
+    cache_type_v: str = "f16"
+    flash_attention: bool = True
+    ubatch: int = 512
+    parallel: int = 1
+    gpu_layers: int | None = None
+    threads: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+# --- what is said to a model -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation; ``role`` is ``system``, ``user`` or ``assistant``."""
+
+    role: str
+    content: str
+    images: tuple[Path, ...] = ()
+
+
+Prompt = str | Sequence[Message]
+"""A conversation, or a text that is completed as it stands, without any chat template."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen. None means the backend's default for that model.
+
+    ``temperature`` 0 takes the most probable token, so the same prompt gives the same text.
+    ``max_tokens`` None means: until the model ends its turn or the context is full.
+    """
+
+    max_tokens: int | None = None
+    temperature: float = 1.0
+    top_k: int | None = 64
+    top_p: float | None = 0.95
+    min_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+class FinishReason(StrEnum):
+    """Why an answer ended."""
+
+    STOP = "stop"  # the model ended its turn, or a stop text came
+    LENGTH = "length"  # max_tokens was reached
+    CONTEXT = "context"  # the context is full
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Counts and times of one answer. Times in seconds, without loading.
+
+    ``prefill_tokens`` is what was really evaluated (the rest came from the cache);
+    ``context_used`` of ``context`` cells are taken afterwards; ``truncated`` says that the prompt
+    did not fit and lost a part (a backend that would rather refuse raises ``ContextExceeded``).
+    """
+
+    finish_reason: FinishReason
+    prompt_tokens: int
+    prefill_tokens: int
+    tokens: int
+    prefill_seconds: float
+    decode_seconds: float
+    context_used: int
+    context: int
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of an answer: whole characters. Only the last chunk carries ``usage``."""
+
+    text: str
+    usage: Usage | None = None
+
+
+# --- a loaded model ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """What was loaded, as the engine has it: shown before the first answer.
+
+    ``context`` is what the engine gave, ``context_trained`` what the model was trained for.
+    ``chat_template`` says whether conversations are formatted by the file's own template; without
+    one a conversation is completed as plain text.
+    """
+
+    engine: str
+    context: int
+    context_trained: int | None
+    chat_template: bool
+    device: str
+    settings: Settings
+    load_seconds: float = 0.0
+
+
+@runtime_checkable
+class Session(Protocol):
+    """A loaded model one can talk to. ``close()`` frees its memory and may be called twice."""
+
+    @property
+    def info(self) -> SessionInfo:
+        """What was loaded."""
+        ...
+
+    def generate(self, prompt: Prompt, sampling: Sampling) -> Iterator[Chunk]:
+        """Stream an answer; closing the iterator cancels it and leaves the session usable.
+
+        The last chunk carries the usage, also when the answer was cut short.
+
+        Raises: ContextExceeded, TemplateError, GenerationFailed.
+        """
+        ...
+
+    def cancel(self) -> None:
+        """Stop the running answer within 200 ms; called from another thread than generate."""
+        ...
+
+    def close(self) -> None:
+        """Give back all memory."""
+        ...
+
+    def __enter__(self) -> Session: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+
+class SessionBase:
+    """The part of a session that is the same for all: context manager, harmless cancel."""
+
+    def cancel(self) -> None:
+        """Stop the running answer; the default leaves that to closing the iterator."""
+
+    def close(self) -> None:
+        """Give back all memory."""
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+# --- a backend ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether an engine can be used here; if not, why, and what to do about it."""
+
+    ok: bool
+    version: str = ""
+    reason: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of one backend, declared once for front ends, configuration and docs."""
+
+    name: str
+    help: str
+    type: type = str
+    default: Any = None
+    choices: tuple[str, ...] = ()
+
+
+OnProgress = Callable[[float], None]
+"""Called with the fraction done, 0 to 1."""
+
+
+class Backend:
+    """An engine that runs artifacts. Subclass it, set the class data, write the two methods.
+
+    ``in_process`` says that the engine is a library inside this Python: the core then runs it in a
+    worker process, so that an abort of the engine is an error and not the end of the program.
+    ``automatic`` False means: only when named by ``--backend``.
+    """
+
+    name: ClassVar[str]
+    formats: ClassVar[tuple[str, ...]] = ()
+    capabilities: ClassVar[frozenset[str]] = frozenset()
+    options: ClassVar[tuple[Option, ...]] = ()
+    in_process: ClassVar[bool] = True
+    automatic: ClassVar[bool] = True
+    priority: ClassVar[int] = 0
+
+    def availability(self) -> Availability:
+        """Whether the engine can be used here. Cheap, never raises."""
+        raise NotImplementedError
+
+    def load(
+        self, artifact: Artifact, settings: Settings, on_progress: OnProgress | None = None
+    ) -> Session:
+        """Load a model.
+
+        Raises: LoadFailed when the engine refuses the file or the settings.
+        """
+        raise NotImplementedError
+
+    def check_options(self, settings: Settings) -> Mapping[str, Any]:
+        """The options with defaults filled in; surplus names and wrong values are refused."""
+        from gemmahub.errors import LoadFailed
+
+        known = {option.name: option for option in self.options}
+        for name, value in settings.options.items():
+            option = known.get(name)
+            if option is None:
+                offered = ", ".join(sorted(known)) or "none"
+                raise LoadFailed(f"{self.name} has no option {name!r}", f"its options: {offered}")
+            if option.choices and value not in option.choices:
+                raise LoadFailed(
+                    f"{self.name}: {name} cannot be {value!r}",
+                    f"choose one of {', '.join(option.choices)}",
+                )
+        return {name: settings.options.get(name, opt.default) for name, opt in known.items()}
+
+
+# --- stores and checks -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenEntry:
+    """Something in a store that should be a model and is not; shown as a row with its reason."""
+
+    path: Path
+    store: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What lies in one store."""
+
+    artifacts: tuple[Artifact, ...] = ()
+    broken: tuple[BrokenEntry, ...] = ()
+
+
+class Store(Protocol):
+    """A place on this machine where artifacts lie."""
+
+    @property
+    def name(self) -> str:
+        """Short name, unique among the stores."""
+        ...
+
+    def inventory(self) -> Inventory:
+        """What lies there now. Reads folders, not files; a missing place is an empty inventory."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One line of ``gemmahub doctor``; ``status`` is ``ok``, ``warning`` or ``failed``."""
+
+    name: str
+    status: str
+    message: str
+    hint: str = ""

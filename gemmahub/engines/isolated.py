@@ -1,0 +1,245 @@
+"""A session whose engine runs in a worker process.
+
+A native abort or a kill of the engine becomes :class:`~gemmahub.errors.BackendCrashed` with the
+engine's last lines; closing the session ends the process, which gives all its memory back.
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from gemmahub.engines import wire
+from gemmahub.engines.contract import SessionBase
+from gemmahub.errors import BackendCrashed, backend_error
+from gemmahub.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gemmahub.engines.contract import (
+        Artifact,
+        Chunk,
+        OnProgress,
+        Prompt,
+        Sampling,
+        SessionInfo,
+        Settings,
+    )
+    from gemmahub.engines.manager import BackendOffer
+
+_LOG_LINES: Final = 200
+_PATIENCE_SECONDS: Final = 5.0
+
+
+class IsolatedSession(SessionBase):
+    """A loaded model in a worker process. Build it with :func:`load_isolated`."""
+
+    def __init__(self, engine: str) -> None:
+        # -P: a file of the user's folder must not shadow a module of the engine.
+        command = [sys.executable, "-P", "-m", "gemmahub.engines.worker"]
+        self._engine = engine
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._log: deque[str] = deque(maxlen=_LOG_LINES)
+        self._frames: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._info: SessionInfo | None = None
+        self._answers = 0
+        self._running = 0
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._receive, daemon=True),
+            threading.Thread(target=self._keep_log, daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def info(self) -> SessionInfo:
+        """What was loaded."""
+        if self._info is None:
+            raise RuntimeError("the session is not loaded")
+        return self._info
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id."""
+        return self._process.pid
+
+    @property
+    def log(self) -> list[str]:
+        """The engine's last lines."""
+        return list(self._log)
+
+    def load(self, request: wire.Load, on_progress: OnProgress | None) -> None:
+        """Load the model.
+
+        Raises: BackendError of the backend; BackendCrashed when the process ends.
+        """
+        self._send(request)
+        while True:
+            frame = self._next_frame("while loading the model")
+            if isinstance(frame, wire.Progress) and on_progress is not None:
+                on_progress(frame.fraction)
+            elif isinstance(frame, wire.Loaded):
+                self._info = frame.info
+                return
+            elif isinstance(frame, wire.Failed):
+                raise backend_error(frame.kind, frame.message, frame.hint)
+
+    def generate(self, prompt: Prompt, sampling: Sampling) -> Iterator[Chunk]:
+        """Stream an answer; closing the iterator cancels it."""
+        if self._closed:
+            raise BackendCrashed("the session is closed", "load the model again")
+        self._answers += 1
+        number = self._running = self._answers
+        self._send(wire.Generate(number, prompt, sampling))
+        ended = False
+        try:
+            while True:
+                frame = self._next_frame("in the middle of an answer")
+                ended = isinstance(frame, wire.Done | wire.Failed) and frame.number == number
+                if isinstance(frame, wire.Failed) and ended:
+                    raise backend_error(frame.kind, frame.message, frame.hint)
+                if ended:
+                    return
+                if isinstance(frame, wire.Piece) and frame.number == number:
+                    yield frame.chunk
+        except BackendCrashed:
+            ended = True
+            raise
+        finally:
+            self._running = 0
+            if not ended:
+                self._abandon(number)
+
+    def cancel(self) -> None:
+        """Ask the engine to stop the running answer; its last chunk then carries the usage."""
+        if self._running:
+            self._send(wire.Cancel(self._running))
+
+    def close(self) -> None:
+        """End the process; it has no state that would be lost."""
+        if self._closed:
+            return
+        self._closed = True
+        self._process.kill()
+        self._process.wait()
+        for thread in self._threads:
+            thread.join(_PATIENCE_SECONDS)
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            _close_pipe(pipe)
+
+    def _abandon(self, number: int) -> None:
+        """Cancel an answer nobody wants, so that the next one starts clean."""
+        try:
+            self._send(wire.Cancel(number))
+            while True:
+                frame = self._frames.get(timeout=_PATIENCE_SECONDS)
+                if frame is None:
+                    self._frames.put(None)
+                    return
+                if isinstance(frame, wire.Done | wire.Failed) and frame.number == number:
+                    return
+        except (queue.Empty, BackendCrashed):
+            # An engine that does not stop when told to is of no use for the next answer.
+            self._process.kill()
+
+    def _send(self, record: object) -> None:
+        pipe = self._process.stdin
+        try:
+            if pipe is not None:
+                wire.write_frame(pipe, record)
+        except (OSError, ValueError):
+            raise self._crash("before it could answer") from None
+
+    def _next_frame(self, when: str) -> Any:
+        frame = self._frames.get()
+        if frame is None:
+            self._frames.put(None)
+            raise self._crash(when)
+        return frame
+
+    def _receive(self) -> None:
+        pipe = self._process.stdout
+        try:
+            while pipe is not None and (frame := wire.read_frame(pipe)) is not None:
+                self._frames.put(frame)
+        except (OSError, ValueError, EOFError):
+            pass  # a pipe that was closed under us: the same as its end
+        self._frames.put(None)
+
+    def _keep_log(self) -> None:
+        pipe = self._process.stderr
+        try:
+            for line in pipe or ():
+                self._log.append(one_line(line.decode(errors="replace"), 500))
+        except (OSError, ValueError):
+            return  # closed under us
+
+    def _crash(self, when: str) -> BackendCrashed:
+        try:
+            code = self._process.wait(_PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        self._threads[1].join(_PATIENCE_SECONDS)  # the last lines are the ones that matter
+        how, hint = _explain_exit(code)
+        last = " | ".join(line for line in self.log[-3:] if line)
+        message = f"the {self._engine} process {how} {when}"
+        return BackendCrashed(f"{message}: {last}" if last else message, hint)
+
+
+def load_isolated(
+    offer: BackendOffer,
+    artifact: Artifact,
+    settings: Settings,
+    on_progress: OnProgress | None = None,
+) -> IsolatedSession:
+    """Load a model in a worker process of its own.
+
+    Raises: BackendError of the backend; BackendCrashed when the process ends.
+    """
+    session = IsolatedSession(offer.backend.name)
+    try:
+        session.load(wire.Load(offer.plugin, offer.backend.name, artifact, settings), on_progress)
+    except BaseException:  # also an interrupt: a half-loaded model must not stay in memory
+        session.close()
+        raise
+    return session
+
+
+def _explain_exit(code: int) -> tuple[str, str]:
+    if code >= 0:
+        return f"ended with exit code {code}", "GEMMAHUB_DEBUG=1 shows the engine's log"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    if name == "SIGKILL":
+        return (
+            "was killed (SIGKILL)",
+            "the system may have run out of memory: try a smaller --ctx-size or a smaller variant",
+        )
+    if name == "SIGABRT":
+        return "aborted (SIGABRT)", "the engine gave up on this model or these settings; try others"
+    return f"died of {name}", "try again; if it happens again, report it with the engine's log"
+
+
+def _close_pipe(pipe: IO[bytes] | None) -> None:
+    if pipe is None:
+        return
+    try:
+        pipe.close()
+    except OSError:
+        return  # unsent bytes for a process that is gone

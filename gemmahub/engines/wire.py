@@ -1,0 +1,113 @@
+"""Frames between a session and its worker process: a length, then pickled plain records.
+
+Both ends are the same gemmahub, on one machine, connected by a private pipe.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from dataclasses import dataclass
+from typing import IO, Any, Final
+
+from gemmahub.engines.contract import (  # noqa: TC001 - records are unpickled with these classes
+    Artifact,
+    Chunk,
+    Prompt,
+    Sampling,
+    SessionInfo,
+    Settings,
+)
+
+_LENGTH: Final = struct.Struct("<I")
+
+
+# --- to the worker -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """The first frame: which plugin's backend loads what."""
+
+    plugin: str
+    backend: str
+    artifact: Artifact
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Answer a prompt; ``number`` names the answer."""
+
+    number: int
+    prompt: Prompt
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Stop the answer with that number, if it is still running."""
+
+    number: int
+
+
+# --- from the worker ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The fraction of loading that is done."""
+
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The model is there."""
+
+    info: SessionInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of the answer with that number."""
+
+    number: int
+    chunk: Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The answer with that number has ended."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A backend error: of loading (number 0) or of an answer."""
+
+    number: int
+    kind: str
+    message: str
+    hint: str
+
+
+def write_frame(pipe: IO[bytes], record: object) -> None:
+    """Send one record.
+
+    Raises: OSError when the other end is gone.
+    """
+    data = pickle.dumps(record, protocol=pickle.HIGHEST_PROTOCOL)
+    pipe.write(_LENGTH.pack(len(data)) + data)
+    pipe.flush()
+
+
+def read_frame(pipe: IO[bytes]) -> Any | None:
+    """The next record, None when the other end is gone (also in the middle of a record)."""
+    head = pipe.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(head)
+    data = pipe.read(length)
+    return pickle.loads(data) if len(data) == length else None

@@ -1,0 +1,165 @@
+"""The worker process: hosts one session of an engine that runs inside Python.
+
+Run as ``python -m gemmahub.engines.worker``. Frames come on standard input and leave on what was
+standard output; whatever the engine itself prints, on either stream, goes to standard error, which
+the other end keeps as the engine's log. The process ends when standard input does, so that no
+worker outlives the program that started it.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+import threading
+from contextlib import closing
+from typing import IO, TYPE_CHECKING, Any
+
+from gemmahub.engines.wire import (
+    Cancel,
+    Done,
+    Failed,
+    Generate,
+    Load,
+    Loaded,
+    Piece,
+    Progress,
+    read_frame,
+    write_frame,
+)
+from gemmahub.errors import BackendError, GenerationFailed, LoadFailed
+from gemmahub.text import one_line
+
+if TYPE_CHECKING:
+    from gemmahub.engines.contract import Backend, Session
+
+
+def main() -> None:
+    """Serve one session until the other end hangs up."""
+    inbox, outbox = _take_pipes()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program, which then cancels
+    _Worker(inbox, outbox).run()
+
+
+def _take_pipes() -> tuple[IO[bytes], IO[bytes]]:
+    """Keep the two pipes for ourselves, and point the engine's output at standard error."""
+    inbox, outbox = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return os.fdopen(inbox, "rb"), os.fdopen(outbox, "wb")
+
+
+class _Worker:
+    def __init__(self, inbox: IO[bytes], outbox: IO[bytes]) -> None:
+        self._inbox = inbox
+        self._outbox = outbox
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._session: Session | None = None
+        self._running = 0
+        self._cancelled = 0
+
+    def run(self) -> None:
+        load = read_frame(self._inbox)
+        if not isinstance(load, Load):
+            return
+        threading.Thread(target=self._listen, daemon=True).start()
+        session = self._load(load)
+        if session is None:
+            return
+        self._session = session
+        with session:
+            self._send(Loaded(session.info))
+            while isinstance(request := self._requests.get(), Generate):
+                self._generate(session, request)
+
+    def _listen(self) -> None:
+        """Take requests while the engine is busy; a cancel does not wait for its turn."""
+        while (record := read_frame(self._inbox)) is not None:
+            if isinstance(record, Cancel):
+                self._cancelled = record.number
+                if self._session is not None and self._running == record.number:
+                    self._session.cancel()
+            else:
+                self._requests.put(record)
+        # Nobody listens any more: an engine in the middle of a long computation would not notice.
+        os._exit(0)
+
+    def _load(self, load: Load) -> Session | None:
+        def report(fraction: float) -> None:
+            self._send(Progress(fraction))
+
+        try:
+            backend = _find_backend(load)
+            return backend.load(load.artifact, load.settings, report)
+        except Exception as error:  # noqa: BLE001 - the process border: errors travel as records
+            self._send(_failure(0, error, LoadFailed, f"{load.backend} failed while loading"))
+            return None
+
+    def _generate(self, session: Session, request: Generate) -> None:
+        number = request.number
+        self._running = number
+        try:
+            with closing(_closable(session.generate(request.prompt, request.sampling))) as chunks:
+                for chunk in chunks:
+                    self._send(Piece(number, chunk))
+                    if self._cancelled == number and chunk.usage is None:
+                        session.cancel()
+                        if not _ends_soon(chunks, number, self._send):
+                            break
+            self._send(Done(number))
+        except Exception as error:  # noqa: BLE001 - the process border: errors travel as records
+            self._send(_failure(number, error, GenerationFailed, "the engine failed"))
+        finally:
+            self._running = 0
+
+    def _send(self, record: object) -> None:
+        try:
+            write_frame(self._outbox, record)
+        except OSError:
+            os._exit(0)
+
+
+def _closable(chunks: Any) -> Any:
+    """An iterator with ``close``, whatever the backend returned."""
+    return chunks if hasattr(chunks, "close") else (chunk for chunk in chunks)
+
+
+def _ends_soon(chunks: Any, number: int, send: Any) -> bool:
+    """After a cancel: pass on the last chunk when the backend ends by itself.
+
+    Returns False when it goes on talking; closing its iterator then stops it.
+    """
+    for chunk in chunks:
+        if chunk.usage is not None:
+            send(Piece(number, chunk))
+            return True
+        return False
+    return True
+
+
+def _find_backend(load: Load) -> Backend:
+    from gemmahub.engines.manager import load_plugins
+
+    return load_plugins(only=[load.plugin]).backend(load.backend).backend
+
+
+def _failure(number: int, error: Exception, kind: type[BackendError], what: str) -> Failed:
+    if isinstance(error, BackendError):
+        return Failed(number, error.kind, error.message, error.hint)
+    import traceback
+
+    traceback.print_exception(error)  # into the engine's log
+    return Failed(
+        number,
+        kind.kind,
+        one_line(f"{what}: {type(error).__name__}: {error}"),
+        "this is a defect of the backend; GEMMAHUB_DEBUG=1 shows its log",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+"""The smallest real gemmahub plugin: a backend that answers with the prompt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gemmahub import hookimpl
+
+if TYPE_CHECKING:
+    from gemmahub.engines.contract import Backend
+
+
+@hookimpl
+def gemmahub_backends() -> list[Backend]:
+    """Offer the echo backend."""
+    from gemmahub_echo.backend import EchoBackend
+
+    return [EchoBackend()]

@@ -1,0 +1,61 @@
+"""Fixtures: an installation of its own for each test, and the real model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gemmahub.engines.contract import Artifact
+from gemmahub.engines.manager import PluginManager, load_plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def own_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes this user's settings; the cache is shared, it holds the model."""
+    monkeypatch.setenv("GEMMAHUB_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.setenv("GEMMAHUB_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("GGML_NO_BACKTRACE", "1")
+    monkeypatch.delenv("GEMMAHUB_FOLDERS", raising=False)
+    monkeypatch.delenv("GEMMAHUB_PLUGINS", raising=False)
+    monkeypatch.delenv("GEMMAHUB_DEBUG", raising=False)
+
+
+@pytest.fixture
+def echo_manager() -> PluginManager:
+    """The echo plugin alone, through its real entry point."""
+    return load_plugins(only=["echo"])
+
+
+@pytest.fixture
+def any_artifact(tmp_path: Path) -> Artifact:
+    """An artifact that the echo backend runs: it does not read it."""
+    return Artifact("gguf", tmp_path / "any.gguf", name="any")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command line left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    """Run a command line in this process, through its error boundary."""
+    from gemmahub.cli.main import run
+
+    def invoke(*arguments: Any) -> Result:
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return Result(int(code), out, err)
+
+    return invoke
