@@ -1,0 +1,125 @@
+"""Which type llama.cpp's quantiser gives to each tensor of a K-quant mix such as Q4_K_M.
+
+The rule is that of ``src/llama-quant.cpp`` (``tensor_allows_quantization``,
+``llama_tensor_get_type_impl``, ``tensor_type_fallback``) of ggml-org/llama.cpp@0c1e57098, the part
+of it that applies to Gemma: a tied embedding, no 8-expert model, no importance-matrix special
+cases (the mixes below have none).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from gemmahub.formats.ggml_types import GGML_TYPES_BY_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Mix:
+    """``base`` for most matrices; ``raised`` for the sensitive ones among attn_v and ffn_down.
+
+    ``early`` mixes raise the first layers only, the others a third of all layers and both ends.
+    """
+
+    base: str
+    raised: str
+    early: bool = False
+
+
+MIXES: Final[dict[str, _Mix]] = {
+    "Q4_K_S": _Mix("Q4_K", "Q5_K", early=True),
+    "Q4_K_M": _Mix("Q4_K", "Q6_K"),
+    "Q5_K_S": _Mix("Q5_K", "Q5_K"),
+    "Q5_K_M": _Mix("Q5_K", "Q6_K"),
+    "Q6_K": _Mix("Q6_K", "Q6_K"),
+}
+
+# Rows that cannot be cut into blocks of 256 weights get the next larger type with blocks of 32.
+_FALLBACK: Final = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
+
+# Tables of one row a token; the mixes above store them like the output matrix that they also are.
+_EMBEDDINGS: Final = ("token_embd.weight", "per_layer_token_embd.weight")
+
+# Small matrices that the quantiser copies as it finds them; those converted to F32 stay F32.
+_COPIED: Final = ("altup", "laurel", "per_layer_model_proj", "ffn_gate_inp")
+_COPIED_F32: Final = ("ffn_gate_inp", "altup_correct_coef", "altup_predict_coef")
+
+_LAYER: Final = re.compile(r"blk\.(\d+)\.")
+
+
+def copied_type(name: str, shape: Shape, kept: str) -> str | None:
+    """The type of a tensor that is never quantised; None if the quantiser may choose one.
+
+    ``kept`` is the type of the 16-bit file that was quantised. The F32 exceptions are those of
+    llama.cpp's converter (``conversion/base.py``).
+    """
+    if len(shape) < 2 or name.endswith("_norm.weight") or not name.endswith(".weight"):
+        return "F32"
+    if any(part in name for part in _COPIED_F32):
+        return "F32"
+    return kept if any(part in name for part in _COPIED) else None
+
+
+def fitting_type(wanted: str, columns: int) -> str:
+    """``wanted``, or its substitute where a row of ``columns`` weights is no multiple of 256."""
+    block = GGML_TYPES_BY_NAME[wanted].block_size
+    if block is None or columns % block == 0:
+        return wanted
+    substitute = _FALLBACK.get(wanted, wanted)
+    substitute_block = GGML_TYPES_BY_NAME[substitute].block_size or 1
+    return substitute if columns % substitute_block == 0 else "F16"
+
+
+def mix_types(
+    mix: str, shapes: Sequence[tuple[str, Shape]], layers: int, kept: str = "BF16"
+) -> list[str]:
+    """The type of every tensor of ``shapes``, in the same order.
+
+    The quantiser counts attn_v tensors in layer order: with Gemma 4, whose global layers have
+    none, the count is not the layer number. ffn_down goes by layer.
+    """
+    rule = MIXES[mix]
+    values = [name for name, _ in shapes if name.endswith("attn_v.weight")]
+    value_rank = {name: rank for rank, name in enumerate(sorted(values, key=_layer))}
+    types = []
+    for name, shape in shapes:
+        copied = copied_type(name, shape, kept)
+        if copied is not None:
+            types.append(copied)
+            continue
+        wanted = rule.base
+        if name in _EMBEDDINGS:
+            wanted = "Q8_0" if shape[0] % 256 else "Q6_K"
+        elif name in value_rank:
+            wanted = _value_type(rule, value_rank[name], len(values))
+        elif ".ffn_down" in name:
+            wanted = _down_type(rule, _layer(name), layers)
+        types.append(fitting_type(wanted, shape[0]))
+    return types
+
+
+def _layer(name: str) -> int:
+    found = _LAYER.match(name)
+    return int(found.group(1)) if found else -1
+
+
+def _value_type(rule: _Mix, rank: int, count: int) -> str:
+    raised = rank < 4 if rule.early else _needs_more_bits(rank, count)
+    return rule.raised if raised else rule.base
+
+
+def _down_type(rule: _Mix, layer: int, layers: int) -> str:
+    raised = layer < layers // 8 if rule.early else _needs_more_bits(layer, layers)
+    return rule.raised if raised else rule.base
+
+
+def _needs_more_bits(position: int, count: int) -> bool:
+    """The first and the last eighth, and every third in between."""
+    eighth = count // 8
+    return position < eighth or position >= 7 * count // 8 or (position - eighth) % 3 == 2

@@ -1,0 +1,275 @@
+"""What the catalogue hands out: families, models, variants, and where each figure comes from.
+
+Sizes are bytes, context lengths and windows are tokens, lengths and widths are numbers of weights.
+A field that could not be verified is None: the catalogue has no approximate figures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Grade = Literal["A", "B", "C"]
+"""A: read in a source file, measured or recomputed; B: two or more independent public files
+agree; C: one public file or page."""
+
+Training = Literal["QAT", "PTQ", "none", "unknown"]
+"""QAT: quantisation-aware training; PTQ: quantised after training; none: not quantised."""
+
+Capability = Literal["text", "image", "audio"]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A generation of Gemma under one licence."""
+
+    name: str
+    title: str
+    licence: str
+    licence_url: str
+    released: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """The text decoder of one size, as a GGUF file of it holds it.
+
+    ``parameters`` counts the weights of all tensors of a text GGUF with ``vocabulary`` rows,
+    without the unused key and value tensors that some conversions keep
+    (see :attr:`StoredTypes.unused_kv`). ``checkpoint_vocabulary`` is the number of embedding rows
+    of the publisher's checkpoint where that differs from the GGUF's.
+    """
+
+    name: str
+    size: str
+    layers: int
+    embedding_length: int
+    feed_forward_length: tuple[int, ...]
+    heads: int
+    kv_heads_local: int
+    kv_heads_global: int
+    head_dim_local: int
+    head_dim_global: int
+    sliding_window: int
+    pattern_period: int
+    shared_kv_layers: int
+    per_layer_embedding_length: int
+    global_value_is_key: bool
+    experts: int
+    experts_used: int
+    expert_feed_forward_length: int
+    vocabulary: int
+    checkpoint_vocabulary: int
+    context_length: int
+    tied_embedding: bool
+    rope_base_global: float
+    rope_base_local: float
+    rope_scale_global: float
+    final_softcap: float | None
+    parameters: int
+    active_parameters: int
+    capabilities: tuple[Capability, ...]
+    image_tokens: int | None
+    source: str
+
+    def is_local(self, layer: int) -> bool:
+        """Whether the layer attends to the sliding window only.
+
+        Every ``pattern_period``-th layer is global (llama.cpp ``src/llama-hparams.cpp``).
+        """
+        return layer % self.pattern_period < self.pattern_period - 1
+
+    def owns_kv(self, layer: int) -> bool:
+        """Whether the layer has a cache of its own (the last ``shared_kv_layers`` reuse one)."""
+        return layer < self.layers - self.shared_kv_layers
+
+    def kv_heads(self, layer: int) -> int:
+        return self.kv_heads_local if self.is_local(layer) else self.kv_heads_global
+
+    def head_dim(self, layer: int) -> int:
+        return self.head_dim_local if self.is_local(layer) else self.head_dim_global
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTypes:
+    """Which GGML type each tensor of a file has, said in one line.
+
+    Either ``default`` (one type for all matrices) or ``mix`` (a llama.cpp K-quant mix). ``kept`` is
+    the type of the matrices that llama.cpp's quantiser copies as they are (per_layer_model_proj,
+    AltUp, LAuReL). ``vocabulary`` is the number of embedding rows where a publisher keeps more
+    than the usual ones. ``unused_kv``: the file has key and value tensors in layers that reuse
+    another layer's cache. One-dimensional tensors are F32 everywhere.
+    """
+
+    default: str | None = None
+    mix: str | None = None
+    embedding: str | None = None
+    per_layer_embedding: str | None = None
+    kept: str = "BF16"
+    vocabulary: int | None = None
+    unused_kv: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogFile:
+    """A file that belongs to a variant: a vision or audio projector, or a draft model."""
+
+    repository: str
+    file: str
+    bytes: int
+    sha256: str
+    revision: str | None
+    grade: Grade
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogVariant:
+    """One published file of a model. ``content`` says what is really in it."""
+
+    model: str
+    name: str
+    format: str
+    label: str
+    training: Training
+    training_basis: str
+    repository: str
+    file: str
+    bytes: int | None
+    sha256: str | None
+    revision: str | None
+    gated: bool
+    content: str
+    types: StoredTypes | None
+    projector: CatalogFile | None
+    drafter: CatalogFile | None
+    note: str
+    grade: Grade
+    source: str
+
+    @property
+    def reference(self) -> str:
+        """As a user names it: ``gemma-3-4b-it:q4_0-qat``."""
+        return f"{self.model}:{self.name}"
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether more than one public source, or a measurement, stands behind it."""
+        return self.grade != "C"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A set of weights as its publisher names it, lower-cased."""
+
+    name: str
+    title: str
+    family: str
+    released: str
+    instruction_tuned: bool
+    architecture: Architecture
+    variants: tuple[CatalogVariant, ...]
+    source: str
+
+    def variant(self, name: str) -> CatalogVariant | None:
+        return next((v for v in self.variants if v.name == name.lower()), None)
+
+
+@dataclass(frozen=True, slots=True)
+class OllamaTag:
+    """What an Ollama tag held on the day ``as_of``; tags can be moved by their publisher.
+
+    ``size`` is as ollama.com prints it (weights and projector together, decimal units). ``digest``
+    is the ID that ``ollama list`` prints, ``manifest_sha256`` the whole of it;
+    ``digest_verified`` means that outputs of ``ollama list`` of several people agree on it.
+    """
+
+    tag: str
+    resolves_to: str
+    model: str
+    format: str
+    label: str
+    training: Training
+    size: str
+    context_length: int
+    digest: str | None
+    manifest_sha256: str | None
+    digest_verified: bool
+    note: str
+    as_of: str
+    grade: Grade
+    source: str
+
+    @property
+    def confirmed(self) -> bool:
+        return self.grade != "C"
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All families, with the ways to find something in them; every lookup may return None."""
+
+    families: tuple[Family, ...]
+    models: tuple[Model, ...]
+    ollama_tags: tuple[OllamaTag, ...]
+    _models: Mapping[str, Model]
+    _sha256: Mapping[str, CatalogVariant]
+    _files: Mapping[tuple[str, str], CatalogVariant]
+    _sizes: Mapping[tuple[str, int], CatalogVariant]
+    _tags: Mapping[str, OllamaTag]
+
+    @classmethod
+    def of(
+        cls,
+        families: Iterable[Family],
+        models: Iterable[Model],
+        ollama_tags: Iterable[OllamaTag],
+    ) -> Catalog:
+        """A catalogue with its indexes; the loader has made sure that keys are unique."""
+        models, tags = tuple(models), tuple(ollama_tags)
+        variants = [v for m in models for v in m.variants]
+        return cls(
+            tuple(families),
+            models,
+            tags,
+            MappingProxyType({m.name: m for m in models}),
+            MappingProxyType({v.sha256: v for v in variants if v.sha256}),
+            MappingProxyType({(v.repository.lower(), v.file): v for v in variants}),
+            MappingProxyType({(v.file.lower(), v.bytes): v for v in variants if v.bytes}),
+            MappingProxyType({t.tag: t for t in tags}),
+        )
+
+    @property
+    def variants(self) -> tuple[CatalogVariant, ...]:
+        return tuple(v for m in self.models for v in m.variants)
+
+    def family(self, name: str) -> Family | None:
+        return next((f for f in self.families if f.name == name), None)
+
+    def model(self, name: str) -> Model | None:
+        return self._models.get(name.lower())
+
+    def variant(self, model: str, name: str) -> CatalogVariant | None:
+        found = self.model(model)
+        return found.variant(name) if found else None
+
+    def by_sha256(self, sha256: str) -> CatalogVariant | None:
+        return self._sha256.get(sha256.lower())
+
+    def by_file(self, repository: str, file: str) -> CatalogVariant | None:
+        """The variant that lies in that Hugging Face repository under that file name."""
+        return self._files.get((repository.lower(), file))
+
+    def by_name_and_bytes(self, file: str, size_bytes: int) -> CatalogVariant | None:
+        """The variant whose file has that name (any case, no folder) and exactly that size."""
+        return self._sizes.get((file.lower(), size_bytes))
+
+    def by_ollama_tag(self, tag: str) -> OllamaTag | None:
+        """``gemma3:4b``; a name without a tag means ``:latest``, as it does in Ollama."""
+        wanted = tag.lower().removeprefix("library/")
+        return self._tags.get(wanted if ":" in wanted else f"{wanted}:latest")
