@@ -1,0 +1,251 @@
+"""What is in a model file: read once from its header, then remembered by path, size, time.
+
+:func:`read_summary` opens a file or folder and keeps what the rest of gemmahub asks for, not the
+vocabulary; :class:`Inspector` remembers summaries in a small database in the cache folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from gemmahub.precision.mix import MixEntry, mix_of, total_parameters
+from gemmahub.precision.number_formats import number_format
+from gemmahub.precision.report import PrecisionReport, precision_report
+from gemmahub.precision.roles import AUDIO, VISION
+from gemmahub.precision.training import Evidence, Training
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Grows when summaries are made in another way, so that remembered ones are made again.
+_SUMMARY_VERSION: Final = 1
+_TEXT_LIMIT: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a model file says of itself. ``metadata`` has scalars and short arrays only."""
+
+    format: str
+    size_bytes: int
+    mix: tuple[MixEntry, ...]
+    metadata: dict[str, Any]
+    label: str | None
+    chat_template: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return total_parameters(self.mix)
+
+    @property
+    def name(self) -> str:
+        """The name in the file's metadata, empty if it has none."""
+        return str(self.metadata.get("general.name", ""))
+
+    def report(self, evidence: Evidence) -> PrecisionReport:
+        """The precision of these tensors, with what else is known about the file."""
+        return precision_report(self.mix, self.label, evidence)
+
+    def evidence(self, repository: str, file_name: str, known: Training | None) -> Evidence:
+        """What is known about the file besides its tensors."""
+        return Evidence(self.metadata, repository, file_name, known)
+
+    def architecture(self) -> dict[str, Any]:
+        """The contract's ``architecture`` object; None for what the file does not say."""
+        name = self.metadata.get("general.architecture")
+        return {
+            "name": name,
+            "layers": self.metadata.get(f"{name}.block_count"),
+            "embedding_length": self.metadata.get(f"{name}.embedding_length"),
+            "context_length": self.metadata.get(f"{name}.context_length"),
+            "sliding_window": self.metadata.get(f"{name}.attention.sliding_window"),
+        }
+
+    def capabilities(self, *, projector: bool = False) -> list[str]:
+        """What the model takes: always text; images where a projector or its tensors are there."""
+        roles = {entry.role for entry in self.mix}
+        found = ["text"]
+        if projector or VISION in roles:
+            found.append("image")
+        if AUDIO in roles:
+            found.append("audio")
+        return found
+
+
+def read_summary(path: Path) -> Summary:
+    """Read a model's header.
+
+    Raises: NotFound, FormatError, IntegrityError, each saying what is wrong with the file.
+    """
+    from gemmahub.formats.detect import open_model
+
+    model = open_model(path)
+    mix = mix_of(model.tensors)
+    metadata = _short(model.metadata)
+    label: str | None = None
+    if model.format == "gguf":
+        label = _file_type_label(metadata)
+    else:
+        metadata = _as_gguf_keys(metadata)
+        label = _folder_label(mix, model.format)
+    return Summary(
+        format=model.format,
+        size_bytes=model.size_bytes,
+        mix=mix,
+        metadata=metadata,
+        label=label,
+        chat_template=bool(model.chat_template),
+        notes=tuple(model.notes),
+    )
+
+
+def _short(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Metadata without the vocabulary, templates and other long texts."""
+    kept: dict[str, Any] = {}
+    for key, value in metadata.items():
+        if key.startswith("tokenizer."):
+            continue
+        if isinstance(value, str):
+            kept[key] = value[:_TEXT_LIMIT]
+        elif isinstance(value, bool | int | float | dict):
+            kept[key] = value
+        elif isinstance(value, tuple | list):
+            kept[key] = list(value)
+    return kept
+
+
+def _file_type_label(metadata: dict[str, Any]) -> str | None:
+    from gemmahub.formats.ggml_types import FILE_TYPE_LABELS
+
+    number = metadata.get("general.file_type")
+    if not isinstance(number, int):
+        return None
+    return FILE_TYPE_LABELS.get(number, f"file type {number}")
+
+
+_CONFIG_KEYS: Final = {
+    "block_count": "num_hidden_layers",
+    "embedding_length": "hidden_size",
+    "context_length": "max_position_embeddings",
+    "attention.sliding_window": "sliding_window",
+}
+
+
+def _as_gguf_keys(config: dict[str, Any]) -> dict[str, Any]:
+    """A ``config.json`` under the names that GGUF uses, so that one reader serves both."""
+    text = config.get("text_config")
+    text = text if isinstance(text, dict) else config
+    name = config.get("model_type") or text.get("model_type")
+    found: dict[str, Any] = {"general.architecture": name}
+    if isinstance(config.get("_name_or_path"), str):
+        found["general.name"] = config["_name_or_path"]
+    for key, config_key in _CONFIG_KEYS.items():
+        if config_key in text:
+            found[f"{name}.{key}"] = text[config_key]
+    return found
+
+
+def _folder_label(mix: tuple[MixEntry, ...], format_: str) -> str | None:
+    """Folders carry no label: MLX ones go by the bits of most weights, others by their type."""
+    counts: dict[str, int] = {}
+    for entry in mix:
+        counts[entry.type] = counts.get(entry.type, 0) + entry.parameters
+    if not counts:
+        return None
+    main = max(counts, key=lambda type_: counts[type_])
+    if format_ != "mlx":
+        return main
+    numbers = number_format(main)
+    return (
+        numbers.name.upper() if numbers.name.startswith(("mx", "nv")) else f"{numbers.bits:.0f}bit"
+    )
+
+
+class Inspector:
+    """Reads summaries, and remembers them. Without a database it reads each time."""
+
+    def __init__(self, database: Path | None) -> None:
+        self._database = database
+        self._known: dict[str, tuple[str, str]] | None = None
+        self._new: list[tuple[str, str, str]] = []
+
+    def summary(self, path: Path, files: tuple[Path, ...] = ()) -> Summary:
+        """The summary of a model.
+
+        Raises: as :func:`read_summary`.
+        """
+        key = str(path.absolute())
+        stamp = _stamp(files or (path,))
+        known = self._remembered().get(key)
+        if known is not None and known[0] == stamp:
+            return _from_json(known[1])
+        summary = read_summary(path)
+        self._new.append((key, stamp, _to_json(summary)))
+        return summary
+
+    def save(self) -> None:
+        """Write down what was read. A cache that cannot be written is no failure."""
+        if not self._new or self._database is None:
+            return
+        with contextlib.suppress(OSError, sqlite3.Error):
+            self._database.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.closing(self._connect()) as connection, connection:
+                connection.execute(_CREATE)
+                connection.executemany("INSERT OR REPLACE INTO summary VALUES (?, ?, ?)", self._new)
+        self._new.clear()
+
+    def _remembered(self) -> dict[str, tuple[str, str]]:
+        if self._known is None:
+            self._known = {}
+            if self._database is not None and self._database.exists():
+                try:
+                    with contextlib.closing(self._connect()) as connection:
+                        rows = connection.execute("SELECT path, stamp, summary FROM summary")
+                        self._known = {path: (stamp, text) for path, stamp, text in rows}
+                except sqlite3.OperationalError:
+                    pass  # locked, or without our table: read the files instead
+                except sqlite3.DatabaseError:
+                    # Not a database any more: it holds nothing that cannot be read again.
+                    with contextlib.suppress(OSError):
+                        self._database.unlink()
+        return self._known
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(str(self._database), timeout=2.0)
+
+
+_CREATE: Final = (
+    "CREATE TABLE IF NOT EXISTS summary (path TEXT PRIMARY KEY, stamp TEXT, summary TEXT)"
+)
+
+
+def _stamp(files: tuple[Path, ...]) -> str:
+    """Version, sizes and times of the files; a folder's stamp covers the files in it."""
+    parts = [str(_SUMMARY_VERSION)]
+    for file in files:
+        with contextlib.suppress(OSError):
+            members = sorted(os.scandir(file), key=lambda e: e.name) if file.is_dir() else [file]
+            for member in members:
+                stat = member.stat()
+                parts.append(f"{stat.st_size}:{stat.st_mtime_ns}")
+    return " ".join(parts)
+
+
+def _to_json(summary: Summary) -> str:
+    data = asdict(summary)
+    data["mix"] = [[e.role, e.type, e.tensors, e.parameters, e.bytes] for e in summary.mix]
+    return json.dumps(data, separators=(",", ":"))
+
+
+def _from_json(text: str) -> Summary:
+    data = json.loads(text)
+    data["mix"] = tuple(MixEntry(*row) for row in data["mix"])
+    data["notes"] = tuple(data["notes"])
+    return Summary(**data)

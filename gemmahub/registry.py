@@ -1,0 +1,356 @@
+"""The core registry: catalogue and stores joined into variants with their precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from gemmahub.catalog.tensors import variant_tensors
+from gemmahub.engines.contract import Artifact, BrokenEntry
+from gemmahub.errors import GemmahubError, NotFound
+from gemmahub.precision.mix import MixEntry, mix_of, total_parameters
+from gemmahub.precision.report import PrecisionReport, precision_report
+from gemmahub.precision.training import UNKNOWN, Evidence, Training
+from gemmahub.reference import (
+    HuggingFaceReference,
+    LMStudioReference,
+    NameReference,
+    OllamaReference,
+    PathReference,
+    parse_reference,
+)
+from gemmahub.text import format_bytes, nearest, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from gemmahub.artifacts import Inspector, Summary
+    from gemmahub.catalog.records import Catalog, CatalogVariant, Model, OllamaTag
+    from gemmahub.engines.contract import Inventory
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A model at one precision in one format. ``artifacts`` are the places where it is installed.
+
+    ``parameters`` counts weights; ``size_bytes`` is what lies on disk, or will.
+    """
+
+    reference: str
+    name: str
+    format: str
+    parameters: int
+    size_bytes: int | None
+    precision: PrecisionReport
+    architecture: dict[str, Any]
+    capabilities: tuple[str, ...]
+    chat_template: bool | None
+    artifacts: tuple[Artifact, ...] = ()
+    download: str = ""
+    licence: str = ""
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's object of ``gemmahub inspect --json``."""
+        return {
+            "reference": self.reference,
+            "name": self.name,
+            "format": self.format,
+            "parameters": self.parameters,
+            "size_bytes": self.size_bytes,
+            "precision": self.precision.as_json(),
+            "architecture": self.architecture,
+            "capabilities": list(self.capabilities),
+            "chat_template": self.chat_template,
+            "installed": bool(self.artifacts),
+            "places": [
+                {"path": str(a.path), "store": a.store, "bytes": self.size_bytes}
+                for a in self.artifacts
+            ],
+            "licence": self.licence or None,
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What a listing shows: variants, and entries that should be models and are not."""
+
+    variants: tuple[Variant, ...]
+    broken: tuple[BrokenEntry, ...] = ()
+
+
+@dataclass(slots=True)
+class Registry:
+    """Joins the catalogue with what the stores hold now. Stores are asked once."""
+
+    catalog: Catalog
+    inventories: Callable[[], Iterable[Inventory]]
+    inspector: Inspector
+    _installed: Models | None = field(default=None, init=False)
+
+    def installed(self) -> Models:
+        """What is on this machine. A model in several places is one variant with several."""
+        if self._installed is None:
+            found: dict[str, Variant] = {}
+            broken: list[BrokenEntry] = []
+            for inventory in self.inventories():
+                broken += inventory.broken
+                for artifact in inventory.artifacts:
+                    try:
+                        variant = self._measured(artifact)
+                    except (GemmahubError, OSError) as error:
+                        reason = one_line(str(error))
+                        broken.append(BrokenEntry(artifact.path, artifact.store, reason))
+                        continue
+                    known = found.get(variant.reference)
+                    if known is not None:
+                        places = (*known.artifacts, *variant.artifacts)
+                        variant = replace(known, artifacts=tuple(dict.fromkeys(places)))
+                    found[variant.reference] = variant
+            self.inspector.save()
+            self._installed = Models(tuple(found.values()), tuple(broken))
+        return self._installed
+
+    def models(self, *, catalogue: bool = False) -> Models:
+        """What is installed; with ``catalogue`` also what is not."""
+        installed = self.installed()
+        if not catalogue:
+            return installed
+        have = {variant.reference for variant in installed.variants}
+        known = [
+            self._declared(model, variant)
+            for model in self.catalog.models
+            for variant in model.variants
+            if variant.reference not in have
+        ]
+        return Models((*installed.variants, *known), installed.broken)
+
+    def resolve(self, text: str) -> Variant:
+        """The variant that a reference names.
+
+        Raises: UsageError for no reference; NotFound, with the nearest names; what reading a file
+        raises.
+        """
+        reference = parse_reference(text)
+        if isinstance(reference, PathReference):
+            return self._file(reference.path)
+        if isinstance(reference, NameReference):
+            return self._name(reference)
+        if isinstance(reference, OllamaReference):
+            tag = self.catalog.by_ollama_tag(f"{reference.name}:{reference.tag}")
+            raise self._ollama_not_here(str(reference), tag)
+        if isinstance(reference, LMStudioReference):
+            wanted = HuggingFaceReference(
+                f"{reference.publisher}/{reference.model}", label=reference.label
+            )
+            return self._repository(wanted, text)
+        return self._repository(reference, text)
+
+    # --- from a file ---------------------------------------------------------------------------
+
+    def _file(self, path: Path) -> Variant:
+        for variant in self._known_place(path):
+            return variant
+        variant = self._measured(Artifact(format="", path=path))
+        self.inspector.save()
+        return variant
+
+    def _known_place(self, path: Path) -> list[Variant]:
+        """The installed variant that lies at this path; stores are only asked when it may."""
+        if self._installed is None:
+            return []
+        wanted = path.resolve()
+        return [
+            v
+            for v in self._installed.variants
+            if any(wanted in (a.path, *a.files) for a in v.artifacts)
+        ]
+
+    def _measured(self, artifact: Artifact) -> Variant:
+        summary = self.inspector.summary(artifact.path, artifact.files)
+        known = self._catalogued(artifact, summary)
+        training = _known_training(known, artifact) if known else None
+        evidence = summary.evidence(artifact.repository, artifact.path.name, training)
+        artifact = replace(
+            artifact,
+            format=summary.format,
+            files=artifact.files or (artifact.path,),
+            name=artifact.name or artifact.path.stem,
+        )
+        model = self.catalog.model(known.model) if known else None
+        return Variant(
+            reference=known.reference if known else str(artifact.path),
+            name=one_line(model.title if model else summary.name or artifact.name),
+            format=summary.format,
+            parameters=summary.parameters,
+            size_bytes=summary.size_bytes,
+            precision=summary.report(evidence),
+            architecture=summary.architecture(),
+            capabilities=tuple(summary.capabilities(projector=artifact.projector is not None)),
+            chat_template=summary.chat_template,
+            artifacts=(artifact,),
+            download=_download(known) if known else "",
+            licence=self._licence(model),
+            notes=summary.notes + ((known.note,) if known and known.note else ()),
+        )
+
+    def _catalogued(self, artifact: Artifact, summary: Summary) -> CatalogVariant | None:
+        """What the catalogue says of it: by sha256, else by repository or name, and size."""
+        if artifact.sha256 and (found := self.catalog.by_sha256(artifact.sha256)):
+            return found
+        name = artifact.path.name
+        by_file = self.catalog.by_file(artifact.repository, name)
+        if by_file is not None and by_file.bytes in (None, summary.size_bytes):
+            return by_file
+        found = self.catalog.by_name_and_bytes(name, summary.size_bytes)
+        model = self.catalog.model(found.model) if found else None
+        if found is None or model is None:
+            return None
+        # A name and a size can be made up: the architecture has to agree too.
+        name_in_file = summary.metadata.get("general.architecture")
+        return found if name_in_file == model.architecture.name else None
+
+    # --- from the catalogue --------------------------------------------------------------------
+
+    def _declared(self, model: Model, variant: CatalogVariant) -> Variant:
+        architecture = model.architecture
+        mix: tuple[MixEntry, ...] = ()
+        if variant.types is not None:
+            mix = mix_of(variant_tensors(architecture, variant.types))
+        evidence = Evidence(
+            {}, variant.repository, variant.file, Training(variant.training, variant.training_basis)
+        )
+        notes = [variant.note] if variant.note else []
+        if not variant.confirmed:
+            notes.append("unconfirmed: only one public source")
+        return Variant(
+            reference=variant.reference,
+            name=model.title,
+            format=variant.format,
+            parameters=total_parameters(mix) or architecture.parameters,
+            size_bytes=variant.bytes,
+            precision=precision_report(mix, variant.label, evidence),
+            architecture={
+                "name": architecture.name,
+                "layers": architecture.layers,
+                "embedding_length": architecture.embedding_length,
+                "context_length": architecture.context_length,
+                "sliding_window": architecture.sliding_window,
+            },
+            capabilities=architecture.capabilities if variant.projector else ("text",),
+            chat_template=None,
+            download=_download(variant),
+            licence=self._licence(model),
+            notes=tuple(notes),
+        )
+
+    def _licence(self, model: Model | None) -> str:
+        family = self.catalog.family(model.family) if model else None
+        return f"{family.licence} ({family.licence_url})" if family else ""
+
+    # --- from a name ---------------------------------------------------------------------------
+
+    def _name(self, reference: NameReference) -> Variant:
+        model = self.catalog.model(reference.name)
+        if model is None:
+            tag = self.catalog.by_ollama_tag(str(reference))
+            if tag is not None:
+                raise self._ollama_not_here(str(reference), tag)
+            raise self._no_such_name(reference)
+        here = {v.reference: v for v in self.installed().variants}
+        if reference.variant is None:
+            return self._best(model, here)
+        variant = model.variant(reference.variant)
+        if variant is None:
+            names = [v.name for v in model.variants]
+            near = nearest(reference.variant, names) or names
+            raise NotFound(
+                f"{model.name} has no variant {one_line(reference.variant)!r}",
+                f"variants: {', '.join(near)}",
+            )
+        return here.get(variant.reference) or self._declared(model, variant)
+
+    def _best(self, model: Model, here: dict[str, Variant]) -> Variant:
+        """Without a variant: one that is installed, QAT first, else the first of the catalogue."""
+        if not model.variants:
+            raise NotFound(
+                f"the catalogue knows {model.title} but no file of it", "gemmahub list --all"
+            )
+        ranked = sorted(model.variants, key=lambda v: (not v.confirmed, v.training != "QAT"))
+        for variant in ranked:
+            if variant.reference in here:
+                return here[variant.reference]
+        return self._declared(model, ranked[0])
+
+    def _no_such_name(self, reference: NameReference) -> NotFound:
+        names = [m.name for m in self.catalog.models]
+        tags = [t.tag for t in self.catalog.ollama_tags]
+        near = nearest(str(reference), [*names, *tags]) or nearest(reference.name, names)
+        if near:
+            hint = f"did you mean {', '.join(near)}?"
+        else:
+            hint = "gemmahub list --all shows what the catalogue knows"
+        return NotFound(f"no model is called {one_line(str(reference))!r}", hint)
+
+    def _ollama_not_here(self, name: str, tag: OllamaTag | None) -> NotFound:
+        if tag is None:
+            return NotFound(
+                f"{one_line(name)} is no Ollama tag that the catalogue knows",
+                "gemmahub list --all shows the catalogue; a tag of another model needs Ollama",
+            )
+        kind = {"QAT": " QAT", "PTQ": " (post-training)"}.get(tag.training, "")
+        model = self.catalog.model(tag.model)
+        better = [v for v in (model.variants if model else ()) if v.training == "QAT"]
+        hint = f"the QAT build is {better[0].reference}" if better and tag.training != "QAT" else ""
+        return NotFound(
+            f"{tag.tag} is {tag.label}{kind}, {tag.size} in Ollama's registry, "
+            "and it is not on this machine",
+            hint or f"the same model in the catalogue: {tag.model}",
+        )
+
+    # --- from a repository ---------------------------------------------------------------------
+
+    def _repository(self, reference: HuggingFaceReference, text: str) -> Variant:
+        found = [
+            (model, variant)
+            for model in self.catalog.models
+            for variant in model.variants
+            if variant.repository.lower() == reference.repository.lower()
+            and (reference.file is None or variant.file == reference.file)
+            and (reference.label is None or variant.label.lower() == reference.label.lower())
+            and reference.revision in (None, "main", variant.revision)
+        ]
+        here = {v.reference: v for v in self.installed().variants}
+        for _, variant in found:
+            if variant.reference in here:
+                return here[variant.reference]
+        if found:
+            return self._declared(*found[0])
+        for place in here.values():
+            if any(a.repository.lower() == reference.repository.lower() for a in place.artifacts):
+                return place
+        repositories = {v.repository for v in self.catalog.variants}
+        near = nearest(reference.repository, repositories)
+        raise NotFound(
+            f"{one_line(text)} is neither on this machine nor in the catalogue",
+            f"did you mean {', '.join(near)}?" if near else "name a file instead: ./model.gguf",
+        )
+
+
+def _known_training(known: CatalogVariant, artifact: Artifact) -> Training | None:
+    """What the catalogue knows of the training of this very file, with the basis of the match."""
+    if known.training == UNKNOWN:
+        return None
+    if artifact.sha256 and known.sha256 == artifact.sha256:
+        basis = f"known sha256 {known.sha256[:12]}…: {known.training_basis}"
+    else:
+        basis = f"file name and size as in the catalogue: {known.training_basis}"
+    return Training(known.training, basis)
+
+
+def _download(variant: CatalogVariant) -> str:
+    size = f", {format_bytes(variant.bytes)}" if variant.bytes else ""
+    gated = ", gated: accept the licence there first" if variant.gated else ""
+    return f"hf.co/{variant.repository} {variant.file}{size}{gated}"
