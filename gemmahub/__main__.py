@@ -1,0 +1,5 @@
+"""``python -m gemmahub``."""
+
+from gemmahub.cli.main import main
+
+main()

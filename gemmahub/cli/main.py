@@ -1,0 +1,158 @@
+"""The command line: one group, its commands loaded when they are asked for, one error boundary."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from gemmahub import __version__
+from gemmahub.errors import ExitCode, GemmahubError, UsageError
+
+# name -> (module, attribute, one line of help). The help stands here so that `gemmahub --help`
+# loads no command.
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "list": ("models", "Models on this machine, each with its precision"),
+    "inspect": ("models", "What a model file really is, measured from its tensors"),
+    "run": ("run", "Ask a model, or talk to it"),
+    "plugins": ("plugins", "Plugins, what they offer, and why one does not work"),
+    "doctor": ("doctor", "Check this installation"),
+}
+ALIASES: Final = {"ls": "list", "show": "inspect"}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module only when that command runs; plugins add theirs after ours."""
+
+    _plugins_added = False
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands: ours in their order, then those of plugins."""
+        self._add_plugin_commands()
+        return [*COMMANDS, *sorted(name for name in self.commands if name not in COMMANDS)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command with that name or alias."""
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name in COMMANDS:
+            module = import_module(f"gemmahub.cli.{COMMANDS[name][0]}")
+            command: click.Command = getattr(module, f"{name}_command")
+            return command
+        self._add_plugin_commands()
+        return self.commands.get(name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, with the nearest names for a typing error."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            from gemmahub.text import nearest, one_line
+
+            near = nearest(name, [*COMMANDS, *ALIASES, *self.commands])
+            hint = f"did you mean {', '.join(near)}?" if near else "gemmahub --help lists commands"
+            raise UsageError(f"there is no command {one_line(name)!r}", hint)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Ours with their one line of help, without importing them."""
+        rows = []
+        for name in self.list_commands(ctx):
+            if name in COMMANDS:
+                aliases = [alias for alias, target in ALIASES.items() if target == name]
+                rows.append((" | ".join([name, *aliases]), COMMANDS[name][1]))
+            else:
+                rows.append((name, self.commands[name].get_short_help_str()))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def _add_plugin_commands(self) -> None:
+        if self._plugins_added:
+            return
+        self._plugins_added = True
+        from gemmahub.engines.manager import load_plugins
+
+        load_plugins().add_commands(self)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Environment: GEMMAHUB_DEBUG=1 shows tracebacks; docs/commands.md has the rest.",
+)
+@click.version_option(__version__, prog_name="gemmahub", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Run Gemma models on your own machine, precision in plain sight."""
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code. The only error boundary."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; its exit code."""
+    as_json = (
+        "--json" in arguments[: arguments.index("--")]
+        if "--" in arguments
+        else ("--json" in arguments)
+    )
+    try:
+        result: Any = cli.main(arguments, prog_name="gemmahub", standalone_mode=False)
+        _flush()
+        return result if isinstance(result, int) else ExitCode.DONE
+    except BrokenPipeError:
+        _drop_stdout()
+        return ExitCode.DONE
+    except (KeyboardInterrupt, click.Abort):
+        return ExitCode.INTERRUPTED
+    except GemmahubError as failure:
+        return _fail(failure, as_json=as_json)
+    except click.ClickException as failure:
+        return _fail(_as_usage_error(failure), as_json=as_json)
+    except Exception as failure:  # noqa: BLE001 - the error boundary
+        return _fail(_as_defect(failure), as_json=as_json, cause=failure)
+
+
+def _fail(failure: GemmahubError, *, as_json: bool, cause: Exception | None = None) -> int:
+    from gemmahub.cli import output
+    from gemmahub.config import debug
+
+    if debug():
+        import traceback
+
+        traceback.print_exception(cause or failure)
+    try:
+        output.error(failure, as_json=as_json)
+    except BrokenPipeError:
+        _drop_stdout()
+    return failure.exit_code
+
+
+def _as_usage_error(failure: click.ClickException) -> GemmahubError:
+    context = getattr(failure, "ctx", None)
+    command = context.command_path if context is not None else "gemmahub"
+    return UsageError(failure.format_message(), f"{command} --help shows what it takes")
+
+
+def _as_defect(failure: Exception) -> GemmahubError:
+    if isinstance(failure, OSError):
+        where = f"{failure.filename}: " if failure.filename else ""
+        reason = failure.strerror or str(failure)
+        return GemmahubError(f"{where}{reason}", "mend that and try again")
+    return GemmahubError(
+        f"unexpected {type(failure).__name__}: {failure}",
+        "this is a defect: run again with GEMMAHUB_DEBUG=1 and report what it prints",
+    )
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+
+
+def _drop_stdout() -> None:
+    """The reader went away (``gemmahub list | head``): keep Python from complaining at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,136 @@
+"""``gemmahub list`` and ``gemmahub inspect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gemmahub.cli import output
+from gemmahub.text import format_bytes, format_parameters, percent
+
+if TYPE_CHECKING:
+    from gemmahub.registry import Variant
+
+
+@click.command(name="list")
+@click.option("--all", "catalogue", is_flag=True, help="Also what the catalogue knows.")
+@click.option(
+    "--folder",
+    "folders",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Also the model files below this folder.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_command(catalogue: bool, folders: tuple[Path, ...], as_json: bool) -> None:
+    """Models on this machine, each with its precision."""
+    from gemmahub.service import Gemmahub
+
+    models = Gemmahub(folders=folders).list_models(catalogue=catalogue)
+    if as_json:
+        output.json_data(
+            {
+                "models": [variant.as_json() for variant in models.variants],
+                "broken": [
+                    {"path": str(entry.path), "store": entry.store, "reason": entry.reason}
+                    for entry in models.broken
+                ],
+            }
+        )
+        return
+    if models.variants:
+        output.table(
+            ("model", "precision", "bits/weight", "size", "in"),
+            [_row(variant) for variant in models.variants],
+            right=("bits/weight", "size"),
+        )
+    else:
+        output.note("no models here yet: gemmahub list --all shows what the catalogue knows")
+    for entry in models.broken:
+        output.warning(f"{entry.path} ({entry.store}): {entry.reason}")
+
+
+def _row(variant: Variant) -> tuple[str, ...]:
+    bits = variant.precision.bits_per_weight
+    places = ", ".join(dict.fromkeys(a.store for a in variant.artifacts if a.store))
+    return (
+        variant.reference,
+        variant.precision.short,
+        "?" if bits is None else f"{bits:.2f}",
+        format_bytes(variant.size_bytes),
+        places or ("not installed" if not variant.artifacts else "file"),
+    )
+
+
+@click.command(name="inspect")
+@click.argument("reference")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def inspect_command(reference: str, as_json: bool) -> None:
+    """What a model file really is, measured from its tensors.
+
+    REFERENCE is a catalogue name, a file or a folder.
+    """
+    from gemmahub.service import Gemmahub
+
+    variant = Gemmahub().inspect(reference)
+    if as_json:
+        output.json_data(variant.as_json())
+    else:
+        _show(variant)
+
+
+def _show(variant: Variant) -> None:
+    precision, architecture = variant.precision, variant.architecture
+    shape = [
+        f"{architecture['layers']} layers" if architecture.get("layers") else "",
+        f"width {architecture['embedding_length']:,}"
+        if architecture.get("embedding_length")
+        else "",
+        f"window {architecture['sliding_window']:,}" if architecture.get("sliding_window") else "",
+    ]
+    context = architecture.get("context_length")
+    measured = "measured from the file" if variant.artifacts else "from the catalogue, not the file"
+    output.facts(
+        [
+            ("model", f"{variant.name} ({variant.reference})"),
+            ("precision", precision.summary),
+            ("mismatch", precision.mismatch or ""),
+            ("training", f"{precision.training.value}: {precision.training.basis}"),
+            ("", precision.training.note),
+            ("weights", f"{variant.parameters:,} ({format_parameters(variant.parameters)})"),
+            ("size", f"{format_bytes(variant.size_bytes)} ({variant.format}), {measured}"),
+            ("architecture", " · ".join([str(architecture.get("name")), *filter(None, shape)])),
+            ("context", f"{context:,} tokens at most" if context else ""),
+            ("takes", ", ".join(variant.capabilities)),
+            ("chat template", _template(variant.chat_template)),
+            *(("installed", f"{a.path} ({a.store or 'file'})") for a in variant.artifacts),
+            ("download", variant.download),
+            ("licence", variant.licence),
+            *(("note", note) for note in variant.notes),
+        ]
+    )
+    output.data("")
+    total = variant.parameters or 1
+    output.table(
+        ("role", "type", "tensors", "weights", "share", "size"),
+        [
+            (
+                entry.role,
+                entry.type,
+                str(entry.tensors),
+                f"{entry.parameters:,}",
+                percent(entry.parameters / total),
+                format_bytes(entry.bytes),
+            )
+            for entry in precision.mix
+        ],
+        right=("tensors", "weights", "share", "size"),
+    )
+
+
+def _template(present: bool | None) -> str:
+    if present is None:
+        return "unknown until the file is here"
+    return "in the file" if present else "none: answers are plain completions"

@@ -1,0 +1,105 @@
+"""The only module that prints. Data goes to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+from gemmahub.text import strip_controls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gemmahub.errors import GemmahubError
+
+
+def data(text: str, end: str = "\n") -> None:
+    """A piece of the answer, at once."""
+    _write(sys.stdout, text + end)
+
+
+def json_data(value: Any) -> None:
+    """The answer as JSON."""
+    data(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def note(text: str) -> None:
+    """Something a person wants to know and a script does not."""
+    _write(sys.stderr, strip_controls(text) + "\n")
+
+
+def warning(text: str) -> None:
+    """Something that is not as it should be."""
+    note(_paint("warning: ", "33") + strip_controls(text))
+
+
+def error(failure: GemmahubError, *, as_json: bool) -> None:
+    """A failure: what happened and what to do next."""
+    message, hint = strip_controls(failure.message), strip_controls(failure.hint)
+    if as_json:
+        json_data({"error": {"kind": failure.kind, "message": message, "hint": hint}})
+        return
+    _write(sys.stderr, f"{_paint('error:', '31')} {message}\n")
+    if hint:
+        _write(sys.stderr, f"{_paint('hint:', '36')} {hint}\n")
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
+) -> None:
+    """Rows under headings, as wide as the terminal; one line a row when piped.
+
+    Columns named in ``right`` hold numbers.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    piped = not sys.stdout.isatty()
+    console = Console(file=sys.stdout, width=10_000 if piped else None, highlight=False)
+    view = Table(box=None if piped else box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        align = "right" if column in right else "left"
+        view.add_column(column, justify=align, overflow="fold")  # type: ignore[arg-type]
+    for row in rows:
+        view.add_row(*(Text(strip_controls(cell)) for cell in row))
+    console.print(view)
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> None:
+    """Names and values, one a line; a name that is empty continues the one above."""
+    found = [(name, strip_controls(value)) for name, value in pairs if value]
+    width = max((len(name) for name, _ in found), default=0)
+    for name, value in found:
+        label = _paint(f"{name:<{width}}", "1", sys.stdout) if name else " " * width
+        data(f"{label}  {value}")
+
+
+def progress(text: str) -> None:
+    """A line that the next one replaces; only on a terminal."""
+    if sys.stderr.isatty():
+        _write(sys.stderr, f"\r\x1b[K{strip_controls(text)}")
+
+
+def interactive() -> bool:
+    """Whether a person sits at both ends."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _paint(text: str, code: str, stream: TextIO | None = None) -> str:
+    stream = stream or sys.stderr
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
+        return text
+    return f"\x1b[{code}m{text}\x1b[0m"
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+    except UnicodeEncodeError:
+        encoding = stream.encoding or "ascii"
+        stream.write(text.encode(encoding, "replace").decode(encoding))
+    stream.flush()

@@ -1,0 +1,90 @@
+"""The conversation on a terminal: a prompt with history, answers that Ctrl-C stops."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gemmahub.cli import output
+from gemmahub.errors import BackendCrashed, BackendError, ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from gemmahub.chat import Conversation
+    from gemmahub.engines.contract import Sampling
+
+_HISTORY_LINES = 1000
+_HELP = (
+    '/clear forgets the conversation, /exit or Ctrl-D ends it, """ starts and ends several lines'
+)
+
+Answer = Callable[..., int]
+
+
+def talk(
+    conversation: Conversation, sampling: Sampling, data: Path, *, answer: Answer, verbose: bool
+) -> int:
+    """Ask and answer until the end of input.
+
+    Raises: BackendCrashed; other backend errors are shown, and the conversation goes on.
+    """
+    output.note(_HELP)
+    with _history(data / "prompt-history"):
+        while (question := _read()) is not None:
+            if question.strip() == "/clear":
+                conversation.clear()
+                output.note("forgotten")
+            elif question.strip() in ("/exit", "/quit", "/bye"):
+                break
+            elif question.strip() in ("/help", "/?"):
+                output.note(_HELP)
+            elif question.strip():
+                try:
+                    answer(conversation, question, sampling, verbose=verbose)
+                except BackendCrashed:
+                    raise
+                except BackendError as error:
+                    output.error(error, as_json=False)
+    return ExitCode.DONE
+
+
+def _read() -> str | None:
+    """The next question, None at the end of input; Ctrl-C drops the line."""
+    try:
+        line = input(">>> ")
+        if not line.lstrip().startswith('"""'):
+            return line
+        lines = [line.lstrip()[3:]]
+        while not lines[-1].rstrip().endswith('"""'):
+            lines.append(input("... "))
+        lines[-1] = lines[-1].rstrip()[:-3]
+        return "\n".join(lines)
+    except EOFError:
+        output.note("")
+        return None
+    except KeyboardInterrupt:
+        output.note("\n(Ctrl-D ends the conversation)")
+        return ""
+
+
+@contextlib.contextmanager
+def _history(path: Path) -> Iterator[None]:
+    """Line editing with the history of earlier conversations, where the platform has readline."""
+    try:
+        import readline
+    except ImportError:
+        yield
+        return
+    with contextlib.suppress(OSError):
+        readline.read_history_file(path)
+    try:
+        yield
+    finally:
+        readline.set_history_length(_HISTORY_LINES)
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            readline.write_history_file(path)
+            path.chmod(0o600)

@@ -1,0 +1,208 @@
+"""``gemmahub run``: one answer, or a conversation on a terminal."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gemmahub.cli import output
+from gemmahub.engines.contract import Sampling, Settings
+from gemmahub.errors import ExitCode, UsageError
+from gemmahub.text import StreamStripper
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gemmahub.chat import Conversation
+    from gemmahub.engines.contract import Usage
+    from gemmahub.service import Running
+
+_CACHE_TYPES = ("f16", "q8_0", "q4_0", "bf16", "f32", "q5_0", "q5_1", "q4_1", "iq4_nl")
+
+
+@click.command(name="run")
+@click.argument("reference")
+@click.argument("prompt", required=False)
+@click.option("-c", "--ctx-size", type=click.IntRange(min=1), help="Context length in tokens.")
+@click.option("-n", "--max-tokens", type=click.IntRange(min=1), help="Longest answer in tokens.")
+@click.option("--temperature", type=click.FloatRange(min=0), default=1.0, show_default=True)
+@click.option("--top-k", type=click.IntRange(min=0), default=64, show_default=True)
+@click.option("--top-p", type=click.FloatRange(0, 1), default=0.95, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 2), help="Makes an answer repeatable.")
+@click.option("--system", help="What the model should know before the conversation.")
+@click.option("--backend", help="The engine to use; otherwise the best one for the format.")
+@click.option(
+    "--cache-type",
+    type=click.Choice(_CACHE_TYPES),
+    default="f16",
+    show_default=True,
+    help="Precision of the KV cache.",
+)
+@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads [physical cores].")
+@click.option("--gpu-layers", type=click.IntRange(min=0), help="Layers on the GPU [all].")
+@click.option(
+    "--raw", is_flag=True, help="Complete the prompt as it stands, without chat template."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a stream.")
+@click.option("-v", "--verbose", is_flag=True, help="Print timings after each answer.")
+def run_command(reference: str, prompt: str | None, **options: Any) -> int:
+    """Ask a model, or talk to it.
+
+    PROMPT is the question; "-" or a pipe reads it from standard input. Without one, on a terminal,
+    a conversation starts: Ctrl-C stops an answer, Ctrl-D ends the conversation.
+    """
+    from gemmahub.chat import Conversation
+    from gemmahub.service import Gemmahub
+
+    question = _question(prompt, as_json=options["as_json"])
+    hub = Gemmahub()
+    running = hub.start(
+        reference, _settings(options), backend=options["backend"], on_progress=_show_progress
+    )
+    output.progress("")
+    with running.session as session:
+        conversation = Conversation(session, system=options["system"], raw=options["raw"])
+        sampling = _sampling(options, plain=conversation.plain)
+        if options["as_json"]:
+            output.json_data(_answer_json(running, conversation, question or "", sampling))
+            return ExitCode.DONE
+        output.note(running.headline)
+        if question is not None:
+            return _answer(conversation, question, sampling, verbose=options["verbose"])
+        from gemmahub.cli.prompt_loop import talk
+
+        return talk(
+            conversation, sampling, hub.config.data, answer=_answer, verbose=options["verbose"]
+        )
+
+
+def _question(prompt: str | None, *, as_json: bool) -> str | None:
+    """The prompt, None for a conversation."""
+    if prompt == "-" or (prompt is None and not sys.stdin.isatty()):
+        prompt = sys.stdin.read().rstrip("\n")
+    if prompt is not None and not prompt.strip():
+        raise UsageError(
+            "the prompt is empty", 'try: gemmahub run MODEL "The capital of France is"'
+        )
+    if prompt is None and (as_json or not output.interactive()):
+        raise UsageError("a conversation needs a terminal", "give a prompt, or pipe one in")
+    return prompt
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    return Settings(
+        context=options["ctx_size"],
+        cache_type_k=options["cache_type"],
+        cache_type_v=options["cache_type"],
+        gpu_layers=options["gpu_layers"],
+        threads=options["threads"],
+    )
+
+
+def _sampling(options: dict[str, Any], *, plain: bool) -> Sampling:
+    from gemmahub.chat import COMPLETION_TOKENS
+
+    return Sampling(
+        max_tokens=options["max_tokens"] or (COMPLETION_TOKENS if plain else None),
+        temperature=options["temperature"],
+        top_k=options["top_k"],
+        top_p=options["top_p"],
+        seed=options["seed"],
+    )
+
+
+def _show_progress(fraction: float) -> None:
+    output.progress(f"loading {fraction:.0%}" if fraction < 1 else "")
+
+
+def _answer(conversation: Conversation, question: str, sampling: Sampling, *, verbose: bool) -> int:
+    """Stream one answer; Ctrl-C stops it and still shows what came."""
+    stripper = StreamStripper()
+    usage: Usage | None = None
+    with (
+        _interruptible(conversation) as interrupted,
+        closing(conversation.ask(question, sampling)) as chunks,
+    ):
+        for chunk in chunks:
+            output.data(stripper.feed(chunk.text), end="")
+            usage = chunk.usage or usage
+    output.data(stripper.finish())
+    _after(usage, verbose=verbose)
+    return ExitCode.INTERRUPTED if interrupted else ExitCode.DONE
+
+
+@contextmanager
+def _interruptible(conversation: Conversation) -> Iterator[list[int]]:
+    """Ctrl-C asks the engine to stop; a second one ends the program.
+
+    The list that comes back is empty until then. An exception would tear down the stream of chunks,
+    and with it the last one, which carries the usage.
+    """
+    interrupts: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        if interrupts:
+            raise KeyboardInterrupt
+        interrupts.append(number)
+        conversation.cancel()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _after(usage: Usage | None, *, verbose: bool) -> None:
+    if usage is None:
+        return
+    if usage.truncated:
+        output.warning("the prompt was truncated: it is longer than the context (--ctx-size)")
+    if usage.finish_reason == "context":
+        output.warning(
+            f"the context of {usage.context:,} tokens is full; a larger --ctx-size holds more"
+        )
+    if verbose:
+        output.note(_timings(usage))
+
+
+def _timings(usage: Usage) -> str:
+    def rate(tokens: int, seconds: float) -> str:
+        return f"{tokens / seconds:.1f} tokens/s" if seconds > 0 else "no time"
+
+    return (
+        f"prompt {usage.prompt_tokens:,} tokens, {usage.prefill_tokens:,} evaluated in "
+        f"{usage.prefill_seconds * 1000:.0f} ms "
+        f"({rate(usage.prefill_tokens, usage.prefill_seconds)})"
+        f" · answer {usage.tokens:,} tokens ({rate(usage.tokens, usage.decode_seconds)})"
+        f" · context {usage.context_used:,} of {usage.context:,} · ended by {usage.finish_reason}"
+    )
+
+
+def _answer_json(
+    running: Running, conversation: Conversation, question: str, sampling: Sampling
+) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    text, usage = "", None
+    for chunk in conversation.ask(question, sampling):
+        text += chunk.text
+        usage = chunk.usage or usage
+    info = running.session.info
+    return {
+        "reference": running.variant.reference,
+        "name": running.variant.name,
+        "precision": running.variant.precision.as_json(),
+        "backend": running.backend,
+        "engine": info.engine,
+        "device": info.device,
+        "context": info.context,
+        "chat_template": not conversation.plain,
+        "load_seconds": info.load_seconds,
+        "text": text,
+        "usage": asdict(usage) if usage else None,
+    }

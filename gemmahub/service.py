@@ -1,0 +1,180 @@
+"""The use cases. Both front ends call this and nothing below it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from gemmahub.config import Config, load_config
+from gemmahub.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from gemmahub.engines.contract import CheckResult, OnProgress, Session, Settings
+    from gemmahub.engines.manager import PluginManager
+    from gemmahub.registry import Models, Registry, Variant
+
+
+@dataclass(frozen=True, slots=True)
+class PluginRow:
+    """One plugin as it is shown: ``remarks`` say what does not work and how to mend it."""
+
+    name: str
+    distribution: str
+    version: str
+    state: str
+    offers: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The row as ``gemmahub plugins --json`` prints it."""
+        return {
+            "name": self.name,
+            "distribution": self.distribution,
+            "version": self.version,
+            "state": self.state,
+            "offers": list(self.offers),
+            "remarks": list(self.remarks),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A loaded model, and what was loaded."""
+
+    variant: Variant
+    backend: str
+    session: Session
+
+    @property
+    def headline(self) -> str:
+        """Model, precision, engine and context in one line."""
+        info = self.session.info
+        parts = [
+            self.variant.name,
+            self.variant.precision.summary,
+            f"{info.engine} on {info.device}",
+            f"context {info.context:,} tokens",
+        ]
+        if not info.chat_template:
+            parts.append("no chat template: plain completion")
+        return " · ".join(parts)
+
+
+class Gemmahub:
+    """This installation. Everything is looked up when it is first needed."""
+
+    def __init__(self, *, config: Config | None = None, folders: Sequence[Path] = ()) -> None:
+        self._config = config
+        self._folders = tuple(folders)
+
+    @cached_property
+    def config(self) -> Config:
+        """The settings.
+
+        Raises: UsageError when the settings file is broken.
+        """
+        config = self._config or load_config()
+        return replace(config, folders=(*config.folders, *self._folders))
+
+    @cached_property
+    def plugins_manager(self) -> PluginManager:
+        """The loaded plugins."""
+        from gemmahub.engines.manager import load_plugins
+
+        return load_plugins()
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Catalogue and stores joined."""
+        from gemmahub.artifacts import Inspector
+        from gemmahub.catalog.loader import load_catalog
+        from gemmahub.registry import Registry
+        from gemmahub.stores.folder import FolderStore
+
+        folders = [FolderStore(folder, name=str(folder)) for folder in self.config.folders]
+
+        def inventories() -> list[Any]:
+            return [
+                *self.plugins_manager.inventories(),
+                *(folder.inventory() for folder in folders),
+            ]
+
+        inspector = Inspector(self.config.cache / "summaries.sqlite")
+        return Registry(load_catalog(), inventories, inspector)
+
+    def list_models(self, *, catalogue: bool = False) -> Models:
+        """What is on this machine, and on request what the catalogue knows."""
+        return self.registry.models(catalogue=catalogue)
+
+    def inspect(self, reference: str) -> Variant:
+        """What a reference names, with its precision.
+
+        Raises: UsageError, NotFound, FormatError, IntegrityError.
+        """
+        return self.registry.resolve(reference)
+
+    def start(
+        self,
+        reference: str,
+        settings: Settings,
+        *,
+        backend: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Running:
+        """Load a model. Close the session of what comes back.
+
+        Raises: NotFound when the model is not on this machine; BackendError.
+        """
+        from gemmahub.engines.choice import choose_backend, load_session
+
+        variant = self.registry.resolve(reference)
+        if not variant.artifacts:
+            raise NotFound(
+                f"{variant.reference} is not on this machine",
+                f"get it ({variant.download}) and name the file: gemmahub run ./FILE.gguf",
+            )
+        artifact = variant.artifacts[0]
+        offer = choose_backend(self.plugins_manager, artifact, backend or self.config.backend)
+        session = load_session(offer, artifact, settings, on_progress)
+        return Running(variant, offer.backend.name, session)
+
+    def plugins(self) -> list[PluginRow]:
+        """All plugins that were found, with the state of the backends they offer."""
+        manager = self.plugins_manager
+        remarks: dict[str, list[str]] = {}
+        offers: dict[str, list[str]] = {}
+        for offer in manager.backends():
+            answer = manager.availability(offer)
+            formats = ", ".join(offer.backend.formats)
+            offers.setdefault(offer.plugin, []).append(f"backend {offer.backend.name} ({formats})")
+            if answer.ok:
+                remarks.setdefault(offer.plugin, []).append(
+                    f"{offer.backend.name} {answer.version}"
+                )
+            else:
+                text = f"{offer.backend.name}: {answer.reason}; {answer.hint}"
+                remarks.setdefault(offer.plugin, []).append(text)
+        manager.inventories()  # so that a store that fails shows here
+        return [
+            PluginRow(
+                record.name,
+                record.distribution,
+                record.version,
+                record.state,
+                tuple(offers.get(record.name, ()))
+                + tuple(o for o in record.offers if o != "gemmahub_backends"),
+                tuple(p for p in (record.reason, record.hint) if p)
+                + tuple(remarks.get(record.name, ())),
+            )
+            for record in manager.records
+        ]
+
+    def doctor(self) -> list[CheckResult]:
+        """Checks of this installation and those of the plugins."""
+        from gemmahub.doctor import run_checks
+
+        return run_checks(self)

@@ -1,0 +1,409 @@
+"""Commands as a user types them: data, failures, exit codes. The echo backend is the engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gemmahub import __version__
+from gemmahub.testing.gguf_writer import write_gguf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+Command = Any
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A header-only GGUF of a small model."""
+    path = tmp_path / "tiny-Q4_0.gguf"
+    metadata = {
+        "general.architecture": "gemma3",
+        "general.name": "Tiny\x1b[2J",
+        "general.file_type": 2,
+        "gemma3.block_count": 1,
+        "gemma3.context_length": 128,
+    }
+    tensors = [("token_embd.weight", (32, 8), "F16"), ("blk.0.attn_q.weight", (32, 64), "Q4_0")]
+    write_gguf(path, metadata, tensors)
+    return path
+
+
+def echo(command: Command, model: Path, *arguments: object) -> Any:
+    return command("run", model, *arguments, "--backend", "echo")
+
+
+# --- run -----------------------------------------------------------------------------------------
+
+
+def test_run_answers_on_stdout_and_says_what_runs_on_stderr(command: Command, model: Path) -> None:
+    result = echo(command, model, "one two")
+    assert (result.code, result.out) == (0, "one two\n")
+    assert "Tiny · Q4_0 · " in result.err
+    assert "echo 1" in result.err
+    assert "context 4,096" in result.err
+    assert "\x1b" not in result.err
+
+
+def test_run_strips_control_sequences_from_the_answer(command: Command, model: Path) -> None:
+    assert echo(command, model, "a\x1b]0;x\x07b \x1b[31mred").out == "ab red\n"
+
+
+def test_run_json(command: Command, model: Path) -> None:
+    answer = json.loads(echo(command, model, "one two", "--json").out)
+    assert answer["text"] == "one two"
+    assert answer["usage"]["tokens"] == 2
+    assert answer["usage"]["finish_reason"] == "stop"
+    assert answer["precision"]["label"] == "Q4_0"
+
+
+def test_run_prompt_too_long_for_the_context(command: Command, model: Path) -> None:
+    result = echo(command, model, "a b c", "-c", 2)
+    assert result.code == 4
+    assert "the context holds 2" in result.err
+    assert "hint:" in result.err
+
+
+def test_run_reads_a_pipe(model: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gemmahub", "run", str(model), "--backend", "echo"],
+        input="from a pipe\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "from a pipe\n")
+
+
+@pytest.mark.parametrize("prompt", ["", "  "])
+def test_run_empty_prompt(command: Command, model: Path, prompt: str) -> None:
+    result = echo(command, model, prompt)
+    assert result.code == 2
+    assert "empty" in result.err
+
+
+def test_run_without_prompt_or_terminal(
+    command: Command, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    result = echo(command, model)
+    assert result.code == 2
+    assert "terminal" in result.err
+
+
+def test_run_unknown_backend_lists_the_known(command: Command, model: Path) -> None:
+    result = command("run", model, "x", "--backend", "ecko")
+    assert result.code == 5
+    assert "echo" in result.err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--temperature", "-1"), ("-c", "0"), ("-n", "x"), ("--cache-type", "q9"), ("--no",)],
+)
+def test_run_bad_options(command: Command, model: Path, options: tuple[str, ...]) -> None:
+    result = command("run", model, "x", *options)
+    assert result.code == 2
+    assert "--help" in result.err
+
+
+def wait_for_worker(process: subprocess.Popen[str]) -> int:
+    """The pid of the program's worker."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        children = subprocess.run(
+            ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False
+        ).stdout.split()
+        if children:
+            return int(children[0])
+        time.sleep(0.02)
+    raise AssertionError("no worker")
+
+
+SLOW = """
+import gemmahub_echo.backend as b
+b.EchoBackend.options = (b.Option("delay", "", float, 0.05),)
+"""
+
+
+@pytest.fixture
+def slow_run(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., subprocess.Popen[str]]:
+    """``gemmahub run`` with an engine that takes its time, in a process of its own."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def start(*options: str) -> subprocess.Popen[str]:
+        prompt = "word " * 2000
+        command = [sys.executable, "-m", "gemmahub", "run", str(model), prompt, "--backend", "echo"]
+        return subprocess.Popen(
+            [*command, *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+def test_kill_9_of_the_worker_in_mid_answer(
+    slow_run: Callable[..., subprocess.Popen[str]],
+) -> None:
+    with slow_run() as process:
+        assert process.stdout is not None
+        assert process.stdout.read(4) == "word"
+        os.kill(wait_for_worker(process), signal.SIGKILL)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 5
+    assert "was killed (SIGKILL) in the middle of an answer" in err
+    assert "hint:" in err
+    assert "Traceback" not in err
+
+
+def test_ctrl_c_stops_the_answer_and_shows_what_came(
+    slow_run: Callable[..., subprocess.Popen[str]],
+) -> None:
+    with slow_run("-v") as process:
+        assert process.stdout is not None
+        process.stdout.read(4)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "ended by cancelled" in err
+    assert "Traceback" not in err
+
+
+def test_a_reader_that_goes_away_is_no_failure(model: Path) -> None:
+    program = f"{sys.executable} -m gemmahub run {model} 'a b c' --backend echo | head -c 1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "a"
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_conversation_on_a_terminal(model: Path) -> None:
+    pty = pytest.importorskip("pty")
+    pid, master = pty.fork()
+    if pid == 0:
+        os.execv(
+            sys.executable,
+            [sys.executable, "-m", "gemmahub", "run", str(model), "--backend", "echo"],
+        )
+    seen = ""
+
+    def read_until(text: str) -> None:
+        nonlocal seen
+        timer = threading.Timer(30, lambda: os.kill(pid, signal.SIGKILL))
+        timer.start()
+        try:
+            while text not in seen:
+                seen += os.read(master, 4096).decode()
+        finally:
+            timer.cancel()
+        seen = seen.split(text, 1)[1]
+
+    read_until(">>> ")
+    os.write(master, b"hello there\n")
+    read_until("\nhello there\r\n")
+    read_until(">>> ")
+    os.write(master, b"half a line\x03")
+    read_until("Ctrl-D")
+    read_until(">>> ")
+    os.write(master, b"\x04")
+    _, status = os.waitpid(pid, 0)
+    os.close(master)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+# --- inspect -------------------------------------------------------------------------------------
+
+
+def test_inspect_json_is_the_contract(command: Command, model: Path) -> None:
+    found = json.loads(command("inspect", model, "--json").out)
+    assert found["reference"] == str(model)
+    assert found["format"] == "gguf"
+    assert found["parameters"] == 32 * 8 + 32 * 64
+    assert found["size_bytes"] == model.stat().st_size
+    assert found["architecture"] == {
+        "name": "gemma3", "layers": 1, "embedding_length": None,
+        "context_length": 128, "sliding_window": None,
+    }  # fmt: skip
+    assert found["capabilities"] == ["text"]
+    assert found["chat_template"] is False
+    assert found["precision"]["bits_per_weight"] == round((512 + 64 * 18) * 8 / 2304, 2)
+    assert found["precision"]["mismatch"] == (
+        "labelled Q4_0, but the embedding (11% of the weights) is F16"
+    )
+
+
+def test_inspect_for_people(command: Command, model: Path) -> None:
+    result = command("inspect", model)
+    assert "Q4_0 · int4, F16 embedding · 5.78 bits/weight" in result.out
+    assert re.search(r"embedding +F16 +1 +256 +11%", result.out)
+    assert "\x1b" not in result.out
+
+
+def test_inspect_catalogue_variant_that_is_not_here(command: Command) -> None:
+    found = json.loads(command("inspect", "gemma-3-27b-it:q4_0-qat", "--json").out)
+    assert found["installed"] is False
+    assert found["precision"]["bits_per_weight"] == 5.10
+    assert found["precision"]["training"] == "QAT"
+    assert "embedding" in found["precision"]["mismatch"]
+    assert found["parameters"] == 27_009_002_240
+
+
+@pytest.mark.parametrize(
+    ("reference", "code", "words"),
+    [
+        ("gemma-3-4b-itt", 3, "gemma-3-4b-it"),
+        ("gemma-3-4b-it:q9", 3, "variants"),
+        ("./missing.gguf", 3, "missing.gguf"),
+        ("zzzzzz", 3, "list --all"),
+        ("nobody/nothing", 3, "catalogue"),
+        ("a b", 2, "reference"),
+        ("", 2, "empty"),
+        ("gemma3:4b", 3, "gemma-3-4b-it:q4_0-qat"),
+        ("ollama://nothing:1b", 3, "Ollama"),
+    ],
+)
+def test_what_is_not_there(command: Command, reference: str, code: int, words: str) -> None:
+    result = command("inspect", reference, "--json")
+    assert result.code == code
+    error = json.loads(result.out)["error"]
+    assert words in error["message"] + error["hint"]
+    assert error["hint"]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [(b"", 7), (b"GGUF", 7), (b"<html>not here</html>", 1), (b"GGUF\x09\0\0\0" + b"\0" * 16, 1)],
+)
+def test_files_that_are_no_models(
+    command: Command, tmp_path: Path, content: bytes, code: int
+) -> None:
+    path = tmp_path / "bad\x1b[31m.gguf"
+    path.write_bytes(content)
+    result = command("inspect", path)
+    assert result.code == code
+    assert "hint:" in result.err
+    assert "Traceback" not in result.err
+    assert "\x1b" not in result.err
+
+
+def test_truncated_data_is_an_integrity_error(command: Command, model: Path) -> None:
+    os.truncate(model, model.stat().st_size - 100)
+    for name in ("inspect", "run"):
+        result = command(name, model, *(("x",) if name == "run" else ()))
+        assert result.code == 7, name
+        assert "hint:" in result.err
+
+
+def test_a_folder_without_a_model(command: Command, tmp_path: Path) -> None:
+    assert command("inspect", tmp_path).code == 3
+
+
+# --- list ----------------------------------------------------------------------------------------
+
+
+def test_list_folder(command: Command, model: Path) -> None:
+    (model.parent / "broken.gguf").write_bytes(b"GGUF")
+    found = json.loads(command("list", "--folder", model.parent, "--json").out)
+    rows = {row["reference"]: row for row in found["models"]}
+    assert rows[str(model)]["precision"]["label"] == "Q4_0"
+    assert [row["path"] for row in found["broken"]] == [str(model.parent / "broken.gguf")]
+    assert found["broken"][0]["reason"]
+    people = command("list", "--folder", model.parent)
+    assert "Q4_0 int4" in people.out
+    assert "broken.gguf" in people.err
+
+
+def test_list_all_names_every_catalogue_variant(command: Command) -> None:
+    from gemmahub.catalog.loader import load_catalog
+
+    found = json.loads(command("list", "--all", "--json").out)["models"]
+    references = {row["reference"] for row in found}
+    assert {variant.reference for variant in load_catalog().variants} <= references
+    assert all(row["precision"]["summary"] for row in found)
+
+
+def test_list_survives_a_missing_folder(command: Command, tmp_path: Path) -> None:
+    result = command("list", "--folder", tmp_path / "nowhere")
+    assert result.code == 0
+    assert "no such folder" in result.err
+
+
+# --- the rest ------------------------------------------------------------------------------------
+
+
+def test_version(command: Command) -> None:
+    assert command("--version").out == f"gemmahub {__version__}\n"
+
+
+def test_help_names_the_commands(command: Command) -> None:
+    result = command("--help")
+    assert result.code == 0
+    for name in ("list | ls", "inspect | show", "run", "plugins", "doctor"):
+        assert name in result.out
+
+
+def test_unknown_command_names_the_nearest(command: Command) -> None:
+    result = command("inspct")
+    assert result.code == 2
+    assert "inspect" in result.err
+
+
+def test_plugins(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo")
+    rows = {row["name"]: row for row in json.loads(command("plugins", "--json").out)["plugins"]}
+    assert rows["echo"]["state"] == "ok"
+    assert "backend echo (gguf, safetensors, mlx)" in rows["echo"]["offers"]
+    assert rows["llamacpp"]["state"] == "left out"
+
+
+def test_doctor(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = command("doctor")
+    assert result.code == 0
+    assert "backend llama.cpp" in result.out
+    monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo")
+    result = command("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(result.out)["checks"]}
+    assert result.code == 1
+    assert checks["backends"]["status"] == "failed"
+
+
+def test_broken_settings_file(command: Command, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("[stores]\nfolder = []\n")
+    result = command("list")
+    assert result.code == 2
+    assert "stores.folders" in result.err
+    config.write_text("= what")
+    assert command("list").code == 2
+    config.write_text('[stores]\nfolders = "x"\n')
+    assert "a list of texts" in command("list").err
+
+
+def test_json_failure_of_click(command: Command) -> None:
+    result = command("list", "--json", "--wrong")
+    assert result.code == 2
+    assert json.loads(result.out)["error"]["kind"] == "usage"
+
+
+def test_debug_shows_the_traceback(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEMMAHUB_DEBUG", "1")
+    assert "Traceback" in command("inspect", "./missing.gguf").err
