@@ -1,0 +1,87 @@
+"""The documents say what the program does."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tomllib
+from pathlib import Path
+
+import click
+
+from gemmahub import config
+from gemmahub.cli.main import ALIASES, COMMANDS, cli
+from gemmahub.engines import hookspecs
+from gemmahub.errors import ExitCode
+
+ROOT = Path(__file__).parent.parent
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_every_hook_has_a_heading_with_its_arguments() -> None:
+    headings = set(re.findall(r"^### (.+)$", text("docs/plugins.md"), re.MULTILINE))
+    hooks = {n: f for n, f in vars(hookspecs).items() if n.startswith("gemmahub_")}
+    assert len(hooks) >= 7
+    for name, function in hooks.items():
+        arguments = ", ".join(inspect.signature(function).parameters)
+        assert f"{name}({arguments})" in headings
+
+
+def test_every_command_and_option_is_documented() -> None:
+    document = text("docs/commands.md")
+    context = click.Context(cli)
+    for name in COMMANDS:
+        assert f"gemmahub {name}" in document, name
+        command = cli.get_command(context, name)
+        assert command is not None
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert f"`{parameter.opts[-1]}" in document, (name, parameter.opts)
+    for alias, name in ALIASES.items():
+        assert re.search(rf"gemmahub {name} \({alias}\)", document)
+
+
+def test_the_one_line_helps_agree() -> None:
+    context = click.Context(cli)
+    for name, (_, line) in COMMANDS.items():
+        command = cli.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+        first = (command.help or "").split("\n")[0].rstrip(".").split(";")[0]
+        assert line.startswith(first[:12]), (line, first)
+
+
+def test_every_exit_code_is_documented() -> None:
+    document = text("docs/commands.md")
+    for code in ExitCode:
+        assert f"| {code.value} |" in document, code.name
+
+
+def test_every_setting_and_variable_is_documented() -> None:
+    document = text("docs/settings.md")
+    for name in config._KEYS:
+        table, key = name.split(".")
+        assert f"[{table}]" in document
+        assert f"{key} = " in document
+    for variable in re.findall(r"``(GEMMAHUB_\w+)``", config.__doc__ or ""):
+        assert f"`{variable}`" in document
+
+
+def test_the_readme_has_the_two_commands() -> None:
+    readme = text("README.md")
+    for mark in ("first command", "test command"):
+        assert re.search(rf"<!-- {mark} -->\n\n    \S.+\n\n<!-- end -->", readme), mark
+
+
+def test_every_plugin_has_a_readme_and_the_same_version() -> None:
+    version = tomllib.loads(text("pyproject.toml"))["project"]["version"]
+    from gemmahub import __version__
+
+    assert version == __version__
+    for folder in (ROOT / "plugins").iterdir():
+        if (folder / "pyproject.toml").exists():
+            assert (folder / "README.md").read_text().startswith("# gemmahub-")
+            assert f'version = "{version}"' in (folder / "pyproject.toml").read_text()
