@@ -28,7 +28,7 @@ def _harmless(char: str) -> bool:
 
 def strip_controls(text: str) -> str:
     """``text`` without terminal control sequences; line breaks and tabs stay."""
-    if text.isascii() and text.isprintable():
+    if text.isprintable():  # then it holds neither controls nor formatting characters
         return text
     return "".join(filter(_harmless, _ESCAPES.sub("", text)))
 
@@ -49,6 +49,8 @@ class StreamStripper:
 
     def feed(self, piece: str) -> str:
         """The harmless part of what has come so far; an unfinished sequence is held back."""
+        if not self._pending and piece.isprintable():
+            return piece
         text = self._pending + piece
         cut = max(text.rfind(start) for start in "\x1b\x90\x98\x9b\x9d\x9e\x9f")
         if cut >= 0 and not _complete(text[cut:]) and len(text) - cut < self._PENDING_LIMIT:

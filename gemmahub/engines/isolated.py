@@ -6,7 +6,6 @@ engine's last lines; closing the session ends the process, which gives all its m
 
 from __future__ import annotations
 
-import queue
 import signal
 import subprocess
 import sys
@@ -52,17 +51,12 @@ class IsolatedSession(SessionBase):
             start_new_session=True,
         )
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
-        self._frames: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._info: SessionInfo | None = None
         self._answers = 0
         self._running = 0
         self._closed = False
-        self._threads = [
-            threading.Thread(target=self._receive, daemon=True),
-            threading.Thread(target=self._keep_log, daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._logger = threading.Thread(target=self._keep_log, daemon=True)
+        self._logger.start()
 
     @property
     def info(self) -> SessionInfo:
@@ -108,7 +102,7 @@ class IsolatedSession(SessionBase):
         try:
             while True:
                 frame = self._next_frame("in the middle of an answer")
-                ended = isinstance(frame, wire.Done | wire.Failed) and frame.number == number
+                ended = _ends(frame, number)
                 if isinstance(frame, wire.Failed) and ended:
                     raise backend_error(frame.kind, frame.message, frame.hint)
                 if ended:
@@ -135,25 +129,23 @@ class IsolatedSession(SessionBase):
         self._closed = True
         self._process.kill()
         self._process.wait()
-        for thread in self._threads:
-            thread.join(_PATIENCE_SECONDS)
+        self._logger.join(_PATIENCE_SECONDS)
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             _close_pipe(pipe)
 
     def _abandon(self, number: int) -> None:
         """Cancel an answer nobody wants, so that the next one starts clean."""
+        # An engine that does not stop when told to is of no use for the next answer.
+        watchdog = threading.Timer(_PATIENCE_SECONDS, self._process.kill)
+        watchdog.start()
         try:
             self._send(wire.Cancel(number))
-            while True:
-                frame = self._frames.get(timeout=_PATIENCE_SECONDS)
-                if frame is None:
-                    self._frames.put(None)
-                    return
-                if isinstance(frame, wire.Done | wire.Failed) and frame.number == number:
-                    return
-        except (queue.Empty, BackendCrashed):
-            # An engine that does not stop when told to is of no use for the next answer.
-            self._process.kill()
+            while not _ends(self._next_frame("after a cancel"), number):
+                pass
+        except BackendCrashed:
+            return  # the next answer says so
+        finally:
+            watchdog.cancel()
 
     def _send(self, record: object) -> None:
         pipe = self._process.stdin
@@ -164,20 +156,17 @@ class IsolatedSession(SessionBase):
             raise self._crash("before it could answer") from None
 
     def _next_frame(self, when: str) -> Any:
-        frame = self._frames.get()
-        if frame is None:
-            self._frames.put(None)
-            raise self._crash(when)
-        return frame
-
-    def _receive(self) -> None:
+        # Read here and not in a thread: a second thread to wake for each token costs the engine
+        # more time than all the rest of this class.
         pipe = self._process.stdout
         try:
-            while pipe is not None and (frame := wire.read_frame(pipe)) is not None:
-                self._frames.put(frame)
-        except (OSError, ValueError, EOFError):
-            pass  # a pipe that was closed under us: the same as its end
-        self._frames.put(None)
+            frame = None if pipe is None or pipe.closed else wire.read_frame(pipe)
+        except KeyboardInterrupt:
+            self._process.kill()  # half a frame may be lost: nothing after it would make sense
+            raise
+        if frame is None:
+            raise self._crash(when)
+        return frame
 
     def _keep_log(self) -> None:
         pipe = self._process.stderr
@@ -193,7 +182,7 @@ class IsolatedSession(SessionBase):
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()
-        self._threads[1].join(_PATIENCE_SECONDS)  # the last lines are the ones that matter
+        self._logger.join(_PATIENCE_SECONDS)  # the last lines are the ones that matter
         how, hint = _explain_exit(code)
         last = " | ".join(line for line in self.log[-3:] if line)
         message = f"the {self._engine} process {how} {when}"
@@ -217,6 +206,11 @@ def load_isolated(
         session.close()
         raise
     return session
+
+
+def _ends(frame: Any, number: int) -> bool:
+    """Whether the answer with that number ends with this frame."""
+    return isinstance(frame, wire.Done | wire.Failed) and frame.number == number
 
 
 def _explain_exit(code: int) -> tuple[str, str]:

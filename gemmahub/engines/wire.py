@@ -1,4 +1,4 @@
-"""Frames between a session and its worker process: a length, then pickled plain records.
+"""Frames between a session and its worker process: a length, then a piece of text or a record.
 
 Both ends are the same gemmahub, on one machine, connected by a private pipe.
 """
@@ -8,18 +8,18 @@ from __future__ import annotations
 import pickle
 import struct
 from dataclasses import dataclass
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
-from gemmahub.engines.contract import (  # noqa: TC001 - records are unpickled with these classes
-    Artifact,
-    Chunk,
-    Prompt,
-    Sampling,
-    SessionInfo,
-    Settings,
-)
+from gemmahub.engines.contract import Chunk
+
+if TYPE_CHECKING:
+    from gemmahub.engines.contract import Artifact, Prompt, Sampling, SessionInfo, Settings
 
 _LENGTH: Final = struct.Struct("<I")
+# Text pieces are nearly all of the traffic, one a token: they skip pickle.
+_TEXT: Final = struct.Struct("<cI")
+_TEXT_MARK: Final = b"T"
+_RECORD_MARK: Final = b"R"
 
 
 # --- to the worker -----------------------------------------------------------------------------
@@ -98,7 +98,10 @@ def write_frame(pipe: IO[bytes], record: object) -> None:
 
     Raises: OSError when the other end is gone.
     """
-    data = pickle.dumps(record, protocol=pickle.HIGHEST_PROTOCOL)
+    if isinstance(record, Piece) and record.chunk.usage is None:
+        data = _TEXT.pack(_TEXT_MARK, record.number) + record.chunk.text.encode()
+    else:
+        data = _RECORD_MARK + pickle.dumps(record, protocol=pickle.HIGHEST_PROTOCOL)
     pipe.write(_LENGTH.pack(len(data)) + data)
     pipe.flush()
 
@@ -110,4 +113,9 @@ def read_frame(pipe: IO[bytes]) -> Any | None:
         return None
     (length,) = _LENGTH.unpack(head)
     data = pipe.read(length)
-    return pickle.loads(data) if len(data) == length else None
+    if len(data) != length:
+        return None
+    if data[:1] == _RECORD_MARK:
+        return pickle.loads(memoryview(data)[1:])
+    _, number = _TEXT.unpack_from(data)
+    return Piece(number, Chunk(data[_TEXT.size :].decode()))
