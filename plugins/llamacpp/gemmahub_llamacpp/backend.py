@@ -1,0 +1,201 @@
+"""The backend ``llama.cpp``: what it can do, and how it loads a model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.util import find_spec
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from gemmahub.engines.contract import (
+    Artifact,
+    Availability,
+    Backend,
+    CheckResult,
+    OnProgress,
+    Option,
+    SessionInfo,
+    Settings,
+)
+from gemmahub.errors import LoadFailed
+from gemmahub.formats.ggml_types import GGML_TYPES
+from gemmahub_llamacpp import engine
+from gemmahub_llamacpp.cpu import physical_cores
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gemmahub_llamacpp.context import Context, ContextSettings
+    from gemmahub_llamacpp.model import Model
+    from gemmahub_llamacpp.session import LlamaCppSession
+
+DEFAULT_CONTEXT: Final = 8192
+
+# What llama.cpp's attention can read back; other types load and then abort the process.
+CACHE_TYPES: Final = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+_FLOAT_TYPES: Final = ("f32", "f16", "bf16")
+_NUMBERS: Final = {kind.name.lower(): number for number, kind in GGML_TYPES.items()}
+
+_INSTALL: Final = (
+    "`uv sync` in a checkout, else `pip install gemmahub-llamacpp`; it compiles llama.cpp and "
+    "needs a C++ compiler"
+)
+
+
+class LlamaCppBackend(Backend):
+    """Runs GGUF files with llama.cpp, inside this Python."""
+
+    name: ClassVar[str] = "llama.cpp"
+    formats: ClassVar[tuple[str, ...]] = ("gguf",)
+    in_process: ClassVar[bool] = True
+    priority: ClassVar[int] = 10
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("mmap", "Map the file instead of reading it into memory.", bool, True),
+        Option("mlock", "Keep the weights from being swapped out.", bool, False),
+        Option("swa_full", "Full-size cache for sliding-window layers.", bool, False),
+    )
+
+    def availability(self) -> Availability:
+        """Whether llama-cpp-python is installed. Imports nothing of it."""
+        version = engine.version()
+        if not version or find_spec("llama_cpp") is None:
+            return Availability(False, reason=f"{engine.DISTRIBUTION} is missing", hint=_INSTALL)
+        return Availability(True, version=version)
+
+    def load(
+        self, artifact: Artifact, settings: Settings, on_progress: OnProgress | None = None
+    ) -> LlamaCppSession:
+        """Load a GGUF file; of a split model, the first part.
+
+        Raises: LoadFailed, BackendMissing.
+        """
+        from gemmahub_llamacpp.context import Context
+        from gemmahub_llamacpp.model import Model
+        from gemmahub_llamacpp.session import LlamaCppSession
+
+        started = perf_counter()
+        options = self._options(settings)
+        check_settings(settings)
+        path = artifact.files[0] if artifact.files else artifact.path
+        if not path.is_file():
+            raise LoadFailed(f"there is no file {path}", "look at `gemmahub list`")
+        gpus = engine.gpu_names()
+        layers = gpu_layers(settings, gpus)
+        model = Model(
+            path,
+            gpu_layers=layers,
+            mmap=options["mmap"],
+            mlock=options["mlock"],
+            on_progress=on_progress,
+        )
+        try:
+            chosen = choose(settings, model.context_trained, swa_full=options["swa_full"])
+            context = Context(model, chosen)
+        except BaseException:
+            model.close()
+            raise
+        used = replace(settings, gpu_layers=layers, threads=chosen.threads, options=options)
+        device = _device(gpus if layers else (), chosen.threads)
+        info = _info(model, context, used, device, perf_counter() - started)
+        return LlamaCppSession(model, context, info)
+
+    def _options(self, settings: Settings) -> Mapping[str, Any]:
+        options = self.check_options(settings)
+        for name, value in options.items():
+            if not isinstance(value, bool):
+                raise LoadFailed(f"{self.name}: {name} cannot be {value!r}", "use true or false")
+        return options
+
+
+def check_settings(settings: Settings) -> None:
+    """Raises: LoadFailed for what is wrong with every model."""
+    for name in ("context", "threads", "ubatch", "parallel"):
+        value = getattr(settings, name)
+        if value is not None and value < 1:
+            raise LoadFailed(f"{name} cannot be {value}", "give a number of 1 or more")
+    if settings.parallel != 1:
+        raise LoadFailed(
+            f"this backend gives one answer at a time, not {settings.parallel}", "use parallel 1"
+        )
+    for name in ("cache_type_k", "cache_type_v"):
+        value = getattr(settings, name)
+        if value not in CACHE_TYPES:
+            raise LoadFailed(
+                f"{name} cannot be {value!r}", f"choose one of {', '.join(CACHE_TYPES)}"
+            )
+    if settings.cache_type_v not in _FLOAT_TYPES and not settings.flash_attention:
+        raise LoadFailed(
+            f"a {settings.cache_type_v} cache for V needs flash attention",
+            "switch flash attention on, or use f16 for V",
+        )
+
+
+def choose(settings: Settings, trained: int | None, *, swa_full: bool) -> ContextSettings:
+    """The context to make, with the caller's gaps filled in.
+
+    Raises: LoadFailed when more context is asked for than the model was trained for.
+    """
+    from gemmahub_llamacpp.context import ContextSettings
+
+    if trained is not None and settings.context is not None and settings.context > trained:
+        raise LoadFailed(
+            f"a context of {settings.context:,} tokens was asked for, but the model was trained "
+            f"for {trained:,}",
+            f"use --ctx-size {trained} or less",
+        )
+    return ContextSettings(
+        cells=settings.context or min(trained or DEFAULT_CONTEXT, DEFAULT_CONTEXT),
+        ubatch=settings.ubatch,
+        type_k=_NUMBERS[settings.cache_type_k],
+        type_v=_NUMBERS[settings.cache_type_v],
+        flash_attention=settings.flash_attention,
+        threads=settings.threads or physical_cores(),
+        swa_full=swa_full,
+    )
+
+
+def gpu_layers(settings: Settings, gpus: tuple[str, ...]) -> int:
+    """Layers on the GPU: -1 is all of them.
+
+    Raises: LoadFailed when layers are asked for and this build of llama.cpp sees no GPU.
+    """
+    if settings.gpu_layers is None:
+        return -1 if gpus else 0
+    if settings.gpu_layers and not gpus:
+        raise LoadFailed(
+            "GPU layers were asked for, but this build of llama.cpp sees no GPU",
+            "use --gpu-layers 0, or reinstall llama-cpp-python for your GPU (see the README)",
+        )
+    return max(-1, settings.gpu_layers)
+
+
+def _info(
+    model: Model, context: Context, settings: Settings, device: str, seconds: float
+) -> SessionInfo:
+    """What was loaded, with the sizes as the engine rounded them."""
+    return SessionInfo(
+        engine=engine.engine_name(),
+        context=context.size,
+        context_trained=model.context_trained,
+        chat_template=model.chat_template is not None,
+        device=device,
+        settings=replace(settings, context=context.size, ubatch=context.ubatch),
+        load_seconds=seconds,
+    )
+
+
+def _device(gpus: tuple[str, ...], threads: int) -> str:
+    return ", ".join(gpus) or f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def check() -> CheckResult:
+    """The line of ``gemmahub doctor``. A missing engine is no failure: others may be here."""
+    found = LlamaCppBackend().availability()
+    if not found.ok:
+        return CheckResult(LlamaCppBackend.name, "warning", found.reason, found.hint)
+    cores = physical_cores()
+    return CheckResult(
+        LlamaCppBackend.name,
+        "ok",
+        f"{engine.DISTRIBUTION} {found.version}, {cores} core{'s' if cores > 1 else ''}",
+    )

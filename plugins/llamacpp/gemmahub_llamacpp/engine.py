@@ -1,0 +1,157 @@
+"""The llama.cpp library: imported once, its log kept, its devices named."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import sys
+import threading
+from collections import deque
+from importlib import metadata
+from typing import Any, Final
+
+from gemmahub.errors import BackendMissing, LoadFailed
+
+DISTRIBUTION: Final = "llama-cpp-python"
+REINSTALL: Final = (
+    "reinstall it with `pip install --force-reinstall --no-cache-dir gemmahub-llamacpp`"
+)
+
+_WARNING, _ERROR, _CONTINUED = 3, 4, 5  # enum ggml_log_level
+_GPU_TYPES: Final = (1, 2)  # enum ggml_backend_dev_type: discrete and integrated GPU
+
+
+class EngineLog:
+    """llama.cpp's last lines. Warnings and errors also go to standard error at once, so that they
+    stand in the worker's log even when the process dies in the next moment."""
+
+    def __init__(self, lines: int = 200) -> None:
+        self._errors: deque[str] = deque(maxlen=lines)
+        self._lock = threading.Lock()
+        self._level = 0
+
+    def take(self, level: int, text: bytes) -> None:
+        """One message of the engine; called from any of its threads."""
+        self._level = level = self._level if level == _CONTINUED else level
+        if level not in (_WARNING, _ERROR):
+            return
+        line = text.decode("utf-8", "replace")
+        try:
+            sys.stderr.write(line)
+            sys.stderr.flush()
+        except (OSError, ValueError, AttributeError):
+            pass  # a closed or missing standard error must not stop the engine
+        if level == _ERROR and line.strip():
+            with self._lock:
+                self._errors.append(line.strip())
+
+    def clear(self) -> None:
+        """Forget what was said, so that later errors belong to what comes next."""
+        with self._lock:
+            self._errors.clear()
+
+    def errors(self) -> str:
+        """The errors since ``clear``, without function names, the first (the cause) first."""
+        with self._lock:
+            lines = [line.partition(": ")[2] or line for line in self._errors]
+        causes = [line for line in dict.fromkeys(lines) if line != "failed to load model"]
+        return "; ".join(causes[:3])[:400]
+
+
+log: Final = EngineLog()
+
+
+@functools.cache
+def library() -> Any:
+    """The module ``llama_cpp``, ready for use; its log goes to :data:`log`.
+
+    Raises: BackendMissing when it is not installed or its shared library cannot be loaded.
+    """
+    # GNU OpenMP lets waiting threads spin for milliseconds. When another program takes one of the
+    # cores, every barrier then costs a time slice, and a token takes hundreds of milliseconds
+    # instead of ten. Read when the library is loaded; a value set by the user stays.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    try:
+        import llama_cpp
+    except ImportError as error:
+        raise BackendMissing(
+            f"{DISTRIBUTION} is not installed: {error}",
+            "install it: `pip install gemmahub-llamacpp`",
+        ) from None
+    except (OSError, RuntimeError) as error:
+        raise BackendMissing(f"{DISTRIBUTION} cannot be loaded: {error}", REINSTALL) from None
+    llama_cpp.llama_log_set(_log_callback(llama_cpp), None)
+    llama_cpp.llama_backend_init()
+    return llama_cpp
+
+
+@functools.cache
+def _log_callback(llama_cpp: Any) -> Any:
+    """The function that llama.cpp calls; cached, because it must outlive every model."""
+    return llama_cpp.llama_log_callback(lambda level, text, _data: log.take(level, text))
+
+
+def version() -> str:
+    """The version of llama-cpp-python; empty when it is not installed. Imports nothing."""
+    try:
+        return metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def engine_name() -> str:
+    """As shown to people: ``llama.cpp (llama-cpp-python 0.3.36)``."""
+    return f"llama.cpp ({DISTRIBUTION} {version()})"
+
+
+def assign(struct: Any, **values: Any) -> None:
+    """Set fields of a parameter struct.
+
+    ctypes takes any name as a plain attribute: a setting that this version lacks would be lost
+    without a word, and with it most of the memory that was planned.
+
+    Raises: LoadFailed when the struct has no such field.
+    """
+    known = {field[0] for field in struct._fields_}
+    for name, value in values.items():
+        if name not in known:
+            raise LoadFailed(
+                f"{DISTRIBUTION} {version()} has no setting {name}",
+                f"install the version made for this plugin: `pip install {DISTRIBUTION}==0.3.36`",
+            )
+        setattr(struct, name, value)
+
+
+def gpu_names() -> tuple[str, ...]:
+    """The GPUs that this build of llama.cpp can use, as ``CUDA0 (NVIDIA ...)``."""
+    llama_cpp = library()
+    if not llama_cpp.llama_supports_gpu_offload():
+        return ()
+    try:
+        return _list_gpus(_device_functions(llama_cpp))
+    except (AttributeError, OSError):  # a build that does not export the device list
+        return ("GPU",)
+
+
+def _device_functions(llama_cpp: Any) -> Any:
+    """ggml's device functions; the binding itself does not declare them."""
+    shared = llama_cpp.llama_cpp._lib
+    shared.ggml_backend_dev_count.restype = ctypes.c_size_t
+    shared.ggml_backend_dev_get.argtypes = [ctypes.c_size_t]
+    shared.ggml_backend_dev_get.restype = ctypes.c_void_p
+    shared.ggml_backend_dev_type.argtypes = [ctypes.c_void_p]
+    for function in (shared.ggml_backend_dev_name, shared.ggml_backend_dev_description):
+        function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_char_p
+    return shared
+
+
+def _list_gpus(shared: Any) -> tuple[str, ...]:
+    names = []
+    for index in range(shared.ggml_backend_dev_count()):
+        device = shared.ggml_backend_dev_get(index)
+        if shared.ggml_backend_dev_type(device) in _GPU_TYPES:
+            name = (shared.ggml_backend_dev_name(device) or b"").decode("utf-8", "replace")
+            what = (shared.ggml_backend_dev_description(device) or b"").decode("utf-8", "replace")
+            names.append(f"{name} ({what})" if what else name)
+    return tuple(names)

@@ -1,0 +1,170 @@
+"""A loaded GGUF file: its weights, and its tokenizer."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import TYPE_CHECKING, Any, Final
+
+from gemmahub.errors import LoadFailed
+from gemmahub_llamacpp.engine import assign, library, log
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from gemmahub.engines.contract import OnProgress
+
+_LOAD_MODES: Final = {  # (mmap, mlock) -> enum llama_load_mode
+    (False, False): 0,
+    (True, False): 1,
+    (False, True): 2,
+    (True, True): 3,
+}
+
+
+class Model:
+    """The weights and the vocabulary. Not usable after ``close``.
+
+    ``handle`` and ``vocab`` are llama.cpp's pointers.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        gpu_layers: int = 0,
+        mmap: bool = True,
+        mlock: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        """Load the file; of a split model, the first part.
+
+        Raises: LoadFailed; and whatever ``on_progress`` raises, which ends the loading.
+        """
+        self._llama = library()
+        params = self._llama.llama_model_default_params()
+        progress = _Progress(on_progress)
+        assign(
+            params,
+            n_gpu_layers=gpu_layers,
+            load_mode=_LOAD_MODES[mmap and self._llama.llama_supports_mmap(), mlock],
+            progress_callback=self._llama.llama_progress_callback(progress),
+        )
+        log.clear()
+        self.handle: Any = self._llama.llama_model_load_from_file(bytes_of(path), params)
+        if progress.error is not None:
+            self.close()
+            raise progress.error
+        if not self.handle:
+            raise LoadFailed(
+                f"llama.cpp cannot load {path.name}: {log.errors() or 'it gave no reason'}",
+                "check the file with `gemmahub inspect`; download it again when it is damaged",
+            )
+        self.vocab = self._llama.llama_model_get_vocab(self.handle)
+        self._piece_buffer = ctypes.create_string_buffer(256)
+
+    def close(self) -> None:
+        """Free the weights; twice is fine."""
+        handle, self.handle = self.handle, None
+        if handle:
+            self._llama.llama_model_free(handle)
+
+    # --- what the file says --------------------------------------------------------------------
+
+    @functools.cached_property
+    def context_trained(self) -> int | None:
+        """Tokens of context that the model was trained for; None when the file does not say."""
+        return self._llama.llama_model_n_ctx_train(self.handle) or None
+
+    @functools.cached_property
+    def chat_template(self) -> str | None:
+        """The file's own chat template, None when it has none."""
+        text = self._llama.llama_model_chat_template(self.handle, None)
+        return text.decode("utf-8", "replace") if text and text.strip() else None
+
+    @functools.cached_property
+    def bos(self) -> str:
+        """The text of the begin-of-sequence token, empty when there is none."""
+        return self._text(self._llama.llama_vocab_bos(self.vocab))
+
+    @functools.cached_property
+    def eos(self) -> str:
+        """The text of the end-of-sequence token, empty when there is none."""
+        return self._text(self._llama.llama_vocab_eos(self.vocab))
+
+    def _text(self, token: int) -> str:
+        if token < 0:
+            return ""
+        return (self._llama.llama_vocab_get_text(self.vocab, token) or b"").decode(
+            "utf-8", "replace"
+        )
+
+    # --- tokens --------------------------------------------------------------------------------
+
+    def tokenize(self, text: str, *, special: bool, start: bool) -> list[int]:
+        """The token ids of a text.
+
+        ``special``: control tokens written out in the text count as control tokens. ``start``: the
+        begin-of-sequence token is put in front where the model wants it.
+        """
+        data = text.encode("utf-8", "replace")
+        count = len(data) + 8
+        while True:
+            tokens = (self._llama.llama_token * count)()
+            found = self._llama.llama_tokenize(
+                self.vocab, data, len(data), tokens, count, start, special
+            )
+            if found >= 0:
+                return list(tokens[:found])
+            count = -found
+
+    def is_control(self, token: int) -> bool:
+        """Whether the token steers the model, as ``<end_of_turn>`` does."""
+        return bool(self._llama.llama_vocab_is_control(self.vocab, token))
+
+    def control_texts(self, text: str) -> set[str]:
+        """The control tokens that are written out in a text."""
+        tokens = set(self.tokenize(text, special=True, start=False))
+        return {self._text(token) for token in tokens if self.is_control(token)} - {""}
+
+    def is_end(self, token: int) -> bool:
+        """Whether the model ends its turn with this token."""
+        return bool(self._llama.llama_vocab_is_eog(self.vocab, token))
+
+    def piece(self, token: int) -> bytes:
+        """What the token adds to the text, maybe a part of a character; b"" for control tokens."""
+        buffer = self._piece_buffer
+        size = self._llama.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, False)
+        if size < 0:
+            self._piece_buffer = ctypes.create_string_buffer(-size)
+            return self.piece(token)
+        return buffer.raw[:size]
+
+    def detokenize(self, tokens: Sequence[int]) -> bytes:
+        """The text of several tokens, without control tokens."""
+        return b"".join(map(self.piece, tokens))
+
+
+class _Progress:
+    """llama.cpp's progress callback; an exception in the listener ends the loading."""
+
+    def __init__(self, listener: OnProgress | None) -> None:
+        self._listener = listener
+        self.error: BaseException | None = None
+
+    def __call__(self, fraction: float, _data: Any) -> bool:
+        if self._listener is None:
+            return True
+        try:
+            self._listener(min(1.0, max(0.0, fraction)))
+        except BaseException as error:  # noqa: BLE001 - C cannot carry it; raised after the call
+            self.error = error
+        return self.error is None
+
+
+def bytes_of(path: Path) -> bytes:
+    """The path as llama.cpp wants it (UTF-8 on Windows, else as the file system has it)."""
+    import os
+
+    return str(path).encode("utf-8") if os.name == "nt" else os.fsencode(path)
