@@ -104,6 +104,8 @@ class _Worker:
         self._running = number
         try:
             with closing(_closable(session.generate(request.prompt, request.sampling))) as chunks:
+                if self._cancelled == number:
+                    session.cancel()  # it came before there was an answer to stop
                 for chunk in chunks:
                     self._send(Piece(number, chunk))
                     if self._cancelled == number and chunk.usage is None:
