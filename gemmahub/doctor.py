@@ -10,37 +10,39 @@ from typing import TYPE_CHECKING
 
 from gemmahub import __version__
 from gemmahub.engines.contract import CheckResult
-from gemmahub.errors import GemmahubError
 from gemmahub.text import format_bytes, plural
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gemmahub.config import Config
     from gemmahub.engines.manager import PluginManager
-    from gemmahub.service import Gemmahub
+    from gemmahub.errors import GemmahubError
+    from gemmahub.variants import Models
 
 _LOW_DISK_BYTES = 5_000_000_000
 
 
-def run_checks(hub: Gemmahub) -> list[CheckResult]:
+def run_checks(config: Config, manager: PluginManager, models: Models) -> list[CheckResult]:
     """All checks, in the order in which a person would look."""
-    checks = [
-        CheckResult(
-            "gemmahub",
-            "ok",
-            f"{__version__}, Python {platform.python_version()} ({sys.executable})",
-        )
+    return [
+        _installation(),
+        CheckResult("settings", "ok", str(config.source or "defaults, no settings file")),
+        _folder("cache folder", config.cache),
+        *_plugins(manager),
+        _models(models),
+        *manager.checks(),
     ]
-    try:
-        config = hub.config
-    except GemmahubError as error:
-        return [*checks, CheckResult("settings", "failed", error.message, error.hint)]
-    checks.append(CheckResult("settings", "ok", str(config.source or "defaults, no settings file")))
-    checks.append(_folder("cache folder", config.cache))
-    manager = hub.plugins_manager
-    checks += _plugins(manager)
-    checks.append(_models(hub))
-    return checks + manager.checks()
+
+
+def broken_settings(error: GemmahubError) -> list[CheckResult]:
+    """What can be said when the settings file cannot be read."""
+    return [_installation(), CheckResult("settings", "failed", error.message, error.hint)]
+
+
+def _installation() -> CheckResult:
+    python = f"Python {platform.python_version()} ({sys.executable})"
+    return CheckResult("gemmahub", "ok", f"{__version__}, {python}")
 
 
 def _folder(name: str, folder: Path) -> CheckResult:
@@ -83,8 +85,7 @@ def _plugins(manager: PluginManager) -> list[CheckResult]:
     return checks
 
 
-def _models(hub: Gemmahub) -> CheckResult:
-    models = hub.list_models()
+def _models(models: Models) -> CheckResult:
     count = plural(len(models.variants), "model")
     if not models.broken:
         return CheckResult("models", "ok", f"{count} on this machine")

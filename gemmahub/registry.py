@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gemmahub.catalog.tensors import variant_tensors
 from gemmahub.engines.contract import Artifact, BrokenEntry
 from gemmahub.errors import GemmahubError, NotFound
 from gemmahub.precision.mix import MixEntry, mix_of, total_parameters
-from gemmahub.precision.report import PrecisionReport, precision_report
+from gemmahub.precision.report import precision_report
 from gemmahub.precision.training import UNKNOWN, Evidence, Training
 from gemmahub.reference import (
     HuggingFaceReference,
@@ -20,6 +20,7 @@ from gemmahub.reference import (
     parse_reference,
 )
 from gemmahub.text import format_bytes, nearest, one_line
+from gemmahub.variants import Models, Variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,57 +29,6 @@ if TYPE_CHECKING:
     from gemmahub.artifacts import Inspector, Summary
     from gemmahub.catalog.records import Catalog, CatalogVariant, Model, OllamaTag
     from gemmahub.engines.contract import Inventory
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """A model at one precision in one format. ``artifacts`` are the places where it is installed.
-
-    ``parameters`` counts weights; ``size_bytes`` is what lies on disk, or will.
-    """
-
-    reference: str
-    name: str
-    format: str
-    parameters: int
-    size_bytes: int | None
-    precision: PrecisionReport
-    architecture: dict[str, Any]
-    capabilities: tuple[str, ...]
-    chat_template: bool | None
-    artifacts: tuple[Artifact, ...] = ()
-    download: str = ""
-    licence: str = ""
-    notes: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """The contract's object of ``gemmahub inspect --json``."""
-        return {
-            "reference": self.reference,
-            "name": self.name,
-            "format": self.format,
-            "parameters": self.parameters,
-            "size_bytes": self.size_bytes,
-            "precision": self.precision.as_json(),
-            "architecture": self.architecture,
-            "capabilities": list(self.capabilities),
-            "chat_template": self.chat_template,
-            "installed": bool(self.artifacts),
-            "places": [
-                {"path": str(a.path), "store": a.store, "bytes": self.size_bytes}
-                for a in self.artifacts
-            ],
-            "licence": self.licence or None,
-            "notes": list(self.notes),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    """What a listing shows: variants, and entries that should be models and are not."""
-
-    variants: tuple[Variant, ...]
-    broken: tuple[BrokenEntry, ...] = ()
 
 
 @dataclass(slots=True)

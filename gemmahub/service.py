@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gemmahub.config import Config, load_config
-from gemmahub.errors import NotFound
+from gemmahub.errors import GemmahubError, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from gemmahub.engines.contract import CheckResult, OnProgress, Session, Settings
     from gemmahub.engines.manager import PluginManager
-    from gemmahub.registry import Models, Registry, Variant
+    from gemmahub.registry import Registry
+    from gemmahub.variants import Models, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,10 @@ class Gemmahub:
 
     def doctor(self) -> list[CheckResult]:
         """Checks of this installation and those of the plugins."""
-        from gemmahub.doctor import run_checks
+        from gemmahub.doctor import broken_settings, run_checks
 
-        return run_checks(self)
+        try:
+            config = self.config
+        except GemmahubError as error:
+            return broken_settings(error)
+        return run_checks(config, self.plugins_manager, self.list_models())

@@ -11,7 +11,7 @@ from gemmahub.cli import output
 from gemmahub.text import format_bytes, format_parameters, percent
 
 if TYPE_CHECKING:
-    from gemmahub.registry import Variant
+    from gemmahub.variants import Variant
 
 
 @click.command(name="list")

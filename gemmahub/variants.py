@@ -1,0 +1,61 @@
+"""What the registry hands out: variants with their precision, and entries that are broken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gemmahub.engines.contract import Artifact, BrokenEntry
+    from gemmahub.precision.report import PrecisionReport
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A model at one precision in one format. ``artifacts`` are the places where it is installed.
+
+    ``parameters`` counts weights; ``size_bytes`` is what lies on disk, or will.
+    """
+
+    reference: str
+    name: str
+    format: str
+    parameters: int
+    size_bytes: int | None
+    precision: PrecisionReport
+    architecture: dict[str, Any]
+    capabilities: tuple[str, ...]
+    chat_template: bool | None
+    artifacts: tuple[Artifact, ...] = ()
+    download: str = ""
+    licence: str = ""
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's object of ``gemmahub inspect --json``."""
+        return {
+            "reference": self.reference,
+            "name": self.name,
+            "format": self.format,
+            "parameters": self.parameters,
+            "size_bytes": self.size_bytes,
+            "precision": self.precision.as_json(),
+            "architecture": self.architecture,
+            "capabilities": list(self.capabilities),
+            "chat_template": self.chat_template,
+            "installed": bool(self.artifacts),
+            "places": [
+                {"path": str(a.path), "store": a.store, "bytes": self.size_bytes}
+                for a in self.artifacts
+            ],
+            "licence": self.licence or None,
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What a listing shows: variants, and entries that should be models and are not."""
+
+    variants: tuple[Variant, ...]
+    broken: tuple[BrokenEntry, ...] = ()
