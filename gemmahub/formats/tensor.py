@@ -10,7 +10,7 @@ from math import prod
 class StorageType:
     """How one tensor's numbers are stored.
 
-    ``block_size`` is in weights, ``block_bytes`` in bytes; both are None when the size is not known.
+    ``block_size`` is in weights, ``block_bytes`` in bytes; both are None when not known.
     """
 
     name: str
@@ -18,7 +18,7 @@ class StorageType:
     block_bytes: int | None
 
     def bytes_for(self, shape: tuple[int, ...]) -> int | None:
-        """Bytes of a tensor of ``shape`` (first dimension is the contiguous one), None if unknown."""
+        """Bytes of a tensor of ``shape`` (the contiguous dimension first), None if unknown."""
         if self.block_size is None or self.block_bytes is None:
             return None
         return prod(shape) // self.block_size * self.block_bytes

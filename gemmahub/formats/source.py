@@ -1,0 +1,152 @@
+"""Where the bytes of a model file come from: a local file, memory, or whatever offers ``read``.
+
+The readers see a :class:`ByteSource` and nothing else, so that a file on disk and one behind HTTP
+ranges are read by the same code. All offsets and lengths are in bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Final, Protocol
+
+from gemmahub.errors import FormatError, IntegrityError, NotFound
+from gemmahub.text import one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+INCOMPLETE_HINT: Final = "The download is incomplete or the file is damaged: fetch it again."
+
+
+class ByteSource(Protocol):
+    """A run of bytes that can be read at any offset."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it, such as the file's name."""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``offset``; :class:`IntegrityError` at the end."""
+
+
+class LocalFile:
+    """A file on this machine, open for reading; a context manager.
+
+    Raises :class:`NotFound` for a missing file, and :class:`FormatError` for a folder, a device or
+    a file that may not be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._fd = -1
+        self.path = path
+        self.name = path.name or str(path)
+        self._fd, self.size = _open_regular(path)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``offset``; :class:`IntegrityError` at the end."""
+        _check_range(self, offset, length)
+        pieces = []
+        while length:
+            try:
+                piece = _read_at(self._fd, length, offset)
+            except OSError as error:
+                raise IntegrityError(
+                    f"{_shown(self.name)} cannot be read at byte {offset:,}: {error.strerror}",
+                    "Check the disk, then fetch the file again.",
+                ) from error
+            if not piece:  # it became shorter while it was open
+                raise _ends_early(self, offset, length)
+            pieces.append(piece)
+            offset += len(piece)
+            length -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self) -> None:
+        """Closes the file; twice is fine."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class MemorySource:
+    """Bytes in memory as a source."""
+
+    def __init__(self, data: bytes, name: str = "bytes in memory") -> None:
+        self.name = name
+        self.size = len(data)
+        self._data = data
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``offset``; :class:`IntegrityError` at the end."""
+        _check_range(self, offset, length)
+        return self._data[offset : offset + length]
+
+
+def _open_regular(path: Path) -> tuple[int, int]:
+    """Descriptor and size of a regular file."""
+    try:
+        status = path.stat()
+        # Opening a pipe would wait for its writer: look before opening.
+        if stat.S_ISDIR(status.st_mode):
+            raise FormatError(
+                f"{_shown(path)} is a folder, not a model file",
+                "Name a .gguf or .safetensors file in it.",
+            )
+        if not stat.S_ISREG(status.st_mode):
+            raise FormatError(f"{_shown(path)} is not a regular file", "Name a model file.")
+        # O_BINARY exists on Windows only, where it keeps line ends as they are.
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFound(
+            f"there is no file {_shown(path)}",
+            "Check the path; `gemmahub list` shows the models that are here.",
+        ) from error
+    except PermissionError as error:
+        raise FormatError(
+            f"{_shown(path)} may not be read", "Give yourself read permission for it."
+        ) from error
+    except (OSError, ValueError) as error:  # a name too long, a link to itself, a NUL in the name
+        raise NotFound(f"{_shown(path)} cannot be opened: {error}", "Check the path.") from error
+    return fd, os.fstat(fd).st_size
+
+
+def _shown(name: object) -> str:
+    return one_line(str(name))
+
+
+def _read_at(fd: int, length: int, offset: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(fd, length, offset)
+    os.lseek(fd, offset, os.SEEK_SET)
+    return os.read(fd, length)
+
+
+def _check_range(source: ByteSource, offset: int, length: int) -> None:
+    if offset < 0 or length < 0 or offset + length > source.size:
+        raise _ends_early(source, offset, length)
+
+
+def _ends_early(source: ByteSource, offset: int, length: int) -> IntegrityError:
+    return IntegrityError(
+        f"{_shown(source.name)} ends at byte {source.size:,}, "
+        f"but bytes {offset:,} to {offset + length:,} are needed",
+        INCOMPLETE_HINT,
+    )
