@@ -7,7 +7,6 @@ ml-explore/mlx-lm ``utils.py``, which loads ``model*.safetensors``.
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import GemmahubError, IntegrityError, NotFound
@@ -82,7 +81,7 @@ def _indexed(folder: Path) -> list[str]:
     names = set()
     for name in weight_map.values():
         # A name with a path in it could point out of the folder.
-        if not isinstance(name, str) or PurePosixPath(name).name != name or "\\" in name:
+        if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\\" in name:
             raise IntegrityError(
                 f"{_INDEX} names {_shown(str(name))}, which is not a file of its folder",
                 "Fetch the file again from its source.",

@@ -17,7 +17,7 @@ from gemmahub.formats.mlx_packing import Said, find_packing, said_of
 from gemmahub.formats.safetensors import SafetensorsFile, read_safetensors
 from gemmahub.formats.source import LocalFile
 from gemmahub.formats.tensor import Tensor
-from gemmahub.text import one_line
+from gemmahub.text import one_line, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,12 +95,14 @@ def logical_tensors(
             conflicts[note] += 1
             example.setdefault(note, name)
     tensors = tuple(joined.get(n, t) for n, t in stored.items() if n not in taken)
-    notes = tuple(
-        f"{note} ({one_line(example[note], 80)}"
-        + (f" and {count - 1:,} more tensors)" if count > 1 else ")")
-        for note, count in conflicts.items()
-    )
+    notes = tuple(_note(note, example[note], count) for note, count in conflicts.items())
     return tensors, notes
+
+
+def _note(note: str, name: str, count: int) -> str:
+    """One note for all the tensors that it holds of."""
+    others = f" and {plural(count - 1, 'more tensor')}" if count > 1 else ""
+    return f"{note} ({one_line(name, 80)}{others})"
 
 
 def _is_weight(name: str) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 AFFINE: Final = "affine"
 _BITS: Final = (2, 3, 4, 5, 6, 8)
-_GROUP_SIZES: Final = (64, 32, 128, 16)  # MLX's default first
+_GROUP_SIZES: Final = (64, 32, 128)  # of mode affine, MLX's default first
 _PREFIXES: Final = ("language_model.", "model.")
 
 

@@ -47,6 +47,7 @@ DTYPE_BITS: Final[dict[str, int]] = {
     "I64": 64,
     "U64": 64,
 }
+MAX_TENSORS: Final = 1 << 18
 _METADATA: Final = "__metadata__"
 _MAX_ELEMENTS: Final = 1 << 63
 _DAMAGED_HINT: Final = "Fetch the file again; if that does not help, report it to its publisher."
@@ -84,9 +85,11 @@ def read_safetensors(source: ByteSource) -> SafetensorsFile:
         raise IntegrityError(
             f"{name} is damaged: it claims a header of {length:,} bytes", _DAMAGED_HINT
         )
-    header = parse_object(
-        cursor.take(length, "the header"), f"the header of {name}", unique_keys=True
-    )
+    raw = cursor.take(length, "the header")
+    # Lists and objects take some thirty times their text in memory: count them before parsing.
+    if raw.count(b"{") + raw.count(b"[") > 3 * MAX_TENSORS:
+        raise _damaged(name, f"its header describes more than {MAX_TENSORS:,} tensors")
+    header = parse_object(raw, f"the header of {name}", unique_keys=True)
     metadata = _metadata(name, header.pop(_METADATA, {}))
     tensors, offsets = [], []
     for key, entry in header.items():

@@ -7,6 +7,7 @@ and ``modeling_gemma4*`` module names.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 EMBEDDING: Final = "embedding"
@@ -59,6 +60,7 @@ _PATTERNS: Final = tuple(
 )
 
 
+@lru_cache(maxsize=8192)  # the same names come in file after file
 def tensor_role(name: str) -> str:
     """The role of the tensor with that name."""
     for pattern, role in _PATTERNS:
