@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmahub.catalog.tensors import variant_tensors
@@ -24,7 +25,6 @@ from gemmahub.variants import Models, Variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from gemmahub.artifacts import Inspector, Summary
     from gemmahub.catalog.records import Catalog, CatalogVariant, Model, OllamaTag
@@ -238,7 +238,9 @@ class Registry:
         names = [m.name for m in self.catalog.models]
         tags = [t.tag for t in self.catalog.ollama_tags]
         near = nearest(str(reference), [*names, *tags]) or nearest(reference.name, names)
-        if near:
+        if Path(reference.name).exists():
+            hint = f"for the file or folder of that name write ./{reference.name}"
+        elif near:
             hint = f"did you mean {', '.join(near)}?"
         else:
             hint = "gemmahub list --all shows what the catalogue knows"

@@ -80,12 +80,18 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Environment: GEMMAHUB_DEBUG=1 shows tracebacks; docs/commands.md has the rest.",
 )
 @click.version_option(__version__, prog_name="gemmahub", message="%(prog)s %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Run Gemma models on your own machine, precision in plain sight."""
+    if context.invoked_subcommand is None:
+        from gemmahub.cli import output
+
+        output.data(context.get_help())
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from gemmahub.config import debug
 from gemmahub.engines import wire
 from gemmahub.engines.contract import SessionBase
 from gemmahub.errors import BackendCrashed, backend_error
@@ -169,10 +170,12 @@ class IsolatedSession(SessionBase):
         return frame
 
     def _keep_log(self) -> None:
-        pipe = self._process.stderr
+        pipe, show = self._process.stderr, debug()
         try:
             for line in pipe or ():
-                self._log.append(one_line(line.decode(errors="replace"), 500))
+                self._log.append(text := one_line(line.decode(errors="replace"), 500))
+                if show:
+                    sys.stderr.write(f"{self._engine}: {text}\n")
         except (OSError, ValueError):
             return  # closed under us
 

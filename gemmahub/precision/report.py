@@ -15,7 +15,7 @@ from gemmahub.precision.mix import (
 )
 from gemmahub.precision.number_formats import number_format
 from gemmahub.precision.roles import EMBEDDING, PER_LAYER_EMBEDDING
-from gemmahub.precision.training import QAT, Evidence, Training, judge_training
+from gemmahub.precision.training import QAT, UNKNOWN, Evidence, Training, judge_training
 from gemmahub.text import percent
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class PrecisionReport:
     def short(self) -> str:
         """Label, number format and training, for columns: ``Q4_0 int4 QAT``."""
         training = " QAT" if self.training.value == QAT else ""
+        if not self.mix:
+            return f"{self.label}{training} (not measured)"
         return f"{self.label} {self.number_format}{training}"
 
     def as_json(self) -> dict[str, Any]:
@@ -127,7 +129,7 @@ def _main_type(mix: Sequence[MixEntry]) -> str:
     """The type of most weights outside the embeddings: what the quantizer was asked for."""
     body = [e for e in mix if e.role not in (EMBEDDING, PER_LAYER_EMBEDDING)]
     counts = parameters_by_type(body or mix)
-    return next(iter(counts), "unknown")
+    return next(iter(counts), UNKNOWN)
 
 
 def _bits_per_weight(mix: Sequence[MixEntry]) -> float | None:
@@ -157,6 +159,8 @@ def _summary(
 ) -> str:
     trained = " QAT" if training.value == QAT else ""
     trained += " (stored in another type)" if trained and training.note else ""
+    if not mix:
+        return f"{label}{trained} · not measured"
     if one_format is None:
         bits = {number_format(e.type).name: number_format(e.type).bits for e in mix}
         named = [n for n, share in _format_shares(mix).items() if share >= _NAMED_SHARE]

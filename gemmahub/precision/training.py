@@ -50,14 +50,15 @@ class Evidence:
 def judge_training(evidence: Evidence, main_type: str, bits: float) -> Training:
     """Training with its basis.
 
-    ``main_type`` is the type of most weights outside the embeddings, ``bits`` its bits.
+    ``main_type`` is the type of most weights outside the embeddings, ``bits`` its bits; it is
+    ``unknown`` where the tensors are.
     """
     claim = evidence.known or _claim(evidence)
     if claim is None:
         if bits >= 16:
             return Training(NONE, f"not quantized: the weights are stored as {main_type}")
         return Training(UNKNOWN, "no evidence in repository name, metadata or known hashes")
-    if claim.value != QAT or main_type in QAT_TYPES or claim.note:
+    if claim.value != QAT or main_type in (*QAT_TYPES, UNKNOWN) or claim.note:
         return claim
     if bits >= 16:
         note = f"QAT weights before quantization ({main_type}): made to be quantized to Q4_0"

@@ -313,6 +313,16 @@ def test_truncated_data_is_an_integrity_error(command: Command, model: Path) -> 
         assert "hint:" in result.err
 
 
+def test_a_name_that_is_also_a_file(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gemma").mkdir()
+    monkeypatch.chdir(tmp_path)
+    result = command("inspect", "gemma")
+    assert result.code == 3
+    assert "write ./gemma" in result.err
+
+
 def test_a_folder_without_a_model(command: Command, tmp_path: Path) -> None:
     assert command("inspect", tmp_path).code == 3
 
@@ -354,8 +364,9 @@ def test_version(command: Command) -> None:
     assert command("--version").out == f"gemmahub {__version__}\n"
 
 
-def test_help_names_the_commands(command: Command) -> None:
-    result = command("--help")
+@pytest.mark.parametrize("arguments", [("--help",), ()])
+def test_help_names_the_commands(command: Command, arguments: tuple[str, ...]) -> None:
+    result = command(*arguments)
     assert result.code == 0
     for name in ("list | ls", "inspect | show", "run", "plugins", "doctor"):
         assert name in result.out

@@ -98,6 +98,12 @@ def test_without_any_label_the_file_name_and_then_the_type_serve() -> None:
     assert report(q4, file="gemma.gguf").label == "Q4_0"
 
 
+def test_what_was_not_measured_says_so() -> None:
+    found = report(label="Q4_K_M", repository="x/y-qat")
+    assert found.short == "Q4_K_M QAT (not measured)"
+    assert found.summary == "Q4_K_M QAT · not measured"
+
+
 def test_an_empty_file_has_a_report() -> None:
     assert report().bits_per_weight is None
     assert report().mismatch is None
