@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from gemmahub.engines.contract import Artifact
 from gemmahub.engines.manager import PluginManager, load_plugins
@@ -13,6 +14,11 @@ from gemmahub.engines.manager import PluginManager, load_plugins
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+
+# The machines that run this are shared: a slow example says nothing about the code.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,11 @@ file in the cache folder, checked against that sha256; from then on the file is 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
+import time
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -19,6 +21,7 @@ from gemmahub.engines.contract import Artifact, BrokenEntry, Inventory
 from gemmahub.errors import GemmahubError, IntegrityError
 
 _BLOCK_BYTES: Final = 4 << 20
+_LEFTOVER_SECONDS: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ def join_parts(parts: list[Path], path: Path, sha256: str) -> None:
     Raises: IntegrityError when the sum is another; OSError when the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
     digest = hashlib.sha256()
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -97,6 +101,14 @@ def join_parts(parts: list[Path], path: Path, sha256: str) -> None:
         Path(name).replace(path)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Half-joined files of a process that was killed; a younger one may still be at work."""
+    for leftover in path.parent.glob(f".{path.name}.*"):
+        with contextlib.suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > _LEFTOVER_SECONDS:
+                leftover.unlink()
 
 
 def _is_whole(path: Path, parts: list[Path]) -> bool:

@@ -1,0 +1,123 @@
+"""The store of models in packages: joined once, checked, whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gemmahub.errors import IntegrityError
+from gemmahub_wheels.store import PACKAGES, WheelModel, WheelStore, join_parts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONTENT = os.urandom(3000)
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> list[Path]:
+    """A model in three parts."""
+    found = []
+    for number in range(3):
+        part = tmp_path / "package" / f"x.part{number}"
+        part.parent.mkdir(exist_ok=True)
+        part.write_bytes(CONTENT[number * 1000 : (number + 1) * 1000])
+        found.append(part)
+    return found
+
+
+@pytest.fixture
+def store(tmp_path: Path, parts: list[Path], monkeypatch: pytest.MonkeyPatch) -> WheelStore:
+    """A store that knows one package."""
+    package = ModuleType("some_model_package")
+    package.EXPECTED_SHA256 = hashlib.sha256(CONTENT).hexdigest()  # type: ignore[attr-defined]
+    package.MODEL_NAME = "model.gguf"  # type: ignore[attr-defined]
+    package.chunk_paths = lambda: parts  # type: ignore[attr-defined]
+    package.__spec__ = sys.__spec__
+    monkeypatch.setitem(sys.modules, "some_model_package", package)
+    return WheelStore(tmp_path / "cache", (WheelModel("some_model_package", "user/repo"),))
+
+
+def test_joins_once_and_remembers(store: WheelStore, parts: list[Path]) -> None:
+    (artifact,) = store.inventory().artifacts
+    assert artifact.path.read_bytes() == CONTENT
+    assert artifact.sha256 == hashlib.sha256(CONTENT).hexdigest()
+    assert (artifact.store, artifact.repository) == ("wheels", "user/repo")
+    before = artifact.path.stat().st_mtime_ns
+    assert store.inventory().artifacts == (artifact,)
+    assert artifact.path.stat().st_mtime_ns == before
+
+
+def test_a_half_file_is_joined_again(store: WheelStore) -> None:
+    (artifact,) = store.inventory().artifacts
+    os.truncate(artifact.path, 1500)
+    store.inventory()
+    assert artifact.path.read_bytes() == CONTENT
+
+
+def test_a_damaged_part_leaves_nothing(store: WheelStore, parts: list[Path]) -> None:
+    parts[1].write_bytes(b"x" * 1000)
+    inventory = store.inventory()
+    assert inventory.artifacts == ()
+    assert "sha256" in inventory.broken[0].reason
+    assert store.folder is not None
+    assert list(store.folder.iterdir()) == []
+
+
+def test_a_missing_part_is_a_broken_entry(store: WheelStore, parts: list[Path]) -> None:
+    parts[2].unlink()
+    inventory = store.inventory()
+    assert inventory.artifacts == ()
+    assert inventory.broken[0].store == "wheels"
+
+
+def test_a_folder_that_cannot_be_written(store: WheelStore) -> None:
+    assert store.folder is not None
+    store.folder.write_text("a file where the folder should be")
+    assert store.inventory().broken[0].reason
+
+
+def test_a_package_that_is_not_installed_is_nothing(tmp_path: Path) -> None:
+    inventory = WheelStore(tmp_path, (WheelModel("no_such_package", "x/y"),)).inventory()
+    assert (inventory.artifacts, inventory.broken) == ((), ())
+
+
+def test_two_at_once_do_not_disturb_each_other(parts: list[Path], tmp_path: Path) -> None:
+    target = tmp_path / "cache" / "model.gguf"
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(join_parts, parts, target, sha256) for _ in range(24)]:
+            done.result()
+    assert target.read_bytes() == CONTENT
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_old_leftovers_of_a_killed_process_go(parts: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    old, young = folder / ".model.gguf.old", folder / ".model.gguf.young"
+    old.touch()
+    young.touch()
+    os.utime(old, (0, 0))
+    join_parts(parts, folder / "model.gguf", hashlib.sha256(CONTENT).hexdigest())
+    assert {path.name for path in folder.iterdir()} == {"model.gguf", ".model.gguf.young"}
+
+
+def test_a_wrong_sum_is_an_integrity_error(parts: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError):
+        join_parts(parts, tmp_path / "model.gguf", "0" * 64)
+    assert not (tmp_path / "model.gguf").exists()
+
+
+def test_the_known_package_is_here() -> None:
+    (artifact,) = WheelStore().inventory().artifacts
+    assert len(PACKAGES) == 1
+    assert artifact.path.stat().st_size == 253_113_024
+    assert artifact.sha256 is not None
+    assert artifact.sha256.startswith("a5fd3b62")
