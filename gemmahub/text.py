@@ -87,7 +87,13 @@ def format_bytes(count: int | None) -> str:
         value /= 1000
     if unit == "B":
         return f"{count} B"
-    return f"{value:.0f} {unit}" if value >= 99.95 else f"{value:.3g} {unit}"
+    digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
+    return f"{value:.{digits}f} {unit}"
+
+
+def format_gib(count: int) -> str:
+    """Bytes as memory is counted, in binary units: ``8.00 GiB``."""
+    return f"{count / 2**30:.2f} GiB" if count >= 2**29 else f"{count / 2**20:.0f} MiB"
 
 
 def format_parameters(count: int) -> str:

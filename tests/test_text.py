@@ -55,7 +55,8 @@ def test_one_line_is_short_and_single() -> None:
         (253_113_024, "253 MB"),
         (3_155_051_328, "3.16 GB"),
         (17_229_630_496, "17.2 GB"),
-        (999_700, "1 MB"),
+        (999_700, "1.00 MB"),
+        (9_996_000, "10.0 MB"),
     ],
 )
 def test_bytes(count: int | None, text: str) -> None:
