@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from gemmahub.engines.contract import CheckResult, OnProgress, Session, Settings
     from gemmahub.engines.manager import PluginManager
+    from gemmahub.hardware.records import Machine
     from gemmahub.registry import Registry
     from gemmahub.variants import Models, Variant
 
@@ -143,6 +144,13 @@ class Gemmahub:
         session = load_session(offer, artifact, settings, on_progress)
         return Running(variant, offer.backend.name, session)
 
+    def hardware(self, *, measure: bool = False) -> Machine:
+        """What this machine is now; ``measure`` also measures the CPU's memory bandwidth once."""
+        from gemmahub.hardware.probe import probe_machine
+
+        folders = [self.config.cache, *self.config.folders]
+        return probe_machine(folders=folders, cache=self.config.cache, measure=measure)
+
     def plugins(self) -> list[PluginRow]:
         """All plugins that were found, with the state of the backends they offer."""
         manager = self.plugins_manager
@@ -167,7 +175,11 @@ class Gemmahub:
                 record.version,
                 record.state,
                 tuple(offers.get(record.name, ()))
-                + tuple(o for o in record.offers if o != "gemmahub_backends"),
+                + tuple(
+                    hook.removeprefix("gemmahub_")
+                    for hook in record.offers
+                    if hook != "gemmahub_backends"
+                ),
                 tuple(p for p in (record.reason, record.hint) if p)
                 + tuple(remarks.get(record.name, ())),
             )

@@ -418,3 +418,13 @@ def test_json_failure_of_click(command: Command) -> None:
 def test_debug_shows_the_traceback(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEMMAHUB_DEBUG", "1")
     assert "Traceback" in command("inspect", "./missing.gguf").err
+
+
+def test_hardware(command: Command) -> None:
+    machine = json.loads(command("hardware", "--json").out)
+    assert machine["memory"]["total"]["value"] > 0
+    assert machine["memory"]["total"]["source"]
+    assert machine["cpu"]["logical"]["value"] >= 1
+    people = command("hardware")
+    assert people.code == 0
+    assert "GiB (" in people.out

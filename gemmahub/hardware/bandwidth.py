@@ -1,0 +1,157 @@
+"""Memory bandwidth of the CPU: measured once by copying, and remembered in a file.
+
+A copy reads and writes every byte, so each counts twice. Caches that fetch a line before writing
+it move a third as much again that is not counted: the result is a lower bound.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from tempfile import NamedTemporaryFile
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
+
+from gemmahub.hardware.records import Cpu, Figure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE_NAME: Final = "cpu-bandwidth.json"
+_MIB: Final = 1 << 20
+_SECONDS: Final = 0.12
+_MOST_THREADS: Final = 8
+_MOST_ROUNDS: Final = 12
+_LOWER_BOUND: Final = "lower bound: a copy by {threads}, not a hand-tuned read"
+
+
+def copy_rate(threads: int, size: int, seconds: float = _SECONDS) -> int | None:
+    """Bytes a second that ``threads`` move together, the best of some rounds.
+
+    Each thread copies ``size`` bytes with ``memmove``; ctypes releases the GIL for it. The first
+    round is not counted: it makes the kernel hand out the pages. None when the clock was too
+    coarse to tell.
+    """
+    end = perf_counter() + seconds
+    sources = [ctypes.create_string_buffer(size) for _ in range(threads)]
+    targets = [ctypes.create_string_buffer(size) for _ in range(threads)]
+    spans: list[float] = []
+    finished = False
+    began: float | None = None
+
+    def start() -> None:
+        # Runs once a round, while all threads wait: so no round is torn.
+        nonlocal finished, began
+        now = perf_counter()
+        if began is not None:
+            spans.append(now - began)
+        finished = now >= end or len(spans) > _MOST_ROUNDS
+        began = perf_counter()
+
+    barrier = threading.Barrier(threads, action=start)
+
+    def work(target: Any, source: Any) -> None:
+        barrier.wait()
+        while not finished:
+            ctypes.memmove(target, source, size)
+            barrier.wait()
+
+    pairs = zip(targets, sources, strict=True)
+    workers = [threading.Thread(target=work, args=pair, daemon=True) for pair in pairs]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    best = min(spans[1:] or spans, default=0.0)
+    return round(2 * size * threads / best) if best > 0 else None
+
+
+def measure_bandwidth(cpu: Cpu, available: int | None = None) -> Figure:
+    """Measure now, in about 0.3 s. ``available`` (bytes) bounds the memory that is used.
+
+    One thread and several are tried, and the better counts: few CPUs share a bus that one thread
+    can fill. The buffers together are four times the last cache, 64 to 256 MiB.
+    """
+    threads = max(1, min(cpu.usable.value or 1, _MOST_THREADS))
+    whole = min(256 * _MIB, max(64 * _MIB, 4 * (cpu.last_level_cache.value or 0)))
+    if available is not None:
+        whole = min(whole, available // 8)
+    if whole < 2 * threads * _MIB:
+        return Figure.unknown("too little free memory to measure with", unit="B/s")
+    rates = {count: copy_rate(count, whole // (2 * count)) or 0 for count in (1, threads)}
+    threads, rate = max(rates.items(), key=lambda item: item[1])
+    if not rate:
+        return Figure.unknown("the copy was too short to be measured", unit="B/s")
+    words = "1 thread" if threads == 1 else f"{threads} threads"
+    source = f"copy test, {datetime.now(UTC):%Y-%m-%d}"
+    return Figure(rate, source, _LOWER_BOUND.format(threads=words), "B/s")
+
+
+def cpu_key(cpu: Cpu) -> str:
+    """What a measurement holds for: the model and the number of CPUs that may be used."""
+    return f"{cpu.model or 'unknown'} / {cpu.usable.value or 0} CPUs"
+
+
+def remembered_bandwidth(folder: Path, cpu: Cpu) -> Figure | None:
+    """The figure measured on this CPU before; a damaged file counts as none."""
+    entry = _read(folder).get(cpu_key(cpu))
+    if not isinstance(entry, dict):
+        return None
+    rate, source, doubt = (entry.get(key) for key in ("bytes_per_second", "source", "doubt"))
+    sane = isinstance(rate, int) and not isinstance(rate, bool) and 0 < rate < 1 << 50
+    if not sane or not isinstance(source, str) or not isinstance(doubt, str):
+        return None
+    return Figure(rate, source, doubt, "B/s")
+
+
+def remember_bandwidth(folder: Path, cpu: Cpu, figure: Figure) -> None:
+    """Keep a measured figure; other CPUs' figures stay (a home folder may serve many machines).
+
+    Raises: OSError when the folder cannot be written.
+    """
+    entries = _read(folder)
+    entries[cpu_key(cpu)] = {
+        "bytes_per_second": figure.value, "source": figure.source, "doubt": figure.doubt,
+    }  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile("w", encoding="utf-8", dir=folder, delete=False) as file:
+        json.dump(entries, file, indent=1)
+    try:
+        os.replace(file.name, folder / FILE_NAME)  # noqa: PTH105 - one step, also on Windows
+    except OSError:
+        with suppress(OSError):
+            os.unlink(file.name)  # noqa: PTH108 - the name is a string here
+        raise
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        entries = json.loads((folder / FILE_NAME).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return entries if isinstance(entries, dict) else {}
+
+
+def with_bandwidth(
+    cpu: Cpu, folder: Path | None, measure: bool, available: int | None = None
+) -> Cpu:
+    """The processor with its bandwidth: published, else remembered, else measured if asked."""
+    if cpu.bandwidth.value is not None:
+        return cpu
+    remembered = None if folder is None else remembered_bandwidth(folder, cpu)
+    if remembered is not None:
+        return replace(cpu, bandwidth=remembered)
+    if not measure:
+        return cpu
+    figure = measure_bandwidth(cpu, available)
+    if folder is not None and figure.value is not None:
+        try:
+            remember_bandwidth(folder, cpu, figure)
+        except OSError as error:
+            figure = figure.doubted(f"could not be kept: {error.strerror or error}")
+    return replace(cpu, bandwidth=figure)

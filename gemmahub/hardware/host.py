@@ -1,0 +1,110 @@
+"""What the probes ask of the world, in one record that tests and recordings replace."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from gemmahub.hardware.files import SystemFiles
+from gemmahub.hardware.records import Problem
+from gemmahub.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+T = TypeVar("T")
+
+_COMMAND_SECONDS: Final = 3.0
+DEADLINE_SECONDS: Final = 3.0
+"""How long a probe may take before it is given up: a driver that hangs must not hang us."""
+
+
+def run_command(arguments: Sequence[str]) -> str:
+    """Standard output of a system command, whatever its exit status.
+
+    ``sysctl`` fails as a whole when one of the asked names does not exist and still prints the
+    others. Raises: OSError, subprocess.TimeoutExpired.
+    """
+    import subprocess  # not needed on Linux, where probes read files
+
+    done = subprocess.run(
+        arguments, capture_output=True, text=True, errors="replace", timeout=_COMMAND_SECONDS,
+        stdin=subprocess.DEVNULL, check=False, env={**os.environ, "LC_ALL": "C"},
+    )  # fmt: skip
+    return done.stdout
+
+
+def _import_nvml() -> Any:
+    return import_module("pynvml")
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The machine as the probes see it. ``system`` is a value of ``sys.platform``.
+
+    ``nvml`` imports NVIDIA's bindings (``nvidia-ml-py``) and may raise ImportError. ``deadline``
+    in seconds holds for each probe of devices.
+    """
+
+    files: SystemFiles = field(default_factory=SystemFiles)
+    system: str = sys.platform
+    command: Callable[[Sequence[str]], str] = run_command
+    nvml: Callable[[], Any] = _import_nvml
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    deadline: float = DEADLINE_SECONDS
+
+
+def guarded(
+    probe: str,
+    function: Callable[[], T],
+    default: T,
+    problems: list[Problem],
+    deadline: float | None = None,
+) -> T:
+    """What ``function`` returns; a failure or a missed deadline becomes a line in ``problems``.
+
+    With a deadline the function runs in a thread of its own. A thread that is stuck inside a
+    driver cannot be stopped; as a daemon it does not keep the interpreter from ending.
+    """
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+
+    def attempt() -> None:
+        try:
+            outcome.append(function())
+        except Exception as error:  # noqa: BLE001 - a probe that fails is a line, never a crash
+            failure.append(error)
+
+    if deadline is None:
+        attempt()
+    else:
+        thread = threading.Thread(target=attempt, name=f"probe {probe}", daemon=True)
+        thread.start()
+        thread.join(deadline)
+    if outcome:
+        return outcome[0]
+    if failure:
+        problems.append(Problem(probe, describe(failure[0])))
+    else:
+        problems.append(Problem(probe, f"no answer from the driver within {deadline:g} s"))
+    return default
+
+
+def describe(error: BaseException) -> str:
+    """An exception as one line; the type's name where the message alone says little."""
+    text = one_line(str(error))
+    return text if " " in text else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+def sysctl(host: Host, *names: str) -> dict[str, str]:
+    """Values of the kernel's variables on macOS; names that it does not know are left out.
+
+    Raises: OSError, subprocess.TimeoutExpired.
+    """
+    lines = host.command(("/usr/sbin/sysctl", *names)).splitlines()
+    pairs = (line.partition(": ") for line in lines)
+    return {name: value.strip() for name, separator, value in pairs if separator}

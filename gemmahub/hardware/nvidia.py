@@ -1,0 +1,237 @@
+"""NVIDIA GPUs through NVML (the driver's own library, bound by ``nvidia-ml-py``).
+
+Source of the calls: NVIDIA Management Library API reference. Each call is guarded: a driver that
+does not support one gives an unknown figure, and a driver that fails gives a line as well.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from gemmahub.hardware.datasheet import published_bandwidth
+from gemmahub.hardware.files import SystemFiles, Unreadable
+from gemmahub.hardware.host import Host, describe
+from gemmahub.hardware.records import Device, Figure, Kind, Memory, Problem
+from gemmahub.text import one_line
+
+PROBE: Final = "nvidia"
+_VENDOR: Final = "0x10de"
+_PCI: Final = "sys/bus/pci/devices"
+_DISPLAY_CLASS: Final = "0x03"
+_MEMORY_CALL: Final = "NVML nvmlDeviceGetMemoryInfo"
+# GPUs without memory of their own; of any other GPU that gives no size nothing is promised.
+_UNIFIED: Final = re.compile(r"\b(GB10|Thor|Orin|Xavier|Tegra)\b")
+_ORDER_NOTE: Final = (
+    "numbered by PCI bus; CUDA puts the fastest first unless CUDA_DEVICE_ORDER=PCI_BUS_ID"
+)
+
+
+def nvidia_driver_present(host: Host) -> bool:
+    """Whether it is worth loading NVML: importing its bindings takes longer than all the rest."""
+    if host.system == "win32":
+        folder = host.environment.get("SYSTEMROOT", "").partition(":")[2].strip("\\/")
+        return bool(folder) and host.files.exists(f"{folder}/System32/nvml.dll")
+    marks = ("dev/nvidiactl", "proc/driver/nvidia/version", "dev/dxg")
+    return any(host.files.exists(mark) for mark in marks)
+
+
+def gpus_without_driver(files: SystemFiles) -> int:
+    """NVIDIA display controllers on the PCI bus that another driver or none has taken."""
+    count = 0
+    for name in files.names(_PCI, r"[0-9a-f:.]+"):
+        try:
+            vendor = files.text(f"{_PCI}/{name}/vendor")
+            display = vendor == _VENDOR and (files.text(f"{_PCI}/{name}/class") or "").startswith(
+                _DISPLAY_CLASS
+            )
+            bound = display and "DRIVER=nvidia" in (files.text(f"{_PCI}/{name}/uevent") or "")
+        except Unreadable:
+            continue
+        count += bool(display and not bound)
+    return count
+
+
+def probe_nvidia(host: Host, memory: Memory, problems: list[Problem]) -> tuple[Device, ...]:
+    """All NVIDIA GPUs that programs can use; a GPU in MIG mode is listed by its slices."""
+    if not nvidia_driver_present(host):
+        count = gpus_without_driver(host.files) if host.system == "linux" else 0
+        if count:
+            reason = f"{count} NVIDIA GPU(s) on the PCI bus, but NVIDIA's driver is not loaded"
+            problems.append(Problem(PROBE, reason))
+        return ()
+    try:
+        nvml = host.nvml()
+    except ImportError:
+        reason = "an NVIDIA driver is here, but the Python package nvidia-ml-py is not installed"
+        problems.append(Problem(PROBE, reason))
+        return ()
+    try:
+        nvml.nvmlInit()
+    except Exception as error:  # noqa: BLE001 - NVML's own exceptions are not importable here
+        if not host.files.exists("dev/dxg"):  # WSL has that file without any NVIDIA GPU, too
+            problems.append(Problem(PROBE, f"NVML does not start: {describe(error)}"))
+        return ()
+    try:
+        return _visible(host, _Reader(nvml, memory, problems).devices(), problems)
+    finally:
+        with suppress(Exception):  # nothing depends on it
+            nvml.nvmlShutdown()
+
+
+def _visible(
+    host: Host, devices: tuple[Device, ...], problems: list[Problem]
+) -> tuple[Device, ...]:
+    """Devices with a word on ``CUDA_VISIBLE_DEVICES``, which hides GPUs from engines."""
+    chosen = host.environment.get("CUDA_VISIBLE_DEVICES")
+    if chosen is None or not devices:
+        return devices
+    if chosen.strip() in ("", "-1"):
+        problems.append(Problem(PROBE, "CUDA_VISIBLE_DEVICES hides all NVIDIA GPUs"))
+        return ()
+    note = f"CUDA_VISIBLE_DEVICES={one_line(chosen, 80)} may hide this GPU from engines"
+    return tuple(replace(device, notes=(*device.notes, note)) for device in devices)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    nvml: Any
+    memory: Memory
+    problems: list[Problem]
+
+    def ask(self, name: str, *arguments: Any) -> Any:
+        """One NVML call: its answer, or None. "Not supported" is no problem, the rest is."""
+        function = getattr(self.nvml, name, None)
+        if function is None:
+            return None
+        try:
+            answer = function(*arguments)
+        except Exception as error:  # noqa: BLE001 - NVML's own exceptions are not importable here
+            silent = ("NotSupported", "FunctionNotFound", "NotFound", "InvalidArgument")
+            if not type(error).__name__.endswith(silent):
+                self.problems.append(Problem(PROBE, f"{name}: {describe(error)}"))
+            return None
+        return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
+
+    def devices(self) -> tuple[Device, ...]:
+        """All GPUs in NVML's order, MIG slices in the place of their GPU."""
+        driver = self.ask("nvmlSystemGetDriverVersion")
+        found: list[Device] = []
+        for index in range(self.ask("nvmlDeviceGetCount") or 0):
+            handle = self.ask("nvmlDeviceGetHandleByIndex", index)
+            if handle is None:
+                self.problems.append(Problem(PROBE, f"GPU {index} cannot be opened"))
+                continue
+            device = self.device(handle, f"cuda:{index}", driver)
+            slices = self.slices(handle, device)
+            found += [device] if slices is None else slices
+        if len({device.name for device in found if "/" not in device.id}) > 1:
+            found = [replace(device, notes=(*device.notes, _ORDER_NOTE)) for device in found]
+        return tuple(found)
+
+    def device(self, handle: Any, id_: str, driver: str | None) -> Device:
+        """One GPU as a whole."""
+        name = one_line(self.ask("nvmlDeviceGetName", handle) or "NVIDIA GPU", 100)
+        total, free, used, notes = self.sizes(handle)
+        kind = Kind.DISCRETE
+        if total.value is None and _UNIFIED.search(name):
+            kind = Kind.UNIFIED
+            doubt = "NVML gives no size: this GPU shares the system's memory"
+            total, free = self.memory.usable.doubted(doubt), self.memory.available.doubted(doubt)
+        version = self.ask("nvmlDeviceGetCudaComputeCapability", handle)
+        return Device(
+            id=id_,
+            name=name,
+            vendor="NVIDIA",
+            kind=kind,
+            total=total,
+            free=free,
+            used_by_others=used,
+            bandwidth=self.bandwidth(handle, name, total.value),
+            compute_capability=None if version is None else f"{version[0]}.{version[1]}",
+            driver=driver,
+            uuid=self.ask("nvmlDeviceGetUUID", handle),
+            notes=notes,
+        )
+
+    def sizes(self, handle: Any) -> tuple[Figure, Figure, Figure, tuple[str, ...]]:
+        """Total, free and used bytes, and what the driver reserves.
+
+        The first version of the call counts the driver's reserve as used; the second does not.
+        """
+        second = getattr(self.nvml, "nvmlMemory_v2", None)
+        info, source = None, _MEMORY_CALL
+        if second is not None:
+            info, source = self.ask("nvmlDeviceGetMemoryInfo", handle, second), f"{source}_v2"
+        doubt = "may include this program's own engines"
+        if info is None:
+            info, source = self.ask("nvmlDeviceGetMemoryInfo", handle), _MEMORY_CALL
+            doubt += "; includes what the driver reserves"
+        if info is None or not info.total:
+            unknown = Figure.unknown("NVML gives no memory sizes", _MEMORY_CALL)
+            return unknown, unknown, unknown, ()
+        reserved = int(getattr(info, "reserved", 0))
+        notes = (f"{reserved} bytes are reserved by the driver",) if reserved else ()
+        return (
+            Figure(int(info.total), source),
+            Figure(int(info.free), source),
+            Figure(int(info.used), source, doubt),
+            notes,
+        )
+
+    def bandwidth(self, handle: Any, name: str, total: int | None) -> Figure:
+        """Published bandwidth, checked against clock x width; the latter where none is known."""
+        published = published_bandwidth(name, memory=total)
+        width = self.ask("nvmlDeviceGetMemoryBusWidth", handle)
+        clock_kind = getattr(self.nvml, "NVML_CLOCK_MEM", None)
+        clock = self.ask("nvmlDeviceGetMaxClockInfo", handle, clock_kind)
+        if not width or not clock:
+            unknown = "not in the table of data sheets, and NVML tells no clock and width"
+            return published or Figure.unknown(unknown, unit="B/s")
+        # NVML's clock is half of the data rate for GDDR5 to GDDR7 and HBM alike.
+        computed = int(clock) * 1_000_000 * 2 * int(width) // 8
+        source = f"NVML memory clock {clock} MHz x 2 x {width} bit / 8"
+        if published is None or published.value is None:
+            return Figure(computed, source, "estimate; not in the table of data sheets", "B/s")
+        if abs(computed - published.value) > 0.05 * published.value:
+            return published.doubted(f"{source} gives {computed / 1e9:.0f} GB/s")
+        return published
+
+    def slices(self, handle: Any, whole: Device) -> list[Device] | None:
+        """The MIG slices of a GPU, None when it is not divided."""
+        mode = self.ask("nvmlDeviceGetMigMode", handle)
+        if mode is None or not mode[0]:
+            return None
+        found: list[Device] = []
+        for index in range(self.ask("nvmlDeviceGetMaxMigDeviceCount", handle) or 0):
+            piece = self.ask("nvmlDeviceGetMigDeviceHandleByIndex", handle, index)
+            if piece is not None:
+                found.append(self.slice_of(whole, piece, index))
+        if not found:
+            reason = f"{whole.id} ({whole.name}) is in MIG mode and has no slice to run on"
+            self.problems.append(Problem(PROBE, reason))
+        return found
+
+    def slice_of(self, whole: Device, piece: Any, index: int) -> Device:
+        """A MIG slice: its own memory, a share of the bandwidth."""
+        total, free, used, notes = self.sizes(piece)
+        share = Figure.unknown("the share of this MIG slice is not known", unit="B/s")
+        rate = whole.bandwidth
+        if rate.value is not None and whole.total.value and total.value is not None:
+            part = min(1.0, total.value / whole.total.value)
+            doubt = "estimate: this slice's share of the GPU's memory"
+            share = Figure(round(rate.value * part), rate.source, doubt, "B/s")
+        return replace(
+            whole,
+            id=f"{whole.id}/mig:{index}",
+            name=one_line(self.ask("nvmlDeviceGetName", piece) or f"{whole.name} MIG", 100),
+            kind=Kind.DISCRETE,
+            total=total,
+            free=free,
+            used_by_others=used,
+            bandwidth=share,
+            uuid=self.ask("nvmlDeviceGetUUID", piece),
+            notes=(f"a MIG slice of {whole.id} ({whole.name})", *notes),
+        )

@@ -1,0 +1,180 @@
+"""What the probes hand out: frozen records in which every figure names its source and its doubt.
+
+Unknown is None and never 0; the doubt of an unknown figure says why it is unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from enum import StrEnum
+from pathlib import PurePath
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number, where it comes from, and what may be wrong with it.
+
+    ``unit`` is ``B`` (bytes), ``B/s`` (bytes a second) or a counted noun (``cores``). ``doubt`` is
+    empty where there is none; with ``value`` None it says why the number is not known.
+    """
+
+    value: int | None
+    source: str
+    doubt: str = ""
+    unit: str = "B"
+
+    @classmethod
+    def unknown(cls, reason: str, source: str = "", unit: str = "B") -> Figure:
+        """A figure that nobody could give, with the reason."""
+        return cls(None, source, reason, unit)
+
+    def doubted(self, doubt: str) -> Figure:
+        """The same figure with one more doubt."""
+        doubts = "; ".join(filter(None, (self.doubt, doubt)))
+        return Figure(self.value, self.source, doubts, self.unit)
+
+
+class Kind(StrEnum):
+    """Whose memory a device uses."""
+
+    DISCRETE = "discrete"  # its own
+    INTEGRATED = "integrated"  # a part of the system's, carved out or mapped
+    UNIFIED = "unified"  # one memory for CPU and GPU
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """An accelerator. ``id`` is ``cuda:0``, ``cuda:0/mig:1``, ``amd:0``, ``intel:0``, ``metal:0``.
+
+    ``total`` is what the device offers to programs, ``free`` what can be allocated now; for an
+    integrated AMD GPU both mean the carved-out VRAM, and ``shared_total`` and ``shared_free`` the
+    system memory that it can map besides (GTT). ``used_by_others`` is what is taken now.
+    ``compute_capability`` is ``8.9`` (NVIDIA) or ``gfx1100`` (AMD).
+    """
+
+    id: str
+    name: str
+    vendor: str
+    kind: Kind
+    total: Figure
+    free: Figure
+    used_by_others: Figure
+    bandwidth: Figure
+    shared_total: Figure | None = None
+    shared_free: Figure | None = None
+    compute_capability: str | None = None
+    driver: str | None = None
+    uuid: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def takes_system_memory(self) -> bool:
+        """Whether a byte on this device is a byte less for the CPU."""
+        return self.kind is not Kind.DISCRETE
+
+    @property
+    def capacity(self) -> Figure:
+        """The most that can be placed on this device: its own and, where integrated, mapped."""
+        return _sum(self.total, self.shared_total) if self.takes_system_memory else self.total
+
+    @property
+    def available(self) -> Figure:
+        """What can be placed on this device now: its own and, where integrated, mapped."""
+        return _sum(self.free, self.shared_free) if self.takes_system_memory else self.free
+
+
+def _sum(own: Figure, shared: Figure | None) -> Figure:
+    if shared is None:
+        return own
+    if own.value is None or shared.value is None:
+        known = shared if own.value is None else own
+        return known.doubted("only a part of this device's memory is known")
+    source = f"{own.source} + {shared.source}"
+    doubts = "; ".join(dict.fromkeys(filter(None, (own.doubt, shared.doubt))))
+    return Figure(own.value + shared.value, source, doubts)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The system's memory as this process may use it.
+
+    ``total`` is the machine's; ``limit`` is what a container or service manager allows this
+    process (None: no limit was found). ``available`` already takes the limit into account.
+    """
+
+    total: Figure
+    available: Figure
+    swap_total: Figure
+    swap_free: Figure
+    limit: Figure | None = None
+
+    @property
+    def usable(self) -> Figure:
+        """The most that this process may ever use: the limit where there is one."""
+        return self.limit if self.limit is not None else self.total
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """The processor. ``usable`` counts the logical CPUs that this process may run on.
+
+    ``instruction_sets`` lists those that matter to inference, by the kernel's names;
+    ``last_level_cache`` in bytes. ``bandwidth`` is memory bandwidth as measured or published.
+    """
+
+    model: str | None
+    physical_cores: Figure
+    logical: Figure
+    usable: Figure
+    numa_nodes: Figure
+    last_level_cache: Figure
+    bandwidth: Figure
+    performance_cores: int | None = None
+    instruction_sets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """The file system that holds ``path``."""
+
+    path: PurePath
+    total: Figure
+    free: Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A probe that failed, or found something that is not as it should be."""
+
+    probe: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What this machine is. ``simulated`` is True for a machine that is not here."""
+
+    name: str | None
+    system: str
+    cpu: Cpu
+    memory: Memory
+    devices: tuple[Device, ...] = ()
+    disks: tuple[Disk, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    simulated: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The record as plain values; each figure as value, unit, source and doubt."""
+        plain: dict[str, Any] = _plain(self)
+        return plain
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, StrEnum | PurePath):
+        return str(value)
+    return value
