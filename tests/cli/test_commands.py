@@ -208,11 +208,13 @@ def test_conversation_on_a_terminal(model: Path) -> None:
 
     def read_until(text: str) -> None:
         nonlocal seen
-        timer = threading.Timer(30, lambda: os.kill(pid, signal.SIGKILL))
+        timer = threading.Timer(10, lambda: os.kill(pid, signal.SIGKILL))
         timer.start()
         try:
             while text not in seen:
-                seen += os.read(master, 4096).decode()
+                seen += os.read(master, 4096).decode(errors="replace")
+        except OSError:
+            raise AssertionError(f"no {text!r} in {seen!r}") from None
         finally:
             timer.cancel()
         seen = seen.split(text, 1)[1]
