@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gemmahub.engines.dry_load import dry_load_isolated
 from gemmahub.engines.isolated import load_isolated
 from gemmahub.errors import BackendMissing
 
 if TYPE_CHECKING:
-    from gemmahub.engines.contract import Artifact, OnProgress, Session, Settings
+    from gemmahub.engines.contract import Artifact, DryLoad, OnProgress, Session, Settings
     from gemmahub.engines.manager import BackendOffer, PluginManager
 
 
@@ -73,3 +74,15 @@ def load_session(
     if offer.backend.in_process:
         return load_isolated(offer, artifact, settings, on_progress)
     return offer.backend.load(artifact, settings, on_progress)
+
+
+def dry_load(offer: BackendOffer, artifact: Artifact, settings: Settings) -> DryLoad:
+    """What a load would allocate: asked in a worker process when the engine is a library.
+
+    For several loads of one engine, :class:`~gemmahub.engines.dry_load.DryLoader` is faster.
+
+    Raises: BackendError, also when the backend cannot tell.
+    """
+    if offer.backend.in_process:
+        return dry_load_isolated(offer, artifact, settings)
+    return offer.backend.dry_load(artifact, settings)

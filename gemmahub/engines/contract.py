@@ -202,6 +202,49 @@ class SessionBase:
         self.close()
 
 
+# --- what a model would take -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceUse:
+    """What one device would hold, in bytes; ``device`` as the engine names it: ``CPU``, ``CUDA0``.
+
+    Host memory that a GPU driver pins counts as ``CPU``.
+    """
+
+    device: str
+    weights_bytes: int = 0
+    kv_cache_bytes: int = 0
+    compute_bytes: int = 0
+    output_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DryLoad:
+    """What the engine itself says it would allocate; nothing was allocated, no weights were read.
+
+    ``settings`` are those in effect, ``context`` is in tokens. ``cells_global`` and
+    ``cells_window`` are the positions that one layer's cache holds, 0 where no layer is of that
+    kind. ``compute_bytes`` are the buffers of a computation, ``output_bytes`` those of its results.
+    ``weights_bytes`` counts a tensor for each device that holds it. ``devices`` add up to the
+    whole. How exact the figures are, the backend says.
+    """
+
+    engine: str
+    settings: Settings
+    context: int
+    kv_cache_bytes: int
+    kv_cache_global_bytes: int
+    kv_cache_window_bytes: int
+    cells_global: int
+    cells_window: int
+    compute_bytes: int
+    output_bytes: int
+    weights_bytes: int
+    flash_attention: bool
+    devices: tuple[DeviceUse, ...]
+
+
 # --- a backend ---------------------------------------------------------------------------------
 
 
@@ -235,7 +278,8 @@ class Backend:
 
     ``in_process`` says that the engine is a library inside this Python: the core then runs it in a
     worker process, so that an abort of the engine is an error and not the end of the program.
-    ``automatic`` False means: only when named by ``--backend``.
+    ``capabilities`` names the optional methods that it has: ``dry_load``. ``automatic`` False
+    means: only when named by ``--backend``.
     """
 
     name: ClassVar[str]
@@ -258,6 +302,21 @@ class Backend:
         Raises: LoadFailed when the engine refuses the file or the settings.
         """
         raise NotImplementedError
+
+    def dry_load(self, artifact: Artifact, settings: Settings) -> DryLoad:
+        """What a load would allocate; a file with its header and no weights is enough.
+
+        Optional: a backend that has it names ``dry_load`` among its capabilities.
+
+        Raises: LoadFailed when the engine refuses the header or the settings; BackendError when
+        this backend cannot tell.
+        """
+        from gemmahub.errors import BackendError
+
+        raise BackendError(
+            f"{self.name} cannot say what it would allocate without loading the model",
+            "use the estimate by formula",
+        )
 
     def check_options(self, settings: Settings) -> Mapping[str, Any]:
         """The options with defaults filled in; surplus names and wrong values are refused."""

@@ -37,8 +37,8 @@ _LOG_LINES: Final = 200
 _PATIENCE_SECONDS: Final = 5.0
 
 
-class IsolatedSession(SessionBase):
-    """A loaded model in a worker process. Build it with :func:`load_isolated`."""
+class WorkerProcess:
+    """A worker process, its log, and why it ended."""
 
     def __init__(self, engine: str) -> None:
         # -P: a file of the user's folder must not shadow a module of the engine.
@@ -52,19 +52,9 @@ class IsolatedSession(SessionBase):
             start_new_session=True,
         )
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
-        self._info: SessionInfo | None = None
-        self._answers = 0
-        self._running = 0
         self._closed = False
         self._logger = threading.Thread(target=self._keep_log, daemon=True)
         self._logger.start()
-
-    @property
-    def info(self) -> SessionInfo:
-        """What was loaded."""
-        if self._info is None:
-            raise RuntimeError("the session is not loaded")
-        return self._info
 
     @property
     def pid(self) -> int:
@@ -75,53 +65,6 @@ class IsolatedSession(SessionBase):
     def log(self) -> list[str]:
         """The engine's last lines."""
         return list(self._log)
-
-    def load(self, request: wire.Load, on_progress: OnProgress | None) -> None:
-        """Load the model.
-
-        Raises: BackendError of the backend; BackendCrashed when the process ends.
-        """
-        self._send(request)
-        while True:
-            frame = self._next_frame("while loading the model")
-            if isinstance(frame, wire.Progress) and on_progress is not None:
-                on_progress(frame.fraction)
-            elif isinstance(frame, wire.Loaded):
-                self._info = frame.info
-                return
-            elif isinstance(frame, wire.Failed):
-                raise backend_error(frame.kind, frame.message, frame.hint)
-
-    def generate(self, prompt: Prompt, sampling: Sampling) -> Iterator[Chunk]:
-        """Stream an answer; closing the iterator cancels it."""
-        if self._closed:
-            raise BackendCrashed("the session is closed", "load the model again")
-        self._answers += 1
-        number = self._running = self._answers
-        self._send(wire.Generate(number, prompt, sampling))
-        ended = False
-        try:
-            while True:
-                frame = self._next_frame("in the middle of an answer")
-                ended = _ends(frame, number)
-                if isinstance(frame, wire.Failed) and ended:
-                    raise backend_error(frame.kind, frame.message, frame.hint)
-                if ended:
-                    return
-                if isinstance(frame, wire.Piece) and frame.number == number:
-                    yield frame.chunk
-        except BackendCrashed:
-            ended = True
-            raise
-        finally:
-            self._running = 0
-            if not ended:
-                self._abandon(number)
-
-    def cancel(self) -> None:
-        """Ask the engine to stop the running answer; its last chunk then carries the usage."""
-        if self._running:
-            self._send(wire.Cancel(self._running))
 
     def close(self) -> None:
         """End the process; it has no state that would be lost."""
@@ -134,21 +77,8 @@ class IsolatedSession(SessionBase):
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             _close_pipe(pipe)
 
-    def _abandon(self, number: int) -> None:
-        """Cancel an answer nobody wants, so that the next one starts clean."""
-        # An engine that does not stop when told to is of no use for the next answer.
-        watchdog = threading.Timer(_PATIENCE_SECONDS, self._process.kill)
-        watchdog.start()
-        try:
-            self._send(wire.Cancel(number))
-            while not _ends(self._next_frame("after a cancel"), number):
-                pass
-        except BackendCrashed:
-            return  # the next answer says so
-        finally:
-            watchdog.cancel()
-
-    def _send(self, record: object) -> None:
+    def send(self, record: object) -> None:
+        """Raises: BackendCrashed."""
         pipe = self._process.stdin
         try:
             if pipe is not None:
@@ -156,7 +86,8 @@ class IsolatedSession(SessionBase):
         except (OSError, ValueError):
             raise self._crash("before it could answer") from None
 
-    def _next_frame(self, when: str) -> Any:
+    def next_frame(self, when: str) -> Any:
+        """Wait for the worker's next record. Raises: BackendCrashed, which says ``when``."""
         # Read here and not in a thread: a second thread to wake for each token costs the engine
         # more time than all the rest of this class.
         pipe = self._process.stdout
@@ -190,6 +121,84 @@ class IsolatedSession(SessionBase):
         last = " | ".join(line for line in self.log[-3:] if line)
         message = f"the {self._engine} process {how} {when}"
         return BackendCrashed(f"{message}: {last}" if last else message, hint)
+
+
+class IsolatedSession(WorkerProcess, SessionBase):
+    """A loaded model in a worker process. Build it with :func:`load_isolated`."""
+
+    def __init__(self, engine: str) -> None:
+        super().__init__(engine)
+        self._info: SessionInfo | None = None
+        self._answers = 0
+        self._running = 0
+
+    @property
+    def info(self) -> SessionInfo:
+        """What was loaded."""
+        if self._info is None:
+            raise RuntimeError("the session is not loaded")
+        return self._info
+
+    def load(self, request: wire.Load, on_progress: OnProgress | None) -> None:
+        """Load the model.
+
+        Raises: BackendError of the backend; BackendCrashed when the process ends.
+        """
+        self.send(request)
+        while True:
+            frame = self.next_frame("while loading the model")
+            if isinstance(frame, wire.Progress) and on_progress is not None:
+                on_progress(frame.fraction)
+            elif isinstance(frame, wire.Loaded):
+                self._info = frame.info
+                return
+            elif isinstance(frame, wire.Failed):
+                raise backend_error(frame.kind, frame.message, frame.hint)
+
+    def generate(self, prompt: Prompt, sampling: Sampling) -> Iterator[Chunk]:
+        """Stream an answer; closing the iterator cancels it."""
+        if self._closed:
+            raise BackendCrashed("the session is closed", "load the model again")
+        self._answers += 1
+        number = self._running = self._answers
+        self.send(wire.Generate(number, prompt, sampling))
+        ended = False
+        try:
+            while True:
+                frame = self.next_frame("in the middle of an answer")
+                ended = _ends(frame, number)
+                if isinstance(frame, wire.Failed) and ended:
+                    raise backend_error(frame.kind, frame.message, frame.hint)
+                if ended:
+                    return
+                if isinstance(frame, wire.Piece) and frame.number == number:
+                    yield frame.chunk
+        except BackendCrashed:
+            ended = True
+            raise
+        finally:
+            self._running = 0
+            if not ended:
+                self._abandon(number)
+
+    def cancel(self) -> None:
+        """Ask the engine to stop the running answer; its last chunk then carries the usage."""
+        if self._running:
+            self.send(wire.Cancel(self._running))
+
+    def _abandon(self, number: int) -> None:
+        """Cancel an answer nobody wants, so that the next one starts clean."""
+        # An engine that does not stop when told to is of no use for the next answer.
+        watchdog = threading.Timer(_PATIENCE_SECONDS, self._process.kill)
+        watchdog.start()
+        try:
+            self.send(wire.Cancel(number))
+            while not _ends(self.next_frame("after a cancel"), number):
+                pass
+        except BackendCrashed:
+            return  # the next answer says so
+        finally:
+            watchdog.cancel()
 
 
 def load_isolated(

@@ -13,7 +13,14 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from gemmahub.engines.contract import Chunk
 
 if TYPE_CHECKING:
-    from gemmahub.engines.contract import Artifact, Prompt, Sampling, SessionInfo, Settings
+    from gemmahub.engines.contract import (
+        Artifact,
+        DryLoad,
+        Prompt,
+        Sampling,
+        SessionInfo,
+        Settings,
+    )
 
 _LENGTH: Final = struct.Struct("<I")
 # Text pieces are nearly all of the traffic, one a token: they skip pickle.
@@ -33,6 +40,13 @@ class Load:
     backend: str
     artifact: Artifact
     settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What that load would allocate. Any number of them, and nothing else, go to one worker."""
+
+    load: Load
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +80,13 @@ class Loaded:
     """The model is there."""
 
     info: SessionInfo
+
+
+@dataclass(frozen=True, slots=True)
+class DryLoaded:
+    """What the model would take."""
+
+    answer: DryLoad
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The worker process: hosts one session of an engine that runs inside Python.
+"""The worker process: hosts one session of an engine that runs inside Python, or its dry loads.
 
 Run as ``python -m gemmahub.engines.worker``. Frames come on standard input and leave on what was
 standard output; whatever the engine itself prints, on either stream, goes to standard error, which
@@ -8,6 +8,7 @@ worker outlives the program that started it.
 
 from __future__ import annotations
 
+import functools
 import os
 import queue
 import signal
@@ -19,6 +20,8 @@ from typing import IO, TYPE_CHECKING, Any
 from gemmahub.engines.wire import (
     Cancel,
     Done,
+    DryLoaded,
+    DryRun,
     Failed,
     Generate,
     Load,
@@ -33,6 +36,7 @@ from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from gemmahub.engines.contract import Backend, Session
+    from gemmahub.engines.manager import PluginManager
 
 
 def main() -> None:
@@ -63,10 +67,17 @@ class _Worker:
         self._cancelled = 0
 
     def run(self) -> None:
-        load = read_frame(self._inbox)
-        if not isinstance(load, Load):
+        request = read_frame(self._inbox)
+        if not isinstance(request, Load | DryRun):
             return
         threading.Thread(target=self._listen, daemon=True).start()
+        if isinstance(request, Load):
+            self._serve(request)
+        while isinstance(request, DryRun):
+            self._dry_load(request.load)
+            request = self._requests.get()
+
+    def _serve(self, load: Load) -> None:
         session = self._load(load)
         if session is None:
             return
@@ -98,6 +109,13 @@ class _Worker:
         except Exception as error:  # noqa: BLE001 - the process border: errors travel as records
             self._send(_failure(0, error, LoadFailed, f"{load.backend} failed while loading"))
             return None
+
+    def _dry_load(self, load: Load) -> None:
+        try:
+            answer = _find_backend(load).dry_load(load.artifact, load.settings)
+            self._send(DryLoaded(answer))
+        except Exception as error:  # noqa: BLE001 - the process border: errors travel as records
+            self._send(_failure(0, error, LoadFailed, f"{load.backend} failed at a dry load"))
 
     def _generate(self, session: Session, request: Generate) -> None:
         number = request.number
@@ -144,9 +162,14 @@ def _ends_soon(chunks: Any, number: int, send: Any) -> bool:
 
 
 def _find_backend(load: Load) -> Backend:
+    return _plugin(load.plugin).backend(load.backend).backend
+
+
+@functools.cache
+def _plugin(name: str) -> PluginManager:
     from gemmahub.engines.manager import load_plugins
 
-    return load_plugins(only=[load.plugin]).backend(load.backend).backend
+    return load_plugins(only=[name])
 
 
 def _failure(number: int, error: Exception, kind: type[BackendError], what: str) -> Failed:

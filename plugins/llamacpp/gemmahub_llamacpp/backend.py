@@ -12,6 +12,7 @@ from gemmahub.engines.contract import (
     Availability,
     Backend,
     CheckResult,
+    DryLoad,
     OnProgress,
     Option,
     SessionInfo,
@@ -24,6 +25,7 @@ from gemmahub_llamacpp.cpu import physical_cores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from gemmahub_llamacpp.context import Context, ContextSettings
     from gemmahub_llamacpp.model import Model
@@ -47,6 +49,7 @@ class LlamaCppBackend(Backend):
 
     name: ClassVar[str] = "llama.cpp"
     formats: ClassVar[tuple[str, ...]] = ("gguf",)
+    capabilities: ClassVar[frozenset[str]] = frozenset({"dry_load"})
     in_process: ClassVar[bool] = True
     priority: ClassVar[int] = 10
     options: ClassVar[tuple[Option, ...]] = (
@@ -74,6 +77,44 @@ class LlamaCppBackend(Backend):
         from gemmahub_llamacpp.session import LlamaCppSession
 
         started = perf_counter()
+        path, gpus, checked = self._check(artifact, settings)
+        model = Model(
+            path,
+            gpu_layers=checked.gpu_layers or 0,
+            mmap=checked.options["mmap"],
+            mlock=checked.options["mlock"],
+            on_progress=on_progress,
+        )
+        try:
+            chosen = choose(checked, model.context_trained)
+            context = Context(model, chosen)
+        except BaseException:
+            model.close()
+            raise
+        used = in_effect(checked, context, chosen)
+        device = _device(gpus if used.gpu_layers else (), chosen.threads)
+        info = _info(model, context, used, device, perf_counter() - started)
+        return LlamaCppSession(model, context, info)
+
+    def dry_load(self, artifact: Artifact, settings: Settings) -> DryLoad:
+        """What llama.cpp would allocate for a GGUF file, of which the header is enough.
+
+        Cells, weights and cache are exact; compute buffers are rounded to 0.01 MiB.
+
+        Raises: LoadFailed, BackendMissing.
+        """
+        from gemmahub_llamacpp.dry_load import measure
+
+        path, _, checked = self._check(artifact, settings)
+        return measure(path, artifact.files or (path,), checked)
+
+    def _check(
+        self, artifact: Artifact, settings: Settings
+    ) -> tuple[Path, tuple[str, ...], Settings]:
+        """The file, the GPUs, and the settings with the gaps filled that need no model.
+
+        Raises: LoadFailed, BackendMissing.
+        """
         options = self._options(settings)
         check_settings(settings)
         path = artifact.files[0] if artifact.files else artifact.path
@@ -81,23 +122,7 @@ class LlamaCppBackend(Backend):
             raise LoadFailed(f"there is no file {path}", "look at `gemmahub list`")
         gpus = engine.gpu_names()
         layers = gpu_layers(settings, gpus)
-        model = Model(
-            path,
-            gpu_layers=layers,
-            mmap=options["mmap"],
-            mlock=options["mlock"],
-            on_progress=on_progress,
-        )
-        try:
-            chosen = choose(settings, model.context_trained, swa_full=options["swa_full"])
-            context = Context(model, chosen)
-        except BaseException:
-            model.close()
-            raise
-        used = replace(settings, gpu_layers=layers, threads=chosen.threads, options=options)
-        device = _device(gpus if layers else (), chosen.threads)
-        info = _info(model, context, used, device, perf_counter() - started)
-        return LlamaCppSession(model, context, info)
+        return path, gpus, replace(settings, gpu_layers=layers, options=options)
 
     def _options(self, settings: Settings) -> Mapping[str, Any]:
         options = self.check_options(settings)
@@ -130,8 +155,8 @@ def check_settings(settings: Settings) -> None:
         )
 
 
-def choose(settings: Settings, trained: int | None, *, swa_full: bool) -> ContextSettings:
-    """The context to make, with the caller's gaps filled in.
+def choose(settings: Settings, trained: int | None) -> ContextSettings:
+    """The context to make, with the caller's gaps filled in; ``options`` have none any more.
 
     Raises: LoadFailed when more context is asked for than the model was trained for.
     """
@@ -150,8 +175,13 @@ def choose(settings: Settings, trained: int | None, *, swa_full: bool) -> Contex
         type_v=_NUMBERS[settings.cache_type_v],
         flash_attention=settings.flash_attention,
         threads=settings.threads or physical_cores(),
-        swa_full=swa_full,
+        swa_full=settings.options["swa_full"],
     )
+
+
+def in_effect(settings: Settings, context: Context, chosen: ContextSettings) -> Settings:
+    """The settings with the sizes as the engine rounded them."""
+    return replace(settings, context=context.size, ubatch=context.ubatch, threads=chosen.threads)
 
 
 def gpu_layers(settings: Settings, gpus: tuple[str, ...]) -> int:
@@ -172,14 +202,14 @@ def gpu_layers(settings: Settings, gpus: tuple[str, ...]) -> int:
 def _info(
     model: Model, context: Context, settings: Settings, device: str, seconds: float
 ) -> SessionInfo:
-    """What was loaded, with the sizes as the engine rounded them."""
+    """What was loaded."""
     return SessionInfo(
         engine=engine.engine_name(),
         context=context.size,
         context_trained=model.context_trained,
         chat_template=model.chat_template is not None,
         device=device,
-        settings=replace(settings, context=context.size, ubatch=context.ubatch),
+        settings=settings,
         load_seconds=seconds,
     )
 

@@ -8,10 +8,14 @@ import os
 import sys
 import threading
 from collections import deque
+from contextlib import contextmanager
 from importlib import metadata
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import BackendMissing, LoadFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DISTRIBUTION: Final = "llama-cpp-python"
 REINSTALL: Final = (
@@ -30,10 +34,13 @@ class EngineLog:
         self._errors: deque[str] = deque(maxlen=lines)
         self._lock = threading.Lock()
         self._level = 0
+        self._kept: list[bytes] | None = None
 
     def take(self, level: int, text: bytes) -> None:
         """One message of the engine; called from any of its threads."""
         self._level = level = self._level if level == _CONTINUED else level
+        if (kept := self._kept) is not None:
+            kept.append(text)
         if level not in (_WARNING, _ERROR):
             return
         line = text.decode("utf-8", "replace")
@@ -50,6 +57,16 @@ class EngineLog:
         """Forget what was said, so that later errors belong to what comes next."""
         with self._lock:
             self._errors.clear()
+
+    @contextmanager
+    def keep_all(self) -> Iterator[list[bytes]]:
+        """Keep the messages of every level in the list that it gives; one such block at a time."""
+        kept: list[bytes] = []
+        self._kept = kept
+        try:
+            yield kept
+        finally:
+            self._kept = None
 
     def errors(self) -> str:
         """The errors since ``clear``, without function names, the first (the cause) first."""

@@ -10,7 +10,7 @@ from gemmahub.errors import LoadFailed
 from gemmahub_llamacpp.engine import assign, library, log
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from gemmahub.engines.contract import OnProgress
@@ -21,6 +21,7 @@ _LOAD_MODES: Final = {  # (mmap, mlock) -> enum llama_load_mode
     (False, True): 2,
     (True, True): 3,
 }
+_OVERRIDE_INT, _OVERRIDE_STR = 0, 3  # enum llama_model_kv_override_type
 
 
 class Model:
@@ -37,8 +38,13 @@ class Model:
         mmap: bool = True,
         mlock: bool = False,
         on_progress: OnProgress | None = None,
+        dry: bool = False,
+        overrides: Mapping[str, int | str] | None = None,
     ) -> None:
         """Load the file; of a split model, the first part.
+
+        ``dry``: only the header is read and nothing is allocated; the model then has no weights.
+        ``overrides`` replace metadata of the file.
 
         Raises: LoadFailed; and whatever ``on_progress`` raises, which ends the loading.
         """
@@ -48,9 +54,15 @@ class Model:
         assign(
             params,
             n_gpu_layers=gpu_layers,
-            load_mode=_LOAD_MODES[mmap and self._llama.llama_supports_mmap(), mlock],
+            # llama.cpp aborts when it shall map a file and allocate nothing.
+            load_mode=_LOAD_MODES[
+                mmap and not dry and self._llama.llama_supports_mmap(), mlock and not dry
+            ],
+            no_alloc=dry,
             progress_callback=self._llama.llama_progress_callback(progress),
         )
+        if overrides:
+            params.kv_overrides = _overrides(self._llama, overrides)
         log.clear()
         self.handle: Any = self._llama.llama_model_load_from_file(bytes_of(path), params)
         if progress.error is not None:
@@ -144,6 +156,18 @@ class Model:
     def detokenize(self, tokens: Sequence[int]) -> bytes:
         """The text of several tokens, without control tokens."""
         return b"".join(map(self.piece, tokens))
+
+
+def _overrides(llama_cpp: Any, values: Mapping[str, int | str]) -> Any:
+    """llama.cpp's array of replaced metadata; an entry without a key ends it."""
+    array = (llama_cpp.llama_model_kv_override * (len(values) + 1))()
+    for entry, (key, value) in zip(array, values.items(), strict=False):
+        entry.key = key.encode()
+        if isinstance(value, int):
+            entry.tag, entry.value.val_i64 = _OVERRIDE_INT, value
+        else:
+            entry.tag, entry.value.val_str = _OVERRIDE_STR, value.encode()
+    return array
 
 
 class _Progress:

@@ -1,0 +1,177 @@
+"""What llama.cpp would allocate for a model: a load of the header alone, and what it reports.
+
+Exact: cells, weights, KV cache, output buffer. The log has them in MiB with two decimals; as the
+size of a row is known, only one number of bytes fits. Compute buffers are rounded to 0.01 MiB
+(5,243 bytes) for each device.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from gemmahub.engines.contract import DeviceUse, DryLoad, Settings
+from gemmahub.errors import GemmahubError, LoadFailed
+from gemmahub.formats.gguf import read_gguf
+from gemmahub.formats.gguf_values import ArrayRef
+from gemmahub.formats.source import LocalFile
+from gemmahub_llamacpp.backend import choose, in_effect
+from gemmahub_llamacpp.context import Context
+from gemmahub_llamacpp.engine import engine_name, library, log
+from gemmahub_llamacpp.model import Model
+from gemmahub_llamacpp.report import CPU, Cache, Report, missing, read_report, snap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from gemmahub.formats.tensor import Tensor
+
+_FLOAT_BYTES: Final = 4
+_BLOCK: Final = re.compile(r"blk\.(\d+)\.")
+_INPUT: Final = ("token_embd.", "per_layer_token_embd.")
+_FIRST_LAYER: Final = ("per_layer_model_proj.", "per_layer_proj_norm.", "rope_freqs.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What is asked of llama.cpp while the model is there."""
+
+    settings: Settings
+    weights_bytes: int
+    words: int
+
+
+def measure(path: Path, files: Sequence[Path], settings: Settings) -> DryLoad:
+    """Load the header of ``path``, of a split model the first of ``files``, and report.
+
+    ``settings`` are checked and have their options.
+
+    Raises: LoadFailed when llama.cpp refuses the header or the settings, or reports too little.
+    """
+    library()
+    with log.keep_all() as messages:
+        loaded = _load(path, settings)
+    report = read_report(text.decode("utf-8", "replace") for text in messages)
+    if set(report.layers.values()) == {CPU}:
+        weights: Mapping[str, int] = {CPU: loaded.weights_bytes}
+    else:
+        weights = weights_by_device(_tensors(files), report.layers)
+    output = {d: snap(b, loaded.words * _FLOAT_BYTES) for d, b in report.output.items()}
+    return _answer(report, loaded.settings, weights, output)
+
+
+def _load(path: Path, settings: Settings) -> _Loaded:
+    llama = library()
+    model = Model(
+        path, gpu_layers=settings.gpu_layers or 0, dry=True, overrides=_without_words(path)
+    )
+    try:
+        chosen = choose(settings, model.context_trained)
+        context = Context(model, chosen)
+        used = in_effect(settings, context, chosen)
+        context.close()
+        size = int(llama.llama_model_size(model.handle))
+        return _Loaded(used, size, int(llama.llama_vocab_n_tokens(model.vocab)))
+    finally:
+        model.close()
+
+
+def _without_words(path: Path) -> dict[str, int | str]:
+    """Overrides that leave the tokenizer out: it takes no memory here, but most of the time.
+
+    Empty where the header cannot be read: llama.cpp then says what is wrong with it.
+    """
+    try:
+        with LocalFile(path) as source:
+            metadata = read_gguf(source).metadata
+    except (GemmahubError, OSError):
+        return {}
+    words = metadata.get("tokenizer.ggml.tokens")
+    if not isinstance(words, ArrayRef):
+        return {}
+    size = f"{metadata.get('general.architecture')}.vocab_size"
+    return {"tokenizer.ggml.model": "no_vocab", size: words.length}
+
+
+def _tensors(files: Iterable[Path]) -> list[Tensor]:
+    found: list[Tensor] = []
+    try:
+        for path in files:
+            with LocalFile(path) as source:
+                found += read_gguf(source).tensors
+    except GemmahubError as error:
+        raise LoadFailed(error.message, error.hint) from None
+    return found
+
+
+def weights_by_device(tensors: Sequence[Tensor], layers: Mapping[int, str]) -> dict[str, int]:
+    """Bytes of weights by device; ``layers`` are the devices by layer, the last of the output.
+
+    What is looked up by token stays with the CPU. A model without output weights multiplies with
+    its embedding, of which the output's device then has a copy.
+    """
+    found: Counter[str] = Counter()
+    output = layers[max(layers)]
+    tied = not any(tensor.name == "output.weight" for tensor in tensors)
+    for tensor in tensors:
+        if tensor.bytes is None:
+            raise missing(f"the bytes of {tensor.type} weights")
+        block = _BLOCK.match(tensor.name)
+        if block and int(block[1]) not in layers:
+            raise missing(f"the device of layer {block[1]}")
+        if block:
+            device = layers[int(block[1])]
+        elif tensor.name.startswith(_FIRST_LAYER):
+            device = layers[0]
+        else:
+            device = CPU if tensor.name.startswith(_INPUT) else output
+        found[device] += tensor.bytes
+        if tied and output != CPU and tensor.name == "token_embd.weight":
+            found[output] += tensor.bytes
+    return dict(found)
+
+
+def _cache_by_device(caches: Iterable[Cache]) -> dict[str, int]:
+    """The layers of one cache are alike: each has the same part of it."""
+    found: Counter[str] = Counter()
+    for cache in caches:
+        total = sum(cache.layers.values())
+        for device, layers in cache.layers.items():
+            found[device] += cache.bytes * layers // total
+    return dict(found)
+
+
+def _answer(
+    report: Report, settings: Settings, weights: Mapping[str, int], output: Mapping[str, int]
+) -> DryLoad:
+    caches = report.caches
+    cache = _cache_by_device(caches.values())
+    of_global, of_window = (caches.get(kind, Cache(0, 0, {})) for kind in ("global", "window"))
+    names = dict.fromkeys((*weights, *cache, *report.compute, *output))
+    return DryLoad(
+        engine=engine_name(),
+        settings=replace(settings, flash_attention=report.flash_attention),
+        context=settings.context or 0,
+        kv_cache_bytes=of_global.bytes + of_window.bytes,
+        kv_cache_global_bytes=of_global.bytes,
+        kv_cache_window_bytes=of_window.bytes,
+        cells_global=of_global.cells,
+        cells_window=of_window.cells,
+        compute_bytes=report.compute.total(),
+        output_bytes=sum(output.values()),
+        weights_bytes=sum(weights.values()),
+        flash_attention=report.flash_attention,
+        devices=tuple(
+            DeviceUse(
+                name,
+                weights.get(name, 0),
+                cache.get(name, 0),
+                report.compute[name],
+                output.get(name, 0),
+            )
+            for name in names
+        ),
+    )

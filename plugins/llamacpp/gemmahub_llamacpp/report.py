@@ -1,0 +1,135 @@
+"""What llama.cpp writes into its log about memory while it loads a model.
+
+Its public interface has no function for these sizes. A line that is not found is an error that
+names it, never a guess.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from gemmahub.errors import LoadFailed
+from gemmahub.formats.ggml_types import GGML_TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+CPU: Final = "CPU"
+MIB: Final = 2**20
+
+# The log has MiB with two decimals, computed in single precision.
+_PRINTED_WITHIN: Final = MIB // 200 + 4096
+_BLOCK_BYTES: Final = {kind.name.lower(): kind.block_bytes for kind in GGML_TYPES.values()}
+_BLOCK_SIZES: Final = {kind.name.lower(): kind.block_size for kind in GGML_TYPES.values()}
+_SMALLEST_ROW: Final = 32  # numbers: the least common multiple of the block sizes of caches
+
+_LAYER: Final = re.compile(r"load_tensors: layer +(\d+) assigned to device (\S+?),? ")
+_FLASH: Final = re.compile(r"llama_context: flash_attn += (\w+)")
+_CACHE: Final = re.compile(r"llama_kv_cache\w*: creating +(non-SWA|SWA) KV cache")
+_CACHE_LAYER: Final = re.compile(r"llama_kv_cache: layer +\d+: dev = (\S+)")
+_CACHE_SIZE: Final = re.compile(
+    r"llama_kv_cache: size = .*\( *(\d+) cells, +(\d+) layers, +\d+/ *(\d+) seqs\), "
+    r"K \((\w+)\): +([\d.]+) MiB, V \((\w+)\): +([\d.]+) MiB"
+)
+_BUFFER: Final = re.compile(r"(\S+) +(output|compute) buffer size = +([\d.]+) MiB")
+_RESERVE: Final = re.compile(r"sched_reserve: reserving")
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """One cache: the positions it holds, its bytes, and on which device how many layers are."""
+
+    cells: int
+    bytes: int
+    layers: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class Report:
+    """What a load wrote. ``layers`` are the devices by layer, the last one that of the output.
+
+    ``compute`` and ``output`` are bytes by device, rounded to 0.01 MiB.
+    """
+
+    flash_attention: bool
+    caches: dict[str, Cache] = field(default_factory=dict)
+    layers: dict[int, str] = field(default_factory=dict)
+    compute: Counter[str] = field(default_factory=Counter)
+    output: Counter[str] = field(default_factory=Counter)
+
+
+def read_report(lines: Iterable[str]) -> Report:
+    """The figures in llama.cpp's log of one load, with the messages of all levels.
+
+    Raises: LoadFailed, naming what is not there.
+    """
+    report = Report(flash_attention=False)
+    flash, kind, devices = "", "global", Counter[str]()
+    for line in lines:
+        if found := _LAYER.search(line):
+            report.layers[int(found[1])] = device_of(found[2])
+        elif found := _FLASH.search(line):
+            flash = found[1]
+        elif found := _CACHE.search(line):
+            kind, devices = ("window" if found[1] == "SWA" else "global"), Counter()
+        elif found := _CACHE_LAYER.search(line):
+            devices[device_of(found[1])] += 1
+        elif found := _CACHE_SIZE.search(line):
+            report.caches[kind] = _cache(found, devices)
+        elif _RESERVE.search(line):
+            report.compute.clear()  # it may try more than one arrangement: the last one counts
+        elif found := _BUFFER.search(line):
+            part = report.output if found[2] == "output" else report.compute
+            part[device_of(found[1])] += round(float(found[3]) * MIB)
+    report.flash_attention = flash == "enabled"
+    _check(report, flash)
+    return report
+
+
+def snap(printed: int, unit: int) -> int:
+    """The multiple of ``unit`` that was printed as ``printed`` bytes, else ``printed`` itself."""
+    near = round(printed / unit) * unit if unit else printed
+    return near if abs(near - printed) <= _PRINTED_WITHIN else printed
+
+
+def device_of(name: str) -> str:
+    """The device of a buffer: memory of the host, pinned or laid out anew, is the CPU's."""
+    return CPU if name.startswith(CPU) or name.endswith("_Host") else name
+
+
+def missing(what: str) -> LoadFailed:
+    """The error for a line that llama.cpp did not write."""
+    return LoadFailed(
+        f"llama.cpp did not report {what}",
+        "the installed version words it differently: use the one made for this plugin",
+    )
+
+
+def _cache(found: re.Match[str], devices: Counter[str]) -> Cache:
+    cells, layers, streams = int(found[1]), int(found[2]), int(found[3])
+    if devices.total() != layers:
+        raise missing(f"the device of each of the {layers} layers of its KV cache")
+    # The layers of one cache are alike, so the bytes are a multiple of this many rows.
+    rows = cells * layers * streams
+    size = 0
+    for name, mib in ((found[4], found[5]), (found[6], found[7])):
+        block, block_bytes = _BLOCK_SIZES.get(name), _BLOCK_BYTES.get(name)
+        row = _SMALLEST_ROW // block * block_bytes if block and block_bytes else 0
+        size += snap(round(float(mib) * MIB), rows * row)
+    return Cache(cells, size, dict(devices))
+
+
+def _check(report: Report, flash: str) -> None:
+    parts = {
+        "whether flash attention is on": flash in ("enabled", "disabled"),
+        "the size of its KV cache": report.caches,
+        "the device of each layer": report.layers,
+        "the size of its compute buffers": report.compute,
+        "the size of its output buffer": report.output,
+    }
+    for what, there in parts.items():
+        if not there:
+            raise missing(what)
