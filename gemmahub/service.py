@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 from gemmahub.config import Config, load_config
 from gemmahub.errors import GemmahubError, NotFound
 
+# Tokens of context that a plan is made for when nothing is said: what `run` uses.
+DEFAULT = 8192
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from gemmahub.engines.contract import CheckResult, OnProgress, Session, Settings
+    from gemmahub.engines.contract import CheckResult, DryLoad, OnProgress, Session, Settings
     from gemmahub.engines.manager import PluginManager
     from gemmahub.hardware.records import Machine
+    from gemmahub.planning import Plan
     from gemmahub.registry import Registry
     from gemmahub.variants import Models, Variant
 
@@ -41,6 +45,20 @@ class PluginRow:
             "offers": list(self.offers),
             "remarks": list(self.remarks),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """What a plan is made for. Sizes as people write them: ``24GiB``; None means what is here."""
+
+    context: int | None = None
+    cache_type: str = "f16"
+    gpu_layers: int | None = None
+    ubatch: int = 512
+    parallel: int = 1
+    memory: str | None = None
+    ram: str | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +168,56 @@ class Gemmahub:
 
         folders = [self.config.cache, *self.config.folders]
         return probe_machine(folders=folders, cache=self.config.cache, measure=measure)
+
+    def plan(self, reference: str, options: PlanOptions) -> Plan:
+        """What a variant takes on this machine, or on one with the memory that was given.
+
+        Raises: UsageError, NotFound, GemmahubError for a model whose memory is not known;
+        BackendError when the engine is asked and refuses.
+        """
+        from gemmahub.hardware.simulate import parse_size, simulate_machine
+        from gemmahub.memory import MemorySettings
+        from gemmahub.planning import machine_of, make_plan, model_of, with_dry_load
+
+        machine = self.hardware()
+        if options.memory or options.ram:
+            memory = parse_size(options.memory) if options.memory else None
+            ram = parse_size(options.ram) if options.ram else None
+            machine = simulate_machine(memory, ram, base=machine)
+        variant = self.registry.resolve(reference)
+        model = model_of(variant, self.registry.catalog)
+        settings = MemorySettings(
+            context=options.context or min(model[0].context_length or DEFAULT, DEFAULT),
+            cache_type_k=options.cache_type,
+            cache_type_v=options.cache_type,
+            ubatch=options.ubatch,
+            parallel=options.parallel,
+            outputs_max=options.parallel,
+            gpu_layers=options.gpu_layers,
+        )
+        plan = make_plan(variant, model, settings, machine_of(machine))
+        return with_dry_load(plan, self._dry_load(plan)) if options.exact else plan
+
+    def _dry_load(self, plan: Plan) -> DryLoad:
+        from gemmahub.engines.choice import choose_backend, dry_load
+        from gemmahub.engines.contract import Settings
+
+        if not plan.variant.artifacts:
+            raise NotFound(
+                f"{plan.variant.reference} is not on this machine, so its header is not either",
+                "plan without --exact, or get the file",
+            )
+        artifact, chosen = plan.variant.artifacts[0], plan.memory.settings
+        settings = Settings(
+            context=chosen.context,
+            cache_type_k=chosen.cache_type_k,
+            cache_type_v=chosen.cache_type_v,
+            ubatch=chosen.ubatch,
+            parallel=chosen.parallel,
+            gpu_layers=plan.memory.gpu_layers,
+        )
+        offer = choose_backend(self.plugins_manager, artifact, self.config.backend)
+        return dry_load(offer, artifact, settings)
 
     def plugins(self) -> list[PluginRow]:
         """All plugins that were found, with the state of the backends they offer."""

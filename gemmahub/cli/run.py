@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract import Usage
     from gemmahub.service import Running
 
-_CACHE_TYPES = ("f16", "q8_0", "q4_0", "bf16", "f32", "q5_0", "q5_1", "q4_1", "iq4_nl")
+CACHE_TYPES = ("f16", "q8_0", "q4_0", "bf16", "f32", "q5_0", "q5_1", "q4_1", "iq4_nl")
 
 
 @click.command(name="run")
@@ -37,7 +37,7 @@ _CACHE_TYPES = ("f16", "q8_0", "q4_0", "bf16", "f32", "q5_0", "q5_1", "q4_1", "i
 @click.option("--backend", help="The engine to use; otherwise the best one for the format.")
 @click.option(
     "--cache-type",
-    type=click.Choice(_CACHE_TYPES),
+    type=click.Choice(CACHE_TYPES),
     default="f16",
     show_default=True,
     help="Precision of the KV cache.",

@@ -1,0 +1,298 @@
+"""Asks llama.cpp what it would allocate for every Gemma, and writes the answers to a table.
+
+Run: ``python benchmarks/memory_table.py [--oracle FILE]`` (Linux, llama-cpp-python
+0.3.36; half a minute). Each model is a GGUF file with its true shapes and no weights; it is
+loaded with ``no_alloc``, and ``llama_get_memory_breakdown`` is read for each setting. That is a C++
+function that returns a ``std::map``, so its symbol is looked up by the mangled name and the tree is
+walked here: a tool for this build, not an interface.
+
+A wrong setting ends the whole process (llama.cpp calls ``abort()``), therefore each model is
+measured in a process of its own, which is started again behind the setting that ended it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gemmahub.catalog.records import Architecture
+
+TABLE: Final = Path(__file__).parent / "data" / "memory-llamacpp-0.3.36.json"
+ENGINE: Final = "llama.cpp 0.3.36 (ggml-org/llama.cpp@0c1e57098), CPU backend"
+
+# One row a setting; the first ten are what is asked for, the others what llama.cpp answers.
+COLUMNS: Final = (
+    "context",
+    "batch",
+    "ubatch",
+    "cache_type_k",
+    "cache_type_v",
+    "flash_attention",
+    "outputs_max",
+    "parallel",
+    "unified",
+    "full_swa_cache",
+    "cells_global",
+    "cells_window",
+    "kv_bytes",
+    "compute_bytes",
+    "output_bytes",
+)
+GGML_NUMBERS: Final = {"f16": 1, "bf16": 30, "q8_0": 8, "q4_0": 2, "q4_1": 3, "q5_1": 7}
+Setting = tuple[int, int, int, str, str, int, int, int, int, int]
+
+
+def settings() -> list[Setting]:
+    """All settings that a model is measured with, without duplicates."""
+    found: dict[Setting, None] = {}
+    base = (8192, 2048, 512, "f16", "f16", 1, 1, 1, 0, 0)
+
+    def add(**changes: Any) -> None:
+        row = dict(zip(COLUMNS, base, strict=False)) | changes
+        found[tuple(row.values())] = None  # type: ignore[index]
+
+    contexts, ubatches, caches = (2048, 8192, 32768, 131072), (128, 512, 1024), ("q8_0", "q4_0")
+    for context, ubatch, flash, outputs in product(contexts, ubatches, (1, 0), (1, 8, 0)):
+        add(context=context, ubatch=ubatch, flash_attention=flash, outputs_max=outputs)
+    for context, ubatch, cache in product(contexts, ubatches, caches):
+        add(context=context, ubatch=ubatch, cache_type_k=cache, cache_type_v=cache)
+    for context, unified, flash, outputs in product((8192, 32768), (0, 1), (1, 0), (4, 8, 0)):
+        shared = {"parallel": 4, "unified": unified}
+        add(context=context, flash_attention=flash, outputs_max=outputs, **shared)
+    for context, ubatch, outputs in product((4096, 65536), (32, 64, 256), (1, 8)):
+        add(context=context, ubatch=ubatch, batch=ubatch, outputs_max=outputs)
+    for context, ubatch in product((4096, 16384), (32, 64, 256)):
+        add(context=context, ubatch=ubatch, batch=ubatch, flash_attention=0)
+    for context in (256, 512, 1000, 1300, 5000, 100000):
+        for flash in (1, 0):
+            add(context=context, flash_attention=flash)
+    for flash, context in product((1, 0), (8192, 32768)):
+        add(context=context, full_swa_cache=1, flash_attention=flash)
+    for types in (("q8_0", "f16"), ("f16", "q8_0"), ("bf16", "bf16"), ("q4_1", "q5_1")):
+        add(context=32768, cache_type_k=types[0], cache_type_v=types[1])
+    add(cache_type_k="q8_0", cache_type_v="q8_0", parallel=4, outputs_max=4)
+    add(cache_type_k="q8_0", cache_type_v="q8_0", outputs_max=0)
+    add(cache_type_k="q8_0", flash_attention=0)
+    return list(found)
+
+
+# --- files without weights ------------------------------------------------------------------------
+
+
+def metadata(a: Architecture) -> dict[str, Any]:
+    """The GGUF metadata that llama.cpp needs for that architecture."""
+    from gemmahub.testing.gguf_writer import GgufValue
+
+    layers = range(a.layers)
+    kv, widths = [a.kv_heads(i) for i in layers], list(a.feed_forward_length)
+    found: dict[str, Any] = {
+        "context_length": a.context_length,
+        "embedding_length": a.embedding_length,
+        "block_count": a.layers,
+        "feed_forward_length": widths if len(set(widths)) > 1 else widths[0],
+        "attention.head_count": a.heads,
+        "attention.head_count_kv": kv if len(set(kv)) > 1 else kv[0],
+        "attention.layer_norm_rms_epsilon": 1e-6,
+        "attention.key_length": a.head_dim_global,
+        "attention.value_length": a.head_dim_global,
+        "attention.sliding_window": a.sliding_window,
+        "vocab_size": a.vocabulary,
+    }
+    if a.name != "gemma3":
+        local = GgufValue("bool", [a.is_local(i) for i in layers])
+        found["attention.sliding_window_pattern"] = local
+        found["attention.shared_kv_layers"] = a.shared_kv_layers
+        found["embedding_length_per_layer_input"] = a.per_layer_embedding_length
+    if a.name == "gemma3n":
+        found |= {"altup.active_idx": 0, "altup.num_inputs": 4}
+        found["activation_sparsity_scale"] = [0.0] * a.layers
+    if a.name == "gemma4":
+        found |= {"attention.key_length_swa": a.head_dim_local}
+        found |= {"attention.value_length_swa": a.head_dim_local}
+        found |= {"rope.dimension_count": a.head_dim_global}
+        found |= {"rope.dimension_count_swa": a.head_dim_local}
+        found["final_logit_softcapping"] = a.final_softcap
+    if a.experts:
+        found |= {"expert_count": a.experts, "expert_used_count": a.experts_used}
+        found["expert_feed_forward_length"] = a.expert_feed_forward_length
+    general = {"general.architecture": a.name, "tokenizer.ggml.model": "no_vocab"}
+    return general | {f"{a.name}.{key}": value for key, value in found.items()}
+
+
+def write_header(a: Architecture, path: Path) -> None:
+    """A sparse file of that architecture: Q4_0 with an F16 embedding, as Google's QAT files."""
+    from gemmahub.catalog.records import StoredTypes
+    from gemmahub.catalog.tensors import variant_tensors
+    from gemmahub.testing.gguf_writer import write_gguf
+
+    tensors = variant_tensors(a, StoredTypes(default="Q4_0", embedding="F16"))
+    write_gguf(path, metadata(a), [(t.name, t.shape, t.type) for t in tensors])
+
+
+# --- one model, in a process of its own -----------------------------------------------------------
+
+
+class _Map(ctypes.Structure):
+    """``std::map`` of libstdc++, which is returned by address as a structure of its size is."""
+
+    _fields_ = [("words", ctypes.c_size_t * 6)]
+
+
+def _breakdown(library: Any, context: Any) -> tuple[int, int]:
+    """Bytes of KV cache and of compute buffers, over all buffer types (libstdc++ layout)."""
+    function = library["_Z26llama_get_memory_breakdownPK13llama_context"]
+    function.restype, function.argtypes = _Map, [ctypes.c_void_p]
+    cache = compute = 0
+    nodes = [function(context).words[2]]
+    while nodes:
+        if node := nodes.pop():
+            # colour, parent, left, right; then the key, model, context and compute bytes
+            words = (ctypes.c_size_t * 8).from_address(node)
+            nodes += [words[2], words[3]]
+            cache, compute = cache + words[6], compute + words[7]
+    return cache, compute
+
+
+def measure(size: str, first: int) -> None:
+    """Print a line of JSON for each setting from number ``first`` on."""
+    import llama_cpp as llama
+
+    from gemmahub.catalog.loader import load_catalog
+
+    log: list[str] = []
+
+    @llama.llama_log_callback  # type: ignore[untyped-decorator]
+    def keep(_level: int, text: bytes, _data: object) -> None:
+        log.append(text.decode(errors="replace"))
+
+    llama.llama_log_set(keep, ctypes.c_void_p(0))
+    llama.llama_backend_init()
+    a = next(m.architecture for m in load_catalog().models if _key(m.architecture) == size)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.gguf"
+        write_header(a, path)
+        params = llama.llama_model_default_params()
+        params.no_alloc, params.load_mode, params.n_gpu_layers = True, 0, 0
+        model = llama.llama_model_load_from_file(str(path).encode(), params)
+    if not model:
+        raise SystemExit("".join(log)[-2000:])
+    for number, setting in enumerate(settings()):
+        if number >= first:
+            print(json.dumps([number, _measured(llama, model, setting, log)]), flush=True)
+
+
+def _measured(llama: Any, model: Any, setting: Setting, log: list[str]) -> list[int] | None:
+    """The answers to one setting, None where llama.cpp refuses it."""
+    params = llama.llama_context_default_params()
+    params.n_ctx, params.n_batch, params.n_ubatch = setting[:3]
+    params.type_k, params.type_v = (GGML_NUMBERS[name] for name in setting[3:5])
+    params.flash_attn_type, params.n_outputs_max, params.n_seq_max = setting[5:8]
+    params.kv_unified, params.swa_full = bool(setting[8]), bool(setting[9])
+    log.clear()
+    context = llama.llama_init_from_model(model, params)
+    if not context:
+        return None
+    cache, compute = _breakdown(llama.llama_cpp._lib, context)
+    llama.llama_free(context)
+    text = "".join(log)
+    cells = [int(found) for found in re.findall(r"llama_kv_cache: size = .*\( *(\d+) cells", text)]
+    output = re.search(r"output buffer size = +([\d.]+) MiB", text)
+    rows = round(float(output[1]) * 2**20) if output else 0
+    return [*cells, cache, compute, rows]
+
+
+# --- all models -----------------------------------------------------------------------------------
+
+
+def _key(a: Architecture) -> str:
+    return f"{a.name}-{a.size}"
+
+
+def sizes() -> list[str]:
+    from gemmahub.catalog.loader import load_catalog
+
+    return list(dict.fromkeys(_key(m.architecture) for m in load_catalog().models))
+
+
+def rows_of(size: str) -> Iterator[list[Any]]:
+    """Settings and answers of one model, in processes that may die."""
+    every, first = settings(), 0
+    environment = os.environ | {"GGML_NO_BACKTRACE": "1"}
+    while first < len(every):
+        command = [sys.executable, __file__, "--measure", size, "--first", str(first)]
+        done = subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, text=True, check=False
+        )
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        for number, answer in lines:
+            if answer is not None:
+                yield [*every[number], *answer]
+            first = number + 1
+        if done.returncode == 0:
+            return
+        print(f"{size}: {every[first]} ended the process", file=sys.stderr)
+        first += 1
+
+
+def oracle_rows(path: Path) -> dict[str, list[list[Any]]]:
+    """An earlier, independent table of Gemma 3 in the columns of this one."""
+    found: dict[str, list[list[Any]]] = {}
+    for row in json.loads(path.read_text("utf-8"))["records"]:
+        asked = [row[k] for k in ("n_ctx", "n_batch", "n_ubatch", "type_k", "type_v")]
+        asked += [row[k] for k in ("flash_attn", "n_outputs_max", "n_seq_max")]
+        asked += [int(row["kv_unified"]), int(row["swa_full"])]
+        asked += [row[k] for k in ("kv_global_cells", "kv_swa_cells", "kv_total_bytes")]
+        asked += [row[k] for k in ("compute_bytes", "output_bytes")]
+        found.setdefault(row["model"].replace("gemma-3-", "gemma3-"), []).append(asked)
+    return found
+
+
+def write_table(tables: dict[str, dict[str, list[list[Any]]]]) -> None:
+    """One row a line, so that differences can be read."""
+    head = {"engine": ENGINE, "weights": "Q4_0, F16 embedding", "columns": COLUMNS}
+    parts = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
+    for name, models in tables.items():
+        blocks = [
+            json.dumps(size)
+            + ": [\n"
+            + ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
+            + "\n]"
+            for size, rows in models.items()
+        ]
+        parts.append(f"{json.dumps(name)}: {{" + ",\n".join(blocks) + "}")
+    TABLE.parent.mkdir(exist_ok=True)
+    TABLE.write_text("{" + ",\n".join(parts) + "}\n", "utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--oracle", type=Path, help="an earlier table to be kept beside this one")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    parser.add_argument("--first", type=int, default=0, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        measure(arguments.measure, arguments.first)
+        return
+    known = json.loads(TABLE.read_text("utf-8")) if TABLE.exists() else {}
+    earlier = oracle_rows(arguments.oracle) if arguments.oracle else known.get("earlier", {})
+    measured = {}
+    for size in sizes():
+        measured[size] = list(rows_of(size))
+        print(f"{size}: {len(measured[size])} rows")
+    write_table({"rows": measured, "earlier": earlier})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""What a model takes of a machine's memory, part by part, before it is loaded.
+
+Pure arithmetic: architecture and settings in, bytes out. Every formula names the llama.cpp build
+that it was checked against; what was not measured is called an estimate.
+"""
+
+from gemmahub.memory.architecture import (
+    LayerShape,
+    MemoryArchitecture,
+    UnknownArchitecture,
+    from_catalog,
+)
+from gemmahub.memory.compute import ComputeBuffers, compute_buffers
+from gemmahub.memory.config_architecture import from_config
+from gemmahub.memory.gguf_architecture import from_gguf
+from gemmahub.memory.kv_cache import ENGINE, KVCache, kv_cache
+from gemmahub.memory.limits import largest_context, layers_that_fit
+from gemmahub.memory.machine import Device, Machine
+from gemmahub.memory.plan import MemoryPlan, Placed, plan_memory
+from gemmahub.memory.settings import CACHE_TYPES, MemorySettings
+from gemmahub.memory.weights import Weights, weights_of
+
+__all__ = [
+    "CACHE_TYPES",
+    "ENGINE",
+    "ComputeBuffers",
+    "Device",
+    "KVCache",
+    "LayerShape",
+    "Machine",
+    "MemoryArchitecture",
+    "MemoryPlan",
+    "MemorySettings",
+    "Placed",
+    "UnknownArchitecture",
+    "Weights",
+    "compute_buffers",
+    "from_catalog",
+    "from_config",
+    "from_gguf",
+    "kv_cache",
+    "largest_context",
+    "layers_that_fit",
+    "plan_memory",
+    "weights_of",
+]

@@ -1,0 +1,133 @@
+"""Buffers for one step of computing, and for the logits it leaves behind.
+
+For Gemma 3, 3n and 4 the graph of a step is rebuilt and ggml's allocator replayed on it: on the
+CPU backend the answer is llama.cpp's own, byte for byte. Basis ``replay``. For other architectures
+there is an estimate of a plain decoder, basis ``estimate``.
+
+Accelerators hold other buffers than the CPU: some operations need padding or scratch memory, inputs
+lie in host memory, and layers that stay on the host have their weights copied over. That is not
+measured here; see ``ACCELERATOR_DOUBT``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, Literal
+
+from gemmahub.memory.allocator import buffer_bytes
+from gemmahub.memory.gemma3n_graph import gemma3n
+from gemmahub.memory.gemma4_graph import gemma4
+from gemmahub.memory.gemma_graphs import GraphSettings, gemma3
+from gemmahub.memory.kv_cache import Cells, cache_cells
+from gemmahub.memory.settings import is_quantised
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gemmahub.memory.architecture import MemoryArchitecture
+    from gemmahub.memory.settings import MemorySettings
+    from gemmahub.memory.step_graph import Graph, Schedule
+
+Basis = Literal["replay", "estimate"]
+
+ACCELERATOR_DOUBT: Final = 0.15
+"""How far a buffer on an accelerator may lie from the CPU's. An ESTIMATE, not measured."""
+
+ESTIMATE_DOUBT: Final = 0.5
+"""How far the estimate for other architectures may be off. An ESTIMATE, not measured."""
+
+_GRAPHS: Final[dict[str, Callable[[MemoryArchitecture, GraphSettings], Graph]]] = {
+    "gemma3": gemma3,
+    "gemma3n": gemma3n,
+    "gemma4": gemma4,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeBuffers:
+    """Bytes on the CPU backend; ``error`` is the relative error that must be reckoned with.
+
+    ``input_bytes`` is the part of ``compute_bytes`` that holds the inputs of a step: masks, tokens,
+    positions, indexes.
+    """
+
+    compute_bytes: int
+    input_bytes: int
+    output_bytes: int
+    basis: Basis
+    error: float
+
+
+def compute_buffers(architecture: MemoryArchitecture, settings: MemorySettings) -> ComputeBuffers:
+    """The buffers of a step of ``tokens_a_step`` tokens.
+
+    The output buffer has a row of F32 logits for each parallel sequence
+    (``llama_context::output_reserve``, ``src/llama-context.cpp``); it grows when more rows are
+    asked for at once.
+    """
+    s = settings
+    units = _units(s, cache_cells(architecture, s))
+    output = 4 * architecture.vocabulary * s.parallel
+    inputs = _input_bytes(architecture, s, units)
+    if architecture.name in _GRAPHS:
+        graph = GraphSettings(
+            s.flash_attention, is_quantised(s.cache_type_k), is_quantised(s.cache_type_v)
+        )
+        found = _replayed(architecture, graph, units)
+        return ComputeBuffers(found, inputs, output, "replay", 0.0)
+    found = _estimated(architecture, s, units)
+    return ComputeBuffers(found, inputs, output, "estimate", ESTIMATE_DOUBT)
+
+
+def _units(settings: MemorySettings, cells: Cells) -> tuple[int, int, int, int, int]:
+    """The number of each ``Unit``; tokens are shared evenly by the sequences, rounded up.
+
+    ``llama_context::graph_reserve`` (``src/llama-context.cpp``). A mask has a row for each token
+    and a column for each cell of that token's own stream.
+    """
+    parallel = settings.parallel
+    tokens = -(-settings.tokens_a_step // parallel) * parallel
+    rows = settings.output_rows
+    return 1, tokens, rows, tokens * cells.global_, tokens * cells.window
+
+
+@lru_cache(maxsize=64)
+def _schedule(architecture: MemoryArchitecture, settings: GraphSettings) -> Schedule:
+    return _GRAPHS[architecture.name](architecture, settings).schedule()
+
+
+@lru_cache(maxsize=4096)
+def _replayed(
+    architecture: MemoryArchitecture, settings: GraphSettings, units: tuple[int, ...]
+) -> int:
+    return buffer_bytes(_schedule(architecture, settings), units)
+
+
+def _input_bytes(
+    architecture: MemoryArchitecture, settings: MemorySettings, units: tuple[int, ...]
+) -> int:
+    """Masks (F16 with flash attention, else F32), embeddings, tokens, positions and indexes."""
+    _, tokens, rows, global_, window = units
+    mask = 2 if settings.flash_attention else 4
+    indexes = 8 if settings.flash_attention else 8 * architecture.max_value_width
+    caches = 2 if architecture.has_window_cache else 1
+    a_token = 4 + 4 + 4 * architecture.embedding_length + caches * (8 + indexes)
+    return mask * (global_ + window) + tokens * a_token + 4 * rows
+
+
+def _estimated(
+    architecture: MemoryArchitecture, settings: MemorySettings, units: tuple[int, ...]
+) -> int:
+    """The larger of the widest layer, with all that lives beside it, and the logits."""
+    a = architecture
+    _, tokens, rows, global_, window = units
+    widest = max(
+        4 * a.embedding_length + 2 * layer.query_width + 3 * layer.feed_forward_length
+        for layer in a.shapes
+    )
+    scores = 0 if settings.flash_attention else max(layer.heads for layer in a.shapes) * 4
+    inputs = _input_bytes(a, settings, units)
+    layers = inputs + 4 * tokens * widest + scores * max(global_, window)
+    logits = inputs + 4 * rows * a.vocabulary + 8 * tokens * a.embedding_length
+    return max(layers, logits)

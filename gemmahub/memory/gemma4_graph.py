@@ -1,0 +1,81 @@
+"""The graph that llama.cpp builds for Gemma 4, in sizes and dependencies.
+
+Source: ``src/models/gemma4.cpp`` and ``build_moe_ffn`` of ``src/llama-graph.cpp``
+(ggml-org/llama.cpp@0c1e57098).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gemmahub.memory.gemma_graphs import Builder, heads
+from gemmahub.memory.step_graph import Graph, Node, combine, norm, reuse, view
+
+if TYPE_CHECKING:
+    from gemmahub.memory.architecture import LayerShape, MemoryArchitecture
+    from gemmahub.memory.gemma_graphs import GraphSettings
+
+
+def gemma4(architecture: MemoryArchitecture, settings: GraphSettings) -> Graph:
+    """``llama_model_gemma4::graph``."""
+    b = Builder(architecture, settings)
+    current = b.embeddings()
+    per_layer = b.per_layer_inputs(current)
+    for layer in architecture.layers:
+        attended = _attention(b, layer, norm(current))
+        middle = combine(norm(attended), current)
+        mixed = _experts(b, layer, middle) if architecture.experts else None
+        if mixed is None:
+            mixed = b.feed_forward(layer, norm(middle))
+        current = combine(norm(mixed), middle)
+        if per_layer:
+            gate = reuse(b.width(architecture.per_layer_embedding_length, current))
+            gated = reuse(gate, view(per_layer))
+            projected = norm(b.width(architecture.embedding_length, gated))
+            current = combine(current, projected)
+        current = reuse(current)  # layer_output_scale
+    final = norm(current)
+    final.output = True
+    b.logits(b.rows(final), softcap=True)
+    return b.graph
+
+
+def _attention(b: Builder, layer: LayerShape, source: Node) -> Node:
+    query = reuse(heads(b.width(layer.query_width, source)), b.positions)
+    if not layer.owns_cache:
+        return b.attention(layer, query, None, None)
+    key = b.width(layer.key_width, source)
+    value = b.width(layer.value_width, source) if layer.has_value_weights else key
+    # Values are normed without weights.
+    normed = reuse(view(value))
+    return b.attention(layer, query, reuse(heads(key), b.positions), normed)
+
+
+def _experts(b: Builder, layer: LayerShape, source: Node) -> Node:
+    """A dense part, and beside it ``experts_used`` experts chosen for each token."""
+    a = b.architecture
+    used, width = a.experts_used, a.expert_feed_forward_length
+    dense = norm(b.feed_forward(layer, norm(source)))
+    entry = norm(source)
+    routed = b.width(a.experts, reuse(reuse(reuse(source))))
+    chances = reuse(routed)
+    chosen = view(b.width(a.experts, chances))
+    picked = b.width(used, view(chances), chosen)
+    total = reuse(b.width(1, view(picked)))
+    weights = view(b.width(used, view(picked), total))
+    b.graph.expand(weights)
+    both = b.width(2 * width * used, view(entry), chosen)
+    gated = b.width(width * used, view(both), view(both))
+    down = b.width(a.embedding_length * used, gated, chosen)
+    # Each expert's output has a scale of its own, looked up for each token.
+    scale = b.width(used, b.width(a.experts), chosen)
+    outputs = reuse(reuse(down, scale), weights)
+    b.graph.expand(outputs)
+    parts = [view(outputs) for _ in range(used)]
+    for part in parts:
+        b.graph.expand(part)
+    found = parts[0]
+    for number, part in enumerate(parts[1:]):
+        found = reuse(found, part) if number else b.width(a.embedding_length, found, part)
+        b.graph.expand(found)
+    return combine(dense, norm(found))

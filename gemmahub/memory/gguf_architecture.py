@@ -1,0 +1,182 @@
+"""The memory record of a GGUF file, from its metadata.
+
+Follows what llama.cpp does with each key: ``src/llama-model.cpp`` (``load_hparams``) and
+``src/models/gemma*.cpp`` of ggml-org/llama.cpp@0c1e57098. What only the engine's own code knows
+about another architecture is not guessed: the answer is then an ``UnknownArchitecture``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from gemmahub.memory.architecture import LayerShape, MemoryArchitecture, UnknownArchitecture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gemmahub.formats.tensor import Tensor
+
+# Every p-th layer is global where the file does not say (load_swa_pattern, src/models/gemma*.cpp).
+_PERIODS: Final = {"gemma2": 2, "gemma3": 6, "gemma3n": 5}
+_GEMMA2_WINDOW: Final = 4096
+_GEMMA3N_OWN_CACHES: Final = 20
+
+# Keys of models whose memory is not a plain cache of keys and values.
+_OTHER_MEMORY: Final = ("ssm.", "wkv.", "attention.kv_lora_rank", "attention.indexer.")
+_TOKEN_TABLE: Final = "token_embd.weight"
+
+
+class _Missing(Exception):
+    """A key that is needed is not there, or is not what it should be."""
+
+
+class _Keys:
+    """Metadata of one architecture, without its prefix."""
+
+    def __init__(self, metadata: Mapping[str, Any], name: str) -> None:
+        self._metadata = metadata
+        self._prefix = name + "."
+        self.names = {key.removeprefix(self._prefix) for key in metadata if key.startswith(name)}
+
+    def get(self, key: str) -> Any:
+        return self._metadata.get(self._prefix + key)
+
+    def number(self, key: str, default: int | None = None) -> int:
+        value = self.get(key)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise _Missing(f"{self._prefix}{key} is {'missing' if value is None else repr(value)}")
+        return value
+
+    def each(self, key: str, layers: int, default: int | None = None) -> list[int]:
+        """A number for each layer: a scalar for all, or an array (``get_key_or_arr``)."""
+        value = self.get(key)
+        if not isinstance(value, list | tuple):
+            return [self.number(key, default)] * layers
+        if len(value) < layers or not all(isinstance(item, int) for item in value):
+            raise _Missing(f"{self._prefix}{key} is not a number for each of {layers} layers")
+        return list(value[:layers])
+
+
+def from_gguf(
+    metadata: Mapping[str, Any], tensors: Iterable[Tensor] = (), *, vocabulary: int | None = None
+) -> MemoryArchitecture | UnknownArchitecture:
+    """The record of a GGUF file, or the reason why there is none.
+
+    ``tensors`` tell what metadata without the tokenizer's arrays does not: the number of embedding
+    rows, whether the output is tied, which layers have no value weights. ``vocabulary`` is that
+    number of rows where neither is at hand.
+    """
+    name = metadata.get("general.architecture")
+    if not isinstance(name, str) or not name:
+        return UnknownArchitecture("", "the file does not name its architecture")
+    keys = _Keys(metadata, name)
+    other = [n for n in keys.names if n.startswith(_OTHER_MEMORY)]
+    if other:
+        return UnknownArchitecture(name, f"it keeps more than keys and values ({min(other)})")
+    window = keys.get("attention.sliding_window")
+    if window and name not in _PERIODS and name != "gemma4":
+        return UnknownArchitecture(name, "which of its layers use the sliding window is not known")
+    if keys.get("attention.causal") is False:
+        return UnknownArchitecture(name, "it is an encoder, without a cache")
+    try:
+        return _read(name, keys, {t.name: t for t in tensors}, vocabulary or _words(keys, metadata))
+    except _Missing as error:
+        return UnknownArchitecture(name, str(error))
+
+
+def _read(name: str, keys: _Keys, tensors: Mapping[str, Tensor], words: int) -> MemoryArchitecture:
+    count = keys.number("block_count")
+    if count < 1:
+        raise _Missing(f"{name}.block_count is 0")
+    layers = _layers(name, keys, count, tensors)
+    table = tensors.get(_TOKEN_TABLE)
+    rows = table.shape[-1] if table and len(table.shape) > 1 else None
+    vocabulary = rows or words
+    if not vocabulary:
+        raise _Missing("the size of the vocabulary is not said")
+    windowed = any(layer.attention == "window" for layer in layers)
+    return MemoryArchitecture(
+        name=name,
+        layers=layers,
+        embedding_length=keys.number("embedding_length"),
+        vocabulary=vocabulary,
+        context_length=keys.number("context_length", 0),
+        sliding_window=_window(name, keys) if windowed else 0,
+        per_layer_embedding_length=keys.number("embedding_length_per_layer_input", 0),
+        experts=keys.number("expert_count", 0),
+        experts_used=keys.number("expert_used_count", 0),
+        expert_feed_forward_length=max(keys.each("expert_feed_forward_length", count, 0)),
+        tied_embedding=("output.weight" not in tensors) if tensors else None,
+    )
+
+
+def _words(keys: _Keys, metadata: Mapping[str, Any]) -> int:
+    """The vocabulary as metadata tell it, 0 if they do not."""
+    words = metadata.get("tokenizer.ggml.tokens")
+    return keys.number("vocab_size", len(words) if isinstance(words, list | tuple) else 0)
+
+
+def _window(name: str, keys: _Keys) -> int:
+    return keys.number("attention.sliding_window", _GEMMA2_WINDOW if name == "gemma2" else None)
+
+
+def _local_layers(name: str, keys: _Keys, count: int) -> list[bool]:
+    """Which layers attend to the window only."""
+    pattern = keys.get("attention.sliding_window_pattern")
+    if name == "gemma3" and not keys.get("attention.sliding_window"):
+        return [False] * count
+    if isinstance(pattern, list | tuple):
+        if len(pattern) < count:
+            raise _Missing(f"{name}.attention.sliding_window_pattern has {len(pattern)} entries")
+        return [bool(item) for item in pattern[:count]]
+    if name == "gemma4":
+        raise _Missing("gemma4.attention.sliding_window_pattern is missing")
+    if name not in _PERIODS:
+        return [False] * count
+    period = keys.number("attention.sliding_window_pattern", _PERIODS[name])
+    return [period == 0 or i % period < period - 1 for i in range(count)]
+
+
+def _own_caches(name: str, keys: _Keys, count: int) -> int:
+    """How many layers, from the first on, have a cache of their own."""
+    if name == "gemma3n":
+        return _GEMMA3N_OWN_CACHES  # src/models/gemma3n.cpp has it as a constant
+    if name == "gemma4":
+        return count - keys.number("attention.shared_kv_layers", 0)
+    return count
+
+
+def _layers(
+    name: str, keys: _Keys, count: int, tensors: Mapping[str, Tensor]
+) -> tuple[LayerShape, ...]:
+    local = _local_layers(name, keys, count)
+    heads = keys.each("attention.head_count", count)
+    kv_heads = keys.each("attention.head_count_kv", count, heads[0])
+    default = keys.number("embedding_length") // max(1, heads[0])
+    key, value = (keys.number(f"attention.{part}_length", default) for part in ("key", "value"))
+    key_local = keys.number("attention.key_length_swa", key)
+    value_local = keys.number("attention.value_length_swa", value)
+    widths = keys.each("feed_forward_length", count, 0)
+    own = _own_caches(name, keys, count)
+    return tuple(
+        LayerShape(
+            attention="window" if local[i] else "global",
+            owns_cache=i < own,
+            heads=heads[i],
+            kv_heads=kv_heads[i],
+            key_length=key_local if local[i] else key,
+            value_length=value_local if local[i] else value,
+            feed_forward_length=widths[i],
+            has_value_weights=_has_values(name, i, tensors),
+        )
+        for i in range(count)
+    )
+
+
+def _has_values(name: str, layer: int, tensors: Mapping[str, Tensor]) -> bool:
+    """False for Gemma 4 layers with key weights and no value weights."""
+    if name != "gemma4" or f"blk.{layer}.attn_k.weight" not in tensors:
+        return True
+    return f"blk.{layer}.attn_v.weight" in tensors

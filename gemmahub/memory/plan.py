@@ -1,0 +1,271 @@
+"""A plan: where the parts of a model come to lie on a machine, and whether they fit.
+
+Weights, cache and compute buffers follow :mod:`~gemmahub.memory.weights`,
+:mod:`~gemmahub.memory.kv_cache` and :mod:`~gemmahub.memory.compute`. Caches lie with their layers.
+Every accelerator with layers is reckoned with the whole compute buffer, an upper bound, and with
+the overhead of its driver, an estimate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gemmahub.memory.compute import ACCELERATOR_DOUBT, ComputeBuffers, compute_buffers
+from gemmahub.memory.kv_cache import ENGINE, KVCache, kv_cache, layer_cell_bytes
+from gemmahub.memory.machine import CONTEXT_OVERHEAD
+from gemmahub.memory.weights import HOST, WeightPlacement, layer_devices, place_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gemmahub.memory.architecture import MemoryArchitecture
+    from gemmahub.memory.machine import Device, Machine
+    from gemmahub.memory.settings import MemorySettings
+    from gemmahub.memory.weights import Weights
+
+# Below this many tokens a step computes the host's layers on the host; from it on their weights
+# are copied to an accelerator (ggml_backend_cuda_device_offload_op, ggml/src/ggml-cuda).
+_OFFLOAD_FROM = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What one place (an accelerator, or the host) holds, in bytes."""
+
+    device: str
+    weights_bytes: int
+    kv_cache_bytes: int
+    compute_bytes: int
+    output_bytes: int
+    projector_bytes: int
+    overhead_bytes: int
+    capacity_bytes: int
+    free_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        return (
+            self.weights_bytes
+            + self.kv_cache_bytes
+            + self.compute_bytes
+            + self.output_bytes
+            + self.projector_bytes
+            + self.overhead_bytes
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """Settings and the memory they take. ``gpu_layers`` counts the output as one layer more.
+
+    ``places`` are the accelerators in the engine's order and then the host. ``repack_bytes`` are
+    what a CPU may hold besides, at most; mapped weights can be dropped for them. ``error`` is the
+    relative error of the compute buffers. ``notes`` say what was not measured.
+    """
+
+    settings: MemorySettings
+    gpu_layers: int
+    kv_cache: KVCache
+    compute: ComputeBuffers
+    places: tuple[Placed, ...]
+    headroom_bytes: int
+    mapped_bytes: int
+    repack_bytes: int
+    error: float
+    notes: tuple[str, ...]
+
+    basis = "formula"
+    engine = ENGINE
+
+    @property
+    def fits(self) -> bool:
+        """Whether every place has room for what comes to lie there."""
+        return self.headroom_bytes >= 0
+
+    @property
+    def total_bytes(self) -> int:
+        """All places together."""
+        return sum(place.total_bytes for place in self.places)
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's keys from ``settings`` to ``headroom_bytes``."""
+
+        def total(part: str) -> int:
+            return sum(getattr(place, part) for place in self.places)
+
+        memory: dict[str, Any] = {
+            "weights_bytes": total("weights_bytes"),
+            "kv_cache_bytes": self.kv_cache.bytes,
+            "kv_cache_global_bytes": self.kv_cache.global_bytes,
+            "kv_cache_window_bytes": self.kv_cache.window_bytes,
+        }
+        for part in ("compute", "output", "projector", "overhead", "total"):
+            memory[f"{part}_bytes"] = total(f"{part}_bytes")
+        memory["mapped_bytes"] = self.mapped_bytes
+        memory["repack_bytes"] = self.repack_bytes
+        memory["devices"] = [
+            {
+                "device": place.device,
+                "total_bytes": place.total_bytes,
+                "capacity_bytes": place.capacity_bytes,
+                "free_bytes": place.free_bytes,
+            }
+            for place in self.places
+        ]
+        return {
+            "settings": self.settings.as_json(self.gpu_layers),
+            "memory": memory,
+            "basis": self.basis,
+            "engine": self.engine,
+            "fits": self.fits,
+            "headroom_bytes": self.headroom_bytes,
+        }
+
+
+def plan_memory(
+    architecture: MemoryArchitecture,
+    weights: Weights,
+    settings: MemorySettings,
+    machine: Machine,
+    *,
+    projector_bytes: int = 0,
+    image_buffer_bytes: int = 0,
+) -> MemoryPlan:
+    """The plan for these settings, whether it fits or not.
+
+    ``projector_bytes`` are the tensors of a vision or audio projector, ``image_buffer_bytes`` what
+    it computes one image in; both lie on the first accelerator, as llama.cpp places them
+    (``tools/mtmd/clip.cpp``). With 0 layers on accelerators nothing is reckoned there: the engine
+    must then be told not to use them.
+    """
+    layers = len(architecture.layers)
+    wanted = settings.gpu_layers
+    gpu_layers = min(layers + 1, layers + 1 if wanted is None else max(0, wanted))
+    gpu_layers = gpu_layers if machine.devices else 0
+    placement = layer_devices(layers, gpu_layers, [d.free_bytes for d in machine.devices])
+    placed = place_weights(
+        weights,
+        placement,
+        machine.devices,
+        architecture=architecture.name,
+        mmap=settings.mmap,
+    )
+    compute = compute_buffers(architecture, settings)
+    cache = kv_cache(architecture, settings)
+    caches = _caches(architecture, settings, cache, placement, len(machine.devices))
+    image = projector_bytes + image_buffer_bytes
+    scratch = _copied_weights(weights, placement, settings)
+    places = [
+        _accelerator(
+            device,
+            placed.devices[i],
+            caches[i],
+            compute.compute_bytes + scratch,
+            image if i == 0 else 0,
+            used=i in placement,
+        )
+        for i, device in enumerate(machine.devices)
+    ]
+    places.append(
+        Placed(
+            device="cpu",
+            weights_bytes=placed.host,
+            kv_cache_bytes=caches[HOST],
+            compute_bytes=compute.input_bytes if _all_on(placement) else compute.compute_bytes,
+            output_bytes=compute.output_bytes,
+            projector_bytes=0 if gpu_layers else image,
+            overhead_bytes=0,
+            capacity_bytes=machine.host_capacity_bytes,
+            free_bytes=machine.host_free_bytes,
+        )
+    )
+    return MemoryPlan(
+        settings=settings,
+        gpu_layers=gpu_layers,
+        kv_cache=cache,
+        compute=compute,
+        places=tuple(places),
+        headroom_bytes=_headroom(machine, places),
+        mapped_bytes=placed.host if placed.mapped else 0,
+        repack_bytes=placed.repack,
+        error=max(compute.error, ACCELERATOR_DOUBT if gpu_layers else 0.0),
+        notes=_notes(compute, placed, gpu_layers),
+    )
+
+
+def _all_on(placement: Sequence[int]) -> bool:
+    return HOST not in placement
+
+
+def _accelerator(
+    device: Device, weights: int, cache: int, compute: int, image: int, *, used: bool
+) -> Placed:
+    return Placed(
+        device=device.name,
+        weights_bytes=weights,
+        kv_cache_bytes=cache,
+        compute_bytes=compute if used else 0,
+        output_bytes=0,
+        projector_bytes=image if used else 0,
+        overhead_bytes=CONTEXT_OVERHEAD[device.kind] if used else 0,
+        capacity_bytes=device.capacity_bytes,
+        free_bytes=device.free_bytes,
+    )
+
+
+def _caches(
+    architecture: MemoryArchitecture,
+    settings: MemorySettings,
+    cache: KVCache,
+    placement: Sequence[int],
+    devices: int,
+) -> list[int]:
+    """Bytes of cache by device, the host's last."""
+    sums = [0] * (devices + 1)
+    if len(set(placement)) == 1:
+        sums[placement[0]] = cache.bytes
+        return sums
+    rows = {
+        shape: layer_cell_bytes(architecture, shape, settings) * cache.cells.streams
+        for shape in architecture.shapes
+    }
+    for layer, device in zip(architecture.layers, placement, strict=False):
+        cells = cache.cells.window if layer.attention == "window" else cache.cells.global_
+        sums[device] += cells * rows[layer]
+    return sums
+
+
+def _copied_weights(weights: Weights, placement: Sequence[int], settings: MemorySettings) -> int:
+    """Room on an accelerator for the largest tensor of the host's layers, copied for long steps."""
+    if settings.tokens_a_step < _OFFLOAD_FROM or all(device == HOST for device in placement):
+        return 0
+    layers = zip(weights.largest, placement, strict=False)
+    return max((size for size, device in layers if device == HOST), default=0)
+
+
+def _headroom(machine: Machine, places: Sequence[Placed]) -> int:
+    """What is left at the tightest place that is in use; negative where something does not fit."""
+    *accelerators, host = places
+    left = host.free_bytes - host.total_bytes
+    rooms = []
+    for device, place in zip(machine.devices, accelerators, strict=True):
+        if device.shares_host:
+            left -= place.total_bytes
+        if place.total_bytes:
+            rooms.append(place.free_bytes - place.total_bytes)
+    return min([left, *rooms])
+
+
+def _notes(compute: ComputeBuffers, placed: WeightPlacement, gpu_layers: int) -> tuple[str, ...]:
+    notes = []
+    if compute.basis == "estimate":
+        notes.append(f"compute buffers of this architecture are estimated (±{compute.error:.0%})")
+    if gpu_layers:
+        notes.append(
+            f"accelerator buffers are reckoned as on the CPU (±{ACCELERATOR_DOUBT:.0%}), "
+            "driver overhead is estimated"
+        )
+    if placed.repack:
+        notes.append("a CPU may hold its layers once more in another order (repack)")
+    return tuple(notes)

@@ -1,0 +1,184 @@
+"""Where the weights of a GGUF file come to lie.
+
+Sources: ``src/llama-arch.cpp`` (which part of the model a tensor belongs to) and
+``src/llama-model.cpp`` (``load_tensors``: which device has which layer) of
+ggml-org/llama.cpp@0c1e57098.
+
+- Tables that are looked up (token embedding, per-layer embeddings) stay in host memory, always.
+- The output layer counts as layer ``n_layer + 1``; where it is tied to the token embedding and lies
+  on an accelerator, the accelerator has a copy of that table.
+- The *last* ``gpu_layers`` layers go to accelerators, which share them by their free memory.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final
+
+from gemmahub.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gemmahub.formats.tensor import Tensor
+    from gemmahub.memory.machine import Device
+
+_LAYER: Final = re.compile(r"blk\.(\d+)\.")
+_TOKEN_TABLE: Final = "token_embd.weight"
+_OUTPUT: Final = "output.weight"
+_INPUT: Final = (_TOKEN_TABLE, "per_layer_token_embd.weight", "token_types.weight")
+# Without a layer number, but built for layer 0 (LLM_TENSOR_LAYER_REPEATING).
+_FIRST_LAYER: Final = ("per_layer_model_proj", "per_layer_proj_norm", "rope_freqs")
+
+# Types whose matrices the CPU backend copies into another order while loading
+# (ggml/src/ggml-cpu/repack.cpp); which of them a given processor repacks is its own choice.
+_REPACKED: Final = frozenset(
+    {"Q4_0", "Q4_K", "Q2_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL", "MXFP4", "Q1_0"}
+)
+
+# Gemma 3n and 4 read the tied table once as output and once as input when the file is not mapped
+# (measured: +315 MiB for Gemma 4 E2B, +1,103 MiB for 31B); Gemma 3 has it once.
+_TWICE_WITHOUT_MMAP: Final = frozenset({"gemma3n", "gemma4"})
+
+HOST: Final = -1
+"""The device number of host memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Bytes of the tensors by part of the model; made once for a file.
+
+    ``layers`` has an entry for each decoder layer, ``largest`` the bytes of the largest tensor in
+    it. ``tied``: the output layer reads the token embedding. ``repackable`` are the bytes of layers
+    that a CPU may copy into another order.
+    """
+
+    token_table: int
+    input: int
+    layers: tuple[int, ...]
+    largest: tuple[int, ...]
+    repackable: tuple[int, ...]
+    output: int
+    tied: bool
+
+    @property
+    def bytes(self) -> int:
+        """All tensors of the file."""
+        return self.input + sum(self.layers) + self.output
+
+    @property
+    def output_layer(self) -> int:
+        """What lies where the output layer lies, the copy of a tied table included."""
+        return self.output + (self.token_table if self.tied else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightPlacement:
+    """Bytes of weights in host memory and on each accelerator.
+
+    ``mapped`` says that the host's part is a mapping of the file, which the system can drop and
+    read again. ``repack`` is what a CPU may hold besides, at most: copies of the host's layers in
+    another order.
+    """
+
+    host: int
+    devices: tuple[int, ...]
+    mapped: bool
+    repack: int
+
+    @property
+    def bytes(self) -> int:
+        """All places together; with a copied tied table more than the file has."""
+        return self.host + sum(self.devices)
+
+
+def weights_of(tensors: Iterable[Tensor]) -> Weights:
+    """Sums over the tensors of a text GGUF.
+
+    Raises: FormatError for a tensor whose type has no known size.
+    """
+    layers: dict[int, list[tuple[str, int]]] = {}
+    table = input_ = output = 0
+    tied = True
+    for tensor in tensors:
+        size = _size(tensor)
+        found = _LAYER.match(tensor.name)
+        if found or tensor.name.startswith(_FIRST_LAYER):
+            layers.setdefault(int(found[1]) if found else 0, []).append((tensor.type, size))
+        elif tensor.name in _INPUT:
+            input_ += size
+            table = size if tensor.name == _TOKEN_TABLE else table
+        else:
+            output += size
+            tied = tied and tensor.name != _OUTPUT
+    numbers = range(max(layers, default=-1) + 1)
+    return Weights(
+        token_table=table,
+        input=input_,
+        layers=tuple(sum(size for _, size in layers.get(i, ())) for i in numbers),
+        largest=tuple(max((size for _, size in layers.get(i, ())), default=0) for i in numbers),
+        repackable=tuple(
+            sum(size for kind, size in layers.get(i, ()) if kind in _REPACKED) for i in numbers
+        ),
+        output=output,
+        tied=tied,
+    )
+
+
+def _size(tensor: Tensor) -> int:
+    if tensor.bytes is None:
+        raise FormatError(
+            f"tensor {tensor.name} has the type {tensor.type}, whose size is not known",
+            "memory cannot be planned for this file",
+        )
+    return tensor.bytes
+
+
+def layer_devices(layers: int, gpu_layers: int, free_bytes: Sequence[int]) -> tuple[int, ...]:
+    """The accelerator of each layer and, last, of the output; ``HOST`` for host memory.
+
+    Several accelerators get consecutive layers in proportion to their free memory.
+    """
+    total = layers + 1
+    if not free_bytes or gpu_layers <= 0:
+        return (HOST,) * total
+    offloaded = min(gpu_layers, total)
+    first = total - offloaded
+    # Devices that report no free memory share equally rather than dividing by zero.
+    shares = list(free_bytes) if sum(free_bytes) else [1] * len(free_bytes)
+    whole = sum(shares)
+    splits = [share / whole for share in accumulate(shares)]
+    last = len(splits) - 1
+    found = (min(bisect_right(splits, i / offloaded), last) for i in range(offloaded))
+    return (HOST,) * first + tuple(found)
+
+
+def place_weights(
+    weights: Weights,
+    placement: Sequence[int],
+    devices: Sequence[Device],
+    *,
+    architecture: str,
+    mmap: bool,
+) -> WeightPlacement:
+    """Bytes by place; ``placement`` is the answer of :func:`layer_devices`."""
+    sums = [0] * len(devices)
+    host, repack = weights.input, 0
+    parts = zip((*weights.layers, weights.output_layer), placement, strict=True)
+    for number, (size, device) in enumerate(parts):
+        if device != HOST:
+            # Metal reads the mapped file itself, so a tied table needs no copy.
+            in_place = number == len(weights.layers) and mmap and devices[device].kind == "metal"
+            sums[device] += weights.output if in_place else size
+        elif number < len(weights.layers):
+            host += size
+            repack += weights.repackable[number]
+        else:
+            # On the host the tied table is read in place.
+            host += weights.output
+            if weights.tied and not mmap and architecture in _TWICE_WITHOUT_MMAP:
+                host += weights.token_table
+    return WeightPlacement(host, tuple(sums), mmap, repack)

@@ -1,0 +1,58 @@
+"""The measured table (``benchmarks/data``) as settings and answers, and the catalogue's models."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gemmahub.catalog.loader import load_catalog
+from gemmahub.memory import MemoryArchitecture, MemorySettings, from_catalog
+
+if TYPE_CHECKING:
+    from gemmahub.catalog.records import Architecture
+
+TABLE = Path(__file__).parents[2] / "benchmarks" / "data" / "memory-llamacpp-0.3.36.json"
+ASKED = 10
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was asked for and what llama.cpp answered."""
+
+    settings: MemorySettings
+    cells: tuple[int, int]
+    kv_bytes: int
+    compute_bytes: int
+    output_bytes: int
+
+
+@pytest.fixture(scope="session")
+def table() -> dict[str, list[Row]]:
+    """All rows of both tables by size (``gemma3-4b``)."""
+    data = json.loads(TABLE.read_text("utf-8"))
+    found: dict[str, list[Row]] = {}
+    for part in ("rows", "earlier"):
+        for size, rows in data[part].items():
+            for values in rows:
+                asked = dict(zip(data["columns"][:ASKED], values, strict=False))
+                cells, answers = values[ASKED : ASKED + 2], values[ASKED + 2 :]
+                row = Row(MemorySettings(**asked), (cells[0], cells[1]), *answers)
+                found.setdefault(size, []).append(row)
+    return found
+
+
+@pytest.fixture(scope="session")
+def catalogued() -> dict[str, Architecture]:
+    """All sizes of the catalogue."""
+    models = load_catalog().models
+    return {f"{m.architecture.name}-{m.architecture.size}": m.architecture for m in models}
+
+
+@pytest.fixture(scope="session")
+def architectures(catalogued: dict[str, Architecture]) -> dict[str, MemoryArchitecture]:
+    """The memory records of all sizes of the catalogue."""
+    return {size: from_catalog(found) for size, found in catalogued.items()}
