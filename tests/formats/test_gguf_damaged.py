@@ -161,7 +161,7 @@ def test_damaged_header(name: str) -> None:
 
 def test_missing_tensor_data_is_counted() -> None:
     raw = gguf_bytes((), (tensor("t", (1024,)),), data=1000)
-    error = refused(raw, IntegrityError, r"incomplete: 3,096 bytes \(3.1 KB\)")
+    error = refused(raw, IntegrityError, r"incomplete: 3,096 bytes \(3.10 KB\)")
     assert "download is incomplete" in error.hint
 
 
