@@ -134,7 +134,7 @@ def test_a_seed_repeats_and_another_does_not(command: Command) -> None:
 
 
 def test_quantized_cache_and_small_context(command: Command) -> None:
-    options = ("--cache-type", "q8_0", "-c", "256", "-n", "8", "--json")
+    options = ("--cache-type", "q8_0", "-c", "256", "-n", "8", "--temperature", "0", "--json")
     answer = json.loads(command("run", "gemma-3-270m", PROMPT, *options).out)
     assert answer["context"] == 256
     assert answer["usage"]["tokens"] == 8
@@ -148,13 +148,16 @@ def test_a_prompt_that_does_not_fit_is_refused(command: Command) -> None:
 
 
 def test_a_full_context_is_said(command: Command) -> None:
-    result = command("run", "gemma-3-270m", "word " * 200, "-c", "256", "-n", "500")
+    result = command(
+        "run", "gemma-3-270m", "word " * 200, "-c", "256", "-n", "500", "--temperature", "0"
+    )
     assert result.code == 0
     assert "context of 256 tokens is full" in result.err
 
 
 def test_kill_9_of_the_worker_in_mid_answer() -> None:
     command = [sys.executable, "-m", "gemmahub", "run", "gemma-3-270m", PROMPT, "-n", "5000"]
+    command += ["--temperature", "0"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
     ) as process:
