@@ -21,6 +21,7 @@ from gemmahub.memory import (
     weights_of,
 )
 from gemmahub.memory.machine import Device
+from gemmahub.memory.plan import headroom
 
 if TYPE_CHECKING:
     from gemmahub.catalog.records import Catalog
@@ -53,7 +54,6 @@ class Plan:
     memory: MemoryPlan
     largest_context: int
     trained_context: int
-    projector_bytes: int
     dry: DryLoad | None = None
 
     @property
@@ -66,7 +66,7 @@ class Plan:
                 f"{asked:,} tokens are more than the {self.trained_context:,} that the model was "
                 "trained for: its answers get worse there"
             )
-        if "image" in self.variant.capabilities and not self.projector_bytes:
+        if "image" in self.variant.capabilities:
             found.append("the image projector is not counted: text only")
         return tuple(found)
 
@@ -99,7 +99,6 @@ def make_plan(
         memory=plan_memory(architecture, weights, settings, machine),
         largest_context=largest_context(architecture, weights, settings, machine),
         trained_context=architecture.context_length,
-        projector_bytes=0,
     )
 
 
@@ -163,7 +162,7 @@ def machine_of(machine: hardware.Machine) -> Machine:
     return Machine(devices, usable or available, available)
 
 
-def with_dry_load(plan: Plan, dry: DryLoad) -> Plan:
+def with_dry_load(plan: Plan, dry: DryLoad, machine: Machine) -> Plan:
     """The same plan with what the engine says it would allocate, in place of the formulas.
 
     Raises: GemmahubError when the engine spreads the model over other devices than the plan does.
@@ -179,14 +178,7 @@ def with_dry_load(plan: Plan, dry: DryLoad) -> Plan:
     uses = dict(zip((place.device for place in used), others, strict=True))
     own = next((use for use in dry.devices if use.device == _HOST), None)
     places = [_as_used(p, uses.get(p.device)) for p in accelerators] + [_as_used(host, own)]
-    # Each place differs from the formula by its own amount; the tightest one decides again.
-    more = max(
-        new.total_bytes - old.total_bytes
-        for new, old in zip(places, plan.memory.places, strict=True)
-    )
-    memory = replace(
-        plan.memory, places=tuple(places), headroom_bytes=plan.memory.headroom_bytes - more
-    )
+    memory = replace(plan.memory, places=tuple(places), headroom_bytes=headroom(machine, places))
     return replace(plan, memory=memory, dry=dry)
 
 

@@ -101,22 +101,9 @@ class Registry:
     # --- from a file ---------------------------------------------------------------------------
 
     def _file(self, path: Path) -> Variant:
-        for variant in self._known_place(path):
-            return variant
         variant = self._measured(Artifact(format="", path=path))
         self.inspector.save()
         return variant
-
-    def _known_place(self, path: Path) -> list[Variant]:
-        """The installed variant that lies at this path; stores are only asked when it may."""
-        if self._installed is None:
-            return []
-        wanted = path.resolve()
-        return [
-            v
-            for v in self._installed.variants
-            if any(wanted in (a.path, *a.files) for a in v.artifacts)
-        ]
 
     def _measured(self, artifact: Artifact) -> Variant:
         summary = self.inspector.summary(artifact.path, artifact.files)

@@ -10,7 +10,7 @@ from gemmahub.config import Config, load_config
 from gemmahub.errors import GemmahubError, NotFound
 
 # Tokens of context that a plan is made for when nothing is said: what `run` uses.
-DEFAULT = 8192
+DEFAULT_CONTEXT = 8192
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -187,7 +187,8 @@ class Gemmahub:
         variant = self.registry.resolve(reference)
         model = model_of(variant, self.registry.catalog)
         settings = MemorySettings(
-            context=options.context or min(model[0].context_length or DEFAULT, DEFAULT),
+            context=options.context
+            or min(model[0].context_length or DEFAULT_CONTEXT, DEFAULT_CONTEXT),
             cache_type_k=options.cache_type,
             cache_type_v=options.cache_type,
             ubatch=options.ubatch,
@@ -195,8 +196,9 @@ class Gemmahub:
             outputs_max=options.parallel,
             gpu_layers=options.gpu_layers,
         )
-        plan = make_plan(variant, model, settings, machine_of(machine))
-        return with_dry_load(plan, self._dry_load(plan)) if options.exact else plan
+        place = machine_of(machine)
+        plan = make_plan(variant, model, settings, place)
+        return with_dry_load(plan, self._dry_load(plan), place) if options.exact else plan
 
     def _dry_load(self, plan: Plan) -> DryLoad:
         from gemmahub.engines.choice import choose_backend, dry_load

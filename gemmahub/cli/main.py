@@ -12,7 +12,7 @@ import click
 from gemmahub import __version__
 from gemmahub.errors import ExitCode, GemmahubError, UsageError
 
-# name -> (module, attribute, one line of help). The help stands here so that `gemmahub --help`
+# name -> (module, one line of help). The help stands here so that `gemmahub --help`
 # loads no command.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "list": ("models", "Models on this machine, each with its precision"),

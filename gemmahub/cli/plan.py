@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gemmahub.cli import output
-from gemmahub.cli.run import CACHE_TYPES
+from gemmahub.formats.ggml_types import CACHE_TYPES
 from gemmahub.text import format_gib
 
 if TYPE_CHECKING:

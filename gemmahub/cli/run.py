@@ -12,6 +12,7 @@ import click
 from gemmahub.cli import output
 from gemmahub.engines.contract import Sampling, Settings
 from gemmahub.errors import ExitCode, UsageError
+from gemmahub.formats.ggml_types import CACHE_TYPES
 from gemmahub.text import StreamStripper
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from gemmahub.chat import Conversation
     from gemmahub.engines.contract import Usage
     from gemmahub.service import Running
-
-CACHE_TYPES = ("f16", "q8_0", "q4_0", "bf16", "f32", "q5_0", "q5_1", "q4_1", "iq4_nl")
 
 
 @click.command(name="run")

@@ -17,11 +17,10 @@ from gemmahub.memory.kv_cache import ENGINE, KVCache, kv_cache
 from gemmahub.memory.limits import largest_context, layers_that_fit
 from gemmahub.memory.machine import Device, Machine
 from gemmahub.memory.plan import MemoryPlan, Placed, plan_memory
-from gemmahub.memory.settings import CACHE_TYPES, MemorySettings
+from gemmahub.memory.settings import MemorySettings
 from gemmahub.memory.weights import Weights, weights_of
 
 __all__ = [
-    "CACHE_TYPES",
     "ENGINE",
     "ComputeBuffers",
     "Device",

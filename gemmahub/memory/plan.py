@@ -186,7 +186,7 @@ def plan_memory(
         kv_cache=cache,
         compute=compute,
         places=tuple(places),
-        headroom_bytes=_headroom(machine, places),
+        headroom_bytes=headroom(machine, places),
         mapped_bytes=placed.host if placed.mapped else 0,
         repack_bytes=placed.repack,
         error=max(compute.error, ACCELERATOR_DOUBT if gpu_layers else 0.0),
@@ -244,7 +244,7 @@ def _copied_weights(weights: Weights, placement: Sequence[int], settings: Memory
     return max((size for size, device in layers if device == HOST), default=0)
 
 
-def _headroom(machine: Machine, places: Sequence[Placed]) -> int:
+def headroom(machine: Machine, places: Sequence[Placed]) -> int:
     """What is left at the tightest place that is in use; negative where something does not fit."""
     *accelerators, host = places
     left = host.free_bytes - host.total_bytes

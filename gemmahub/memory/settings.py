@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gemmahub.errors import UsageError
-
-CACHE_TYPES: Final = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
-"""What llama.cpp takes for ``--cache-type-k`` and ``-v`` (``common/arg.cpp``)."""
+from gemmahub.formats.ggml_types import CACHE_TYPES
 
 _FLOATS: Final = ("f32", "f16", "bf16")
 

@@ -19,7 +19,7 @@ from gemmahub.engines.contract import (
     Settings,
 )
 from gemmahub.errors import LoadFailed
-from gemmahub.formats.ggml_types import GGML_TYPES
+from gemmahub.formats.ggml_types import CACHE_TYPES, GGML_TYPES
 from gemmahub_llamacpp import engine
 from gemmahub_llamacpp.cpu import physical_cores
 
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 DEFAULT_CONTEXT: Final = 8192
 
-# What llama.cpp's attention can read back; other types load and then abort the process.
-CACHE_TYPES: Final = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 _FLOAT_TYPES: Final = ("f32", "f16", "bf16")
 _NUMBERS: Final = {kind.name.lower(): number for number, kind in GGML_TYPES.items()}
 
