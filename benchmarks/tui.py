@@ -1,37 +1,30 @@
-"""The terminal UI: first paint, and what a key costs with 5,000 models and with a plan to redraw.
+"""The library screen: first paint, and what a key costs with 5,000 models or with a plan to redraw.
 
-First paint is timed in the real program on a pseudo-terminal, from its start to the first frame,
-against an interpreter that only imports Textual. Keys are timed in a headless run of the whole
-application, from the key to when all messages are dealt with and the screen is drawn.
+All of it is timed in the real program on a pseudo-terminal, as a person has it. First paint: from
+the start of the program to its first frame, against an interpreter that only imports Textual. A
+key: from writing it into the terminal until the last piece of what it changes was drawn.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-import pty
-import select
+import argparse
 import statistics
-import struct
 import subprocess
 import sys
-import termios
+import tempfile
 from dataclasses import replace
-from fcntl import ioctl
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from benchmarks.terminal import Terminal
 from gemmahub.service import Gemmahub, Library, RecommendOptions
-from gemmahub.tui.app import GemmahubApp
-from gemmahub.tui.widgets.model_table import ModelTable
-
-if TYPE_CHECKING:
-    from textual.pilot import Pilot
 
 ROWS: Final = 5000
-ROUNDS: Final = 5
+ROUNDS: Final = 7
 KEYS: Final = 60
 SIZES: Final = ((80, 24), (160, 48))
+DOWN, PAGE_DOWN, LEFT, RIGHT = b"\x1b[B", b"\x1b[6~", b"\x1b[D", b"\x1b[C"
+END, HOME, BACKSPACE = b"\x1b[F", b"\x1b[H", b"\x7f"
 
 
 def imported() -> float:
@@ -41,32 +34,17 @@ def imported() -> float:
     return perf_counter() - started
 
 
-def painted(width: int, height: int) -> tuple[float, float]:
+def painted(size: tuple[int, int]) -> tuple[float, float]:
     """From the start of the program to its first frame, and to the first model in its table."""
-    main, inner = pty.openpty()
-    ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
     started = perf_counter()
-    program = subprocess.Popen(
-        [sys.executable, "-m", "gemmahub"],
-        stdin=inner,
-        stdout=inner,
-        stderr=inner,
-        env={**os.environ, "TERM": "xterm-256color"},
-        start_new_session=True,
-    )
-    os.close(inner)
-    first, seen = 0.0, b""
+    terminal = Terminal([sys.executable, "-m", "gemmahub"], {}, size)
     try:
-        while b"gemma-4" not in seen and perf_counter() - started < 60:
-            if select.select([main], [], [], 1)[0]:
-                seen += os.read(main, 65536)
-                if not first and b"looking round" in seen:
-                    first = perf_counter() - started
+        terminal.read_until(b"looking round")
+        first = perf_counter() - started
+        terminal.read_until(b"gemma-4")
         return first, perf_counter() - started
     finally:
-        program.kill()
-        program.wait()
-        os.close(main)
+        terminal.close()
 
 
 class ManyModels(Gemmahub):
@@ -87,67 +65,79 @@ class ManyModels(Gemmahub):
         return replace(found, rows=tuple(rows))
 
 
-async def ready(app: GemmahubApp, pilot: Pilot[None]) -> None:
-    """Wait until the table has its rows."""
-    while not (app.screen.query(ModelTable) and app.screen.query_one(ModelTable).lines):
-        await pilot.pause(0.05)
-    await app.workers.wait_for_complete()
-    await pilot.pause()
-
-
-async def typed(pilot: Pilot[None], keys: list[str]) -> list[float]:
-    """Milliseconds for each key, until the screen shows it."""
+def typed(terminal: Terminal, keys: list[bytes]) -> list[tuple[float, float]]:
+    """Milliseconds for each key, until the screen begins to show it and until it shows all."""
     found = []
     for key in keys:
         started = perf_counter()
-        await pilot.press(key)
-        found.append((perf_counter() - started) * 1000)
+        terminal.write(key)
+        first, last = terminal.drawn(started)
+        if last:  # a key that changes nothing is not told from one that is lost
+            found.append((first * 1000, last * 1000))
     return found
 
 
-async def idle(pilot: Pilot[None]) -> float:
-    """Milliseconds that the measuring itself takes: a key that nothing is bound to."""
-    return statistics.median(await typed(pilot, ["f9"] * 20))
+def line(name: str, found: list[tuple[float, float]]) -> None:
+    """Median and 95th percentile until the first output, and until the last one."""
+    figures = [f"{name:<26}{len(found):5}"]
+    for times in zip(*found, strict=True):
+        p95 = sorted(times)[int(len(times) * 0.95)]
+        figures.append(f"{statistics.median(times):8.1f} {p95:5.1f}")
+    print("  " + "  ".join(figures))
 
 
-def line(name: str, found: list[float]) -> None:
-    """Median, 95th percentile and worst."""
-    p95 = sorted(found)[int(len(found) * 0.95)]
-    print(f"  {name:<34}{statistics.median(found):6.1f} {p95:6.1f} {max(found):6.1f} ms")
-
-
-async def keys(width: int, height: int) -> None:
+def keys(size: tuple[int, int]) -> None:
     """Keys with many models, and in the plan."""
-    app = GemmahubApp(ManyModels())
-    async with app.run_test(size=(width, height)) as pilot:
-        await ready(app, pilot)
-        print(f"{width}x{height}, {ROWS:,} rows" + " " * 15 + "median    p95  worst")
-        line("a key that does nothing", [await idle(pilot)])
-        line("cursor down", await typed(pilot, ["down"] * KEYS))
-        line("page down", await typed(pilot, ["pagedown"] * KEYS))
-        line("to the end, to the start", await typed(pilot, ["end", "home"] * (KEYS // 2)))
-        await pilot.press("slash")
-        words = [*"q4_0 gemma-4", *["backspace"] * 12] * 3
-        names = {" ": "space", "_": "underscore", "-": "minus"}
-        line("filter, a letter", await typed(pilot, [names.get(w, w) for w in words]))
-        await pilot.press("enter")
-        line("sort by the next column", await typed(pilot, ["s"] * 10))
-        line("group by model, and not", await typed(pilot, ["m"] * 10))
-        line("context slider", await typed(pilot, ["left", "right", "right", "left"] * 10))
-        line("cache type", await typed(pilot, ["t"] * 12))
+    with tempfile.TemporaryDirectory() as folder:
+        terminal = Terminal(
+            [sys.executable, "-m", "benchmarks.tui", "--child"], {"GEMMAHUB_DATA": folder}, size
+        )
+        try:
+            terminal.read_until(b"5,000 variants")
+            terminal.drawn(perf_counter())
+            print(
+                f"{size[0]}x{size[1]}, {ROWS:,} rows".ljust(28)
+                + " keys  first answer p95  all drawn p95, ms"
+            )
+            line("cursor down", typed(terminal, [DOWN] * KEYS))
+            line("page down", typed(terminal, [PAGE_DOWN] * KEYS))
+            line("to the end, to the start", typed(terminal, [END, HOME] * (KEYS // 2)))
+            line("context slider", typed(terminal, [LEFT, RIGHT, RIGHT, LEFT] * 10))
+            line("cache type", typed(terminal, [b"t"] * 12))
+            typed(terminal, [b"/"])
+            letters = [bytes([letter]) for letter in b"q4_0 gemma-4"]
+            line("filter, a letter", typed(terminal, [*letters, *[BACKSPACE] * 12] * 3))
+            typed(terminal, [b"\r"])
+            line("sort by the next column", typed(terminal, [b"s"] * 10))
+            line("group by model, and not", typed(terminal, [b"m"] * 10))
+        finally:
+            terminal.close()
+
+
+def child() -> None:
+    """The program in the terminal."""
+    from gemmahub.tui.app import GemmahubApp
+
+    GemmahubApp(ManyModels()).run()
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print, or be what is measured."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    if parser.parse_args().child:
+        child()
+        return
     base = statistics.median(imported() for _ in range(ROUNDS))
     print(f"python -c 'import textual.app'       {base:.2f} s")
-    for width, height in SIZES:
-        rounds = [painted(width, height) for _ in range(ROUNDS)]
+    for size in SIZES:
+        rounds = [painted(size) for _ in range(ROUNDS)]
         first, rows = (statistics.median(times) for times in zip(*rounds, strict=True))
-        print(f"first frame, {width}x{height}".ljust(37) + f"{first:.2f} s, {first - base:+.2f} s")
-        print(f"models in the table, {width}x{height}".ljust(37) + f"{rows:.2f} s")
-    for width, height in SIZES:
-        asyncio.run(keys(width, height))
+        name = f"{size[0]}x{size[1]}"
+        print(f"first frame, {name}".ljust(37) + f"{first:.2f} s, {first - base:+.2f} s")
+        print(f"models in the table, {name}".ljust(37) + f"{rows:.2f} s")
+    for size in SIZES:
+        keys(size)
 
 
 if __name__ == "__main__":

@@ -10,21 +10,16 @@ is the median of the ratios of pairs.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
-import os
-import pty
-import select
 import shutil
 import statistics
-import struct
-import subprocess
 import sys
 import tempfile
-import termios
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
+
+from benchmarks.terminal import Terminal
 
 PROMPT: Final = "The capital of France is"
 DECODED: Final = 256
@@ -35,49 +30,9 @@ KEYS: Final = "ԱԲԳԴԵԶԷԸԹԺԻԼԽԾԿՀՁՂՃՄՅՆՇՈՉՊՋՌՍՎՏՐ�
 ECHOED: Final = "# A title\n\nSome **bold** words and `code` in a line, over and over again.\n\n"
 
 
-class Terminal:
-    """A program in a terminal of its own; its output is read as it comes."""
-
-    def __init__(
-        self, command: list[str], environment: dict[str, str], size: tuple[int, int]
-    ) -> None:
-        self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-        self.process = subprocess.Popen(
-            command,
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **environment},
-            start_new_session=True,
-        )
-        os.close(slave)
-
-    def read(self, seconds: float) -> bytes:
-        """What comes within that time, as soon as something does; empty: nothing did."""
-        if not select.select([self._master], [], [], seconds)[0]:
-            if self.process.poll() is not None:
-                raise SystemExit("the program ended by itself")
-            return b""
-        try:
-            return os.read(self._master, 1 << 16)
-        except OSError:  # the program has ended
-            return b""
-
-    def write(self, data: bytes) -> None:
-        """As if typed."""
-        os.write(self._master, data)
-
-    def close(self) -> None:
-        """End the program, whatever it does."""
-        self.process.kill()
-        self.process.wait()
-        os.close(self._master)
-
-
 def chat(model: str, data: Path, size: tuple[int, int], *options: str) -> Terminal:
     """This file again, as the program in the terminal."""
-    command = [sys.executable, __file__, "--child", "--model", model, *options]
+    command = [sys.executable, "-m", "benchmarks.tui_chat", "--child", "--model", model, *options]
     return Terminal(command, {"GEMMAHUB_DATA": str(data)}, size)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from functools import cached_property
 from pathlib import Path
@@ -125,6 +126,13 @@ class GemmahubApp(App[None]):
                     lambda column=column: screen.action_sort_by(column),
                 )
         yield SystemCommand("Other themes", "All themes there are", self.action_change_theme)
+
+    @on(LibraryScreen.Loaded)
+    def _settle(self) -> None:
+        """What is loaded by now stays: a collector that looked through all of it would stop the
+        keys for a tenth of a second."""
+        if not self.is_headless:  # in a test many applications come and go
+            gc.freeze()
 
     # --- from one screen to another ------------------------------------------------------------
 

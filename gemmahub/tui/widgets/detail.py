@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding
-from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import Visual
 
@@ -18,6 +16,7 @@ from gemmahub.service.library import CACHE_TYPES
 from gemmahub.service.plans import DEFAULT_CONTEXT
 from gemmahub.tui import details
 from gemmahub.tui.slider import Slider
+from gemmahub.tui.widgets.lines_view import LinesView
 
 if TYPE_CHECKING:
     from textual import events
@@ -29,7 +28,7 @@ _TWO_COLUMNS = 70  # cells from which precision and memory stand side by side
 _GAP = 3
 
 
-class DetailPane(ScrollView, can_focus=True, inherit_bindings=False):
+class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
     """Precision by role, the plan with its slider, and the words to both.
 
     It draws its lines itself: a pane of many widgets would be laid out anew for each key. What a
@@ -204,9 +203,7 @@ class DetailPane(ScrollView, can_focus=True, inherit_bindings=False):
         style = self.rich_style
         self._blank = Strip.blank(width, style)
         self._lines = [line.adjust_cell_length(width, style) for line in self._lines]
-        size = Size(width, len(self._lines))
-        if size != self.virtual_size:
-            self.virtual_size = size
+        self.set_height(len(self._lines))
         self.refresh()
 
     def _drawn(self, width: int) -> list[Strip]:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.segment import Segment
 from textual.binding import Binding
-from textual.geometry import Region, Size
+from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from gemmahub.tui.arrangement import Heading, Item, fit_word
 from gemmahub.tui.columns import Layout, fitted, layout
+from gemmahub.tui.widgets.lines_view import LinesView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ _FIT_STYLES: Final = {
 }
 
 
-class ModelTable(ScrollView, can_focus=True, inherit_bindings=False):
+class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
     """Rows with a cursor that stays on its model when rows are sorted, filtered or replaced."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -110,7 +110,7 @@ class ModelTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.lines = lines
         self._grouped = any(isinstance(line, Heading) for line in lines[:1])
         found = self._find(wanted)
-        self.virtual_size = Size(self.size.width, len(lines) + 1)
+        self.set_height(len(lines) + 1)
         self.set_reactive(ModelTable.cursor, found)
         top = found - above if wanted is not None else 0
         self.scroll_to(y=max(0, top), animate=False, immediate=True, force=True)
@@ -219,7 +219,7 @@ class ModelTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_resize(self) -> None:
         """Keep the cursor in sight."""
-        self.virtual_size = Size(self.size.width, len(self.lines) + 1)
+        self.set_height(len(self.lines) + 1)
         self._keep_in_sight()
 
     # --- drawing -------------------------------------------------------------------------------

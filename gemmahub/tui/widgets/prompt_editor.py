@@ -102,6 +102,11 @@ class PromptEditor(TextArea):
         elif event.key == "ctrl+d" and not self.text:
             self._claim(event)
             self.post_message(self.EndOfInput())
+        elif bound := self._bindings.key_to_bindings.get(event.key):
+            # Left to the screen, it would be done when that has time: after the letters that were
+            # typed behind it.
+            self._claim(event)
+            await self.run_action(bound[0].action)
         else:
             await super()._on_key(event)
 
