@@ -1,0 +1,290 @@
+"""What the library does: reads what is here or known, arranges it, shows what the cursor is on."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from textual import on, work
+from textual.containers import Container, Horizontal, Vertical
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Footer, Input, Static
+
+from gemmahub.errors import GemmahubError
+from gemmahub.service import RecommendOptions
+from gemmahub.text import plural
+from gemmahub.tui.arrangement import (
+    SHOWN,
+    SORT_WORDS,
+    SORTS,
+    Arrangement,
+    Item,
+    descends,
+    filtered,
+    grouped,
+    item_of,
+    ordered,
+)
+from gemmahub.tui.messages import LibraryChanged
+from gemmahub.tui.widgets.detail import DetailPane
+from gemmahub.tui.widgets.machine_bar import MachineBar
+from gemmahub.tui.widgets.model_table import ModelTable
+from gemmahub.tui.widgets.welcome import Welcome
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from gemmahub.hardware.records import Machine
+    from gemmahub.service import Gemmahub, Library
+    from gemmahub.tui.state import State
+
+USES = ("chat", "long-context", "vision", "fast")
+_LOOK_EVERY = 3.0  # seconds between two looks at the memory
+_WORTH_DRAWING = 32 << 20  # bytes of free memory; less is noise
+
+
+class LibraryCore(Screen[None]):
+    """The table, the detail pane, and what fills them."""
+
+    AUTO_FOCUS = "ModelTable"
+
+    @dataclass
+    class Loaded(Message):
+        """The library was read for these options."""
+
+        library: Library
+        options: RecommendOptions
+        items: list[Item]
+
+    @dataclass
+    class Failed(Message):
+        """It could not be read."""
+
+        error: GemmahubError
+
+    @dataclass
+    class Engines(Message):
+        """The backends here, and whether each works."""
+
+        engines: tuple[tuple[str, bool], ...]
+
+    def __init__(self, hub: Gemmahub, state: State | None = None) -> None:
+        super().__init__()
+        from gemmahub.tui.state import State as Fresh
+
+        self.hub = hub
+        self.state = state or Fresh(None)
+        kept = self.state.values
+        self.arrangement = Arrangement(
+            kept.show if kept.show in SHOWN else "all",
+            kept.sort if kept.sort in SORTS else "where",
+            kept.reverse,
+            kept.grouped,
+            kept.filter,
+        )
+        self.options = RecommendOptions(use=kept.use if kept.use in USES else "chat")
+        self.library: Library | None = None
+        self.machine: Machine | None = None
+        self._items: list[Item] = []
+        self._ordered: list[Item] = []
+
+    def compose(self) -> ComposeResult:
+        """The machine, the table with its filter, the details, the command, the keys."""
+        yield MachineBar(id="machine")
+        yield Welcome(id="welcome")
+        with Container(id="body"):
+            with Vertical(id="left"):
+                with Horizontal(id="tools"):
+                    yield Input(placeholder="/ to filter", compact=True, id="filter")
+                    yield Static("", id="status", markup=False)
+                yield ModelTable(id="models")
+            yield DetailPane(id="detail")
+        yield Static("", id="command", markup=False)
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Start looking; the screen is painted before anything is read."""
+        table = self.query_one(ModelTable)
+        table.empty_text = "looking what is here and what this machine runs …"
+        table.focus()
+        entry = self.query_one("#filter", Input)
+        with entry.prevent(Input.Changed):
+            entry.value = self.arrangement.filter
+        self._timer = self.set_interval(_LOOK_EVERY, self.look_at_machine)
+        self.load()
+
+    def on_screen_suspend(self) -> None:
+        """Nothing is looked at while another screen is in front: a model may be answering."""
+        self._timer.pause()
+
+    def on_screen_resume(self) -> None:
+        """The memory is another one after a chat."""
+        self._timer.resume()
+        if self.library is not None:
+            self.look_at_machine()
+
+    # --- reading, in threads -------------------------------------------------------------------
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="library")
+    def load(self, again: bool = False) -> None:
+        """Read the library for the options."""
+        options = self.options
+        try:
+            library = self.hub.library(options, again=again)
+        except GemmahubError as error:
+            self.post_message(self.Failed(error))
+            return
+        except Exception as error:  # noqa: BLE001 - a plugin may raise what it likes
+            message = f"unexpected {type(error).__name__}: {error}"
+            self.post_message(self.Failed(GemmahubError(message, "gemmahub doctor looks for it")))
+            return
+        items = [item_of(row) for row in library.rows]
+        self.post_message(self.Loaded(library, options, items))
+        if self.query_one(MachineBar).engines is None:
+            backends = [backend for row in self.hub.plugins() for backend in row.backends]
+            engines = tuple((b.name, b.available) for b in backends if b.automatic)
+            self.post_message(self.Engines(engines))
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="machine")
+    def look_at_machine(self) -> None:
+        """See what is free now."""
+        try:
+            self.query_one(MachineBar).post_message(MachineBar.Seen(self.hub.hardware()))
+        except GemmahubError as error:
+            self.post_message(self.Failed(error))
+
+    @on(Loaded)
+    def _loaded(self, event: Loaded) -> None:
+        if event.options != self.options:
+            return  # another question was asked meanwhile
+        self.library, self.machine = event.library, event.library.machine
+        self._items = event.items
+        self.query_one(MachineBar).machine = event.library.machine
+        self.query_one(Welcome).show_for(event.library)
+        self._arrange()
+        if event.library.problem:
+            self.notify(event.library.problem, severity="warning", markup=False, timeout=8)
+
+    @on(Failed)
+    def _failed(self, event: Failed) -> None:
+        text = " · ".join(filter(None, (event.error.message, event.error.hint)))
+        if self.library is None:
+            self.query_one(ModelTable).empty_text = text
+            self.query_one(ModelTable).refresh()
+        self.notify(text, title="Failed", severity="error", markup=False, timeout=10)
+
+    @on(Engines)
+    def _engines(self, event: Engines) -> None:
+        self.query_one(MachineBar).engines = event.engines
+
+    @on(MachineBar.Seen)
+    def _machine_seen(self, event: MachineBar.Seen) -> None:
+        if self.machine is None or self.machine.simulated or self.options.machine:
+            return
+        if _free(event.machine, self.machine) < _WORTH_DRAWING:
+            return
+        self.machine = event.machine
+        self.query_one(MachineBar).machine = event.machine
+        self._show_detail()
+
+    @on(LibraryChanged)
+    def _changed(self) -> None:
+        self.load(again=True)
+
+    def rank_for(self, options: RecommendOptions) -> None:
+        """Read it again, ranked for these options."""
+        self.options = options
+        self.load()
+
+    # --- arranging -----------------------------------------------------------------------------
+
+    def _arrange(self) -> None:
+        self._ordered = ordered(self._items, self.arrangement)
+        self._filter()
+
+    def _filter(self) -> None:
+        arrangement, table = self.arrangement, self.query_one(ModelTable)
+        found = filtered(self._ordered, arrangement.filter)
+        table.sort, table.descending = arrangement.sort, descends(arrangement)
+        if self.library is not None:
+            table.empty_text = self._why_empty()
+        table.show(grouped(found) if arrangement.grouped else found)
+        use = "" if self.options.use == "chat" else f" · for {self.options.use}"
+        group = " · grouped" if arrangement.grouped else ""
+        order = SORT_WORDS.get(arrangement.sort, f"by {arrangement.sort}")
+        text = f"{plural(len(found), 'variant')} · {arrangement.show} · {order}"
+        self.query_one("#status", Static).update(f"{text}{group}{use}", layout=False)
+
+    def _why_empty(self) -> str:
+        if self.arrangement.filter:
+            return f"nothing has “{self.arrangement.filter}” in it: escape clears the filter"
+        if self.arrangement.show == "installed":
+            return "nothing is installed yet: v shows what fits, enter gets it"
+        return "nothing fits what is free: v shows all"
+
+    def rearrange(self, **changes: object) -> None:
+        """Show, sort, group otherwise, and keep it for the next time."""
+        self.arrangement = replace(self.arrangement, **changes)  # type: ignore[arg-type]
+        self.state.remember(**changes)
+        self._arrange()
+
+    @on(Input.Changed, "#filter")
+    def _filter_typed(self, event: Input.Changed) -> None:
+        self.arrangement = replace(self.arrangement, filter=event.value)
+        self._filter()
+
+    @on(Input.Submitted, "#filter")
+    def _filter_done(self) -> None:
+        self.state.remember(filter=self.arrangement.filter)
+        self.query_one(ModelTable).focus()
+
+    # --- the details ---------------------------------------------------------------------------
+
+    @on(ModelTable.Highlighted)
+    def _highlighted(self, event: ModelTable.Highlighted) -> None:
+        row = event.item.row if event.item else None
+        if row is None or row is not self.query_one(DetailPane).row:
+            self._show_detail()
+
+    def _show_detail(self) -> None:
+        detail, item = self.query_one(DetailPane), self.query_one(ModelTable).item
+        if item is None or self.machine is None:
+            detail.show_row(None, None)
+            return
+        try:
+            detail.show_row(item.row, self.hub.planner(item.row, self.machine))
+        except (GemmahubError, OSError) as error:
+            detail.show_row(item.row, None, str(error))
+
+    @on(DetailPane.Planned)
+    def _planned(self, event: DetailPane.Planned) -> None:
+        self.query_one("#command", Static).update(
+            f"$ {self.command}" if event.command else "", layout=False
+        )
+
+    @property
+    def command(self) -> str:
+        """What a person would type for what is shown."""
+        options = self.options
+        sizes = (
+            ("--machine", options.machine),
+            ("--memory", options.memory),
+            ("--ram", options.ram),
+        )
+        other = [part for name, value in sizes if value for part in (name, value)]
+        if other:
+            return shlex.join(["gemmahub", "recommend", *other, "--use", options.use])
+        return self.query_one(DetailPane).command
+
+
+def _free(now: Machine, before: Machine) -> int:
+    """By how much free memory changed, at the place where it changed most, bytes."""
+    pairs = list(zip(_available(now), _available(before), strict=False))
+    return max((abs(a - b) for a, b in pairs), default=0)
+
+
+def _available(machine: Machine) -> list[int]:
+    figures = [device.available for device in machine.devices]
+    return [figure.value or 0 for figure in (*figures, machine.memory.available)]
