@@ -41,6 +41,7 @@ class LibraryScreen(LibraryCore):
         Binding("m", "group", "Group by model", show=False),
         Binding("u", "use", "Use: chat, long context, …", show=False),
         Binding("y", "copy", "Copy"),
+        Binding("X,delete", "remove", "Remove from this machine", show=False),
         Binding("J,shift+down", "scroll_detail(3)", "Scroll the details down", show=False),
         Binding("K,shift+up", "scroll_detail(-3)", "Scroll the details up", show=False),
         Binding("f5", "refresh", "Look again", show=False),
@@ -167,6 +168,16 @@ class LibraryScreen(LibraryCore):
     def _marked(self) -> list[Item]:
         marked = self.query_one(ModelTable).marked
         return [item for item in self._items if item.reference in marked]
+
+    def action_remove(self) -> None:
+        """Say what would go from the disk, and ask."""
+        from gemmahub.tui.screens.remove import RemoveScreen
+
+        item = self.query_one(ModelTable).item
+        if item is None or not item.row.installed:
+            self.notify("that model is not on this machine", markup=False)
+            return
+        self.app.push_screen(RemoveScreen(self.hub, item.row.variant.reference))
 
     @work
     async def action_what_if(self) -> None:

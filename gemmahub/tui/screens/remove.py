@@ -1,0 +1,162 @@
+"""Removing a model: what goes, what stays and why; only then a yes."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.binding import Binding
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from gemmahub.errors import GemmahubError
+from gemmahub.text import format_bytes, one_line
+from gemmahub.tui.messages import LibraryChanged
+from gemmahub.tui.screens.front import FrontScreen
+from gemmahub.tui.widgets.flowing import Flowing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from textual.widget import Widget
+
+    from gemmahub.engines.contract import Kept
+    from gemmahub.service import Gemmahub
+    from gemmahub.service.disk import Removing
+    from gemmahub.stores.removal_steps import Removed
+
+_LONG = 500
+
+
+class RemoveScreen(FrontScreen[bool]):
+    """Answers True when something was removed."""
+
+    BINDINGS: ClassVar = [
+        Binding("R", "remove", "Remove it"),
+        Binding("y", "copy", "Copy the command"),
+    ]
+    BOX_TITLE = "Remove a model"
+
+    @dataclass
+    class Planned(Message):
+        """What would go."""
+
+        removing: Removing
+
+    @dataclass
+    class Failed(Message):
+        """Why nothing can go."""
+
+        error: GemmahubError
+
+    @dataclass
+    class Done(Message):
+        """What went."""
+
+        removed: Removed
+
+    def __init__(self, hub: Gemmahub, reference: str) -> None:
+        super().__init__()
+        self.hub = hub
+        self.reference = reference
+        self.removing: Removing | None = None
+        self._busy = False
+
+    @property
+    def command(self) -> str:
+        """What does the same outside of here."""
+        return shlex.join(["gemmahub", "rm", self.reference])
+
+    def inside(self) -> Iterable[Widget]:
+        """What goes, and the keys."""
+        facts = Flowing(id="facts", classes="front--text")
+        facts.show(
+            lambda _: Content(f"{one_line(self.reference, _LONG)}\nlooking what it shares …")
+        )
+        yield facts
+        keys = f"$ {self.command}\nR removes it · y copies the command · escape goes back"
+        yield Static(keys, classes="front--keys", markup=False)
+
+    def on_mount(self) -> None:
+        """Look, in a thread: links are counted over all stores."""
+        self.plan()
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="remove")
+    def plan(self) -> None:
+        """What would go."""
+        try:
+            self.post_message(self.Planned(self.hub.plan_removal(self.reference)))
+        except GemmahubError as error:
+            self.post_message(self.Failed(error))
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="remove")
+    def carry_out(self, removing: Removing) -> None:
+        """Remove it."""
+        try:
+            self.post_message(self.Done(self.hub.remove(removing)))
+        except GemmahubError as error:
+            self.post_message(self.Failed(error))
+
+    @on(Planned)
+    def _planned(self, event: Planned) -> None:
+        self.removing = event.removing
+        self.query_one("#facts", Flowing).show(lambda _: _facts(event.removing))
+
+    @on(Failed)
+    def _failed(self, event: Failed) -> None:
+        self._busy = False
+        error = event.error
+        content = Content.assemble(
+            (one_line(error.message, _LONG), "$text-error"), f"\n{one_line(error.hint, _LONG)}"
+        )
+        self.query_one("#facts", Flowing).show(lambda _: content)
+
+    @on(Done)
+    def _done(self, event: Done) -> None:
+        removed = event.removed
+        self.app.post_message(LibraryChanged())
+        told = f"{format_bytes(removed.freed_bytes)} freed"
+        for kept in removed.failed:
+            told += f"\nnot removed: {one_line(str(kept.path), _LONG)}: {one_line(kept.reason)}"
+        self.notify(told, severity="warning" if removed.failed else "information", markup=False)
+        self.dismiss(bool(removed.removed))
+
+    def action_remove(self) -> None:
+        """Remove it, once it is known what goes."""
+        if self._busy or self.removing is None:
+            return
+        if not self.removing.plan.stores:
+            self.notify("nothing of it can be removed from here", severity="warning", markup=False)
+            return
+        self._busy = True
+        self.carry_out(self.removing)
+
+    def action_copy(self) -> None:
+        """The command to the clipboard."""
+        self.app.copy_to_clipboard(self.command)
+        self.notify(f"copied: {self.command}", markup=False, timeout=3)
+
+
+def _facts(removing: Removing) -> Content:
+    variant, plan = removing.variant, removing.plan
+    lines = [
+        Content.styled(one_line(variant.reference, _LONG), "bold $text-primary"),
+        Content.styled(one_line(variant.precision.summary), "bold $text-accent"),
+    ]
+    for store in plan.stores:
+        freed = f"{format_bytes(store.freed_bytes)} freed in {one_line(store.store)}"
+        lines.append(Content.styled(freed, "bold"))
+        paths = [step.path for step in store.removal.steps if step.kind != "folder"]
+        lines += [Content(f"  {one_line(str(path), _LONG)}") for path in paths]
+    lines += _kept("stays", plan.kept)
+    lines += _kept("not touched", plan.refused)
+    return Content("\n").join(lines)
+
+
+def _kept(word: str, kept: Iterable[Kept]) -> Iterator[Content]:
+    for entry in kept:
+        text = f"{word}: {one_line(str(entry.path), _LONG)}: {one_line(entry.reason, _LONG)}"
+        yield Content.styled(text, "$foreground-muted")
