@@ -123,7 +123,7 @@ SLOWEST_SECONDS: Final = 0.5
 """A reader should see text arrive, whatever it costs."""
 
 ENOUGH: Final = 0.3
-SCARCE: Final = 0.025
+SCARCE: Final = 0.015
 
 
 def share_for(threads: int | None, processors: int | None, *, on_host: bool) -> float:
