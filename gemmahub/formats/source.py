@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gemmahub.errors import FormatError, IntegrityError, NotFound
@@ -122,6 +123,52 @@ class MemorySource:
         """Exactly ``length`` bytes from ``offset``; :class:`IntegrityError` at the end."""
         _check_range(self, offset, length)
         return self._data[offset : offset + length]
+
+
+class PrefixSource(ABC):
+    """A file elsewhere whose beginning is kept as it comes, in one piece, so that no byte comes
+    twice: a reader that skips an array costs the array. A context manager.
+
+    The first read fetches at least ``window`` bytes, as far as there are so many.
+    """
+
+    def __init__(self, name: str, size: int, window: int, prefix: bytes = b"") -> None:
+        self.name = name
+        self.size = size
+        self.first_window = window
+        self._prefix = bytearray(prefix)
+
+    @property
+    def prefix(self) -> bytes:
+        """The beginning of the file, as far as it is here."""
+        return bytes(self._prefix)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``offset``; :class:`IntegrityError` at the end."""
+        _check_range(self, offset, length)
+        end = offset + length
+        if end > len(self._prefix):
+            least = 0 if self._prefix else min(self.first_window, self.size)
+            self._extend(max(end, least))
+        return bytes(self._prefix[offset:end])
+
+    @abstractmethod
+    def _extend(self, end: int) -> None:
+        """Fetch what is missing of the first ``end`` bytes into ``_prefix``."""
+
+    def close(self) -> None:  # noqa: B027 - most have nothing open between reads
+        """Gives back what is open; twice is fine."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 def _open_regular(path: Path) -> tuple[int, int]:

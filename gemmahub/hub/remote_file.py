@@ -1,8 +1,4 @@
-"""A file of a repository as a source of bytes, read by HTTP ranges.
-
-The beginning of the file is kept as it comes, in one piece, so that no byte is fetched twice: a
-reader that skips an array costs the array, and the header can be written down as it is.
-"""
+"""A file of a repository as a source of bytes, read by HTTP ranges."""
 
 from __future__ import annotations
 
@@ -11,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from gemmahub.errors import IntegrityError
-from gemmahub.formats.source import INCOMPLETE_HINT
+from gemmahub.formats.source import PrefixSource
 from gemmahub.hub import failures
 from gemmahub.hub.addresses import REDIRECTS, redirect_of, same_origin
 from gemmahub.hub.client import Later
@@ -20,8 +15,6 @@ from gemmahub.text import format_bytes, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
-    from types import TracebackType
-    from typing import Self
 
     import httpx2
 
@@ -44,8 +37,8 @@ class _Place:
     signed: bool
 
 
-class RemoteFile:
-    """A :class:`~gemmahub.formats.source.OpenSource` over HTTP; a context manager.
+class RemoteFile(PrefixSource):
+    """Over HTTP; the header that was read can be written down as ``prefix``.
 
     ``prefix`` are bytes of the file's beginning that are known already. Reading raises NotFound,
     Gated or NetworkError; NetworkError also for a server that ignores ranges, before more than a
@@ -53,49 +46,13 @@ class RemoteFile:
     """
 
     def __init__(self, client: HubClient, file: HubFile, prefix: bytes = b"") -> None:
-        self.file = file
-        self.name = file.name
-        self.size = file.size
         window = SAFETENSORS_WINDOW if file.path.endswith(".safetensors") else GGUF_WINDOW
-        self.first_window = window
+        super().__init__(file.name, file.size, window, prefix)
+        self.file = file
         self._client = client
-        self._prefix = bytearray(prefix)
         self._place: _Place | None = None
         self._content_etag = ""
         self._hops = 0
-
-    @property
-    def prefix(self) -> bytes:
-        """The beginning of the file, as far as it is here."""
-        return bytes(self._prefix)
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Exactly ``length`` bytes from ``offset``; :class:`IntegrityError` at the end."""
-        end = offset + length
-        if offset < 0 or length < 0 or end > self.size:
-            raise IntegrityError(
-                f"{one_line(self.name)} ends at byte {self.size:,}, "
-                f"but bytes {offset:,} to {end:,} are needed",
-                INCOMPLETE_HINT,
-            )
-        if end > len(self._prefix):
-            least = min(self.first_window, self.size) if not self._prefix else end
-            self._extend(max(end, least))
-        return bytes(self._prefix[offset:end])
-
-    def close(self) -> None:
-        """Nothing stays open between reads."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _extend(self, end: int) -> None:
         """Fetches what is missing of the first ``end`` bytes."""
