@@ -181,8 +181,8 @@ def child(model: str, *, echo: bool, idle: bool) -> None:
             else:
                 self.ask(ECHOED * 300)
 
-        def _join(self, running: Any) -> None:
-            super()._join(running)
+        def join(self, running: Any) -> None:
+            super().join(running)
             self.journal.set(sampling=Sampling(temperature=0))
             if idle:
                 self.journal.add("user", "nothing")

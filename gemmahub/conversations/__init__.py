@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gemmahub.conversations.export import as_json, as_markdown, file_name
+from gemmahub.conversations.export import as_json, as_markdown, as_text, file_name, write_export
 from gemmahub.conversations.journal import Journal
 from gemmahub.conversations.records import (
     BrokenConversation,
@@ -26,5 +26,7 @@ __all__ = [
     "Timings",
     "as_json",
     "as_markdown",
+    "as_text",
     "file_name",
+    "write_export",
 ]

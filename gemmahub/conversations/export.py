@@ -1,18 +1,24 @@
-"""Conversations as Markdown and as JSON."""
+"""Conversations as Markdown and as JSON, and as files of both."""
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from gemmahub.errors import GemmahubError, UsageError
 from gemmahub.text import format_rate, one_line, strip_controls
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gemmahub.conversations.records import Saved, SavedMessage, Timings
 
 SPEAKERS: Final = {"user": "You", "assistant": "Model", "system": "System"}
+SUFFIXES: Final = {".md": "markdown", ".markdown": "markdown", ".json": "json"}
+"""What the name of a file says about its format."""
 
 
 def as_json(saved: Saved) -> dict[str, Any]:
@@ -47,6 +53,31 @@ def as_markdown(saved: Saved) -> str:
         parts.append(f"## System\n\n{_text(described.system)}")
     parts += [_turn(message, described.answerer) for message in saved.messages]
     return "\n\n".join(parts) + "\n"
+
+
+def as_text(saved: Saved, format_: str = "markdown") -> str:
+    """The document as ``markdown`` or ``json``, with a line break at its end."""
+    if format_ == "json":
+        return json.dumps(as_json(saved), indent=2, default=str) + "\n"
+    return as_markdown(saved)
+
+
+def write_export(
+    saved: Saved, path: Path, format_: str | None = None, *, replace: bool = False
+) -> None:
+    """Write a conversation to a file: JSON where its name ends so, otherwise Markdown, unless a
+    format is named. A file that exists is kept unless it is to be replaced.
+
+    Raises: UsageError when there is such a file; GemmahubError when it cannot be written.
+    """
+    text = as_text(saved, format_ or SUFFIXES.get(path.suffix.lower(), "markdown"))
+    try:
+        with path.open("w" if replace else "x", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"there is a file {path} already", "name another one") from None
+    except OSError as error:
+        raise GemmahubError(f"cannot write {path}: {error.strerror}", "name another file") from None
 
 
 def file_name(saved: Saved, suffix: str) -> str:

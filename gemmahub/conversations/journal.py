@@ -13,7 +13,7 @@ from gemmahub.conversations.records import Described, Saved, Timings
 from gemmahub.errors import GemmahubError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _HEAD: Final = frozenset(entry.name for entry in fields(Described)) | {"title"}
@@ -153,9 +153,7 @@ class Journal:
                 self._end_torn_line(self._file)
         except BlockingIOError:
             self.close()
-            raise UsageError(
-                "this conversation is open in another gemmahub", "close it there first"
-            ) from None
+            raise _open_elsewhere() from None
         except OSError as error:
             self.close()
             raise _lost(self.path, error) from None
@@ -168,6 +166,28 @@ class Journal:
             os.lseek(file, size - 1, os.SEEK_SET)
             if os.read(file, 1) != b"\n":
                 os.write(file, b"\n")
+
+
+@contextlib.contextmanager
+def nobody_writes(path: Path) -> Iterator[None]:
+    """While it lasts nobody holds the conversation of that file.
+
+    Raises: UsageError when somebody does.
+    """
+    with contextlib.ExitStack() as after:
+        if os.name != "nt":  # an open file cannot be deleted there, whoever has it
+            with contextlib.suppress(OSError):  # a broken one may not let itself be opened
+                file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+                after.callback(os.close, file)
+                try:
+                    _lock(file)
+                except BlockingIOError:
+                    raise _open_elsewhere() from None
+        yield
+
+
+def _open_elsewhere() -> UsageError:
+    return UsageError("this conversation is open in another gemmahub", "close it there first")
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

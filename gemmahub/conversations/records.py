@@ -140,6 +140,17 @@ class Summary:
     messages: int
     damaged: int = 0
 
+    @property
+    def short_precision(self) -> str:
+        """Label and training of ``precision``, for lists: ``Q4_0 QAT``."""
+        label, *others = self.precision.split(" · ")
+        return f"{label} QAT" if "QAT" in others else label
+
+    def as_json(self) -> dict[str, Any]:
+        """The row; times in seconds since 1970. ``turns`` is the number of messages."""
+        row = asdict(self)
+        return row | {"turns": row.pop("messages")}
+
 
 @dataclass(frozen=True, slots=True)
 class BrokenConversation:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.conversations import lines
-from gemmahub.conversations.journal import Journal
+from gemmahub.conversations.journal import Journal, nobody_writes
 from gemmahub.conversations.records import (
     BrokenConversation,
     Described,
@@ -18,8 +18,8 @@ from gemmahub.conversations.records import (
     Summary,
     summary_of,
 )
-from gemmahub.errors import GemmahubError, NotFound
-from gemmahub.text import one_line
+from gemmahub.errors import GemmahubError, NotFound, UsageError
+from gemmahub.text import nearest, one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +30,8 @@ SUFFIX: Final = ".jsonl"
 _ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,79}")
 _AROUND: Final = 40
 """Characters of text shown on each side of what was searched for."""
+_NAMED: Final = 3
+"""Conversations that a hint names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,22 @@ class ConversationStore:
                 f"its file is {path}; delete the conversation, or mend the file",
             ) from None
 
+    def find(self, name: str) -> str:
+        """The id that ``name`` is, or that alone begins with it.
+
+        Raises: NotFound with the nearest ones; UsageError when several begin so.
+        """
+        ids = [path.stem for path in self._paths()]
+        found = [id_ for id_ in ids if id_ == name] or [id_ for id_ in ids if id_.startswith(name)]
+        if len(found) == 1 and name:
+            return found[0]
+        near = (found if name else []) or nearest(name, ids)
+        hint = f"did you mean {self._named(near)}?" if near else "gemmahub chats list has them"
+        shown = one_line(name, 60)
+        if found and name:
+            raise UsageError(f"{len(found):,} conversations begin with {shown!r}", hint)
+        raise NotFound(f"there is no conversation {shown!r}", hint)
+
     def rows(self) -> list[Summary | BrokenConversation]:
         """All conversations, the last changed first; broken ones at the end."""
         good: list[Summary] = []
@@ -141,10 +159,14 @@ class ConversationStore:
             journal.set(title=one_line(title))
 
     def delete(self, id_: str) -> None:
-        """Remove a conversation, also a broken one. Raises: NotFound, GemmahubError."""
+        """Remove a conversation, also a broken one.
+
+        Raises: NotFound; UsageError when it is open elsewhere; GemmahubError.
+        """
         path = self._path(id_)
         try:
-            path.unlink()
+            with nobody_writes(path):
+                path.unlink()
         except FileNotFoundError:
             raise NotFound(f"there is no conversation {id_}", "nothing to delete") from None
         except OSError as error:
@@ -152,6 +174,12 @@ class ConversationStore:
                 f"the conversation cannot be deleted: {_reason(error)}", f"its file is {path}"
             ) from None
         self._remembered.pop(path, None)
+
+    def _named(self, ids: list[str]) -> str:
+        """Ids with their titles, the newest ones of many."""
+        shown = sorted(ids, reverse=True)[:_NAMED]
+        titles = {row.id: row.title for row in self.rows() if isinstance(row, Summary)}
+        return ", ".join(f"{id_} ({titles[id_]})" if id_ in titles else id_ for id_ in shown)
 
     def _path(self, id_: str) -> Path:
         """Raises: NotFound for what cannot be the name of a conversation, such as a path."""

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from gemmahub.planning import Plan
     from gemmahub.planning.advice import Advice
     from gemmahub.scaffold import NewPlugin
+    from gemmahub.service.comparing import Comparison
     from gemmahub.service.disk import Removing
     from gemmahub.service.fetching import FetchPlan
     from gemmahub.service.talking import Talk
@@ -176,6 +177,12 @@ class Gemmahub(Installation):
     def recommend(self, options: RecommendOptions) -> Advice:
         """What a machine runs best; see :func:`gemmahub.service.advice.make`."""
         return advice.make(self, options)
+
+    def compare(self, references: Sequence[str], options: RecommendOptions) -> Comparison:
+        """Variants side by side; see :func:`gemmahub.service.comparing.make`."""
+        from gemmahub.service import comparing
+
+        return comparing.make(self, references, options)
 
     def disk_usage(self) -> Usage:
         """What the models take on the disks; see :func:`gemmahub.service.disk.usage`."""

@@ -64,7 +64,12 @@ def item_of(row: LibraryRow) -> Item:
 
 def title_of(row: LibraryRow) -> str:
     """How a row is called in a column: a path by its last part, without the scheme of its store."""
-    reference = one_line(row.variant.reference)
+    return short_reference(row.variant.reference)
+
+
+def short_reference(text: str) -> str:
+    """A reference without what a column has no room for."""
+    reference = one_line(text)
     if reference.startswith(("/", "~", ".")) or ":\\" in reference[:4]:
         return Path(reference).name or reference
     return reference.partition("://")[2] or reference

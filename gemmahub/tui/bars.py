@@ -109,7 +109,7 @@ def precision_parts(mix: Sequence[MixEntry]) -> list[Part]:
     total = sum(entry.parameters for entry in mix) or 1
     return [
         Part(
-            _ROLE_LETTERS.get(entry.role, entry.role[:1].upper() or "?"),
+            role_letter(entry.role),
             f"{entry.role} {one_line(entry.type, 20)} {percent(entry.parameters / total)}",
             entry.parameters,
             bits_colour(number_format(entry.type).bits),
@@ -117,6 +117,11 @@ def precision_parts(mix: Sequence[MixEntry]) -> list[Part]:
         for entry in sorted(mix, key=lambda entry: -entry.parameters)
         if entry.parameters / total >= _SMALL
     ]
+
+
+def role_letter(role: str) -> str:
+    """The letter of a role in bars."""
+    return _ROLE_LETTERS.get(role, role[:1].upper() or "?")
 
 
 def bits_colour(bits: float) -> str:

@@ -38,6 +38,9 @@ class Column:
             model, colon, _ = text.partition(":")
             if colon and cell_len(model) + 2 <= width:  # the column beside it says the rest
                 text = f"{model}:…"
+        if self.key == "precision":
+            forms = _shorter(text)
+            text = next((form for form in forms if cell_len(form) <= width), forms[-1])
         return fitted(text, width, right=self.right)
 
 
@@ -49,6 +52,16 @@ def bar(share: float | None, cells: int) -> str:
     halves = min(cells * 2, max(1 if share > 0 else 0, round(share * cells * 2)))
     whole, half = divmod(halves, 2)
     return ("━" * whole + "╸" * half).ljust(cells, "─")
+
+
+def _shorter(precision: str) -> list[str]:
+    """A precision, the longest form first: ``Q4_0 QAT (not measured)``, ``Q4_0 QAT, ?``, ``Q4_0
+    QAT``; ``UD-Q4_K_XL int4 QAT``, ``UD-Q4_K_XL QAT``. The bits beside it say the rest."""
+    bare = precision.removesuffix(" (not measured)")
+    if bare != precision:
+        return [precision, f"{bare}, ?", bare]
+    words = precision.split()
+    return [precision, f"{words[0]} {words[2]}"] if len(words) == 3 else [precision]
 
 
 def _bits(item: Item) -> str:
@@ -78,12 +91,12 @@ def _fit(item: Item) -> str:
 
 
 COLUMNS: Final = (
-    Column("rank", "#", 3, 3, 3, 8, lambda i: str(i.row.rank or ""), right=True),
-    Column("model", "model", 18, 28, 36, 0, lambda i: i.title),
-    Column("parameters", "params", 6, 6, 6, 9,
+    Column("rank", "#", 3, 3, 3, 9, lambda i: str(i.row.rank or ""), right=True),
+    Column("model", "model", 18, 22, 36, 0, lambda i: i.title),
+    Column("parameters", "params", 6, 6, 6, 8,
            lambda i: format_parameters(i.row.variant.parameters) if i.row.variant.parameters
            else "?", right=True),
-    Column("precision", "precision", 13, 19, 24, 1, lambda i: i.row.variant.precision.short),
+    Column("precision", "precision", 13, 16, 24, 1, lambda i: i.row.variant.precision.short),
     Column("bits", "bits", 4, 4, 5, 4, _bits, right=True),
     Column("size", "size", 7, 7, 7, 5, lambda i: format_bytes(i.row.variant.size_bytes),
            right=True),

@@ -9,6 +9,8 @@ from gemmahub.conversations import Described
 from gemmahub.errors import GemmahubError
 from gemmahub.service.talking import Ended
 from gemmahub.tui.answer_feed import AnswerFeed
+from gemmahub.tui.commands import run_command
+from gemmahub.tui.widgets.chat_lines import Names, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,9 +30,12 @@ class Side:
         self.state = "waits for a question"
         self.feed: AnswerFeed | None = None
         self.running: Running | None = None
+        self.names = Names(reference)
         self.failed = False
         self._hub = hub
         self._settings = settings
+        self.command = run_command(reference, settings, sampling)
+        """What asks this side alone."""
         described = Described(reference, settings=settings, sampling=sampling)
         self._journal = hub.conversations.new(described)
         self._talk: Talk | None = None
@@ -127,6 +132,7 @@ class Side:
                 on_progress=lambda fraction: self._tell(f"loading, {fraction:.0%}"),
                 cancelled=self._stopping.is_set,
             )
+            self.names = names_of(self.running)
             self._talk = self._hub.talk(self.running, self._journal)
         return self._talk
 

@@ -125,6 +125,12 @@ def test_answers_leave_their_speed_behind(command: Command) -> None:
     assert elsewhere["speed_basis"] != "measured on this machine"
 
 
+def test_a_backend_that_is_no_engine_leaves_no_speed(command: Command) -> None:
+    result = command("run", "gemma-3-270m", "one two three " * 20, "--backend", "echo")
+    assert result.code == 0, result
+    assert Gemmahub().speeds.speeds("cpu") == {}
+
+
 def test_a_broken_speed_log_is_an_empty_one(command: Command) -> None:
     log = SpeedLog(Gemmahub().config.data)
     log.add("gemma-3-270m:q4_k_m", "cpu", 100, 2.0)

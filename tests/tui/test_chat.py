@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import time
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from textual.app import App
 from textual.widgets import Button, Input, Markdown, TextArea
 
 from gemmahub.config import Config
-from gemmahub.conversations import ConversationStore, Match
-from gemmahub.engines.contract import Settings
+from gemmahub.conversations import ConversationStore
 from gemmahub.service import Gemmahub
 from gemmahub.tui.screens.chat import ChatScreen
 from gemmahub.tui.screens.chat_options import ChatOptionsScreen
@@ -24,27 +20,21 @@ from gemmahub.tui.widgets.chat_lines import ChatFigures, ChatTitle
 from gemmahub.tui.widgets.load_box import LoadBox
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
 from gemmahub.tui.widgets.turns import Answer, Question, Turn
+from tests.tui.chat_support import (
+    SIZE,
+    answers,
+    ask,
+    chat,
+    run,
+    shown,
+    the_list,
+    titles,
+    told,
+    until,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
     from pathlib import Path
-
-    from textual.pilot import Pilot
-
-T = TypeVar("T")
-SIZE = (80, 24)
-
-
-class Alone(App[None]):
-    """The chat without the rest of the application."""
-
-    def __init__(self, *screens: ChatScreen) -> None:
-        super().__init__()
-        self._screens = screens
-
-    def on_mount(self) -> None:
-        for screen in self._screens:
-            self.push_screen(screen)
 
 
 @pytest.fixture
@@ -55,60 +45,6 @@ def hub(tmp_path: Path) -> Gemmahub:
 @pytest.fixture
 def model(tiny_model: Path) -> str:
     return str(tiny_model)
-
-
-async def until(condition: Callable[[], Any], what: str, pilot: Pilot[None]) -> None:
-    """Wait for something that a thread or a process brings about."""
-    for _ in range(1500):
-        if condition():
-            await pilot.pause()
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"it never came to pass: {what}")
-
-
-@asynccontextmanager
-async def chat(
-    hub: Gemmahub, model: str, *, size: tuple[int, int] = SIZE, loaded: bool = True, **options: Any
-) -> AsyncIterator[tuple[ChatScreen, Pilot[None]]]:
-    context = options.pop("context", None)
-    screen = ChatScreen(hub, model, Settings(context=context, options=options))
-    async with Alone(screen).run_test(size=size) as pilot:
-        if loaded:
-            await until(lambda: screen.talk, "loaded", pilot)
-        yield screen, pilot
-
-
-async def ask(screen: ChatScreen, pilot: Pilot[None], text: str) -> None:
-    screen.query_one(PromptEditor).text = text
-    await pilot.press("enter")
-    await until(lambda: not screen.answering, "answered", pilot)
-
-
-def answers(screen: ChatScreen) -> list[str]:
-    return [turn.source for turn in screen.query(Answer)]
-
-
-def shown(screen: ChatScreen, of: type[Any]) -> str:
-    return str(screen.query_one(of).render())
-
-
-def the_list(pilot: Pilot[None]) -> ConversationList:
-    screen: Any = pilot.app.screen
-    assert isinstance(screen, ConversationList)
-    return screen
-
-
-def titles(listing: ConversationList) -> list[str]:
-    return [found.summary.title for found in listing._found if isinstance(found, Match)]
-
-
-def told(screen: ChatScreen) -> str:
-    return str(screen.query_one("#load-text").render())
-
-
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(coroutine)
 
 
 def test_a_question_is_answered_and_kept(hub: Gemmahub, model: str) -> None:
@@ -259,6 +195,10 @@ def test_options_count_and_what_makes_no_sense_is_said(hub: Gemmahub, model: str
             await pilot.press("ctrl+s")
             await until(lambda: isinstance(pilot.app.screen, ChatOptionsScreen), "form", pilot)
             form = pilot.app.screen
+            for entry in form.query(Input):  # each shows what it holds, also while one writes
+                entry.focus()
+                await pilot.pause()
+                assert entry.content_size.height == 1
             form.query_one("#max_tokens", Input).value = "-3"
             await pilot.press("ctrl+s")
             assert pilot.app.screen is form

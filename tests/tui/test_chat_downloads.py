@@ -11,44 +11,18 @@ from textual.app import App
 from textual.widgets import Static
 
 from gemmahub.service import Gemmahub
-from gemmahub.testing.hub.models import small_model
-from gemmahub.testing.hub.server import HubServer
 from gemmahub.text import format_bytes
 from gemmahub.tui import messages
 from gemmahub.tui.downloads import Download, Downloads
 from gemmahub.tui.screens.downloads import DownloadRow, DownloadsScreen, duration
+from tests.tui.conftest import MODEL, NAME
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable
 
     from textual.pilot import Pilot
 
-MODEL = small_model() + bytes(range(256)) * 16_000
-NAME = "g-Q4_0.gguf"
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
-    """A hub with one repository, and a cache of this test."""
-    import huggingface_hub
-
-    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    huggingface_hub.close_session()
-    with HubServer() as server:
-        for name, value in server.environment(tmp_path / "hf").items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("GEMMAHUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setenv("GEMMAHUB_STORES", "huggingface")
-        monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo")
-        monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
-        server.add("user/gemma", {NAME: MODEL})
-        yield server
-        huggingface_hub.close_session()
+    from gemmahub.testing.hub.server import HubServer
 
 
 class Alone(App[None]):
@@ -103,7 +77,7 @@ def test_it_arrives_and_the_chat_opens(server: HubServer) -> None:
             assert words(screen, ".name").startswith("hf://user/gemma/g-Q4_0.gguf · Q4_0")
             size = format_bytes(len(MODEL))
             assert f"100% · {size} of {size}" in words(screen, ".bar")
-            assert words(screen, ".told") == "is here"
+            assert words(screen, ".told") == "is here: enter talks to it"
             library, chat = app.heard
             assert isinstance(library, messages.LibraryChanged)
             assert isinstance(chat, messages.OpenChat)
@@ -140,7 +114,7 @@ def test_a_failure_keeps_its_reason_and_is_tried_again(server: HubServer) -> Non
             await until(lambda: download.state == "failed", "failed", pilot)
             screen.look()
             assert words(screen, ".told").startswith("failed: ")
-            assert words(screen, ".told").endswith("R tries again.")
+            assert words(screen, ".told").endswith("r tries again.")
             await pilot.press("r")
             await until(lambda: download.state == "done", "done", pilot)
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from textual.app import App
+from textual.widgets import Static
 
 from gemmahub.engines.contract import Sampling, Settings
 from gemmahub.service import Gemmahub
@@ -38,6 +39,8 @@ def test_a_real_model_answers_is_stopped_and_is_kept() -> None:
             title = str(screen.query_one(ChatTitle).render())
             assert title.startswith("Gemma 3 270M · Q4_K_M")
             assert "llama.cpp" in title
+            told = str(screen.query_one(".transcript--told", Static).render())
+            assert told.startswith("This model has no chat template: ")
             screen.journal.set(sampling=Sampling(temperature=0, max_tokens=24))
             screen.query_one(PromptEditor).text = PROMPT
             await pilot.press("enter")

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Footer, Markdown, Static
 
-from gemmahub.conversations import as_json, as_markdown, file_name
 from gemmahub.errors import GemmahubError
 from gemmahub.service.talking import BATCH_SECONDS
 from gemmahub.text import one_line
-from gemmahub.tui import messages
+from gemmahub.tui.commands import COPY_COMMAND, chats_command, copy_command
+from gemmahub.tui.screens import chat_files
 from gemmahub.tui.screens.chat_core import ChatCore
 from gemmahub.tui.screens.chat_options import ChatOptions, ChatOptionsScreen
 from gemmahub.tui.screens.conversation_list import ConversationList
@@ -25,6 +24,7 @@ from gemmahub.tui.screens.dialogs import LineDialog, TextDialog
 from gemmahub.tui.widgets.chat_lines import ChatFigures, ChatTitle, Names
 from gemmahub.tui.widgets.load_box import LoadBox
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
+from gemmahub.tui.widgets.transcript import Transcript
 from gemmahub.tui.widgets.turns import Answer, Question, Turn
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from gemmahub.engines.contract import Settings
     from gemmahub.service import Gemmahub
-
-IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"})
 
 
 class ChatScreen(ChatCore):
@@ -53,10 +51,12 @@ class ChatScreen(ChatCore):
         Binding("ctrl+r", "regenerate", "Again"),
         Binding("ctrl+g", "edit", "Edit"),
         Binding("f4", "copy", "Copy"),
+        Binding("f1,question_mark", "app.keys", "Keys", key_display="f1"),
         Binding("f2", "rename", "Rename", show=False),
         Binding("f3", "export", "Export", show=False),
         Binding("f5", "load_again", "Load again", show=False),
         Binding("f8", "attach", "Attach an image", show=False),
+        COPY_COMMAND,
         Binding("ctrl+up", "turn(-1)", "Turn before", show=False),
         Binding("ctrl+down", "turn(1)", "Turn after", show=False),
         Binding("shift+pageup", "page(-1)", "Page up", show=False),
@@ -78,12 +78,12 @@ class ChatScreen(ChatCore):
 
     def compose(self) -> ComposeResult:
         yield ChatTitle()
-        yield VerticalScroll(id="transcript", can_focus=False)
+        yield Transcript(id="transcript")
         yield LoadBox()
         yield Static(id="attached")
         yield PromptEditor(id="prompt")
         yield ChatFigures()
-        yield Footer()
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Begin the conversation, and load the model meanwhile."""
@@ -95,7 +95,6 @@ class ChatScreen(ChatCore):
             self.open_conversation(None)
         self.load()
         self._fetch_history()
-        self.post_message(messages.ShowCommand(self.command))
 
     @work(thread=True, exit_on_error=False, group="history")
     def _fetch_history(self) -> None:
@@ -213,6 +212,10 @@ class ChatScreen(ChatCore):
         self.app.copy_to_clipboard(turn.source)
         self.notify(f"Copied {len(turn.source):,} characters.")
 
+    def action_copy_command(self) -> None:
+        """Copy the command that does the same."""
+        copy_command(self, self.command)
+
     def action_turn(self, step: int) -> None:
         """Go from turn to turn; below the last one is the editor."""
         turns: list[Widget] = list(self.query(Turn))
@@ -221,13 +224,13 @@ class ChatScreen(ChatCore):
         place = max(place + step, 0)
         if place < len(turns):
             turns[place].focus()
-            self.query_one("#transcript", VerticalScroll).release_anchor()
+            self.query_one(Transcript).release_anchor()
         else:
             self.query_one(PromptEditor).focus()
 
     def action_page(self, step: int) -> None:
         """Scroll the transcript while writing."""
-        transcript = self.query_one("#transcript", VerticalScroll)
+        transcript = self.query_one(Transcript)
         if step < 0:
             transcript.release_anchor()
             transcript.scroll_page_up(animate=False)
@@ -263,7 +266,9 @@ class ChatScreen(ChatCore):
     async def action_rename(self) -> None:
         """Give the conversation a title."""
         saved = self.journal.saved()
-        title = await self.app.push_screen_wait(LineDialog("Title", saved.shown_title))
+        command_for = partial(chats_command, "rename", saved.id) if self.journal.begun else None
+        dialog = LineDialog("Title", saved.shown_title, command_for=command_for)
+        title = await self.app.push_screen_wait(dialog)
         if title is not None:
             try:
                 self.journal.set(title=one_line(title))
@@ -273,23 +278,15 @@ class ChatScreen(ChatCore):
     @work
     async def action_export(self) -> None:
         """Write the conversation to a file: Markdown, or JSON where its name says so."""
-        saved = self.journal.saved()
-        title = "Export to which file? (.md or .json)"
-        name = str(Path.cwd() / file_name(saved, "md"))
-        chosen = await self.app.push_screen_wait(LineDialog(title, name, _export_problem))
-        if chosen is None:
+        if not self.journal.begun:
+            self.notify("There is nothing to export yet.", severity="warning")
             return
-        path = Path(chosen).expanduser()
-        saved = self.journal.saved()
-        json_ = json.dumps(as_json(saved), indent=2, default=str)
-        text = json_ if path.suffix == ".json" else as_markdown(saved)
         try:
-            with path.open("x", encoding="utf-8", errors="replace") as file:
-                file.write(text)
-        except OSError as error:
-            wrong = GemmahubError(f"cannot write {path}: {error.strerror}", "name another file")
-            self.complain(wrong)
-        else:
+            path = await chat_files.export(self.app, self.journal.saved)
+        except GemmahubError as error:
+            self.complain(error)
+            return
+        if path is not None:
             self.notify(f"Written to {path}", markup=False)
 
     @work
@@ -309,8 +306,8 @@ class ChatScreen(ChatCore):
             return
         if chosen.settings != self.settings:
             self.settings = chosen.settings
-            self.post_message(messages.ShowCommand(self.command))
             self.action_load_again()
+        self.query_one(Transcript).show_command(self.command)
 
     def _may_change(self) -> bool:
         if self.answering:
@@ -325,10 +322,9 @@ class ChatScreen(ChatCore):
         if self.running is None or "image" not in self.running.variant.capabilities:
             self.notify("This model takes no images.", severity="warning")
             return
-        dialog = LineDialog("Which image?", str(Path.cwd()), _image_problem)
-        chosen = await self.app.push_screen_wait(dialog)
-        if chosen is not None:
-            self.images.append(Path(chosen).expanduser())
+        image = await chat_files.ask_image(self.app)
+        if image is not None:
+            self.images.append(image)
             self._show_attached()
 
     def _show_attached(self) -> None:
@@ -336,20 +332,3 @@ class ChatScreen(ChatCore):
         line.display = bool(self.images)
         names = ", ".join(one_line(path.name) for path in self.images)
         line.update(Content(f"with {names}"))
-
-
-def _export_problem(text: str) -> str:
-    path = Path(text).expanduser()
-    if path.suffix not in (".md", ".json"):
-        return "the name must end in .md or .json"
-    if path.exists():
-        return "there is such a file already"
-    return "" if path.parent.is_dir() else f"there is no folder {path.parent}"
-
-
-def _image_problem(text: str) -> str:
-    path = Path(text).expanduser()
-    if not path.is_file():
-        return "there is no such file"
-    suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
-    return "" if path.suffix.lower() in IMAGE_SUFFIXES else f"images end in {suffixes}"

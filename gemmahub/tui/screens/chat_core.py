@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from textual import on, work
-from textual.containers import VerticalScroll
+from textual import work
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Static
 
 from gemmahub.conversations import Described, SavedMessage
-from gemmahub.engines.contract import Settings
 from gemmahub.errors import GemmahubError
 from gemmahub.text import one_line
 from gemmahub.tui.answer_feed import ENOUGH, AnswerFeed, Batch, Pace, share_for
-from gemmahub.tui.engine_loader import Loaded, Loader, LoadFailed, LoadStage, close_beside
+from gemmahub.tui.commands import run_command
+from gemmahub.tui.screens.chat_model import ChatModel
 from gemmahub.tui.widgets.chat_lines import ChatFigures, ChatTitle, Figures, names_of
 from gemmahub.tui.widgets.load_box import LoadBox
-from gemmahub.tui.widgets.prompt_editor import PromptEditor
+from gemmahub.tui.widgets.transcript import Transcript
 from gemmahub.tui.widgets.turns import Answer, Question, Turn, ending_text, timing_text, turn_of
 
 if TYPE_CHECKING:
@@ -31,16 +28,20 @@ if TYPE_CHECKING:
     from textual.timer import Timer
 
     from gemmahub.conversations import Journal
+    from gemmahub.engines.contract import Settings
     from gemmahub.service import Gemmahub, Running
-    from gemmahub.service.talking import Asked, Ended, Event, Piece, Talk
+    from gemmahub.service.talking import Asked, Ended, Event, Piece
 
 SHOWN_TURNS = 100
 """Turns of an old conversation that are drawn; the others are in its export."""
 
+_PLAIN = (
+    "This model has no chat template: it completes each prompt as plain text and remembers nothing."
+)
 _CHARACTERS_PER_TOKEN = 4  # a rough measure, until the engine has counted
 
 
-class ChatCore(Screen[None]):
+class ChatCore(ChatModel):
     """A conversation and the model that answers in it.
 
     A thread reads the model and keeps what comes; a timer draws what was kept, so that the keyboard
@@ -51,41 +52,25 @@ class ChatCore(Screen[None]):
     _drawing: Timer
 
     def __init__(self, hub: Gemmahub, reference: str, settings: Settings | None = None) -> None:
-        super().__init__()
-        self.hub = hub
-        self.reference = reference
-        self.settings = settings or Settings()
-        self.talk: Talk | None = None
-        self.running: Running | None = None
+        super().__init__(hub, reference, settings)
         self.images: list[Path] = []
-        self._loader: Loader | None = None
         self._feed: AnswerFeed | None = None
         self._pace = Pace(ENOUGH)
-        self._waiting = ""
         self._warned = False
 
     @property
     def command(self) -> str:
         """The command that does the same."""
-        size = f" --ctx-size {self.settings.context}" if self.settings.context else ""
-        return f"gemmahub run {shlex.quote(self.reference)}{size}"
+        try:
+            described = self.journal.saved().described
+        except GemmahubError:  # its file is gone
+            described = Described(self.reference)
+        return run_command(self.reference, self.settings, described.sampling, described.system)
 
     @property
     def answering(self) -> bool:
         """Whether an answer is running."""
         return self._feed is not None
-
-    @property
-    def is_loading(self) -> bool:
-        """Whether a model is on its way."""
-        return self._loader is not None
-
-    def complain(self, error: GemmahubError) -> None:
-        """Say what went wrong, and what to do about it."""
-        text = one_line(error.message, 300)
-        if error.hint:
-            text += f"\n{one_line(error.hint, 300)}"
-        self.notify(text, title="That did not work", severity="error", markup=False, timeout=10)
 
     # --- the conversation ----------------------------------------------------------------------
 
@@ -102,7 +87,7 @@ class ChatCore(Screen[None]):
         self.journal, self._warned = journal, False
         self._show(saved.messages)
         if self.running is not None:
-            self._join(self.running)
+            self.join(self.running)
         return True
 
     def leave_conversation(self) -> None:
@@ -122,12 +107,13 @@ class ChatCore(Screen[None]):
         return store.new(replace(described, settings=self.settings))
 
     def _show(self, turns: tuple[SavedMessage, ...]) -> None:
-        transcript = self.query_one("#transcript", VerticalScroll)
+        transcript = self.query_one(Transcript)
         transcript.remove_children()
+        transcript.show_command(self.command)
         shown = turns[-SHOWN_TURNS:]
         if len(shown) < len(turns):
             text = f"{len(turns) - len(shown):,} earlier turns are not shown; F3 exports them all"
-            transcript.mount(Static(Content(text), classes="earlier"))
+            transcript.mount(Static(Content(text), classes="transcript--earlier"))
         transcript.mount_all([turn_of(message) for message in shown])
         transcript.anchor()
         last = next((m.timings for m in reversed(turns) if m.timings), None)
@@ -135,76 +121,7 @@ class ChatCore(Screen[None]):
         used = last.context_used if last else 0
         self.query_one(ChatFigures).figures = Figures(context_used=used, context=context)
 
-    # --- the model -----------------------------------------------------------------------------
-
-    def load(self) -> None:
-        """Load the model, instead of the one that is there."""
-        self.unload()
-        loader = self._loader = Loader(self.hub, self.reference, self.settings)
-        self.query_one(LoadBox).tell(f"loading {one_line(self.reference)}")
-        self.refresh_bindings()
-        self.run_worker(
-            lambda: loader.run(self.post_message), thread=True, exit_on_error=False, group="load"
-        )
-
-    def unload(self) -> None:
-        """Give back what is loaded, and stop what is loading; the conversation stays."""
-        if self._loader is not None:
-            self._loader.abandon()
-            self._loader = None
-        if self.talk is not None:
-            self.talk.part()
-            self.talk = None
-        if self.running is not None:
-            close_beside(self.running)
-            self.running = None
-
-    def cancel_load(self) -> None:
-        """Stop loading; the conversation stays, and the model can be loaded later."""
-        loader = self._loader
-        if loader is not None:
-            loader.abandon()
-            self._load_failed(LoadFailed(loader, None))
-
-    @on(LoadStage)
-    def _stage(self, event: LoadStage) -> None:
-        if self._loader is not None:
-            self.query_one(LoadBox).tell(event.stage, event.fraction)
-
-    @on(Loaded)
-    def _loaded(self, event: Loaded) -> None:
-        """The model is there: a question that waited is asked now."""
-        if event.loader is not self._loader:
-            close_beside(event.running)
-            return
-        self._loader = None
-        self.running = event.running
-        self.query_one(LoadBox).done()
-        self._join(event.running)
-        waiting, self._waiting = self._waiting, ""
-        if waiting:
-            self.ask(waiting)
-        self.refresh_bindings()
-
-    @on(LoadFailed)
-    def _load_failed(self, event: LoadFailed) -> None:
-        """Say why, and offer to try again; what was written stays."""
-        if event.loader is not self._loader:
-            return
-        self._loader = None
-        self.give_back_waiting()
-        error = event.error or GemmahubError("loading was cancelled", "load it when you want it")
-        self.query_one(LoadBox).fail(error, "The model is not loaded")
-        self.refresh_bindings()
-
-    def give_back_waiting(self) -> None:
-        """A question that waited for the model goes back into the editor."""
-        waiting, self._waiting = self._waiting, ""
-        editor = self.query_one(PromptEditor)
-        if waiting and not editor.text:
-            editor.text = waiting
-
-    def _join(self, running: Running) -> None:
+    def join(self, running: Running) -> None:
         """Model and conversation meet."""
         self.query_one(ChatTitle).names = names_of(running)
         held = self.journal.saved()
@@ -213,12 +130,12 @@ class ChatCore(Screen[None]):
         except GemmahubError as error:
             self.complain(error)
             return
+        told = []
         if held.messages and held.described.reference != running.variant.reference:
-            with_ = held.described.answerer or held.described.reference
-            self.notify(f"So far this was held with {one_line(with_)}.", markup=False)
+            told.append(f"So far held with {held.described.answerer or held.described.reference}.")
         if self.talk.plain:
-            text = "It completes each prompt as plain text and remembers nothing."
-            self.notify(text, title="This model has no chat template", markup=False)
+            told.append(_PLAIN)
+        self.query_one(Transcript).tell(" ".join(told))
         info = running.session.info
         on_host = info.device.upper().startswith("CPU")
         self._pace = Pace(share_for(info.settings.threads, os.cpu_count(), on_host=on_host))
@@ -240,7 +157,7 @@ class ChatCore(Screen[None]):
         feed = self._feed = AnswerFeed()
         line = self.query_one(ChatFigures)
         line.figures = replace(line.figures, waiting="reading the prompt", first_token=None)
-        self.query_one("#transcript", VerticalScroll).anchor()
+        self.query_one(Transcript).anchor()
         self._drawing.resume()
         self.refresh_bindings()
         self._read(feed, events)
@@ -286,7 +203,7 @@ class ChatCore(Screen[None]):
         return next((turn for turn in reversed(found) if turn.number == number), None)
 
     async def _draw_asked(self, event: Asked) -> None:
-        transcript = self.query_one("#transcript", VerticalScroll)
+        transcript = self.query_one(Transcript)
         gone = [turn for turn in self.query(Turn) if turn.number >= event.number]
         with self.app.batch_update():
             for turn in gone:

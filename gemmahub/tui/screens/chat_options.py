@@ -64,7 +64,7 @@ class ChatOptionsScreen(ModalScreen[ChatOptions | None]):
         .row { height: 1; margin: 0 0 0 0; }
         .row Label { width: 32; }
         .row Input { border: none; height: 1; width: 1fr; padding: 0 1; background: $boost; }
-        .row Input:focus { background: $primary-muted; }
+        .row Input:focus { border: none; background: $primary-muted; }
         .row Select { height: 1; width: 1fr; }
         #system { height: 4; margin: 0 0 1 0; }
     }

@@ -2,170 +2,170 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import on, work
 from textual.binding import Binding
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from gemmahub.errors import GemmahubError
-from gemmahub.planning.advice import speed_text
-from gemmahub.service.library import CACHE_TYPES
-from gemmahub.text import format_bytes, format_gib, format_parameters, one_line
-from gemmahub.tui.arrangement import fit_word, place_of
-from gemmahub.tui.bars import legend, precision_parts, stacked
-from gemmahub.tui.columns import bar
+from gemmahub.service.comparing.words import about, compare_command, letter, machine_line
+from gemmahub.text import one_line
+from gemmahub.tui.commands import copy_command
+from gemmahub.tui.comparison_view import Drawn, drawn
 from gemmahub.tui.widgets.flowing import Flowing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from textual.app import ComposeResult
 
-    from gemmahub.hardware.records import Machine
-    from gemmahub.service import Gemmahub, LibraryRow, Planner
+    from gemmahub.service import Gemmahub, RecommendOptions
+    from gemmahub.service.comparing.records import Comparison
 
-    Build = Callable[[int], Content]
-
-CONTEXTS = (4096, 16_384, 32_768, 131_072)
-_GAUGE = 8
 _LONG = 400
 
 
 class CompareScreen(Screen[None]):
-    """A row of cells for each question, a column for each variant."""
+    """What ``gemmahub compare`` says, with bars. Reckoned in a thread."""
 
+    AUTO_FOCUS = "#compare"
     BINDINGS: ClassVar = [
         Binding("escape,c", "dismiss(None)", "Back"),
+        Binding("y", "copy", "Copy"),
+        Binding("tab", "section(1)", "Next part", key_display="tab"),
+        Binding("shift+tab", "section(-1)", "Part before", show=False),
         Binding("down,j", "scroll(1)", "Down", show=False),
         Binding("up,k", "scroll(-1)", "Up", show=False),
+        Binding("pagedown,space", "page(1)", "A page down", show=False),
+        Binding("pageup", "page(-1)", "A page up", show=False),
+        Binding("home,g", "top", "To the start", show=False),
+        Binding("end,G", "bottom", "To the end", show=False),
     ]
 
-    def __init__(self, hub: Gemmahub, rows: Sequence[LibraryRow], machine: Machine) -> None:
+    @dataclass
+    class Compared(Message):
+        """The figures are there."""
+
+        comparison: Comparison
+
+    @dataclass
+    class Failed(Message):
+        """They cannot be had."""
+
+        error: GemmahubError
+
+    def __init__(self, hub: Gemmahub, references: Sequence[str], options: RecommendOptions) -> None:
         super().__init__()
-        self.rows = rows
-        self._planners = [_planner(hub, row, machine) for row in rows]
+        self.hub = hub
+        self.references = tuple(references)
+        self.options = options
+        self.comparison: Comparison | None = None
+        self._drawn = Drawn()
 
     def compose(self) -> ComposeResult:
-        """Headings, and below each a cell for each variant."""
-        rows = self.rows
+        """Names that stay, figures that scroll, the command."""
+        yield Flowing(id="names")
         with VerticalScroll(id="compare"):
-            yield Horizontal(*(_cell(_name(row)) for row in rows))
-            yield _heading("precision: share of the weights by role")
-            yield Horizontal(*(_cell(_precision(row)) for row in rows))
-            yield _heading("memory by context and cache type, of what is free")
-            yield Horizontal(*(_cell(_memory(planner)) for planner in self._planners))
-            yield _heading("speed")
-            yield Horizontal(*(_cell(_speed(row)) for row in rows))
-            yield _heading("quality, and what the figures rest on")
-            yield Horizontal(*(_cell(_quality(row)) for row in rows))
-        yield Static(self.command, id="command", markup=False)
+            yield Flowing(id="figures")
+        yield Static(f"$ {self.command}", id="command", markup=False)
         yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Look."""
+        self.query_one("#names", Flowing).show(self._names)
+        self.query_one("#figures", Flowing).show(
+            lambda _: Content.styled("reckoning …", "$foreground-muted")
+        )
+        self.look()
 
     @property
     def command(self) -> str:
-        """What shows the figures of the first one outside of here."""
-        return f"$ gemmahub plan {self.rows[0].variant.reference} --context {CONTEXTS[2]}"
+        """What shows the same outside of here."""
+        return compare_command(self.references, self.options)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="compare")
+    def look(self) -> None:
+        """Reckon; a header that is not here may have to be read."""
+        try:
+            self.post_message(self.Compared(self.hub.compare(self.references, self.options)))
+        except GemmahubError as error:
+            self.post_message(self.Failed(error))
+        except Exception as error:  # noqa: BLE001 - a plugin may raise what it likes
+            message = f"unexpected {type(error).__name__}: {error}"
+            self.post_message(self.Failed(GemmahubError(message, "gemmahub doctor looks for it")))
+
+    @on(Compared)
+    def _compared(self, event: Compared) -> None:
+        self.comparison = event.comparison
+        self.query_one("#names", Flowing).show(self._names)
+        self.query_one("#figures", Flowing).show(self._figures)
+
+    @on(Failed)
+    def _failed(self, event: Failed) -> None:
+        text = one_line(" · ".join(filter(None, (event.error.message, event.error.hint))), _LONG)
+        self.query_one("#figures", Flowing).show(lambda _: Content.styled(text, "$text-error"))
+
+    def _names(self, width: int) -> Content:
+        """A line for each variant, and one for the machine."""
+        lines = []
+        for number, reference in enumerate(self.references):
+            name = one_line(reference, _LONG)
+            line = Content.assemble((f"{letter(number)}  ", "bold"), (name, "bold $text-primary"))
+            if self.comparison is not None:
+                what = about(self.comparison.sides[number])
+                line = Content.assemble(line, (f"  {what}", "$foreground-muted"))
+            lines.append(line.truncate(width, ellipsis=True))
+        if self.comparison is not None:
+            free = Content.styled(machine_line(self.comparison), "$foreground-muted")
+            lines.append(free.truncate(width, ellipsis=True))
+        return Content("\n").join(lines)
+
+    def _figures(self, width: int) -> Content:
+        assert self.comparison is not None
+        self._drawn = drawn(self.comparison, width)
+        return Content("\n").join(self._drawn.lines)
+
+    # --- keys ----------------------------------------------------------------------------------
+
+    def action_copy(self) -> None:
+        """The command to the clipboard."""
+        copy_command(self, self.command)
 
     def action_scroll(self, lines: int) -> None:
         """Up and down."""
-        self.query_one("#compare").scroll_relative(y=lines, animate=False)
+        self._scrolled.scroll_relative(y=lines, animate=False)
 
+    def action_page(self, step: int) -> None:
+        """A page up or down."""
+        height = max(1, self._scrolled.size.height - 1)
+        self._scrolled.scroll_relative(y=step * height, animate=False)
 
-def _planner(hub: Gemmahub, row: LibraryRow, machine: Machine) -> Planner | str:
-    try:
-        return hub.planner(row, machine)
-    except (GemmahubError, OSError) as error:
-        return str(error)
+    def action_top(self) -> None:
+        """To the start."""
+        self._scrolled.scroll_home(animate=False)
 
+    def action_bottom(self) -> None:
+        """To the end."""
+        self._scrolled.scroll_end(animate=False)
 
-def _heading(text: str) -> Static:
-    return Static(text, classes="compare--heading", markup=False)
+    def action_section(self, step: int) -> None:
+        """To the next part, or to the one before; from the end to the start."""
+        at, last = self._scrolled.scroll_offset.y, self._scrolled.max_scroll_y
+        starts = self._drawn.starts
+        if step > 0:
+            further = [start for start in starts if start > at]
+            wanted = further[0] if further and at < last else 0
+        else:
+            before = [start for start in starts if start < at]
+            wanted = before[-1] if before else last
+        self._scrolled.scroll_to(y=wanted, animate=False)
 
-
-def _cell(build: Build) -> Flowing:
-    cell = Flowing()
-    cell.show(build)
-    return cell
-
-
-def _name(row: LibraryRow) -> Build:
-    variant = row.variant
-    size = f"{format_parameters(variant.parameters)} weights, {format_bytes(variant.size_bytes)}"
-    content = Content.assemble(
-        (one_line(variant.reference, _LONG), "bold $text-primary"),
-        (f"\n{size}\n", "$foreground-muted"),
-        (f"{place_of(row)}, {fit_word(row)}", "$foreground-muted"),
-    )
-    return lambda _: content
-
-
-def _precision(row: LibraryRow) -> Build:
-    precision = row.variant.precision
-    parts = precision_parts(precision.mix)
-
-    def build(width: int) -> Content:
-        lines = [Content.styled(one_line(precision.summary), "bold $text-accent")]
-        if parts:
-            lines += [stacked(parts, width), legend(parts, width)]
-        if precision.mismatch:
-            text = f"! {one_line(precision.mismatch, _LONG)}"
-            lines.append(Content.styled(text, "$text-warning"))
-        training = precision.training
-        basis = f"{training.value}: {one_line(training.basis, _LONG)}"
-        return Content("\n").join([*lines, Content.styled(basis, "$foreground-muted")])
-
-    return build
-
-
-def _memory(planner: Planner | str) -> Build:
-    if isinstance(planner, str):
-        text = Content.styled(f"not known: {planner}", "$foreground-muted")
-        return lambda _: text
-    lines = []
-    for cache in CACHE_TYPES[:2]:
-        for context in CONTEXTS:
-            if context > (planner.trained_context or context):
-                continue
-            plan = planner.memory(context, cache)
-            free = plan.total_bytes + plan.headroom_bytes
-            style = "$text-success" if plan.fits else "$text-error"
-            share = plan.total_bytes / free if plan.fits and free else 1.0
-            lines.append(
-                Content.assemble(
-                    (f"{context:>7,} {cache:<5}", "$foreground-muted"),
-                    (bar(share, _GAUGE), style),
-                    f" {format_gib(plan.total_bytes)} ",
-                    ("fits" if plan.fits else "too big", style),
-                )
-            )
-    largest = ", ".join(f"{planner.largest_context(c):,} with {c}" for c in CACHE_TYPES)
-    lines.append(Content.styled(f"at most {largest}", "$foreground-muted"))
-    content = Content("\n").join(lines)
-    return lambda _: content
-
-
-def _speed(row: LibraryRow) -> Build:
-    if row.advised is None:
-        text = Content.styled(
-            "not known: nothing of it can be recommended here", "$foreground-muted"
-        )
-        return lambda _: text
-    choice = row.advised.recommendation.choice
-    if choice.speed is None:
-        text = Content.styled("not known: the memory's bandwidth is unknown", "$foreground-muted")
-        return lambda _: text
-    content = Content.assemble(
-        (f"{speed_text(choice)} tokens/s", "bold"), (f"\n{choice.speed.basis}", "$foreground-muted")
-    )
-    return lambda _: content
-
-
-def _quality(row: LibraryRow) -> Build:
-    score = row.quality.score
-    lost = f", about {row.quality.loss.share:.1%} of it lost by the precision"
-    head = "no published score" if score is None else f"{score:g} published{lost}"
-    content = Content.assemble((head, "bold"), (f"\n{row.quality.as_text()}", "$foreground-muted"))
-    return lambda _: content
+    @property
+    def _scrolled(self) -> VerticalScroll:
+        return self.query_one("#compare", VerticalScroll)

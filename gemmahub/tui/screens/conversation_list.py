@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -17,6 +18,8 @@ from textual.widgets.option_list import Option
 from gemmahub.conversations import BrokenConversation, Match
 from gemmahub.errors import GemmahubError
 from gemmahub.text import one_line, plural
+from gemmahub.tui.commands import COPY_COMMAND, chats_command, copy_command
+from gemmahub.tui.screens import chat_files
 from gemmahub.tui.screens.dialogs import DIALOGS_CSS, ConfirmDialog, LineDialog
 
 if TYPE_CHECKING:
@@ -42,7 +45,9 @@ class ConversationList(ModalScreen[str | None]):
         Binding("escape", "dismiss(None)", "Close"),
         Binding("down", "to_rows", "List", show=False),
         Binding("f2", "rename", "Rename"),
+        Binding("f3", "export", "Export"),
         Binding("f8,delete", "delete", "Delete", priority=True),
+        COPY_COMMAND,
     ]
 
     def __init__(self, store: ConversationStore, current: str = "") -> None:
@@ -57,8 +62,9 @@ class ConversationList(ModalScreen[str | None]):
             yield Input(placeholder="search in all messages", id="words")
             yield OptionList(id="rows", markup=False)
             yield Static("", classes="dialog--error")
+            yield Static("", classes="dialog--command")
             yield Static(
-                Content("Enter opens · F2 renames · F8 deletes · Esc closes"),
+                Content("Enter opens · F2 title · F3 export · F8 delete · F9 copy command"),
                 classes="dialog--keys",
             )
 
@@ -97,6 +103,25 @@ class ConversationList(ModalScreen[str | None]):
         if found:
             rows.highlighted = min(place or 0, len(found) - 1)
         self._tell("" if found else "nothing found")
+        self._show_command()
+
+    @on(OptionList.OptionHighlighted)
+    def _show_command(self) -> None:
+        line = self.query_one(".dialog--command", Static)
+        line.update(Content(f"$ {one_line(self.command, 300)}"))
+
+    @property
+    def command(self) -> str:
+        """The command that shows what is highlighted, else the one that lists the same."""
+        entry = self._highlighted()
+        if entry is not None:
+            return chats_command("show", _id(entry))
+        words = self.query_one("#words", Input).value.strip()
+        return chats_command("list", *(("--search", words) if words else ()))
+
+    def action_copy_command(self) -> None:
+        """The command to the clipboard."""
+        copy_command(self, self.command)
 
     def _row(self, entry: Match | BrokenConversation) -> Text:
         if isinstance(entry, BrokenConversation):
@@ -107,9 +132,10 @@ class ConversationList(ModalScreen[str | None]):
         text = Text(no_wrap=True, overflow="ellipsis")
         text.append(f"{mark}{row.title}", "bold")
         damaged = f" · {plural(row.damaged, 'damaged line')}" if row.damaged else ""
-        label = row.precision.split(" · ")[0]
-        model = " · ".join(part for part in (row.model or row.reference, label) if part)
-        told = f"{day} · {plural(row.messages, 'message')} · {model}{damaged}"
+        model = " · ".join(
+            part for part in (row.model or row.reference, row.short_precision) if part
+        )
+        told = f"{day} · {plural(row.messages, 'turn')} · {model}{damaged}"
         text.append(f"\n  {one_line(told)}", "dim")
         if entry.excerpt and self.query_one("#words", Input).value.strip():
             text.append(f"\n  {entry.excerpt}", "italic dim")
@@ -138,9 +164,25 @@ class ConversationList(ModalScreen[str | None]):
         """Give the conversation another title."""
         entry = self._highlighted()
         if isinstance(entry, Match):
-            title = await self.app.push_screen_wait(LineDialog("Title", entry.summary.title))
+            command_for = partial(chats_command, "rename", entry.summary.id)
+            dialog = LineDialog("Title", entry.summary.title, command_for=command_for)
+            title = await self.app.push_screen_wait(dialog)
             if title is not None:
                 self._change(lambda: self._store.rename(entry.summary.id, title))
+
+    @work
+    async def action_export(self) -> None:
+        """Write the conversation to a file."""
+        entry = self._highlighted()
+        if entry is None:
+            return
+        id_ = _id(entry)
+        try:
+            path = await chat_files.export(self.app, lambda: self._store.load(id_))
+        except GemmahubError as error:
+            self._tell(f"{error.message}; {error.hint}")
+        else:
+            self._tell("" if path is None else f"written to {path}")
 
     @work
     async def action_delete(self) -> None:
@@ -148,12 +190,14 @@ class ConversationList(ModalScreen[str | None]):
         entry = self._highlighted()
         if entry is None:
             return
-        id_ = entry.summary.id if isinstance(entry, Match) else entry.id
+        id_ = _id(entry)
         if id_ == self._current:
             self._tell("this conversation is open: begin a new one first (Ctrl+N)")
             return
         name = entry.summary.title if isinstance(entry, Match) else entry.id
-        if await self.app.push_screen_wait(ConfirmDialog(f"Delete “{name}” for good?", "Delete")):
+        question = f"Delete “{name}” for good?"
+        dialog = ConfirmDialog(question, "Delete", chats_command("rm", id_))
+        if await self.app.push_screen_wait(dialog):
             self._change(lambda: self._store.delete(id_))
 
     def _change(self, change: object) -> None:
@@ -171,3 +215,7 @@ class ConversationList(ModalScreen[str | None]):
     def _tell(self, text: str) -> None:
         if self.is_mounted:
             self.query_one(".dialog--error", Static).update(Content(one_line(text, 500)))
+
+
+def _id(entry: Match | BrokenConversation) -> str:
+    return entry.summary.id if isinstance(entry, Match) else entry.id

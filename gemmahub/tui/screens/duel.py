@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
@@ -22,11 +21,12 @@ from gemmahub.errors import GemmahubError
 from gemmahub.service import PlanOptions
 from gemmahub.service.talking import BATCH_SECONDS
 from gemmahub.text import format_gib, one_line
-from gemmahub.tui import messages
 from gemmahub.tui.answer_feed import ENOUGH, Pace, share_for
+from gemmahub.tui.commands import COPY_COMMAND, copy_command
 from gemmahub.tui.duel_side import Side
-from gemmahub.tui.widgets.chat_lines import ChatTitle, Names, names_of
+from gemmahub.tui.widgets.chat_lines import ChatTitle
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
+from gemmahub.tui.widgets.transcript import Transcript
 from gemmahub.tui.widgets.turns import Answer, Question, Turn, ending_text, timing_text
 
 if TYPE_CHECKING:
@@ -59,18 +59,19 @@ class DuelPane(Vertical):
     def compose(self) -> ComposeResult:
         yield ChatTitle()
         yield Static(classes="duel--state")
-        yield VerticalScroll(classes="duel--turns", can_focus=False)
+        yield Transcript(classes="duel--turns")
 
     def on_mount(self) -> None:
         """What is known before anything is loaded."""
-        self.query_one(ChatTitle).names = Names(self.side.reference)
-        self.query_one(VerticalScroll).anchor()
+        self.query_one(ChatTitle).names = self.side.names
+        transcript = self.query_one(Transcript)
+        transcript.show_command(self.side.command)
+        transcript.anchor()
 
     async def draw(self) -> bool:
         """Draw what has come; False once the side is done and all of it is drawn."""
         side = self.side
-        if side.running is not None:
-            self.query_one(ChatTitle).names = names_of(side.running)
+        self.query_one(ChatTitle).names = side.names
         feed = side.feed
         batch = feed.take() if feed is not None else None
         if batch is not None:
@@ -85,7 +86,7 @@ class DuelPane(Vertical):
             asked = batch.asked
             question = SavedMessage("user", asked.text, number=asked.number)
             turns = [Question(question), Answer(asked.answer, asked.answerer)]
-            await self.query_one(VerticalScroll).mount_all(turns)
+            await self.query_one(Transcript).mount_all(turns)
             return
         answer = self.query(Answer).last()
         await answer.append(batch.text)
@@ -108,9 +109,9 @@ class DuelScreen(Screen[None]):
         DuelPane:last-of-type { border-right: none; }
         .duel--state { height: auto; max-height: 3; padding: 0 1; color: $text-muted; }
         .duel--state.-bad { color: $text-error; }
-        .duel--turns { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
-        #mode { height: 1; padding: 0 1; color: $text-muted; text-wrap: nowrap;
-                text-overflow: ellipsis; }
+        .duel--turns { padding: 0 1; }
+        #mode { height: auto; max-height: 2; padding: 0 1; color: $text-muted; }
+        &.-short #mode { max-height: 1; }
         &.-narrow #sides { layout: vertical; }
         &.-narrow Footer, &.-short Footer { display: none; }
         &.-short PromptEditor { min-height: 1; max-height: 2; border: none; padding: 0; }
@@ -124,6 +125,8 @@ class DuelScreen(Screen[None]):
         Binding("escape", "leave", "Leave"),
         Binding("ctrl+t", "mode", "At once / in turn"),
         Binding("f4", "copy", "Copy"),
+        Binding("f1,question_mark", "app.keys", "Keys", key_display="f1"),
+        COPY_COMMAND,
     ]
 
     def __init__(
@@ -151,15 +154,13 @@ class DuelScreen(Screen[None]):
             yield from map(DuelPane, self.sides)
         yield Static("planning the memory …", id="mode")
         yield PromptEditor(id="prompt")
-        yield Footer()
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Plan first: two models may be more than the memory holds."""
         self._drawing = self.set_interval(BATCH_SECONDS, self._draw, pause=True)
         self.query_one(PromptEditor).focus()
         self._plan()
-        commands = (f"gemmahub run {shlex.quote(side.reference)}" for side in self.sides)
-        self.post_message(messages.ShowCommand("; ".join(commands)))
 
     @work(thread=True, exit_on_error=False, group="plan")
     def _plan(self) -> None:
@@ -179,7 +180,7 @@ class DuelScreen(Screen[None]):
         self._show_mode()
 
     def _show_mode(self) -> None:
-        how = "at once, they share the machine" if self.at_once else "in turn, one loaded at a time"
+        how = "at once, sharing the machine" if self.at_once else "in turn, one loaded at a time"
         self.query_one("#mode", Static).update(Content(f"Answers {how} · {self._words}"))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -261,6 +262,15 @@ class DuelScreen(Screen[None]):
         if text:
             self.app.copy_to_clipboard(text)
             self.notify(f"Copied {len(text):,} characters.")
+
+    @property
+    def command(self) -> str:
+        """The commands that ask each of them."""
+        return "; ".join(side.command for side in self.sides)
+
+    def action_copy_command(self) -> None:
+        """Copy them."""
+        copy_command(self, self.command)
 
     def on_unmount(self) -> None:
         """Nothing stays in memory."""

@@ -36,6 +36,13 @@ class PromptEditor(TextArea):
     }
     """
 
+    KEYS: ClassVar = (
+        ("enter", "Send"),
+        ("^j shift+enter", "New line"),
+        ("↑ ↓", "Earlier questions, from the first or last line"),
+        ("^d", "Leave, when nothing is written"),
+    )
+    """For the list of keys; what :meth:`_on_key` does without a binding."""
     NEWLINE_KEYS: ClassVar = frozenset({"ctrl+j", "shift+enter", "alt+enter"})
 
     @dataclass

@@ -1,0 +1,209 @@
+"""``gemmahub chats``: the conversations that the terminal UI keeps."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gemmahub.cli import output
+from gemmahub.errors import ExitCode, UsageError
+from gemmahub.text import one_line, plural, strip_controls
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gemmahub.conversations import ConversationStore, Match, Saved, SavedMessage
+
+_SHOWN = 20
+"""Titles that a question names."""
+
+
+@click.group(name="chats", invoke_without_command=True)
+@click.pass_context
+def chats_command(context: click.Context) -> None:
+    """Conversations that were kept: list, show, export, rename, remove.
+
+    Alone it lists them. ID is the name of a conversation, or enough of its beginning.
+    """
+    if context.invoked_subcommand is None:
+        _list("", as_json=False)
+
+
+@chats_command.command(name="list")
+@click.option("--search", default="", metavar="TEXT", help="Only those in which each word stands.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_command(search: str, as_json: bool) -> None:
+    """All of them, each with its precision; the last changed first."""
+    _list(search, as_json=as_json)
+
+
+@chats_command.command(name="show")
+@click.argument("id_", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show_command(id_: str, as_json: bool) -> None:
+    """What was asked and answered."""
+    saved = _load(_store(), id_)
+    if as_json:
+        from gemmahub.conversations import as_text
+
+        output.data(as_text(saved, "json"), end="")
+    else:
+        _show(saved)
+
+
+@chats_command.command(name="export")
+@click.argument("id_", metavar="ID")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(("markdown", "json")),
+    help="Otherwise as the name of the file says, else Markdown.",
+)
+@click.option(
+    "-o", "--output", "path", type=click.Path(path_type=Path), help="A file, not standard output."
+)
+@click.option("--force", is_flag=True, help="Replace the file when there is one.")
+def export_command(id_: str, format_: str | None, path: Path | None, force: bool) -> None:
+    """As a document, as the terminal UI writes it."""
+    from gemmahub.conversations import as_text, write_export
+
+    saved = _load(_store(), id_)
+    if path is None or str(path) == "-":
+        output.data(as_text(saved, format_ or "markdown"), end="")
+        return
+    try:
+        write_export(saved, path, format_, replace=force)
+    except UsageError as refused:
+        raise UsageError(refused.message, "name another one, or say --force") from None
+    output.note(f"written to {path}")
+
+
+@chats_command.command(name="rename")
+@click.argument("id_", metavar="ID")
+@click.argument("title")
+def rename_command(id_: str, title: str) -> None:
+    """Give it another title; an empty one stands for the first question."""
+    store = _store()
+    found = store.find(id_)
+    store.rename(found, title)
+    output.data(f"{found}  {store.load(found).shown_title}")
+
+
+@chats_command.command(name="rm")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def rm_command(ids: Sequence[str], yes: bool) -> int:
+    """Remove them for good, also what cannot be read."""
+    store = _store()
+    found = list(dict.fromkeys(map(store.find, ids)))
+    if not yes and not _agreed(store, found):
+        output.note("nothing was removed")
+        return ExitCode.FAILED
+    for id_ in found:
+        store.delete(id_)
+        output.data(id_)
+    return ExitCode.DONE
+
+
+def _store() -> ConversationStore:
+    from gemmahub.service import Gemmahub
+
+    return Gemmahub().conversations
+
+
+def _load(store: ConversationStore, id_: str) -> Saved:
+    return store.load(store.find(id_))
+
+
+def _list(search: str, *, as_json: bool) -> None:
+    from gemmahub.conversations import BrokenConversation
+
+    store = _store()
+    found = store.search(search)
+    broken = [row for row in store.rows() if isinstance(row, BrokenConversation)]
+    if as_json:
+        output.json_data(
+            {
+                "conversations": [m.summary.as_json() | {"excerpt": m.excerpt} for m in found],
+                "broken": [
+                    {"id": row.id, "path": str(row.path), "reason": row.reason} for row in broken
+                ],
+            }
+        )
+        return
+    if found:
+        columns = ("title", "model", "precision", "turns", "changed", "id")
+        rows = [_row(match, search) for match in found]
+        output.table((*columns, "found") if search else columns, rows, right=("turns",))
+    elif search:
+        output.note(f"no conversation has {search!r} in it: gemmahub chats list shows all of them")
+    else:
+        output.note("no conversations yet: gemmahub keeps those that are held in its terminal UI")
+    for row in broken:
+        output.warning(f"{row.id}: {row.reason} ({row.path})")
+
+
+def _row(match: Match, search: str) -> tuple[str, ...]:
+    row = match.summary
+    cells = (
+        row.title,
+        row.model or row.reference,
+        row.short_precision,
+        f"{row.messages:,}",
+        _when(row.changed),
+        row.id,
+    )
+    return (*map(one_line, cells), match.excerpt) if search else tuple(map(one_line, cells))
+
+
+def _show(saved: Saved) -> None:
+    held = saved.described
+    output.facts(
+        [
+            ("title", saved.shown_title),
+            ("model", f"{held.model} ({held.reference})" if held.model else held.reference),
+            ("precision", held.precision),
+            ("engine", held.engine),
+            ("system", one_line(held.system)),
+            ("held", f"{_when(saved.created)} to {_when(saved.changed)}"),
+            ("turns", f"{len(saved.messages):,}"),
+            ("damaged", plural(saved.damaged, "line") if saved.damaged else ""),
+            ("id", saved.id),
+        ]
+    )
+    for message in saved.messages:
+        output.data("")
+        output.data(output.painted(_speaker(message), "1"))
+        output.data(strip_controls(message.text))
+
+
+def _speaker(message: SavedMessage) -> str:
+    from gemmahub.conversations.export import SPEAKERS
+
+    who = SPEAKERS.get(message.role, message.role)
+    if message.role == "assistant" and message.model:
+        who = one_line(" · ".join(message.model.split(" · ")[:2]))
+    ended = f" ({message.finish})" if message.finish not in ("", "stop") else ""
+    return f"{who}{ended}:"
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M") if seconds else "?"
+
+
+def _agreed(store: ConversationStore, ids: list[str]) -> bool:
+    """Whether a person says yes, who sees the titles.
+
+    Raises: UsageError where nobody can be asked.
+    """
+    if not output.interactive():
+        raise UsageError("nobody is here to ask", "say --yes, or look first with chats show")
+    titles: dict[str, Any] = {match.summary.id: match.summary.title for match in store.search("")}
+    for id_ in ids[:_SHOWN]:
+        output.note(f"{id_}  {titles.get(id_, 'cannot be read')}")
+    if len(ids) > _SHOWN:
+        output.note(f"and {len(ids) - _SHOWN:,} more")
+    return output.confirm(f"Remove {plural(len(ids), 'conversation')} for good?")

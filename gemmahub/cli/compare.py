@@ -1,0 +1,122 @@
+"""``gemmahub compare``."""
+
+from __future__ import annotations
+
+import sys
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from gemmahub.cli import output
+from gemmahub.cli.recommend import USES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gemmahub.service.comparing import Comparison
+    from gemmahub.service.comparing.rows import Row, Section
+
+_LEAST: Final = 17  # characters a cell needs: 12.34 GiB too big
+_GAP: Final = 1
+_BOLD: Final = "1"
+
+
+@click.command(name="compare")
+@click.argument("references", nargs=-1, metavar="REF REF [REF]...")
+@click.option("--use", type=click.Choice(USES), default="chat", show_default=True)
+@click.option("--memory", help="For a GPU of this size instead: 24GiB.")
+@click.option("--ram", help="For this much system memory instead: 64GiB.")
+@click.option("--machine", help="For a known machine instead: rtx-3090, m2-16gb.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare_command(references: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Variants side by side: precision by role, memory, speed and quality, and what differs.
+
+    A REF is anything that `inspect` takes. What is neither here nor in the catalogue is read from
+    its header, and not fetched.
+    """
+    from gemmahub.service import Gemmahub, RecommendOptions
+
+    hub = Gemmahub(say=output.note)
+    comparison = hub.compare(references, RecommendOptions(**options))
+    if as_json:
+        output.json_data(comparison.as_json())
+    else:
+        _show(comparison)
+
+
+def _show(comparison: Comparison) -> None:
+    from gemmahub.service.comparing.rows import sections
+    from gemmahub.service.comparing.words import differences, machine_line, name_line
+
+    for number, side in enumerate(comparison.sides):
+        _hanging(name_line(number, side), 3)
+    output.data("")
+    _hanging(machine_line(comparison))
+    found = sections(comparison)
+    count = len(comparison.sides)
+    label = max(len(row.label) for section in found for row in section.rows) + 2
+    step = _columns(label, count)
+    for start in range(0, count, step):
+        output.data("")
+        _table(found, range(start, min(count, start + step)), label)
+    _remarks(found)
+    output.data("")
+    for difference in differences(comparison):
+        _hanging(str(difference), 3)
+
+
+def _columns(label: int, count: int) -> int:
+    """How many variants stand side by side; the others follow below. A pipe has room for all."""
+    if not sys.stdout.isatty():
+        return count
+    return min(count, max(1, (output.width() - label) // (_LEAST + _GAP)))
+
+
+def _table(sections: Sequence[Section], sides: range, label: int) -> None:
+    from gemmahub.service.comparing.rows import BETTER, lines_of
+    from gemmahub.service.comparing.words import letter
+
+    rows = [_of(row, sides) for section in sections for row in section.rows]
+    width = max(len(cell.marked) for row in rows for cell in row.cells)
+    if sys.stdout.isatty():
+        width = min(width, max(1, (output.width() - label) // len(sides) - _GAP))
+    between = " " * _GAP
+    heading = between.join(letter(number).ljust(width) for number in sides)
+    marks = any(cell.better for row in rows for cell in row.cells)
+    output.data(output.painted(f"{'':<{label}}{between}{heading}".rstrip(), _BOLD))
+    for section in sections:
+        output.data(output.painted(section.title, _BOLD))
+        for row in section.rows:
+            for first, *pieces in lines_of(_of(row, sides), label - 2, width):
+                output.data(between.join([f"  {first}", *pieces]).rstrip())
+    if marks:
+        output.data(f"{BETTER} the best of its row")
+
+
+def _of(row: Row, sides: range) -> Row:
+    from dataclasses import replace
+
+    return replace(row, cells=row.cells[sides.start : sides.stop])
+
+
+def _remarks(sections: Sequence[Section]) -> None:
+    for section in sections:
+        if section.remarks:
+            output.data("")
+            output.data(output.painted(section.title, _BOLD))
+        for remark in section.remarks:
+            _hanging(("! " if remark.warning else "") + str(remark), 2, 2)
+
+
+def _hanging(text: str, indent: int = 0, before: int = 0) -> None:
+    """A paragraph whose further lines are set in; one line in a pipe."""
+    from gemmahub.text import strip_controls
+
+    lines = [" " * before + strip_controls(text)]
+    if sys.stdout.isatty():
+        start, further = " " * before, " " * (before + indent)
+        width = max(20, output.width())
+        lines = wrap(lines[0].strip(), width, initial_indent=start, subsequent_indent=further)
+    for line in lines:
+        output.data(line)

@@ -1,0 +1,196 @@
+"""The figures of a comparison."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gemmahub.fit import Fit
+    from gemmahub.hardware.records import Machine
+    from gemmahub.precision.mix import MixEntry
+    from gemmahub.recommend.quality import Quality
+    from gemmahub.recommend.records import Choice
+    from gemmahub.recommend.speed import Speed
+    from gemmahub.variants import Variant
+
+
+@dataclass(frozen=True, slots=True)
+class RolePrecision:
+    """What the weights of one role are stored in: their share of all weights, the types (the one of
+    most weights first), and bits per weight (None where the size of a type is not known)."""
+
+    role: str
+    share: float
+    types: tuple[str, ...]
+    bits_per_weight: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        """An entry of ``precision_by_role``."""
+        return {
+            "role": self.role,
+            "share": round(self.share, 4),
+            "types": list(self.types),
+            "bits_per_weight": self.bits_per_weight,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryAt:
+    """What one context takes with a cache type, all places together, and what stays free (negative:
+    what is missing) in bytes."""
+
+    context: int
+    cache_type: str
+    total_bytes: int
+    headroom_bytes: int
+
+    @property
+    def fits(self) -> bool:
+        return self.headroom_bytes >= 0
+
+    @property
+    def share(self) -> float:
+        """The part of what is free that it takes, 1 where it does not fit."""
+        free = self.total_bytes + self.headroom_bytes
+        return self.total_bytes / free if self.fits and free else 1.0
+
+    def as_json(self) -> dict[str, Any]:
+        """An entry of ``contexts``."""
+        return {
+            "context": self.context,
+            "cache_type": self.cache_type,
+            "total_bytes": self.total_bytes,
+            "headroom_bytes": self.headroom_bytes,
+            "fits": self.fits,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a variant takes, by formula. ``gpu_layers`` as in
+    :class:`~gemmahub.memory.MemorySettings`: the recommended ones, None for all.
+
+    ``reason`` says why nothing is known; the figures are then empty.
+    """
+
+    totals: tuple[MemoryAt, ...] = ()
+    largest_contexts: tuple[tuple[str, int], ...] = ()
+    trained_context: int = 0
+    gpu_layers: int | None = None
+    engine: str = ""
+    reason: str = ""
+
+    def at(self, context: int, cache_type: str) -> MemoryAt | None:
+        """The total there; None for what is not known or beyond the trained context."""
+        wanted = (context, cache_type)
+        return next((t for t in self.totals if (t.context, t.cache_type) == wanted), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One variant of a comparison.
+
+    ``choice`` are the settings that are recommended for it with the speed they give, None where
+    nothing of it can be recommended: it does not fit, or too little is known of it.
+    """
+
+    variant: Variant
+    fit: Fit
+    roles: tuple[RolePrecision, ...]
+    memory: Memory
+    quality: Quality
+    choice: Choice | None = None
+
+    @property
+    def measured(self) -> bool:
+        """Whether its precision follows from tensors, and not from its name alone."""
+        return bool(self.variant.precision.mix)
+
+    @property
+    def speed(self) -> Speed | None:
+        """Decode speed with the recommended settings."""
+        return self.choice.speed if self.choice else None
+
+    @property
+    def speed_basis(self) -> str:
+        """What the speed rests on, or why there is none."""
+        if self.speed is not None:
+            return self.speed.basis
+        if self.choice is not None:
+            return "not known: the memory's bandwidth is unknown"
+        if self.memory.reason:
+            return "not known: its memory is not known"
+        return "not known: nothing of it can be recommended here"
+
+    def as_json(self) -> dict[str, Any]:
+        """An entry of ``variants`` in ``gemmahub compare --json``."""
+        variant, memory, speed = self.variant, self.memory, self.speed
+        plan = self.choice.plan if self.choice else None
+        return {
+            "reference": variant.reference,
+            "name": variant.name,
+            "format": variant.format,
+            "parameters": variant.parameters,
+            "size_bytes": variant.size_bytes,
+            "installed": bool(variant.artifacts),
+            "remote": variant.remote or None,
+            "precision": variant.precision.as_json(),
+            "precision_by_role": [role.as_json() for role in self.roles],
+            "fit": self.fit.as_json(),
+            "contexts": [total.as_json() for total in memory.totals],
+            "largest_contexts": dict(memory.largest_contexts),
+            "gpu_layers": memory.gpu_layers,
+            "memory_basis": f"formula, {memory.engine}" if memory.engine else memory.reason,
+            "settings": plan.settings.as_json(plan.gpu_layers) if plan else None,
+            "tokens_per_second": round(speed.likely, 2) if speed else None,
+            "tokens_per_second_low": round(speed.low, 2) if speed else None,
+            "tokens_per_second_high": round(speed.high, 2) if speed else None,
+            "speed_basis": self.speed_basis,
+            "quality": self.quality.score,
+            "quality_loss": round(self.quality.loss.share, 4),
+            "quality_basis": self.quality.as_text(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The sides in the order in which they were named, for one machine and use.
+
+    ``free`` are the places of the machine with the bytes that are free there, accelerators first;
+    empty where that is not known.
+    """
+
+    machine: Machine
+    use: str
+    free: tuple[tuple[str, int], ...]
+    sides: tuple[Side, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The object of ``gemmahub compare --json``."""
+        from gemmahub.service.comparing.words import differences
+
+        return {
+            "machine": self.machine.as_json(),
+            "use": self.use,
+            "variants": [side.as_json() for side in self.sides],
+            "differences": [found.as_json() for found in differences(self)],
+        }
+
+
+def roles_of(mix: Sequence[MixEntry]) -> tuple[RolePrecision, ...]:
+    """The mix by role, in the order of the report."""
+    total = sum(entry.parameters for entry in mix) or 1
+    found = []
+    for role in dict.fromkeys(entry.role for entry in mix):
+        entries = sorted((e for e in mix if e.role == role), key=lambda e: -e.parameters)
+        count = sum(entry.parameters for entry in entries)
+        sizes = [entry.bytes for entry in entries]
+        bits = None
+        if count and None not in sizes:
+            bits = round(sum(size or 0 for size in sizes) * 8 / count, 2)
+        types = tuple(dict.fromkeys(entry.type for entry in entries))
+        found.append(RolePrecision(role, count / total, types, bits))
+    return tuple(found)

@@ -1,0 +1,304 @@
+"""A comparison as rows of cells, with what the figures rest on.
+
+Variants go by letters, A for the first. The command and the terminal UI draw the same rows.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, Final
+
+from gemmahub.precision.roles import ROLES
+from gemmahub.service.comparing.words import letter
+from gemmahub.service.library import CACHE_TYPES
+from gemmahub.text import format_bytes, format_gib, format_parameters, one_line, percent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from gemmahub.service.comparing.records import Comparison, MemoryAt, Side
+
+BETTER: Final = "*"
+"""Stands behind the best figure of a row."""
+
+SHOWN_CACHES: Final = CACHE_TYPES[:2]
+"""Cache types whose totals are shown; the largest context is shown for all of them."""
+
+_UNKNOWN: Final = "?"
+_NONE: Final = "-"
+_CELL: Final = 60
+_LONG: Final = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What a row says of one side. ``better`` than the others; ``fits`` and ``share`` (of what is
+    free) where it is a total of memory."""
+
+    text: str
+    better: bool = False
+    fits: bool | None = None
+    share: float | None = None
+
+    @property
+    def marked(self) -> str:
+        """The text with its mark."""
+        return f"{self.text} {BETTER}" if self.better else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A label, and a cell for each side. ``role`` names the weights where the row is about them."""
+
+    label: str
+    cells: tuple[Cell, ...]
+    role: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What figures of some sides rest on, or what is wrong with them (``warning``)."""
+
+    letters: str
+    text: str
+    warning: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.letters}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Rows on one matter, and the remarks on them."""
+
+    title: str
+    rows: tuple[Row, ...]
+    remarks: tuple[Remark, ...] = ()
+
+
+def sections(comparison: Comparison) -> tuple[Section, ...]:
+    """Everything that is compared, in the order in which it is shown."""
+    sides = comparison.sides
+    return (
+        Section("file", _file_rows(sides)),
+        Section("precision, by role", _precision_rows(sides), _precision_remarks(sides)),
+        Section(
+            "memory, by context and cache type", _memory_rows(sides), _memory_remarks(comparison)
+        ),
+        Section(
+            "speed, with the recommended settings",
+            _speed_rows(sides),
+            _remarks(side.speed_basis for side in sides),
+        ),
+        Section(
+            "quality, and what it rests on",
+            _quality_rows(sides),
+            _remarks(one_line(side.quality.as_text(), _LONG) for side in sides),
+        ),
+    )
+
+
+# --- rows --------------------------------------------------------------------------------------
+
+
+def _file_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
+    sizes = [side.variant.size_bytes for side in sides]
+    weights = [side.variant.parameters for side in sides]
+    fits = [_fit_word(side) for side in sides]
+    return (
+        _row("size", sizes, format_bytes, smaller=True),
+        Row("weights", tuple(Cell(format_parameters(n) if n else _UNKNOWN) for n in weights)),
+        Row("fits", tuple(map(Cell, fits))),
+    )
+
+
+def _fit_word(side: Side) -> str:
+    fit = side.fit
+    if fit.fits is None:
+        return "not known"
+    if fit.fits:
+        return "tight" if fit.tight else "yes"
+    return "partly on the GPU" if side.choice else "NO"
+
+
+def _precision_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
+    reports = [side.variant.precision for side in sides]
+    bits = [_UNKNOWN if r.bits_per_weight is None else f"{r.bits_per_weight:.2f}" for r in reports]
+    known = {role.role for side in sides for role in side.roles}
+    return (
+        Row("precision", tuple(Cell(one_line(report.short, _CELL)) for report in reports)),
+        Row("bits/weight", tuple(map(Cell, bits))),
+        Row("training", tuple(Cell(report.training.value) for report in reports)),
+        *(
+            Row(role, tuple(Cell(_role(side, role)) for side in sides), role)
+            for role in (*ROLES, *sorted(known - set(ROLES)))
+            if role in known
+        ),
+    )
+
+
+def _role(side: Side, role: str) -> str:
+    """``62% Q4_K, Q6_K``."""
+    if not side.measured:
+        return _UNKNOWN
+    found = next((entry for entry in side.roles if entry.role == role), None)
+    if found is None:
+        return _NONE
+    return f"{percent(found.share)} {one_line(', '.join(found.types), _CELL)}"
+
+
+def _memory_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
+    contexts = sorted({total.context for side in sides for total in side.memory.totals})
+    rows = [
+        _totals_row(f"{context:,} {cache}", [side.memory.at(context, cache) for side in sides])
+        for cache in SHOWN_CACHES
+        for context in contexts
+    ]
+    for cache in CACHE_TYPES:
+        largest = [dict(side.memory.largest_contexts).get(cache) for side in sides]
+        rows.append(_row(f"at most {cache}", largest, _largest))
+    known = [row for row in rows if any(cell.text not in (_UNKNOWN, _NONE) for cell in row.cells)]
+    unknown = tuple(Cell(_UNKNOWN) for _ in sides)
+    return tuple(known) or (Row("needed", unknown),)
+
+
+def _largest(tokens: int | None) -> str:
+    return _NONE if tokens is None else f"{tokens:,}" if tokens else "none fits"
+
+
+def _totals_row(label: str, totals: Sequence[MemoryAt | None]) -> Row:
+    """Only where all fit one is better."""
+    cells = [
+        Cell(_NONE)
+        if total is None
+        else Cell(
+            f"{format_gib(total.total_bytes)} {'fits' if total.fits else 'too big'}",
+            fits=total.fits,
+            share=total.share,
+        )
+        for total in totals
+    ]
+    taken = [total.total_bytes if total and total.fits else None for total in totals]
+    return _marked(label, cells, taken, smaller=True)
+
+
+def _speed_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
+    from gemmahub.recommend import speed_text
+
+    likely = [side.speed.likely if side.speed else None for side in sides]
+    speeds = [Cell(speed_text(side.choice) if side.choice else _UNKNOWN) for side in sides]
+    return (
+        Row("settings", tuple(Cell(_settings(side)) for side in sides)),
+        _marked("tokens/s", speeds, likely),
+    )
+
+
+def _settings(side: Side) -> str:
+    if side.choice is None:
+        return _NONE
+    chosen = side.choice.settings
+    layers = side.memory.gpu_layers
+    part = "" if layers is None else f", {layers} layers on the GPU"
+    return f"{chosen.context:,} {chosen.cache_type_k}{part}"
+
+
+def _quality_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
+    scores = [side.quality.score for side in sides]
+    losses = [round(side.quality.loss.share, 4) for side in sides]
+    return (
+        _row("published score", scores, lambda n: "none" if n is None else f"{n:g}"),
+        _row("lost, about", losses, lambda n: f"{n or 0:.1%}", smaller=True),
+    )
+
+
+def _row(
+    label: str,
+    values: Sequence[float | None],
+    text: Callable[[Any], str],
+    *,
+    smaller: bool = False,
+) -> Row:
+    return _marked(label, [Cell(text(value)) for value in values], values, smaller=smaller)
+
+
+def _marked(
+    label: str, cells: Sequence[Cell], values: Sequence[float | None], *, smaller: bool = False
+) -> Row:
+    """The row with the best of its cells marked; none whose text another one has, too."""
+    best = _best(values, smaller=smaller)
+    others = {cell.text for number, cell in enumerate(cells) if number not in best}
+    return Row(
+        label,
+        tuple(
+            replace(cell, better=number in best and cell.text not in others)
+            for number, cell in enumerate(cells)
+        ),
+    )
+
+
+def _best(values: Sequence[float | None], *, smaller: bool = False) -> set[int]:
+    """Which sides have the best value; none where one is unknown or all are equal."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values) or len(set(known)) < 2:
+        return set()
+    best = min(known) if smaller else max(known)
+    return {number for number, value in enumerate(values) if value == best}
+
+
+# --- remarks -----------------------------------------------------------------------------------
+
+
+def _remarks(texts: Iterable[str], *, warning: bool = False) -> tuple[Remark, ...]:
+    """Equal texts once, with the letters of all that they are about."""
+    found: dict[str, str] = {}
+    for number, text in enumerate(texts):
+        if text:
+            found[text] = found.get(text, "") + letter(number)
+    return tuple(
+        Remark(", ".join(letters), text, warning=warning) for text, letters in found.items()
+    )
+
+
+def _precision_remarks(sides: Sequence[Side]) -> tuple[Remark, ...]:
+    reports = [side.variant.precision for side in sides]
+    unmeasured = [
+        ""
+        if side.measured
+        else f"not measured, so its precision is what its name says: {_read(side)}"
+        for side in sides
+    ]
+    return (
+        *_remarks(unmeasured, warning=True),
+        *_remarks((one_line(r.mismatch or "", _LONG) for r in reports), warning=True),
+        *_remarks((one_line(r.training.note, _LONG) for r in reports), warning=True),
+        *_remarks(f"{r.training.value}: {one_line(r.training.basis, _LONG)}" for r in reports),
+    )
+
+
+def _read(side: Side) -> str:
+    reference = shlex.quote(one_line(side.variant.reference, _LONG))
+    return f"gemmahub inspect {reference} --remote reads it from the header"
+
+
+def _memory_remarks(comparison: Comparison) -> tuple[Remark, ...]:
+    sides = comparison.sides
+    reasons = [f"not known: {side.memory.reason}" if side.memory.reason else "" for side in sides]
+    bases = [f"by formula, checked on {s.memory.engine}" if s.memory.engine else "" for s in sides]
+    return (*_remarks(reasons, warning=True), *_remarks(bases))
+
+
+# --- laying out --------------------------------------------------------------------------------
+
+
+def lines_of(row: Row, label: int, width: int) -> Iterator[tuple[str, ...]]:
+    """The lines of a row: the label on ``label`` characters and each cell on ``width``, broken
+    between words where it is longer."""
+    cells = [wrap(cell.marked, max(1, width)) or [""] for cell in row.cells]
+    names = wrap(row.label, max(1, label)) or [""]
+    for number in range(max(len(names), *map(len, cells))):
+        pieces = [(names, label), *((cell, width) for cell in cells)]
+        yield tuple(
+            (lines[number] if number < len(lines) else "").ljust(size) for lines, size in pieces
+        )
