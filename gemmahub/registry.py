@@ -22,6 +22,7 @@ from gemmahub.reference import (
     parse_reference,
 )
 from gemmahub.stores.joining import join_places
+from gemmahub.stores.scan import projector_beside
 from gemmahub.text import format_bytes, nearest, one_line
 from gemmahub.variants import Models, Variant
 
@@ -105,7 +106,7 @@ class Registry:
     # --- from a file ---------------------------------------------------------------------------
 
     def _file(self, path: Path) -> Variant:
-        variant = self._measured(Artifact(format="", path=path))
+        variant = self._measured(Artifact(format="", path=path, projector=projector_beside(path)))
         self.inspector.save()
         return variant
 

@@ -25,9 +25,15 @@ Answer = Callable[..., int]
 
 
 def talk(
-    conversation: Conversation, sampling: Sampling, data: Path, *, answer: Answer, verbose: bool
+    conversation: Conversation,
+    sampling: Sampling,
+    data: Path,
+    *,
+    answer: Answer,
+    images: tuple[Path, ...] = (),
+    verbose: bool,
 ) -> int:
-    """Ask and answer until the end of input.
+    """Ask and answer until the end of input; ``images`` go with the first question.
 
     Raises: BackendCrashed; other backend errors are shown, and the conversation goes on.
     """
@@ -43,7 +49,8 @@ def talk(
                 output.note(_HELP)
             elif question.strip():
                 try:
-                    answer(conversation, question, sampling, verbose=verbose)
+                    answer(conversation, question, sampling, images, verbose=verbose)
+                    images = ()
                 except BackendCrashed:
                     raise
                 except BackendError as error:

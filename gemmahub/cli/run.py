@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,6 +33,13 @@ if TYPE_CHECKING:
 @click.option("--top-k", type=click.IntRange(min=0), default=64, show_default=True)
 @click.option("--top-p", type=click.FloatRange(0, 1), default=0.95, show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 2), help="Makes an answer repeatable.")
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An image for the (first) question; may be given several times.",
+)
 @click.option("--system", help="What the model should know before the conversation.")
 @click.option("--backend", help="The engine to use; otherwise the best one for the format.")
 @click.option(
@@ -67,19 +75,24 @@ def run_command(reference: str, prompt: str | None, **options: Any) -> int:
     _warn_of_context(running, options["ctx_size"])
     with running.session as session:
         conversation = Conversation(session, system=options["system"], raw=options["raw"])
+        images = _images(running, conversation, options["images"])
         sampling = _sampling(options, plain=conversation.plain)
         if options["as_json"]:
-            output.json_data(_answer_json(running, conversation, question or "", sampling))
+            answer = _answer_json(running, conversation, question or "", sampling, images)
+            output.json_data(answer)
             return ExitCode.DONE
         output.note(running.headline)
         if options["verbose"]:
             output.note(f"backend {running.backend}: {running.reason}")
+        if images and running.image_note:
+            output.note(running.image_note)
         if question is not None:
-            return _answer(conversation, question, sampling, verbose=options["verbose"])
+            return _answer(conversation, question, sampling, images, verbose=options["verbose"])
         from gemmahub.cli.prompt_loop import talk
 
+        verbose = options["verbose"]
         return talk(
-            conversation, sampling, hub.config.data, answer=_answer, verbose=options["verbose"]
+            conversation, sampling, hub.config.data, answer=_answer, images=images, verbose=verbose
         )
 
 
@@ -156,13 +169,32 @@ def _show_progress(fraction: float) -> None:
     output.progress(f"loading {fraction:.0%}" if fraction < 1 else "")
 
 
-def _answer(conversation: Conversation, question: str, sampling: Sampling, *, verbose: bool) -> int:
+def _images(
+    running: Running, conversation: Conversation, images: tuple[Path, ...]
+) -> tuple[Path, ...]:
+    """The images by their full paths. Raises: UsageError where none can be asked about."""
+    if images and conversation.plain:
+        raise UsageError(
+            "images need a conversation, and this is plain completion",
+            "leave --raw out" if running.session.info.chat_template else "take an instruct model",
+        )
+    return tuple(path.resolve() for path in images)
+
+
+def _answer(
+    conversation: Conversation,
+    question: str,
+    sampling: Sampling,
+    images: tuple[Path, ...] = (),
+    *,
+    verbose: bool,
+) -> int:
     """Stream one answer; Ctrl-C stops it and still shows what came."""
     stripper = StreamStripper()
     usage: Usage | None = None
     with (
         _interruptible(conversation) as interrupted,
-        closing(conversation.ask(question, sampling)) as chunks,
+        closing(conversation.ask(question, sampling, images)) as chunks,
     ):
         for chunk in chunks:
             output.data(stripper.feed(chunk.text), end="")
@@ -221,12 +253,16 @@ def _timings(usage: Usage) -> str:
 
 
 def _answer_json(
-    running: Running, conversation: Conversation, question: str, sampling: Sampling
+    running: Running,
+    conversation: Conversation,
+    question: str,
+    sampling: Sampling,
+    images: tuple[Path, ...],
 ) -> dict[str, Any]:
     from dataclasses import asdict
 
     text, usage = "", None
-    for chunk in conversation.ask(question, sampling):
+    for chunk in conversation.ask(question, sampling, images):
         text += chunk.text
         usage = chunk.usage or usage
     info = running.session.info

@@ -86,7 +86,10 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation; ``role`` is ``system``, ``user`` or ``assistant``."""
+    """One turn of a conversation; ``role`` is ``system``, ``user`` or ``assistant``.
+
+    ``images`` are files; the model sees them before the text of the turn.
+    """
 
     role: str
     content: str
@@ -163,6 +166,10 @@ class SessionInfo:
     one a conversation is completed as plain text. ``memory`` is what the engine says it allocated,
     device by device; None where it does not say. ``precision`` is the label by which the engine
     itself knows the weights, written as in file names (``Q4_K_M``); empty where it does not say.
+    ``images`` says whether messages may have images; None where the engine does not say.
+
+    A session's info may grow later: an engine that loads its image projector with the first image
+    adds that to ``memory`` then.
     """
 
     engine: str
@@ -174,6 +181,7 @@ class SessionInfo:
     load_seconds: float = 0.0
     memory: tuple[DeviceUse, ...] | None = None
     precision: str = ""
+    images: bool | None = None
 
 
 @runtime_checkable
@@ -232,6 +240,8 @@ class DeviceUse:
 
     All in bytes. Host memory that a GPU driver pins counts as ``CPU``. ``repack_bytes`` are copies
     of weights in another order, besides the weights; only a real load knows them.
+    ``projector_bytes`` are an image projector and the buffers in which it computes, where a session
+    has one loaded.
     """
 
     device: str
@@ -240,6 +250,7 @@ class DeviceUse:
     compute_bytes: int = 0
     output_bytes: int = 0
     repack_bytes: int = 0
+    projector_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +338,8 @@ class Backend:
 
     ``in_process`` says that the engine is a library inside this Python: the core then runs it in a
     worker process, so that an abort of the engine is an error and not the end of the program.
-    ``capabilities`` names the optional methods that it has: ``dry_load``. ``automatic`` False
+    ``capabilities`` names what it has of the optional: ``dry_load`` is that method, ``images`` says
+    that its sessions take images where the artifact has a projector. ``automatic`` False
     means: only when named by ``--backend``. ``checked_version`` is the version of the engine that
     the plugin was checked against; ``gemmahub doctor`` says when another one is installed.
     """

@@ -177,6 +177,7 @@ class IsolatedSession(WorkerProcess, SessionBase):
                     raise backend_error(frame.kind, frame.message, frame.hint)
                 if ended:
                     return
+                self._take_info(frame)
                 if isinstance(frame, wire.Piece) and frame.number == number:
                     yield frame.chunk
         except BackendCrashed:
@@ -192,6 +193,11 @@ class IsolatedSession(WorkerProcess, SessionBase):
         if self._running:
             self.send(wire.Cancel(self._running))
 
+    def _take_info(self, frame: object) -> None:
+        """An engine may load more with an answer, and then says so."""
+        if isinstance(frame, wire.Loaded):
+            self._info = frame.info
+
     def _abandon(self, number: int) -> None:
         """Cancel an answer nobody wants, so that the next one starts clean."""
         # An engine that does not stop when told to is of no use for the next answer.
@@ -199,8 +205,8 @@ class IsolatedSession(WorkerProcess, SessionBase):
         watchdog.start()
         try:
             self.send(wire.Cancel(number))
-            while not _ends(self.next_frame("after a cancel"), number):
-                pass
+            while not _ends(frame := self.next_frame("after a cancel"), number):
+                self._take_info(frame)
         except BackendCrashed:
             return  # the next answer says so
         finally:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gemmahub.engines.chat_template import HINT, ChatTemplate
 from gemmahub.errors import GenerationFailed, TemplateError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from gemmahub.engines.contract import Message, Prompt
 
@@ -45,6 +47,27 @@ class Vocabulary(Protocol):
         ...
 
 
+class ImageReader(Protocol):
+    """What an engine makes of an image.
+
+    ``before`` and ``after`` are the texts that the model was trained to see around it; they are
+    tokenised together with the text that they touch.
+    """
+
+    @property
+    def before(self) -> str: ...
+
+    @property
+    def after(self) -> str: ...
+
+    def read(self, path: Path) -> Sequence[Any]:
+        """What stands for the image among the tokens: one item for each position that it takes.
+
+        Raises: GenerationFailed.
+        """
+        ...
+
+
 def encode(model: Vocabulary, prompt: Prompt) -> list[int]:
     """The tokens of a prompt, with one begin-of-sequence token where the model wants one.
 
@@ -54,10 +77,62 @@ def encode(model: Vocabulary, prompt: Prompt) -> list[int]:
     Raises: TemplateError, GenerationFailed when there is nothing to complete.
     """
     if isinstance(prompt, str):
-        tokens = _tokenize(model, prompt)
-    else:
-        _check(prompt)
-        tokens = _conversation(model, prompt)
+        return _not_empty(_tokenize(model, prompt))
+    _check(prompt)
+    if any(message.images for message in prompt):
+        raise GenerationFailed(
+            "this backend reads no images yet", "leave the images out, or use another backend"
+        )
+    return _not_empty(_conversation(model, prompt))
+
+
+def encode_with_images(model: Vocabulary, prompt: Prompt, reader: ImageReader) -> list[Any]:
+    """As :func:`encode`, with what the reader makes of images before the text of their turns.
+
+    Raises: as :func:`encode`, and what the reader raises.
+    """
+    if isinstance(prompt, str) or not any(message.images for message in prompt):
+        return encode(model, prompt)
+    read: dict[str, Sequence[Any]] = {}
+    messages = []
+    for message in prompt:
+        marks = {f"i{secrets.token_hex(12)}i": reader.read(path) for path in message.images}
+        read |= marks
+        messages.append(replace(message, content="".join(marks) + message.content, images=()))
+    return _not_empty(_conversation(_WithImages(model, reader, read), messages))
+
+
+class _WithImages:
+    """A vocabulary in which the marks of images become what was read of them."""
+
+    def __init__(
+        self, model: Vocabulary, reader: ImageReader, read: Mapping[str, Sequence[Any]]
+    ) -> None:
+        self.bos, self.eos, self.chat_template = model.bos, model.eos, model.chat_template
+        self.control_texts = model.control_texts
+        self._model = model
+        self._reader = reader
+        self._read = read
+        self._marks = re.compile(f"({'|'.join(read)})")
+
+    def tokenize(self, text: str, *, special: bool, start: bool) -> list[Any]:
+        """As of the model itself, with images."""
+        plain, *rest = self._marks.split(text)
+        found: list[Sequence[Any]] = []
+        for mark, after in zip(rest[::2], rest[1::2], strict=True):
+            plain += self._reader.before
+            # An empty text still gets the token that begins a sequence.
+            found.append(self._tokenize(plain, special=special, start=start and not found))
+            found.append(self._read[mark])
+            plain = self._reader.after + after
+        found.append(self._tokenize(plain, special=special, start=start and not found))
+        return list(chain.from_iterable(found))
+
+    def _tokenize(self, text: str, *, special: bool, start: bool) -> list[int]:
+        return self._model.tokenize(text, special=special, start=start) if text or start else []
+
+
+def _not_empty(tokens: list[Any]) -> list[Any]:
     if not tokens:
         raise GenerationFailed("the prompt is empty", "write something for the model to answer")
     return tokens
@@ -66,10 +141,6 @@ def encode(model: Vocabulary, prompt: Prompt) -> list[int]:
 def _check(messages: Sequence[Message]) -> None:
     if not messages:
         raise GenerationFailed("the conversation is empty", "write a message")
-    if any(message.images for message in messages):
-        raise GenerationFailed(
-            "this backend reads no images yet", "leave the images out, or use another backend"
-        )
 
 
 def _tokenize(model: Vocabulary, text: str) -> list[int]:

@@ -77,7 +77,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The model is there."""
+    """The model is there; comes again before the end of an answer that changed what is loaded."""
 
     info: SessionInfo
 

@@ -35,7 +35,7 @@ from gemmahub.engines.wire import (
 from gemmahub.errors import BackendError, GenerationFailed, LoadFailed
 
 if TYPE_CHECKING:
-    from gemmahub.engines.contract import Backend, Session
+    from gemmahub.engines.contract import Backend, Session, SessionInfo
     from gemmahub.engines.manager import PluginManager
 
 
@@ -124,6 +124,7 @@ class _Worker:
     def _generate(self, session: Session, request: Generate) -> None:
         number = request.number
         self._running = number
+        told = session.info
         try:
             with closing(closable(session.generate(request.prompt, request.sampling))) as chunks:
                 if self._cancelled == number:
@@ -134,12 +135,19 @@ class _Worker:
                         session.cancel()
                         if not _ends_soon(chunks, number, self._send):
                             break
+            self._tell(session, told)
             self._send(Done(number))
         except Exception as error:  # noqa: BLE001 - the process border: errors travel as records
             what = f"{self._engine} failed while answering"
+            self._tell(session, told)
             self._send(_failure(number, error, GenerationFailed, what))
         finally:
             self._running = 0
+
+    def _tell(self, session: Session, told: SessionInfo) -> None:
+        """Send what is loaded, if the answer changed it."""
+        if session.info != told:
+            self._send(Loaded(session.info))
 
     def _send(self, record: object) -> None:
         try:

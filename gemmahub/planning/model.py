@@ -5,16 +5,21 @@ Reads at most a file's header.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.artifacts import read_summary
 from gemmahub.catalog.tensors import variant_tensors
 from gemmahub.errors import GemmahubError
-from gemmahub.memory import Machine, from_catalog, unpack, weights_of
+from gemmahub.formats.gguf import read_gguf
+from gemmahub.formats.source import LocalFile
+from gemmahub.memory import Machine, from_catalog, image_buffer_bytes, unpack, weights_of
 from gemmahub.memory.machine import Device
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gemmahub.catalog.records import Catalog, CatalogVariant, Model
     from gemmahub.hardware import records as hardware
     from gemmahub.memory import MemoryModel
@@ -72,16 +77,29 @@ def images_of(variant: Variant, catalog: Catalog) -> Images | None:
     """What images take besides; None for a variant of which no projector is known.
 
     A projector that lies beside the model counts with its file, else the catalogue's. The buffer
-    depends on the shapes of the projector only, so the catalogue's figure holds for both.
+    depends on the shapes of the projector only: they are read from the file's header, and where
+    that says too little the catalogue's figure holds.
     """
     entry = catalogued(variant, catalog)
     known = entry[1].projector if entry else None
-    size = known.bytes if known else None
+    buffer = known.image_buffer_bytes if known else None
     for artifact in variant.artifacts:
         if artifact.projector is not None and artifact.projector.is_file():
-            size = artifact.projector.stat().st_size
-            break
-    return None if size is None else Images(size, known.image_buffer_bytes if known else None)
+            found = artifact.projector.stat()
+            own = _buffer_of(artifact.projector, found.st_size, found.st_mtime_ns)
+            return Images(found.st_size, buffer if own is None else own)
+    return Images(known.bytes, buffer) if known else None
+
+
+@functools.lru_cache(maxsize=64)
+def _buffer_of(path: Path, size: int, changed: int) -> int | None:
+    """The buffer of a projector file of that size and time of change, None where it is unknown."""
+    try:
+        with LocalFile(path) as source:
+            header = read_gguf(source)
+    except (GemmahubError, OSError):
+        return None
+    return image_buffer_bytes(header.metadata, header.tensors)
 
 
 def machine_of(machine: hardware.Machine) -> Machine:

@@ -6,25 +6,47 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gemmahub.errors import NotInstalled
-from gemmahub.text import format_bytes, one_line
+from gemmahub.text import format_bytes, format_gib, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gemmahub.engines.choice import Choice
     from gemmahub.engines.contract import Artifact, OnProgress, Session, Settings
+    from gemmahub.planning import Images
     from gemmahub.service.installation import Installation
     from gemmahub.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A loaded model, and what was loaded; ``reason`` says why with this backend."""
+    """A loaded model, and what was loaded; ``reason`` says why with this backend.
+
+    ``images`` is what its projector takes, as far as known; it is not loaded before an image comes.
+    """
 
     variant: Variant
     backend: str
     session: Session
     reason: str = ""
+    images: Images | None = None
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether messages may have images: as the engine says, else as the model's files look."""
+        said = self.session.info.images
+        return "image" in self.variant.capabilities if said is None else said
+
+    @property
+    def image_note(self) -> str:
+        """What the first image will take besides; empty where the engine says no memory of its own,
+        or holds the projector already."""
+        uses = self.session.info.memory
+        if self.images is None or uses is None or any(use.projector_bytes for use in uses):
+            return ""
+        size, buffer = self.images.projector_bytes, self.images.buffer_bytes
+        more = "" if buffer is None else f" and up to {format_gib(buffer)} to compute one in"
+        return f"images take {format_gib(size)} for their projector{more}, with the first one"
 
     @property
     def headline(self) -> str:
@@ -63,6 +85,7 @@ def load(
     from gemmahub.engines.choice import load_session
     from gemmahub.engines.option_values import option_values
     from gemmahub.measured import RememberingSession
+    from gemmahub.planning import images_of
 
     tell = on_stage or (lambda _: None)
     tell(f"looking for {one_line(reference)}")
@@ -81,9 +104,12 @@ def load(
         settings = replace(settings, **advised.session_settings)
     tell(f"starting {choice.offer.backend.name}, reading {format_bytes(variant.size_bytes)}")
     session = load_session(choice.offer, artifact, settings, on_progress, cancelled)
-    layers = variant.architecture.get("layers")
-    session = RememberingSession(session, here.speeds, variant.reference, layers)
-    return Running(variant, choice.offer.backend.name, session, choice.reason)
+    if choice.offer.backend.automatic:  # the others make their timings up
+        layers = variant.architecture.get("layers")
+        session = RememberingSession(session, here.speeds, variant.reference, layers)
+    # The catalogue's figure is for its own projector: without one here no image is taken.
+    images = images_of(variant, here.registry.catalog) if artifact.projector else None
+    return Running(variant, choice.offer.backend.name, session, choice.reason, images)
 
 
 def _named_first(artifacts: tuple[Artifact, ...], reference: str) -> list[Artifact]:

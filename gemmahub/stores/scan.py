@@ -176,6 +176,17 @@ def is_projector(name: str) -> bool:
     return _PROJECTOR in name.lower() and name.lower().endswith(".gguf")
 
 
+def projector_beside(path: Path) -> Path | None:
+    """The projector in the folder of a GGUF file that somebody names by its path."""
+    if not path.name.lower().endswith(".gguf") or is_projector(path.name):
+        return None
+    try:
+        files = [str(file) for file in path.parent.iterdir() if is_projector(file.name)]
+    except OSError:
+        return None
+    return best_projector(files)
+
+
 def best_projector(paths: Sequence[str]) -> Path | None:
     """The projector to use of several in one folder."""
 

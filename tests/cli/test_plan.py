@@ -13,6 +13,7 @@ from gemmahub.engines.contract import Artifact
 from gemmahub.memory import Machine, MemorySettings
 from gemmahub.planning import Images, images_of, make_plan, model_of
 from gemmahub.service import Gemmahub
+from gemmahub.testing.gguf_writer import write_gguf
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -187,6 +188,29 @@ def test_a_projector_beside_the_model_counts_with_its_file(tmp_path: Path) -> No
     nameless = replace(here, reference="./x.gguf")
     assert images_of(nameless, load_catalog()) == Images(1234, None)
     assert images_of(replace(nameless, artifacts=()), load_catalog()) is None
+
+
+def test_the_buffer_of_a_projector_is_read_from_its_header(tmp_path: Path) -> None:
+    projector = tmp_path / "mmproj-F16.gguf"
+    siglip = {
+        "general.architecture": "clip",
+        "clip.projector_type": "gemma3",
+        "clip.has_vision_encoder": True,
+        "clip.vision.embedding_length": 1152,
+        "clip.vision.image_size": 896,
+    }
+    size = write_gguf(projector, siglip, [("mm.soft_emb_norm.weight", (1152,), "F32")])
+    variant = replace(
+        Gemmahub().inspect("gemma-3-4b-it:q4_0-qat"),
+        reference="./x.gguf",
+        artifacts=(Artifact("gguf", tmp_path / "x", projector=projector),),
+    )
+    known = projector_of("gemma-3-4b-it:q4_0-qat")
+    assert images_of(variant, load_catalog()) == Images(size, known.image_buffer_bytes)
+    write_gguf(projector, siglip | {"clip.vision.image_size": 448, "x": 0})
+    found = images_of(variant, load_catalog())
+    assert found is not None
+    assert found.buffer_bytes is None
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from gemmahub.errors import GenerationFailed, LoadFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
+    from pathlib import Path
 
     from gemmahub.engines.contract import Artifact, OnProgress, Prompt, Sampling, Settings
 
@@ -57,7 +58,17 @@ class Session(TokenSession):
 
     def encode(self, prompt: Prompt) -> list[bytes]:
         text = prompt if isinstance(prompt, str) else prompt[-1].content
+        if not isinstance(prompt, str):
+            for image in prompt[-1].images:
+                text = self.seen(image) + text
         return [bytes([byte]) for byte in text.encode(errors="replace")]
+
+    def seen(self, image: Path) -> str:
+        """What stands for a picture that is whole."""
+        data = image.read_bytes() if image.is_file() else b""
+        if not (data.startswith(b"\x89PNG") and b"IEND" in data):
+            raise GenerationFailed("this is no image", "name another file")
+        return "an image "
 
     def tokens(self, prompt: Sequence[bytes], sampling: Sampling) -> Generator[bytes, None, None]:
         yield from prompt
@@ -68,7 +79,7 @@ class Sound(Backend):
 
     name = "sound"
     formats = ("gguf",)
-    capabilities = frozenset({"dry_load"})
+    capabilities = frozenset({"dry_load", "images"})
     options: ClassVar[tuple[Option, ...]] = (
         Option("speed", "how fast", float, 1.0),
         Option("mode", "how", default="a"),
@@ -99,7 +110,7 @@ class Sound(Backend):
     def info(self, settings: Settings) -> SessionInfo:
         context = settings.context or 512
         info = SessionInfo("sound 1", context, None, True, "none", settings)
-        return replace(info, memory=self.memory, precision="Q4_K_M")
+        return replace(info, memory=self.memory, precision="Q4_K_M", images=True)
 
     def dry_load(self, artifact: Artifact, settings: Settings) -> DryLoad:
         self.check_file(artifact)
@@ -425,6 +436,22 @@ class Prints(Session):
     def encode(self, prompt: Prompt) -> list[bytes]:
         sys.stdout.write("encoding\n")
         return super().encode(prompt)
+
+
+# --- images --------------------------------------------------------------------------------------
+
+
+@finds("test_an_image_is_part_of_the_prompt")
+class IgnoresImages(Session):
+    def seen(self, image: Path) -> str:
+        super().seen(image)
+        return ""
+
+
+@finds("test_what_is_no_image_is_refused")
+class TakesAnyFile(Session):
+    def seen(self, image: Path) -> str:
+        return "an image "
 
 
 # --- stopping ------------------------------------------------------------------------------------

@@ -22,10 +22,14 @@ import pytest
 
 # Failures then show the values that were compared, as in a test file.
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{module}" for module in ("kit", "answering", "loading", "plugin", "stopping"))
+    *(
+        f"{__name__}.{module}"
+        for module in ("kit", "answering", "images", "loading", "plugin", "stopping")
+    )
 )
 
 from gemmahub.testing.conformance.answering import AnsweringTests  # noqa: E402
+from gemmahub.testing.conformance.images import ImageTests  # noqa: E402
 from gemmahub.testing.conformance.kit import Kit, refuse_overrides  # noqa: E402
 from gemmahub.testing.conformance.loading import LoadingTests  # noqa: E402
 from gemmahub.testing.conformance.plugin import PluginTests  # noqa: E402
@@ -34,7 +38,7 @@ from gemmahub.testing.conformance.stopping import StoppingTests  # noqa: E402
 __all__ = ["BackendConformance"]
 
 
-class BackendConformance(PluginTests, LoadingTests, AnsweringTests, StoppingTests, Kit):
+class BackendConformance(PluginTests, LoadingTests, AnsweringTests, ImageTests, StoppingTests, Kit):
     """Subclass it, set ``plugin`` and write ``make_artifact``; see :class:`Kit` for the rest."""
 
     def __init_subclass__(cls, **arguments: object) -> None:

@@ -319,13 +319,18 @@ class ChatScreen(ChatCore):
     @work
     async def action_attach(self) -> None:
         """Add an image to the next question, where the model takes images."""
-        if self.running is None or "image" not in self.running.variant.capabilities:
-            self.notify("This model takes no images.", severity="warning")
+        running = self.running
+        if running is None or not running.takes_images:
+            text = "This model takes no images here." if running else "No model is loaded yet."
+            self.notify(text, severity="warning")
             return
         image = await chat_files.ask_image(self.app)
-        if image is not None:
-            self.images.append(image)
-            self._show_attached()
+        if image is None:
+            return
+        if not self.images and running.image_note:
+            self.notify(f"{running.image_note}.", markup=False)
+        self.images.append(image)
+        self._show_attached()
 
     def _show_attached(self) -> None:
         line = self.query_one("#attached", Static)

@@ -19,7 +19,7 @@ from gemmahub.engines.contract import (
     SessionInfo,
     Settings,
 )
-from gemmahub.errors import LoadFailed
+from gemmahub.errors import GenerationFailed, LoadFailed
 from gemmahub.formats.ggml_types import CACHE_TYPES, GGML_TYPES
 from gemmahub_llamacpp import engine
 from gemmahub_llamacpp.cpu import physical_cores
@@ -53,7 +53,7 @@ class LlamaCppBackend(Backend):
 
     name: ClassVar[str] = "llama.cpp"
     formats: ClassVar[tuple[str, ...]] = ("gguf",)
-    capabilities: ClassVar[frozenset[str]] = frozenset({"dry_load"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"dry_load", "images"})
     in_process: ClassVar[bool] = True
     priority: ClassVar[int] = 10
     checked_version: ClassVar[str] = engine.CHECKED_VERSION
@@ -62,6 +62,12 @@ class LlamaCppBackend(Backend):
         Option("mlock", "Keep the weights from being swapped out.", bool, False),
         Option("swa_full", "Full-size cache for sliding-window layers.", bool, False),
         Option("outputs_max", "Rows of logits a batch may ask for; 0: one a token.", int, 1),
+        Option(
+            "images",
+            "When the image projector is loaded: with the first image, with the model, or never.",
+            default="first",
+            choices=("first", "load", "never"),
+        ),
     )
 
     def availability(self) -> Availability:
@@ -76,11 +82,14 @@ class LlamaCppBackend(Backend):
     ) -> LlamaCppSession:
         """Load a GGUF file; of a split model, the first part.
 
+        The projector comes with the first image, or now with the option ``images=load``.
+
         Raises: LoadFailed, BackendMissing.
         """
         from gemmahub_llamacpp.context import Context
         from gemmahub_llamacpp.model import Model
         from gemmahub_llamacpp.session import LlamaCppSession
+        from gemmahub_llamacpp.vision import Vision
 
         started = perf_counter()
         path, gpus, checked = self._check(artifact, settings)
@@ -102,7 +111,19 @@ class LlamaCppBackend(Backend):
         used = in_effect(checked, context, chosen)
         device = _device(gpus if used.gpu_layers else (), chosen.threads)
         info = _info(model, context, used, device, perf_counter() - started)
-        return LlamaCppSession(model, context, replace(info, memory=_allocated(model, messages)))
+        info = replace(info, memory=_allocated(model, messages))
+        vision = Vision(
+            artifact,
+            model,
+            context,
+            threads=chosen.threads,
+            gpu=bool(gpus) and used.gpu_layers != 0,
+            wanted=used.options["images"] != "never",
+        )
+        session = LlamaCppSession(model, context, vision, info)
+        if used.options["images"] == "load":
+            _load_projector(session)
+        return session
 
     def dry_load(self, artifact: Artifact, settings: Settings) -> DryLoad:
         """What llama.cpp would allocate for a GGUF file, of which the header is enough.
@@ -141,6 +162,17 @@ class LlamaCppBackend(Backend):
             if option.type is int and not _is_count(value):
                 raise _wrong_option(option, value, "use a whole number of 0 or more")
         return options
+
+
+def _load_projector(session: LlamaCppSession) -> None:
+    """Raises: LoadFailed, BackendMissing."""
+    try:
+        session.load_projector()
+    except BaseException as error:
+        session.close()
+        if isinstance(error, GenerationFailed):
+            raise LoadFailed(error.message, error.hint) from None
+        raise
 
 
 def _is_count(value: object) -> bool:

@@ -12,7 +12,7 @@ from gemmahub.errors import GenerationFailed, LoadFailed
 from gemmahub_llamacpp.engine import assign, library, log
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gemmahub_llamacpp.model import Model
 
@@ -45,7 +45,8 @@ class ContextSettings:
 class Context:
     """A KV cache and its computations. One thread at a time; only ``abort`` comes from any thread.
 
-    ``cached`` are the tokens whose keys and values are in the cache, ``size`` is how many fit.
+    ``cached`` is what has its keys and values in the cache: tokens, and whatever equals itself only
+    for the positions of images. ``size`` is how many fit.
     """
 
     def __init__(self, model: Model, settings: ContextSettings) -> None:
@@ -66,7 +67,7 @@ class Context:
                 "try a smaller --ctx-size, or --cache-type q8_0",
             )
         self.size: int = self._llama.llama_n_ctx(self.handle)
-        self.cached: list[int] = []
+        self.cached: list[Any] = []
         self._batch: int = self._llama.llama_n_batch(self.handle)
         self.ubatch: int = self._llama.llama_n_ubatch(self.handle)
         self._tokens = (self._llama.llama_token * self._batch)()
@@ -127,7 +128,7 @@ class Context:
         self.cached.clear()
         self._llama.llama_memory_clear(self._llama.llama_get_memory(self.handle), False)
 
-    def keep_prefix(self, tokens: Sequence[int]) -> int:
+    def keep_prefix(self, tokens: Sequence[Any]) -> int:
         """How many leading tokens of a prompt need no computing; the cache then holds just those.
 
         Only a prompt that goes on where the cache ends keeps it. Cutting the cache back to a common
@@ -155,6 +156,20 @@ class Context:
             if status is not Status.DONE:
                 return status
             self.cached += part
+        return Status.DONE
+
+    def append(self, positions: Sequence[Any], compute: Callable[[Any, int], int]) -> Status:
+        """Append what is no token. ``compute`` gets llama.cpp's context and the first position, and
+        returns what ``llama_decode`` would; it is not called when the answer was stopped.
+
+        Raises: GenerationFailed. After anything but DONE the cache is empty.
+        """
+        if self.aborted:
+            return self._stopped(Status.ABORTED)
+        result = compute(self.handle, len(self.cached))
+        if result != Status.DONE:
+            return self._stopped(result)
+        self.cached += positions
         return Status.DONE
 
     def advance(self, token: int) -> Status:

@@ -107,6 +107,23 @@ def library() -> Any:
 
 
 @functools.cache
+def mtmd() -> Any:
+    """llama.cpp's library for images, ``llama_cpp.mtmd_cpp``; its log goes to :data:`log`, too.
+
+    Raises: BackendMissing when this build has none.
+    """
+    llama_cpp = library()
+    try:
+        from llama_cpp import mtmd_cpp
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        raise BackendMissing(
+            f"this build of {DISTRIBUTION} reads no images: {error}", REINSTALL
+        ) from None
+    mtmd_cpp.mtmd_helper_log_set(_log_callback(llama_cpp), None)
+    return mtmd_cpp
+
+
+@functools.cache
 def _log_callback(llama_cpp: Any) -> Any:
     """The function that llama.cpp calls; cached, because it must outlive every model."""
     return llama_cpp.llama_log_callback(lambda level, text, _data: log.take(level, text))

@@ -103,6 +103,20 @@ class Model:
         return "" if number & _FILE_TYPE_GUESSED else FILE_TYPE_LABELS.get(number, "")
 
     @functools.cached_property
+    def width(self) -> int:
+        """Numbers in the embedding of a token, as the model takes them in."""
+        return int(self._llama.llama_model_n_embd_inp(self.handle))
+
+    @functools.cached_property
+    def architecture(self) -> str:
+        """As the file names it: ``gemma3``."""
+        buffer = ctypes.create_string_buffer(64)
+        size = self._llama.llama_model_meta_val_str(
+            self.handle, b"general.architecture", buffer, len(buffer)
+        )
+        return buffer.value.decode("utf-8", "replace") if size > 0 else ""
+
+    @functools.cached_property
     def words(self) -> int:
         """Words of the vocabulary, which is logits a row."""
         return int(self._llama.llama_vocab_n_tokens(self.vocab))

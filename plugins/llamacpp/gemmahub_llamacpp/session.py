@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gemmahub.engines.contract import FinishReason
-from gemmahub.engines.prompt_tokens import encode
+from gemmahub.engines.contract import DeviceUse, FinishReason
+from gemmahub.engines.prompt_tokens import encode_with_images
 from gemmahub.engines.token_session import TokenSession
 from gemmahub.errors import ContextExceeded
 from gemmahub_llamacpp.context import Status
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract import Chunk, Prompt, Sampling, SessionInfo, Usage
     from gemmahub_llamacpp.context import Context
     from gemmahub_llamacpp.model import Model
+    from gemmahub_llamacpp.vision import Vision
 
 
 class LlamaCppSession(TokenSession):
@@ -25,13 +26,17 @@ class LlamaCppSession(TokenSession):
 
     One answer at a time: beginning a new one ends the one before, which then gives its last chunk
     as cancelled. A prompt that continues what is in the cache computes only what is new.
+
+    An image is as many positions of a prompt as it takes of the context; in the cache it is told
+    from others by the sha256 of its file.
     """
 
-    def __init__(self, model: Model, context: Context, info: SessionInfo) -> None:
-        """Takes over the model and the context, and frees them in ``close``."""
-        super().__init__(info)
+    def __init__(self, model: Model, context: Context, vision: Vision, info: SessionInfo) -> None:
+        """Takes over the first three, and frees them in ``close``."""
+        super().__init__(replace(info, images=vision.problem is None))
         self.model = model
         self.context = context
+        self.vision = vision
         self._prefilled = 0
 
     def generate(self, prompt: Prompt, sampling: Sampling) -> Iterator[Chunk]:
@@ -44,19 +49,32 @@ class LlamaCppSession(TokenSession):
         self.context.resume()
         return super().generate(prompt, sampling)
 
-    def encode(self, prompt: Prompt) -> list[int]:
-        """The tokens of a prompt."""
+    def load_projector(self) -> None:
+        """Load the image projector now, not with the first image.
+
+        Raises: BackendError when there is none, or it cannot be loaded.
+        """
+        self.vision.load()
+        self._count_projector()
+
+    def encode(self, prompt: Prompt) -> list[Any]:
+        """The tokens of a prompt, and the positions of its images."""
         self._prefilled = 0
-        return encode(self.model, prompt)
+        loaded = self.vision.loaded
+        try:
+            return encode_with_images(self.model, prompt, self.vision)
+        finally:  # also when the image is none: the projector is there now
+            if self.vision.loaded and not loaded:
+                self._count_projector()
 
     def tokens(
-        self, prompt: Sequence[int], sampling: Sampling
+        self, prompt: Sequence[Any], sampling: Sampling
     ) -> Generator[bytes, None, FinishReason]:
         """The bytes of each next token; why it ended is returned."""
         context, model = self.context, self.model
         with sampler_chain(sampling) as sampler:
             new = prompt[context.keep_prefix(prompt) :]
-            status = context.prefill(new)
+            status = self.vision.prefill(new)
             if status is Status.FULL:
                 raise ContextExceeded(
                     f"the prompt of {len(prompt):,} tokens does not fit the cache",
@@ -87,5 +105,16 @@ class LlamaCppSession(TokenSession):
         super().close()
         self.context.abort()
         with self.lock:
+            self.vision.close()
             self.context.close()
             self.model.close()
+
+    def _count_projector(self) -> None:
+        """Say what the projector takes, besides the rest."""
+        if self.info.memory is None:
+            return
+        more = self.vision.memory()
+        uses = {use.device: use for use in self.info.memory}
+        for device, size in more.items():
+            uses[device] = replace(uses.get(device, DeviceUse(device)), projector_bytes=size)
+        self.info = replace(self.info, memory=tuple(uses.values()))

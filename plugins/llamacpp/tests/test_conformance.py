@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gemmahub.testing.conformance import BackendConformance
+from gemmahub.testing.projector_writer import write_projector
 from gemmahub_wheels.store import WheelStore
 
 if TYPE_CHECKING:
@@ -18,4 +20,6 @@ class TestConformance(BackendConformance):
 
     def make_artifact(self, folder: Path) -> Artifact:
         (artifact,) = WheelStore().inventory().artifacts
-        return artifact
+        projector = folder / "mmproj-tiny.gguf"
+        write_projector(projector, 640)
+        return replace(artifact, projector=projector)

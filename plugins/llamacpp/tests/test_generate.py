@@ -226,9 +226,11 @@ def test_nothing_to_complete(session: LlamaCppSession, monkeypatch: pytest.Monke
         session.generate([], Sampling())
 
 
-def test_images_are_refused(session: LlamaCppSession, model_path: object) -> None:
+def test_images_are_refused_without_a_projector(
+    session: LlamaCppSession, model_path: object
+) -> None:
     message = Message("user", "what is this?", images=(model_path,))  # type: ignore[arg-type]
-    with pytest.raises(GenerationFailed, match="images"):
+    with pytest.raises(GenerationFailed, match="no image projector"):
         session.generate([message], Sampling())
 
 

@@ -81,6 +81,7 @@ class MlxBackend(Backend):
             settings=chosen.settings,
             load_seconds=perf_counter() - started,
             precision=precision_label(library, model),
+            images=False,
         )
         limit = before + memory.weights_bytes + memory.kv_cache_bytes if memory else None
         cache = Cache(library, model, chosen.cache)

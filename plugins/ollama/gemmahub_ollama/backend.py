@@ -44,6 +44,7 @@ class OllamaBackend(Backend):
 
     name: ClassVar[str] = "ollama"
     formats: ClassVar[tuple[str, ...]] = ("gguf",)
+    capabilities: ClassVar[frozenset[str]] = frozenset({"images"})
     in_process: ClassVar[bool] = False
     checked_version: ClassVar[str] = "0.17.4"
     options: ClassVar[tuple[Option, ...]] = (
@@ -130,6 +131,7 @@ class OllamaBackend(Backend):
             settings=replace(settings, context=context),
             load_seconds=perf_counter() - started,
             precision=_precision(shown),
+            images=_takes_images(shown),
         )
         return OllamaSession(
             server,
@@ -227,6 +229,12 @@ def _check_content(model: str, shown: Mapping[str, Any], artifact: Artifact) -> 
             f"the Ollama server's {one_line(model)} is another file than the one of that name here",
             "OLLAMA_HOST and OLLAMA_MODELS have to belong to one server",
         )
+
+
+def _takes_images(shown: Mapping[str, Any]) -> bool | None:
+    """As the server says; None for an old one, which lists no capabilities."""
+    listed = shown.get("capabilities")
+    return "vision" in listed if isinstance(listed, list) else None
 
 
 def _precision(shown: Mapping[str, Any]) -> str:

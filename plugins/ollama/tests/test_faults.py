@@ -109,6 +109,17 @@ def test_images_go_along(fake: FakeServer, session: OllamaSession, tmp_path: Pat
         session.generate([Message("user", "what?", (tmp_path / "none.png",))], Sampling())
 
 
+@pytest.mark.parametrize(
+    ("listed", "takes"), [(["completion", "vision"], True), (["completion"], False), (None, None)]
+)
+def test_whether_a_model_takes_images(
+    fake: FakeServer, listed: list[str] | None, takes: bool | None
+) -> None:
+    fake.answers["/api/show"] = objects({**SHOW, "capabilities": listed})
+    with load() as session:
+        assert session.info.images is takes
+
+
 def test_what_was_loaded(session: OllamaSession) -> None:
     info = session.info
     assert (info.engine, info.precision, info.context) == ("Ollama 0.17.4", "Q4_0", 512)

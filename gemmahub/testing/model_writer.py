@@ -1,0 +1,120 @@
+"""Writes a tiny Gemma 3 with random weights and a chat template, for the tests of engines.
+
+It loads in milliseconds and says nonsense, the same nonsense each time.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from math import prod
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+from gemmahub.formats.gguf_writer import GgufValue, gguf_header
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WIDTH: Final = 64
+"""The embedding length, to which a projector has to fit."""
+
+TEMPLATE: Final = (
+    "{{ bos_token }}{% for message in messages %}<start_of_turn>"
+    "{{ 'model' if message['role'] == 'assistant' else message['role'] }}\n"
+    "{{ message['content'] | trim }}<end_of_turn>\n{% endfor %}"
+    "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+)
+
+_LAYERS, _HEADS, _HEAD, _WIDE, _WINDOW = 2, 2, 32, 128, 64
+_SPREAD: Final = 0.2
+_NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6  # enum llama_token_type
+_OUTPUT: Final = "output.weight"  # of its own: with that of the input it would repeat itself
+_CONTROLS: Final = ("<pad>", "<eos>", "<bos>", "<unk>")
+_TURNS: Final = ("<start_of_turn>", "<end_of_turn>", "<start_of_image>", "<end_of_image>")
+_LETTERS: Final = "".join(map(chr, range(33, 127))) + "\u2581\n"
+
+
+def write_model(path: Path, *, template: str = TEMPLATE, seed: int = 0) -> int:
+    """Writes the model, of two layers and all F32; returns the bytes of the file.
+
+    Its words are single characters, and bytes for what has none. An empty ``template`` makes it a
+    base model.
+    """
+    metadata = _metadata()
+    if template:
+        metadata["tokenizer.chat_template"] = template
+    tensors = _tensors(len(metadata["tokenizer.ggml.tokens"]))
+    header, full = gguf_header(metadata, tensors)
+    values, draw = array("f"), Random(seed)
+    for name, shape, _ in tensors:  # all are multiples of 32 bytes, so nothing lies between them
+        middle = 1.0 if len(shape) == 1 else 0.0
+        values.extend(draw.gauss(middle, _SPREAD) for _ in range(prod(shape)))
+        if name == _OUTPUT:  # letters are likelier answers than control tokens and bytes
+            for place in range(len(values) - prod(shape), len(values) - len(_LETTERS) * WIDTH):
+                values[place] /= 20
+    if sys.byteorder == "big":
+        values.byteswap()
+    path.write_bytes(header + values.tobytes())
+    return full
+
+
+def _metadata() -> dict[str, Any]:
+    letters = list(_LETTERS)
+    octets = [f"<0x{byte:02X}>" for byte in range(256)]
+    words = [*_CONTROLS, *_TURNS, *octets, *letters]
+    kinds = [_CONTROL] * 3 + [_UNKNOWN] + [_CONTROL] * len(_TURNS)
+    kinds += [_BYTE] * len(octets) + [_NORMAL] * len(letters)
+    sizes = {
+        "context_length": 4096,
+        "embedding_length": WIDTH,
+        "block_count": _LAYERS,
+        "feed_forward_length": _WIDE,
+        "attention.head_count": _HEADS,
+        "attention.head_count_kv": 1,
+        "attention.key_length": _HEAD,
+        "attention.value_length": _HEAD,
+        "attention.layer_norm_rms_epsilon": 1e-6,
+        "attention.sliding_window": _WINDOW,
+        "rope.freq_base": 1e6,
+    }
+    return {
+        "general.architecture": "gemma3",
+        "general.name": "Tiny Gemma",
+        "general.file_type": 0,
+        **{f"gemma3.{key}": value for key, value in sizes.items()},
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": words,
+        "tokenizer.ggml.scores": GgufValue("f32", [-float(n) for n in range(len(words))]),
+        "tokenizer.ggml.token_type": kinds,
+        "tokenizer.ggml.padding_token_id": 0,
+        "tokenizer.ggml.eos_token_id": 1,
+        "tokenizer.ggml.bos_token_id": 2,
+        "tokenizer.ggml.unknown_token_id": 3,
+        "tokenizer.ggml.add_bos_token": True,
+        "tokenizer.ggml.add_space_prefix": False,
+    }
+
+
+def _tensors(words: int) -> list[tuple[str, tuple[int, ...], str]]:
+    shapes: dict[str, tuple[int, ...]] = {
+        "token_embd.weight": (WIDTH, words),
+        _OUTPUT: (WIDTH, words),
+        "output_norm.weight": (WIDTH,),
+    }
+    layer: dict[str, tuple[int, ...]] = {
+        "attn_q": (WIDTH, _HEADS * _HEAD),
+        "attn_k": (WIDTH, _HEAD),
+        "attn_v": (WIDTH, _HEAD),
+        "attn_output": (_HEADS * _HEAD, WIDTH),
+        "attn_q_norm": (_HEAD,),
+        "attn_k_norm": (_HEAD,),
+        "ffn_gate": (WIDTH, _WIDE),
+        "ffn_up": (WIDTH, _WIDE),
+        "ffn_down": (_WIDE, WIDTH),
+    }
+    norms = ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm")
+    layer |= dict.fromkeys(norms, (WIDTH,))
+    for number in range(_LAYERS):
+        shapes |= {f"blk.{number}.{name}.weight": shape for name, shape in layer.items()}
+    return [(name, shape, "F32") for name, shape in shapes.items()]
