@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
     from textual.pilot import Pilot
+    from textual.screen import Screen
 
     from gemmahub.service import Gemmahub
 
@@ -27,9 +28,9 @@ SIZE = (80, 24)
 
 
 class Alone(App[None]):
-    """The chat without the rest of the application."""
+    """Screens without the rest of the application."""
 
-    def __init__(self, *screens: ChatScreen) -> None:
+    def __init__(self, *screens: Screen[None]) -> None:
         super().__init__()
         self._screens = screens
 

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from textual.app import App
 from textual.widgets import Static
 
 from gemmahub.config import Config
@@ -20,35 +19,18 @@ from gemmahub.tui.screens.duel import DuelPane, DuelScreen, fit_together
 from gemmahub.tui.widgets.chat_lines import ChatTitle
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
 from gemmahub.tui.widgets.turns import Answer
+from tests.tui.chat_support import Alone, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from textual.pilot import Pilot
 
 
-class Alone(App[None]):
-    def __init__(self, screen: DuelScreen) -> None:
-        super().__init__()
-        self._duel = screen
-
-    def on_mount(self) -> None:
-        self.push_screen(self._duel)
-
-
 @pytest.fixture
 def hub(tmp_path: Path) -> Gemmahub:
     return Gemmahub(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
-
-
-async def until(condition: Callable[[], Any], what: str, pilot: Pilot[None]) -> None:
-    for _ in range(1500):
-        if condition():
-            await pilot.pause()
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"it never came to pass: {what}")
 
 
 @asynccontextmanager
