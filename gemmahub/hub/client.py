@@ -179,6 +179,8 @@ class HubClient:
             return
         url = str(response.request.url)
         said = {name: self._without_token(value) for name, value in response.headers.items()}
+        if status in (401, 403):
+            self._headers = None  # the next try takes a login that came meanwhile
         error = failures.refused(status, said, url, self.endpoint, repository, one_line(what, 120))
         if status == 429 or (status == 503 and "retry-after" in said):
             raise Later(error, told_wait(said))

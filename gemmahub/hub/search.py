@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,7 +73,8 @@ def search(
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         while order and len(rows) < limit:
             wanted = limit - len(rows)
-            rows += [row for row in pool.map(look, order[:wanted]) if row is not None]
+            asked = [pool.submit(copy_context().run, look, name) for name in order[:wanted]]
+            rows += [row for job in asked if (row := job.result()) is not None]
             order = order[wanted:]
     return tuple(rows)
 

@@ -7,10 +7,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gemmahub.config import Config, load_config
+from gemmahub.service import listening
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from gemmahub.catalog.records import Model
@@ -42,9 +45,17 @@ class Installation:
         self._say = say
 
     def say(self, text: str) -> None:
-        """Tell the front end."""
-        if self._say is not None:
-            self._say(text)
+        """Tell whoever listens: see :meth:`heard_by`, else the front end."""
+        listener = listening.current()
+        say = self._say if listener is None else listener.say
+        if say is not None:
+            say(text)
+
+    def heard_by(
+        self, say: Callable[[str], None], stop: threading.Event | None = None
+    ) -> AbstractContextManager[None]:
+        """What is said inside goes to ``say``; setting ``stop`` ends waits with Cancelled."""
+        return listening.heard_by(listening.Listener(say, stop))
 
     @cached_property
     def config(self) -> Config:
@@ -88,7 +99,14 @@ class Installation:
         """Hugging Face. Nothing of the network is loaded before it is asked."""
         from gemmahub.hub import Hub
 
-        return Hub(self.config.cache, self.registry.catalog, say=self.say)
+        return Hub(self.config.cache, self.registry.catalog, say=self.say, wait=listening.wait)
+
+    @property
+    def why_offline(self) -> str:
+        """Why the hub is sure not to be reached now; "" where it may be. Nobody is asked."""
+        from gemmahub.hub.reach import why_unreachable
+
+        return why_unreachable()
 
     @cached_property
     def hub_at_once(self) -> Hub:

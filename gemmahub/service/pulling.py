@@ -150,6 +150,16 @@ def execute(
     return pulled
 
 
+def here_bytes(plan: PullPlan) -> int:
+    """What is here of the files of a plan by now, also in parts; nobody is asked."""
+    from gemmahub.hub.download_place import Place
+
+    if plan.download is None:
+        return 0
+    folder = plan.download.folder
+    return sum(Place(folder, planned.file).here_bytes() for planned in plan.download.files)
+
+
 def check_disk(plan: PullPlan) -> None:
     """Raises: DoesNotFit where the disk is too small, with what is missing."""
     if plan.short_bytes and plan.download is not None:
@@ -273,4 +283,4 @@ def _free(folder: Path) -> int | None:
     return None
 
 
-__all__ = ["PullOptions", "PullPlan", "check_disk", "execute", "prepare"]
+__all__ = ["PullOptions", "PullPlan", "check_disk", "execute", "here_bytes", "prepare"]

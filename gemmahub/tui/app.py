@@ -6,7 +6,7 @@ import gc
 import sys
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import on, work
 from textual.app import App, SystemCommand
@@ -14,6 +14,7 @@ from textual.binding import Binding
 
 from gemmahub.errors import GemmahubError
 from gemmahub.service import Gemmahub
+from gemmahub.text import plural
 from gemmahub.tui import messages, themes
 from gemmahub.tui.arrangement import SORTS
 from gemmahub.tui.screens.library import LibraryScreen
@@ -46,6 +47,7 @@ class GemmahubApp(App[None]):
     BINDINGS: ClassVar = [
         Binding("p", "plugins", "Plugins and doctor", show=False),
         Binding("D", "downloads", "Downloads", show=False),
+        Binding("f6", "talk_to_newest", "Talk to the model that arrived last", show=False),
         Binding("question_mark,f1", "keys", "Keys", key_display="?"),
         Binding("q,ctrl+q", "quit", "Quit", show=False),
     ]
@@ -99,6 +101,8 @@ class GemmahubApp(App[None]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The palette: everything that has a key, and what has none."""
+        from gemmahub.tui.screens.keys import is_editing
+
         for theme in themes.THEMES:
             name = theme.name.removeprefix("gemmahub-")
             yield SystemCommand(
@@ -109,7 +113,7 @@ class GemmahubApp(App[None]):
         seen = set()
         for active in screen.active_bindings.values():
             binding = active.binding
-            if binding.description and binding.action not in seen:
+            if binding.description and binding.action not in seen and not is_editing(active):
                 seen.add(binding.action)
                 yield SystemCommand(
                     binding.description,
@@ -143,8 +147,13 @@ class GemmahubApp(App[None]):
     @on(messages.OpenChat)
     def _open_chat(self, event: messages.OpenChat) -> None:
         from gemmahub.tui.screens.chat import ChatScreen
+        from gemmahub.tui.screens.downloads import DownloadsScreen
 
-        self.push_screen(ChatScreen(self.hub, event.reference, event.settings))
+        chat = ChatScreen(self.hub, event.reference, event.settings)
+        if isinstance(self.screen, DownloadsScreen):  # nobody wants to go back there
+            self.switch_screen(chat)
+        else:
+            self.push_screen(chat)
 
     @on(messages.OpenDuel)
     def _open_duel(self, event: messages.OpenDuel) -> None:
@@ -154,21 +163,29 @@ class GemmahubApp(App[None]):
 
     @on(messages.Pull)
     def _pull(self, event: messages.Pull) -> None:
-        self.get_model(event.reference, then_chat=event.then_chat)
+        self.get_model(event)
 
     @work
-    async def get_model(self, reference: str, *, then_chat: bool) -> None:
+    async def get_model(self, wanted: messages.Pull) -> None:
         """Show what would come; a yes starts it, and the downloads are shown."""
+        from gemmahub.tui.downloads import is_here
         from gemmahub.tui.screens.downloads import DownloadsScreen
         from gemmahub.tui.screens.pull import PullScreen
+        from gemmahub.tui.screens.search import SearchScreen
+        from gemmahub.tui.widgets.welcome import Welcome, best_installed
 
-        plan = await self.push_screen_wait(PullScreen(self.hub, reference))
+        library = next(s for s in self.screen_stack if isinstance(s, LibraryScreen))
+        asked = PullScreen(self.hub, wanted.reference, best_installed(library.library))
+        plan = await self.push_screen_wait(asked)
+        library.query_one(Welcome).tell(asked.trouble)
         if plan is None:
             return
-        if plan.download is None:
-            self.post_message(messages.OpenChat(plan.variant.reference))
+        if isinstance(self.screen, SearchScreen):
+            await self.pop_screen()
+        if is_here(plan):
+            self.post_message(messages.OpenChat(plan.variant.reference, wanted.settings))
             return
-        self.downloads.start(plan, then_chat=then_chat)
+        self.downloads.start(plan, then_chat=wanted.then_chat, settings=wanted.settings)
         self.push_screen(DownloadsScreen(self.hub))
 
     @on(messages.LibraryChanged)
@@ -188,6 +205,53 @@ class GemmahubApp(App[None]):
         from gemmahub.tui.screens.downloads import DownloadsScreen
 
         self.push_screen(DownloadsScreen(self.hub))
+
+    def action_search(self) -> None:
+        """Models on the hub, by words or by name."""
+        from gemmahub.tui.screens.search import SearchScreen
+
+        self.push_screen(SearchScreen(self.hub))
+
+    def action_talk_to_newest(self) -> None:
+        """A chat with the model that arrived last."""
+        newest = self.downloads.newest
+        if newest is None:
+            self.notify("nothing has arrived since the start")
+        else:
+            self.post_message(messages.OpenChat(newest.reference, newest.settings))
+
+    async def action_quit(self) -> None:
+        """Leave; while something is fetched, after a question."""
+        going = [download for download in self.downloads.all if download.is_going]
+        if going:
+            self.ask_to_leave(len(going), going[0].command)
+        else:
+            self.exit()
+
+    @work
+    async def ask_to_leave(self, count: int, command: str) -> None:
+        """Say what becomes of the downloads, and leave after a yes."""
+        from gemmahub.tui.screens.dialogs import ConfirmDialog
+
+        question = (
+            f"{plural(count, 'download')} on the way. What has arrived is kept, and the same pull "
+            "goes on with it. Leave all the same?"
+        )
+        if await self.push_screen_wait(ConfirmDialog(question, "Leave", command)):
+            self.exit()
+
+    def exit(self, *arguments: Any, **options: Any) -> None:
+        """End, and say afterwards how to go on with what has not arrived."""
+        if commands := [download.command for download in self.downloads.unfinished]:
+            from rich.text import Text
+
+            lines = [f"goes on with what has arrived: {command}" for command in commands]
+            options.setdefault("message", Text("\n".join(lines)))
+        super().exit(*arguments, **options)
+
+    def on_unmount(self) -> None:
+        """However it ends: no thread goes on waiting for a hub."""
+        self.downloads.stop_all()
 
     def action_keys(self) -> None:
         """Every key of the screen in front."""

@@ -3,43 +3,103 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from gemmahub.errors import Cancelled, GemmahubError
 from gemmahub.text import one_line
 from gemmahub.tui import messages
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gemmahub.engines.contract import Settings
     from gemmahub.hub.download_records import Progress
-    from gemmahub.service.pulling import PullPlan
+    from gemmahub.service import Gemmahub, PullPlan
+    from gemmahub.service.fetching import FetchPlan
     from gemmahub.tui.app import GemmahubApp
 
 State = Literal["waiting", "running", "pausing", "paused", "failed", "done"]
+GetPlan: TypeAlias = "PullPlan | FetchPlan"
 
 AT_ONCE: Final = 2
 """Downloads that run at the same time; the others wait for their turn."""
 
+TALK_KEY: Final = "f6"
+"""Talks to the model that arrived last, from everywhere: letters may belong to what is typed."""
+
+
+def plan_for(hub: Gemmahub, reference: str) -> GetPlan:
+    """What getting a model would do, from a plugin's source or from Hugging Face.
+
+    Raises: as :meth:`Gemmahub.fetch_plan` and :meth:`Gemmahub.pull_plan`.
+    """
+    return hub.fetch_plan(reference) or hub.pull_plan(reference)
+
+
+def is_here(plan: GetPlan) -> bool:
+    """Whether nothing is to be fetched: another store has it."""
+    from gemmahub.service.pulling import PullPlan
+
+    return isinstance(plan, PullPlan) and plan.download is None
+
+
+def files_of(plan: GetPlan) -> tuple[tuple[str, int], ...]:
+    """The files that a plan gets, in the order in which they come, and their sizes in bytes."""
+    from gemmahub.service.pulling import PullPlan
+
+    if not isinstance(plan, PullPlan):
+        return tuple((file.name, file.size) for file in plan.elsewhere.artifact.files)
+    files = plan.download.files if plan.download else ()
+    return tuple((planned.file.path, planned.file.size) for planned in files)
+
+
+def size_of(plan: GetPlan) -> int:
+    """All files together, bytes."""
+    return sum(size for _, size in files_of(plan))
+
 
 class Download:
-    """One model on its way. Its thread writes ``progress``, everything else is the UI's."""
+    """One model on its way. Its thread writes ``progress`` and ``said``, the rest is the UI's."""
 
-    def __init__(self, plan: PullPlan, *, then_chat: bool) -> None:
+    def __init__(
+        self, plan: GetPlan, *, then_chat: bool = False, settings: Settings | None = None
+    ) -> None:
         self.plan = plan
         self.then_chat = then_chat
+        self.settings = settings
         self.state: State = "waiting"
         self.progress: Progress | None = None
+        self.said = ""
         self.error: GemmahubError | None = None
         self.stop = threading.Event()
-
-    @property
-    def reference(self) -> str:
-        """What is fetched."""
-        return self.plan.variant.reference
+        self.reference = plan.variant.reference
+        self.files = files_of(plan)
+        self.size = size_of(plan)
+        self.here = max(0, self.size - plan.fetch_bytes)
+        """Bytes that were here when it began, or ended early."""
 
     @property
     def command(self) -> str:
-        """The command that does the same."""
+        """The command that does the same, and that goes on with what has arrived."""
         return f"gemmahub pull {self.reference}"
+
+    @property
+    def is_going(self) -> bool:
+        """Whether it is on its way, or will be without another key."""
+        return self.state in ("waiting", "running", "pausing")
+
+    def report(self, now: Progress) -> None:
+        """Its thread says how far it is.
+
+        Raises: Cancelled where it shall stop.
+        """
+        self.progress, self.said = now, ""
+        if self.stop.is_set():
+            raise Cancelled("cancelled", "nothing that has arrived is lost: pull it again")
+
+    def tell(self, text: str) -> None:
+        """Its thread says what holds it up."""
+        self.said = text
 
 
 class Downloads:
@@ -47,16 +107,21 @@ class Downloads:
 
     def __init__(self, app: GemmahubApp) -> None:
         self.all: list[Download] = []
+        self.newest: Download | None = None
+        """The one that arrived last."""
         self._app = app
 
-    def start(self, plan: PullPlan, *, then_chat: bool = False) -> Download:
+    def start(
+        self, plan: GetPlan, *, then_chat: bool = False, settings: Settings | None = None
+    ) -> Download:
         """Fetch a model, now or when it is its turn; one that is here already goes on."""
         for known in self.all:
             if known.reference == plan.variant.reference and known.state != "done":
                 known.then_chat = known.then_chat or then_chat
+                known.settings = settings or known.settings
                 self.resume(known)
                 return known
-        download = Download(plan, then_chat=then_chat)
+        download = Download(plan, then_chat=then_chat, settings=settings)
         self.all.append(download)
         self._begin()
         return download
@@ -80,12 +145,23 @@ class Downloads:
         self.pause(download)
         if download in self.all:
             self.all.remove(download)
+            self._begin()
+
+    def stop_all(self) -> None:
+        """The application ends: no thread shall keep it from that."""
+        for download in self.all:
+            download.stop.set()
+
+    @property
+    def unfinished(self) -> list[Download]:
+        """What has not arrived."""
+        return [download for download in self.all if download.state != "done"]
 
     def _begin(self) -> None:
         for download in self.all:
             going = sum(d.state in ("running", "pausing") for d in self.all)
             if download.state == "waiting" and going < AT_ONCE:
-                download.state = "running"
+                download.state, download.said = "running", ""
                 download.stop.clear()
                 self._app.run_worker(
                     lambda download=download: self._fetch(download),
@@ -97,37 +173,76 @@ class Downloads:
     def _fetch(self, download: Download) -> None:
         """In a thread: fetch, and tell the UI how it ended."""
         app, error = self._app, None
-
-        def progress(now: Progress) -> None:
-            download.progress = now
-
         try:
-            app.hub.pull(
-                download.plan,
-                on_progress=progress,
-                cancelled=lambda: download.stop.is_set() or not app.is_running,
-            )
+            with app.hub.heard_by(download.tell, download.stop):
+                _get(app.hub, download, lambda: download.stop.is_set() or not app.is_running)
         except GemmahubError as caught:
             error = caught
+        except Exception as caught:  # noqa: BLE001 - a plugin may raise what it likes
+            message = one_line(f"unexpected {type(caught).__name__}: {caught}", 300)
+            error = GemmahubError(message, "gemmahub doctor looks for the cause")
+        if error is not None:
+            download.here = _here(download)
         if app.is_running:
             app.call_from_thread(self._ended, download, error)
 
     def _ended(self, download: Download, error: GemmahubError | None) -> None:
+        download.said = ""
         if isinstance(error, Cancelled):
             download.state = "paused"
         elif error is not None:
             download.state, download.error = "failed", error
-            self._app.notify(
-                f"{one_line(error.message, 300)}\n{one_line(error.hint, 300)}",
-                title=f"{one_line(download.reference)} did not arrive",
-                severity="error",
-                markup=False,
-            )
+            self._tell_failure(download, error)
         else:
             download.state = "done"
+            self.newest = download
             self._app.post_message(messages.LibraryChanged())
-            if download.then_chat:
-                self._app.post_message(messages.OpenChat(download.reference))
-            else:
-                self._app.notify(f"{one_line(download.reference)} is here", markup=False)
+            self._tell_arrival(download)
         self._begin()
+
+    def _tell_failure(self, download: Download, error: GemmahubError) -> None:
+        if self._is_watched:  # its row says it all
+            return
+        self._app.notify(
+            f"{one_line(error.message, 300)}\n{one_line(error.hint, 300)}",
+            title=f"{one_line(download.reference)} did not arrive",
+            severity="error",
+            markup=False,
+        )
+
+    def _tell_arrival(self, download: Download) -> None:
+        """Open the chat where a person waits for it; elsewhere they are in the middle of it."""
+        if download.then_chat and self._is_watched:
+            self._app.post_message(messages.OpenChat(download.reference, download.settings))
+            return
+        self._app.notify(
+            f"{TALK_KEY.upper()} talks to it",
+            title=f"{one_line(download.reference)} is here",
+            markup=False,
+            timeout=10,
+        )
+
+    @property
+    def _is_watched(self) -> bool:
+        from gemmahub.tui.screens.downloads import DownloadsScreen
+
+        return isinstance(self._app.screen, DownloadsScreen)
+
+
+def _get(hub: Gemmahub, download: Download, cancelled: Callable[[], bool]) -> None:
+    """Fetch it, from where its plan says."""
+    from gemmahub.service.pulling import PullPlan
+
+    if isinstance(download.plan, PullPlan):
+        hub.pull(download.plan, on_progress=download.report, cancelled=cancelled)
+    else:
+        download.reference = hub.fetch(download.plan, download.report).reference
+
+
+def _here(download: Download) -> int:
+    """Bytes that are here: what was reported may be a tenth of a second old."""
+    from gemmahub.service.pulling import PullPlan, here_bytes
+
+    if isinstance(download.plan, PullPlan):
+        return here_bytes(download.plan)
+    return download.progress.all_done_bytes if download.progress else 0

@@ -28,10 +28,12 @@ class OpenDuel(Message):
 
 @dataclass
 class Pull(Message):
-    """Get a model that is not on this machine; ``then_chat`` talks to it when it is here."""
+    """Get a model that is not on this machine; ``then_chat`` talks to it when it is here, loaded
+    with ``settings`` where given."""
 
     reference: str
     then_chat: bool = False
+    settings: Settings | None = None
 
 
 @dataclass
@@ -41,17 +43,6 @@ class LibraryChanged(Message):
     def can_replace(self, message: Message) -> bool:
         """One look is enough for several changes."""
         return isinstance(message, LibraryChanged)
-
-
-@dataclass
-class ShowCommand(Message):
-    """The command that does what was just done; the application shows it in its foot line."""
-
-    command: str
-
-    def can_replace(self, message: Message) -> bool:
-        """Only the last command is shown."""
-        return isinstance(message, ShowCommand)
 
 
 @dataclass

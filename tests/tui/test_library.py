@@ -19,7 +19,6 @@ from gemmahub.service import Gemmahub, Library, RecommendOptions
 from gemmahub.tui import messages
 from gemmahub.tui.app import GemmahubApp
 from gemmahub.tui.arrangement import Heading, Item
-from gemmahub.tui.screens.compare import CompareScreen
 from gemmahub.tui.screens.keys import KeysScreen
 from gemmahub.tui.screens.library import LibraryScreen
 from gemmahub.tui.screens.plugins import PluginsScreen
@@ -257,32 +256,6 @@ async def test_what_if_with_sizes(hub: SteadyHub) -> None:
         await _until(pilot, lambda: screen.library is not None and screen.library.machine.simulated)
         assert screen.options.memory == "6GiB"
         assert "6.00 GiB free of 6.00 GiB" in drawn(screen)
-
-
-@pytest.mark.parametrize("size", [SMALL, LARGE])
-async def test_compare(hub: SteadyHub, size: tuple[int, int]) -> None:
-    async with GemmahubApp(hub).run_test(size=size) as pilot:
-        screen = await loaded(pilot)
-        await pilot.press("c")
-        await pilot.pause()
-        assert pilot.app.screen is screen  # nothing is marked
-        await pilot.press("space", "down", "space", "down", "space", "down", "space")
-        assert len(table(screen).marked) == 3
-        await pilot.press("c")
-        await pilot.pause()
-        await pilot.pause()
-        front = pilot.app.screen
-        assert isinstance(front, CompareScreen)
-        text = drawn(front)
-        assert text.count("bits/weight") + text.count("\nbits/weight") >= 1
-        assert "precision: share of the weights by role" in text
-        assert HERE in text
-        if size == LARGE:
-            assert "no published score" in text or "published, about" in text
-            assert text.count("tokens/s") >= 3
-        await pilot.press("down", "escape")
-        assert pilot.app.screen is screen
-        assert len(table(screen).marked) == 3
 
 
 async def test_enter_leads_to_a_chat_or_to_a_pull(hub: SteadyHub) -> None:

@@ -1,22 +1,21 @@
-"""Downloads: how far they are, and keys to pause, go on, try again, cancel."""
+"""Downloads: how far they are, file by file and in all, and keys to pause, go on, try again."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from gemmahub.text import format_bytes, one_line, percent
+from gemmahub.text import format_bytes, one_line, percent, plural
 from gemmahub.tui import messages
 from gemmahub.tui.widgets.chat_lines import bar_text
 
 if TYPE_CHECKING:
-    from textual import events
     from textual.app import ComposeResult
 
     from gemmahub.hub.download_records import Progress
@@ -28,10 +27,14 @@ _STATES = {
     "waiting": "waits for its turn",
     "running": "begins",
     "pausing": "is being paused",
-    "paused": "paused; what has arrived is kept",
+    "paused": "paused; what has arrived is kept: p goes on",
     "failed": "failed",
-    "done": "is here",
+    "done": "is here: enter talks to it",
 }
+_MOST_FILES = 5
+
+
+_NOTHING = "Nothing is being fetched. Enter on a model in the library gets it; a searches the hub."
 
 
 class DownloadRow(Vertical, can_focus=True):
@@ -45,6 +48,7 @@ class DownloadRow(Vertical, can_focus=True):
         border-left: blank;
         &:focus { border-left: outer $accent; background: $boost; }
         .name { text-style: bold; }
+        .files { color: $text-muted; height: auto; }
         .told { color: $text-muted; }
         &.-failed .told { color: $text-error; }
         &.-done .bar { color: $text-success; }
@@ -63,6 +67,7 @@ class DownloadRow(Vertical, can_focus=True):
         yield Static(Content(one_line(name)), classes="name")
         yield Static(classes="bar")
         yield Static(classes="told")
+        yield Static(classes="files")
 
     def on_mount(self) -> None:
         """How far it is now."""
@@ -76,6 +81,9 @@ class DownloadRow(Vertical, can_focus=True):
         width = max(self.content_size.width, 10)
         self.query_one(".bar", Static).update(Content(bar_line(download, width)))
         self.query_one(".told", Static).update(Content(told_line(download)))
+        lines = file_lines(download, width)
+        self.query_one(".files", Static).update(Content("\n".join(lines)))
+        self.query_one(".files").display = bool(lines)
 
 
 class DownloadsScreen(Screen[None]):
@@ -89,12 +97,12 @@ class DownloadsScreen(Screen[None]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss", "Back"),
-        Binding("p,space", "pause", "Pause / go on"),
-        Binding("r", "retry", "Try again"),
+        Binding("escape", "leave", "Back"),
+        Binding("p,space", "pause", "Pause/go on"),
+        Binding("r", "retry", "Retry"),
         Binding("c,delete", "cancel", "Cancel"),
         Binding("enter", "chat", "Chat"),
-        Binding("y", "copy", "Copy the command"),
+        Binding("y", "copy", "Copy"),
         Binding("up,k", "app.focus_previous", "Up", show=False),
         Binding("down,j", "app.focus_next", "Down", show=False),
     ]
@@ -114,8 +122,9 @@ class DownloadsScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield Static("Downloads", id="title")
         yield VerticalScroll(id="rows", can_focus=False)
-        yield Static("Nothing is being fetched. Choose a model in the library.", id="none")
-        yield Footer()
+        yield Static(_NOTHING, id="none", markup=False)
+        yield Static("", id="command", markup=False)
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Look again and again: threads write how far they are."""
@@ -135,6 +144,18 @@ class DownloadsScreen(Screen[None]):
             self.query_one("#rows").mount_all(new)
             self.call_after_refresh(new[-1].focus)
         self.query_one("#none").display = not self.downloads.all
+        self._show_command()
+
+    @on(events.DescendantFocus)
+    def _show_command(self) -> None:
+        command = self.command
+        self.query_one("#command", Static).update(f"$ {command}" if command else "")
+
+    @property
+    def command(self) -> str:
+        """What does the same as the download under the cursor."""
+        download = self.focused_download
+        return one_line(download.command, 1000) if download else ""
 
     def on_resize(self, event: events.Resize) -> None:
         """Bars are as wide as there is room."""
@@ -146,6 +167,12 @@ class DownloadsScreen(Screen[None]):
         if isinstance(self.focused, DownloadRow):
             return self.focused.download
         return self.downloads.all[0] if len(self.downloads.all) == 1 else None
+
+    def action_leave(self) -> None:
+        """Back; nothing stops."""
+        if any(download.is_going for download in self.downloads.all):
+            self.app.notify("The download goes on: D shows it.", timeout=3)
+        self.dismiss(None)
 
     def action_pause(self) -> None:
         """Stop for now, or go on."""
@@ -159,7 +186,7 @@ class DownloadsScreen(Screen[None]):
         self.look()
 
     def action_retry(self) -> None:
-        """Try again after a failure."""
+        """Try again after a failure, go on after a pause."""
         if (download := self.focused_download) is not None:
             self.downloads.resume(download)
             self.look()
@@ -169,7 +196,8 @@ class DownloadsScreen(Screen[None]):
         if (download := self.focused_download) is not None:
             self.downloads.cancel(download)
             if download.state != "done":
-                self.notify("Cancelled. What has arrived stays, for another try.")
+                text = f"cancelled; what has arrived stays: {download.command} goes on"
+                self.notify(text, markup=False)
             self.look()
 
     def action_chat(self) -> None:
@@ -178,41 +206,43 @@ class DownloadsScreen(Screen[None]):
         if download is None:
             return
         if download.state == "done":
-            self.post_message(messages.OpenChat(download.reference))
+            self.post_message(messages.OpenChat(download.reference, download.settings))
         else:
             download.then_chat = True
-            self.notify("The chat opens as soon as the model is here.")
+            self.downloads.resume(download)
+            self.notify("the chat opens as soon as the model is here")
 
     def action_copy(self) -> None:
         """The command to the clipboard."""
         if (download := self.focused_download) is not None:
             self.app.copy_to_clipboard(download.command)
-            self.notify(f"Copied: {download.command}", markup=False)
-
-    @on(messages.LibraryChanged)
-    def _changed(self) -> None:
-        self.look()
+            self.notify(f"copied: {download.command}", markup=False, timeout=3)
 
 
 def bar_line(download: Download, width: int) -> str:
     """All files together: a bar, and in words what is here, how fast, how long still."""
-    size = download.plan.download.size_bytes if download.plan.download else 0
-    now = download.progress
+    now, size = download.progress, download.size
     if download.state == "done":
-        done, size = size, size
-    elif now is not None:
+        done = size
+    elif now is not None and download.state in ("running", "pausing"):
         done, size = now.all_done_bytes, now.all_bytes
     else:
-        done = size - download.plan.fetch_bytes
-    share = done / size if size else 0.0
-    words = [percent(share), f"{format_bytes(done)} of {format_bytes(size)}"]
+        done = download.here
+    words = [f"{format_bytes(done)} of {format_bytes(size)}"]
     if now is not None and download.state == "running":
-        if now.bytes_per_second:
-            words.append(f"{format_bytes(int(now.bytes_per_second))}/s")
-        if now.all_seconds_left is not None:
-            words.append(f"{duration(now.all_seconds_left)} left")
-    text = " · ".join(words)
-    cells = min(40, width - len(text) - 3)
+        words += _pace(now.bytes_per_second, now.all_seconds_left)
+    return _with_bar(done / size if size else 0.0, words, width)
+
+
+def _pace(rate: float | None, left: float | None) -> list[str]:
+    """How fast it is, in bytes a second, and the seconds that are left, in words."""
+    words = [f"{format_bytes(int(rate))}/s"] if rate else []
+    return words if left is None else [*words, f"{duration(left)} left"]
+
+
+def _with_bar(share: float, words: list[str], width: int, most: int = 40) -> str:
+    text = " · ".join([percent(share), *words])
+    cells = min(most, width - len(text) - 3)
     return f"{bar_text(share, cells)} {text}" if cells >= 5 else text
 
 
@@ -222,8 +252,10 @@ def told_line(download: Download) -> str:
     if error is not None:
         told = f"failed: {one_line(error.message, 300)}"
         hint = f"; {one_line(error.hint, 300)}" if error.hint else ""
-        return f"{told}{hint}. R tries again."
+        return f"{told}{hint}. r tries again."
     now = download.progress
+    if download.state == "running" and download.said:
+        return one_line(download.said, 300)
     if now is None or download.state != "running":
         return _STATES[download.state]
     return file_line(now)
@@ -231,15 +263,41 @@ def told_line(download: Download) -> str:
 
 def file_line(now: Progress) -> str:
     """The file that is on its way."""
-    phase = {
-        "waiting": "another process fetches it",
-        "fetching": "fetching",
-        "verifying": "checking its sha256",
-        "ready": "is here",
-    }[now.phase]
     which = f"file {min(now.files_done + 1, now.files)} of {now.files}: {one_line(now.file, 80)}"
-    done = f"{format_bytes(now.done_bytes)} of {format_bytes(now.size)}"
-    return f"{which} · {phase} · {done}"
+    return f"{which} · {_PHASES[now.phase]}"
+
+
+_PHASES = {
+    "waiting": "another process fetches it",
+    "fetching": "fetching",
+    "verifying": "checking its sha256",
+    "ready": "is here",
+}
+
+
+def file_lines(download: Download, width: int) -> list[str]:
+    """Each file of several: what is here, what is on its way and how far, what is still to come.
+    Of many those around the one that is on its way."""
+    now, names = download.progress, [name for name, _ in download.files]
+    if len(names) < 2 or download.state == "done":
+        return []
+    at = names.index(now.file) if now is not None and now.file in names else 0
+    first = max(0, min(at - _MOST_FILES // 2, len(names) - _MOST_FILES))
+    lines = []
+    for number, (name, size) in list(enumerate(download.files))[first : first + _MOST_FILES]:
+        shown, sized = one_line(name, 60), format_bytes(size)
+        if now is None or number > at:
+            lines.append(f"· {shown} · {sized}")
+        elif number < at or now.phase == "ready":
+            lines.append(f"✓ {shown} · {sized}")
+        else:
+            words = [f"{format_bytes(now.done_bytes)} of {sized}"]
+            if download.state == "running":
+                words += _pace(now.bytes_per_second, now.seconds_left)
+            share = now.done_bytes / size if size else 0.0
+            lines.append(f"↓ {shown} {_with_bar(share, words, width - len(shown) - 3, 16)}")
+    hidden = len(names) - len(lines)
+    return [*lines, f"  and {plural(hidden, 'other')}"] if hidden else lines
 
 
 def duration(seconds: float) -> str:

@@ -41,6 +41,7 @@ class LibraryScreen(LibraryCore):
         Binding("m", "group", "Group by model", show=False),
         Binding("u", "use", "Use: chat, long context, …", show=False),
         Binding("y", "copy", "Copy"),
+        Binding("a", "app.search", "Search the hub, or get by name", show=False),
         Binding("X,delete", "remove", "Remove from this machine", show=False),
         Binding("J,shift+down", "scroll_detail(3)", "Scroll the details down", show=False),
         Binding("K,shift+up", "scroll_detail(-3)", "Scroll the details up", show=False),
@@ -56,7 +57,7 @@ class LibraryScreen(LibraryCore):
         elif row.installed:
             self.post_message(OpenChat(row.variant.reference, detail.settings))
         else:
-            self.post_message(Pull(row.variant.reference, then_chat=True))
+            self.post_message(Pull(row.variant.reference, True, detail.settings))
 
     def action_filter(self) -> None:
         """Type a filter."""
@@ -153,9 +154,8 @@ class LibraryScreen(LibraryCore):
         if self.machine is None or len(items) < 2:
             self.notify("mark two or three variants with space first", markup=False)
             return
-        await self.app.push_screen(
-            CompareScreen(self.hub, [item.row for item in items], self.machine)
-        )
+        references = [item.reference for item in items]
+        await self.app.push_screen(CompareScreen(self.hub, references, self.options))
 
     def action_duel(self) -> None:
         """One prompt to the two marked variants."""

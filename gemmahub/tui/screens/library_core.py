@@ -162,7 +162,7 @@ class LibraryCore(Screen[None]):
         self.library, self.machine = event.library, event.library.machine
         self._items = event.items
         self.query_one(MachineBar).machine = event.library.machine
-        self.query_one(Welcome).show_for(event.library)
+        self.query_one(Welcome).show_for(event.library, self.hub)
         self._arrange()
         if event.library.problem:
             self.notify(event.library.problem, severity="warning", markup=False, timeout=8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,8 +12,10 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from gemmahub.errors import GemmahubError
-from gemmahub.text import format_bytes, one_line
+from gemmahub.errors import DoesNotFit, Gated, GemmahubError, NetworkError
+from gemmahub.text import format_bytes, one_line, plural
+from gemmahub.tui import messages
+from gemmahub.tui.downloads import files_of, is_here, plan_for, size_of
 from gemmahub.tui.screens.front import FrontScreen
 from gemmahub.tui.widgets.flowing import Flowing
 
@@ -22,16 +25,18 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from gemmahub.service import Gemmahub
-    from gemmahub.service.pulling import PullPlan
+    from gemmahub.tui.downloads import GetPlan
 
 _LONG = 500
 
 
-class PullScreen(FrontScreen["PullPlan"]):
+class PullScreen(FrontScreen["GetPlan"]):
     """Answers the plan that is to be carried out, None where there is none."""
 
     BINDINGS: ClassVar = [
         Binding("enter", "start", "Get it"),
+        Binding("r", "retry", "Try again"),
+        Binding("t", "talk", "Talk to what is here instead"),
         Binding("y", "copy", "Copy the command"),
     ]
     BOX_TITLE = "Get a model"
@@ -40,7 +45,7 @@ class PullScreen(FrontScreen["PullPlan"]):
     class Prepared(Message):
         """What getting it would do."""
 
-        plan: PullPlan
+        plan: GetPlan
 
     @dataclass
     class Failed(Message):
@@ -48,64 +53,136 @@ class PullScreen(FrontScreen["PullPlan"]):
 
         error: GemmahubError
 
-    def __init__(self, hub: Gemmahub, reference: str) -> None:
+    @dataclass
+    class Waits(Message):
+        """What holds the answer up: a connection tried again, a limit that is waited for."""
+
+        text: str
+
+    def __init__(self, hub: Gemmahub, reference: str, instead: str = "") -> None:
+        """``instead`` is a model that is here, offered where the hub cannot be reached."""
         super().__init__()
         self.hub = hub
         self.reference = reference
-        self.plan: PullPlan | None = None
+        self.instead = instead
+        self.plan: GetPlan | None = None
+        self.error: GemmahubError | None = None
+        self._left = threading.Event()
 
     @property
     def command(self) -> str:
         """What does the same outside of here."""
         return f"gemmahub pull {self.reference}"
 
+    @property
+    def trouble(self) -> str:
+        """Why the hub could not be asked, "" where it could."""
+        error = self.error
+        away = isinstance(error, NetworkError) and not isinstance(error, Gated)
+        return one_line(error.message, _LONG) if error is not None and away else ""
+
     def inside(self) -> Iterable[Widget]:
-        """The facts, and the command."""
-        facts = Flowing(id="facts", classes="front--text")
-        asking = Content.assemble(
-            (one_line(self.reference, _LONG), "bold $text-primary"),
-            ("\nasking where it comes from; only its header is read …", "$foreground-muted"),
-        )
-        facts.show(lambda _: asking)
-        yield facts
-        keys = f"$ {self.command}\nenter gets it · y copies the command · escape goes back"
-        yield Static(keys, classes="front--keys", markup=False)
+        """The facts, and the command with the keys."""
+        yield Flowing(id="facts", classes="front--text")
+        yield Static("", id="keys", classes="front--keys", markup=False)
 
     def on_mount(self) -> None:
         """Ask, in a thread."""
+        self._ask()
+
+    def on_unmount(self) -> None:
+        """Nobody waits for an answer any more."""
+        self._left.set()
+
+    def _ask(self) -> None:
+        self.error = None
+        self._show(
+            Content.styled("asking where it comes from; only its header is read …", "$text-muted")
+        )
         self.prepare()
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="pull")
     def prepare(self) -> None:
         """What would come."""
         try:
-            self.post_message(self.Prepared(self.hub.pull_plan(self.reference)))
+            with self.hub.heard_by(lambda text: self._tell(self.Waits(text)), self._left):
+                self._tell(self.Prepared(plan_for(self.hub, self.reference)))
         except GemmahubError as error:
-            self.post_message(self.Failed(error))
+            self._tell(self.Failed(error))
+        except Exception as error:  # noqa: BLE001 - a plugin may raise what it likes
+            message = one_line(f"unexpected {type(error).__name__}: {error}", _LONG)
+            self._tell(self.Failed(GemmahubError(message, "gemmahub doctor looks for the cause")))
+
+    def _tell(self, message: Message) -> None:
+        if not self._left.is_set():
+            self.post_message(message)
+
+    @on(Waits)
+    def _waits(self, event: Waits) -> None:
+        self._show(Content.styled(one_line(event.text, _LONG), "$text-warning"))
 
     @on(Prepared)
     def _prepared(self, event: Prepared) -> None:
         self.plan = event.plan
-        self.query_one("#facts", Flowing).show(lambda _: _facts(event.plan))
+        self._show(facts_of(event.plan))
 
     @on(Failed)
     def _failed(self, event: Failed) -> None:
-        error = event.error
-        content = Content.assemble(
-            (one_line(self.reference, _LONG), "bold $text-primary"),
-            (f"\n{one_line(error.message, _LONG)}", "$text-error"),
-            f"\n{one_line(error.hint, _LONG)}",
-        )
-        self.query_one("#facts", Flowing).show(lambda _: content)
+        self.error = event.error
+        lines = [
+            Content.styled(one_line(event.error.message, _LONG), "$text-error"),
+            Content(one_line(event.error.hint, _LONG)),
+        ]
+        if self.trouble:
+            lines.append(Content.assemble("\n", here_instead(self.instead)))
+        self._show(Content("\n").join(lines))
+
+    def _show(self, content: Content) -> None:
+        head = Content.styled(one_line(self.reference, _LONG), "bold $text-primary")
+        text = Content("\n").join([head, content])
+        self.query_one("#facts", Flowing).show(lambda _: text)
+        keys = f"$ {self.command}\n{' · '.join(self._keys())}"
+        self.query_one("#keys", Static).update(keys)
+
+    def _keys(self) -> list[str]:
+        """What can be done now, each with its key."""
+        keys = []
+        if self.plan is not None:
+            if is_here(self.plan):
+                keys = ["enter talks to it"]
+            elif self.plan.short_bytes:
+                keys = ["r looks again"]
+            else:
+                anyway = " all the same" if self.plan.fit.fits is False else ""
+                keys = [f"enter gets it{anyway}"]
+        elif self.error is not None:
+            keys = ["r tries again"]
+            if self._offers:
+                keys.append("t talks to what is here")
+        return [*keys, "y copies the command", "escape goes back"]
+
+    @property
+    def _offers(self) -> bool:
+        return bool(self.trouble and self.instead)
 
     def action_start(self) -> None:
         """Start it, once what comes is known; after a failure ask again."""
-        if self.plan is None:
-            self.prepare()
-        elif self.plan.short_bytes:
-            self.notify("the disk is too small for it", severity="warning", markup=False)
+        if self.plan is None or self.plan.short_bytes:
+            self.action_retry()
         else:
             self.dismiss(self.plan)
+
+    def action_retry(self) -> None:
+        """Ask again, where that may help."""
+        if self.error is not None or (self.plan is not None and self.plan.short_bytes):
+            self.plan = None
+            self._ask()
+
+    def action_talk(self) -> None:
+        """Talk to the model that is here."""
+        if self._offers:
+            self.app.post_message(messages.OpenChat(self.instead))
+            self.dismiss(None)
 
     def action_copy(self) -> None:
         """The command to the clipboard."""
@@ -113,24 +190,72 @@ class PullScreen(FrontScreen["PullPlan"]):
         self.notify(f"copied: {self.command}", markup=False, timeout=3)
 
 
-def _facts(plan: PullPlan) -> Content:
-    variant = plan.variant
+def here_instead(instead: str) -> Content:
+    """What a person has without the hub."""
+    if not instead:
+        return Content(
+            "Nothing is installed yet. A GGUF file from elsewhere runs too: "
+            "gemmahub run ./model.gguf"
+        )
+    reference = (one_line(instead, _LONG), "bold $text-primary")
+    return Content.assemble("What is installed works without it, such as ", reference, ".")
+
+
+def facts_of(plan: GetPlan) -> Content:
+    """What a plan gets, how much of it, where to, and whether it will run."""
+    variant, fit = plan.variant, plan.fit
+    tokens = " tokens" if fit.largest_context else ""
+    memory = "not known" if fit.fits is None else f"{fit.short}{tokens}"
+    memory = f"memory: {memory}" + (f": {fit.reason}" if fit.reason else "")
     lines = [
-        Content.styled(one_line(variant.reference, _LONG), "bold $text-primary"),
         Content.styled(one_line(variant.precision.summary), "bold $text-accent"),
-        Content(f"{plan.fit.short}: {plan.fit.reason}" if plan.fit.reason else plan.fit.short),
+        Content.styled(one_line(memory, _LONG), "$text-error" if fit.fits is False else ""),
     ]
-    if plan.download is None:
-        lines.append(Content("It is on this machine already."))
-    else:
-        free = "" if plan.free_bytes is None else f", {format_bytes(plan.free_bytes)} are free"
-        lines.append(Content(f"{format_bytes(plan.fetch_bytes)} to fetch{free}"))
-        folder = one_line(str(plan.download.folder), _LONG)
-        lines.append(Content.styled(folder, "$foreground-muted"))
-    if plan.short_bytes:
-        text = f"! {format_bytes(plan.short_bytes)} too little room"
-        lines.append(Content.styled(text, "$text-error"))
+    if variant.precision.mismatch:
+        lines.insert(
+            1, Content.styled(f"! {one_line(variant.precision.mismatch)}", "$text-warning")
+        )
+    lines += [Content("It is on this machine already.")] if is_here(plan) else _transfer(plan)
     if variant.licence:
         licence = f"licence {one_line(variant.licence, _LONG)}"
-        lines.append(Content.styled(licence, "$foreground-muted"))
+        lines.append(Content.styled(licence, "$text-muted"))
+    lines += [
+        Content.styled(f"note: {one_line(note, _LONG)}", "$text-muted") for note in variant.notes
+    ]
     return Content("\n").join(lines)
+
+
+def _transfer(plan: GetPlan) -> list[Content]:
+    """What comes, what of it is here, and whether there is room."""
+    size, files = size_of(plan), plural(len(files_of(plan)), "file")
+    here = size - plan.fetch_bytes
+    text = f"{format_bytes(plan.fetch_bytes)} to fetch, in {files}"
+    if not plan.fetch_bytes:
+        text = f"all {format_bytes(size)} have arrived: only their sha256 is checked"
+    elif here > 0:
+        text = f"{text}; {format_bytes(here)} of {format_bytes(size)} are here already"
+    lines = [Content(text), Content.styled(_destination(plan), "$text-muted")]
+    try:
+        _check_disk(plan)
+    except DoesNotFit as error:
+        lines.append(Content.styled(f"! {one_line(error.message, _LONG)}", "$text-error"))
+        lines.append(Content(one_line(error.hint, _LONG)))
+    return lines
+
+
+def _destination(plan: GetPlan) -> str:
+    from gemmahub.service.pulling import PullPlan
+
+    free = "" if plan.free_bytes is None else f", {format_bytes(plan.free_bytes)} are free"
+    if not isinstance(plan, PullPlan):
+        return one_line(f"into {plan.landing.how}{free}", _LONG)
+    return one_line(f"into {plan.download.folder if plan.download else ''}{free}", _LONG)
+
+
+def _check_disk(plan: GetPlan) -> None:
+    from gemmahub.service import fetching, pulling
+
+    if isinstance(plan, pulling.PullPlan):
+        pulling.check_disk(plan)
+    else:
+        fetching.check_disk(plan)
