@@ -16,7 +16,9 @@ from gemmahub.engines.contract import Artifact
 from gemmahub.engines.manager import PluginManager, load_plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from gemmahub.testing.hub.server import HubServer
 
 
 MODEL_BYTES = 253_113_024
@@ -107,3 +109,28 @@ def real_model() -> Path:
         package.assemble(str(scratch))
         scratch.replace(path)  # at once: another run may be reading it
     return path
+
+
+@pytest.fixture
+def hub_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
+    """An empty hub on this machine, which this process and its children take for the only one, and
+    a cache of this test."""
+    import huggingface_hub
+
+    from gemmahub.testing.hub.server import HubServer
+
+    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    huggingface_hub.close_session()
+    with HubServer() as server:
+        for name, value in server.environment(tmp_path / "hf").items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("GEMMAHUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("GEMMAHUB_STORES", "huggingface")
+        monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo")
+        monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
+        yield server
+        huggingface_hub.close_session()

@@ -20,11 +20,11 @@ from gemmahub.hub import Progress
 from gemmahub.stores.identity import ContentSums
 from gemmahub.testing.hub.content import Served
 from gemmahub.testing.hub.models import projector, small_model
-from gemmahub.testing.hub.server import HubServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
+    from gemmahub.testing.hub.server import HubServer
     from tests.conftest import Result
 
     Command = Callable[..., Result]
@@ -35,26 +35,10 @@ IN_FLIGHT = 1 << 18  # bytes on their way when a process dies: a few of the serv
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
+def hub(hub_server: HubServer) -> HubServer:
     """A hub with one repository; this process and its children pull into a cache of this test."""
-    import huggingface_hub
-
-    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    huggingface_hub.close_session()
-    with HubServer() as server:
-        for name, value in server.environment(tmp_path / "hf").items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("GEMMAHUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setenv("GEMMAHUB_STORES", "huggingface")
-        monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo")
-        monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
-        server.add("user/gemma", {NAME: MODEL, "README.md": b"# Read me\n"})
-        yield server
-        huggingface_hub.close_session()
+    hub_server.add("user/gemma", {NAME: MODEL, "README.md": b"# Read me\n"})
+    return hub_server
 
 
 @pytest.fixture
