@@ -150,6 +150,7 @@ def measure(model: str, rounds: int, size: tuple[int, int]) -> None:
 
 def child(model: str, *, echo: bool, idle: bool) -> None:
     """The program in the terminal: the real chat screen, with its question asked."""
+    import gc
     import resource
     from dataclasses import replace
 
@@ -183,6 +184,7 @@ def child(model: str, *, echo: bool, idle: bool) -> None:
 
         def join(self, running: Any) -> None:
             super().join(running)
+            gc.freeze()  # as the application does when its library is read
             self.journal.set(sampling=Sampling(temperature=0))
             if idle:
                 self.journal.add("user", "nothing")

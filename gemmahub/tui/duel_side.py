@@ -45,6 +45,11 @@ class Side:
         self._closed = False
         self._crashed = False
 
+    @property
+    def is_going(self) -> bool:
+        """Whether its thread may still tell something, or something of it is not drawn."""
+        return self._busy or (self.feed is not None and not self.feed.over)
+
     def prepare(self) -> None:
         """Before its thread begins."""
         self._stopping.clear()

@@ -32,7 +32,7 @@ def test_each_backend_with_its_state(command: Command) -> None:
         "automatic": False, "available": True, "version": "1", "reason": "", "hint": "",
     }  # fmt: skip
     (llama,) = rows["llamacpp"]["backends"]
-    assert (llama["name"], llama["capabilities"]) == ("llama.cpp", ["dry_load"])
+    assert (llama["name"], llama["capabilities"]) == ("llama.cpp", ["dry_load", "images"])
 
 
 def test_which_backend_runs_which_format(

@@ -1,7 +1,9 @@
-"""A hub on this machine for the downloads of the terminal UI."""
+"""Of the terminal UI: a hub on this machine for downloads, and where snapshots are reported."""
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -13,6 +15,14 @@ if TYPE_CHECKING:
 
 MODEL: Final = small_model() + bytes(range(256)) * 16_000
 NAME: Final = "g-Q4_0.gguf"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The report of snapshots that differ is no part of the checkout."""
+    if getattr(config.option, "snapshot_report", None) == "snapshot_report.html":
+        config.option.snapshot_report = str(Path(tempfile.gettempdir(), "gemmahub-snapshots.html"))
+    # The plugin that writes it asks for the time in a way that Python 3.12 deprecates.
+    config.addinivalue_line("filterwarnings", "ignore:datetime.datetime.utcnow:DeprecationWarning")
 
 
 @pytest.fixture

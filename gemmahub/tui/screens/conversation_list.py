@@ -38,7 +38,9 @@ class ConversationList(ModalScreen[str | None]):
     CSS_PATH = DIALOGS_CSS
     CSS = """
     ConversationList {
-        #rows { height: auto; min-height: 3; max-height: 60%; border: none; padding: 0; }
+        #rows { height: auto; min-height: 3; max-height: 60%; border: none; padding: 0;
+                scrollbar-gutter: stable; scrollbar-size-vertical: 1;
+                text-wrap: nowrap; text-overflow: ellipsis; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -133,7 +135,7 @@ class ConversationList(ModalScreen[str | None]):
         text.append(f"{mark}{row.title}", "bold")
         damaged = f" · {plural(row.damaged, 'damaged line')}" if row.damaged else ""
         model = " · ".join(
-            part for part in (row.model or row.reference, row.short_precision) if part
+            part for part in (row.short_precision, row.model or row.reference) if part
         )
         told = f"{day} · {plural(row.messages, 'turn')} · {model}{damaged}"
         text.append(f"\n  {one_line(told)}", "dim")

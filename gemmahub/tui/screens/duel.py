@@ -71,6 +71,7 @@ class DuelPane(Vertical):
     async def draw(self) -> bool:
         """Draw what has come; False once the side is done and all of it is drawn."""
         side = self.side
+        going = side.is_going  # asked first: what is told after this is drawn the next time
         self.query_one(ChatTitle).names = side.names
         feed = side.feed
         batch = feed.take() if feed is not None else None
@@ -79,7 +80,7 @@ class DuelPane(Vertical):
         state = self.query_one(".duel--state", Static)
         state.update(Content(one_line(side.state, 300)))
         state.set_class(side.failed, "-bad")
-        return feed is not None and not feed.over
+        return going
 
     async def _draw_batch(self, batch: Batch) -> None:
         if batch.asked is not None:

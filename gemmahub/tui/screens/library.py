@@ -61,7 +61,7 @@ class LibraryScreen(LibraryCore):
 
     def action_filter(self) -> None:
         """Type a filter."""
-        self.query_one("#filter", Input).focus()
+        self.set_focus(self.query_one("#filter", Input))  # at once: the next key may be here
 
     def action_back(self) -> None:
         """Out of the filter, out of the what-if, back to the table."""
