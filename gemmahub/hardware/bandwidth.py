@@ -11,10 +11,10 @@ import json
 import os
 import threading
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from tempfile import NamedTemporaryFile
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.hardware.records import Cpu, Figure
@@ -27,11 +27,25 @@ _MIB: Final = 1 << 20
 _SECONDS: Final = 0.12
 _MOST_THREADS: Final = 8
 _MOST_ROUNDS: Final = 12
+_UNDISTURBED: Final = 0.75
+"""The share of its threads' time that a copy has a processor where nothing else wants one."""
+
+BUSY: Final = "measured while other programs ran"
+"""In the doubt of a figure that is measured again when there is an occasion."""
+
 _LOWER_BOUND: Final = "lower bound: a copy by {threads}, not a hand-tuned read"
 
 
-def copy_rate(threads: int, size: int, seconds: float = _SECONDS) -> int | None:
-    """Bytes a second that ``threads`` move together, the best of some rounds.
+@dataclass(frozen=True, slots=True)
+class CopyRate:
+    """Bytes a second, and the share of their time that the threads had a processor for it."""
+
+    bytes_per_second: int
+    share: float
+
+
+def copy_rate(threads: int, size: int, seconds: float = _SECONDS) -> CopyRate | None:
+    """What ``threads`` move together, in the best of some rounds.
 
     Each thread copies ``size`` bytes with ``memmove``; ctypes releases the GIL for it. The first
     round is not counted: it makes the kernel hand out the pages. None when the clock was too
@@ -40,18 +54,18 @@ def copy_rate(threads: int, size: int, seconds: float = _SECONDS) -> int | None:
     end = perf_counter() + seconds
     sources = [ctypes.create_string_buffer(size) for _ in range(threads)]
     targets = [ctypes.create_string_buffer(size) for _ in range(threads)]
-    spans: list[float] = []
+    spans: list[tuple[float, float]] = []  # seconds of a round, and of processors in it
     finished = False
-    began: float | None = None
+    began: tuple[float, float] | None = None
 
     def start() -> None:
         # Runs once a round, while all threads wait: so no round is torn.
         nonlocal finished, began
         now = perf_counter()
         if began is not None:
-            spans.append(now - began)
+            spans.append((now - began[0], process_time() - began[1]))
         finished = (bool(spans) and now >= end) or len(spans) > _MOST_ROUNDS
-        began = perf_counter()
+        began = perf_counter(), process_time()
 
     barrier = threading.Barrier(threads, action=start)
 
@@ -67,8 +81,10 @@ def copy_rate(threads: int, size: int, seconds: float = _SECONDS) -> int | None:
         worker.start()
     for worker in workers:
         worker.join()
-    best = min(spans[1:] or spans, default=0.0)
-    return round(2 * size * threads / best) if best > 0 else None
+    best, computed = min(spans[1:] or spans, default=(0.0, 0.0))
+    if best <= 0:
+        return None
+    return CopyRate(round(2 * size * threads / best), computed / (best * threads))
 
 
 def measure_bandwidth(cpu: Cpu, available: int | None = None) -> Figure:
@@ -83,13 +99,16 @@ def measure_bandwidth(cpu: Cpu, available: int | None = None) -> Figure:
         whole = min(whole, available // 8)
     if whole < 2 * threads * _MIB:
         return Figure.unknown("too little free memory to measure with", unit="B/s")
-    rates = {count: copy_rate(count, whole // (2 * count)) or 0 for count in (1, threads)}
-    threads, rate = max(rates.items(), key=lambda item: item[1])
-    if not rate:
+    rates = {count: copy_rate(count, whole // (2 * count)) for count in (1, threads)}
+    found = [(count, rate) for count, rate in rates.items() if rate is not None]
+    if not found:
         return Figure.unknown("the copy was too short to be measured", unit="B/s")
+    threads, best = max(found, key=lambda pair: pair[1].bytes_per_second)
     words = "1 thread" if threads == 1 else f"{threads} threads"
     source = f"copy test, {datetime.now(UTC):%Y-%m-%d}"
-    return Figure(rate, source, _LOWER_BOUND.format(threads=words), "B/s")
+    figure = Figure(best.bytes_per_second, source, _LOWER_BOUND.format(threads=words), "B/s")
+    busy = any(rate.share < _UNDISTURBED for _, rate in found)
+    return figure.doubted(BUSY) if busy else figure
 
 
 def cpu_key(cpu: Cpu) -> str:
@@ -140,15 +159,20 @@ def _read(folder: Path) -> dict[str, Any]:
 def with_bandwidth(
     cpu: Cpu, folder: Path | None, measure: bool, available: int | None = None
 ) -> Cpu:
-    """The processor with its bandwidth: published, else remembered, else measured if asked."""
+    """The processor with its bandwidth: published, else remembered, else measured if asked.
+
+    What was measured on a busy machine is measured again; the larger figure is nearer to the truth.
+    """
     if cpu.bandwidth.value is not None:
         return cpu
     remembered = None if folder is None else remembered_bandwidth(folder, cpu)
-    if remembered is not None:
+    if remembered is not None and not (measure and BUSY in remembered.doubt):
         return replace(cpu, bandwidth=remembered)
     if not measure:
         return cpu
     figure = measure_bandwidth(cpu, available)
+    if remembered is not None and (figure.value or 0) < (remembered.value or 0):
+        figure = replace(figure, value=remembered.value) if figure.value else remembered
     if folder is not None and figure.value is not None:
         try:
             remember_bandwidth(folder, cpu, figure)

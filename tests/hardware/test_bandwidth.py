@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gemmahub.hardware import bandwidth
 from gemmahub.hardware.bandwidth import (
+    BUSY,
     FILE_NAME,
+    CopyRate,
     copy_rate,
     measure_bandwidth,
     remember_bandwidth,
@@ -77,7 +80,8 @@ def test_every_group_of_the_table_names_its_source() -> None:
 def test_copies_are_timed(threads: int) -> None:
     rate = copy_rate(threads, 1 << 20, seconds=0.02)
     assert rate is not None
-    assert rate > 0
+    assert rate.bytes_per_second > 0
+    assert 0 < rate.share < 1.5
 
 
 def test_measured_once_and_kept_by_processor(tmp_path: Path) -> None:
@@ -85,6 +89,7 @@ def test_measured_once_and_kept_by_processor(tmp_path: Path) -> None:
     measured = with_bandwidth(CPU, folder, measure=True, available=GIB).bandwidth
     assert measured.value
     assert "lower bound" in measured.doubt
+    remember_bandwidth(folder, CPU, replace(measured, doubt="measured in peace"))
     kept = json.loads((folder / FILE_NAME).read_text())
     kept["Test CPU / 2 CPUs"]["bytes_per_second"] = 7
     (folder / FILE_NAME).write_text(json.dumps(kept))
@@ -94,6 +99,23 @@ def test_measured_once_and_kept_by_processor(tmp_path: Path) -> None:
     remember_bandwidth(folder, other, Figure(9, "test", unit="B/s"))
     assert with_bandwidth(CPU, folder, measure=False).bandwidth.value == 7
     assert [path.name for path in folder.iterdir()] == [FILE_NAME]
+
+
+def test_what_a_busy_machine_gave_is_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(share: float, rate: int) -> Figure:
+        monkeypatch.setattr(bandwidth, "copy_rate", lambda *_: CopyRate(rate, share))
+        return with_bandwidth(CPU, tmp_path, measure=True, available=GIB).bandwidth
+
+    first = measured(share=0.2, rate=5)
+    assert (first.value, BUSY in first.doubt) == (5, True)
+    assert with_bandwidth(CPU, tmp_path, measure=False).bandwidth == first
+    second = measured(share=0.2, rate=4)
+    assert (second.value, BUSY in second.doubt) == (5, True)
+    third = measured(share=1.0, rate=40)
+    assert (third.value, BUSY in third.doubt) == (40, False)
+    assert measured(share=1.0, rate=50).value == 40
 
 
 def test_figure_that_cannot_be_kept_is_given_all_the_same(tmp_path: Path) -> None:
