@@ -3,8 +3,9 @@
     uv run python -m docs.make_screenshots [NAME...]
 
 The machine and the installation are those of the tests (``tests/tui/stage.py``), so that nothing of
-yours is in a picture; the chat is held with the real Gemma 3 270M through llama.cpp. Run it after a
-change of the screens, and look at what it made.
+yours is in a picture. The duel is the echo plugin's, and its times and the rates of the downloads are
+made up; the chat is held with the real Gemma 3 270M through llama.cpp, at the speed of this machine.
+Run it after a change of the screens, and look at what it made.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ def main(names: list[str]) -> None:
     """Take the pictures of those names, or all of them."""
     PICTURES.mkdir(exist_ok=True)
     wanted = [picture for picture in ALL if not names or picture.name in names]
-    os.environ.pop("HF_HUB_OFFLINE", None)
+    for name in ("HF_HUB_OFFLINE", "NO_COLOR"):
+        os.environ.pop(name, None)
     os.environ |= {"GGML_NO_BACKTRACE": "1", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
     with tempfile.TemporaryDirectory() as place, HubServer() as server:
         folder = Path(place)

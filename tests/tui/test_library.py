@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from textual import on
+from textual import events, on
 from textual.binding import Binding
 from textual.widgets import Input, OptionList, Static
 
@@ -128,6 +128,17 @@ async def test_a_filter_as_it_is_typed(hub: SteadyHub, tmp_path: Path) -> None:
         await pilot.press("escape")
         assert len(table(screen).lines) > 20
         assert screen.query_one("#filter", Input).value == ""
+
+
+async def test_a_filter_that_comes_all_at_once(hub: SteadyHub) -> None:
+    async with GemmahubApp(hub).run_test(size=SMALL) as pilot:
+        screen = await loaded(pilot)
+        for key, character in (("slash", "/"), ("1", "1"), ("slash", "/"), ("b", "b")):
+            event = events.Key(key, character)
+            event.set_sender(pilot.app)
+            pilot.app.post_message(event)
+        entry = screen.query_one("#filter", Input)
+        await _until(pilot, lambda: entry.value == "1/b")
 
 
 async def test_what_is_shown_and_sorted_is_kept(hub: SteadyHub, tmp_path: Path) -> None:

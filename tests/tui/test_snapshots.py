@@ -41,6 +41,7 @@ def drawn_alike() -> None:
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StagedHub]:
     monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo")
+    monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.chdir(tmp_path)
     with monkeypatch.context() as zone:
         zone.setenv("TZ", "UTC")

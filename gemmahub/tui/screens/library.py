@@ -25,7 +25,8 @@ class LibraryScreen(LibraryCore):
     """The keys that go from here to everywhere else."""
 
     BINDINGS: ClassVar = [
-        Binding("slash", "filter", "Filter", key_display="/"),
+        # Before the table sees the next key: letters that follow at once belong to the filter.
+        Binding("slash", "filter", "Filter", key_display="/", priority=True),
         Binding("left,h,minus", "context(-1)", "Less context", show=False),
         Binding("right,l,plus", "context(1)", "Context", key_display="←→"),
         Binding("t", "cache_type", "Cache"),
@@ -59,9 +60,13 @@ class LibraryScreen(LibraryCore):
         else:
             self.post_message(Pull(row.variant.reference, True, detail.settings))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """In the filter a slash is a slash."""
+        return action != "filter" or not isinstance(self.focused, Input)
+
     def action_filter(self) -> None:
         """Type a filter."""
-        self.set_focus(self.query_one("#filter", Input))  # at once: the next key may be here
+        self.set_focus(self.query_one("#filter", Input))
 
     def action_back(self) -> None:
         """Out of the filter, out of the what-if, back to the table."""
