@@ -3,9 +3,9 @@
     uv run python -m docs.make_screenshots [NAME...]
 
 The machine and the installation are those of the tests (``tests/tui/stage.py``), so that nothing of
-yours is in a picture. The duel is the echo plugin's, and its times and the rates of the downloads are
-made up; the chat is held with the real Gemma 3 270M through llama.cpp, at the speed of this machine.
-Run it after a change of the screens, and look at what it made.
+yours is in a picture. The duel is the echo plugin's, and its times and the rates of the downloads
+are made up; the chat is held with the real Gemma 3 270M through llama.cpp, at the speed of this
+machine. Run it after a change of the screens, and look at what it made.
 """
 
 from __future__ import annotations

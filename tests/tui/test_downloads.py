@@ -49,9 +49,8 @@ if TYPE_CHECKING:
 
 REFERENCE: Final = "hf://user/gemma/g-Q4_0.gguf"
 BEST: Final = "gemma-3-270m-it:q4_0-qat"
-IN_FLIGHT: Final = (
-    1 << 18
-)  # bytes on their way when a connection ends: a few of the server's pieces
+IN_FLIGHT: Final = 1 << 18
+"""Bytes on their way when a connection ends that the server held back: a few of its pieces."""
 LONG: Final = 30  # seconds until a test gives up
 
 
@@ -427,7 +426,8 @@ async def test_a_full_disk_keeps_what_has_arrived(hub: SteadyHub, server: HubSer
         assert "the disk is full: 2.50 MB of g-Q4_0.gguf arrived and are kept" in row(rows, ".told")
         await pilot.press("r")
         await until(lambda: download.state == "done", "done", pilot)
-    assert server.sent_twice(NAME) <= IN_FLIGHT
+    # Not what was sent: at full speed the client's receive buffer takes more than it ever reads.
+    assert server.requests("/blob/")[-1].range.startswith("bytes=2500000-")
 
 
 async def test_a_limit_is_said_in_its_row_and_paused_at_once(
