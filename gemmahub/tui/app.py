@@ -134,9 +134,11 @@ class GemmahubApp(App[None]):
     @on(LibraryScreen.Loaded)
     def _settle(self) -> None:
         """What is loaded by now stays: a collector that looked through all of it would stop the
-        keys for a tenth of a second."""
+        keys for a tenth of a second. A frame makes thousands of objects, and the next one ends them
+        without a collector."""
         if not self.is_headless:  # in a test many applications come and go
             gc.freeze()
+            gc.set_threshold(10_000, 4)
 
     # --- from one screen to another ------------------------------------------------------------
 

@@ -252,17 +252,19 @@ class LibraryCore(Screen[None]):
         detail, item = self.query_one(DetailPane), self.query_one(ModelTable).item
         if item is None or self.machine is None:
             detail.show_row(None, None)
-            return
-        try:
-            detail.show_row(item.row, self.hub.planner(item.row, self.machine))
-        except (GemmahubError, OSError) as error:
-            detail.show_row(item.row, None, str(error))
+        else:
+            try:
+                detail.show_row(item.row, self.hub.planner(item.row, self.machine))
+            except (GemmahubError, OSError) as error:
+                detail.show_row(item.row, None, str(error))
+        self._show_command()  # not when the pane's message has come: that is a frame later
 
     @on(DetailPane.Planned)
-    def _planned(self, event: DetailPane.Planned) -> None:
-        self.query_one("#command", Static).update(
-            f"$ {self.command}" if event.command else "", layout=False
-        )
+    def _show_command(self) -> None:
+        text = f"$ {self.command}" if self.query_one(DetailPane).command else ""
+        shown = self.query_one("#command", Static)
+        if shown.content != text:
+            shown.update(text, layout=False)
 
     @property
     def command(self) -> str:
