@@ -150,7 +150,6 @@ def measure(model: str, rounds: int, size: tuple[int, int]) -> None:
 
 def child(model: str, *, echo: bool, idle: bool) -> None:
     """The program in the terminal: the real chat screen, with its question asked."""
-    import gc
     import resource
     from dataclasses import replace
 
@@ -159,6 +158,7 @@ def child(model: str, *, echo: bool, idle: bool) -> None:
     from gemmahub.config import load_config
     from gemmahub.engines.contract import Sampling, Settings
     from gemmahub.service import Gemmahub
+    from gemmahub.tui.app import settle_collector
     from gemmahub.tui.screens.chat import ChatScreen
 
     config = load_config()
@@ -184,7 +184,7 @@ def child(model: str, *, echo: bool, idle: bool) -> None:
 
         def join(self, running: Any) -> None:
             super().join(running)
-            gc.freeze()  # as the application does when its library is read
+            settle_collector()  # as the application does when its library is read
             self.journal.set(sampling=Sampling(temperature=0))
             if idle:
                 self.journal.add("user", "nothing")

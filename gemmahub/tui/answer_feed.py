@@ -14,8 +14,8 @@ from gemmahub.service.talking import BATCH_SECONDS, Asked, Ended, Event, Piece
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-LIMIT: Final = 500
-"""Characters drawn at once: more would make a key wait."""
+LIMIT: Final = 200
+"""Characters drawn at once: more would make a key wait for more than 50 ms."""
 
 FARTHEST_BEHIND: Final = 50_000
 """Characters that may wait to be drawn; then the model waits for the screen."""

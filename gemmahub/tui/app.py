@@ -37,6 +37,14 @@ LOOK_SECONDS: Final = 2.0
 """Between looks at whether the terminal is still there."""
 
 
+def settle_collector() -> None:
+    """What is loaded stays: a collector that looked through all of it would stop the keys for
+    a tenth of a second. A frame makes thousands of objects, and the next one ends them without a
+    collector, so it looks less often, too."""
+    gc.freeze()
+    gc.set_threshold(10_000, 4)
+
+
 class GemmahubApp(App[None]):
     """What ``gemmahub`` alone opens."""
 
@@ -133,12 +141,8 @@ class GemmahubApp(App[None]):
 
     @on(LibraryScreen.Loaded)
     def _settle(self) -> None:
-        """What is loaded by now stays: a collector that looked through all of it would stop the
-        keys for a tenth of a second. A frame makes thousands of objects, and the next one ends them
-        without a collector."""
         if not self.is_headless:  # in a test many applications come and go
-            gc.freeze()
-            gc.set_threshold(10_000, 4)
+            settle_collector()
 
     # --- from one screen to another ------------------------------------------------------------
 
