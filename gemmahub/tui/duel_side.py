@@ -13,7 +13,7 @@ from gemmahub.tui.commands import run_command
 from gemmahub.tui.widgets.chat_lines import Names, names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from gemmahub.engines.contract import Sampling, Settings
     from gemmahub.service import Gemmahub, Running
@@ -43,6 +43,7 @@ class Side:
         self._lock = threading.Lock()
         self._busy = False
         self._closed = False
+        self._then: Callable[[], object] | None = None
         self._crashed = False
 
     @property
@@ -95,10 +96,10 @@ class Side:
             running.session.close()
         self._crashed = False
 
-    def close(self) -> None:
-        """Stop, and let go of everything."""
+    def close(self, then: Callable[[], object] | None = None) -> None:
+        """Stop, and let go of everything; ``then`` is called when that is done."""
         with self._lock:
-            self._closed = True
+            self._closed, self._then = True, then
             busy = self._busy
         self.stop()
         if self.feed is not None:
@@ -109,6 +110,8 @@ class Side:
     def _let_go(self) -> None:
         self.unload()
         self._journal.close()
+        if self._then is not None:
+            self._then()
 
     def _answer(self, feed: AnswerFeed, text: str) -> None:
         if not self._stopping.is_set():

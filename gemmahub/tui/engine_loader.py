@@ -92,6 +92,15 @@ class Loader:
         self._abandoned.set()
 
 
-def close_beside(running: Running) -> None:
-    """Give a model's memory back without making the UI wait: many gigabytes take their time."""
-    threading.Thread(target=running.session.close).start()
+def close_beside(running: Running, then: Callable[[], object] | None = None) -> None:
+    """Give a model's memory back without making the UI wait: many gigabytes take their time.
+    ``then`` is called when it is given back."""
+
+    def close() -> None:
+        try:
+            running.session.close()
+        finally:
+            if then is not None:
+                then()
+
+    threading.Thread(target=close).start()

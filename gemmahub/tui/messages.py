@@ -38,7 +38,7 @@ class Pull(Message):
 
 @dataclass
 class LibraryChanged(Message):
-    """A model came or went: what shows models should look again."""
+    """A model came, went, or ran: what shows models should look again."""
 
     def can_replace(self, message: Message) -> bool:
         """One look is enough for several changes."""

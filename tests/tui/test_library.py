@@ -19,6 +19,8 @@ from gemmahub.service import Gemmahub, Library, RecommendOptions
 from gemmahub.tui import messages
 from gemmahub.tui.app import GemmahubApp
 from gemmahub.tui.arrangement import Heading, Item
+from gemmahub.tui.screens.chat import ChatScreen
+from gemmahub.tui.screens.duel import DuelScreen
 from gemmahub.tui.screens.keys import KeysScreen
 from gemmahub.tui.screens.library import LibraryScreen
 from gemmahub.tui.screens.plugins import PluginsScreen
@@ -282,6 +284,23 @@ async def test_enter_leads_to_a_chat_or_to_a_pull(hub: SteadyHub) -> None:
         assert isinstance(pull, messages.Pull)
         assert pull.reference == under_cursor(screen)
         assert pull.then_chat
+
+
+@pytest.mark.parametrize("sides", [1, 2])
+async def test_the_speed_of_what_ran_is_shown_at_once(hub: SteadyHub, sides: int) -> None:
+    hub = SteadyHub(config=replace(hub.config, backend="echo"))
+    async with GemmahubApp(hub).run_test(size=LARGE) as pilot:
+        screen = await loaded(pilot)
+        event = messages.OpenChat(HERE) if sides == 1 else messages.OpenDuel((HERE, HERE))
+        pilot.app.post_message(event)
+        await _until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen | DuelScreen))
+        front = pilot.app.screen
+        if isinstance(front, ChatScreen):
+            await _until(pilot, lambda: front.talk is not None)
+        hub.speeds.add(HERE, "gpu", 1000, 2.0)  # as an answer leaves it
+        await pilot.press("escape", "escape")
+        await _until(pilot, lambda: pilot.app.screen is screen)
+        await _until(pilot, lambda: " 500 " in drawn(screen))
 
 
 async def test_the_first_run_says_what_to_do(

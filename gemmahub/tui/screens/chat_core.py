@@ -15,6 +15,7 @@ from gemmahub.errors import GemmahubError
 from gemmahub.text import one_line
 from gemmahub.tui.answer_feed import ENOUGH, AnswerFeed, Batch, Pace, share_for
 from gemmahub.tui.commands import run_command
+from gemmahub.tui.messages import LibraryChanged
 from gemmahub.tui.screens.chat_model import ChatModel
 from gemmahub.tui.widgets.chat_lines import ChatFigures, ChatTitle, Figures, names_of
 from gemmahub.tui.widgets.load_box import LoadBox
@@ -270,4 +271,5 @@ class ChatCore(ChatModel):
         if self._feed is not None:
             self._feed.abandon()
         self.leave_conversation()
-        self.unload()
+        app = self.app  # the library shows how fast the model was, and what fits without it
+        self.unload(then=lambda: app.post_message(LibraryChanged()))

@@ -15,6 +15,8 @@ from gemmahub.tui.widgets.load_box import LoadBox
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gemmahub.service import Gemmahub, Running
     from gemmahub.service.talking import Talk
 
@@ -62,8 +64,9 @@ class ChatModel(Screen[None]):
             lambda: loader.run(self.post_message), thread=True, exit_on_error=False, group="load"
         )
 
-    def unload(self) -> None:
-        """Give back what is loaded, and stop what is loading; the conversation stays."""
+    def unload(self, then: Callable[[], object] | None = None) -> None:
+        """Give back what is loaded, and stop what is loading; the conversation stays. ``then`` is
+        called when the memory is free again."""
         if self._loader is not None:
             self._loader.abandon()
             self._loader = None
@@ -71,7 +74,7 @@ class ChatModel(Screen[None]):
             self.talk.part()
             self.talk = None
         if self.running is not None:
-            close_beside(self.running)
+            close_beside(self.running, then)
             self.running = None
 
     def cancel_load(self) -> None:

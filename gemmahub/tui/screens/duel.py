@@ -24,6 +24,7 @@ from gemmahub.text import format_gib, one_line
 from gemmahub.tui.answer_feed import ENOUGH, Pace, share_for
 from gemmahub.tui.commands import COPY_COMMAND, copy_command
 from gemmahub.tui.duel_side import Side
+from gemmahub.tui.messages import LibraryChanged
 from gemmahub.tui.widgets.chat_lines import ChatTitle
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
 from gemmahub.tui.widgets.transcript import Transcript
@@ -274,9 +275,14 @@ class DuelScreen(Screen[None]):
         copy_command(self, self.command)
 
     def on_unmount(self) -> None:
-        """Nothing stays in memory."""
+        """Nothing stays in memory, and the library shows what was seen of them."""
+        app = self.app
+
+        def told() -> None:
+            app.post_message(LibraryChanged())
+
         for side in self.sides:
-            threading.Thread(target=side.close).start()
+            threading.Thread(target=side.close, args=(told,)).start()
 
 
 def fit_together(plans: Sequence[Plan]) -> tuple[bool, str]:
