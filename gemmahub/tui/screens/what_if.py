@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
 _HERE = "here"
-_KEYS = "enter takes it · tab to the sizes: 24GiB is a GPU, 24GiB + 64GiB adds RAM, +16GiB RAM only"
+_KEYS = "enter takes it · tab to the sizes · escape back"
 
 
 class WhatIfScreen(FrontScreen[RecommendOptions]):
@@ -37,7 +37,7 @@ class WhatIfScreen(FrontScreen[RecommendOptions]):
         """Known machines, and a line for sizes."""
         known = [Option(f"{preset.title}", id=preset.name) for preset in PRESETS]
         yield OptionList(Option("This machine", id=_HERE), *known, markup=False)
-        yield Input(placeholder="or its memory: 24GiB, 24GiB + 64GiB, +16GiB", compact=True)
+        yield Input(placeholder="or its memory: 24GiB (GPU), 24GiB + 64GiB (+ RAM), +16GiB", compact=True)
         yield Static("", classes="front--error", markup=False)
         yield Static(_KEYS, classes="front--keys", markup=False)
 
