@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _LONG = 500
 _LIMIT = 10
-_KEYS = "enter asks · tab to words or files · f9 copies the command · escape back"
+_KEYS = "enter asks · tab words/files · f9 copies the command · escape back"
 _ASK = "words, or a name: user/repo:Q4_0, hf://…, ollama://gemma3:4b"
 
 

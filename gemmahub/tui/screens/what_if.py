@@ -37,7 +37,9 @@ class WhatIfScreen(FrontScreen[RecommendOptions]):
         """Known machines, and a line for sizes."""
         known = [Option(f"{preset.title}", id=preset.name) for preset in PRESETS]
         yield OptionList(Option("This machine", id=_HERE), *known, markup=False)
-        yield Input(placeholder="or its memory: 24GiB (GPU), 24GiB + 64GiB (+ RAM), +16GiB", compact=True)
+        yield Input(
+            placeholder="or its memory: 24GiB (GPU), 24GiB + 64GiB (+ RAM), +16GiB", compact=True
+        )
         yield Static("", classes="front--error", markup=False)
         yield Static(_KEYS, classes="front--keys", markup=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from gemmahub.service import Running
 
 _BAR_CELLS = 10
+_LEAST_NAME = 10  # cells of a model's name that are worth showing
 _PARTS = " ▏▎▍▌▋▊▉█"
 
 
@@ -34,10 +36,11 @@ class Names:
     device: str = ""
 
     def fitted(self, width: int) -> str:
-        """All of it where there is room; the precision is the last thing to go."""
+        """All of it where there is room; the precision is the last thing to go, and before that a
+        long name of a model is cut."""
         where = f"{self.engine} on {self.device}" if self.device else self.engine
         short = " ".join(part for part in (self.label, self.bits) if part) or self.precision
-        name = self.engine.split(" ")[0]
+        label, name = self.label or short, self.engine.split(" ")[0]
         choices = (
             (self.model, self.precision, where),
             (self.model, self.precision, self.engine),
@@ -45,12 +48,25 @@ class Names:
             (self.model, short, where),
             (self.model, short, self.engine),
             (self.model, short, name),
-            (self.model, self.label or short, name),
-            (self.model, self.label or short),
-            (self.label or short or self.model,),
+            (self.model, label, name),
         )
-        lines = [" · ".join(part for part in parts if part) for parts in choices]
-        return next((line for line in lines if Content(line).cell_length <= width), lines[-1])
+        lines = [_joined(*parts) for parts in choices]
+        for rest in filter(None, (_joined(label, name), label)):
+            room = width - cell_len(_joined(" ", rest)) + 1
+            if room >= _LEAST_NAME:
+                lines.append(_joined(_cut(self.model, room), rest))
+        lines.append(label or self.model)
+        return next((line for line in lines if cell_len(line) <= width), lines[-1])
+
+
+def _joined(*parts: str) -> str:
+    return " · ".join(part for part in parts if part)
+
+
+def _cut(text: str, cells: int) -> str:
+    if cell_len(text) <= cells:
+        return text
+    return set_cell_size(text, cells - 1).rstrip() + "…"
 
 
 def names_of(running: Running) -> Names:

@@ -50,7 +50,7 @@ class Turn(Vertical, can_focus=True):
         margin: 0 0 1 0;
         border-left: blank;
         &:focus { border-left: outer $accent; background: $boost; }
-        .turn--who { height: 1; color: $text-muted; text-style: bold; }
+        .turn--who { height: auto; color: $text-muted; text-style: bold; }
         .turn--note { height: auto; color: $text-muted; }
         .turn--note.-bad { color: $text-error; }
     }
