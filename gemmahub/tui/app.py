@@ -17,6 +17,7 @@ from gemmahub.service import Gemmahub
 from gemmahub.text import plural
 from gemmahub.tui import messages, themes
 from gemmahub.tui.arrangement import SORTS
+from gemmahub.tui.commands import TALK_KEY
 from gemmahub.tui.screens.library import LibraryScreen
 from gemmahub.tui.state import State
 
@@ -55,7 +56,7 @@ class GemmahubApp(App[None]):
     BINDINGS: ClassVar = [
         Binding("p", "plugins", "Plugins and doctor", show=False),
         Binding("D", "downloads", "Downloads", show=False),
-        Binding("f6", "talk_to_newest", "Talk to the model that arrived last", show=False),
+        Binding(TALK_KEY, "talk_to_newest", "Talk to the model that arrived last", show=False),
         Binding("question_mark,f1", "keys", "Keys", key_display="?"),
         Binding("q,ctrl+q", "quit", "Quit", show=False),
     ]
@@ -78,9 +79,10 @@ class GemmahubApp(App[None]):
     @cached_property
     def downloads(self) -> Downloads:
         """What is being fetched; it goes on whichever screen is in front."""
+        from gemmahub.tui.arrivals import tell_end
         from gemmahub.tui.downloads import Downloads
 
-        return Downloads(self)
+        return Downloads(self.hub, self, lambda download: tell_end(self, download))
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Colours of bars for themes that know nothing of them."""

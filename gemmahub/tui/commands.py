@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 COPY_COMMAND: Final = Binding("f9", "copy_command", "Copy the command", show=False)
 """For screens where letters are typed; its action calls :func:`copy_command`."""
 
+TALK_KEY: Final = "f6"
+"""Talks to the model that arrived last, from everywhere: letters may belong to what is typed."""
+
 _USUAL: Final = Sampling()
 _SAMPLING: Final = ("max_tokens", "temperature", "top_k", "top_p", "seed")
 """What ``gemmahub run`` takes of it."""

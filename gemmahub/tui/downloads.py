@@ -7,25 +7,22 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from gemmahub.errors import Cancelled, GemmahubError
 from gemmahub.text import one_line
-from gemmahub.tui import messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from textual.app import App
 
     from gemmahub.engines.contract import Settings
     from gemmahub.hub.download_records import Progress
     from gemmahub.service import Gemmahub, PullPlan
     from gemmahub.service.fetching import FetchPlan
-    from gemmahub.tui.app import GemmahubApp
 
 State = Literal["waiting", "running", "pausing", "paused", "failed", "done"]
 GetPlan: TypeAlias = "PullPlan | FetchPlan"
 
 AT_ONCE: Final = 2
 """Downloads that run at the same time; the others wait for their turn."""
-
-TALK_KEY: Final = "f6"
-"""Talks to the model that arrived last, from everywhere: letters may belong to what is typed."""
 
 
 def plan_for(hub: Gemmahub, reference: str) -> GetPlan:
@@ -103,13 +100,18 @@ class Download:
 
 
 class Downloads:
-    """All downloads since the start, the first at first."""
+    """All downloads since the start, the first at first.
 
-    def __init__(self, app: GemmahubApp) -> None:
+    ``on_end`` is told of each that is done, has failed or was stopped, in the UI's thread.
+    """
+
+    def __init__(self, hub: Gemmahub, app: App[None], on_end: Callable[[Download], object]) -> None:
         self.all: list[Download] = []
         self.newest: Download | None = None
         """The one that arrived last."""
+        self._hub = hub
         self._app = app
+        self._on_end = on_end
 
     def start(
         self, plan: GetPlan, *, then_chat: bool = False, settings: Settings | None = None
@@ -174,8 +176,8 @@ class Downloads:
         """In a thread: fetch, and tell the UI how it ended."""
         app, error = self._app, None
         try:
-            with app.hub.heard_by(download.tell, download.stop):
-                _get(app.hub, download, lambda: download.stop.is_set() or not app.is_running)
+            with self._hub.heard_by(download.tell, download.stop):
+                _get(self._hub, download, lambda: download.stop.is_set() or not app.is_running)
         except GemmahubError as caught:
             error = caught
         except Exception as caught:  # noqa: BLE001 - a plugin may raise what it likes
@@ -192,41 +194,11 @@ class Downloads:
             download.state = "paused"
         elif error is not None:
             download.state, download.error = "failed", error
-            self._tell_failure(download, error)
         else:
             download.state = "done"
             self.newest = download
-            self._app.post_message(messages.LibraryChanged())
-            self._tell_arrival(download)
+        self._on_end(download)
         self._begin()
-
-    def _tell_failure(self, download: Download, error: GemmahubError) -> None:
-        if self._is_watched:  # its row says it all
-            return
-        self._app.notify(
-            f"{one_line(error.message, 300)}\n{one_line(error.hint, 300)}",
-            title=f"{one_line(download.reference)} did not arrive",
-            severity="error",
-            markup=False,
-        )
-
-    def _tell_arrival(self, download: Download) -> None:
-        """Open the chat where a person waits for it; elsewhere they are in the middle of it."""
-        if download.then_chat and self._is_watched:
-            self._app.post_message(messages.OpenChat(download.reference, download.settings))
-            return
-        self._app.notify(
-            f"{TALK_KEY.upper()} talks to it",
-            title=f"{one_line(download.reference)} is here",
-            markup=False,
-            timeout=10,
-        )
-
-    @property
-    def _is_watched(self) -> bool:
-        from gemmahub.tui.screens.downloads import DownloadsScreen
-
-        return isinstance(self._app.screen, DownloadsScreen)
 
 
 def _get(hub: Gemmahub, download: Download, cancelled: Callable[[], bool]) -> None:

@@ -13,6 +13,7 @@ from textual.widgets import Static
 from gemmahub.service import Gemmahub
 from gemmahub.text import format_bytes
 from gemmahub.tui import messages
+from gemmahub.tui.arrivals import tell_end
 from gemmahub.tui.downloads import Download, Downloads
 from gemmahub.tui.screens.downloads import DownloadRow, DownloadsScreen, duration
 from tests.tui.conftest import MODEL, NAME
@@ -31,7 +32,7 @@ class Alone(App[None]):
     def __init__(self) -> None:
         super().__init__()
         self.hub = Gemmahub()
-        self.downloads = Downloads(self)  # type: ignore[arg-type]
+        self.downloads = Downloads(self.hub, self, lambda ended: tell_end(self, ended))
         self.heard: list[object] = []
 
     def on_library_changed(self, event: messages.LibraryChanged) -> None:

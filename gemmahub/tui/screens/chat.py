@@ -106,9 +106,9 @@ class ChatScreen(ChatCore):
 
     @on(PromptEditor.Submitted)
     def _submitted(self, event: PromptEditor.Submitted) -> None:
-        if self.answering:
-            self.notify("The answer is still running: Esc stops it.", severity="warning")
-        elif self.talk is not None:
+        if not self._may_change():
+            return
+        if self.talk is not None:
             event.editor.remember(event.editor.take())
             self.ask(event.text)
             self._show_attached()
@@ -155,9 +155,7 @@ class ChatScreen(ChatCore):
 
     def action_load_again(self) -> None:
         """Load the model again, after a failure or with other settings."""
-        if self.answering:
-            self.notify("The answer is still running: Esc stops it.", severity="warning")
-        else:
+        if self._may_change():
             self.load()
 
     @on(Button.Pressed, "#load-again")
@@ -185,9 +183,9 @@ class ChatScreen(ChatCore):
             self.begin(self.talk.resend(question.number, text))
 
     def _may_ask_again(self, question: Question | None) -> bool:
-        if self.answering:
-            self.notify("The answer is still running: Esc stops it.", severity="warning")
-        elif question is None:
+        if not self._may_change():
+            return False
+        if question is None:
             self.notify("There is no question yet.", severity="warning")
         elif self.talk is None:
             self.notify("No model is loaded: F5 loads it again.", severity="warning")
@@ -310,6 +308,7 @@ class ChatScreen(ChatCore):
         self.query_one(Transcript).show_command(self.command)
 
     def _may_change(self) -> bool:
+        """Whether no answer is running; says so where one is."""
         if self.answering:
             self.notify("The answer is still running: Esc stops it.", severity="warning")
         return not self.answering
