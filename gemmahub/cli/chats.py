@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.go_on import continue_command
 from gemmahub.errors import ExitCode, UsageError
 from gemmahub.text import one_line, plural, strip_controls
 
@@ -24,12 +25,15 @@ _SHOWN = 20
 @click.group(name="chats", invoke_without_command=True)
 @click.pass_context
 def chats_command(context: click.Context) -> None:
-    """Conversations that were kept: list, show, export, rename, remove.
+    """Conversations that were kept: list, show, continue, export, rename, remove.
 
     Alone it lists them. ID is the name of a conversation, or enough of its beginning.
     """
     if context.invoked_subcommand is None:
         _list("", as_json=False)
+
+
+chats_command.add_command(continue_command)
 
 
 @chats_command.command(name="list")

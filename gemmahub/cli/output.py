@@ -115,6 +115,11 @@ def progress(text: str) -> None:
         _write(sys.stderr, f"\r\x1b[K{strip_controls(text)}")
 
 
+def loading(fraction: float) -> None:
+    """How far loading a model is."""
+    progress(f"loading {fraction:.0%}" if fraction < 1 else "")
+
+
 def confirm(question: str) -> bool:
     """Ask on standard error; anything but y is no."""
     _write(sys.stderr, f"{strip_controls(question)} [y/N] ")

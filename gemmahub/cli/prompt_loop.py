@@ -3,53 +3,47 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gemmahub.cli import output
 from gemmahub.errors import BackendCrashed, BackendError, ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from gemmahub.chat import Conversation
-    from gemmahub.engines.contract import Sampling
-
 _HISTORY_LINES = 1000
-_HELP = (
-    '/clear forgets the conversation, /exit or Ctrl-D ends it, """ starts and ends several lines'
-)
-
-Answer = Callable[..., int]
+_FORGETS = "/clear forgets the conversation, "
+_HELP = '/exit or Ctrl-D ends it, """ starts and ends several lines'
 
 
-def talk(
-    conversation: Conversation,
-    sampling: Sampling,
+def converse(
+    ask: Callable[[str, tuple[Path, ...]], object],
     data: Path,
     *,
-    answer: Answer,
+    forget: Callable[[], object] | None = None,
     images: tuple[Path, ...] = (),
-    verbose: bool,
 ) -> int:
-    """Ask and answer until the end of input; ``images`` go with the first question.
+    """Ask and answer until the end of input. ``images`` go with the first question; ``forget``
+    makes the model forget what was said, None where that is kept. The history of the prompt lies in
+    the folder ``data``.
 
     Raises: BackendCrashed; other backend errors are shown, and the conversation goes on.
     """
-    output.note(_HELP)
+    told = f"{_FORGETS if forget else ''}{_HELP}"
+    output.note(told)
     with _history(data / "prompt-history"):
         while (question := _read()) is not None:
-            if question.strip() == "/clear":
-                conversation.clear()
+            if question.strip() == "/clear" and forget is not None:
+                forget()
                 output.note("forgotten")
             elif question.strip() in ("/exit", "/quit", "/bye"):
                 break
             elif question.strip() in ("/help", "/?"):
-                output.note(_HELP)
+                output.note(told)
             elif question.strip():
                 try:
-                    answer(conversation, question, sampling, images, verbose=verbose)
+                    ask(question, images)
                     images = ()
                 except BackendCrashed:
                     raise

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.asking import images_of, interruptible, question_of
 from gemmahub.engines.contract import Sampling, Settings
 from gemmahub.errors import ExitCode, NotInstalled, UsageError
 from gemmahub.formats.ggml_types import CACHE_TYPES
 from gemmahub.text import StreamStripper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from gemmahub.chat import Conversation
     from gemmahub.engines.contract import Usage
     from gemmahub.service import Gemmahub, Running
+_EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
 
 
 @click.command(name="run")
@@ -68,14 +66,14 @@ def run_command(reference: str, prompt: str | None, **options: Any) -> int:
     from gemmahub.chat import Conversation
     from gemmahub.service import Gemmahub
 
-    question = _question(prompt, as_json=options["as_json"])
+    question = question_of(prompt, example=_EXAMPLE, alone=options["as_json"])
     hub = Gemmahub(say=output.note)
     running = _start(hub, reference, options)
     output.progress("")
     _warn_of_context(running, options["ctx_size"])
     with running.session as session:
         conversation = Conversation(session, system=options["system"], raw=options["raw"])
-        images = _images(running, conversation, options["images"])
+        images = images_of(running, options["images"], plain=conversation.plain)
         sampling = _sampling(options, plain=conversation.plain)
         if options["as_json"]:
             answer = _answer_json(running, conversation, question or "", sampling, images)
@@ -88,11 +86,15 @@ def run_command(reference: str, prompt: str | None, **options: Any) -> int:
             output.note(running.image_note)
         if question is not None:
             return _answer(conversation, question, sampling, images, verbose=options["verbose"])
-        from gemmahub.cli.prompt_loop import talk
+        from gemmahub.cli.prompt_loop import converse
 
-        verbose = options["verbose"]
-        return talk(
-            conversation, sampling, hub.config.data, answer=_answer, images=images, verbose=verbose
+        return converse(
+            lambda text, with_images: _answer(
+                conversation, text, sampling, with_images, verbose=options["verbose"]
+            ),
+            hub.config.data,
+            forget=conversation.clear,
+            images=images,
         )
 
 
@@ -104,14 +106,14 @@ def _start(hub: Gemmahub, reference: str, options: dict[str, Any]) -> Running:
         "options": _engine_options(options["engine_options"]),
     }
     try:
-        return hub.start(reference, settings, **chosen, on_progress=_show_progress)
+        return hub.start(reference, settings, **chosen, on_progress=output.loading)
     except NotInstalled as missing:
         if options["as_json"] or not output.interactive():
             raise
         from gemmahub.cli.pull import offer
 
         reference = offer(hub, missing)
-    return hub.start(reference, settings, **chosen, on_progress=_show_progress)
+    return hub.start(reference, settings, **chosen, on_progress=output.loading)
 
 
 def _engine_options(texts: tuple[str, ...]) -> dict[str, str]:
@@ -119,19 +121,6 @@ def _engine_options(texts: tuple[str, ...]) -> dict[str, str]:
     if wrong := next((text for text in texts if "=" not in text), None):
         raise UsageError(f"--option {wrong!r} has no value", "write it as --option NAME=VALUE")
     return pairs
-
-
-def _question(prompt: str | None, *, as_json: bool) -> str | None:
-    """The prompt, None for a conversation."""
-    if prompt == "-" or (prompt is None and not sys.stdin.isatty()):
-        prompt = sys.stdin.read().rstrip("\n")
-    if prompt is not None and not prompt.strip():
-        raise UsageError(
-            "the prompt is empty", 'try: gemmahub run MODEL "The capital of France is"'
-        )
-    if prompt is None and (as_json or not output.interactive()):
-        raise UsageError("a conversation needs a terminal", "give a prompt, or pipe one in")
-    return prompt
 
 
 def _settings(options: dict[str, Any]) -> Settings:
@@ -165,22 +154,6 @@ def _sampling(options: dict[str, Any], *, plain: bool) -> Sampling:
     )
 
 
-def _show_progress(fraction: float) -> None:
-    output.progress(f"loading {fraction:.0%}" if fraction < 1 else "")
-
-
-def _images(
-    running: Running, conversation: Conversation, images: tuple[Path, ...]
-) -> tuple[Path, ...]:
-    """The images by their full paths. Raises: UsageError where none can be asked about."""
-    if images and conversation.plain:
-        raise UsageError(
-            "images need a conversation, and this is plain completion",
-            "leave --raw out" if running.session.info.chat_template else "take an instruct model",
-        )
-    return tuple(path.resolve() for path in images)
-
-
 def _answer(
     conversation: Conversation,
     question: str,
@@ -193,7 +166,7 @@ def _answer(
     stripper = StreamStripper()
     usage: Usage | None = None
     with (
-        _interruptible(conversation) as interrupted,
+        interruptible(conversation.cancel) as interrupted,
         closing(conversation.ask(question, sampling, images)) as chunks,
     ):
         for chunk in chunks:
@@ -202,28 +175,6 @@ def _answer(
     output.data(stripper.finish())
     _after(usage, verbose=verbose)
     return ExitCode.INTERRUPTED if interrupted else ExitCode.DONE
-
-
-@contextmanager
-def _interruptible(conversation: Conversation) -> Iterator[list[int]]:
-    """Ctrl-C asks the engine to stop; a second one ends the program.
-
-    The list that comes back is empty until then. An exception would tear down the stream of chunks,
-    and with it the last one, which carries the usage.
-    """
-    interrupts: list[int] = []
-
-    def stop(number: int, frame: object) -> None:
-        if interrupts:
-            raise KeyboardInterrupt
-        interrupts.append(number)
-        conversation.cancel()
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield interrupts
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _after(usage: Usage | None, *, verbose: bool) -> None:

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import GemmahubError, UsageError
-from gemmahub.text import format_rate, one_line, strip_controls
+from gemmahub.text import one_line, strip_controls
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gemmahub.conversations.records import Saved, SavedMessage, Timings
+    from gemmahub.conversations.records import Saved, SavedMessage
 
 SPEAKERS: Final = {"user": "You", "assistant": "Model", "system": "System"}
 SUFFIXES: Final = {".md": "markdown", ".markdown": "markdown", ".json": "json"}
@@ -99,19 +99,11 @@ def _turn(message: SavedMessage, usual: str) -> str:
 
 
 def _notes(message: SavedMessage) -> list[str]:
-    notes = list(_timing_notes(message.timings)) if message.timings else []
+    notes = [str(message.timings)] if message.timings else []
     if message.finish not in ("", "stop"):
         notes.append(f"ended by: {message.finish}")
     if message.error:
         notes.append(one_line(message.error))
-    return notes
-
-
-def _timing_notes(timings: Timings) -> list[str]:
-    notes = [f"{timings.tokens:,} tokens"]
-    if (speed := timings.tokens_per_second) is not None:
-        notes.append(format_rate(speed))
-    notes.append(f"first token after {timings.first_token_seconds:.2f} s")
     return notes
 
 

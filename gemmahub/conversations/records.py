@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.contract import Message, Sampling, Settings
-from gemmahub.text import one_line
+from gemmahub.text import format_rate, one_line, plural
 
 if TYPE_CHECKING:
     from gemmahub.engines.contract import Usage
@@ -42,6 +42,14 @@ class Timings:
         return (
             self.tokens / self.decode_seconds if self.decode_seconds > 0 and self.tokens else None
         )
+
+    def __str__(self) -> str:
+        """Tokens, speed and the first token, in words."""
+        parts = [plural(self.tokens, "token")]
+        if (speed := self.tokens_per_second) is not None:
+            parts.append(format_rate(speed))
+        parts.append(f"first token after {self.first_token_seconds:.2f} s")
+        return " · ".join(parts)
 
     @classmethod
     def of(cls, usage: Usage, first_token_seconds: float) -> Timings:

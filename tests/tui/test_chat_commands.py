@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -114,15 +115,38 @@ def test_the_commands_of_the_list_do_the_same(
             assert shown.command == "gemmahub chats list --search dogs"
 
     run(body())
-    show, rename, export, rm = (shlex.split(command)[1:] for command in commands)
-    assert [words[1] for words in (show, rename, export, rm)] == ["show", "rename", "export", "rm"]
-    assert run_line(show) == 0
-    assert "You:\nabout cats\n" in capsys.readouterr().out
+    verbs = ["continue", "rename", "export", "rm"]
+    go_on, rename, export, rm = (shlex.split(command)[1:] for command in commands)
+    assert [words[1] for words in (go_on, rename, export, rm)] == verbs
+    assert run_line([*go_on, "and dogs", "--backend", "echo"]) == 0
+    assert capsys.readouterr().out == "and dogs\n"
     assert run_line([*rename[:-1], "Felines"]) == 0
     assert run_line([*export[:-1], "-"]) == 0
     assert "# Felines\n" in capsys.readouterr().out
     assert run_line([*rm, "--yes"]) == 0
     assert hub.conversations.rows() == []
+
+
+def test_the_command_of_a_reopened_chat_goes_on_with_it(
+    hub: Gemmahub, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def body() -> tuple[str, str]:
+        async with chat(hub, model, context=64) as (screen, pilot):
+            await ask(screen, pilot, "about cats")
+            id_ = screen.journal.id
+            screen.settings = replace(screen.settings, context=96)
+            await pilot.press("ctrl+n")
+            await listing(screen, pilot, 1)
+            await pilot.press("down", "enter")
+            await until(lambda: screen.journal.id == id_, "reopened", pilot)
+            assert line(screen, ".transcript--command") == f"$ {screen.command}"
+            return id_, screen.command
+
+    id_, command = run(body())
+    assert command == f"gemmahub chats continue {id_} --ctx-size 96"
+    assert run_line([*shlex.split(command)[1:], "x", "--backend", "echo"]) == 0
+    assert "context 96 " in capsys.readouterr().err
+    assert [m.text for m in hub.conversations.load(id_).messages][2:] == ["x", "x"]
 
 
 def test_the_list_exports(hub: Gemmahub, model: str, tmp_path: Path) -> None:

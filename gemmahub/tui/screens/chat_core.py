@@ -14,13 +14,13 @@ from gemmahub.conversations import Described, SavedMessage
 from gemmahub.errors import GemmahubError
 from gemmahub.text import one_line
 from gemmahub.tui.answer_feed import ENOUGH, AnswerFeed, Batch, Pace, share_for
-from gemmahub.tui.commands import run_command
+from gemmahub.tui.commands import chats_command, run_command
 from gemmahub.tui.messages import LibraryChanged
 from gemmahub.tui.screens.chat_model import ChatModel
 from gemmahub.tui.widgets.chat_lines import ChatFigures, ChatTitle, Figures, names_of
 from gemmahub.tui.widgets.load_box import LoadBox
 from gemmahub.tui.widgets.transcript import Transcript
-from gemmahub.tui.widgets.turns import Answer, Question, Turn, ending_text, timing_text, turn_of
+from gemmahub.tui.widgets.turns import Answer, Question, Turn, ending_text, turn_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -58,6 +58,7 @@ class ChatCore(ChatModel):
         self._feed: AnswerFeed | None = None
         self._pace = Pace(ENOUGH)
         self._warned = False
+        self._reopened = False
 
     @property
     def command(self) -> str:
@@ -66,6 +67,11 @@ class ChatCore(ChatModel):
             described = self.journal.saved().described
         except GemmahubError:  # its file is gone
             described = Described(self.reference)
+        if self._reopened:
+            context = self.settings.context
+            other = context is not None and context != described.settings.context
+            words = ("--ctx-size", str(context)) if other else ()
+            return chats_command("continue", self.journal.id, *words)
         return run_command(self.reference, self.settings, described.sampling, described.system)
 
     @property
@@ -85,7 +91,7 @@ class ChatCore(ChatModel):
             self.complain(error)
             return False
         self.leave_conversation()
-        self.journal, self._warned = journal, False
+        self.journal, self._warned, self._reopened = journal, False, id_ is not None
         self._show(saved.messages)
         if self.running is not None:
             self.join(self.running)
@@ -233,7 +239,7 @@ class ChatCore(ChatModel):
         told = ending_text(event.finish, error.message if error else "")
         if error is not None and error.hint and not event.crashed:
             told += f"; what to do: {error.hint}"
-        parts = [timing_text(event.timings) if event.timings else "", told]
+        parts = [str(event.timings) if event.timings else "", told]
         if answer is not None:
             note = " · ".join(part for part in parts if part)
             await answer.finish(one_line(note, 600), bad=error is not None)

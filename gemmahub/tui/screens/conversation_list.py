@@ -114,10 +114,11 @@ class ConversationList(ModalScreen[str | None]):
 
     @property
     def command(self) -> str:
-        """The command that shows what is highlighted, else the one that lists the same."""
+        """The command that opens what is highlighted, else the one that lists the same."""
         entry = self._highlighted()
         if entry is not None:
-            return chats_command("show", _id(entry))
+            verb = "continue" if isinstance(entry, Match) else "rm"  # what Enter or F8 does
+            return chats_command(verb, _id(entry))
         words = self.query_one("#words", Input).value.strip()
         return chats_command("list", *(("--search", words) if words else ()))
 

@@ -28,7 +28,7 @@ from gemmahub.tui.messages import LibraryChanged
 from gemmahub.tui.widgets.chat_lines import ChatTitle
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
 from gemmahub.tui.widgets.transcript import Transcript
-from gemmahub.tui.widgets.turns import Answer, Question, Turn, ending_text, timing_text
+from gemmahub.tui.widgets.turns import Answer, Question, Turn, ending_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +95,7 @@ class DuelPane(Vertical):
         if batch.ended is not None:
             ended = batch.ended
             error = ended.error.message if ended.error else ""
-            parts = [timing_text(ended.timings) if ended.timings else ""]
+            parts = [str(ended.timings) if ended.timings else ""]
             parts.append(ending_text(ended.finish, error))
             note = " · ".join(part for part in parts if part)
             await answer.finish(one_line(note, 400), bad=ended.error is not None)

@@ -9,22 +9,13 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Markdown, Static
 
-from gemmahub.text import format_rate, one_line, strip_controls
+from gemmahub.text import one_line, strip_controls
 from gemmahub.tui.segments import Segments
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from gemmahub.conversations import SavedMessage, Timings
-
-
-def timing_text(timings: Timings) -> str:
-    """Counts and times of an answer in words."""
-    parts = [f"{timings.tokens:,} token" + ("" if timings.tokens == 1 else "s")]
-    if (speed := timings.tokens_per_second) is not None:
-        parts.append(format_rate(speed))
-    parts.append(f"first token after {timings.first_token_seconds:.2f} s")
-    return " · ".join(parts)
+    from gemmahub.conversations import SavedMessage
 
 
 def ending_text(finish: str, error: str) -> str:
@@ -163,7 +154,7 @@ def _markdown(text: str) -> Markdown:
 
 def note_of(message: SavedMessage) -> str:
     """What is told below a kept answer."""
-    parts = [timing_text(message.timings)] if message.timings else []
+    parts = [str(message.timings)] if message.timings else []
     parts.append(ending_text(message.finish, message.error))
     return " · ".join(part for part in parts if part)
 

@@ -1,0 +1,212 @@
+"""``gemmahub chats continue``: a kept conversation goes on from the command line."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gemmahub.conversations import ConversationStore, Described
+from gemmahub.engines.contract import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+Command = Any
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ConversationStore:
+    return ConversationStore(tmp_path / "data")
+
+
+@pytest.fixture(autouse=True)
+def echo_answers(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[run]\nbackend = "echo"\n')
+
+
+@pytest.fixture
+def kept(store: ConversationStore, tiny_model: Path) -> str:
+    """A conversation of one question and one answer."""
+    return keep(store, tiny_model)
+
+
+def keep(store: ConversationStore, model: Path, **settings: Any) -> str:
+    with store.new(Described(str(model), settings=Settings(**settings))) as journal:
+        journal.add("user", "one")
+        number = journal.begin_answer("nobody")
+        journal.part(number, "two")
+        journal.end_answer(number, "stop")
+    return journal.id
+
+
+def said(store: ConversationStore, id_: str) -> list[str]:
+    return [message.text for message in store.load(id_).messages]
+
+
+def test_the_next_question_is_answered_and_kept(
+    command: Command, store: ConversationStore, kept: str
+) -> None:
+    result = command("chats", "continue", kept[:-1], "and three", "-v")
+    assert (result.code, result.out) == (0, "and three\n")
+    assert "Tiny · Q4_0 · " in result.err
+    assert "2 tokens" in result.err
+    assert "ended by stop" in result.err
+    assert said(store, kept) == ["one", "two", "and three", "and three"]
+    assert store.load(kept).described.engine.startswith("echo 1")
+
+
+def test_the_last_question_is_answered_again(
+    command: Command, store: ConversationStore, kept: str
+) -> None:
+    result = command("chats", "continue", kept, "--again")
+    assert (result.code, result.out) == (0, "one\n")
+    assert said(store, kept) == ["one", "one"]
+
+
+def test_it_is_loaded_as_it_was_held(
+    command: Command, store: ConversationStore, tiny_model: Path
+) -> None:
+    id_ = keep(store, tiny_model, context=64)
+    assert "context 64 " in command("chats", "continue", id_, "x").err
+    assert "context 96 " in command("chats", "continue", id_, "x", "-c", "96").err
+
+
+def test_another_model_takes_over(
+    command: Command, store: ConversationStore, kept: str, tiny_model: Path
+) -> None:
+    other = tiny_model.with_name("other.gguf")
+    tiny_model.rename(other)
+    gone = command("chats", "continue", kept, "x")
+    assert gone.code == 3
+    assert "hint:" in gone.err
+    assert command("chats", "continue", kept, "x", "--model", other).code == 0
+    assert store.load(kept).described.reference == str(other)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("{kept}", "  "), 2, "gemmahub chats continue ID"),
+        (("{kept}",), 2, "the prompt is empty"),  # standard input has nothing
+        (("{kept}", "x", "--again"), 2, "leave the prompt"),
+        (("nothing", "x"), 3, "gemmahub chats list"),
+    ],
+)
+def test_what_is_refused_loads_nothing(
+    command: Command,
+    store: ConversationStore,
+    kept: str,
+    words: tuple[str, ...],
+    code: int,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    result = command("chats", "continue", *(word.format(kept=kept) for word in words))
+    assert result.code == code
+    assert told in result.err
+    assert "Tiny" not in result.err
+    assert said(store, kept) == ["one", "two"]
+
+
+def test_one_that_is_open_elsewhere_is_refused(
+    command: Command, store: ConversationStore, kept: str
+) -> None:
+    with store.open(kept) as journal:
+        journal.add("user", "mine")
+        result = command("chats", "continue", kept, "x")
+    assert result.code == 2
+    assert "open" in result.err
+
+
+SLOW = """
+import gemmahub_echo.backend as b
+b.EchoBackend.options = (b.Option("delay", "", float, 0.05),)
+"""
+
+
+@pytest.fixture
+def going(
+    tmp_path: Path, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], subprocess.Popen[str]]:
+    """A long answer of an engine that takes its time, in a process of its own."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def start() -> subprocess.Popen[str]:
+        words = ["chats", "continue", kept, "word " * 2000]
+        return subprocess.Popen(
+            [sys.executable, "-m", "gemmahub", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_what_was_shown_is_kept(
+    store: ConversationStore,
+    kept: str,
+    going: Callable[[], subprocess.Popen[str]],
+    number: signal.Signals,
+) -> None:
+    with going() as process:
+        assert process.stdout is not None
+        shown = process.stdout.read(20)
+        process.send_signal(number)
+        rest, err = process.communicate(timeout=30)
+    assert "Traceback" not in err
+    answer = store.load(kept).messages[-1]
+    assert answer.role == "assistant"
+    assert answer.text.startswith((shown + rest).strip())
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert answer.finish == "cancelled"
+    else:
+        assert answer.finish == "interrupted"
+
+
+def test_on_a_terminal_it_goes_on_until_the_end(store: ConversationStore, kept: str) -> None:
+    pty = pytest.importorskip("pty")
+    pid, master = pty.fork()
+    if pid == 0:
+        words = ["-m", "gemmahub", "chats", "continue", kept]
+        os.execv(sys.executable, [sys.executable, *words])
+    seen = ""
+
+    def read_until(text: str) -> None:
+        nonlocal seen
+        timer = threading.Timer(20, lambda: os.kill(pid, signal.SIGKILL))
+        timer.start()
+        try:
+            while text not in seen:
+                seen += os.read(master, 4096).decode(errors="replace")
+        except OSError:
+            raise AssertionError(f"no {text!r} in {seen!r}") from None
+        finally:
+            timer.cancel()
+        seen = seen.split(text, 1)[1]
+
+    read_until(">>> one\r\ntwo")  # where it was left
+    read_until(">>> ")
+    os.write(master, b"three\n")
+    read_until("\nthree\r\n")
+    read_until(">>> ")
+    time.sleep(0.2)
+    os.write(master, b"\x04")
+    _, status = os.waitpid(pid, 0)
+    os.close(master)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert said(store, kept) == ["one", "two", "three", "three"]
