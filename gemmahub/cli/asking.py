@@ -1,20 +1,30 @@
-"""What the commands that ask a model have in common: the question, its images, Ctrl-C."""
+"""What the commands that ask a model have in common: question, images, Ctrl-C, a full context."""
 
 from __future__ import annotations
 
 import signal
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
 
 from gemmahub.cli import output
 from gemmahub.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from gemmahub.service import Running
+
+image_option: Final = click.option(
+    "--image",
+    "images",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An image for the (first) question; may be given several times.",
+)
 
 
 def question_of(prompt: str | None, *, example: str, alone: bool = False) -> str | None:
@@ -62,3 +72,12 @@ def interruptible(cancel: Callable[[], object]) -> Iterator[list[int]]:
         yield interrupts
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def warn_of_context(finish: str, context: int, *, truncated: bool) -> None:
+    """Say that an answer saw less than it should, or ended too early. ``context`` in tokens,
+    ``finish`` as in the contract's ``Usage``."""
+    if truncated:
+        output.warning("the prompt was truncated: it is longer than the context (--ctx-size)")
+    if finish == "context":
+        output.warning(f"the context of {context:,} tokens is full; a larger --ctx-size holds more")

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
 import click
 
 from gemmahub.cli import output
-from gemmahub.cli.asking import images_of, interruptible, question_of
+from gemmahub.cli.asking import (
+    image_option,
+    images_of,
+    interruptible,
+    question_of,
+    warn_of_context,
+)
 from gemmahub.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
     from gemmahub.service import Gemmahub, Running
     from gemmahub.service.talking import Ended, Event, Talk
@@ -30,13 +36,7 @@ _EXAMPLE = 'gemmahub chats continue ID "And of Spain?"'
 @click.option("--model", metavar="REFERENCE", help="Another one than it was held with.")
 @click.option("--backend", help="The engine to use; otherwise the best one for the format.")
 @click.option("-c", "--ctx-size", type=click.IntRange(min=1), help="Another context, in tokens.")
-@click.option(
-    "--image",
-    "images",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="An image for the (first) question; may be given several times.",
-)
+@image_option
 @click.option("-v", "--verbose", is_flag=True, help="Print timings.")
 def continue_command(
     id_: str,
@@ -128,12 +128,7 @@ def _after(ended: Ended, *, verbose: bool) -> None:
     timings = ended.timings
     if timings is None:
         return
-    if timings.truncated:
-        output.warning("the prompt was truncated: it is longer than the context (--ctx-size)")
-    if ended.finish == "context":
-        output.warning(
-            f"the context of {timings.context:,} tokens is full; a larger --ctx-size holds more"
-        )
+    warn_of_context(ended.finish, timings.context, truncated=timings.truncated)
     if verbose:
         used = f"context {timings.context_used:,} of {timings.context:,}"
         output.note(f"{timings} · {used} · ended by {ended.finish}")

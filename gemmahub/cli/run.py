@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gemmahub.cli import output
-from gemmahub.cli.asking import images_of, interruptible, question_of
+from gemmahub.cli.asking import (
+    image_option,
+    images_of,
+    interruptible,
+    question_of,
+    warn_of_context,
+)
 from gemmahub.engines.contract import Sampling, Settings
 from gemmahub.errors import ExitCode, NotInstalled, UsageError
 from gemmahub.formats.ggml_types import CACHE_TYPES
 from gemmahub.text import StreamStripper
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gemmahub.chat import Conversation
     from gemmahub.engines.contract import Usage
     from gemmahub.service import Gemmahub, Running
@@ -31,13 +38,7 @@ _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
 @click.option("--top-k", type=click.IntRange(min=0), default=64, show_default=True)
 @click.option("--top-p", type=click.FloatRange(0, 1), default=0.95, show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 2), help="Makes an answer repeatable.")
-@click.option(
-    "--image",
-    "images",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="An image for the (first) question; may be given several times.",
-)
+@image_option
 @click.option("--system", help="What the model should know before the conversation.")
 @click.option("--backend", help="The engine to use; otherwise the best one for the format.")
 @click.option(
@@ -70,7 +71,7 @@ def run_command(reference: str, prompt: str | None, **options: Any) -> int:
     hub = Gemmahub(say=output.note)
     running = _start(hub, reference, options)
     output.progress("")
-    _warn_of_context(running, options["ctx_size"])
+    _warn_of_training(running, options["ctx_size"])
     with running.session as session:
         conversation = Conversation(session, system=options["system"], raw=options["raw"])
         images = images_of(running, options["images"], plain=conversation.plain)
@@ -133,7 +134,7 @@ def _settings(options: dict[str, Any]) -> Settings:
     )
 
 
-def _warn_of_context(running: Running, asked: int | None) -> None:
+def _warn_of_training(running: Running, asked: int | None) -> None:
     trained = running.session.info.context_trained
     if asked is not None and trained is not None and asked > trained:
         output.warning(
@@ -180,12 +181,7 @@ def _answer(
 def _after(usage: Usage | None, *, verbose: bool) -> None:
     if usage is None:
         return
-    if usage.truncated:
-        output.warning("the prompt was truncated: it is longer than the context (--ctx-size)")
-    if usage.finish_reason == "context":
-        output.warning(
-            f"the context of {usage.context:,} tokens is full; a larger --ctx-size holds more"
-        )
+    warn_of_context(usage.finish_reason, usage.context, truncated=usage.truncated)
     if verbose:
         output.note(_timings(usage))
 

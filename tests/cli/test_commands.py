@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import pytest
 
 from gemmahub import __version__
 from gemmahub.testing.gguf_writer import write_gguf
+from tests.cli.on_terminal import OnTerminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,43 +197,20 @@ def test_a_reader_that_goes_away_is_no_failure(model: Path) -> None:
 
 
 def test_conversation_on_a_terminal(model: Path) -> None:
-    pty = pytest.importorskip("pty")
-    pid, master = pty.fork()
-    if pid == 0:
-        os.execv(
-            sys.executable,
-            [sys.executable, "-m", "gemmahub", "run", str(model), "--backend", "echo"],
-        )
-    seen = ""
-
-    def read_until(text: str) -> None:
-        nonlocal seen
-        timer = threading.Timer(10, lambda: os.kill(pid, signal.SIGKILL))
-        timer.start()
-        try:
-            while text not in seen:
-                seen += os.read(master, 4096).decode(errors="replace")
-        except OSError:
-            raise AssertionError(f"no {text!r} in {seen!r}") from None
-        finally:
-            timer.cancel()
-        seen = seen.split(text, 1)[1]
-
-    read_until(">>> ")
-    os.write(master, b"hello there\n")
-    read_until("\nhello there\r\n")
-    read_until(">>> ")
-    os.write(master, b"half a line")
-    read_until("half a line")
-    # Python notices an interrupt that comes just before it waits for input only with the next key.
-    time.sleep(0.2)
-    os.write(master, b"\x03")
-    read_until("Ctrl-D")
-    read_until(">>> ")
-    os.write(master, b"\x04")
-    _, status = os.waitpid(pid, 0)
-    os.close(master)
-    assert os.waitstatus_to_exitcode(status) == 0
+    with OnTerminal("run", str(model), "--backend", "echo") as terminal:
+        terminal.read_until(">>> ")
+        terminal.write(b"hello there\n")
+        terminal.read_until("\nhello there\r\n")
+        terminal.read_until(">>> ")
+        terminal.write(b"half a line")
+        terminal.read_until("half a line")
+        # An interrupt that comes just before Python waits for input is noticed with the next key.
+        time.sleep(0.2)
+        terminal.write(b"\x03")
+        terminal.read_until("Ctrl-D")
+        terminal.read_until(">>> ")
+        terminal.write(b"\x04")
+        assert terminal.exit_code() == 0
 
 
 # --- inspect -------------------------------------------------------------------------------------

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import io
-import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gemmahub.conversations import ConversationStore, Described
 from gemmahub.engines.contract import Settings
+from tests.cli.on_terminal import OnTerminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,34 +177,12 @@ def test_what_was_shown_is_kept(
 
 
 def test_on_a_terminal_it_goes_on_until_the_end(store: ConversationStore, kept: str) -> None:
-    pty = pytest.importorskip("pty")
-    pid, master = pty.fork()
-    if pid == 0:
-        words = ["-m", "gemmahub", "chats", "continue", kept]
-        os.execv(sys.executable, [sys.executable, *words])
-    seen = ""
-
-    def read_until(text: str) -> None:
-        nonlocal seen
-        timer = threading.Timer(20, lambda: os.kill(pid, signal.SIGKILL))
-        timer.start()
-        try:
-            while text not in seen:
-                seen += os.read(master, 4096).decode(errors="replace")
-        except OSError:
-            raise AssertionError(f"no {text!r} in {seen!r}") from None
-        finally:
-            timer.cancel()
-        seen = seen.split(text, 1)[1]
-
-    read_until(">>> one\r\ntwo")  # where it was left
-    read_until(">>> ")
-    os.write(master, b"three\n")
-    read_until("\nthree\r\n")
-    read_until(">>> ")
-    time.sleep(0.2)
-    os.write(master, b"\x04")
-    _, status = os.waitpid(pid, 0)
-    os.close(master)
-    assert os.waitstatus_to_exitcode(status) == 0
+    with OnTerminal("chats", "continue", kept) as terminal:
+        terminal.read_until(">>> one\r\ntwo")  # where it was left
+        terminal.read_until(">>> ")
+        terminal.write(b"three\n")
+        terminal.read_until("\nthree\r\n")
+        terminal.read_until(">>> ")
+        terminal.write(b"\x04")
+        assert terminal.exit_code() == 0
     assert said(store, kept) == ["one", "two", "three", "three"]
