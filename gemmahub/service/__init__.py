@@ -142,6 +142,7 @@ class Gemmahub(Installation):
         on_progress: OnProgress | None = None,
         on_stage: Callable[[str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        alone: bool = True,
     ) -> Running:
         """Load a model; see :func:`gemmahub.service.running.load`."""
         return running.load(
@@ -153,6 +154,7 @@ class Gemmahub(Installation):
             on_progress=on_progress,
             on_stage=on_stage,
             cancelled=cancelled,
+            alone=alone,
         )
 
     def talk(self, running: Running, journal: Journal) -> Talk:

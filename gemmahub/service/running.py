@@ -73,12 +73,14 @@ def load(
     on_progress: OnProgress | None = None,
     on_stage: Callable[[str], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    alone: bool = True,
 ) -> Running:
     """Load a model. Close the session of what comes back.
 
     A name without a variant runs with the settings that were recommended with it, unless
     ``settings`` has a context of its own. ``options`` are the backend's own, as people write them.
     ``on_stage`` is told in words what is being done, and ``cancelled`` is asked whether to go on.
+    How fast its answers are is remembered, unless it is not ``alone`` with the machine.
 
     Raises: NotInstalled when the model is not on this machine; BackendError; Cancelled.
     """
@@ -104,7 +106,7 @@ def load(
         settings = replace(settings, **advised.session_settings)
     tell(f"starting {choice.offer.backend.name}, reading {format_bytes(variant.size_bytes)}")
     session = load_session(choice.offer, artifact, settings, on_progress, cancelled)
-    if choice.offer.backend.automatic:  # the others make their timings up
+    if alone and choice.offer.backend.automatic:  # the others make their timings up
         layers = variant.architecture.get("layers")
         session = RememberingSession(session, here.speeds, variant.reference, layers)
     # The catalogue's figure is for its own projector: without one here no image is taken.

@@ -66,7 +66,7 @@ class Side:
                 return
             self._busy = True
         try:
-            self._answer(feed, text)
+            self._answer(feed, text, alone=not keep)
         except GemmahubError as error:
             self.failed = not self._stopping.is_set()
             self.state = f"{error.message}; {error.hint}" if error.hint else error.message
@@ -113,9 +113,9 @@ class Side:
         if self._then is not None:
             self._then()
 
-    def _answer(self, feed: AnswerFeed, text: str) -> None:
+    def _answer(self, feed: AnswerFeed, text: str, *, alone: bool) -> None:
         if not self._stopping.is_set():
-            talk = self._loaded()
+            talk = self._loaded(alone=alone)
             if not self._stopping.is_set():
                 self.state = "answers"
                 feed.read(self._watched(talk.ask(text)))
@@ -131,7 +131,7 @@ class Side:
                 self.state = event.error.message
             yield event
 
-    def _loaded(self) -> Talk:
+    def _loaded(self, *, alone: bool) -> Talk:
         if self._talk is None:
             self.running = self._hub.start(
                 self.reference,
@@ -139,6 +139,7 @@ class Side:
                 on_stage=self._tell,
                 on_progress=lambda fraction: self._tell(f"loading, {fraction:.0%}"),
                 cancelled=self._stopping.is_set,
+                alone=alone,
             )
             self.names = names_of(self.running)
             self._talk = self._hub.talk(self.running, self._journal)

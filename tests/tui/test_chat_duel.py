@@ -19,6 +19,7 @@ from gemmahub.tui.screens.duel import DuelPane, DuelScreen, fit_together
 from gemmahub.tui.widgets.chat_lines import ChatTitle
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
 from gemmahub.tui.widgets.turns import Answer
+from gemmahub_echo.backend import EchoBackend
 from tests.tui.chat_support import Alone, until
 
 if TYPE_CHECKING:
@@ -70,6 +71,21 @@ def test_both_answer(hub: Gemmahub, tiny_model: Path, at_once: bool) -> None:
 
     asyncio.run(body())
     assert len(hub.conversations.rows()) == 2
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_only_answers_in_turn_are_remembered_as_how_fast_a_model_is(
+    hub: Gemmahub, tiny_model: Path, at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EchoBackend, "automatic", True)
+
+    async def body() -> None:
+        async with duel(hub, str(tiny_model), str(tiny_model)) as (screen, pilot):
+            screen.at_once = at_once
+            await ask(screen, pilot, "word " * 40)
+
+    asyncio.run(body())
+    assert list(hub.speeds.speeds("cpu")) == ([] if at_once else [str(tiny_model)])
 
 
 def test_one_that_is_not_there_does_not_stop_the_other(hub: Gemmahub, tiny_model: Path) -> None:
