@@ -195,20 +195,25 @@ class HubHandler(BaseHTTPRequestHandler):
                 piece = _changed(piece, int(fault.value) - offset)
             if fault and kind == "slow":
                 self.server.hub.released.wait(fault.value)
+            # Counted first: a client that has it may look at the count before this thread goes on.
+            self._count(begin, offset + len(piece))
             try:
                 self.wfile.write(piece)
             except OSError:  # the client has what it wants
+                self._count(begin, offset)
                 self.close_connection = True
                 return
             offset += len(piece)
-            self.seen.body += len(piece)
-            self.seen.span = (begin, offset)
         if offset < end:
             if kind == "stall":
                 self.server.hub.released.wait()
             self.close_connection = True
             with contextlib.suppress(OSError):
                 self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _count(self, begin: int, end: int) -> None:
+        """So much of a file was sent by now."""
+        self.seen.body, self.seen.span = end - begin, (begin, end)
 
     # --- who may, and how it is said -----------------------------------------------------------
 

@@ -144,8 +144,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{size + grown}")
         self.send_header("Content-Length", str(told))
         self.end_headers()
+        registry.sent += len(body)  # first: who has it may look at once
         self.wfile.write(body)
-        registry.sent += len(body)
         if len(body) < told:
             self.close_connection = True
 
