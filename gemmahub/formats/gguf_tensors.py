@@ -24,7 +24,7 @@ _MAX_DIMS: Final = 4
 _MAX_ELEMENTS: Final = 1 << 63
 _ENTRY: Final = "a tensor's entry"
 _LEAST_ENTRY: Final = 24  # bytes: name length, number of dimensions, type, offset
-MAX_TENSORS: Final = 1 << 16
+MAX_TENSORS: Final = 1 << 15
 """Of one model. The most that a published GGUF has are some thousands."""
 
 

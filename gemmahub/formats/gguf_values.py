@@ -60,7 +60,7 @@ _MAX_NESTED: Final = 1 << 17  # arrays within arrays
 _STRING_HEAD: Final = 8  # bytes of a string's length
 _ARRAY_HEAD: Final = 12  # bytes of an array's item type and count
 _MAX_KEY: Final = 65535  # by the specification
-_MAX_NAME: Final = 255  # of a tensor; llama.cpp takes 63 bytes (GGML_MAX_NAME)
+_MAX_NAME: Final = 127  # of a tensor; llama.cpp takes 63 bytes (GGML_MAX_NAME)
 _NAMED: Final = 80  # characters of a key in a message
 
 

@@ -43,12 +43,14 @@ def parse_object(raw: bytes, what: str, *, unique_keys: bool = False) -> dict[st
         raise _damaged(what, reason) from error
     if not isinstance(value, dict):
         raise _damaged(what, "it is not a JSON object")
-    _check_depth(value, what)
     return value
 
 
 def read_object(path: Path, largest: int) -> dict[str, Any]:
-    """The JSON object in a file of at most ``largest`` bytes; raises as :class:`LocalFile` does."""
+    """The JSON object in a file of at most ``largest`` bytes, nested at most 64 deep.
+
+    Raises as :class:`LocalFile` does, and :class:`IntegrityError`.
+    """
     with LocalFile(path) as source:
         if source.size > largest:
             raise IntegrityError(
@@ -56,7 +58,10 @@ def read_object(path: Path, largest: int) -> dict[str, Any]:
                 f"more than {format_bytes(largest)}",
                 "Fetch the file again.",
             )
-        return parse_object(source.read(0, source.size), one_line(path.name))
+        what = one_line(path.name)
+        value = parse_object(source.read(0, source.size), what)
+    _check_depth(value, what)
+    return value
 
 
 def _check_depth(value: Any, what: str) -> None:
