@@ -2,8 +2,8 @@
 
 Limits of ``clip_model_loader`` (``tools/mtmd/clip.cpp`` of ggml-org/llama.cpp@0c1e57098) are the
 engine's own. It has none for the number of patches of an image, which its buffers grow with, nor
-for layers and widths: there ours lie far above every published projector (65,536 patches, 128 layers,
-widths of 5,376).
+for layers and widths: there ours lie far above every published projector (65,536 patches,
+128 layers, widths of 5,376).
 """
 
 from __future__ import annotations

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,9 @@ from gemmahub.memory import LayerShape, MemoryArchitecture
 from gemmahub_mlx import memory
 from gemmahub_mlx.header import ModelHeader
 from gemmahub_mlx.memory import CacheFormat, Run, plan
+
+if TYPE_CHECKING:
+    import pytest
 
 LAYERS = st.lists(
     st.builds(
