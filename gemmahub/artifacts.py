@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Grows when summaries are made in another way, so that remembered ones are made again.
 _SUMMARY_VERSION: Final = 3
 _TEXT_LIMIT: Final = 500
+_NAME_LIMIT: Final = 60
 _KEY_LIMIT: Final = 200
 _KEYS_LIMIT: Final = 200
 _ITEMS_LIMIT: Final = 64
@@ -162,6 +163,7 @@ def _as_gguf_keys(config: dict[str, Any]) -> dict[str, Any]:
     text = config.get("text_config")
     text = text if isinstance(text, dict) else config
     name = config.get("model_type") or text.get("model_type")
+    name = name[:_NAME_LIMIT] if isinstance(name, str) else None
     found: dict[str, Any] = {"general.architecture": name}
     if isinstance(config.get("_name_or_path"), str):
         found["general.name"] = config["_name_or_path"]
