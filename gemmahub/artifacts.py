@@ -26,8 +26,12 @@ if TYPE_CHECKING:
     from gemmahub.formats.detect import ModelFile
 
 # Grows when summaries are made in another way, so that remembered ones are made again.
-_SUMMARY_VERSION: Final = 2
+_SUMMARY_VERSION: Final = 3
 _TEXT_LIMIT: Final = 500
+_NAME_LIMIT: Final = 60
+_KEY_LIMIT: Final = 200
+_KEYS_LIMIT: Final = 200
+_ITEMS_LIMIT: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +72,16 @@ class Summary:
         """The contract's ``architecture`` object; None for what the file does not say."""
         name = self.metadata.get("general.architecture")
         return {
-            "name": name,
-            "layers": self.metadata.get(f"{name}.block_count"),
-            "embedding_length": self.metadata.get(f"{name}.embedding_length"),
-            "context_length": self.metadata.get(f"{name}.context_length"),
-            "sliding_window": self.metadata.get(f"{name}.attention.sliding_window"),
+            "name": name if isinstance(name, str) else None,
+            "layers": self._whole(f"{name}.block_count"),
+            "embedding_length": self._whole(f"{name}.embedding_length"),
+            "context_length": self._whole(f"{name}.context_length"),
+            "sliding_window": self._whole(f"{name}.attention.sliding_window"),
         }
+
+    def _whole(self, key: str) -> int | None:
+        value = self.metadata.get(key)
+        return value if type(value) is int else None
 
     def capabilities(self, *, projector: bool = False) -> list[str]:
         """What the model takes: always text; images where a projector or its tensors are there."""
@@ -99,12 +107,12 @@ def read_summary(path: Path) -> Summary:
 def summary_of(model: ModelFile) -> Summary:
     """The summary of a model that is open already, such as one that lies in a repository."""
     mix = mix_of(model.tensors)
-    metadata = _short(model.metadata)
     label: str | None = None
     if model.format == "gguf":
+        metadata = _short(model.metadata)
         label = _file_type_label(metadata)
     else:
-        metadata = _as_gguf_keys(metadata)
+        metadata = _short(_as_gguf_keys(model.metadata))
         label = _folder_label(mix, model.format)
     return Summary(
         format=model.format,
@@ -119,17 +127,17 @@ def summary_of(model: ModelFile) -> Summary:
 
 
 def _short(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Metadata without the vocabulary, templates and other long texts."""
+    """Scalars and short arrays: no vocabulary, no template, nothing whose size the file chooses."""
     kept: dict[str, Any] = {}
     for key, value in metadata.items():
-        if key.startswith("tokenizer."):
+        if key.startswith("tokenizer.") or len(key) > _KEY_LIMIT or len(kept) >= _KEYS_LIMIT:
             continue
         if isinstance(value, str):
             kept[key] = value[:_TEXT_LIMIT]
-        elif isinstance(value, bool | int | float | dict):
+        elif isinstance(value, int | float) and abs(value) < 1 << 64:  # NaN and endless are not
             kept[key] = value
-        elif isinstance(value, tuple | list):
-            kept[key] = list(value)
+        elif isinstance(value, tuple) and len(value) <= _ITEMS_LIMIT:
+            kept[key] = [item for item in value if isinstance(item, int)]
     return kept
 
 
@@ -155,6 +163,7 @@ def _as_gguf_keys(config: dict[str, Any]) -> dict[str, Any]:
     text = config.get("text_config")
     text = text if isinstance(text, dict) else config
     name = config.get("model_type") or text.get("model_type")
+    name = name[:_NAME_LIMIT] if isinstance(name, str) else None
     found: dict[str, Any] = {"general.architecture": name}
     if isinstance(config.get("_name_or_path"), str):
         found["general.name"] = config["_name_or_path"]

@@ -58,7 +58,7 @@ def list_command(catalogue: bool, folders: tuple[Path, ...], as_json: bool) -> N
     else:
         output.note("no models here yet: gemmahub list --all shows what the catalogue knows")
     for entry in models.broken:
-        output.warning(f"{entry.path} ({entry.store}): {entry.reason}")
+        output.warning(f"{entry.path} ({entry.store}): not read: {entry.reason}")
 
 
 def _explain(rows: list[tuple[Variant, Fit]]) -> None:

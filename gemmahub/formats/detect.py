@@ -71,7 +71,7 @@ def open_model(path: Path, open_file: Opener = LocalFile) -> ModelFile:
 
 def _open_gguf(path: Path, open_file: Opener) -> ModelFile:
     model = read_gguf_files(gguf_parts(path), open_file)
-    notes = []
+    notes = [*model.notes]
     if model.metadata.get("general.architecture") == _PROJECTOR_ARCHITECTURE:
         notes.append("a vision or audio projector (mmproj), not a language model by itself")
     return ModelFile(

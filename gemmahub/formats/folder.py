@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.errors import GemmahubError, IntegrityError, NotFound
+from gemmahub.errors import FormatError, GemmahubError, IntegrityError, NotFound
 from gemmahub.formats.json_text import read_object
+from gemmahub.formats.numbered import Gaps, gaps
 from gemmahub.formats.source import LocalFile
-from gemmahub.text import one_line, plural
+from gemmahub.text import format_bytes, one_line, plural
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,10 +22,13 @@ CONFIG: Final = "config.json"
 _WHOLE: Final = "model.safetensors"
 _INDEX: Final = "model.safetensors.index.json"
 _SHARD: Final = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})\.safetensors")
-_NAMED_SHARDS: Final = 3
-_LARGEST_CONFIG: Final = 16 * 1024 * 1024
-_LARGEST_INDEX: Final = 64 * 1024 * 1024
-_LARGEST_TEMPLATE: Final = 4 * 1024 * 1024
+_LARGEST_CONFIG: Final = 4 * 1024 * 1024  # the longest published ones have some ten KB
+LARGEST_TEXT: Final = 16 * 1024 * 1024
+"""Of the other JSON files, in bytes: the index of the largest models has 9 MB."""
+LARGEST_TEMPLATE: Final = 4 * 1024 * 1024
+"""Of a chat template, in bytes: the longest published ones have some ten KB."""
+MOST_FILES: Final = 1024
+"""Files of one model. The largest published models have less than 200."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -42,9 +46,9 @@ def safetensors_shards(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
     """The safetensors files that are the model in ``folder``, in order, and notes on them.
 
     Raises :class:`NotFound` where there is none and :class:`IntegrityError` where the index names
-    files that are missing, or the numbered names have a gap.
+    files that are missing, or the numbered names have a gap; :class:`FormatError` for too many.
     """
-    present = sorted(entry.name for entry in folder.glob("*.safetensors") if entry.is_file())
+    present = {entry.name for entry in folder.glob("*.safetensors") if entry.is_file()}
     notes: tuple[str, ...] = ()
     names: list[str] = []
     if (folder / _INDEX).is_file():
@@ -55,27 +59,51 @@ def safetensors_shards(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
             notes = (f"{_INDEX} names files that are not here; {_WHOLE} was read",)
             names = [_WHOLE]
         elif missing:
-            raise _missing(folder, missing, len(names))
+            named = Gaps(tuple(range(len(missing))[:3]), len(missing)).named(missing.__getitem__)
+            raise _missing(folder, named, len(missing), len(names))
     if not names:
-        names = [_WHOLE] if _WHOLE in present else _by_name(folder, present)
+        names = [_WHOLE] if _WHOLE in present else _by_name(folder, sorted(present))
     if not names:
         raise NotFound(
             f"{_shown(folder.name)} holds no safetensors weights", "Name a folder with a model."
+        )
+    if len(names) > MOST_FILES:
+        raise FormatError(
+            f"{_shown(folder.name)} has its weights in {len(names):,} files, "
+            f"and gemmahub reads up to {MOST_FILES:,}",
+            "If it is a model that others can read, report it.",
         )
     return [folder / name for name in names], notes
 
 
 def chat_template(folder: Path) -> str | None:
     """The chat template of a model folder, None where there is none or it cannot be read."""
-    text = _template_file(folder / "chat_template.jinja")
-    for name in ("chat_template.json", "tokenizer_config.json"):
-        text = text or _template_in(folder / name)
-    return text
+    return read_chat_template(folder)[0]
+
+
+def read_chat_template(folder: Path) -> tuple[str | None, tuple[str, ...]]:
+    """The same, and notes on the files that were not read."""
+    notes = []
+    for name, read in (
+        ("chat_template.jinja", _template_file),
+        ("chat_template.json", _template_in),
+        ("tokenizer_config.json", _template_in),
+    ):
+        try:
+            text = read(folder / name)
+        except NotFound:
+            continue
+        except GemmahubError as error:
+            notes.append(f"no chat template was read from {name}: {error.message}")
+            continue
+        if text:
+            return text, tuple(notes)
+    return None, tuple(notes)
 
 
 def _indexed(folder: Path) -> list[str]:
     """File names in the index; an empty list where it maps nothing."""
-    weight_map = read_object(folder / _INDEX, _LARGEST_INDEX).get("weight_map")
+    weight_map = read_object(folder / _INDEX, LARGEST_TEXT).get("weight_map")
     if not isinstance(weight_map, dict):
         raise IntegrityError(f"{_INDEX} has no weight_map", "Fetch the file again.")
     names = set()
@@ -98,45 +126,55 @@ def _by_name(folder: Path, present: list[str]) -> list[str]:
     if not shards:
         return names
     stem, count = shards[0][1], int(shards[0][3])
-    expected = [f"{stem}-{n:05}-of-{count:05}.safetensors" for n in range(1, count + 1)]
-    missing = [name for name in expected if name not in names]
-    if missing:
-        raise _missing(folder, missing, count)
+    alike = [int(match[2]) for match in shards if match[1] == stem and int(match[3]) == count]
+    missing = gaps(count, alike)
+    if missing.total:
+        named = missing.named(lambda number: f"{stem}-{number:05}-of-{count:05}.safetensors")
+        raise _missing(folder, named, missing.total, count)
     return names
 
 
-def _missing(folder: Path, missing: list[str], count: int) -> IntegrityError:
-    named = ", ".join(_shown(name) for name in missing[:_NAMED_SHARDS])
-    more = len(missing) - _NAMED_SHARDS
-    named += f" and {more:,} more" if more > 0 else ""
+def _missing(folder: Path, named: str, missing: int, count: int) -> IntegrityError:
     return IntegrityError(
-        f"{_shown(folder.name)} lacks {len(missing):,} of {plural(count, 'file')}: {named}",
+        f"{_shown(folder.name)} lacks {missing:,} of {plural(count, 'file')}: {named}",
         "The download is incomplete: fetch the missing files into the folder.",
     )
 
 
-def _template_file(path: Path) -> str | None:
-    try:
-        with LocalFile(path) as source:
-            if source.size > _LARGEST_TEMPLATE:
-                return None
-            return source.read(0, source.size).decode(errors="replace") or None
-    except GemmahubError:
-        return None
+def _template_file(path: Path) -> str:
+    with LocalFile(path) as source:
+        _check_template(source.size)
+        return source.read(0, source.size).decode(errors="replace")
 
 
 def _template_in(path: Path) -> str | None:
     """``chat_template`` of a JSON file: a text, or a list of named ones with one called default."""
-    try:
-        value = read_object(path, _LARGEST_INDEX).get("chat_template")
-    except GemmahubError:
-        return None
+    value = read_object(path, LARGEST_TEXT).get("chat_template")
     if isinstance(value, list):
-        named = {entry.get("name"): entry for entry in value if isinstance(entry, dict)}
-        chosen = named.get("default") or next(iter(named.values()), {})
-        value = chosen.get("template")
-    return value if isinstance(value, str) and value else None
+        named: dict[str, Any] = {}
+        for entry in value:
+            if isinstance(entry, dict) and isinstance(entry.get("name"), str):
+                named[entry["name"]] = entry.get("template")
+        if not named and value:
+            raise IntegrityError("its list has no template with a name", "Fetch the file again.")
+        value = named.get("default", next(iter(named.values()), None))
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise IntegrityError("it is not a text", "Fetch the file again.")
+    _check_template(len(value.encode()))
+    return value
+
+
+def _check_template(size: int) -> None:
+    if size > LARGEST_TEMPLATE:
+        raise FormatError(template_too_long(size), "Text can still be completed without it.")
+
+
+def template_too_long(size: int) -> str:
+    """Why a chat template of ``size`` bytes is not read."""
+    return f"it has {format_bytes(size)}, more than {format_bytes(LARGEST_TEMPLATE)}"
 
 
 def _shown(name: str) -> str:
-    return one_line(name, 120)
+    return one_line(name[:120], 120)

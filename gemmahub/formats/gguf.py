@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import FormatError, NotFound
 from gemmahub.formats.cursor import Cursor
-from gemmahub.formats.gguf_tensors import check_layout, read_tensor_table
-from gemmahub.formats.gguf_values import ArrayRef, TextRef, Value, ValueReader
+from gemmahub.formats.gguf_tensors import check_count, check_layout, read_tensor_table
+from gemmahub.formats.gguf_values import ArrayRef, TextRef, Value, ValueReader, shown_key
 from gemmahub.formats.sniff import GGUF_MAGIC, not_a_model
+from gemmahub.formats.source import LARGEST_PREFIX
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -24,20 +25,22 @@ if TYPE_CHECKING:
 
 __all__ = ["ArrayRef", "GgufFile", "TextRef", "Value", "read_gguf"]
 
-# The largest headers carry a whole tokenizer.json (about 35 MB) beside the vocabulary.
-MAX_HEADER_BYTES: Final = 128 * 1024 * 1024
+# The largest headers carry a whole tokenizer.json (about 35 MB) beside the vocabulary (16 MB).
+MAX_HEADER_BYTES: Final = LARGEST_PREFIX
 _MAX_KEYS: Final = 1 << 16
 _LEAST_ENTRY: Final = 13  # bytes: key length, value type, one byte of value
 _USUAL_TENSOR: Final = 72  # bytes of a tensor's entry; names are shorter than 40 characters
 _DEFAULT_ALIGNMENT: Final = 32
+_LARGEST_ALIGNMENT: Final = 1024 * 1024  # above the largest pages that weights are mapped by
 
 
 @dataclass(frozen=True, slots=True)
 class GgufFile:
     """The header of one GGUF file.
 
-    ``metadata`` holds numbers, bools, strings and short arrays of numbers as tuples; long arrays
-    and all arrays of strings are an :class:`ArrayRef`, see :meth:`read_array`. ``offsets`` are
+    ``metadata`` holds numbers, bools, short strings, and short arrays of numbers as tuples; arrays
+    of more than 1,024 items and all arrays of strings are an :class:`ArrayRef`, see
+    :meth:`read_array`, strings of more than 64 KiB a :class:`TextRef`. ``offsets`` are
     those of ``tensors``, in bytes from ``data_offset``. ``header_bytes`` is where the header ends,
     before the padding; all sizes are in bytes.
     """
@@ -64,12 +67,12 @@ class GgufFile:
             return value
         if not isinstance(value, ArrayRef):
             raise NotFound(
-                f"{one_line(self.name)} has no array {one_line(key, 80)} in its metadata",
+                f"{one_line(self.name)} has no array {shown_key(key)} in its metadata",
                 "Look at its metadata with `gemmahub inspect`.",
             )
         cursor = Cursor(source, value.offset, self.header_bytes)
         reader = ValueReader(cursor, big_endian=self.big_endian)
-        return reader.items(value, f"the value of {one_line(key, 80)}")
+        return reader.items(value, f"the value of {shown_key(key)}")
 
     def read_text(self, source: ByteSource, key: str) -> str:
         """The string ``key``, however long; raises as :meth:`read_array` does."""
@@ -78,7 +81,7 @@ class GgufFile:
             return value
         if not isinstance(value, TextRef):
             raise NotFound(
-                f"{one_line(self.name)} has no string {one_line(key, 80)} in its metadata",
+                f"{one_line(self.name)} has no string {shown_key(key)} in its metadata",
                 "Look at its metadata with `gemmahub inspect`.",
             )
         return source.read(value.offset, value.length).decode(errors="replace")
@@ -95,6 +98,7 @@ def read_gguf(source: ByteSource) -> GgufFile:
     reader = ValueReader(cursor, big_endian=big_endian)
     tensor_count = reader.u64("the number of tensors")
     key_count = reader.u64("the number of metadata keys")
+    check_count(reader, tensor_count)
     reader.rest = tensor_count * _USUAL_TENSOR
     metadata = _read_metadata(reader, key_count)
     alignment = _alignment(reader, metadata)
@@ -154,14 +158,16 @@ def _read_metadata(reader: ValueReader, count: int) -> dict[str, Value]:
     for _ in range(count):
         key = reader.key()
         if key in metadata:
-            raise reader.damaged(f"the metadata key {one_line(key, 80)} occurs twice")
+            raise reader.damaged(f"the metadata key {shown_key(key)} occurs twice")
         metadata[key] = reader.value(key)
     return metadata
 
 
 def _alignment(reader: ValueReader, metadata: Mapping[str, Value]) -> int:
     value = metadata.get("general.alignment", _DEFAULT_ALIGNMENT)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1 or value & (value - 1):
-        shown = one_line(str(value), 40)
-        raise reader.damaged(f"general.alignment is {shown}, not a power of two")
-    return value
+    if type(value) is int and 1 <= value <= _LARGEST_ALIGNMENT and not value & (value - 1):
+        return value
+    shown = one_line(str(value)[:40], 40)
+    raise reader.damaged(
+        f"general.alignment is {shown}, not a power of two up to {_LARGEST_ALIGNMENT:,}"
+    )

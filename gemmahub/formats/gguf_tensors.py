@@ -22,8 +22,19 @@ if TYPE_CHECKING:
 
 _MAX_DIMS: Final = 4
 _MAX_ELEMENTS: Final = 1 << 63
+_ENTRY: Final = "a tensor's entry"
 _LEAST_ENTRY: Final = 24  # bytes: name length, number of dimensions, type, offset
-MAX_TENSORS: Final = 1 << 17
+MAX_TENSORS: Final = 1 << 15
+"""Of one model. The most that a published GGUF has are some thousands."""
+
+
+def check_count(reader: ValueReader, count: int) -> None:
+    """Raises :class:`IntegrityError` for more tensors than the bytes left can describe."""
+    cursor = reader.cursor
+    if count * _LEAST_ENTRY > cursor.left:
+        raise cursor.ends_in(f"a table of {count:,} tensors", count * _LEAST_ENTRY)
+    if count > MAX_TENSORS:
+        raise reader.damaged(f"it claims {count:,} tensors, more than {MAX_TENSORS:,}")
 
 
 def read_tensor_table(
@@ -33,11 +44,8 @@ def read_tensor_table(
 
     Raises :class:`IntegrityError` for an entry that cannot be.
     """
+    check_count(reader, count)
     cursor = reader.cursor
-    if count * _LEAST_ENTRY > cursor.left:
-        raise cursor.ends_in(f"a table of {count:,} tensors", count * _LEAST_ENTRY)
-    if count > MAX_TENSORS:
-        raise reader.damaged(f"it claims {count:,} tensors")
     order = ">" if big_endian else "<"
     # All that follows the number of dimensions: the dimensions, the type and the offset.
     layouts = [Struct(f"{order}{dims}QIQ") for dims in range(_MAX_DIMS + 1)]
@@ -47,12 +55,14 @@ def read_tensor_table(
         name = reader.text("a tensor's name")
         if name in tensors:
             raise reader.damaged(f"two tensors are called {_shown(name)}")
-        what = f"tensor {_shown(name)}"
-        dims = reader.u32(what)
+        # Names are cleaned for a message only when there is one: cleaning takes its time.
+        dims = reader.u32(_ENTRY)
         if dims > _MAX_DIMS:
-            raise reader.damaged(f"{what} has {dims:,} dimensions, more than {_MAX_DIMS}")
+            raise reader.damaged(
+                f"tensor {_shown(name)} has {dims:,} dimensions, more than {_MAX_DIMS}"
+            )
         layout = layouts[dims]
-        *shape, number, offset = layout.unpack(cursor.take(layout.size, what))
+        *shape, number, offset = layout.unpack(cursor.take(layout.size, _ENTRY))
         tensors[name] = _tensor(reader, name, tuple(shape), ggml_type(number))
         offsets.append(offset)
     return tuple(tensors.values()), tuple(offsets)

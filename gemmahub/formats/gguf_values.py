@@ -45,13 +45,23 @@ VALUE_TYPES: Final[dict[int, str]] = {
 }
 _NUMBER_OF: Final = {name: number for number, name in VALUE_TYPES.items()}
 
-_EAGER_ITEMS: Final = 4096
-_EAGER_TEXT: Final = 1024 * 1024
+# What is read at once, and what stays in the file. The longest arrays that anybody asks for have an
+# item for each layer, of which llama.cpp takes 512.
+_EAGER_ITEMS: Final = 1024
+_EAGER_TEXT: Final = 64 * 1024
+# Of one header: what is more stays in the file, so that it costs no memory.
+_MOST_ITEMS: Final = 1 << 16
+_MOST_TEXT: Final = 4 * 1024 * 1024
+# Of one header: what is more is refused. A vocabulary and its merges are 780,000 strings.
+_MOST_STRINGS: Final = 1 << 22
+_MOST_KEY_BYTES: Final = 1024 * 1024
 _MAX_DEPTH: Final = 4
-_MAX_NESTED: Final = 1 << 18  # arrays within arrays, in one header
+_MAX_NESTED: Final = 1 << 17  # arrays within arrays
 _STRING_HEAD: Final = 8  # bytes of a string's length
 _ARRAY_HEAD: Final = 12  # bytes of an array's item type and count
 _MAX_KEY: Final = 65535  # by the specification
+_MAX_NAME: Final = 127  # of a tensor; llama.cpp takes 63 bytes (GGML_MAX_NAME)
+_NAMED: Final = 80  # characters of a key in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +78,7 @@ class ArrayRef:
 
 @dataclass(frozen=True, slots=True)
 class TextRef:
-    """A string of more than 1 MiB left in the file: ``length`` bytes from ``offset`` on."""
+    """A long string left in the file: ``length`` bytes from ``offset`` on."""
 
     length: int
     offset: int
@@ -91,6 +101,7 @@ class ValueReader:
         self._u32 = Struct(order + "I")
         self._u64 = Struct(order + "Q")
         self._nested = 0
+        self._items = self._text = self._strings = self._key_bytes = 0  # so far
         self.rest = 0  # about how many bytes the header has behind the metadata
 
     def u32(self, what: str) -> int:
@@ -105,11 +116,14 @@ class ValueReader:
 
     def text(self, what: str) -> str:
         """A short string: a tensor's name; bytes that are not UTF-8 are replaced."""
-        return self._short(what).decode(errors="replace")
+        return self._short(what, _MAX_NAME).decode(errors="replace")
 
     def key(self) -> str:
         """The key of a metadata entry; must be UTF-8 and not empty."""
-        raw = self._short("a metadata key")
+        raw = self._short("a metadata key", _MAX_KEY)
+        self._key_bytes += len(raw)
+        if self._key_bytes > _MOST_KEY_BYTES:
+            raise self.damaged(f"its metadata keys take more than {_MOST_KEY_BYTES:,} bytes")
         try:
             key = raw.decode()
         except UnicodeDecodeError as error:
@@ -120,19 +134,23 @@ class ValueReader:
 
     def value(self, key: str) -> Value:
         """The value of ``key``, with its type before it."""
-        what = f"the value of {one_line(key, 80)}"
+        what = f"the value of {shown_key(key)}"
         number = self._type(what)
         if number == _STRING:
-            length = self.u64(what)
-            if length > _EAGER_TEXT:
-                ref = TextRef(length, self.cursor.offset)
-                self.cursor.skip(length, what)
-                return ref
-            return self.cursor.take(length, what).decode(errors="replace")
+            return self._string(what)
         if number == _ARRAY:
             return self._array(what)
         value = self._number(self._structs[number], what)
         return self._bool(value, what) if number == _BOOL else value
+
+    def _string(self, what: str) -> str | TextRef:
+        length = self.u64(what)
+        if length > _EAGER_TEXT or self._text + length > _MOST_TEXT:
+            ref = TextRef(length, self.cursor.offset)
+            self.cursor.skip(length, what)
+            return ref
+        self._text += length
+        return self.cursor.take(length, what).decode(errors="replace")
 
     def items(self, ref: ArrayRef, what: str, depth: int = 1) -> tuple[Any, ...]:
         """The items of ``ref``, whose first one the cursor stands at."""
@@ -160,11 +178,11 @@ class ValueReader:
         cursor.index += kind.size
         return value
 
-    def _short(self, what: str) -> bytes:
+    def _short(self, what: str, longest: int) -> bytes:
         length = self.u64(what)
         if length > self.cursor.left:
             raise self.cursor.ends_in(what, length)
-        if length > _MAX_KEY:
+        if length > longest:
             raise self.damaged(f"{what} is {length:,} bytes long")
         return self.cursor.take(length, what)
 
@@ -181,7 +199,9 @@ class ValueReader:
     def _array(self, what: str) -> Value:
         ref = self._array_head(what)
         number = _NUMBER_OF[ref.item_type]
-        if number in _NUMBERS and ref.length <= _EAGER_ITEMS:
+        few = ref.length <= _EAGER_ITEMS and self._items + ref.length <= _MOST_ITEMS
+        if number in _NUMBERS and few:
+            self._items += ref.length
             return self._numbers(number, ref.length, what)
         self._skip_items(number, ref.length, what, depth=1)
         return ref
@@ -208,6 +228,9 @@ class ValueReader:
             return
         self._check_room(number, count, what)
         if number == _STRING:
+            self._strings += count
+            if self._strings > _MOST_STRINGS:
+                raise self.damaged(f"its metadata has more than {_MOST_STRINGS:,} strings")
             self._skip_strings(count, what)
             return
         self._check_nesting(depth, count, what)
@@ -253,3 +276,8 @@ class ValueReader:
             raise self.damaged(f"{what} nests arrays more than {_MAX_DEPTH} deep")
         if self._nested > _MAX_NESTED:
             raise self.damaged(f"{what} nests more than {_MAX_NESTED:,} arrays")
+
+
+def shown_key(key: str) -> str:
+    """A key for a message: cut before it is cleaned, so that a long one costs nothing."""
+    return one_line(key[:_NAMED], _NAMED)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.errors import IntegrityError
-from gemmahub.formats.folder import chat_template, read_config, safetensors_shards
+from gemmahub.errors import FormatError, IntegrityError
+from gemmahub.formats.folder import read_chat_template, read_config, safetensors_shards
 from gemmahub.formats.mlx_packing import Said, find_packing, said_of
 from gemmahub.formats.safetensors import SafetensorsFile, read_safetensors
 from gemmahub.formats.source import LocalFile
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from gemmahub.formats.source import Opener
 
-_WEIGHT = ".weight"
+MOST_TENSORS: Final = 1 << 17
+"""Of all files of a folder. The largest published models have 95,000."""
+_WEIGHT: Final = ".weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,18 @@ def read_model_folder(path: Path, open_file: Opener = LocalFile) -> FolderModel:
     """
     files, notes = safetensors_shards(path)
     config = read_config(path)
-    shards = []
+    template, not_read = read_chat_template(path)
+    shards: list[SafetensorsFile] = []
+    count = 0
     for file in files:
         with open_file(file) as source:
             shards.append(read_safetensors(source))
+        count += len(shards[-1].tensors)
+        if count > MOST_TENSORS:
+            raise FormatError(
+                f"{one_line(path.name)} has more than {MOST_TENSORS:,} tensors",
+                "If it is a model that others can read, report it.",
+            )
     stored = _joined(shards)
     tensors, conflicts = logical_tensors(stored, config)
     packed = len(tensors) < len(stored) or _said_by_config(config) is not None
@@ -67,8 +77,8 @@ def read_model_folder(path: Path, open_file: Opener = LocalFile) -> FolderModel:
         size_bytes=sum(shard.size_bytes for shard in shards),
         tensors=tensors,
         config=config,
-        chat_template=chat_template(path),
-        notes=(*notes, *conflicts),
+        chat_template=template,
+        notes=(*notes, *conflicts, *not_read),
     )
 
 
@@ -104,7 +114,7 @@ def logical_tensors(
 def _note(note: str, name: str, count: int) -> str:
     """One note for all the tensors that it holds of."""
     others = f" and {plural(count - 1, 'more tensor')}" if count > 1 else ""
-    return f"{note} ({one_line(name, 80)}{others})"
+    return f"{note} ({one_line(name[:80], 80)}{others})"
 
 
 def _is_weight(name: str) -> bool:
@@ -141,7 +151,7 @@ def _joined(shards: list[SafetensorsFile]) -> dict[str, Tensor]:
         for tensor in shard.tensors:
             if tensor.name in stored:
                 raise IntegrityError(
-                    f"{one_line(shard.name)} repeats the tensor {one_line(tensor.name, 80)}",
+                    f"{one_line(shard.name)} repeats the tensor {one_line(tensor.name[:80], 80)}",
                     "The folder mixes files of different models: fetch it again into an empty one.",
                 )
             stored[tensor.name] = tensor

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from gemmahub.text import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 AFFINE: Final = "affine"
 _BITS: Final = (2, 3, 4, 5, 6, 8)
 _GROUP_SIZES: Final = (64, 32, 128)  # of mode affine, MLX's default first
+_LARGEST: Final = 1 << 16
+_LONGEST_MODE: Final = 20  # characters; more is the name of no mode
 _PREFIXES: Final = ("language_model.", "model.")
 
 
@@ -31,7 +35,7 @@ class Packing(NamedTuple):
     @property
     def name(self) -> str:
         """The type's name: ``MLX 4-bit g64``, ``MLX mxfp4 g32``."""
-        kind = f"{self.bits}-bit" if self.mode == AFFINE else self.mode
+        kind = f"{self.bits}-bit" if self.mode == AFFINE else one_line(self.mode)
         return f"MLX {kind} g{self.group_size}"
 
 
@@ -124,7 +128,7 @@ def _own_entry(quantization: Mapping[str, Any], module: str) -> Any:
 def _packing(entry: Mapping[str, Any], general: Packing | None) -> Packing:
     """Bits, group size and mode of an entry; what it leaves out has the mode's default."""
     mode = entry.get("mode")
-    if not isinstance(mode, str):
+    if not isinstance(mode, str) or len(mode) > _LONGEST_MODE:
         mode = general.mode if general is not None else AFFINE
     default = _FLOAT_MODES.get(mode, _DEFAULT)
     if general is not None and general.mode == mode:
@@ -137,4 +141,5 @@ def _packing(entry: Mapping[str, Any], general: Packing | None) -> Packing:
 
 
 def _positive(value: Any, default: int) -> int:
-    return value if type(value) is int and value > 0 else default
+    # 32 bits and groups of 128 are the most that any packing has.
+    return value if type(value) is int and 0 < value <= _LARGEST else default

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
-from gemmahub.errors import IntegrityError
+from gemmahub.errors import FormatError, IntegrityError
 from gemmahub.formats.cursor import Cursor
 from gemmahub.formats.json_text import parse_object
 from gemmahub.formats.sniff import GGUF_MAGIC, MAX_SAFETENSORS_HEADER, not_a_model
@@ -47,7 +47,10 @@ DTYPE_BITS: Final[dict[str, int]] = {
     "I64": 64,
     "U64": 64,
 }
-MAX_TENSORS: Final = 1 << 18
+MAX_TENSORS: Final = 1 << 16
+"""Of one file. Models of more tensors come in many files."""
+MAX_HEADER_BYTES: Final = 8 * 1024 * 1024
+"""The reference reader takes 100 MB; published headers have up to some hundred KB."""
 _METADATA: Final = "__metadata__"
 _MAX_ELEMENTS: Final = 1 << 63
 _DAMAGED_HINT: Final = "Fetch the file again; if that does not help, report it to its publisher."
@@ -82,12 +85,17 @@ def read_safetensors(source: ByteSource) -> SafetensorsFile:
     length = int.from_bytes(cursor.take(8, "the header's length"), "little")
     name = cursor.name
     if length > MAX_SAFETENSORS_HEADER:
-        raise IntegrityError(
-            f"{name} is damaged: it claims a header of {length:,} bytes", _DAMAGED_HINT
+        raise _damaged(name, f"it claims a header of {length:,} bytes")
+    if length > cursor.left:
+        raise cursor.ends_in("the header", length)
+    if length > MAX_HEADER_BYTES:
+        raise FormatError(
+            f"{name} has a header of {format_bytes(length)}, "
+            f"and gemmahub reads up to {format_bytes(MAX_HEADER_BYTES)}",
+            "If it is a model that others can read, report it.",
         )
     cursor.expect(length)
     raw = cursor.take(length, "the header")
-    # Lists and objects take some thirty times their text in memory: count them before parsing.
     if raw.count(b"{") + raw.count(b"[") > 3 * MAX_TENSORS:
         raise _damaged(name, f"its header describes more than {MAX_TENSORS:,} tensors")
     header = parse_object(raw, f"the header of {name}", unique_keys=True)
@@ -146,12 +154,14 @@ def _tensor(name: str, key: str, entry: Any) -> tuple[Tensor, int]:
             f"{_shown(key)} has {length:,} bytes, "
             f"and {parameters:,} numbers of type {dtype} take {parameters * bits / 8:,.10g}",
         )
-    return Tensor(key, one_line(dtype, 40), tuple(shape), parameters, length), span[0]
+    return Tensor(key, one_line(dtype[:40], 40), tuple(shape), parameters, length), span[0]
 
 
 def _are_sizes(value: Any) -> TypeGuard[list[int]]:
     # bool is an int to isinstance.
-    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+    return isinstance(value, list) and all(
+        type(item) is int and 0 <= item < _MAX_ELEMENTS for item in value
+    )
 
 
 def _check_layout(name: str, tensors: list[Tensor], offsets: list[int], available: int) -> None:
@@ -182,4 +192,4 @@ def _damaged(name: str, problem: str) -> IntegrityError:
 
 
 def _shown(key: str) -> str:
-    return f"tensor {one_line(key, 80)}"
+    return f"tensor {one_line(key[:80], 80)}"

@@ -12,13 +12,16 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gemmahub.errors import FormatError, IntegrityError, NotFound
-from gemmahub.text import one_line
+from gemmahub.text import format_bytes, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
     from typing import Self, TypeAlias
+
+LARGEST_PREFIX: Final = 64 * 1024 * 1024
+"""The most bytes that reading a header may take: of a file here, and of one on a server."""
 
 INCOMPLETE_HINT: Final = "The download is incomplete or the file is damaged: fetch it again."
 
@@ -129,7 +132,8 @@ class PrefixSource(ABC):
     """A file elsewhere whose beginning is kept as it comes, in one piece, so that no byte comes
     twice: a reader that skips an array costs the array. A context manager.
 
-    The first read fetches at least ``window`` bytes, as far as there are so many.
+    The first read fetches at least ``window`` bytes, as far as there are so many. Bytes behind
+    :data:`LARGEST_PREFIX` are never fetched: :class:`FormatError`.
     """
 
     def __init__(self, name: str, size: int, window: int, prefix: bytes = b"") -> None:
@@ -148,6 +152,11 @@ class PrefixSource(ABC):
         _check_range(self, offset, length)
         end = offset + length
         if end > len(self._prefix):
+            if end > LARGEST_PREFIX:
+                raise FormatError(
+                    f"{_shown(self.name)} has a header of more than {format_bytes(LARGEST_PREFIX)}",
+                    "Fetch the file to look at it here; if it is a model, report it.",
+                )
             least = 0 if self._prefix else min(self.first_window, self.size)
             self._extend(max(end, least))
         return bytes(self._prefix[offset:end])

@@ -6,18 +6,22 @@ first one carries the metadata of the whole.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.errors import IntegrityError, NotFound
+from gemmahub.errors import FormatError, IntegrityError, NotFound
+from gemmahub.formats.folder import LARGEST_TEMPLATE, MOST_FILES, template_too_long
 from gemmahub.formats.gguf import GgufFile, read_gguf
+from gemmahub.formats.gguf_tensors import MAX_TENSORS
 from gemmahub.formats.gguf_values import TextRef
+from gemmahub.formats.numbered import gaps
 from gemmahub.formats.source import LocalFile
 from gemmahub.text import one_line, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from gemmahub.formats.gguf_values import Value
@@ -28,7 +32,7 @@ _PART: Final = re.compile(
     r"(?P<stem>.+)-(?P<number>[0-9]{5})-of-(?P<count>[0-9]{5})(?P<end>\.gguf)", re.IGNORECASE
 )
 _MISSING_HINT: Final = "Fetch the missing parts into the same folder."
-_NAMED_PARTS: Final = 3
+_ASKED_FOR: Final = 32
 _CHAT_TEMPLATE: Final = "tokenizer.chat_template"
 
 
@@ -37,7 +41,8 @@ class GgufModel:
     """One model from one or more GGUF files.
 
     ``parts`` are the headers of ``files``, ``metadata`` is that of the first part, ``tensors`` are
-    those of all parts in order, ``size_bytes`` is the size of all files.
+    those of all parts in order, ``size_bytes`` is the size of all files. ``notes`` say what was not
+    read.
     """
 
     files: tuple[Path, ...]
@@ -46,6 +51,7 @@ class GgufModel:
     tensors: tuple[Tensor, ...]
     size_bytes: int
     chat_template: str | None
+    notes: tuple[str, ...] = ()
 
 
 def split_key(name: str) -> tuple[str, int, int] | None:
@@ -66,18 +72,37 @@ def gguf_parts(path: Path) -> list[Path]:
     match = _PART.fullmatch(path.name)
     if match is None or split_key(path.name) is None:
         return [path]
-    try:
-        present = {entry.name for entry in path.parent.iterdir()}
-    except OSError:  # no such folder, or not one that may be read
-        present = set()
-    if path.name not in present:
+    stem, count, end = match["stem"], int(match["count"]), match["end"]
+
+    def name_of(number: int) -> str:
+        return f"{stem}-{number:05}-of-{count:05}{end}"
+
+    numbers = _numbers_here(path, name_of, count)
+    if int(match["number"]) not in numbers:
         raise NotFound(f"there is no file {one_line(str(path))}", "Check the path.")
-    count = int(match["count"])
-    names = [f"{match['stem']}-{n:05}-of-{count:05}{match['end']}" for n in range(1, count + 1)]
-    missing = [name for name in names if name not in present]
-    if missing:
-        raise _missing(path.name, missing, count)
-    return [path.with_name(name) for name in names]
+    missing = gaps(count, numbers)
+    if missing.total:
+        raise _missing(path.name, missing.named(name_of), count)
+    if count > MOST_FILES:
+        raise FormatError(
+            f"{one_line(path.name)} is one of {count:,} parts, and gemmahub reads up to "
+            f"{MOST_FILES:,}",
+            "If it is a model that others can read, report it.",
+        )
+    return [path.with_name(name_of(number)) for number in range(1, count + 1)]
+
+
+def _numbers_here(path: Path, name_of: Callable[[int], str], count: int) -> set[int]:
+    """The numbers of the parts that lie beside ``path``, itself among them."""
+    if count <= _ASKED_FOR:  # a folder may hold many models: few parts are asked for by name
+        return {n for n in range(1, count + 1) if os.path.lexists(path.with_name(name_of(n)))}
+    try:
+        names = {entry.name for entry in path.parent.iterdir()}
+    except OSError:  # no such folder, or not one that may be read
+        return set()
+    found = (_PART.fullmatch(name) for name in names)
+    numbers = {int(match["number"]) for match in found if match}
+    return {number for number in numbers if name_of(number) in names}
 
 
 def read_gguf_files(paths: Sequence[Path], open_file: Opener = LocalFile) -> GgufModel:
@@ -88,18 +113,22 @@ def read_gguf_files(paths: Sequence[Path], open_file: Opener = LocalFile) -> Ggu
     """
     if not paths:
         raise NotFound("no file was named", "Name a .gguf file.")
-    parts = []
+    parts: list[GgufFile] = []
     template: str | None = None
+    notes: list[str] = []
     for path in paths:
         try:
             with open_file(path) as source:
                 part = read_gguf(source)
-                template = template or _chat_template(part, source)
+                if template is None:
+                    template = _chat_template(part, source, notes)
         except NotFound as error:
             if len(paths) == 1:
                 raise
-            raise _missing(paths[0].name, [path.name], len(paths)) from error
+            raise _missing(paths[0].name, one_line(path.name), len(paths)) from error
         parts.append(part)
+        if sum(len(one.tensors) for one in parts) > MAX_TENSORS:
+            raise _odd(parts[0], f"and its further parts have more than {MAX_TENSORS:,} tensors")
     _check_parts(parts)
     return GgufModel(
         files=tuple(paths),
@@ -108,11 +137,16 @@ def read_gguf_files(paths: Sequence[Path], open_file: Opener = LocalFile) -> Ggu
         tensors=tuple(tensor for part in parts for tensor in part.tensors),
         size_bytes=sum(part.size_bytes for part in parts),
         chat_template=template,
+        notes=tuple(notes),
     )
 
 
-def _chat_template(part: GgufFile, source: ByteSource) -> str | None:
-    if isinstance(part.metadata.get(_CHAT_TEMPLATE), (str, TextRef)):
+def _chat_template(part: GgufFile, source: ByteSource, notes: list[str]) -> str | None:
+    value = part.metadata.get(_CHAT_TEMPLATE)
+    if isinstance(value, TextRef) and value.length > LARGEST_TEMPLATE:
+        notes.append(f"its chat template was not read: {template_too_long(value.length)}")
+        return None
+    if isinstance(value, (str, TextRef)):
         return part.read_text(source, _CHAT_TEMPLATE) or None
     return None
 
@@ -143,7 +177,7 @@ def _check_parts(parts: Sequence[GgufFile]) -> None:
 
 
 def _number(value: Value | None, plus: int = 0) -> str:
-    return str(value + plus) if isinstance(value, int) else "an unknown number of"
+    return f"{value + plus:,}" if isinstance(value, int) else "an unknown number of"
 
 
 def _odd(part: GgufFile, problem: str) -> IntegrityError:
@@ -153,10 +187,7 @@ def _odd(part: GgufFile, problem: str) -> IntegrityError:
     )
 
 
-def _missing(name: str, missing: Sequence[str], count: int) -> IntegrityError:
-    named = ", ".join(one_line(part, 120) for part in missing[:_NAMED_PARTS])
-    more = len(missing) - _NAMED_PARTS
-    named += f" and {more:,} more" if more > 0 else ""
+def _missing(name: str, named: str, count: int) -> IntegrityError:
     return IntegrityError(
         f"{one_line(name)} is one of {plural(count, 'part')}, and missing are: {named}",
         _MISSING_HINT,

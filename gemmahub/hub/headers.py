@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import FormatError, IntegrityError
 from gemmahub.formats.detect import open_model
+from gemmahub.formats.folder import LARGEST_TEXT
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.safetensors import read_safetensors
 from gemmahub.hub.records import RemoteModel
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 # What a model folder is described by. Of the files with a chat template the first is enough.
 _DESCRIBING: Final = ("config.json", "model.safetensors.index.json")
 _TEMPLATES: Final = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
-_LARGEST_TEXT: Final = 64 * 1024 * 1024
 
 
 class Headers:
@@ -129,7 +129,7 @@ class Headers:
 
 def _described_by(model: HubModel) -> Sequence[HubFile]:
     """The files whose headers (or texts) describe a model."""
-    beside = {file.name: file for file in model.companions if file.size <= _LARGEST_TEXT}
+    beside = {file.name: file for file in model.companions if file.size <= LARGEST_TEXT}
     texts = [beside[name] for name in _DESCRIBING if name in beside]
     templates = [beside[name] for name in _TEMPLATES if name in beside]
     return [*model.files, *texts, *templates[:1]]

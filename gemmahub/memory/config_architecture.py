@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.memory.architecture import LayerShape, MemoryArchitecture, UnknownArchitecture
+from gemmahub.memory.ranges import OutOfRange, check, whole
+from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +63,29 @@ _NAMES: Final = {"gemma4_unified": "gemma4"}
 _WORDS: Final = 262144
 
 
+# What the fields are that tell a number, as RANGES has it.
+_FIELDS: Final = {
+    "num_hidden_layers": "layers",
+    "num_kv_shared_layers": "shared_kv_layers",
+    "sliding_window_pattern": "pattern_period",
+    "hidden_size": "embedding_length",
+    "hidden_size_per_layer_input": "per_layer_embedding_length",
+    "intermediate_size": "feed_forward_length",
+    "moe_intermediate_size": "expert_feed_forward_length",
+    "expert_intermediate_size": "expert_feed_forward_length",
+    "num_attention_heads": "heads",
+    "num_key_value_heads": "kv_heads",
+    "num_global_key_value_heads": "kv_heads",
+    "head_dim": "key_length",
+    "global_head_dim": "key_length",
+    "vocab_size": "vocabulary",
+    "max_position_embeddings": "context_length",
+    "sliding_window": "sliding_window",
+    "num_experts": "experts",
+    "top_k_experts": "experts_used",
+}
+
+
 class _Fields:
     """The text part of a configuration, with the defaults of its family."""
 
@@ -73,33 +98,30 @@ class _Fields:
         return self._defaults.get(key) if value is None else value
 
     def number(self, key: str) -> int:
-        """A number; 0 where neither file nor library has one."""
+        """A number; 0 where neither file nor library has one. Raises: OutOfRange."""
         value = self.get(key)
-        if value is None:
-            return 0
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise ValueError(f"{key} is {value!r}")
-        return value
+        return 0 if value is None else whole(value, _FIELDS[key], key)
 
 
 def from_config(config: Mapping[str, Any]) -> MemoryArchitecture | UnknownArchitecture:
     """The record of a ``config.json``, or the reason why there is none."""
     text = config.get("text_config")
     text = text if isinstance(text, dict) else config
-    named = str(text.get("model_type") or config.get("model_type") or "").removesuffix("_text")
+    kind = text.get("model_type") or config.get("model_type")
+    named = one_line(kind if isinstance(kind, str) else "", 60).removesuffix("_text")
     name = _NAMES.get(named, named)
     if name not in _DEFAULTS:
         return UnknownArchitecture(named, "only Gemma 3, 3n and 4 configurations are read")
     try:
-        return _read(name, _Fields(text, name))
-    except ValueError as error:
+        found = _read(name, _Fields(text, name))
+        check(found)
+    except OutOfRange as error:
         return UnknownArchitecture(name, f"its config.json is not usable: {error}")
+    return found
 
 
 def _read(name: str, fields: _Fields) -> MemoryArchitecture:
     count = fields.number("num_hidden_layers")
-    if count < 1:
-        raise ValueError("num_hidden_layers is 0")
     local = _local_layers(name, fields, count)
     widths = _widths(fields, count)
     tied = fields.get("tie_word_embeddings")
@@ -127,7 +149,7 @@ def _local_layers(name: str, fields: _Fields, count: int) -> list[bool]:
     types = fields.get("layer_types")
     if isinstance(types, list):
         if len(types) != count:
-            raise ValueError(f"layer_types has {len(types)} entries for {count} layers")
+            raise OutOfRange(f"layer_types has {len(types):,} entries for {count} layers")
         return [kind == "sliding_attention" for kind in types]
     period = fields.number("sliding_window_pattern") or _PERIODS[name]
     local = [(i + 1) % period != 0 for i in range(count)]
@@ -140,9 +162,9 @@ def _widths(fields: _Fields, count: int) -> list[int]:
     """Feed-forward widths; layers that share a cache may be twice as wide (Gemma 4 E2B)."""
     width = fields.get("intermediate_size")
     if isinstance(width, list):
-        if len(width) != count or not all(isinstance(item, int) for item in width):
-            raise ValueError("intermediate_size is not a number for each layer")
-        return width
+        if len(width) != count:
+            raise OutOfRange("intermediate_size is not a number for each layer")
+        return [whole(item, _FIELDS["intermediate_size"], "intermediate_size") for item in width]
     first_shared = count - fields.number("num_kv_shared_layers")
     wide = 2 if fields.get("use_double_wide_mlp") else 1
     one = fields.number("intermediate_size")

@@ -6,7 +6,7 @@ Source: ``src/models/gemma4.cpp`` and ``build_moe_ffn`` of ``src/llama-graph.cpp
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gemmahub.memory.gemma_graphs import Builder, heads
 from gemmahub.memory.step_graph import Graph, Node, combine, norm, reuse, view
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from gemmahub.memory.architecture import LayerShape, MemoryArchitecture
     from gemmahub.memory.gemma_graphs import GraphSettings
+
+_SUMMED: Final = 3
 
 
 def gemma4(
@@ -75,7 +77,8 @@ def _experts(b: Builder, layer: LayerShape, source: Node) -> Node:
     scale = b.width(used, b.width(a.experts), chosen)
     outputs = reuse(reuse(down, scale), weights)
     b.graph.expand(outputs)
-    parts = [view(outputs) for _ in range(used)]
+    # A sum of three takes the memory that a sum of more takes: each further part is added in place.
+    parts = [view(outputs) for _ in range(min(used, _SUMMED))]
     for part in parts:
         b.graph.expand(part)
     found = parts[0]

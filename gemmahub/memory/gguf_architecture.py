@@ -10,10 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.memory.architecture import LayerShape, MemoryArchitecture, UnknownArchitecture
-from gemmahub.memory.weights import MOST_LAYERS
+from gemmahub.memory.ranges import OutOfRange, check, whole
+from gemmahub.memory.tensor_widths import check_widths
+from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from gemmahub.formats.tensor import Tensor
 
@@ -27,12 +29,31 @@ _OTHER_MEMORY: Final = ("ssm.", "wkv.", "attention.kv_lora_rank", "attention.ind
 _TOKEN_TABLE: Final = "token_embd.weight"
 
 
-class _Missing(Exception):
-    """A key that is needed is not there, or is not what it should be."""
+# What the keys are that tell a number, as RANGES has it, by the key without its prefix.
+_FIELDS: Final = {
+    "block_count": "layers",
+    "embedding_length": "embedding_length",
+    "embedding_length_per_layer_input": "per_layer_embedding_length",
+    "context_length": "context_length",
+    "vocab_size": "vocabulary",
+    "feed_forward_length": "feed_forward_length",
+    "expert_feed_forward_length": "expert_feed_forward_length",
+    "expert_count": "experts",
+    "expert_used_count": "experts_used",
+    "attention.head_count": "heads",
+    "attention.head_count_kv": "kv_heads",
+    "attention.key_length": "key_length",
+    "attention.key_length_swa": "key_length",
+    "attention.value_length": "value_length",
+    "attention.value_length_swa": "value_length",
+    "attention.sliding_window": "sliding_window",
+    "attention.sliding_window_pattern": "pattern_period",
+    "attention.shared_kv_layers": "shared_kv_layers",
+}
 
 
 class _Keys:
-    """Metadata of one architecture, without its prefix."""
+    """Metadata of one architecture, without its prefix; numbers are checked when they are read."""
 
     def __init__(self, metadata: Mapping[str, Any], name: str) -> None:
         self._metadata = metadata
@@ -43,25 +64,20 @@ class _Keys:
         return self._metadata.get(self._prefix + key)
 
     def number(self, key: str, default: int | None = None) -> int:
+        """Raises: OutOfRange, also where it is missing and has no default."""
         value = self.get(key)
         if value is None and default is not None:
             return default
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise _Missing(f"{self._prefix}{key} is {'missing' if value is None else repr(value)}")
-        return value
+        return whole(value, _FIELDS[key], self._prefix + key)
 
     def each(self, key: str, layers: int, default: int | None = None) -> list[int]:
         """A number for each layer: a scalar for all, or an array (``get_key_or_arr``)."""
         value = self.get(key)
         if not isinstance(value, list | tuple):
             return [self.number(key, default)] * layers
-        if len(value) < layers or not all(map(_is_count, value)):
-            raise _Missing(f"{self._prefix}{key} is not a number for each of {layers} layers")
-        return list(value[:layers])
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and value >= 0
+        if len(value) < layers:
+            raise OutOfRange(f"{self._prefix}{key} is not a number for each of {layers} layers")
+        return [whole(item, _FIELDS[key], self._prefix + key) for item in value[:layers]]
 
 
 def from_gguf(
@@ -79,28 +95,33 @@ def from_gguf(
     keys = _Keys(metadata, name)
     other = [n for n in keys.names if n.startswith(_OTHER_MEMORY)]
     if other:
-        return UnknownArchitecture(name, f"it keeps more than keys and values ({min(other)})")
+        named = one_line(min(other), 80)
+        return UnknownArchitecture(name, f"it keeps more than keys and values ({named})")
     window = keys.get("attention.sliding_window")
     if window and name not in _PERIODS and name != "gemma4":
         return UnknownArchitecture(name, "which of its layers use the sliding window is not known")
     if keys.get("attention.causal") is False:
         return UnknownArchitecture(name, "it is an encoder, without a cache")
+    known = {tensor.name: tensor for tensor in tensors}
     try:
-        return _read(name, keys, {t.name: t for t in tensors}, vocabulary or _words(keys, metadata))
-    except _Missing as error:
+        found = _read(name, keys, known, lambda: vocabulary or _words(keys, metadata))
+        check(found)
+        check_widths(found, known)
+    except OutOfRange as error:
         return UnknownArchitecture(name, str(error))
+    return found
 
 
-def _read(name: str, keys: _Keys, tensors: Mapping[str, Tensor], words: int) -> MemoryArchitecture:
+def _read(
+    name: str, keys: _Keys, tensors: Mapping[str, Tensor], words: Callable[[], int]
+) -> MemoryArchitecture:
     count = keys.number("block_count")
-    if not 1 <= count <= MOST_LAYERS:
-        raise _Missing(f"{name}.block_count is {count}")
     layers = _layers(name, keys, count, tensors)
     table = tensors.get(_TOKEN_TABLE)
     rows = table.shape[-1] if table and len(table.shape) > 1 else None
-    vocabulary = rows or words
+    vocabulary = rows or words()
     if not vocabulary:
-        raise _Missing("the size of the vocabulary is not said")
+        raise OutOfRange("the size of the vocabulary is not said")
     windowed = any(layer.attention == "window" for layer in layers)
     return MemoryArchitecture(
         name=name,
@@ -111,7 +132,7 @@ def _read(name: str, keys: _Keys, tensors: Mapping[str, Tensor], words: int) -> 
         sliding_window=_window(name, keys) if windowed else 0,
         per_layer_embedding_length=keys.number("embedding_length_per_layer_input", 0),
         experts=keys.number("expert_count", 0),
-        experts_used=keys.number("expert_used_count", 0),
+        experts_used=max(keys.each("expert_used_count", count, 0)),
         expert_feed_forward_length=max(keys.each("expert_feed_forward_length", count, 0)),
         tied_embedding=("output.weight" not in tensors) if tensors else None,
     )
@@ -134,10 +155,10 @@ def _local_layers(name: str, keys: _Keys, count: int) -> list[bool]:
         return [False] * count
     if isinstance(pattern, list | tuple):
         if len(pattern) < count:
-            raise _Missing(f"{name}.attention.sliding_window_pattern has {len(pattern)} entries")
+            raise OutOfRange(f"{name}.attention.sliding_window_pattern has {len(pattern)} entries")
         return [bool(item) for item in pattern[:count]]
     if name == "gemma4":
-        raise _Missing("gemma4.attention.sliding_window_pattern is missing")
+        raise OutOfRange("gemma4.attention.sliding_window_pattern is missing")
     if name not in _PERIODS:
         return [False] * count
     period = keys.number("attention.sliding_window_pattern", _PERIODS[name])

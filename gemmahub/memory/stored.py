@@ -15,7 +15,9 @@ from zlib import crc32
 from gemmahub.errors import FormatError, GemmahubError
 from gemmahub.memory.architecture import LayerShape, MemoryArchitecture, UnknownArchitecture
 from gemmahub.memory.gguf_architecture import from_gguf
+from gemmahub.memory.ranges import RANGES, OutOfRange, check
 from gemmahub.memory.weights import Weights, weights_of
+from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,9 +32,9 @@ MODELLED_FORMATS: Final = ("gguf",)
 
 _RECORDS: Final = (LayerShape, MemoryArchitecture, Weights)
 RECORD_VERSION: Final = crc32(
-    " ".join(f.name for record in _RECORDS for f in fields(record)).encode()
+    " ".join([*(f.name for record in _RECORDS for f in fields(record)), repr(RANGES)]).encode()
 )
-"""Differs when the records have other fields: remembered texts are then of no use."""
+"""Differs when the records have other fields or ranges: remembered texts are then of no use."""
 
 
 def packed(format_: str, metadata: Mapping[str, Any], tensors: Sequence[Tensor]) -> str:
@@ -45,7 +47,7 @@ def packed(format_: str, metadata: Mapping[str, Any], tensors: Sequence[Tensor])
     architecture = from_gguf(metadata, tensors)
     if isinstance(architecture, UnknownArchitecture):
         return _unknown(
-            f"what a {architecture.name or 'nameless'} model takes is not known: "
+            f"what a {one_line(architecture.name, 60) or 'nameless'} model takes is not known: "
             f"{architecture.reason}",
             "gemmahub models Gemma 3, 3n and 4, and models with a plain cache",
         )
@@ -66,16 +68,36 @@ def packed(format_: str, metadata: Mapping[str, Any], tensors: Sequence[Tensor])
 def unpack(text: str) -> MemoryModel:
     """The records of a text.
 
-    Raises: GemmahubError with the reason where the memory of that model is not known.
+    Raises: GemmahubError with the reason where the memory of that model is not known, and where the
+    text is not one that :func:`packed` wrote.
     """
-    data = json.loads(text)
-    if "unknown" in data:
-        raise GemmahubError(*data["unknown"])
+    try:
+        data = json.loads(text)
+        if "unknown" not in data:
+            return _model(data)
+        message, hint = map(str, data["unknown"])
+    except (ValueError, TypeError, LookupError, RecursionError, OutOfRange) as error:
+        raise GemmahubError(
+            "what is remembered of this model's memory is damaged",
+            "remove summaries.sqlite from gemmahub's cache folder: the files are then read again",
+        ) from error
+    raise GemmahubError(message, hint)
+
+
+def _model(data: Any) -> MemoryModel:
+    """Raises what a text of another kind leads to."""
     shapes = [LayerShape(*row) for row in data["shapes"]]
     layers = tuple(shapes[number] for number in data["layers"])
     values = data["weights"]
     sums: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return MemoryArchitecture(layers=layers, **data["architecture"]), Weights(**sums)
+    architecture, weights = (
+        MemoryArchitecture(layers=layers, **data["architecture"]),
+        Weights(**sums),
+    )
+    check(architecture)
+    if len(weights.layers) != len(layers):
+        raise ValueError("weights of another number of layers")
+    return architecture, weights
 
 
 def _text(architecture: MemoryArchitecture, weights: Weights) -> str:

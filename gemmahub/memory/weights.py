@@ -19,6 +19,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import FormatError
+from gemmahub.memory.ranges import MOST_LAYERS
+from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
     from gemmahub.formats.tensor import Tensor
     from gemmahub.memory.machine import Device
 
-_LAYER: Final = re.compile(r"blk\.(\d+)\.")
+_LAYER: Final = re.compile(r"blk\.([0-9]+)\.")
+_DIGITS: Final = 20  # of a layer's number: what has more is beyond all others in any case
 _TOKEN_TABLE: Final = "token_embd.weight"
 _OUTPUT: Final = "output.weight"
 _INPUT: Final = (_TOKEN_TABLE, "per_layer_token_embd.weight", "token_types.weight")
@@ -34,9 +37,6 @@ _INPUT: Final = (_TOKEN_TABLE, "per_layer_token_embd.weight", "token_types.weigh
 _FIRST_LAYER: Final = ("per_layer_model_proj", "per_layer_proj_norm", "rope_freqs")
 
 _EXPERTS: Final = "_exps."
-
-MOST_LAYERS: Final = 512
-"""The most layers that llama.cpp takes (``LLAMA_MAX_LAYERS``, ``src/llama-hparams.h``)."""
 
 # Types whose matrices the CPU backend copies into another order while loading
 # (ggml/src/ggml-cpu/repack.cpp); which of them a given processor repacks is its own choice.
@@ -111,7 +111,7 @@ def weights_of(tensors: Iterable[Tensor]) -> Weights:
     for tensor in tensors:
         found = _LAYER.match(tensor.name)
         if found:
-            layers.setdefault(int(found[1]), []).append(tensor)
+            layers.setdefault(int(found[1][:_DIGITS]), []).append(tensor)
         else:
             model.append(tensor)
     if max(layers, default=0) >= MOST_LAYERS:
@@ -168,7 +168,8 @@ def _layer_sums(tensors: Sequence[Tensor]) -> tuple[int, int, int, int]:
 def _size(tensor: Tensor) -> int:
     if tensor.bytes is None:
         raise FormatError(
-            f"tensor {tensor.name} has the type {tensor.type}, whose size is not known",
+            f"tensor {one_line(tensor.name, 80)} has the type {tensor.type}, "
+            "whose size is not known",
             "memory cannot be planned for this file",
         )
     return tensor.bytes

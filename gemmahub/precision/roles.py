@@ -60,9 +60,17 @@ _PATTERNS: Final = tuple(
 )
 
 
+_DIGITS: Final = re.compile(r"[0-9]+")
+
+
 @lru_cache(maxsize=8192)  # the same names come in file after file
 def tensor_role(name: str) -> str:
     """The role of the tensor with that name."""
+    return _role_of(_DIGITS.sub("0", name))
+
+
+@lru_cache(maxsize=1024)  # numbers of layers and experts make no difference to the patterns
+def _role_of(name: str) -> str:
     for pattern, role in _PATTERNS:
         if pattern.search(name):
             return role

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines.contract import BrokenEntry, last_read
+from gemmahub.formats.numbered import gaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -107,8 +108,8 @@ def models_among(
     for path in whole:
         found.append(_gguf((path,), projector, times))
     for (_, count), parts in splits.items():
-        missing = [n for n in range(1, count + 1) if n not in parts]
-        problem = f"part {missing[0]} of {count} is missing" if missing else ""
+        missing = gaps(count, parts)
+        problem = f"part {missing.first[0]} of {count} is missing" if missing.total else ""
         files = tuple(parts[n] for n in sorted(parts))
         found.append(_gguf(files, projector, times, problem))
     if folders and (model := _model_folder(folder, entries)):

@@ -59,7 +59,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "not JSON": (raw_file(b"{]"), "is damaged"),
     "not UTF-8": (raw_file(b'{"\xff": 1}'), "is damaged"),
     "deep": (raw_file(b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}"), "is damaged"),
-    "lists": (raw_file(b'{"a":[' + b"[]," * 800_000 + b"1]}"), "more than 262,144 tensors"),
+    "lists": (raw_file(b'{"a":[' + b"[]," * 800_000 + b"1]}"), "more than 65,536 tensors"),
     "digits": (raw_file(b'{"a":' + b"1" * 10_000 + b"}"), "is damaged"),
     "NaN": (raw_file(b'{"a": NaN}'), "NaN is not JSON"),
     "duplicate": (

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from gemmahub.formats.tensor import Tensor
 
+_LONGEST_NAME: Final = 64  # of an architecture; llama.cpp takes overrides of keys up to 127 bytes
 _BLOCK: Final = re.compile(r"blk\.(\d+)\.")
 _INPUT: Final = ("token_embd.", "per_layer_token_embd.")
 _FIRST_LAYER: Final = ("per_layer_model_proj.", "per_layer_proj_norm.", "rope_freqs.")
@@ -93,10 +94,10 @@ def _without_words(path: Path) -> dict[str, int | str]:
             metadata = read_gguf(source).metadata
     except (GemmahubError, OSError):
         return {}
-    words = metadata.get("tokenizer.ggml.tokens")
-    if not isinstance(words, ArrayRef):
+    words, name = metadata.get("tokenizer.ggml.tokens"), metadata.get("general.architecture")
+    if not isinstance(words, ArrayRef) or not isinstance(name, str) or len(name) > _LONGEST_NAME:
         return {}
-    size = f"{metadata.get('general.architecture')}.vocab_size"
+    size = f"{name}.vocab_size"
     return {"tokenizer.ggml.model": "no_vocab", size: words.length}
 
 

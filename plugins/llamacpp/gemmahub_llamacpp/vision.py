@@ -13,6 +13,7 @@ from gemmahub_llamacpp.context import Context, Status
 from gemmahub_llamacpp.engine import mtmd
 from gemmahub_llamacpp.picture import read_picture
 from gemmahub_llamacpp.projector import Projector, Seen, Stopped
+from gemmahub_llamacpp.projector_numbers import problem_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -243,6 +244,8 @@ def _check_header(name: str, header: GgufFile, model: Model) -> str:
     kind = str(keys.get("clip.vision.projector_type") or keys.get("clip.projector_type") or "")
     if keys.get("general.architecture") != "clip" or not kind:
         raise GenerationFailed(f"{name} is no image projector", _FETCH)
+    if problem := problem_of(keys):
+        raise GenerationFailed(f"the image projector {name} cannot be used: {problem}", _FETCH)
     widths = {
         tensor.shape[0 if kind in ("gemma3", "gemma3nv") else 1]
         for tensor in header.tensors

@@ -12,6 +12,7 @@ from gemmahub.engines.isolated import load_isolated
 from gemmahub.engines.manager import load_plugins
 from gemmahub.engines.prompt_tokens import encode_with_images
 from gemmahub.errors import ContextExceeded, GenerationFailed, LoadFailed
+from gemmahub.testing.gguf_writer import write_gguf
 from gemmahub.testing.model_writer import WIDTH, write_model
 from gemmahub.testing.projector_writer import TOKENS, write_png, write_projector
 from gemmahub_llamacpp import vision
@@ -295,6 +296,12 @@ def test_formats(tiny: LlamaCppSession, red: Message, tmp_path: Path, content: b
 # --- what is no projector -----------------------------------------------------------------------
 
 
+def write_huge(path: Path) -> None:
+    """A projector for an image that would take gigabytes."""
+    about = {"general.architecture": "clip", "clip.projector_type": "gemma3"}
+    write_gguf(path, {**about, "clip.vision.image_size": 1 << 20}, [("x", (32,), "F32")])
+
+
 @pytest.mark.parametrize(
     ("make", "said", "hint"),
     [
@@ -303,8 +310,9 @@ def test_formats(tiny: LlamaCppSession, red: Message, tmp_path: Path, content: b
         (lambda path: path.write_bytes(b"no model"), "mmproj", "fetch"),
         (write_model, "is no image projector", "fetch"),
         (lambda path: write_projector(path, 2 * WIDTH), "belongs to another model", "folder"),
+        (write_huge, "cannot be used: its clip.vision.image_size is 1,048,576", "fetch"),
     ],
-    ids=["gone", "cut", "text", "a model", "another width"],
+    ids=["gone", "cut", "text", "a model", "another width", "huge"],
 )
 def test_a_projector_that_cannot_be_used(
     backend: LlamaCppBackend,

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import BackendError, GemmahubError, LoadFailed
 from gemmahub.formats.folder import read_config, safetensors_shards
+from gemmahub.formats.mlx import MOST_TENSORS
 from gemmahub.formats.safetensors import DTYPE_BITS, read_safetensors
 from gemmahub.formats.source import LocalFile
 from gemmahub.memory import UnknownArchitecture, from_config
+from gemmahub.memory.ranges import RANGES
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ _NOT_TEXT: Final = frozenset(
     }
 )
 _GEMMA4_LEFT_OUT: Final = re.compile(r"self_attn\.rotary_emb|input_max|input_min|output_m(ax|in)")
-_GEMMA4_SHARED: Final = re.compile(r"layers\.(\d+)\.self_attn\.(k_proj|v_proj|k_norm)\.")
+_GEMMA4_SHARED: Final = re.compile(r"layers\.([0-9]{1,9})\.self_attn\.(k_proj|v_proj|k_norm)\.")
 _COMPUTED: Final = {"F32": "F32", "F16": "F16", "BF16": "BF16", "U8": "BF16"}
 _EMBEDDING: Final = re.compile(r"(^|\.)embed_tokens\.(weight|scales)$")
 
@@ -70,12 +72,12 @@ class ModelHeader:
     @property
     def layers(self) -> int:
         """Number of decoder layers, 0 where it is not known."""
-        return _number(self.config, "num_hidden_layers")
+        return _number(self.config, "num_hidden_layers", "layers")
 
     @property
     def context_length(self) -> int:
         """Tokens that the model was trained for, 0 where it is not known."""
-        return _number(self.config, "max_position_embeddings") or (
+        return _number(self.config, "max_position_embeddings", "context_length") or (
             0
             if isinstance(self.architecture, UnknownArchitecture)
             else self.architecture.context_length
@@ -94,6 +96,10 @@ def read_header(folder: Path) -> ModelHeader:
         for file in files:
             with LocalFile(file) as source:
                 tensors += read_safetensors(source).tensors
+            if len(tensors) > MOST_TENSORS:
+                raise LoadFailed(
+                    f"the model has more than {MOST_TENSORS:,} tensors", "load another one"
+                )
     except GemmahubError as error:
         raise LoadFailed(error.message, error.hint) from None
     architecture = from_config(config)
@@ -104,7 +110,8 @@ def read_header(folder: Path) -> ModelHeader:
         weights_bytes=sum(_bytes(tensor) for tensor in _kept(tensors, architecture)),
         dtype=dtype.lower(),
         item_bytes=DTYPE_BITS[dtype] // 8,
-        vocabulary=_number(config, "vocab_size") or getattr(architecture, "vocabulary", 0),
+        vocabulary=_number(config, "vocab_size", "vocabulary")
+        or getattr(architecture, "vocabulary", 0),
     )
 
 
@@ -129,7 +136,8 @@ def _kept(
 def _bytes(tensor: Tensor) -> int:
     if tensor.bytes is None:
         raise LoadFailed(
-            f"tensor {tensor.name} has the type {tensor.type}, whose size is not known",
+            f"tensor {one_line(tensor.name[:80], 80)} has the type {tensor.type}, "
+            "whose size is not known",
             "MLX loads F32, F16, BF16 and its own packed weights",
         )
     return tensor.bytes
@@ -150,11 +158,11 @@ def _dtype(tensors: Iterable[Tensor]) -> str:
     return str(kinds.pop())
 
 
-def _number(config: Mapping[str, Any], key: str) -> int:
-    """A number of the configuration or of its text part; 0 where there is none."""
+def _number(config: Mapping[str, Any], key: str, field: str) -> int:
+    """A number of the configuration or of its text part; 0 where none is in the field's range."""
     text = config.get("text_config")
     for said in (config, text if isinstance(text, dict) else {}):
         value = said.get(key)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return value
+        if value in RANGES[field] and value:
+            return int(value)
     return 0

@@ -102,13 +102,19 @@ def plan(header: ModelHeader, context: int, run: Run) -> MlxMemory:
     owners = [layer for layer in layers if layer.owns_cache]
     widths = {kind: _row_bytes(owners, kind, run.cache) for kind in ("global", "window")}
     cells = _Cells(0, 0, 0)
-    most_global = most_window = most = 0
+    most_global = most_window = 0
+    # Of steps of one size that let the caches grow by as much, the last takes the most: its caches
+    # are the largest, and all else is equal. So few steps go through the layers, however many the
+    # model's context has.
+    last: dict[tuple[int, int, int], tuple[_Cells, _Cells]] = {}
     for count in _steps(context, run.step):
         after = cells.after(count, header.known.sliding_window)
-        most = max(most, _step_peak(header, cells, after, count, run))
+        grown = after.growing - cells.growing, after.rotating - cells.rotating
+        last[count, *grown] = cells, after
         cells = after
         most_global = max(most_global, cells.growing)
         most_window = max(most_window, cells.rotating)
+    most = max(_step_peak(header, *last[kind], kind[0], run) for kind in last)
     kv_global = most_global * widths["global"]
     kv_window = most_window * widths["window"]
     return MlxMemory(

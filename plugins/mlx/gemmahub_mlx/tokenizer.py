@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from gemmahub.errors import GemmahubError, LoadFailed
-from gemmahub.formats.folder import chat_template
+from gemmahub.formats.folder import LARGEST_TEXT, chat_template
 from gemmahub.formats.json_text import read_object
 from gemmahub.text import one_line
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TOKENIZER: Final = "tokenizer.json"
-_LARGEST: Final = 64 * 1024 * 1024
 # Gemma's turns end with one of these, also where a folder's settings name <eos> alone.
 _TURN_ENDS: Final = ("<end_of_turn>", "<turn|>")
 _BYTE: Final = re.compile(r"<0x([0-9A-F]{2})>")
@@ -115,7 +114,7 @@ class Tokenizer:
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        return read_object(path, _LARGEST)
+        return read_object(path, LARGEST_TEXT)
     except GemmahubError:
         return {}
 
