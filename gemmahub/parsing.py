@@ -13,6 +13,8 @@ import re
 import stat
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, get_args, get_origin
 
+from gemmahub.text import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
@@ -107,7 +109,7 @@ def json_value(raw: bytes | str) -> Any:
     except RecursionError:
         raise Unfit("it is nested too deeply") from None
     except ValueError as error:  # no JSON, no Unicode, or a number with thousands of digits
-        raise Unfit(f"it is not JSON: {error}") from None
+        raise Unfit(one_line(f"it is not JSON: {error}")) from None
 
 
 def read_bounded(path: Path, largest: int) -> bytes:
@@ -152,7 +154,7 @@ def _checked(parse: Callable[[], T], kind: Any) -> T:
     except RecursionError:
         raise Unfit("it is nested too deeply") from None
     except (msgspec.MsgspecError, ValueError, OverflowError) as error:
-        raise Unfit(_plain(str(error), kind)) from None
+        raise Unfit(one_line(_plain(str(error), kind))) from None
 
 
 # --- reasons in plain words --------------------------------------------------------------------
