@@ -118,10 +118,13 @@ def read_bounded(path: Path, largest: int) -> bytes:
     Raises: OSError, such as FileNotFoundError; Unfit for what is no file, or longer.
     """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(handle, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise Unfit("it is no file")
-        content = file.read(largest + 1)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            content = file.read(largest + 1)
+    finally:
+        os.close(handle)
     if len(content) > largest:
         raise Unfit(f"it is longer than {largest // 1_000_000} MB")
     return content
