@@ -193,11 +193,11 @@ def _at(place: str, reason: str) -> str:
 
 
 def _choices(kind: Any, place: str) -> str:
-    """What a field of a struct may be, if it is one of some texts."""
+    """What a value, or that field of a struct, may be, if it is one of some texts."""
     import msgspec
 
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
-        return ""
+        return ", ".join(_literals(kind))
     name, *_ = re.split(r"[.\[]", place)
     for entry in msgspec.structs.fields(kind):
         if entry.encode_name == name:
