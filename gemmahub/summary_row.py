@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import cache
-from typing import Annotated, Any, Final, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -12,16 +12,22 @@ from msgspec import Meta, Struct
 from gemmahub.errors import GemmahubError
 from gemmahub.memory import LayerShape, MemoryArchitecture, Weights, unpack
 from gemmahub.parsing import Unfit, as_kind, from_json, is_plain
+from gemmahub.precision.roles import ROLES
 
+if TYPE_CHECKING:
+    Role = str
+else:
+    Role = Literal[ROLES]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+ShortText = Annotated[str, Meta(min_length=1, max_length=200)]
 _UNKNOWN: Final = '{"unknown":'
 
 
 class _Mix(Struct, array_like=True, forbid_unknown_fields=True):
     """As :class:`gemmahub.precision.mix.MixEntry`."""
 
-    role: str
-    type: str
+    role: Role
+    type: ShortText
     tensors: Count
     parameters: Count
     bytes: Count | None
@@ -30,11 +36,11 @@ class _Mix(Struct, array_like=True, forbid_unknown_fields=True):
 class SummaryRow(Struct, forbid_unknown_fields=True):
     """As :class:`gemmahub.artifacts.Summary`."""
 
-    format: str
+    format: ShortText
     size_bytes: Count
     mix: tuple[_Mix, ...]
     metadata: dict[str, Any]
-    label: str | None
+    label: ShortText | None
     chat_template: bool
     notes: tuple[str, ...]
     memory: str
