@@ -64,15 +64,22 @@ class SmallTable(Generic[Row]):
 
     def rows(self) -> list[Row]:
         """All rows that fit; none where the file is missing, damaged or locked."""
-        found: list[Row] = []
+        found: list[Any] = []
         with contextlib.suppress(OSError, sqlite3.Error):
             if self._path.is_file() and self._path.stat().st_size <= LARGEST:
                 with self._open(create=False) as database:
                     if self._is_ours(database):
-                        for values in database.execute(self._select()):
-                            with contextlib.suppress(Unfit):
-                                found.append(as_kind(values, self._row))
-        return found
+                        found.extend(database.execute(self._select()))  # up to a spoiled page
+        try:
+            return as_kind(found, list[self._row])  # type: ignore[name-defined]
+        except Unfit:  # one of them: each by itself
+            return [row for values in found for row in self._fitting(values)]
+
+    def _fitting(self, values: object) -> list[Row]:
+        try:
+            return [as_kind(values, self._row)]
+        except Unfit:
+            return []
 
     def write(self, changes: Iterable[tuple[str, Sequence[Any]]]) -> None:
         """Carries out statements, each with its values, together or not at all.

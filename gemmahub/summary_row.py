@@ -23,14 +23,8 @@ ShortText = Annotated[str, Meta(min_length=1, max_length=200)]
 _UNKNOWN: Final = '{"unknown":'
 
 
-class _Mix(Struct, array_like=True, forbid_unknown_fields=True):
-    """As :class:`gemmahub.precision.mix.MixEntry`."""
-
-    role: Role
-    type: ShortText
-    tensors: Count
-    parameters: Count
-    bytes: Count | None
+_Mix = tuple[Role, ShortText, Count, Count, Count | None]
+"""The fields of :class:`gemmahub.precision.mix.MixEntry`."""
 
 
 class SummaryRow(Struct, forbid_unknown_fields=True):
@@ -66,7 +60,7 @@ def from_text(text: str) -> dict[str, Any]:
     if not is_plain(row.metadata):
         raise Unfit("metadata: it is nested too deeply, or has a number out of range")
     _check_memory(row.memory)
-    return msgspec.structs.asdict(row) | {"mix": [msgspec.structs.astuple(e) for e in row.mix]}
+    return msgspec.structs.asdict(row)
 
 
 @cache
