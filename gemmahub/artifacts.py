@@ -7,18 +7,18 @@ vocabulary; :class:`Inspector` remembers summaries in a small database in the ca
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import sqlite3
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.memory import RECORD_VERSION, packed
+from gemmahub.parsing import Unfit
 from gemmahub.precision.mix import MixEntry, mix_of, total_parameters
 from gemmahub.precision.number_formats import number_format
 from gemmahub.precision.report import PrecisionReport, precision_report
 from gemmahub.precision.roles import AUDIO, VISION
 from gemmahub.precision.training import Evidence, Training
+from gemmahub.small_database import SmallTable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -190,10 +190,13 @@ def _folder_label(mix: tuple[MixEntry, ...], format_: str) -> str | None:
 
 
 class Inspector:
-    """Reads summaries, and remembers them. Without a database it reads each time."""
+    """Reads summaries, and remembers them. Without a database it reads each time.
+
+    A remembered row that is damaged is read again from its file, and written over.
+    """
 
     def __init__(self, database: Path | None) -> None:
-        self._database = database
+        self._table = None if database is None else _table(database)
         self._known: dict[str, tuple[str, str]] | None = None
         self._new: list[tuple[str, str, str]] = []
 
@@ -207,45 +210,30 @@ class Inspector:
         stamp = _stamp(files or (path,))
         known = self._remembered().get(key)
         if known is not None and known[0] == stamp:
-            return _from_json(known[1])
+            with contextlib.suppress(Unfit):
+                return _from_json(known[1])
         summary = read_summary(path)
-        self._new.append((key, stamp, _to_json(summary)))
+        if (text := _to_json(summary)) is not None:
+            self._new.append((key, stamp, text))
         return summary
 
     def save(self) -> None:
         """Write down what was read. A cache that cannot be written is no failure."""
-        if not self._new or self._database is None:
-            return
-        with contextlib.suppress(OSError, sqlite3.Error):
-            self._database.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.closing(self._connect()) as connection, connection:
-                connection.execute(_CREATE)
-                connection.executemany("INSERT OR REPLACE INTO summary VALUES (?, ?, ?)", self._new)
+        if self._new and self._table is not None:
+            insert = "insert or replace into summary (path, stamp, summary) values (?, ?, ?)"
+            self._table.write((insert, row) for row in self._new)
         self._new.clear()
 
     def _remembered(self) -> dict[str, tuple[str, str]]:
         if self._known is None:
-            self._known = {}
-            if self._database is not None and self._database.exists():
-                try:
-                    with contextlib.closing(self._connect()) as connection:
-                        rows = connection.execute("SELECT path, stamp, summary FROM summary")
-                        self._known = {path: (stamp, text) for path, stamp, text in rows}
-                except sqlite3.OperationalError:
-                    pass  # locked, or without our table: read the files instead
-                except sqlite3.DatabaseError:
-                    # Not a database any more: it holds nothing that cannot be read again.
-                    with contextlib.suppress(OSError):
-                        self._database.unlink()
+            rows = [] if self._table is None else self._table.rows()
+            self._known = {path: (stamp, text) for path, stamp, text in rows}
         return self._known
 
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(str(self._database), timeout=2.0)
 
-
-_CREATE: Final = (
-    "CREATE TABLE IF NOT EXISTS summary (path TEXT PRIMARY KEY, stamp TEXT, summary TEXT)"
-)
+def _table(database: Path) -> SmallTable[tuple[str, str, str]]:
+    columns = ("path TEXT", "stamp TEXT", "summary TEXT")
+    return SmallTable(database, "summary", columns, tuple[str, str, str], key="path")
 
 
 def _stamp(files: tuple[Path, ...]) -> str:
@@ -260,14 +248,19 @@ def _stamp(files: tuple[Path, ...]) -> str:
     return " ".join(parts)
 
 
-def _to_json(summary: Summary) -> str:
-    data = asdict(summary)
+def _to_json(summary: Summary) -> str | None:
+    """None for a summary that holds what no text can, such as half of a surrogate pair."""
+    from gemmahub.summary_row import to_json
+
+    data = {field.name: getattr(summary, field.name) for field in fields(Summary)}
     data["mix"] = [[e.role, e.type, e.tensors, e.parameters, e.bytes] for e in summary.mix]
-    return json.dumps(data, separators=(",", ":"))
+    return to_json(data)
 
 
 def _from_json(text: str) -> Summary:
-    data = json.loads(text)
+    """Raises: Unfit."""
+    from gemmahub.summary_row import from_text
+
+    data = from_text(text)
     data["mix"] = tuple(MixEntry(*row) for row in data["mix"])
-    data["notes"] = tuple(data["notes"])
     return Summary(**data)

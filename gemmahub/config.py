@@ -13,24 +13,34 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_origin
 
 from gemmahub.errors import UsageError
-from gemmahub.text import nearest
+from gemmahub.parsing import Unfit, as_kind
+from gemmahub.text import nearest, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FORMATS: Final = ("gguf", "safetensors", "mlx")
-_KEYS: Final[dict[str, type]] = {
-    "stores.folders": list,
-    "stores.only": list,
+LARGEST: Final = 1_000_000
+"""Bytes of a settings file that are read; one with all settings has a few hundred."""
+_DEEPEST: Final = 64
+# A key of many parts takes tomllib more than linear time. Possessive, so that this search does not.
+_LONG_KEY: Final = re.compile(
+    r"""(?<![\w-])(?:(?:"[^"\n]*+"|'[^'\n]*+'|[\w-]++)[ \t]*+\.[ \t]*+){65}"""
+)
+_KEYS: Final[dict[str, Any]] = {
+    "stores.folders": list[str],
+    "stores.only": list[str],
     "run.backend": str,
-    "run.backends": dict,
+    "run.backends": dict[str, str],
 }
+_LONG_NUMBER: Final = re.compile(r"[0-9_]{1000}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +76,9 @@ def load_config() -> Config:
     dirs = PlatformDirs("gemmahub", appauthor=False)
     path = Path(os.environ.get("GEMMAHUB_CONFIG") or Path(dirs.user_config_dir) / "config.toml")
     settings = _read(path)
-    folders = [Path(folder).expanduser() for folder in settings.get("stores.folders", ())]
+    folders = [_folder(folder) for folder in settings.get("stores.folders", ())]
     extra = os.environ.get("GEMMAHUB_FOLDERS", "")
-    folders += [Path(folder).expanduser() for folder in extra.split(os.pathsep) if folder]
+    folders += [_folder(folder) for folder in extra.split(os.pathsep) if folder]
     return Config(
         cache=Path(os.environ.get("GEMMAHUB_CACHE") or dirs.user_cache_dir),
         data=Path(os.environ.get("GEMMAHUB_DATA") or dirs.user_data_dir),
@@ -87,15 +97,28 @@ def _stores(chosen: list[str] | None) -> frozenset[str] | None:
     return None if chosen is None else frozenset(filter(None, map(str.strip, chosen)))
 
 
+def _folder(text: str) -> Path:
+    """A folder as it is named in the settings; ``~nobody`` stays as it is."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # there is no such user
+        return Path(text)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = _text(path)
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(
-            f"cannot read the settings file {path}: {error}", "mend or remove it"
-        ) from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, getattr(error, "strerror", None) or str(error)) from None
+    if reason := _beyond_limits(text):
+        raise _unreadable(path, reason)
+    try:
+        tables = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # the message of a TOML error names the line
+        end = f"at line {len(text.splitlines())}"
+        raise _unreadable(path, str(error).replace("at end of document", end)) from None
     settings: dict[str, Any] = {}
     for table, values in tables.items():
         for key, value in (values if isinstance(values, dict) else {"": values}).items():
@@ -105,24 +128,64 @@ def _read(path: Path) -> dict[str, Any]:
     return settings
 
 
+def _text(path: Path) -> str:
+    """The text of the file; a device such as /dev/null is empty. Raises: OSError; ValueError."""
+    with path.open("rb") as file:
+        raw = file.read(LARGEST + 1)
+    if len(raw) > LARGEST:
+        raise ValueError(f"it is longer than {LARGEST // 1_000_000} MB")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"it is not UTF-8 text (at line {line})") from None
+
+
+def _beyond_limits(text: str) -> str:
+    """Why a text is not even parsed, with the line; "" if nothing in it is beyond the limits.
+
+    Brackets in texts and comments count as well.
+    """
+    depth = 0
+    for number, line in enumerate(text.splitlines(), 1):
+        opened = sum(map(line.count, "[{"))
+        if depth + opened > _DEEPEST or _LONG_KEY.search(line):
+            return f"lists and tables are nested too deeply (at line {number})"
+        if _LONG_NUMBER.search(line):
+            return f"a number has thousands of digits (at line {number})"
+        depth = max(depth + opened - sum(map(line.count, "]}")), 0)
+    return ""
+
+
+def _unreadable(path: Path, reason: str) -> UsageError:
+    return UsageError(
+        f"cannot read the settings file {path}: {one_line(reason)}",
+        "correct it, or move it away; it was left as it is",
+    )
+
+
 def _check(name: str, value: object, path: Path) -> None:
     if name not in _KEYS:
         near = nearest(name, _KEYS) or sorted(_KEYS)
-        raise UsageError(f"{path}: there is no setting {name!r}", f"settings: {', '.join(near)}")
-    wanted = _KEYS[name]
-    if not isinstance(value, wanted) or not _all_texts(value):
+        raise UsageError(
+            f"{path}: there is no setting {one_line(name)!r}", f"settings: {', '.join(near)}"
+        )
+    try:
+        as_kind(value, _KEYS[name])
+    except Unfit:
         kinds: dict[type, str] = {list: "a list of texts", dict: "a table of texts"}
-        kind = kinds.get(wanted, "a text")
-        raise UsageError(f"{path}: {name} must be {kind}", f"for example: {_EXAMPLES[name]}")
+        kind = kinds.get(get_origin(_KEYS[name]) or str, "a text")
+        raise UsageError(
+            f"{path}: {name} must be {kind}", f"for example: {_EXAMPLES[name]}"
+        ) from None
+    texts = value.values() if isinstance(value, dict) else value
+    if "\0" in (texts if isinstance(texts, str) else "".join(texts)):  # type: ignore[arg-type]
+        raise UsageError(f"{path}: {name} has a NUL character", "remove it")
     if isinstance(value, dict) and (unknown := [key for key in value if key not in FORMATS]):
         raise UsageError(
-            f"{path}: {name} has no format {unknown[0]!r}", f"formats: {', '.join(FORMATS)}"
+            f"{path}: {name} has no format {one_line(unknown[0])!r}",
+            f"formats: {', '.join(FORMATS)}",
         )
-
-
-def _all_texts(value: object) -> bool:
-    items = value.values() if isinstance(value, dict) else value
-    return all(isinstance(item, str) for item in items)  # type: ignore[attr-defined]
 
 
 _EXAMPLES: Final = {

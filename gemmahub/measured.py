@@ -6,10 +6,10 @@ Estimates of speed are worth less than one measurement, so every longer answer l
 from __future__ import annotations
 
 import contextlib
-import sqlite3
+from functools import cached_property
 from statistics import median
 from time import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from gemmahub.engines.contract import SessionBase
 
@@ -18,24 +18,28 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.engines.contract import Chunk, Prompt, Sampling, Session, SessionInfo
+    from gemmahub.small_database import SmallTable
 
 FILE_NAME: Final = "speed.sqlite"
 LEAST_TOKENS: Final = 16
 """Shorter answers say too little about speed."""
 
 _KEPT: Final = 9
-_TABLE: Final = """
-create table if not exists decode (
-    reference text not null, place text not null, tokens integer not null,
-    seconds real not null, at real not null
+_COLUMNS: Final = (
+    "reference text not null",
+    "place text not null",
+    "tokens integer not null",
+    "seconds real not null",
+    "at real not null",
 )
-"""
 
 
 class SpeedLog:
     """Remembered decode speeds. A log that cannot be read or written is an empty one.
 
-    ``place`` says where the layers were: ``cpu``, ``gpu``, or ``split`` between them.
+    A row that is damaged costs itself; a file that is damaged is kept as ``speed.sqlite.damaged``
+    when the next speed is remembered. ``place`` says where the layers were: ``cpu``, ``gpu``, or
+    ``split`` between them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -45,38 +49,41 @@ class SpeedLog:
         """Remember an answer of at least ``LEAST_TOKENS`` tokens; the last few of a model stay."""
         if tokens < LEAST_TOKENS or seconds <= 0:
             return
-        with contextlib.suppress(sqlite3.Error, OSError), self._open() as database:
-            database.execute(
-                "insert into decode values (?, ?, ?, ?, ?)",
-                (reference, place, tokens, seconds, time()),
-            )
-            database.execute(
-                "delete from decode where reference = ? and place = ? and rowid not in "
-                "(select rowid from decode where reference = ? and place = ? "
-                "order by at desc limit ?)",
-                (reference, place, reference, place, _KEPT),
-            )
+        last = "order by at desc, rowid desc limit ?"
+        named = (reference, place)
+        self._table.write(
+            [
+                ("insert into decode values (?, ?, ?, ?, ?)", (*named, tokens, seconds, time())),
+                (
+                    "delete from decode where reference = ? and place = ? and rowid not in "
+                    f"(select rowid from decode where reference = ? and place = ? {last})",
+                    (*named, *named, _KEPT),
+                ),
+            ]
+        )
 
     def speeds(self, place: str) -> dict[str, float]:
         """Tokens a second by reference: the median of the last answers there."""
-        if not self._path.exists():
-            return {}
         found: dict[str, list[float]] = {}
-        with contextlib.suppress(sqlite3.Error, OSError), self._open() as database:
-            rows = database.execute(
-                "select reference, tokens / seconds from decode where place = ?", (place,)
-            )
-            for reference, speed in rows:
-                found.setdefault(reference, []).append(speed)
+        if self._path.exists():
+            for reference, where, tokens, seconds, _ in self._table.rows():
+                if where == place:
+                    found.setdefault(reference, []).append(tokens / seconds)
         return {reference: median(speeds) for reference, speeds in found.items()}
 
-    @contextlib.contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._path, timeout=1)
-        with contextlib.closing(connection) as database, database:  # closed after the commit
-            database.execute(_TABLE)
-            yield database
+    @cached_property
+    def _table(self) -> SmallTable[tuple[str, str, int, float, float]]:
+        from msgspec import Meta
+
+        from gemmahub.parsing import LATEST_TIME
+        from gemmahub.small_database import SmallTable
+
+        text = Annotated[str, Meta(max_length=4096)]
+        tokens = Annotated[int, Meta(ge=LEAST_TOKENS, le=2**40)]
+        seconds = Annotated[float, Meta(ge=1e-6, le=1e9)]
+        at = Annotated[float, Meta(ge=0, le=LATEST_TIME)]
+        row: Any = tuple[text, text, tokens, seconds, at]
+        return SmallTable(self._path, "decode", _COLUMNS, row, keep=True)
 
 
 class RememberingSession(SessionBase):

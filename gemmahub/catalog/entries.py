@@ -1,49 +1,51 @@
-"""Turns the tables of a catalogue file into records; every key must be known and right."""
+"""The tables of a catalogue file: what each may hold, and the records that they become."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from msgspec import Meta, field
+from msgspec.structs import asdict
 
 from gemmahub.catalog.kquant_mix import MIXES
 from gemmahub.catalog.records import (
     Architecture,
+    Capability,
     CatalogFile,
     CatalogVariant,
     Family,
+    Grade,
     OllamaTag,
     StoredTypes,
+    Training,
+)
+from gemmahub.catalog.table import (
+    Commit,
+    Count,
+    Entry,
+    Positive,
+    PositiveNumber,
+    Repository,
+    Sha256,
+    ShortDigest,
+    day,
+    fault,
+    read,
+    tables,
 )
 from gemmahub.formats.ggml_types import GGML_TYPES_BY_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    GgmlType = str
+    Mix = str
+else:
+    GgmlType = Literal[tuple(GGML_TYPES_BY_NAME)]
+    Mix = Literal[tuple(MIXES)]
 
-    from gemmahub.catalog.table import Table
+FindFile = Callable[[str, str | None], CatalogFile | None]
+"""Gets the key and the name of a file that a variant names; raises CatalogError."""
 
-GRADES: Final = ("A", "B", "C")
-_TRAININGS: Final = ("QAT", "PTQ", "none", "unknown")
-_CAPABILITIES: Final = ("text", "image", "audio")
-_ARCHITECTURES: Final = ("gemma3", "gemma3n", "gemma4")
-
-_REQUIRED_INTEGERS: Final = (
-    "layers",
-    "embedding_length",
-    "heads",
-    "kv_heads_local",
-    "head_dim_local",
-    "sliding_window",
-    "pattern_period",
-    "vocabulary",
-    "context_length",
-    "parameters",
-)
-_OPTIONAL_INTEGERS: Final = (
-    "shared_kv_layers",
-    "per_layer_embedding_length",
-    "experts",
-    "experts_used",
-    "expert_feed_forward_length",
-)
 _SAME_AS: Final = {
     "kv_heads_global": "kv_heads_local",
     "head_dim_global": "head_dim_local",
@@ -52,169 +54,204 @@ _SAME_AS: Final = {
 }
 
 
-def read_family(table: Table) -> Family:
-    family = Family(
-        name=table.text("name"),
-        title=table.text("title"),
-        licence=table.text("licence"),
-        licence_url=table.text("licence_url"),
-        released=table.day("released"),
-        source=table.text("source"),
-    )
-    table.end()
-    return family
+class FileTables(Entry):
+    """A whole file; its tables are read one by one, so that errors name them."""
+
+    family: dict[str, Any]
+    sizes: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, Any] = field(default_factory=dict)
+    models: list[Any] = field(default_factory=list)
+    scores: list[Any] = field(default_factory=list)
+    ollama: dict[str, Any] | None = None
 
 
-def read_architecture(table: Table, size: str) -> Architecture:
-    name = table.choice("architecture", _ARCHITECTURES)
-    integers = {key: table.integer(key) for key in _REQUIRED_INTEGERS}
-    # Zero for what an architecture does not have.
-    integers |= {key: table.integer(key, 0) for key in _OPTIONAL_INTEGERS}
-    # What is not said of global layers, of the checkpoint or of a token is as in general.
-    integers |= {key: table.integer(key, integers[same]) for key, same in _SAME_AS.items()}
-    values: dict[str, Any] = {**integers}
-    architecture = Architecture(
-        name=name,
-        size=size,
-        feed_forward_length=_runs(table, "feed_forward_length", integers["layers"]),
-        global_value_is_key=table.flag("global_value_is_key", False),
-        tied_embedding=table.flag("tied_embedding"),
-        rope_base_global=table.number("rope_base_global", 1e6),
-        rope_base_local=table.number("rope_base_local", 1e4),
-        rope_scale_global=table.number("rope_scale_global", 1.0),
-        final_softcap=table.optional_number("final_softcap"),
-        capabilities=_capabilities(table),
-        image_tokens=table.optional_integer("image_tokens"),
-        source=table.text("source"),
-        **values,
-    )
-    table.end()
-    return architecture
+class _Family(Entry):
+    name: str
+    title: str
+    licence: str
+    licence_url: str
+    released: str
+    source: str
 
 
-def _runs(table: Table, key: str, layers: int) -> tuple[int, ...]:
-    """Per-layer values, written as ``[[value, layers], ...]``."""
-    found: list[int] = []
-    for run in table.values(key):
-        match run:
-            case [int(value), int(count)] if value > 0 and count > 0:
-                found += [value] * count
-            case _:
-                raise table.error(f"{key}: {run!r} is not [value, layers]")
-    if len(found) != layers:
-        raise table.error(f"{key} is for {len(found)} layers of {layers}")
-    return tuple(found)
+class _Architecture(Entry, kw_only=True):
+    """Zero for what an architecture does not have; see ``_SAME_AS`` for what may be left out."""
+
+    architecture: Literal["gemma3", "gemma3n", "gemma4"]
+    layers: Positive
+    embedding_length: Positive
+    feed_forward_length: list[tuple[Positive, Positive]]
+    heads: Positive
+    kv_heads_local: Positive
+    kv_heads_global: Positive | None = None
+    head_dim_local: Positive
+    head_dim_global: Positive | None = None
+    sliding_window: Positive
+    pattern_period: Positive
+    shared_kv_layers: Count = 0
+    per_layer_embedding_length: Count = 0
+    global_value_is_key: bool = False
+    experts: Count = 0
+    experts_used: Count = 0
+    expert_feed_forward_length: Count = 0
+    vocabulary: Positive
+    checkpoint_vocabulary: Positive | None = None
+    context_length: Positive
+    tied_embedding: bool
+    rope_base_global: PositiveNumber = 1e6
+    rope_base_local: PositiveNumber = 1e4
+    rope_scale_global: PositiveNumber = 1.0
+    final_softcap: PositiveNumber | None = None
+    parameters: Positive
+    active_parameters: Positive | None = None
+    capabilities: Annotated[tuple[Capability, ...], Meta(min_length=1)]
+    image_tokens: Positive | None = None
+    source: str
 
 
-def _capabilities(table: Table) -> tuple[Any, ...]:
-    found = tuple(table.values("capabilities"))
-    if not found or any(item not in _CAPABILITIES for item in found):
-        raise table.error(f"capabilities: {found!r}, allowed are {', '.join(_CAPABILITIES)}")
-    return found
+class _File(Entry, kw_only=True):
+    repository: Repository
+    file: str
+    bytes: Positive
+    sha256: Sha256
+    revision: Commit | None = None
+    grade: Grade
+    source: str
+    image_buffer_bytes: Positive | None = None
 
 
-def read_file(table: Table) -> CatalogFile:
-    sha256 = table.hexadecimal("sha256", 64)
-    if sha256 is None:
-        raise table.error("sha256 is missing")
-    file = CatalogFile(
-        repository=table.repository("repository"),
-        file=table.text("file"),
-        bytes=table.integer("bytes"),
-        sha256=sha256,
-        revision=table.hexadecimal("revision", 40),
-        grade=table.choice("grade", GRADES),
-        source=table.text("source"),
-        image_buffer_bytes=table.optional_integer("image_buffer_bytes"),
-    )
-    table.end()
-    return file
+class ModelTable(Entry, kw_only=True):
+    """A model; its variants are read one by one."""
+
+    name: str
+    title: str
+    size: str
+    released: str | None = None
+    instruction_tuned: bool
+    variants: list[Any] = field(default_factory=list)
+    source: str | None = None
 
 
-def read_variant(
-    table: Table, model: str, file: Callable[[Table, str], CatalogFile | None]
-) -> CatalogVariant:
-    """``file`` finds the file that a key such as ``projector`` names."""
-    variant = CatalogVariant(
-        model=model,
-        name=table.text("name"),
-        format=table.choice("format", ("gguf",), "gguf"),
-        label=table.text("label"),
-        training=table.choice("training", _TRAININGS),
-        training_basis=table.text("training_basis"),
-        repository=table.repository("repository"),
-        file=table.text("file"),
-        bytes=table.optional_integer("bytes"),
-        sha256=table.hexadecimal("sha256", 64),
-        revision=table.hexadecimal("revision", 40),
-        gated=table.flag("gated", False),
-        content=table.text("content"),
-        types=_types(table),
-        projector=file(table, "projector"),
-        drafter=file(table, "drafter"),
-        note=table.text("note", ""),
-        grade=table.choice("grade", GRADES),
-        source=table.text("source"),
-    )
-    table.end()
-    return variant
+class _Variant(Entry, kw_only=True):
+    name: str
+    format: Literal["gguf"] = "gguf"
+    label: str
+    training: Training
+    training_basis: str
+    repository: Repository
+    file: str
+    bytes: Positive | None = None
+    sha256: Sha256 | None = None
+    revision: Commit | None = None
+    gated: bool = False
+    content: str
+    types: dict[str, Any] | None = None
+    projector: str | None = None
+    drafter: str | None = None
+    note: str | None = None
+    grade: Grade
+    source: str
 
 
-def _types(table: Table) -> StoredTypes | None:
-    if not table.has("types"):
-        return None
-    inner = table.table("types")
-    names = tuple(GGML_TYPES_BY_NAME)
-
-    def optional(key: str, allowed: tuple[str, ...]) -> str | None:
-        return inner.choice(key, allowed) if inner.has(key) else None
-
-    types = StoredTypes(
-        default=optional("default", names),
-        mix=optional("mix", tuple(MIXES)),
-        embedding=optional("embedding", names),
-        per_layer_embedding=optional("per_layer_embedding", names),
-        kept=inner.choice("kept", names, "BF16"),
-        vocabulary=inner.optional_integer("vocabulary"),
-        unused_kv=inner.flag("unused_kv", False),
-    )
-    if (types.default is None) == (types.mix is None):
-        raise inner.error("either default or mix, and not both")
-    inner.end()
-    return types
+class _Types(Entry):
+    default: GgmlType | None = None
+    mix: Mix | None = None
+    embedding: GgmlType | None = None
+    per_layer_embedding: GgmlType | None = None
+    kept: GgmlType = "BF16"
+    vocabulary: Positive | None = None
+    unused_kv: bool = False
 
 
-def read_tags(root: Table) -> list[OllamaTag]:
-    if not root.has("ollama"):
+class _Tags(Entry):
+    as_of: str
+    source: str
+    tags: list[Any] = field(default_factory=list)
+
+
+class _Tag(Entry, kw_only=True):
+    tag: str
+    resolves_to: str
+    model: str
+    format: Literal["gguf", "mlx"] = "gguf"
+    label: str
+    training: Training
+    size: str
+    context: Positive
+    digest: ShortDigest | None = None
+    manifest_sha256: Sha256 | None = None
+    verified: bool = False
+    note: str | None = None
+    as_of: str | None = None
+    grade: Grade
+    source: str | None = None
+
+
+def read_family(values: object, where: str) -> Family:
+    """``[family]``. All functions here raise CatalogError."""
+    table = read(_Family, values, where)
+    day(table.released, "released", where)
+    return Family(**asdict(table))
+
+
+def read_architecture(values: object, size: str, where: str) -> Architecture:
+    """``[sizes.NAME]``. Per-layer values are written as ``[[value, layers], ...]``."""
+    table = read(_Architecture, values, where)
+    found = asdict(table)
+    runs = table.feed_forward_length
+    if (count := sum(layers for _, layers in runs)) != table.layers:
+        raise fault(where, f"feed_forward_length is for {count} layers of {table.layers}")
+    lengths = tuple(value for value, layers in runs for _ in range(layers))
+    for key, same in _SAME_AS.items():
+        if found[key] is None:
+            found[key] = found[same]
+    name = found.pop("architecture")
+    return Architecture(**found | {"name": name, "size": size, "feed_forward_length": lengths})
+
+
+def read_file(values: object, where: str) -> CatalogFile:
+    """``[files.NAME]``."""
+    return CatalogFile(**asdict(read(_File, values, where)))
+
+
+def read_variant(values: object, model: str, file: FindFile, where: str) -> CatalogVariant:
+    """``[[models.variants]]``; ``file`` finds the file that a key such as ``projector`` names."""
+    table = read(_Variant, values, where)
+    found = asdict(table) | {
+        "model": model,
+        "types": None if table.types is None else _types(table.types, f"{where}, types"),
+        "projector": file("projector", table.projector),
+        "drafter": file("drafter", table.drafter),
+        "note": table.note or "",
+    }
+    return CatalogVariant(**found)
+
+
+def _types(values: object, where: str) -> StoredTypes:
+    table = read(_Types, values, where)
+    if (table.default is None) == (table.mix is None):
+        raise fault(where, "either default or mix, and not both")
+    return StoredTypes(**asdict(table))
+
+
+def read_tags(values: dict[str, Any] | None, where: str) -> list[OllamaTag]:
+    """``[ollama]``."""
+    if values is None:
         return []
-    head = root.table("ollama")
-    as_of, source = head.day("as_of"), head.text("source")
-    tags = [_tag(table, as_of, source) for table in head.tables("tags")]
-    head.end()
-    return tags
+    head = read(_Tags, values, where)
+    day(head.as_of, "as_of", where)
+    return [_tag(item, head, place) for item, place in tables(head.tags, "tags", where)]
 
 
-def _tag(table: Table, as_of: str, source: str) -> OllamaTag:
-    digest = table.hexadecimal("digest", 12)
-    manifest = table.hexadecimal("manifest_sha256", 64)
-    if digest and manifest:
-        raise table.error("digest is the beginning of manifest_sha256: give only one of them")
-    tag = OllamaTag(
-        tag=table.text("tag"),
-        resolves_to=table.text("resolves_to"),
-        model=table.text("model"),
-        format=table.choice("format", ("gguf", "mlx"), "gguf"),
-        label=table.text("label"),
-        training=table.choice("training", _TRAININGS),
-        size=table.text("size"),
-        context_length=table.integer("context"),
-        digest=manifest[:12] if manifest else digest,
-        manifest_sha256=manifest,
-        digest_verified=table.flag("verified", False),
-        note=table.text("note", ""),
-        as_of=table.day("as_of", as_of),
-        grade=table.choice("grade", GRADES),
-        source=table.text("source", source),
-    )
-    table.end()
-    return tag
+def _tag(values: object, head: _Tags, where: str) -> OllamaTag:
+    table = read(_Tag, values, where)
+    if table.digest and table.manifest_sha256:
+        raise fault(where, "digest is the beginning of manifest_sha256: give only one of them")
+    found = asdict(table) | {
+        "digest": table.manifest_sha256[:12] if table.manifest_sha256 else table.digest,
+        "note": table.note or "",
+        "as_of": day(table.as_of or head.as_of, "as_of", where),
+        "source": table.source or head.source,
+    }
+    verified, context = found.pop("verified"), found.pop("context")
+    return OllamaTag(**found, digest_verified=verified, context_length=context)

@@ -8,6 +8,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.catalog.entries import (
+    FileTables,
+    ModelTable,
     read_architecture,
     read_family,
     read_file,
@@ -16,7 +18,7 @@ from gemmahub.catalog.entries import (
 )
 from gemmahub.catalog.records import Catalog, Model
 from gemmahub.catalog.scores import with_scores
-from gemmahub.catalog.table import CatalogError, Table
+from gemmahub.catalog.table import CatalogError, day, fault, read, tables
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
@@ -40,52 +42,57 @@ def catalog_from(texts: Mapping[str, str]) -> Catalog:
     tags: list[OllamaTag] = []
     for name, text in texts.items():
         try:
-            root = Table(tomllib.loads(text), name)
-        except tomllib.TOMLDecodeError as error:
-            raise CatalogError(f"catalogue, {name}: {error}", "Install gemmahub again.") from error
-        family = read_family(root.table("family"))
+            root = read(FileTables, tomllib.loads(text), name)
+        except (ValueError, RecursionError) as error:
+            raise fault(name, str(error)) from error
+        family = read_family(root.family, f"{name}, family")
         families.append(family)
-        models += with_scores(root, _models(root, family))
-        tags += read_tags(root)
-        root.end()
+        models += with_scores(root.scores, _models(root, family, name), name)
+        tags += read_tags(root.ollama, f"{name}, ollama")
     catalog = Catalog.of(families, models, tags)
     _check_unique(catalog)
     return catalog
 
 
-def _models(root: Table, family: Family) -> list[Model]:
-    sizes = {name: read_architecture(t, name) for name, t in root.named_tables("sizes").items()}
-    extras = {name: read_file(table) for name, table in root.named_tables("files").items()}
+def _models(root: FileTables, family: Family, where: str) -> list[Model]:
+    sizes = {
+        name: read_architecture(values, name, f"{where}, sizes {name}")
+        for name, values in root.sizes.items()
+    }
+    extras = {
+        name: read_file(values, f"{where}, files {name}") for name, values in root.files.items()
+    }
     used: set[str] = set()
-
-    def file(table: Table, key: str) -> CatalogFile | None:
-        name = table.text(key, "")
-        if not name:
-            return None
-        if name not in extras:
-            raise table.error(f"{key} {name!r} is not among the files")
-        used.add(name)
-        return extras[name]
-
     models = []
-    for table in root.tables("models"):
-        name = table.text("name")
-        if name != name.lower():
-            raise table.error("model names are lower case")
+    for values, place in tables(root.models, "models", where):
+        table = read(ModelTable, values, place)
+        if table.name != table.name.lower():
+            raise fault(place, "model names are lower case")
+        if table.size not in sizes:
+            raise fault(place, f"size = {table.size!r} is none of {', '.join(sizes)}")
+
+        def file(key: str, name: str | None, place: str = place) -> CatalogFile | None:
+            if name is None:
+                return None
+            if name not in extras:
+                raise fault(place, f"{key} {name!r} is not among the files")
+            used.add(name)
+            return extras[name]
+
+        variants = tables(table.variants, "variants", place)
         model = Model(
-            name=name,
-            title=table.text("title"),
+            name=table.name,
+            title=table.title,
             family=family.name,
-            released=table.day("released", family.released),
-            instruction_tuned=table.flag("instruction_tuned"),
-            architecture=sizes[table.choice("size", tuple(sizes))],
-            variants=tuple(read_variant(t, name, file) for t in table.tables("variants")),
-            source=table.text("source", family.source),
+            released=day(table.released or family.released, "released", place),
+            instruction_tuned=table.instruction_tuned,
+            architecture=sizes[table.size],
+            variants=tuple(read_variant(v, table.name, file, at) for v, at in variants),
+            source=table.source or family.source,
         )
-        table.end()
         models.append(model)
     if unused := set(extras) - used:
-        raise root.error(f"files that no variant uses: {', '.join(sorted(unused))}")
+        raise fault(where, f"files that no variant uses: {', '.join(sorted(unused))}")
     return models
 
 

@@ -6,19 +6,26 @@ One ``[[scores]]`` table a benchmark: what was measured, how, where it stands, a
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gemmahub.catalog.entries import GRADES
-from gemmahub.catalog.records import Score
+from gemmahub.catalog.records import Grade, Score
+from gemmahub.catalog.table import Entry, fault, percentages, read, tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gemmahub.catalog.records import Model
-    from gemmahub.catalog.table import Table
 
 
-def with_scores(root: Table, models: Sequence[Model]) -> list[Model]:
+class _Scores(Entry):
+    benchmark: str
+    setting: str
+    values: dict[str, Any]
+    grade: Grade
+    source: str
+
+
+def with_scores(items: Sequence[object], models: Sequence[Model], where: str) -> list[Model]:
     """The models of a family with their scores, in the order of the file.
 
     Within a family a benchmark has one setting for all instruction-tuned models and one for all
@@ -28,28 +35,24 @@ def with_scores(root: Table, models: Sequence[Model]) -> list[Model]:
     tuned = {m.name: m.instruction_tuned for m in models}
     scores: dict[str, list[Score]] = {m.name: [] for m in models}
     seen: set[tuple[str, bool]] = set()
-    for table in root.tables("scores"):
-        found = _read(table)
+    for values, place in tables(items, "scores", where):
+        found = _read(values, place)
         if unknown := found.keys() - tuned.keys():
-            raise table.error(f"unknown model {', '.join(sorted(unknown))}")
+            raise fault(place, f"unknown model {', '.join(sorted(unknown))}")
         keys = {(score.benchmark.lower(), tuned[name]) for name, score in found.items()}
         if len(keys) != 1:
-            raise table.error("values need models of one kind: instruction-tuned or base")
+            raise fault(place, "values need models of one kind: instruction-tuned or base")
         if keys & seen:
-            raise table.error("the benchmark occurs twice: it has one setting in a family")
+            raise fault(place, "the benchmark occurs twice: it has one setting in a family")
         seen |= keys
         for name, score in found.items():
             scores[name].append(score)
     return [replace(m, scores=tuple(scores[m.name])) for m in models]
 
 
-def _read(table: Table) -> dict[str, Score]:
-    benchmark, setting = table.text("benchmark"), table.text("setting")
-    grade, source = table.choice("grade", GRADES), table.text("source")
-    found = {}
-    for name, value in table.numbers("values").items():
-        if not 0 <= value <= 100:
-            raise table.error(f"{name} = {value} is not a percentage")
-        found[name] = Score(benchmark, value, setting, grade, source)
-    table.end()
-    return found
+def _read(values: object, where: str) -> dict[str, Score]:
+    table = read(_Scores, values, where)
+    return {
+        name: Score(table.benchmark, value, table.setting, table.grade, table.source)
+        for name, value in percentages(table.values, where).items()
+    }

@@ -1,133 +1,99 @@
-"""A TOML table read strictly: every key once, of the right kind, and none left over."""
+"""How tables of the catalogue are read: every key known, of the right kind, and named when not."""
 
 from __future__ import annotations
 
-import re
 from datetime import date
-from typing import Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+
+from msgspec import Meta, Struct
 
 from gemmahub.errors import GemmahubError
+from gemmahub.parsing import Unfit, as_kind
 
-_HEX: Final = re.compile(r"[0-9a-f]+")
-_REPOSITORY: Final = re.compile(r"[\w.-]+/[\w.-]+")
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
 # How the survey behind the catalogue marks "not verified": such a value may not be shipped.
 _UNVERIFIED: Final = frozenset({"U", "u", "-", "?", ""})
 
 # What a table of an array is called by, the first that it has.
 _NAME_KEYS: Final = ("name", "tag", "benchmark")
 
+Positive = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0)]
+PositiveNumber = Annotated[float, Meta(gt=0, le=1e300)]
+Percentage = Annotated[float, Meta(ge=0, le=100)]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Commit = Annotated[str, Meta(pattern=r"^[0-9a-f]{40}\Z")]
+ShortDigest = Annotated[str, Meta(pattern=r"^[0-9a-f]{12}\Z")]
+Repository = Annotated[str, Meta(pattern=r"^[\w.-]+/[\w.-]+\Z")]
+
+_PATTERNS: Final = {
+    r"^[0-9a-f]{64}\Z": "is not 64 lower-case hexadecimal digits",
+    r"^[0-9a-f]{40}\Z": "is not 40 lower-case hexadecimal digits",
+    r"^[0-9a-f]{12}\Z": "is not 12 lower-case hexadecimal digits",
+    r"^[\w.-]+/[\w.-]+\Z": "is not owner/name",
+}
+
 
 class CatalogError(GemmahubError):
     """The catalogue that ships with gemmahub is damaged."""
 
 
-class Table:
-    """Takes the keys of one table; ``end`` complains about what nobody took."""
+class Entry(Struct, forbid_unknown_fields=True):
+    """One table. What may be left out is None unless a default is stated."""
 
-    def __init__(self, values: object, where: str) -> None:
-        self.where = where
-        if not isinstance(values, dict):
-            raise self.error("is not a table")
-        self._values: dict[str, Any] = dict(values)
+    def __post_init__(self) -> None:
+        for key in self.__struct_fields__:
+            if (value := getattr(self, key)).__class__ is str and value in _UNVERIFIED:
+                raise ValueError(f"{key} = {value!r}: leave out what is not verified")
 
-    def error(self, message: str) -> CatalogError:
-        return CatalogError(
-            f"catalogue, {self.where}: {message}", "Install gemmahub again, or correct the file."
-        )
 
-    def end(self) -> None:
-        if self._values:
-            raise self.error(f"unknown key {', '.join(sorted(self._values))}")
+E = TypeVar("E", bound=Entry)
 
-    def has(self, key: str) -> bool:
-        return key in self._values
 
-    def _take(self, key: str, kind: type | tuple[type, ...], default: Any = ...) -> Any:
-        value = self._values.pop(key, default)
-        if value is ...:
-            raise self.error(f"{key} is missing")
-        if value is default:
-            return value
-        # bool is an int in Python, but `layers = true` is a typing error.
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise self.error(f"{key} has the wrong type: {value!r}")
-        return value
+def fault(where: str, reason: str) -> CatalogError:
+    """The error of a table; ``where`` is its file and its name in it."""
+    return CatalogError(
+        f"catalogue, {where}: {reason}", "Install gemmahub again, or correct the file."
+    )
 
-    def text(self, key: str, default: str | None = None) -> str:
-        value: str = self._take(key, str, ... if default is None else default)
-        if value in _UNVERIFIED and value is not default:
-            raise self.error(f"{key} = {value!r}: leave out what is not verified")
-        return value
 
-    def choice(self, key: str, allowed: tuple[str, ...], default: str | None = None) -> Any:
-        value = self.text(key, default)
-        if value not in allowed:
-            raise self.error(f"{key} = {value!r} is none of {', '.join(allowed)}")
-        return value
+def read(kind: type[E], values: object, where: str) -> E:
+    """A table as a record. Raises: CatalogError."""
+    found: E = _read(kind, values, where)
+    return found
 
-    def integer(self, key: str, default: int | None = None) -> int:
-        value: int = self._take(key, int, ... if default is None else default)
-        if value < 0 or (value == 0 and default is None):
-            raise self.error(f"{key} = {value} is not positive")
-        return value
 
-    def optional_integer(self, key: str) -> int | None:
-        return self.integer(key) if self.has(key) else None
+def percentages(values: dict[str, Any], where: str) -> dict[str, float]:
+    """A table of percentages by name, in the order of the file. Raises: CatalogError."""
+    return {key: _read(Percentage, value, f"{where}, {key}") for key, value in values.items()}
 
-    def number(self, key: str, default: float) -> float:
-        return float(self._take(key, (int, float), default))
 
-    def optional_number(self, key: str) -> float | None:
-        return self.number(key, 0.0) if self.has(key) else None
+def _read(kind: Any, values: object, where: str) -> Any:
+    try:
+        return as_kind(values, kind)
+    except Unfit as error:
+        reason = str(error)
+        for pattern, words in _PATTERNS.items():
+            reason = reason.replace(f": expected a text matching regex {pattern!r}", f" {words}")
+        raise fault(where, reason) from None
 
-    def numbers(self, key: str) -> dict[str, float]:
-        """A table of numbers by name, in the order of the file."""
-        inner = self.table(key)
-        return {name: inner.number(name, 0.0) for name in tuple(inner._values)}
 
-    def flag(self, key: str, default: bool | None = None) -> bool:
-        value: bool = self._take(key, bool, ... if default is None else default)
-        return value
+def tables(items: Sequence[object], key: str, where: str) -> Iterator[tuple[object, str]]:
+    """The tables of an array, each with its place: its name (or tag, or benchmark), or number."""
+    for number, item in enumerate(items):
+        names = [item[k] for k in _NAME_KEYS if k in item] if isinstance(item, dict) else []
+        yield item, f"{where}, {key} {names[0] if names else number}"
 
-    def hexadecimal(self, key: str, digits: int) -> str | None:
-        """A hash or commit of exactly so many lower-case hexadecimal digits, or nothing."""
-        if not self.has(key):
-            return None
-        value = self.text(key)
-        if len(value) != digits or not _HEX.fullmatch(value):
-            raise self.error(f"{key} = {value!r} is not {digits} lower-case hexadecimal digits")
-        return value
 
-    def repository(self, key: str) -> str:
-        value = self.text(key)
-        if not _REPOSITORY.fullmatch(value):
-            raise self.error(f"{key} = {value!r} is not owner/name")
-        return value
+def day(value: str, key: str, where: str) -> str:
+    """A date such as 2025-03-12, or a month such as 2025-06, as far as it is known.
 
-    def day(self, key: str, default: str | None = None) -> str:
-        """A date such as 2025-03-12, or a month such as 2025-06, as far as it is known."""
-        value = self.text(key, default)
-        try:
-            date.fromisoformat(value if len(value) == 10 else f"{value}-01")
-        except ValueError:
-            raise self.error(f"{key} = {value!r} is not a date") from None
-        return value
-
-    def values(self, key: str) -> list[Any]:
-        value: list[Any] = self._take(key, list, [])
-        return value
-
-    def table(self, key: str) -> Table:
-        return Table(self._take(key, dict), f"{self.where}, {key}")
-
-    def tables(self, key: str) -> list[Table]:
-        """The tables of an array; each has its name (or tag, or benchmark) in messages."""
-        found = []
-        for number, item in enumerate(self.values(key)):
-            names = [item[k] for k in _NAME_KEYS if k in item] if isinstance(item, dict) else []
-            found.append(Table(item, f"{self.where}, {key} {names[0] if names else number}"))
-        return found
-
-    def named_tables(self, key: str) -> dict[str, Table]:
-        inner: dict[str, Any] = self._take(key, dict, {})
-        return {name: Table(item, f"{self.where}, {key} {name}") for name, item in inner.items()}
+    Raises: CatalogError.
+    """
+    try:
+        date.fromisoformat(value if len(value) == 10 else f"{value}-01")
+    except ValueError:
+        raise fault(where, f"{key} = {value!r} is not a date") from None
+    return value

@@ -16,7 +16,13 @@ from gemmahub.text import one_line, plural, strip_controls
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemmahub.conversations import ConversationStore, Match, Saved, SavedMessage
+    from gemmahub.conversations import (
+        ConversationStore,
+        Match,
+        Saved,
+        SavedMessage,
+        Summary,
+    )
 
 _SHOWN = 20
 """Titles that a question names."""
@@ -119,7 +125,17 @@ def _store() -> ConversationStore:
 
 
 def _load(store: ConversationStore, id_: str) -> Saved:
-    return store.load(store.find(id_))
+    saved = store.load(store.find(id_))
+    _warn_of_damage(store, saved)
+    return saved
+
+
+def _warn_of_damage(store: ConversationStore, found: Saved | Summary) -> None:
+    if found.damaged:
+        output.warning(
+            f"{found.id}: {plural(found.damaged, 'line')} of its file cannot be read in full; "
+            f"{found.problem} ({store.folder / found.id}.jsonl)"
+        )
 
 
 def _list(search: str, *, as_json: bool) -> None:
@@ -146,6 +162,8 @@ def _list(search: str, *, as_json: bool) -> None:
         output.note(f"no conversation has {search!r} in it: gemmahub chats list shows all of them")
     else:
         output.note("no conversations yet: gemmahub keeps those that are held in its terminal UI")
+    for match in found:
+        _warn_of_damage(store, match.summary)
     for row in broken:
         output.warning(f"{row.id}: {row.reason} ({row.path})")
 

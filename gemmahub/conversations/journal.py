@@ -9,6 +9,7 @@ from time import time
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.conversations import lines
+from gemmahub.conversations.line_records import LAST_NUMBER
 from gemmahub.conversations.records import Described, Saved, Timings
 from gemmahub.errors import GemmahubError, UsageError
 
@@ -31,13 +32,22 @@ class Journal:
     """
 
     def __init__(self, path: Path, id_: str, head: dict[str, Any] | None, saved: Saved) -> None:
-        """``head`` is the first line of a conversation that has no file yet."""
+        """``head`` is the first line of a conversation that has no file yet.
+
+        Raises: UsageError when it is open elsewhere; GemmahubError.
+        """
         self.path = path
         self._id = id_
         self._head = head
         self._file: int | None = None
         self._next = saved.messages[-1].number + 1 if saved.messages else 0
         self._answering = False
+        if self._next > LAST_NUMBER // 2:
+            raise GemmahubError(
+                f"the conversation {id_} cannot be continued: its messages have numbers up to "
+                "the largest that can be read",
+                "its file is damaged: export the conversation, and begin a new one",
+            )
         if head is None:
             self._open()
 
@@ -59,7 +69,7 @@ class Journal:
         if self._head is not None:
             return lines.read(self._id, lines.pack(self._head))
         try:
-            return lines.read(self._id, self.path.read_bytes(), running=self._answering)
+            return lines.read_file(self.path, running=self._answering)
         except (OSError, lines.Damaged) as error:
             raise _lost(self.path, error) from None
 

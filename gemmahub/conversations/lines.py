@@ -17,20 +17,49 @@ Every line names its message, so that a damaged line costs no more than itself.
 
 from __future__ import annotations
 
+import io
 import json
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
+from gemmahub.conversations.line_records import (
+    KINDS,
+    AnswerLine,
+    CutLine,
+    EndLine,
+    Head,
+    Line,
+    MessageLine,
+    PartLine,
+    SetLine,
+)
 from gemmahub.conversations.records import INTERRUPTED, Described, Saved, SavedMessage, Timings
 from gemmahub.engines.contract import Sampling, Settings
+from gemmahub.parsing import Unfit, as_far_as_it_fits, json_value, read_bounded
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gemmahub.conversations.line_records import TimingsFields
 
 VERSION: Final = 1
 MAX_LINE: Final = 64 << 20
 """A longer line is damage: nobody types or generates that in one piece."""
+MAX_FILE: Final = 256_000_000
+"""A longer file is not read: a conversation that fills a context of 1,000,000 tokens has 40 MB."""
+
+_NO_HEAD: Final = "its first line does not describe a conversation"
+_LINES: Final = msgspec.json.Decoder(Line)
 
 
 class Damaged(Exception):
     """A line, or a file, that makes no sense. The message is a sentence for the user."""
+
+
+class Newer(Damaged):
+    """A file of a later version of gemmahub, which is left as it is."""
 
 
 def pack(record: dict[str, Any]) -> bytes:
@@ -38,49 +67,87 @@ def pack(record: dict[str, Any]) -> bytes:
     return json.dumps(record, default=str, separators=(",", ":")).encode("ascii") + b"\n"
 
 
-def unpack(line: bytes) -> dict[str, Any]:
-    """Raises: Damaged."""
+def read_file(path: Path, *, running: bool = False) -> Saved:
+    """The conversation in a file; see :func:`read`. Raises: OSError; Damaged."""
     try:
-        record = json.loads(line) if len(line) <= MAX_LINE else None
-    except (ValueError, RecursionError):  # no JSON, no UTF-8, or nested without end
-        record = None
-    if not isinstance(record, dict) or not isinstance(record.get("kind"), str):
-        raise Damaged("a line is no record")
-    return record
+        data = read_bounded(path, MAX_FILE)
+    except Unfit as error:
+        raise Damaged(str(error)) from None
+    return read(path.stem, data, running=running)
 
 
 def read(id_: str, data: bytes, *, running: bool = False) -> Saved:
     """What the lines of a file add up to. An unfinished answer counts as interrupted, unless the
     conversation is ``running``.
 
+    A line that does not fit costs itself; a field of a line that does not fit takes its default.
     Raises: Damaged when the first line is not the head of a conversation.
     """
-    lines = data.split(b"\n")
-    if not lines[0].strip():
+    lines = io.BytesIO(data)
+    first = lines.readline()
+    if not first.strip():
         raise Damaged("the file is empty" if len(data) < 2 else "its first line is empty")
-    fold = _Fold(id_, _head(lines[0]))
-    torn = len(lines) - 1  # what follows the last line break was not written to its end
-    for number, line in enumerate(lines[1:], 1):
+    fold = _Fold(id_, *_head(first))
+    for number, line in enumerate(lines, 2):
         if not line.strip():
             continue
         try:
-            fold.take(unpack(line))
-        except (Damaged, KeyError, TypeError, ValueError, AttributeError):
-            fold.damaged += number != torn
+            record, unfit = _line(line)
+            fold.take(record)
+        except Damaged as error:
+            unfit = (str(error),)
+        # What follows the last line break was not written to its end, which is no damage.
+        if unfit and line.endswith(b"\n"):
+            fold.damaged += 1
+            fold.problem = fold.problem or f"line {number}: {unfit[0]}"
     return fold.saved(running=running)
 
 
-def _head(line: bytes) -> dict[str, Any]:
+def _head(line: bytes) -> tuple[Head, str]:
+    """The head, and what of it does not fit."""
+    record = _table(line, _NO_HEAD)
+    if record.get("kind") != "head":
+        raise Damaged(_NO_HEAD)
+    version = record.get("version")
+    if type(version) is not int or version < 1:
+        raise Damaged("its first line does not say which format it has")
+    if version > VERSION:
+        shown = f"format {version}" if version < 10**6 else "another format"
+        raise Newer(f"it was written by a newer gemmahub ({shown})")
     try:
-        head = unpack(line)
-    except Damaged:
-        raise Damaged("its first line does not describe a conversation") from None
-    if head["kind"] != "head":
-        raise Damaged("its first line does not describe a conversation")
-    version = head.get("version")
-    if not isinstance(version, int) or version > VERSION:
-        raise Damaged(f"it was written by a newer gemmahub (format {version})")
-    return head
+        head, unfit = as_far_as_it_fits(record, Head)
+    except Unfit as error:
+        raise Damaged(f"{_NO_HEAD}: {error}") from None
+    return head, f"line 1: {unfit[0]}" if unfit else ""
+
+
+def _line(line: bytes) -> tuple[Line, tuple[str, ...]]:
+    """The record in a line, and why some of its fields have their default. Raises: Damaged."""
+    if len(line) > MAX_LINE:
+        raise Damaged("it is too long")
+    try:
+        return _LINES.decode(line), ()
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        pass  # something in it is odd, or half of a surrogate pair: look closer
+    values = _table(line, "it is no record")
+    kind = values.get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise Damaged("it is no record of a kind that is known")
+    try:
+        return as_far_as_it_fits(values, KINDS[kind])
+    except Unfit as error:
+        raise Damaged(str(error)) from None
+
+
+def _table(line: bytes, otherwise: str) -> dict[str, Any]:
+    """Raises: Damaged, with that message."""
+    try:
+        values = json_value(line) if len(line) <= MAX_LINE else None
+    except Unfit:
+        values = None
+    if not isinstance(values, dict):
+        raise Damaged(otherwise)
+    return values
 
 
 @dataclass
@@ -88,48 +155,60 @@ class _Fold:
     """Takes one record after the other."""
 
     id: str
-    head: dict[str, Any]
+    head: Head
+    problem: str
     messages: list[SavedMessage] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
     changed: float = 0.0
     damaged: int = 0
 
-    def take(self, record: dict[str, Any]) -> None:
-        kind = record["kind"]
-        if kind == "part":
-            self._demand_open(record)
-            self.parts.append(_text(record["text"]))
-            return
-        if kind == "set":
-            self.head = self.head | {
-                k: v for k, v in record.items() if k not in ("kind", "at", "version", "created")
-            }
-        elif kind == "message":
-            self._append(_message(record))
-        elif kind == "answer":
-            self._append(_message(record | {"role": "assistant", "text": ""}))
-        elif kind == "end":
-            self._end(record)
-        elif kind == "cut":
-            self._close()
-            first = _count(record["n"])
-            self.messages = [m for m in self.messages if m.number < first]
-        else:
-            raise Damaged(f"there is no record {kind}")
-        self.changed = max(self.changed, _number(record.get("at", 0)))
+    def __post_init__(self) -> None:
+        self.damaged = int(bool(self.problem))
+
+    def take(self, record: Line) -> None:
+        """Raises: Damaged for a record that does not follow those before it."""
+        match record:
+            case PartLine():
+                self._demand_open(record.n)
+                self.parts.append(record.text)
+            case SetLine():
+                for name in Head.__struct_fields__:
+                    value = getattr(record, name, msgspec.UNSET)
+                    if value is not msgspec.UNSET:
+                        setattr(self.head, name, value)
+            case MessageLine():
+                self._append(_message(record))
+            case AnswerLine():
+                self._append(
+                    SavedMessage("assistant", "", record.at, model=record.model, number=record.n)
+                )
+            case EndLine():
+                self._end(record)
+            case CutLine():
+                self._close()
+                self.messages = [m for m in self.messages if m.number < record.n]
+        self.changed = max(self.changed, record.at)
 
     def saved(self, *, running: bool) -> Saved:
         self._close(running=running)
         head = self.head
-        created = _number(head.get("created", 0), lenient=True)
         return Saved(
             id=self.id,
-            described=_described(head),
-            title=head["title"] if isinstance(head.get("title"), str) else "",
-            created=created,
-            changed=max(created, self.changed),
+            described=Described(
+                reference=head.reference,
+                model=head.model,
+                precision=head.precision,
+                engine=head.engine,
+                settings=Settings(**msgspec.structs.asdict(head.settings)),
+                sampling=Sampling(**msgspec.structs.asdict(head.sampling)),
+                system=head.system,
+            ),
+            title=head.title,
+            created=head.created,
+            changed=max(head.created, self.changed),
             messages=tuple(self.messages),
             damaged=self.damaged,
+            problem=self.problem,
         )
 
     def _append(self, message: SavedMessage) -> None:
@@ -138,9 +217,8 @@ class _Fold:
         self._close()
         self.messages.append(message)
 
-    def _demand_open(self, record: dict[str, Any]) -> None:
+    def _demand_open(self, number: int) -> None:
         """A part belongs to the answer that is open, or to one whose beginning was damaged."""
-        number = _count(record["n"])
         last = self.messages[-1] if self.messages else None
         if last is None or number > last.number:
             self._close()
@@ -148,15 +226,14 @@ class _Fold:
         elif number != last.number or not _is_open(last):
             raise Damaged("a part without its answer")
 
-    def _end(self, record: dict[str, Any]) -> None:
-        self._demand_open(record)
-        timings = record.get("timings")
+    def _end(self, record: EndLine) -> None:
+        self._demand_open(record.n)
         self.messages[-1] = replace(
             self.messages[-1],
             text="".join(self.parts),
-            finish=_text(record["finish"]) or INTERRUPTED,
-            error=_text(record.get("error", "")),
-            timings=_record_of(Timings, timings) if isinstance(timings, dict) else None,
+            finish=record.finish or INTERRUPTED,
+            error=record.error,
+            timings=_timings(record.timings),
         )
         self.parts = []
 
@@ -175,90 +252,19 @@ def _is_open(message: SavedMessage) -> bool:
     return message.role == "assistant" and not message.finish
 
 
-def _message(record: dict[str, Any]) -> SavedMessage:
-    role = record["role"]
-    if role not in ("user", "assistant", "system"):
-        raise Damaged("a message of nobody")
-    timings = record.get("timings")
+def _message(record: MessageLine) -> SavedMessage:
     return SavedMessage(
-        role=role,
-        text=_text(record["text"]),
-        at=_number(record.get("at", 0)),
-        images=tuple(map(_text, record.get("images") or ())),
-        timings=_record_of(Timings, timings) if isinstance(timings, dict) else None,
-        finish=_text(record.get("finish", "")),
-        error=_text(record.get("error", "")),
-        model=_text(record.get("model", "")),
-        number=_count(record["n"]),
+        role=record.role,
+        text=record.text,
+        at=record.at,
+        images=record.images or (),
+        timings=_timings(record.timings),
+        finish=record.finish,
+        error=record.error,
+        model=record.model,
+        number=record.n,
     )
 
 
-def _described(head: dict[str, Any]) -> Described:
-    def text(name: str) -> str:
-        value = head.get(name)
-        return value if isinstance(value, str) else ""
-
-    def table(name: str) -> dict[str, Any]:
-        value = head.get(name)
-        return value if isinstance(value, dict) else {}
-
-    return Described(
-        reference=text("reference"),
-        model=text("model"),
-        precision=text("precision"),
-        engine=text("engine"),
-        settings=_record_of(Settings, table("settings")),
-        sampling=_record_of(Sampling, table("sampling")),
-        system=text("system"),
-    )
-
-
-def _record_of(cls: type[Any], values: dict[str, Any]) -> Any:
-    """A record of plain values; what is missing, unknown or of another kind takes its default."""
-    default = cls()
-    found: dict[str, Any] = {}
-    for entry in fields(cls):
-        if entry.name not in values:
-            continue
-        value, usual = values[entry.name], getattr(default, entry.name)
-        if isinstance(usual, tuple) and isinstance(value, list):
-            value = tuple(item for item in value if isinstance(item, str))
-        if _fits(entry.type, value):
-            found[entry.name] = value
-    return cls(**found)
-
-
-def _fits(declared: Any, value: object) -> bool:
-    """Whether a value is of a declared type, which is its source text here."""
-    text = str(declared)
-    if value is None:
-        return "None" in text
-    if isinstance(value, bool):
-        return "bool" in text
-    if isinstance(value, int):
-        return "int" in text or "float" in text
-    if isinstance(value, float):
-        return "float" in text
-    if isinstance(value, str):
-        return text.startswith("str")
-    return isinstance(value, tuple) == text.startswith("tuple")
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise Damaged("something is no text")
-    return value
-
-
-def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise Damaged("something is no count")
-    return value
-
-
-def _number(value: object, *, lenient: bool = False) -> float:
-    if isinstance(value, int | float) and 0 <= value < 1e12:
-        return float(value)
-    if lenient:
-        return 0.0
-    raise Damaged("something is no time")
+def _timings(values: TimingsFields | None) -> Timings | None:
+    return None if values is None else Timings(**msgspec.structs.asdict(values))

@@ -116,7 +116,8 @@ class Described:
 class Saved:
     """A conversation as it was kept. Times in seconds since 1970.
 
-    ``damaged`` counts lines of its file that could not be read and were passed over.
+    ``damaged`` counts lines of its file that could not be read, or not in all their fields;
+    ``problem`` says where and why of the first one.
     """
 
     id: str
@@ -126,6 +127,7 @@ class Saved:
     changed: float = 0.0
     messages: tuple[SavedMessage, ...] = ()
     damaged: int = 0
+    problem: str = ""
 
     @property
     def shown_title(self) -> str:
@@ -136,7 +138,7 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A row in the list of conversations."""
+    """A row in the list of conversations; ``problem`` as in :class:`Saved`."""
 
     id: str
     title: str
@@ -147,6 +149,7 @@ class Summary:
     changed: float
     messages: int
     damaged: int = 0
+    problem: str = ""
 
     @property
     def short_precision(self) -> str:
@@ -182,4 +185,5 @@ def summary_of(saved: Saved) -> Summary:
         changed=saved.changed,
         messages=len(saved.messages),
         damaged=saved.damaged,
+        problem=saved.problem,
     )

@@ -76,7 +76,7 @@ class ConversationStore:
         return Journal(self._path(id_), id_, None, saved)
 
     def load(self, id_: str) -> Saved:
-        """A conversation as it lies there; answers that were cut off count as interrupted.
+        """A conversation as it was kept; answers that were cut off count as interrupted.
 
         Raises: NotFound; GemmahubError when its file is broken.
         """
@@ -88,9 +88,11 @@ class ConversationStore:
                 f"there is no conversation {one_line(id_)}", "it may have been deleted elsewhere"
             ) from None
         except (OSError, lines.Damaged) as error:
+            newer = isinstance(error, lines.Newer)
+            hint = "update gemmahub" if newer else "correct the file, or delete the conversation"
             raise GemmahubError(
                 f"the conversation {id_} cannot be read: {_reason(error)}",
-                f"its file is {path}; delete the conversation, or mend the file",
+                f"its file is {path}, and it is left as it is: {hint}",
             ) from None
 
     def find(self, name: str) -> str:
@@ -209,7 +211,7 @@ class ConversationStore:
         before = self._remembered.get(path)
         if before is not None and before[0] == state:
             return before[1]
-        saved = lines.read(path.stem, path.read_bytes())
+        saved = lines.read_file(path)
         self._remembered[path] = (state, saved)
         return saved
 

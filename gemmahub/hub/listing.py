@@ -6,13 +6,14 @@ last answer serves when the hub may not be asked (HF_HUB_OFFLINE).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import unicodedata
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from gemmahub.errors import IntegrityError
+from gemmahub.errors import GemmahubError, IntegrityError
 from gemmahub.hub import failures
 from gemmahub.hub.client import is_offline
 from gemmahub.hub.records import HubFile, Repository
@@ -43,8 +44,11 @@ def fetch_repository(
     """
     revision = revision or _MAIN
     key = f"{name}@{revision}"
-    if (_COMMIT.fullmatch(revision) or is_offline()) and (known := remembered.get(key)):
-        return repository_of(json.loads(known), name, revision, client.endpoint)
+    if _COMMIT.fullmatch(revision) or is_offline():
+        # What is remembered and damaged is asked for again.
+        with contextlib.suppress(ValueError, RecursionError, GemmahubError):
+            if known := remembered.get(key):
+                return repository_of(json.loads(known), name, revision, client.endpoint)
     path = f"/api/models/{quote(name)}/revision/{quote(revision, safe='')}"
     data = client.json(path, name, f"revision {revision}", {"blobs": "true"})
     found = repository_of(data, name, revision, client.endpoint)

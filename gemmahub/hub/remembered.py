@@ -14,6 +14,8 @@ import secrets
 import zlib
 from typing import TYPE_CHECKING, Final
 
+from gemmahub.parsing import read_bounded
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -37,7 +39,7 @@ class Remembered:
         if path is None:
             return None
         try:
-            raw = path.read_bytes()
+            raw = read_bounded(path, _LARGEST)
             begin = len(_MAGIC) + _DIGEST + 1
             if not raw.startswith(_MAGIC):
                 raise ValueError("not an entry")
@@ -76,7 +78,11 @@ class Remembered:
     def _path(self, key: str) -> Path | None:
         if self._folder is None:
             return None
-        name = key if _SAFE.fullmatch(key) else hashlib.sha256(key.encode()).hexdigest()
+        name = (
+            key
+            if _SAFE.fullmatch(key)
+            else hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+        )
         return self._folder / name
 
     def _prune(self) -> None:

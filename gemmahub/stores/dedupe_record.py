@@ -4,15 +4,39 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta, Struct, to_builtins
 
 from gemmahub.errors import DoesNotFit
+from gemmahub.parsing import Unfit, as_kind
 from gemmahub.text import format_bytes, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gemmahub.stores.dedupe import Share
+
+
+_Path = Annotated[str, Meta(min_length=1, pattern=r"^[^\0]+\Z")]
+_Id = Annotated[int, Meta(ge=0, lt=2**32)]
+_Time = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+
+
+class _Entry(Struct):
+    """What is needed to make a copy again; see :func:`entry_of`."""
+
+    path: _Path
+    kept: _Path
+    temporary: Annotated[str, Meta(pattern=r"^\.gemmahub-[^\0]+\Z")]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    size: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    inode: Annotated[int, Meta(ge=0)]
+    mode: Annotated[int, Meta(ge=0, le=0o7777)]
+    uid: _Id
+    gid: _Id
+    atime_ns: _Time
+    mtime_ns: _Time
 
 
 def temporary_names(record: Path, count: int) -> list[str]:
@@ -40,16 +64,12 @@ def entry_of(share: Share, temporary: str) -> dict[str, Any]:
 
 def valid_entry(entry: object) -> dict[str, Any] | None:
     """An entry of a record that has all that is needed; a name with a path in it is refused."""
-    if not isinstance(entry, dict):
+    try:
+        found: dict[str, Any] = to_builtins(as_kind(entry, _Entry))
+    except Unfit:
         return None
-    numbers = ("size", "inode", "mode", "uid", "gid", "atime_ns", "mtime_ns")
-    texts = ("path", "kept", "temporary", "sha256")
-    if not all(isinstance(entry.get(key), int) for key in numbers):
-        return None
-    if not all(isinstance(entry.get(key), str) for key in texts):
-        return None
-    name = entry["temporary"]
-    return entry if name.startswith(".gemmahub-") and Path(name).name == name else None
+    name = found["temporary"]
+    return found if Path(name).name == name else None
 
 
 def still_shared(entry: dict[str, Any]) -> bool:

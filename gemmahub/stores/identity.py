@@ -6,15 +6,14 @@ and remembered with the file's path, size, time of change and inode.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
-import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from gemmahub.errors import IntegrityError, NotFound
+from gemmahub.small_database import SmallTable
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -25,16 +24,14 @@ if TYPE_CHECKING:
 _BLOCK_BYTES: Final = 4 << 20
 # Blobs are named by their content: Hugging Face ``<sha256>``, Ollama ``sha256-<sha256>``.
 _BLOB: Final = re.compile(r"(?:sha256-)?([0-9a-f]{64})")
-_CREATE: Final = (
-    "CREATE TABLE IF NOT EXISTS content (path TEXT PRIMARY KEY, stamp TEXT, sha256 TEXT)"
-)
+_COLUMNS: Final = ("path TEXT", "stamp TEXT", "sha256 TEXT")
 
 
 class ContentSums:
     """The sha256 of files: recorded, remembered or computed. Without a database none is kept."""
 
     def __init__(self, database: Path | None) -> None:
-        self._database = database
+        self._table = None if database is None else _table(database)
         self._known: dict[str, tuple[str, str]] | None = None
 
     def known(self, path: Path) -> str | None:
@@ -95,25 +92,23 @@ class ContentSums:
         """Written down at once: it took minutes. A cache that cannot be written is no failure."""
         path = _key(path)
         self._remembered()[path] = stamp, sha256
-        if self._database is None:
-            return
-        with contextlib.suppress(OSError, sqlite3.Error):
-            self._database.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.closing(sqlite3.connect(self._database, timeout=2.0)) as db, db:
-                db.execute(_CREATE)
-                db.execute("INSERT OR REPLACE INTO content VALUES (?, ?, ?)", (path, stamp, sha256))
+        if self._table is not None:
+            insert = "insert or replace into content (path, stamp, sha256) values (?, ?, ?)"
+            self._table.write([(insert, (path, stamp, sha256))])
 
     def _remembered(self) -> dict[str, tuple[str, str]]:
         if self._known is None:
-            self._known = {}
-            if self._database is not None and self._database.exists():
-                with (
-                    contextlib.suppress(sqlite3.Error),
-                    contextlib.closing(sqlite3.connect(self._database, timeout=2.0)) as db,
-                ):
-                    rows = db.execute("SELECT path, stamp, sha256 FROM content")
-                    self._known = {path: (stamp, sha256) for path, stamp, sha256 in rows}
+            rows = [] if self._table is None else self._table.rows()
+            self._known = {path: (stamp, sha256) for path, stamp, sha256 in rows}
         return self._known
+
+
+def _table(database: Path) -> SmallTable[tuple[str, str, str]]:
+    from msgspec import Meta
+
+    sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    row: Any = tuple[str, str, sha256]
+    return SmallTable(database, "content", _COLUMNS, row, key="path")
 
 
 def recorded_sha256(path: Path) -> str | None:

@@ -8,10 +8,14 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from gemmahub.parsing import Unfit, json_value, read_bounded
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION: Final = 1
+LARGEST: Final = 64_000_000
+"""Bytes of a record that are read; one of 10,000 copies has 5 MB."""
 
 
 def new_record(folder: Path) -> Path:
@@ -41,12 +45,18 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """A record; empty when it cannot be read or is of another version."""
+    """A record; empty when it cannot be read, is damaged or of another version.
+
+    ``steps`` and ``shares`` are lists where they are there; their items are as the file says.
+    """
     try:
-        record = json.loads(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):
+        record = json_value(read_bounded(path, LARGEST))
+    except (OSError, Unfit):
         return {}
-    return record if isinstance(record, dict) and record.get("version") == VERSION else {}
+    if not isinstance(record, dict) or record.get("version") != VERSION:
+        return {}
+    lists = all(isinstance(record.get(key, []), list) for key in ("steps", "shares"))
+    return record if lists else {}
 
 
 def sync_folder(folder: Path) -> None:

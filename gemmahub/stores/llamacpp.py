@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,6 +134,7 @@ def _manifests(root: Path) -> list[_Manifest]:
 
 
 _FILES: Final = ("ggufFile", "mmprojFile")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -140,7 +142,7 @@ def _json(path: Path) -> dict[str, Any]:
         if path.stat().st_size > _LARGEST_MANIFEST:
             return {}
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
 
@@ -156,7 +158,8 @@ def _sum_and_size(node: dict[str, Any]) -> tuple[str, int | None]:
     lfs = node.get("lfs")
     sha256 = lfs.get("sha256") if isinstance(lfs, dict) else None
     size = node.get("size")
-    return str(sha256 or "").lower(), size if isinstance(size, int) else None
+    found = sha256.lower() if isinstance(sha256, str) else ""
+    return found if _SHA256.fullmatch(found) else "", size if isinstance(size, int) else None
 
 
 def _described(artifact: Artifact, manifests: Sequence[_Manifest]) -> Artifact:
@@ -171,7 +174,7 @@ def _described(artifact: Artifact, manifests: Sequence[_Manifest]) -> Artifact:
         return replace(
             artifact,
             repository=manifest.repository,
-            sha256=sha256 if whole and len(sha256) == 64 and len(artifact.files) == 1 else None,
+            sha256=sha256 if whole and sha256 and len(artifact.files) == 1 else None,
             projector=beside if beside is not None and beside.is_file() else None,
         )
     return artifact

@@ -84,7 +84,7 @@ def models_folder(home: Path | None = None) -> Path:
             folder = json.loads(settings.read_text(encoding="utf-8-sig")).get("downloadsFolder")
             if isinstance(folder, str) and folder and "\0" not in folder:
                 return Path(folder)
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         pass  # none, or not what we know: LM Studio falls back in the same way
     return place / "models"
 

@@ -63,9 +63,10 @@ class MarkedStep:
             mark = data["mark"]
             step = RemovalStep(Path(data["path"]), str(data["kind"]))
             marked = cls(step, None if mark is None else (int(mark[0]), int(mark[1]), int(mark[2])))
-        except (KeyError, TypeError, ValueError, IndexError):
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError):
             return None
-        inside = root in step.path.parents and ".." not in step.path.parts
+        plain = ".." not in step.path.parts and "\0" not in str(step.path)
+        inside = root in step.path.parents and plain
         return marked if inside else None
 
     def as_json(self) -> dict[str, Any]:

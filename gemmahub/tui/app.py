@@ -98,6 +98,8 @@ class GemmahubApp(App[None]):
         if self.broken_settings is not None:
             error = self.broken_settings
             self.notify(f"{error.message}: {error.hint}", severity="error", markup=False)
+        if self.state.problem:
+            self.notify(self.state.problem, severity="warning", markup=False)
 
     def _leave_a_lost_terminal(self) -> None:
         """End when the terminal is gone. Without a controlling terminal no signal tells of it, and

@@ -1,7 +1,7 @@
 """What the UI remembers from one start to the next: theme, sorting, filter, what is shown.
 
-It lies in ``tui.json`` of the data folder. A file that is broken, or of a later version, is as good
-as none: nothing in it is worth a failure.
+It is in ``tui.json`` of the data folder. A value that does not fit has its default, and the file as
+it was is kept as ``tui.json.damaged``; one of a later version is never written to.
 """
 
 from __future__ import annotations
@@ -9,13 +9,28 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from gemmahub.parsing import (
+    Unfit,
+    as_far_as_it_fits,
+    is_plain,
+    json_value,
+    read_bounded,
+    set_aside,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_NAME: Final = "tui.json"
+LARGEST: Final = 1_000_000
+"""Bytes of the file that are read; one with all values has a few hundred."""
+LONGEST_TEXT: Final = 10_000
+"""Characters of a remembered text."""
+VERSION: Final = 1
+"""Of the file; it is not written as long as it is 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +47,18 @@ class Remembered:
 
 
 class State:
-    """The remembered values of one user; ``folder`` None remembers nothing beyond this run."""
+    """The remembered values of one user; ``folder`` None remembers nothing beyond this run.
+
+    ``problem`` says in a sentence why the file could not be read as it is; "" if it could.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self._path = folder / FILE_NAME if folder is not None else None
-        self.values = self._read()
+        self._others: dict[str, Any] = {}
+        self.problem = ""
+        self.values = Remembered()
+        if self._path is not None:
+            self._read(self._path)
 
     def remember(self, **changes: Any) -> None:
         """Change values and write them down, if there is a place for it."""
@@ -44,28 +66,71 @@ class State:
         if values == self.values:
             return
         self.values = values
+        self._write()
+
+    def _write(self) -> None:
         if self._path is None:
             return
+        changed = {
+            f.name: getattr(self.values, f.name)
+            for f in fields(Remembered)
+            if getattr(self.values, f.name) != f.default
+        }
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             fresh = self._path.with_suffix(f".{os.getpid()}")
-            changed = {
-                f.name: getattr(values, f.name)
-                for f in fields(Remembered)
-                if getattr(values, f.name) != f.default
-            }
-            fresh.write_text(json.dumps(changed, indent=2) + "\n", encoding="utf-8")
+            text = json.dumps(self._others | changed, indent=2)
+            fresh.write_text(text + "\n", encoding="utf-8")
             fresh.replace(self._path)
 
-    def _read(self) -> Remembered:
-        found: Any = None
-        if self._path is not None:
-            with contextlib.suppress(OSError, ValueError):
-                found = json.loads(self._path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            return Remembered()
-        known: dict[str, type] = {f.name: type(f.default) for f in fields(Remembered)}
-        kept: dict[str, Any] = {
-            name: value for name, value in found.items() if type(value) is known.get(name)
-        }
-        return Remembered(**kept)
+    def _read(self, path: Path) -> None:
+        try:
+            found = json_value(read_bounded(path, LARGEST))
+            if not isinstance(found, dict) or not is_plain(found):
+                raise Unfit("it is no table of plain values")
+        except FileNotFoundError:
+            return
+        except (OSError, Unfit) as error:
+            self._keep_aside(path, getattr(error, "strerror", None) or str(error))
+            return
+        if type(version := found.pop("version", VERSION)) is int and version > VERSION:
+            self._path = None
+            self.problem = f"{path} was written by a newer gemmahub: it is not used, nor changed"
+            return
+        record, unfit = as_far_as_it_fits(found, _fields())
+        self.values = Remembered(**{f.name: getattr(record, f.name) for f in fields(Remembered)})
+        known = asdict(self.values)
+        self._others = {name: value for name, value in found.items() if name not in known}
+        if unfit and self._keep_aside(path, unfit[0]):
+            self._write()  # what does fit stays remembered
+
+    def _keep_aside(self, path: Path, reason: str) -> bool:
+        """Whether the damaged file has another name now; else nothing is ever written over it."""
+        kept = set_aside(path)
+        if kept is None:
+            self._path = None
+            self.problem = f"{path} is damaged ({reason}); it is left as it is"
+            return False
+        self.problem = f"{path} was damaged ({reason}); it is kept as {kept.name}"
+        return True
+
+
+def _fields() -> Any:
+    """The values as msgspec checks them: of the kind of their default, and one of the choices."""
+    import msgspec
+
+    from gemmahub.recommend.goals import Use
+    from gemmahub.tui.arrangement import SHOWN, SORTS
+
+    text = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
+    kinds: dict[str, Any] = {
+        "theme": text,
+        "show": Literal[SHOWN],
+        "sort": Literal[SORTS],
+        "filter": text,
+        "use": Literal[tuple(use.value for use in Use)],
+    }
+    return msgspec.defstruct(
+        "RememberedFields",
+        [(f.name, kinds.get(f.name, type(f.default)), f.default) for f in fields(Remembered)],
+    )

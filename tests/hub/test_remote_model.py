@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 from gemmahub.errors import FormatError, IntegrityError, NetworkError
 from gemmahub.formats.detect import open_model
 from gemmahub.hub import Hub
+from gemmahub.hub.remembered import Remembered
 from gemmahub.testing.hub.models import GIB, mlx_folder, projector, served, small_model, write_model
 
 if TYPE_CHECKING:
@@ -227,3 +229,34 @@ def test_offline_what_was_looked_at_still_answers(
         hub.remote_model("user/other")
     assert "gemmahub list" in failure.value.hint
     assert not server.seen
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(b"", b"{", b"[]", b"null", b"5", b"NaN", b"\xff\xfe", b"[" * 100_000, b"9" * 5000),
+        *(b'{"sha": 5}', b'{"sha": "main"}', b'{"sha": null, "siblings": []}'),
+        b'{"sha": "' + b"a" * 40 + b'", "siblings": [{"rfilename": "../x", "size": 1}]}',
+    ],
+)
+def test_a_damaged_remembered_listing_is_asked_for_again(
+    server: HubServer, hub: Hub, tmp_path: Path, catalog: Catalog, text: bytes
+) -> None:
+    server.add("user/repo", {"m.gguf": small_model()})
+    first = hub.remote_model("user/repo")
+    commit = first.source.repository.commit
+    (folder,) = (tmp_path / "cache" / "hub" / "repositories").iterdir()
+    Remembered(folder).put(f"user/repo@{commit}", text)
+    again = Hub(tmp_path / "cache", catalog).remote_model(f"user/repo@{commit}")
+    assert again.model == first.model
+
+
+def test_an_odd_entry_of_the_cache_is_none(tmp_path: Path) -> None:
+    cache = Remembered(tmp_path)
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "text").write_bytes(b"gemmahub 1 \xff")
+    for key in ("folder", "pipe", "text", "half \ud800"):
+        assert cache.get(key) is None
+        cache.put(key, b"data")
+        assert cache.get(key) == (None if key == "folder" else b"data")

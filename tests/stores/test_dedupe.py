@@ -9,13 +9,14 @@ import sys
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gemmahub.engines.contract import Artifact, Inventory
 from gemmahub.errors import DoesNotFit, GemmahubError, NotFound
 from gemmahub.stores.dedupe import plan_dedupe
+from gemmahub.stores.dedupe_record import valid_entry
 from gemmahub.stores.folder import FolderStore
 from gemmahub.stores.hf_cache import HuggingFaceStore
 from gemmahub.stores.identity import ContentSums
@@ -301,6 +302,41 @@ def test_a_record_cannot_lead_elsewhere(folders: list[FolderStore], data: Path) 
     done.record.write_text(json.dumps(record))
     undo_dedupe(done.record)
     assert victim.read_text() == "mine"
+
+
+ODD_VALUES: list[Any] = [
+    None, True, -1, 1.5, 2**63, 10**400, float("nan"), "", "x", "a\0b", "\ud800", [], {}, [1],
+]  # fmt: skip
+
+
+def test_an_entry_with_an_odd_value_is_skipped(folders: list[FolderStore], data: Path) -> None:
+    done = dedupe(plan_of(*folders), data=data)
+    assert done.record is not None
+    record = json.loads(done.record.read_text())
+    good = record["shares"][0]
+    paths = {"path": str, "kept": str, "temporary": None}
+    for key in good:
+        for value in ODD_VALUES:
+            fits = isinstance(value, int) and not isinstance(value, bool)
+            if (paths.get(key) is str and value in ("x", "\ud800")) or (fits and abs(value) < 2):
+                continue
+            if key == "inode" and value in (2**63, 10**400):
+                continue
+            assert valid_entry({**good, key: value}) is None, (key, value)
+        assert valid_entry({k: v for k, v in good.items() if k != key}) is None
+    assert valid_entry(good) == good
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"version":1,"shares":5}', "9" * 5000, "\udcff"])
+def test_a_damaged_record_is_passed_over(folders: list[FolderStore], data: Path, text: str) -> None:
+    (data / "dedupe").mkdir(parents=True)
+    damaged = data / "dedupe" / "00000000T000000-0-1.json"
+    damaged.write_bytes(text.encode(errors="surrogateescape"))
+    os.mkfifo(data / "dedupe" / "pipe.json")
+    assert dedupe(plan_of(*folders), data=data).shared
+    with pytest.raises(NotFound):
+        undo_dedupe(damaged)
+    assert damaged.exists()
 
 
 def test_undoing_needs_room(

@@ -127,7 +127,12 @@ def test_where_lm_studio_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"downloadsFolder": 5}', '{"downloadsFolder": ""}', "\x00\xff"]
+    "text",
+    [
+        *("", "{", "[]", '{"downloadsFolder": 5}', '{"downloadsFolder": ""}', "\x00\xff"),
+        *('{"downloadsFolder": "/a\\u0000b"}', "[" * 100_000, "9" * 5000, '{"a":' * 50_000),
+    ],
+    ids=lambda text: text[:20],
 )
 def test_settings_that_say_nothing(tmp_path: Path, text: str) -> None:
     write(tmp_path / ".lmstudio" / "settings.json", text)
@@ -170,13 +175,29 @@ def test_a_sum_of_a_file_of_another_length_is_not_taken(tmp_path: Path) -> None:
     assert (artifact.repository, artifact.sha256) == ("u/r", None)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"ggufFile": 5}', '{"ggufFile": {"rfilename": 5}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", '{"ggufFile": 5}', '{"ggufFile": {"rfilename": 5}}'),
+        *("[" * 100_000, '{"ggufFile":' * 50_000, "9" * 5000, '{"ggufFile": NaN}'),
+    ],
+    ids=lambda text: text[:20],
+)
 def test_manifests_that_say_nothing(tmp_path: Path, text: str) -> None:
     write(tmp_path / "u_r_g-Q4_0.gguf")
     write(tmp_path / "manifest=u=r=Q4_0.json", text)
     write(tmp_path / "manifest=odd.json", manifest())
     (artifact,) = LlamaCppStore(tmp_path).inventory().artifacts
     assert artifact.repository == ""
+
+
+@pytest.mark.parametrize("sha256", ["z" * 64, "C" * 64 + "0", "", 5, None, ["c" * 64]])
+def test_a_sum_that_is_none_is_not_taken(tmp_path: Path, sha256: object) -> None:
+    write(tmp_path / "u_r_g-Q4_0.gguf")
+    node = {"rfilename": "g-Q4_0.gguf", "size": len(CONTENT), "lfs": {"sha256": sha256}}
+    write(tmp_path / "manifest=u=r=Q4_0.json", json.dumps({"ggufFile": node}))
+    (artifact,) = LlamaCppStore(tmp_path).inventory().artifacts
+    assert (artifact.repository, artifact.sha256) == ("u/r", None)
 
 
 def test_where_llama_cpp_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -222,3 +224,19 @@ def test_a_sparse_file_counts_with_its_blocks(tmp_path: Path) -> None:
     usage = disk_usage(installed(None, store).variants, [store], ContentSums(None))
     assert usage.models[0].disk_bytes == path.stat().st_blocks * 512
     assert usage.models[0].disk_bytes < (usage.models[0].size_bytes or 0) + 8192
+
+
+@pytest.mark.parametrize(
+    "sha256", [None, 5, b"\xff", "", "x", "A" * 64, "a" * 63, "a" * 65, "../" + "a" * 61]
+)
+def test_a_remembered_sum_that_is_none_is_computed_again(tmp_path: Path, sha256: object) -> None:
+    path, database = tmp_path / "m.gguf", tmp_path / "s.sqlite"
+    right = hashlib.sha256(model(path)).hexdigest()
+    assert ContentSums(database).compute(path) == right
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE content SET sha256 = ?", (sha256,))
+        connection.execute("INSERT INTO content VALUES (NULL, x'ff', 7)")
+    again = ContentSums(database)
+    assert again.remembered(path) is None
+    assert again.compute(path) == right
+    assert ContentSums(database).remembered(path) == right

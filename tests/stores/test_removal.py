@@ -416,10 +416,16 @@ def test_a_record_that_names_paths_out_of_its_store_is_harmless(tmp_path: Path, 
     (data / "removals").mkdir(parents=True)
     paths = [str(victim), str(tmp_path / "models" / ".." / "victim")]
     steps: list[Any] = [{"path": path, "kind": "entry", "mark": mark} for path in paths]
-    steps += [{"path": 5}, {"kind": "entry"}, None]
+    steps += [{"path": 5}, {"kind": "entry"}, None, [], 5, "x"]
+    inside = str(tmp_path / "models" / "x")
+    steps += [{"path": f"{inside}\0", "kind": "entry", "mark": mark}]
+    for odd in (5, [], "abc", [None] * 3, {"0": 1}, [float("inf")] * 3, [10**400] * 3, ["x"] * 3):
+        steps += [{"path": inside, "kind": "entry", "mark": odd}]
     record = {"version": 1, "store": "models", "steps": steps}
     (data / "removals" / "x.json").write_text(json.dumps(record))
     (data / "removals" / "y.json").write_text("{")
+    (data / "removals" / "z.json").write_text("[" * 100_000)
+    (data / "removals" / "zz.json").write_text('{"version": 1, "store": "models", "steps": 5}')
     (tmp_path / "models").mkdir()
     finish_removals(data, [FolderStore(tmp_path / "models", "models")])
     assert victim.read_text() == "mine"

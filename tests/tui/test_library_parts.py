@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,7 +28,6 @@ from gemmahub.tui.bars import Part, legend, shares, stacked
 from gemmahub.tui.columns import COLUMNS, bar, fitted, layout
 from gemmahub.tui.screens.what_if import with_sizes
 from gemmahub.tui.slider import Slider
-from gemmahub.tui.state import Remembered, State
 from gemmahub.tui.themes import BAR_DEFAULTS, THEMES
 from tests.tui.library_support import HERE, install, steady_hub
 
@@ -207,35 +205,6 @@ def test_the_slider_fills_its_line(value: int, largest: int, width: int) -> None
     assert slider.at(0, width) == STEPS[0]
     assert slider.at(width, width) == STEPS[-1]
     assert ("━" in line) == (largest > STEPS[0] or (largest == STEPS[0] and value > largest))
-
-
-def test_state_is_kept(tmp_path: Path) -> None:
-    state = State(tmp_path / "data")
-    assert state.values == Remembered()
-    state.remember(theme="gemmahub-light", reverse=True)
-    assert State(tmp_path / "data").values == Remembered(theme="gemmahub-light", reverse=True)
-    assert json.loads((tmp_path / "data" / "tui.json").read_text()) == {
-        "theme": "gemmahub-light",
-        "reverse": True,
-    }
-    assert [path.name for path in (tmp_path / "data").iterdir()] == ["tui.json"]
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", '{"theme": 3, "later": 1}', '{"reverse": 1}', "\udcff"]
-)
-def test_a_broken_state_is_as_good_as_none(tmp_path: Path, text: str) -> None:
-    (tmp_path / "tui.json").write_bytes(text.encode(errors="surrogateescape"))
-    state = State(tmp_path)
-    assert state.values == Remembered()
-    state.remember(sort="size")
-    assert State(tmp_path).values.sort == "size"
-
-
-def test_a_state_without_a_place() -> None:
-    state = State(None)
-    state.remember(sort="size")
-    assert state.values.sort == "size"
 
 
 @pytest.mark.parametrize(

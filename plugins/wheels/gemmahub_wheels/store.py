@@ -9,19 +9,26 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 import time
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines.contract import Artifact, BrokenEntry, Inventory
-from gemmahub.errors import GemmahubError, IntegrityError
+from gemmahub.errors import IntegrityError
+from gemmahub.text import one_line
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 _BLOCK_BYTES: Final = 4 << 20
 _LEFTOVER_SECONDS: Final = 3600
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.gguf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +56,17 @@ class WheelStore:
         broken: list[BrokenEntry] = []
         folder = self.folder or _default_folder()
         for model in self.packages:
-            if find_spec(model.package) is None:
-                continue
             try:
-                artifacts.append(self._artifact(model, folder))
-            except (OSError, GemmahubError) as error:
-                reason = str(error) or type(error).__name__
+                if find_spec(model.package) is not None:
+                    artifacts.append(self._artifact(model, folder))
+            except Exception as error:  # noqa: BLE001 - a package may be anything inside
+                reason = one_line(str(error)) or type(error).__name__
                 broken.append(BrokenEntry(folder / model.package, self.name, reason))
         return Inventory(tuple(artifacts), tuple(broken))
 
     def _artifact(self, model: WheelModel, folder: Path) -> Artifact:
-        package = import_module(model.package)
-        sha256 = str(package.EXPECTED_SHA256)
-        parts = [Path(part) for part in package.chunk_paths()]
-        path = folder / str(package.MODEL_NAME)
+        sha256, name, parts = _described(import_module(model.package))
+        path = folder / name
         if not _is_whole(path, parts):
             join_parts(parts, path, sha256)
         return Artifact(
@@ -74,6 +78,29 @@ class WheelStore:
             repository=model.repository,
             sha256=sha256,
         )
+
+
+def _described(package: ModuleType) -> tuple[str, str, list[Path]]:
+    """What a package says of its model: sha256, file name, parts in order.
+
+    Raises: IntegrityError for what it does not say, or not as it must; what the package raises.
+    """
+    sha256, name = getattr(package, "EXPECTED_SHA256", None), getattr(package, "MODEL_NAME", None)
+    parts = list(package.chunk_paths()) if hasattr(package, "chunk_paths") else []
+    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+        raise _damaged(package, "EXPECTED_SHA256 is no sha256")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise _damaged(package, "MODEL_NAME is no plain name of a .gguf file")
+    if not parts or not all(isinstance(part, str | Path) for part in parts):
+        raise _damaged(package, "chunk_paths() gives no parts")
+    return sha256, name, [Path(part) for part in parts]
+
+
+def _damaged(package: ModuleType, reason: str) -> IntegrityError:
+    return IntegrityError(
+        f"the package {package.__name__} does not describe a model: {reason}",
+        "reinstall the package that carries the model",
+    )
 
 
 def join_parts(parts: list[Path], path: Path, sha256: str) -> None:

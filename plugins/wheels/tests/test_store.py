@@ -77,6 +77,44 @@ def test_a_missing_part_is_a_broken_entry(store: WheelStore, parts: list[Path]) 
     assert inventory.broken[0].store == "wheels"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("EXPECTED_SHA256", odd) for odd in (None, 5, "", "x" * 64, "A" * 64, ["a" * 64])),
+        *(("MODEL_NAME", odd) for odd in (None, 5, "", "../m.gguf", "/m.gguf", "a/m.gguf", "m")),
+        *(("MODEL_NAME", odd) for odd in ("m\0.gguf", ".gguf", "a" * 300 + ".gguf", "\x1b.gguf")),
+        *(("chunk_paths", odd) for odd in (None, 5, list, lambda: [5], lambda: [None])),
+        *(("chunk_paths", odd) for odd in (lambda: 1 // 0, lambda: None, lambda: ["a\0b"])),
+    ],
+    ids=str,
+)
+def test_a_package_that_says_odd_things_is_a_broken_entry(
+    store: WheelStore, name: str, value: object
+) -> None:
+    setattr(sys.modules["some_model_package"], name, value)
+    inventory = store.inventory()
+    assert inventory.artifacts == ()
+    assert inventory.broken[0].reason
+    assert store.folder is not None
+    assert not store.folder.exists() or list(store.folder.iterdir()) == []
+
+
+def test_a_package_that_says_nothing_is_a_broken_entry(store: WheelStore) -> None:
+    for name in ("EXPECTED_SHA256", "MODEL_NAME", "chunk_paths"):
+        delattr(sys.modules["some_model_package"], name)
+    assert "does not describe a model" in store.inventory().broken[0].reason
+
+
+def test_a_package_that_cannot_be_imported_is_a_broken_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, text in enumerate(("raise RuntimeError('no')", "def (", "raise KeyError", "\0")):
+        (tmp_path / f"broken_model_{number}.py").write_text(text)
+        monkeypatch.syspath_prepend(tmp_path)
+        model = WheelModel(f"broken_model_{number}", "x/y")
+        assert WheelStore(tmp_path / "cache", (model,)).inventory().broken[0].reason
+
+
 def test_a_folder_that_cannot_be_written(store: WheelStore) -> None:
     assert store.folder is not None
     store.folder.write_text("a file where the folder should be")
