@@ -1,10 +1,15 @@
-"""Which files of a repository are a model, and which model a label or file name means. Pure."""
+"""Which files of a repository are a model, and which model a label or file name means. Pure.
+
+A listing may be as long as its publisher likes: the work grows with the number of files, never with
+its square.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from collections import Counter
+from itertools import islice
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from gemmahub.errors import IntegrityError, NotFound
 from gemmahub.formats.split import split_key
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
 
     from gemmahub.hub.records import Repository
 
+_Key = TypeVar("_Key")
+
 _GGUF: Final = ".gguf"
 _SAFETENSORS: Final = ".safetensors"
 _CONFIG: Final = "config.json"
@@ -27,13 +34,18 @@ _COMPANIONS: Final = (".json", ".jinja", ".model", ".txt", ".tiktoken")
 _SIZE: Final = re.compile(r"(?<![a-z0-9.])((?:e|a)?\d+(?:\.\d+)?[bm])(?![a-z0-9])")
 _PROJECTOR_ORDER: Final = ("F16", "BF16", "Q8_0", "F32")
 _NAMED: Final = 24
+_COMPARED: Final = 2_000  # names that a mistyped one is compared with, letter by letter
 
 
 def models_in(repository: Repository) -> tuple[HubModel, ...]:
     """All models in a repository, in the order of their names; projectors are no models."""
     ggufs: dict[tuple[str, str, int], list[HubFile]] = {}
     folders: dict[str, list[HubFile]] = {}
+    companions: dict[str, list[HubFile]] = {}
     configs = {folder_of(f.path) for f in repository.files if f.name == _CONFIG}
+    for file in repository.files:
+        if file.name.endswith(_COMPANIONS) and folder_of(file.path) in configs:
+            companions.setdefault(folder_of(file.path), []).append(file)
     for file in sorted(repository.files, key=lambda f: f.path):
         name, folder = file.name, folder_of(file.path)
         if name.lower().endswith(_GGUF) and _is_model_name(name):
@@ -42,8 +54,10 @@ def models_in(repository: Repository) -> tuple[HubModel, ...]:
             ggufs.setdefault((folder, stem, count), []).append(file)
         elif name.endswith(_SAFETENSORS) and folder in configs and not _NO_MODEL.search(name):
             folders.setdefault(folder, []).append(file)
-    found = [_gguf_model(repository, parts) for parts in ggufs.values()]
-    found += [_folder_model(repository, folder, files) for folder, files in folders.items()]
+    projectors = Projectors(repository)
+    found = [_gguf_model(repository, parts, projectors) for parts in ggufs.values()]
+    for folder, files in folders.items():
+        found.append(_folder_model(repository, folder, files, companions[folder]))
     return tuple(found)
 
 
@@ -73,10 +87,10 @@ def by_file(repository: Repository, path: str) -> HubModel:
             f"{one_line(path, 120)} of {repository.name} is no model file",
             _there_is(repository, models),
         )
-    near = nearest(path, [f.path for f in repository.files])
+    near = nearest(path, [f.path for f in repository.files[:_COMPARED]])
     hint = f"did you mean {', '.join(one_line(n, 120) for n in near)}?" if near else ""
     raise NotFound(
-        f"{repository.name} has no file {one_line(path, 120)}",
+        f"{repository.name} has no file {one_line(path, 120)}{_left_out(repository)}",
         hint or _there_is(repository, models),
     )
 
@@ -90,7 +104,8 @@ def by_label(repository: Repository, label: str | None) -> HubModel:
     models = models_in(repository)
     if not models:
         raise NotFound(
-            f"{repository.name} has no GGUF file and no folder with config.json and safetensors",
+            f"{repository.name} has no GGUF file and no folder with config.json and safetensors"
+            f"{_left_out(repository)}",
             "gemmahub search finds repositories with models",
         )
     matching = models if label is None else _matching(models, label)
@@ -105,7 +120,7 @@ def by_label(repository: Repository, label: str | None) -> HubModel:
     if matching:
         raise NotFound(
             f"{shown} means {plural(len(matching), 'model')} in {repository.name}",
-            f"name the file: {', '.join(_named(m.reference for m in matching))}",
+            f"name the file: {', '.join(_named((m.reference for m in matching), len(matching)))}",
         )
     raise NotFound(f"{repository.name} has no {shown}", _there_is(repository, models))
 
@@ -124,18 +139,43 @@ def complete(model: HubModel) -> HubModel:
     return model
 
 
-def projector_for(model: HubModel) -> HubFile | None:
-    """The projector in the repository that belongs to a GGUF: f16 or bf16 before others."""
-    if model.format != "gguf" or _PROJECTOR in model.files[0].name.lower():
-        return None
-    sizes = _sizes(model.files[0].name) or _sizes(model.repository.name)
-    here = folder_of(model.files[0].path)
-    fitting = []
-    for file in projectors_in(model.repository):
-        folder, own = folder_of(file.path), _sizes(file.name)
-        if folder in (here, "") and not (own and sizes and own.isdisjoint(sizes)):
-            fitting.append(file)
-    return min(fitting, key=lambda f: (_projector_rank(f), f.path), default=None)
+class Projectors:
+    """The projector files of a repository: the one to take is found by folder and model size."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository.name
+        # The first in order, by folder and size; "" stands for those that name no size.
+        self._first: dict[tuple[str, str], tuple[int, str, HubFile]] = {}
+        self._first_of_all: dict[str, tuple[int, str, HubFile]] = {}
+        for file in projectors_in(repository):
+            folder, rank = folder_of(file.path), (_projector_rank(file), file.path, file)
+            for size in _sizes(file.name) or {""}:
+                _keep_first(self._first, (folder, size), rank)
+            _keep_first(self._first_of_all, folder, rank)
+
+    def best_for(self, first: HubFile) -> HubFile | None:
+        """The one that belongs to the GGUF that begins with ``first``: F16 or BF16 before others.
+
+        It is in the model's folder or at the top, and of the model's size where both names say one.
+        """
+        if not self._first_of_all or _PROJECTOR in first.name.lower():
+            return None
+        sizes = _sizes(first.name) or _sizes(self._repository)
+        fitting = []
+        for folder in {folder_of(first.path), ""}:
+            if sizes:
+                fitting += [self._first.get((folder, size)) for size in (*sizes, "")]
+            else:
+                fitting.append(self._first_of_all.get(folder))
+        found = min((rank for rank in fitting if rank), key=lambda rank: rank[:2], default=None)
+        return found[2] if found else None
+
+
+def _keep_first(
+    ranks: dict[_Key, tuple[int, str, HubFile]], key: _Key, rank: tuple[int, str, HubFile]
+) -> None:
+    if key not in ranks or rank[:2] < ranks[key][:2]:
+        ranks[key] = rank
 
 
 def projectors_in(repository: Repository) -> list[HubFile]:
@@ -161,18 +201,16 @@ def _is_model_name(name: str) -> bool:
     return _PROJECTOR not in name.lower() and not _NO_MODEL.search(name)
 
 
-def _gguf_model(repository: Repository, parts: list[HubFile]) -> HubModel:
-    model = HubModel(repository, "gguf", label_of(parts[0].path, repository.name), tuple(parts))
-    return replace(model, projector=projector_for(model))
+def _gguf_model(repository: Repository, parts: list[HubFile], projectors: Projectors) -> HubModel:
+    label = label_of(parts[0].path, repository.name)
+    projector = projectors.best_for(parts[0])
+    return HubModel(repository, "gguf", label, tuple(parts), projector=projector)
 
 
-def _folder_model(repository: Repository, folder: str, files: list[HubFile]) -> HubModel:
+def _folder_model(
+    repository: Repository, folder: str, files: list[HubFile], companions: list[HubFile]
+) -> HubModel:
     mlx = repository.library.lower() == "mlx" or "mlx" in repository.tags
-    companions = [
-        file
-        for file in repository.files
-        if folder_of(file.path) == folder and file.name.endswith(_COMPANIONS)
-    ]
     weights = [f for f in files if f.name.startswith("model")] or files
     label = label_in_name(folder) or label_in_name(repository.name)
     return HubModel(
@@ -226,20 +264,29 @@ def _projector_rank(file: HubFile) -> int:
     return _PROJECTOR_ORDER.index(label) if label in _PROJECTOR_ORDER else len(_PROJECTOR_ORDER)
 
 
+def _left_out(repository: Repository) -> str:
+    """The files of which the hub gives no usable size or name, for messages; "" without any."""
+    skipped = repository.skipped
+    more = f" and {len(skipped) - 1:,} more" if len(skipped) > 1 else ""
+    return f" ({skipped[0]}{more} left out: no usable size or name)" if skipped else ""
+
+
 def _there_is(repository: Repository, models: Sequence[HubModel]) -> str:
     """What the repository has, as one can ask for it."""
     if not models:
         return "it has no model: gemmahub search finds repositories with models"
-    labels = [m.label for m in models]
-    shown = []
-    for model in models:
-        unique = model.label is not None and labels.count(model.label) == 1
+    labels = Counter(m.label for m in models)
+
+    def named(model: HubModel) -> str:
+        unique = model.label is not None and labels[model.label] == 1
         name = f"{repository.name}:{model.label}" if unique else model.reference
-        shown.append(f"{one_line(name, 160)} ({format_bytes(model.size_bytes)})")
-    return f"there is {', '.join(_named(shown))}"
+        return f"{one_line(name, 160)} ({format_bytes(model.size_bytes)})"
+
+    return f"there is {', '.join(_named(map(named, models), len(models)))}"
 
 
-def _named(names: Iterable[str]) -> list[str]:
-    listed = [one_line(name, 200) for name in names]
-    more = len(listed) - _NAMED
-    return listed[:_NAMED] + ([f"and {more:,} more"] if more > 0 else [])
+def _named(names: Iterable[str], count: int) -> list[str]:
+    """The first of ``count`` names, and how many more there are; only these are made."""
+    listed = [one_line(name, 200) for name in islice(names, _NAMED)]
+    more = count - len(listed)
+    return listed + ([f"and {more:,} more"] if more > 0 else [])

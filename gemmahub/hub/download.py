@@ -1,12 +1,13 @@
 """Pull: files of a repository into the Hugging Face cache, resumable and verified.
 
-Session, proxies, login, locks, layout and links are huggingface_hub's; the loop over the bytes is
-ours. huggingface_hub 2.4 gives each download a file of its own and removes it when the download
-ends early (``file_download.py``, ``_download_to_tmp_and_move``), so that nothing could be resumed,
-and its ``http_get`` keeps up to 10 MiB in memory, which a lost connection costs. Here the bytes go
-into ``blobs/<etag>.incomplete`` as they come. What is there is always the file's beginning: writing
-at its own offset, even a second process without working locks writes the same bytes to the same
-place. A file gets its name in the cache, by ``hf_hub_download``, only after its hash was checked.
+Session, proxies, login, locks and layout are huggingface_hub's; the loop over the bytes and the
+placing are ours. huggingface_hub 2.4 gives each download a file of its own and removes it when the
+download ends early (``file_download.py``, ``_download_to_tmp_and_move``), so that nothing could be
+resumed, and its ``http_get`` keeps up to 10 MiB in memory, which a lost connection costs. It also
+names the content by the etag that the server sends, which anybody on the way can choose. Here the
+bytes go into ``blobs/<hash>.incomplete`` as they come. What is there is always the file's
+beginning: writing at its own offset, even a second process without working locks writes the same
+bytes to the same place. What was hashed here is placed by that hash, and nobody is asked again.
 """
 
 from __future__ import annotations
@@ -14,18 +15,28 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
 
-from gemmahub.errors import IntegrityError, NetworkError
+from gemmahub.errors import IntegrityError
 from gemmahub.hub.download_loop import ByteLoop, not_written
 from gemmahub.hub.download_meter import Meter
-from gemmahub.hub.download_place import Place, write_ref
+from gemmahub.hub.download_place import Place
 from gemmahub.hub.download_records import DownloadPlan, PlannedFile, Pulled, PulledFile
+from gemmahub.hub.placing import (
+    discard,
+    give_name,
+    open_partial,
+    real_folder,
+    share,
+    tag_cache,
+    write_ref,
+)
+from gemmahub.hub.shared_blobs import SharedBlobs
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from gemmahub.hub.client import HubClient
     from gemmahub.hub.download_records import OnDownload
@@ -55,10 +66,19 @@ class Sums(Protocol):
 def plan_download(model: HubModel, folder: Path, *, projector: bool = True) -> DownloadPlan:
     """What fetching a model into the cache ``folder`` would do; asks nothing of the network.
 
-    Raises: IntegrityError for a file that could not be verified.
+    Nothing is hashed: content of the right name and size counts as here, also that of another
+    repository. Raises: IntegrityError for a file that could not be verified.
     """
-    places = [Place(folder, file) for file in files_of(model, projector=projector)]
-    files = tuple(PlannedFile(place.file, place.link, place.here_bytes()) for place in places)
+    shared = SharedBlobs(folder)
+
+    def planned(file: HubFile) -> PlannedFile:
+        place = Place(folder, file)
+        here = place.here_bytes()
+        if here < file.size and shared.find(place) is not None:
+            here = file.size
+        return PlannedFile(file, place.link, here)
+
+    files = tuple(planned(file) for file in files_of(model, projector=projector))
     return DownloadPlan(model, folder, files)
 
 
@@ -92,6 +112,7 @@ class Downloader:
         self._on_progress = on_progress
         self._cancelled = cancelled
         self._meter = Meter({}, {})
+        self._shared = SharedBlobs(Path())
 
     def run(self, plan: DownloadPlan) -> Pulled:
         """Brings all files of the plan here.
@@ -103,6 +124,7 @@ class Downloader:
         here = {p.file.path: p.here_bytes for p in plan.files}
         sizes = {p.file.path: p.file.size for p in plan.files}
         self._meter = Meter(here, sizes, self._on_progress, self._cancelled)
+        self._shared = SharedBlobs(plan.folder)
         done = []
         for planned in plan.files:
             place = Place(plan.folder, planned.file)
@@ -112,41 +134,63 @@ class Downloader:
                 raise not_written(place, error) from error
             self._meter.finish(planned.file.path)
         write_ref(plan.folder, plan.model.repository)
+        tag_cache(plan.folder)
         first = Place(plan.folder, plan.model.files[0]).link
         path = first if plan.model.format == "gguf" else first.parent
         return Pulled(plan.model, path, tuple(done))
 
     def _bring(self, place: Place) -> PulledFile:
         fetched = 0
-        if not (place.link.exists() and self._fits(place, place.link)):
+        named = place.named()
+        if named is None or not self._fits(place, named):
             with self._locked(place):
-                if place.content() is None or not self._is_sound(place):
+                is_new = not self._is_here(place)
+                if is_new and not self._take_shared(place):
                     fetched = self._fetch(place)
                     self._accept(place)
-            _place(self._client, place)
+                if (now := give_name(place, fetched=is_new)) != place.blob:
+                    self._sums.moved(place.blob, now)
         return PulledFile(place.file, place.link, fetched)
 
-    def _is_sound(self, place: Place) -> bool:
-        """Whether the file that is here is the right one; one that is not is removed."""
-        path = place.content()
-        if path is not None and self._fits(place, path):
-            return True
-        name = one_line(place.file.name, 120)
-        self._say(f"{name} in the cache is damaged: it is removed and fetched again")
-        place.discard()
+    def _is_here(self, place: Place) -> bool:
+        """Whether the right content is here, named or not; what is damaged is removed."""
+        while (path := place.content()) is not None:
+            if self._fits(place, path):
+                return True
+            name = one_line(place.file.name, 120)
+            self._say(f"{name} in the cache is damaged: it is removed and fetched again")
+            discard(place, path)
         return False
 
+    def _take_shared(self, place: Place) -> bool:
+        """Whether another repository of the cache has the content: it is verified, then shared."""
+        other = self._shared.find(place)
+        if other is None or not self._fits(place, other) or not share(place, other):
+            return False
+        self._sums.moved(other, place.blob)
+        return True
+
     def _fits(self, place: Place, path: Path) -> bool:
-        """Whether a file has the size and the hash that the hub recorded; hashed once."""
-        return path.stat().st_size == place.file.size and self._hash_fits(place, path)
+        """Whether a file has the hash that the hub recorded; hashed once.
+
+        Raises: IntegrityError where it has, and the hub tells another size: nothing is removed
+        because a hub contradicts itself.
+        """
+        if self._hash_of(place, path) != place.hash:
+            return False
+        if (size := path.stat().st_size) != place.file.size:
+            raise IntegrityError(
+                f"the hub gives {one_line(place.file.name, 120)} {place.file.size:,} bytes, but "
+                f"the file of that hash has {size:,}",
+                "what is here is kept; check HF_ENDPOINT and the proxy",
+            )
+        return True
 
     # --- the bytes -----------------------------------------------------------------------------
 
     def _fetch(self, place: Place) -> int:
         """Fetches what is missing of the partial file; the bytes that came."""
-        place.partial.parent.mkdir(parents=True, exist_ok=True)
-        place.partial.touch()
-        with place.partial.open("r+b", buffering=0) as out:
+        with open_partial(place) as out:
             if os.fstat(out.fileno()).st_size > place.file.size:
                 out.truncate(0)
             if os.fstat(out.fileno()).st_size == 0:  # the header was read to look at it
@@ -158,8 +202,8 @@ class Downloader:
 
     def _accept(self, place: Place) -> None:
         """Checks what has come, and gives it the name of its hash."""
-        if not self._hash_fits(place, place.partial):
-            place.discard()
+        if self._hash_of(place, place.partial) != place.hash:
+            discard(place, place.partial)
             self._headers.forget(place.file)
             raise IntegrityError(
                 f"{one_line(place.file.name, 120)} is not what the hub recorded: another "
@@ -170,13 +214,14 @@ class Downloader:
         place.partial.replace(place.blob)
         self._sums.moved(place.partial, place.blob)
 
-    def _hash_fits(self, place: Place, path: Path) -> bool:
+    def _hash_of(self, place: Place, path: Path) -> str:
+        """The hash of a file's content, of the kind that the hub recorded."""
         if place.file.sha256 and self._sums.remembered(path) == place.file.sha256:
-            return True
+            return place.file.sha256
         self._meter.begin(place.file.path, "verifying")
         if place.file.sha256:
-            return self._sums.compute(path, self._meter.add) == place.file.sha256
-        return _git_hash(path, self._meter.add) == place.file.blob
+            return self._sums.compute(path, self._meter.add)
+        return _git_hash(path, self._meter.add)
 
     @contextmanager
     def _locked(self, place: Place) -> Iterator[None]:
@@ -184,7 +229,9 @@ class Downloader:
         from filelock import Timeout
         from huggingface_hub.utils import WeakFileLock
 
-        place.lock.parent.mkdir(parents=True, exist_ok=True)
+        real_folder(place.folder, place.lock.parent)
+        if place.lock.is_symlink():
+            place.lock.unlink()
         waiting = False
         with ExitStack() as stack:
             while True:
@@ -199,45 +246,6 @@ class Downloader:
                         waiting = True
                     self._meter.see(place.here_bytes())
             yield
-
-
-class _NoTransfer:
-    """A progress bar for ``hf_hub_download`` where nothing may be left to fetch."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        raise IntegrityError(
-            "the hub names the content otherwise than when it was looked up",
-            "pull it again; check HF_ENDPOINT and the proxy",
-        )
-
-
-def _place(client: HubClient, place: Place) -> None:
-    """Gives a complete file its name in the snapshot, as huggingface_hub does it.
-
-    It asks the hub once for the file's etag, and fetches nothing since the blob is here.
-    """
-    if place.link.exists():
-        return
-    import httpx2
-    from huggingface_hub import hf_hub_download
-
-    file = place.file
-    try:
-        hf_hub_download(
-            file.repository,
-            file.path,
-            revision=file.commit,
-            cache_dir=place.folder,
-            endpoint=client.endpoint,
-            token=client.token,
-            tqdm_class=_NoTransfer,
-        )
-    except (httpx2.HTTPError, FileNotFoundError) as error:
-        raise NetworkError(
-            f"{one_line(file.name, 120)} is here and verified, but the hub could not be asked "
-            f"for its name: {one_line(str(error), 120)}",
-            "pull it again: nothing is fetched twice",
-        ) from error
 
 
 def _git_hash(path: Path, on_bytes: Callable[[int], None]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import DoesNotFit, GemmahubError
@@ -15,6 +15,7 @@ from gemmahub.text import format_bytes, one_line
 if TYPE_CHECKING:
     from collections.abc import Callable
     from io import FileIO
+    from pathlib import Path
 
     from gemmahub.hub.client import HubClient
     from gemmahub.hub.download_meter import Meter
@@ -97,13 +98,36 @@ def not_written(place: Place, error: OSError) -> GemmahubError:
     if error.errno not in _FULL:
         where = f"{error.filename}: " if error.filename else f"{partial}: "
         return GemmahubError(
-            f"{where}{error.strerror}",
-            "mend that, or set HF_HOME to a folder that can be written; what has arrived is kept",
+            f"{one_line(where + (error.strerror or str(error)), 300)}",
+            "correct that, or set HF_HOME to a folder that can be written; what has arrived is "
+            "kept",
         )
-    kept = place.here_bytes()
-    missing = format_bytes(file.size - kept)
+    kept, name = place.here_bytes(), one_line(file.name, 120)
+    arrived = f"{format_bytes(kept)} of {name} arrived and are kept"
+    missing = file.size - kept
+    if _takes_no_files(place.folder):
+        return DoesNotFit(
+            f"the disk takes no further files, however small (it has no inodes left): {arrived}",
+            f"remove files on the disk of {place.folder}, then pull it again; or set HF_HOME to a "
+            "folder on another disk",
+        )
+    if missing <= 0:
+        return DoesNotFit(
+            f"the disk is full: {arrived}, but there is no room for its name",
+            f"free some space at {place.folder} (gemmahub du), then pull it again",
+        )
     return DoesNotFit(
-        f"the disk is full: {format_bytes(kept)} of {one_line(file.name, 120)} arrived and are "
-        f"kept, {missing} are missing",
-        f"free {missing} at {place.folder} and pull it again",
+        f"the disk is full: {arrived}, {format_bytes(missing)} are missing",
+        f"free {format_bytes(missing)} at {place.folder} and pull it again",
     )
+
+
+def _takes_no_files(folder: Path) -> bool:
+    """Whether all inodes are used; some file systems do not count them, and tell 0 of 0."""
+    if not hasattr(os, "statvfs"):
+        return False
+    for here in (folder, *folder.parents):
+        with suppress(OSError):
+            status = os.statvfs(here)
+            return status.f_files > 0 and status.f_favail == 0
+    return False

@@ -35,6 +35,8 @@ class Meter:
     ) -> None:
         self._here = dict(here)
         self._sizes = sizes
+        # Kept up to date, not added up again for each file of a thousand.
+        self._all_here, self._all_sizes = sum(here.values()), sum(sizes.values())
         self._report = report
         self._cancelled = cancelled
         self._clock = clock
@@ -50,7 +52,7 @@ class Meter:
         """Another file, or another phase of the same one, ``done`` bytes of which are done."""
         self._file, self._phase, self._done = file, phase, done
         if phase != "verifying":
-            self._here[file] = done
+            self._see(file, done)
         self._samples.clear()
         self._moved = 0
         self._told = float("-inf")
@@ -63,7 +65,7 @@ class Meter:
         self._done += count
         self._moved += count
         if self._phase == "fetching":
-            self._here[self._file] = self._done
+            self._see(self._file, self._done)
         if self._report is None:
             return
         now = self._clock()
@@ -74,20 +76,23 @@ class Meter:
     def see(self, done: int) -> None:
         """What another process has done by now of the file that it fetches."""
         self.add(done - self._done)
-        self._here[self._file] = done
+        self._see(self._file, done)
 
     def finish(self, file: str) -> None:
         """A file is here and verified."""
         self._finished.add(file)
         self.begin(file, "ready", self._sizes[file])
 
+    def _see(self, file: str, done: int) -> None:
+        self._all_here += done - self._here.get(file, 0)
+        self._here[file] = done
+
     def _tell(self, now: float) -> None:
         self._samples.append((now, self._moved))
         while now - self._samples[0][0] > _RATE_SECONDS:
             self._samples.popleft()
         rate = self._rate()
-        size, total = self._sizes[self._file], sum(self._sizes.values())
-        all_done = sum(self._here.values())
+        size, total, all_done = self._sizes[self._file], self._all_sizes, self._all_here
         fetching = rate if self._phase in ("fetching", "waiting") else None
         assert self._report is not None
         self._report(

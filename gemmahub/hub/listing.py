@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import unicodedata
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from gemmahub.errors import GemmahubError, IntegrityError
 from gemmahub.hub import failures
 from gemmahub.hub.client import is_offline
+from gemmahub.hub.path_names import is_storable, path_parts, problem_of
 from gemmahub.hub.records import HubFile, Repository
 from gemmahub.text import one_line
 
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_NAME: Final = re.compile(r"[\w.-]+/[\w.-]+")
-_DRIVE: Final = re.compile(r"[A-Za-z]:")
 _MAIN: Final = "main"
-_LONGEST_NAME: Final = 240  # bytes; most file systems take 255, and downloads get an ending
+# As much as ext4 takes for one file, and 32 times what the hub takes.
+_LARGEST_SIZE: Final = 16 << 40
 _KEPT: Final = (
     "id", "sha", "siblings", "gated", "private", "cardData", "tags", "downloads", "library_name",
 )  # fmt: skip
@@ -65,8 +64,7 @@ def repository_of(data: Any, name: str, revision: str, endpoint: str) -> Reposit
     commit = data.get("sha")
     if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
         raise failures.odd_answer(endpoint, f"it names no commit of {name}")
-    named = data.get("id")
-    name = named if isinstance(named, str) and _NAME.fullmatch(named) else name
+    name = _own_name(data.get("id"), name)
     files, skipped = _files(data.get("siblings"), name, commit)
     licence, url = _licence(data)
     return Repository(
@@ -102,27 +100,20 @@ def tags_of(data: dict[str, Any]) -> tuple[str, ...]:
 
 
 def whole_number(value: object) -> int | None:
-    """A count or size from elsewhere, None if it is none."""
-    return value if type(value) is int and value >= 0 else None
+    """A count or a size in bytes from elsewhere, at most 16 TiB; None if it is none."""
+    return value if type(value) is int and 0 <= value <= _LARGEST_SIZE else None
 
 
-def paths_of(siblings: object) -> list[str]:
-    """The file names in a listing without sizes; unusable ones left out."""
-    entries = siblings if isinstance(siblings, list) else []
-    names = [entry.get("rfilename") for entry in entries if isinstance(entry, dict)]
-    return [n for n in names if isinstance(n, str) and not leads_out(n) and "\\" not in n]
+def _own_name(named: object, asked: str) -> str:
+    """What the hub calls the repository: another name than ``asked`` where it was renamed.
 
-
-def leads_out(path: str) -> str:
-    """Why a file's name could lead out of its folder or deceive a terminal; "" if it cannot."""
-    parts = path.replace("\\", "/").split("/")
-    if path.startswith(("/", "\\")) or _DRIVE.match(path):
-        return "it is absolute"
-    if any(part in ("", ".", "..") for part in parts):
-        return "it leads out of its folder" if ".." in parts else "a part of it is empty"
-    if any(unicodedata.category(char) in ("Cc", "Cs") for char in path):
-        return "it has control characters"
-    return ""
+    Raises: IntegrityError for a name that no repository has.
+    """
+    if named is None:
+        return asked
+    name = named if isinstance(named, str) else ""
+    path_parts("repository", name)
+    return name
 
 
 def _files(siblings: object, name: str, commit: str) -> tuple[tuple[HubFile, ...], tuple[str, ...]]:
@@ -132,15 +123,15 @@ def _files(siblings: object, name: str, commit: str) -> tuple[tuple[HubFile, ...
         path = entry.get("rfilename") if isinstance(entry, dict) else None
         if not isinstance(path, str):
             continue
-        if problem := leads_out(path):
+        if problem := problem_of("file", path):
             raise IntegrityError(
                 f"{name} names a file {one_line(repr(path), 120)}: {problem}",
                 "no honest repository holds such a name: do not use it, and report it to the hub",
             )
         lfs = entry.get("lfs") if isinstance(entry.get("lfs"), dict) else {}
-        size = whole_number(lfs.get("size"))
-        size = whole_number(entry.get("size")) if size is None else size
-        if size is None or "\\" in path or _too_long(path):
+        said = lfs.get("size")
+        size = whole_number(entry.get("size") if said is None else said)
+        if size is None or not is_storable(path):
             skipped.append(one_line(path, 120))
             continue
         sha256 = lfs.get("sha256") or str(lfs.get("oid") or "").removeprefix("sha256:")
@@ -155,10 +146,6 @@ def _files(siblings: object, name: str, commit: str) -> tuple[tuple[HubFile, ...
             )
         )
     return tuple(files), tuple(skipped)
-
-
-def _too_long(path: str) -> bool:
-    return any(len(part.encode()) > _LONGEST_NAME for part in path.split("/"))
 
 
 def _hash(value: object, form: re.Pattern[str]) -> str | None:

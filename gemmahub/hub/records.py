@@ -6,7 +6,7 @@ that everything done with a record later is done with the same content.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Repository:
     """A repository at one commit. ``gated`` is "", "auto" (accept and go) or "manual" (ask).
 
     ``revision`` is what was asked for; ``skipped`` names files that no system can store safely.
+    ``has_gguf`` says whether there is a GGUF file among the files.
     """
 
     name: str
@@ -61,6 +62,12 @@ class Repository:
     library: str = ""
     tags: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    has_gguf: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Once, as each of its models asks for it.
+        found = any(file.path.lower().endswith(".gguf") for file in self.files)
+        object.__setattr__(self, "has_gguf", found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +115,8 @@ class HubModel:
             return first.reference
         if folder:
             return f"hf://{self.repository.name}/{folder}"
-        alone = not any(file.path.lower().endswith(".gguf") for file in self.repository.files)
-        return f"hf://{self.repository.name}" + ("" if alone else "/config.json")
+        beside = "/config.json" if self.repository.has_gguf else ""
+        return f"hf://{self.repository.name}{beside}"
 
 
 @dataclass(frozen=True, slots=True)

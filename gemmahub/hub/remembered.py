@@ -24,6 +24,7 @@ _MAGIC: Final = b"gemmahub 1 "
 _DIGEST: Final = 64
 _LARGEST: Final = 256 * 1024 * 1024  # of one entry, unpacked: more than any header
 _KEPT_BYTES: Final = 512 * 1024 * 1024
+_PRUNED_BYTES: Final = 32 * 1024 * 1024  # after so many new ones the folder is looked through
 _SAFE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}")
 
 
@@ -32,6 +33,7 @@ class Remembered:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
+        self._unpruned: int | None = None  # bytes that were put since; None: never looked
 
     def get(self, key: str) -> bytes | None:
         """What was kept under ``key``; None if nothing was, or if it is damaged."""
@@ -73,7 +75,7 @@ class Remembered:
             with contextlib.suppress(OSError):
                 beside.unlink()
             return
-        self._prune()
+        self._prune(len(whole))
 
     def _path(self, key: str) -> Path | None:
         if self._folder is None:
@@ -85,10 +87,17 @@ class Remembered:
         )
         return self._folder / name
 
-    def _prune(self) -> None:
-        """Forgets the entries that were not used for longest when all take too much."""
+    def _prune(self, added: int) -> None:
+        """Forgets the entries that were not used for longest when all take too much.
+
+        Not with each entry: that would look at all of them for each.
+        """
         if self._folder is None:
             return
+        if self._unpruned is not None and self._unpruned + added < _PRUNED_BYTES:
+            self._unpruned += added
+            return
+        self._unpruned = 0
         with contextlib.suppress(OSError):
             found = []
             for path in self._folder.iterdir():

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 GGUF_WINDOW: Final = 64 * 1024
 # The header of one safetensors file of many takes about 10 KB.
 SAFETENSORS_WINDOW: Final = 16 * 1024
-_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+# 16 TiB, the largest size of a listing, has 14 digits.
+_RANGE: Final = re.compile(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15})")
 _EXPIRED: Final = frozenset({401, 403, 410})  # a signed address that was made some time ago
 
 
@@ -107,7 +108,9 @@ class RemoteFile(PrefixSource):
         if whole:
             length = headers.get("content-length", str(self.size))
             if length != str(self.size):
-                raise failures.changed(self.name, f"{self.size:,} bytes, now {one_line(length)}")
+                raise failures.changed(
+                    self.name, f"{self.size:,} bytes, now {one_line(length, 40)}"
+                )
         else:
             match = _RANGE.fullmatch(headers.get("content-range", ""))
             if match is None or int(match[1]) != begin or int(match[2]) >= end:
@@ -156,6 +159,8 @@ class RemoteFile(PrefixSource):
         if commit and commit != self.file.commit:
             raise failures.changed(self.name, "it is from another commit now")
         if size and size != str(self.file.size):
-            raise failures.changed(self.name, f"{self.file.size:,} bytes before, {size} now")
+            raise failures.changed(
+                self.name, f"{self.file.size:,} bytes before, {one_line(size, 40)} now"
+            )
         if etag and self.file.sha256 and len(etag) == 64 and etag != self.file.sha256:
             raise failures.changed(self.name, "its sha256 is another one now")

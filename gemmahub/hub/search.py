@@ -16,6 +16,7 @@ from gemmahub.errors import GemmahubError, NetworkError
 from gemmahub.hub import failures
 from gemmahub.hub.choose import label_of, models_in, projectors_in
 from gemmahub.hub.listing import fetch_repository, gate_of, whole_number
+from gemmahub.hub.path_names import problem_of
 from gemmahub.hub.records import FoundFile, FoundRepository
 from gemmahub.precision.mix import mix_of, total_bytes, total_parameters
 from gemmahub.text import one_line
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 OFFICIAL: Final = "google"
 _AT_ONCE: Final = 6
 _QAT: Final = re.compile(r"(?<![a-z])qat(?![a-z])", re.IGNORECASE)
-_NAME: Final = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def search(
@@ -91,10 +91,10 @@ def _asked(
         raise failures.odd_answer(client.endpoint, "it is no list of models")
     return [
         entry
-        for entry in answer
+        for entry in answer[:limit]  # each is asked for: no more than were wanted
         if isinstance(entry, dict)
         and isinstance(entry.get("id"), str)
-        and _NAME.fullmatch(entry["id"])
+        and not problem_of("repository", entry["id"])
     ]
 
 

@@ -233,7 +233,8 @@ def _described(here: Installation, download: DownloadPlan) -> Variant:
     from gemmahub.hub.failures import RangesIgnored
 
     model = download.model
-    weights = [p for p in download.files if p.file in model.files]
+    files = set(model.files)
+    weights = [p for p in download.files if p.file in files]
     if all(p.path.exists() and not p.fetch_bytes for p in weights):
         path = weights[0].path if model.format == "gguf" else weights[0].path.parent
         with suppress(IntegrityError, FormatError):  # a damaged file, which is fetched again

@@ -137,10 +137,7 @@ def _escapes(model: Found, layout: Layout) -> str:
     """Why a model is not taken: a file of it is a link to somewhere out of its repository."""
     members = [*model.files, model.projector] if model.files else sorted(model.path.iterdir())
     for path in members:
-        if path is None or not path.is_symlink():
-            continue
-        if layout.blob_of(path) is None:
-            target = path.readlink()
+        if path is not None and (target := layout.outside(path)) is not None:
             return f"{path.name} is a link to {target}, which is out of its repository"
     return ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from dataclasses import dataclass
@@ -13,6 +14,13 @@ if TYPE_CHECKING:
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _LONGEST_REF: Final = 256
+SHARED: Final = "blobs"
+"""Where repositories of a cache share blobs, and where each has its own."""
+
+
+def real_folder(folder: Path) -> str:
+    """The folder to walk; a name that is nowhere when it is a link: that leads out of the cache."""
+    return "" if os.path.islink(folder) else str(folder)  # noqa: PTH114 - for each of a thousand
 
 
 def sha256_in_name(blob: Path | None) -> str | None:
@@ -30,7 +38,7 @@ class Layout:
     def refs(self) -> dict[str, str]:
         """Path of each ref and the commit that it names."""
         found = {}
-        for place, _, names in os.walk(Path(self.folder, "refs")):
+        for place, _, names in os.walk(real_folder(Path(self.folder, "refs"))):
             for name in names:
                 path = Path(place, name)
                 try:
@@ -43,6 +51,9 @@ class Layout:
     def snapshots(self, on_error: Callable[[OSError], None]) -> list[tuple[str, str]]:
         """Folder and commit of each snapshot; ``main`` first, other refs next, then the newest."""
         folder = Path(self.folder, "snapshots")
+        if os.path.islink(folder):  # noqa: PTH114 - for each of a thousand repositories
+            on_error(OSError(errno.ELOOP, "it is a link, not a folder", str(folder)))
+            return []
         refs = self.refs()
         main = str(Path(self.folder, "refs", "main"))
         commits = set(refs.values())
@@ -60,15 +71,40 @@ class Layout:
             on_error(error)
         return [(path, commit) for _, path, commit in sorted(found)]
 
+    def outside(self, path: Path) -> Path | None:
+        """Where a file of a snapshot really is, if that is not in this repository; None if it is.
+
+        A link has to lead to a blob of the repository, and the blob, where it is a link, to one of
+        those that repositories share: ``<cache>/blobs/xx/<hash>``.
+        """
+        target = _link_target(path)
+        if target is None:
+            return None
+        if os.path.dirname(target) != f"{self.folder}{os.sep}blobs":  # noqa: PTH120
+            return path.readlink()
+        further = _link_target(target)
+        if further is None:
+            return None
+        shared = os.path.normpath(f"{self.folder}{os.sep}..{os.sep}{SHARED}")
+        name = os.path.basename(further)  # noqa: PTH119
+        known = _SHA256.fullmatch(name) and further == os.path.join(shared, name[:2], name)  # noqa: PTH118
+        return None if known else Path(further)
+
     def blob_of(self, path: Path) -> Path | None:
         """The blob that a snapshot's link leads to: one step, and only into this repository.
 
         None for a file that is no link, and for a link to elsewhere.
         """
-        try:
-            target = path.readlink()
-        except OSError:
-            return None
-        blob = os.path.normpath(os.path.join(os.path.dirname(path), target))  # noqa: PTH118, PTH120
+        blob = _link_target(path)
         blobs = str(Path(self.folder, "blobs"))
-        return Path(blob) if os.path.dirname(blob) == blobs else None  # noqa: PTH120
+        inside = blob is not None and os.path.dirname(blob) == blobs  # noqa: PTH120
+        return Path(blob) if blob is not None and inside else None
+
+
+def _link_target(path: Path | str) -> str | None:
+    """What a link leads to in one step; None for a file that is none. Texts, as in ``blob_of``."""
+    try:
+        target = os.readlink(path)  # noqa: PTH115
+    except OSError:
+        return None
+    return os.path.normpath(os.path.join(os.path.dirname(path), target))  # noqa: PTH118, PTH120

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines.contract import Artifact, Kept, Removal, RemovalStep
-from gemmahub.stores.hf_layout import Layout
+from gemmahub.stores.hf_layout import SHARED, Layout, real_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_SHARED: Final = "blobs"
 _REFS: Final = ".refs"
 _ABSENT: Final = ".no_exist"
 _INCOMPLETE: Final = ".incomplete"
 _USED: Final = "used by {}"
+_LINKED: Final = "its folder is a link: what it leads to may be of no model"
 # Files that somebody may need without the model that goes: other weights of the repository.
 _WEIGHTS: Final = frozenset(
     {".gguf", ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".onnx", ".h5", ".msgpack", ".npz"}
@@ -32,9 +32,8 @@ def removal_from(
     """The removal of these models, repository by repository."""
     steps: list[RemovalStep] = []
     kept: list[Kept] = []
-    staying = [
-        artifact for artifact in all_here if artifact.path not in {a.path for a in artifacts}
-    ]
+    going = {artifact.path for artifact in artifacts}
+    staying = [artifact for artifact in all_here if artifact.path not in going]
     for repository in dict.fromkeys(_repository_folder(root, a.path) for a in artifacts):
         layout = Layout(str(repository), "")
         links: dict[Path, None] = {}
@@ -50,11 +49,13 @@ def removal_from(
 def discard_blob(root: Path, blob: Path) -> str:
     """Remove a blob, or say who uses it. A shared one goes by the hub client's own rules."""
     folder = _repository_folder(root, blob)
-    if folder.name == _SHARED:  # what a removed blob led to: the hub client took it, or keeps it
+    if folder.name == SHARED:  # what a removed blob led to: the hub client took it, or keeps it
         return "the hub client keeps it: `hf cache prune` looks again" if blob.exists() else ""
-    if blob.parent.name != _SHARED:  # a file in a snapshot, where links are not possible
+    if blob.parent.name != SHARED:  # a file in a snapshot, where links are not possible
         blob.unlink(missing_ok=True)
         return ""
+    if blob.parent.is_symlink():
+        return _LINKED
     users = _users(Layout(str(folder), ""), blob)
     if users:
         return _USED.format(users[0])
@@ -82,13 +83,17 @@ def shared_payload(root: Path, blob: Path) -> tuple[Path, frozenset[Path]] | Non
     if not blob.is_symlink():
         return None
     payload = Path(os.path.normpath(blob.parent / blob.readlink()))
-    if payload.parent.parent != root / _SHARED:
+    if payload.parent.parent != root / SHARED:
         return None
     try:
         lines = payload.with_name(payload.name + _REFS).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         lines = []
-    users = {root / line for line in lines if line and ".." not in Path(line).parts}
+    users = {
+        root / line
+        for line in lines
+        if line and ".." not in Path(line).parts and not Path(line).is_absolute()
+    }
     return payload, frozenset(user for user in users if _leads_to(user, payload))
 
 
@@ -110,6 +115,9 @@ def _of_repository(layout: Layout, links: dict[Path, None]) -> Removal:
         blobs |= dict.fromkeys(_whole_blobs(folder / "blobs"))
     kept = [Kept(blob, _USED.format(users[blob][0])) for blob in blobs if blob in users]
     going = [blob for blob in blobs if blob not in users]
+    if (folder / SHARED).is_symlink():
+        kept += [Kept(blob, _LINKED) for blob in going]
+        going = []
     payloads = _payloads(folder.parent, going, kept)
     steps = [RemovalStep(path, "entry") for path in links if path.is_symlink()]
     steps += [RemovalStep(path, "entry") for path in refs]
@@ -130,6 +138,8 @@ def _leftovers(folder: Path) -> list[RemovalStep]:
 
 def _whole_blobs(folder: Path) -> list[Path]:
     """The blobs there, without downloads that have not finished."""
+    if folder.is_symlink():
+        return []
     try:
         names = sorted(entry.name for entry in os.scandir(folder))
     except FileNotFoundError:
@@ -157,13 +167,13 @@ def _links_of(artifact: Artifact, staying: Sequence[Artifact], kept: list[Kept])
     """The files of a snapshot that are this model's; all of a snapshot with no other weights."""
     snapshot = _snapshot_folder(artifact.path)
     everything = _files_below(snapshot)
-    mine = list(artifact.files) or [p for p in everything if p.suffix.lower() != ".gguf"]
+    mine = dict.fromkeys(artifact.files or (p for p in everything if p.suffix.lower() != ".gguf"))
     if artifact.projector is not None:
         users = [other for other in staying if other.projector == artifact.projector]
         if users:
             kept.append(Kept(artifact.projector, f"{users[0].name} uses this projector"))
         else:
-            mine.append(artifact.projector)
+            mine[artifact.projector] = None
     others = [p for p in everything if p not in mine and p.suffix.lower() in _WEIGHTS]
     return mine if others else everything
 
@@ -185,7 +195,7 @@ def _raise(error: OSError) -> None:
 def _files_below(folder: Path) -> list[Path]:
     return [
         Path(place, name)
-        for place, _, names in os.walk(folder, onerror=_raise)
+        for place, _, names in os.walk(real_folder(folder), onerror=_raise)
         for name in sorted(names)
     ]
 
@@ -208,7 +218,8 @@ def _deepest_first(paths: Iterable[Path]) -> list[Path]:
 
 
 def _nested(folder: Path) -> list[Path]:
-    return _deepest_first(Path(place) for place, _, _ in os.walk(folder) if Path(place) != folder)
+    walked = os.walk(real_folder(folder))
+    return _deepest_first(Path(place) for place, _, _ in walked if Path(place) != folder)
 
 
 def _leads_to(link: Path, payload: Path) -> bool:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemmahub.errors import GemmahubError, NetworkError
+from gemmahub.errors import GemmahubError, IntegrityError, NetworkError, NotFound
 from gemmahub.hub.choose import by_file, by_label, models_in
-from gemmahub.hub.listing import leads_out, repository_of
+from gemmahub.hub.listing import repository_of
+from gemmahub.hub.path_names import problem_of
 from gemmahub.hub.records import Repository
 
 COMMIT = "c0ffee" + "0" * 34
@@ -48,7 +49,7 @@ def test_any_answer_is_a_repository_or_an_error(data: Any) -> None:
     try:
         repository = repository_of(data, "user/repo", "main", ENDPOINT)
         assert isinstance(repository, Repository)
-        assert not any(leads_out(file.path) for file in repository.files)
+        assert not any(problem_of("file", file.path) for file in repository.files)
         for model in models_in(repository):
             assert model.size_bytes >= 0
             by_file(repository, model.files[0].path)
@@ -86,3 +87,41 @@ def test_what_the_hub_says_about_a_repository() -> None:
     )
     assert (found.licence, found.licence_url) == ("gx", "https://hub.example/User/Repo")
     assert (found.files[0].size, found.files[0].sha256) == (9, "a" * 64)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../..", "..", "user/..", "../repo", "user/../..", "/etc/passwd", "user/re\x1b[2Jpo", "",
+     "user", "user/" + "r" * 97, "a--b/repo", "user/a..b", "user\\repo", "user/repo\n", 5, [], True,
+     {}],
+)  # fmt: skip
+def test_a_repository_that_calls_itself_what_none_is_called_is_refused(name: Any) -> None:
+    with pytest.raises(IntegrityError, match="names a repository") as failure:
+        repository_of({"id": name, "sha": COMMIT, "siblings": []}, "user/repo", "main", ENDPOINT)
+    assert failure.value.message.isprintable()
+    assert "HF_ENDPOINT" in failure.value.hint
+
+
+@pytest.mark.parametrize("size", [-1, 10**400, (16 << 40) + 1, 1e9, "9", None, True, [9]])
+@pytest.mark.parametrize("lfs", [True, False])
+def test_a_file_of_an_impossible_size_is_left_out_and_said(size: Any, lfs: bool) -> None:
+    bad = {"rfilename": "m-Q4_0.gguf", "size": size}
+    if lfs and size is not None:
+        bad |= {"size": 9, "lfs": {"sha256": "a" * 64, "size": size}}
+    good = {"rfilename": "m-Q8_0.gguf", "size": 9}
+    data = {"id": "user/repo", "sha": COMMIT, "siblings": [bad, good]}
+    found = repository_of(data, "user/repo", "main", ENDPOINT)
+    assert [file.path for file in found.files] == ["m-Q8_0.gguf"]
+    with pytest.raises(NotFound, match=r"m-Q4_0\.gguf left out"):
+        by_file(found, "m-Q4_0.gguf")
+    alone = repository_of(data | {"siblings": [bad]}, "user/repo", "main", ENDPOINT)
+    with pytest.raises(NotFound, match=r"m-Q4_0\.gguf left out"):
+        by_label(alone, None)
+
+
+@pytest.mark.parametrize("name", ["a/" * 501 + "m.gguf", "m" * 236 + ".gguf", "ü" * 121 + ".gguf"])
+def test_a_name_that_no_file_system_stores_is_left_out(name: str) -> None:
+    data = {"id": "user/repo", "sha": COMMIT, "siblings": [{"rfilename": name, "size": 9}]}
+    found = repository_of(data, "user/repo", "main", ENDPOINT)
+    assert not found.files
+    assert len(found.skipped) == 1

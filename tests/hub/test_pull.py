@@ -389,7 +389,7 @@ def test_a_file_that_has_no_name_yet_gets_it_and_is_not_fetched(
     assert repository.sent(NAME) == 0
 
 
-def test_a_name_at_the_hub_for_other_content_is_noticed(
+def test_verified_content_is_named_without_a_question_to_the_hub(
     repository: HubServer, pull: Callable[..., Pulled], hub: Hub, folder: Path
 ) -> None:
     path = pull().path
@@ -398,8 +398,9 @@ def test_a_name_at_the_hub_for_other_content_is_noticed(
     commit = repository.repos["user/gemma"].head
     files = repository.repos["user/gemma"].commits[commit]
     files[NAME] = Served.of(NAME, MODEL[::-1])  # another file behind the same commit
-    with pytest.raises(IntegrityError, match="otherwise"):
-        hub.download(plan, ContentSums(None))
+    repository.forget()
+    assert hub.download(plan, ContentSums(None)).path.read_bytes() == MODEL
+    assert not repository.seen
     assert not list(folder.rglob("*.incomplete"))
 
 
@@ -408,7 +409,7 @@ def test_a_branch_is_noted_for_others_and_never_outside(
 ) -> None:
     from dataclasses import replace
 
-    from gemmahub.hub.download_place import write_ref
+    from gemmahub.hub.placing import write_ref
 
     pull()
     commit = repository.repos["user/gemma"].head

@@ -219,3 +219,29 @@ def test_where_it_is(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert cache_folder() == Path(expected)
+
+
+@pytest.mark.parametrize("target", ["../../../../outside.gguf", "../x", "../../blobs/x", "../../x"])
+def test_a_blob_that_is_a_link_out_of_the_cache_is_broken(hub: Hub, target: str) -> None:
+    snapshot = hub.add("user/repo", {"x.gguf": CONTENT, "y.gguf": CONTENT + b"y"})
+    payload = hub.share("user/repo", CONTENT + b"y")
+    blob = (snapshot / "x.gguf").resolve()
+    blob.unlink()
+    blob.symlink_to(target)
+    place = Path(os.path.normpath(blob.parent / target))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(CONTENT)
+    inventory = HuggingFaceStore(hub.root).inventory()
+    assert [artifact.name for artifact in inventory.artifacts] == ["y"]
+    assert (snapshot / "y.gguf").samefile(payload)
+    (broken,) = inventory.broken
+    assert "out of its repository" in broken.reason
+
+
+def test_snapshots_behind_a_link_are_not_listed(hub: Hub, tmp_path: Path) -> None:
+    snapshot = hub.add("user/repo", {"x.gguf": CONTENT})
+    snapshot.parent.rename(tmp_path / "elsewhere")
+    snapshot.parent.symlink_to(tmp_path / "elsewhere")
+    inventory = HuggingFaceStore(hub.root).inventory()
+    assert inventory.artifacts == ()
+    assert inventory.broken[0].reason == "it is a link, not a folder"

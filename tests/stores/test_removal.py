@@ -69,6 +69,45 @@ def test_the_last_model_takes_its_repository_with_it(hub: Hub, data: Path) -> No
     assert unfinished_removals(data) == []
 
 
+@pytest.mark.parametrize("place", ["blobs", "refs", ".no_exist"])
+def test_what_a_link_in_place_of_a_folder_leads_to_stays(
+    hub: Hub, data: Path, tmp_path: Path, place: str
+) -> None:
+    snapshot = hub.add("user/repo", {"x.gguf": CONTENT})
+    outside = tmp_path / "documents"
+    outside.mkdir()
+    folder = hub.repository("user/repo") / place
+    if folder.is_dir():
+        for path in folder.iterdir():
+            path.rename(outside / path.name)
+        folder.rmdir()
+    (outside / "thesis").write_text("of years")
+    (outside / "commit").write_text(COMMIT)
+    folder.symlink_to(outside)
+    before = tree(outside)
+    store = HuggingFaceStore(hub.root)
+    plan = plan_removal(named(store, "x"), [store])
+    remove(plan, [store], data=data)
+    assert tree(outside) == before
+    assert not (snapshot / "x.gguf").is_symlink()
+    kept = [entry.reason for entry in plan.kept]
+    assert kept == (
+        ["its folder is a link: what it leads to may be of no model"] * (place == "blobs")
+    )
+
+
+def test_a_blob_is_not_removed_through_a_link_that_was_put_there_later(
+    hub: Hub, tmp_path: Path
+) -> None:
+    hub.add("user/repo", {"x.gguf": CONTENT})
+    blobs = hub.repository("user/repo") / "blobs"
+    blobs.rename(tmp_path / "documents")
+    blobs.symlink_to(tmp_path / "documents")
+    (tmp_path / "documents" / "thesis").write_text("of years")
+    assert "is a link" in HuggingFaceStore(hub.root).discard(blobs / "thesis")
+    assert (tmp_path / "documents" / "thesis").read_text() == "of years"
+
+
 def test_another_file_of_the_snapshot_stays(hub: Hub, data: Path) -> None:
     from huggingface_hub import scan_cache_dir
 
