@@ -84,6 +84,11 @@ def test_a_length_that_is_a_lie_is_a_lost_connection() -> None:
         fetched(_lie)
 
 
+def _send_only(there: Conversation, data: bytes) -> None:
+    there.send(data)
+    there.wait()
+
+
 def _lie(there: Conversation) -> None:
     there.send(OK + b"Content-Length: 100\r\nConnection: close\r\n\r\nshort")
     raise OSError  # closes the connection
@@ -118,7 +123,7 @@ def test_what_cannot_be_unpacked_is_said(body: bytes, coding: str) -> None:
 )
 def test_what_is_no_http_is_a_lost_connection(head: bytes) -> None:
     with pytest.raises(ConnectionLost):
-        fetched(lambda there: (there.send(head), there.wait())[0])
+        fetched(lambda there: _send_only(there, head))
 
 
 # --- lines --------------------------------------------------------------------------------------

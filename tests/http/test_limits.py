@@ -191,5 +191,6 @@ def test_a_name_with_many_addresses_has_one_limit(monkeypatch: pytest.MonkeyPatc
 def test_the_errors_are_network_errors_that_travel_between_processes() -> None:
     error = TooSlow("slow", "wait", transfer=True)
     again = pickle.loads(pickle.dumps(error))
+    assert isinstance(again, TooSlow)
     assert isinstance(again, NetworkError)
     assert (again.message, again.hint, again.transfer, again.exit_code) == ("slow", "wait", True, 6)

@@ -81,7 +81,8 @@ class Answer:
                 failures.not_ollama(self._server.address, str(error)), GenerationFailed
             ) from error
         except ExchangeError as error:
-            raise failures.from_exchange(error, self._server.address, "answering") from error
+            told = failures.from_exchange(error, self._server.address, "answering")
+            raise failures.as_kind(told, GenerationFailed) from error
 
     def _read(self) -> Generator[Chunk, None, None]:
         wanted = self._sampling.max_tokens
