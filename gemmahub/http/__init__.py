@@ -1,7 +1,7 @@
 """HTTP with limits: what the hub, the registries and the clients of servers talk through.
 
 A server is a stranger. Every answer that is read whole has a limit in bytes, before and after
-unpacking; every line of a stream has one; every exchange has a limit in time besides the limit on
+unpacking; every line of a stream has one; every exchange has a limit in time as well as one on
 silence, so that an answer that drips ends too. Secrets go to the origin that they belong to.
 
 ::

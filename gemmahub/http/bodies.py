@@ -41,7 +41,7 @@ def unpacked(
     most_bytes: int | None = None,
     on_bytes: Callable[[int], None] = lambda count: None,
 ) -> Iterator[bytes]:
-    """The body in pieces of at most 64 KB each where it was packed, with a limit on what comes.
+    """The body in pieces of at most 64 KB each where it was packed, with a limit on its length.
 
     Raises: as :func:`read_whole`.
     """

@@ -37,7 +37,7 @@ def told_wait(headers: Mapping[str, str]) -> float | None:
 
 
 def network_failure(problem: Exception, url: str) -> GemmahubError:
-    """What a try that failed means; raises what no further try would mend."""
+    """What a try that failed means; raises where another try would not help."""
     import httpx2
 
     if isinstance(problem, httpx2.InvalidURL | httpx2.UnsupportedProtocol):

@@ -173,7 +173,7 @@ class Server:
         *,
         insecure: bool = False,
     ) -> None:
-        """Let it fetch a model. ``on_progress``: what it does, a digest, bytes done, bytes in all.
+        """Let it fetch a model. ``on_progress``: what it does, a digest, bytes done, all bytes.
 
         ``insecure`` lets it use plain HTTP.
         """
