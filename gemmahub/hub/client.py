@@ -1,23 +1,25 @@
 """Requests to the hub: huggingface_hub's own session, with retries, waits and counted bytes.
 
-Session, proxies, certificates, user agent and login are huggingface_hub's (``get_session``,
-``build_hf_headers``). The login goes to the endpoint's own origin and nowhere else.
+Session, proxies, certificates and login are huggingface_hub's (``get_session``,
+``get_token_to_send``). The login goes to the endpoint's own origin and nowhere else. Its
+``build_hf_headers`` is not used: it asks the hub a question of its own, whose answer has no limit.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gemmahub.errors import GemmahubError, UsageError
+from gemmahub.http.bodies import read_whole
+from gemmahub.http.limits import Patience, TooSlow
 from gemmahub.hub import failures
 from gemmahub.hub.addresses import REDIRECTS, endpoint_of, redirect_of, same_origin
+from gemmahub.hub.answers import network_failure, parsed, told_wait
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -32,7 +34,12 @@ _TRIES_IN_ALL: Final = 40
 _TOLD_WAITS: Final = 5
 _LONGEST_WAIT: Final = 900.0  # seconds; the hub's windows last 300
 _LONGEST_PAUSE: Final = 8.0
-_LARGEST_JSON: Final = 64 * 1024 * 1024
+_LARGEST_JSON: Final = 16 << 20  # bytes: about 40,000 files with sizes and hashes
+_SPARE: Final = 2.0  # seconds for a whole answer beyond the silence that is allowed
+_LARGEST_PART: Final = 16 << 20  # bytes; a part of a file up to this has to come in its time
+_SLOWEST_PART: Final = 4096  # bytes a second
+_TRICKLES: Final = 2  # in a row: what a line brings in one is no sign that it works
+_MUCH: Final = 1 << 20  # bytes that are
 _AGAIN: Final = frozenset({408, 500, 502, 503, 504})
 _TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
 
@@ -60,8 +67,9 @@ class HubClient:
     ``endpoint`` is its address (default: HF_ENDPOINT, else huggingface.co); ``token`` a login in
     place of the stored one, False for none; ``say`` hears about waits and retries, one line each;
     ``wait`` sleeps for a number of seconds; ``timeout`` is how long a silence may last, in seconds
-    (default: HF_HUB_DOWNLOAD_TIMEOUT, else 10); ``tries`` how often a request is tried that brings
-    nothing (default: 4). Several threads may use one client.
+    (default: HF_HUB_DOWNLOAD_TIMEOUT, else 10), and an answer that is read whole may take 2 seconds
+    more; ``tries`` how often a request is tried that brings nothing (default: 4). Several threads
+    may use one client.
 
     Raises: UsageError for an endpoint that is no web address.
     """
@@ -101,13 +109,14 @@ class HubClient:
 
         def ask() -> Any:
             url = self.endpoint + path
-            query = params
+            query, patience = params, self._patience(url)
             for _ in range(REDIRECTS):
-                with self.send("GET", url, params=query) as response:
+                with self.send("GET", url, params=query, patience=patience) as response:
                     target = redirect_of(response, url)
                     if target is None:
                         self.check(response, repository, what)
-                        return _parsed(self._body(response), url)
+                        body = read_whole(response, _LARGEST_JSON, self.count)
+                        return parsed(body, url)
                 url, query = target, None  # the target carries its own query
             raise failures.odd_answer(url, "it redirects without end")
 
@@ -125,27 +134,37 @@ class HubClient:
         tries = waits = all_tries = 0
         reached = progress()
         while True:
+            most, enough = self._most_tries, 1
             try:
                 return call()
             except Later as later:
                 error, seconds = later.error, later.seconds
+            except TooSlow as slow:
+                if not slow.transfer:
+                    raise
+                error, seconds = slow, None
+                most, enough = min(_TRICKLES, most), _MUCH
             except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as problem:
                 seconds = None
-                error = _network_failure(problem, url)
+                error = network_failure(problem, url)
             if seconds is not None:
                 waits += 1
-                if waits > _TOLD_WAITS or seconds > _LONGEST_WAIT:
-                    raise failures.too_many(url, seconds)
-                self._say(f"{failures.host_of(url)} limits requests: waiting {seconds:,.0f} s")
-                self._wait(seconds)
+                self._wait_as_told(url, seconds, waits)
                 continue
-            tries, reached = (0, now) if (now := progress()) > reached else (tries, reached)
+            if (now := progress()) >= reached + enough:
+                tries, reached = 0, now
             tries, all_tries = tries + 1, all_tries + 1
-            if tries >= self._most_tries or all_tries >= _TRIES_IN_ALL:
+            if tries >= most or all_tries >= _TRIES_IN_ALL:
                 raise error
             pause = min(0.5 * 2 ** (tries - 1), _LONGEST_PAUSE)
             self._say(f"{error.message}; trying again in {pause:g} s")
             self._wait(pause)
+
+    def _wait_as_told(self, url: str, seconds: float, waits: int) -> None:
+        if waits > _TOLD_WAITS or seconds > _LONGEST_WAIT:
+            raise failures.too_many(url, seconds)
+        self._say(f"{failures.host_of(url)} limits requests: waiting {seconds:,.0f} s")
+        self._wait(seconds)
 
     @contextlib.contextmanager
     def send(
@@ -155,10 +174,20 @@ class HubClient:
         *,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, Any] | None = None,
+        length: int = 0,
+        patience: Patience | None = None,
     ) -> Iterator[httpx2.Response]:
-        """One request as it is: no retry, no redirect, the body not read yet."""
+        """One request as it is: no retry, no redirect, the body not read yet.
+
+        ``length``: bytes that were asked for, 0 for an answer that is read whole. More than 16 MiB
+        have no limit in time, but a floor; less have 4 KiB a second. ``patience``: a clock that
+        runs already, for one of several requests. Raises: TooSlow.
+        """
+        import httpx2
+
         if is_offline():
             raise failures.offline()
+        patience = patience or self._patience(url)
         sent = {**self._headers_for(url), "Accept-Encoding": "identity", **(headers or {})}
         with self._lock:
             self.traffic.requests += 1
@@ -168,8 +197,12 @@ class HubClient:
             headers=sent,
             params=dict(params) if params else None,
             follow_redirects=False,
-            timeout=self._timeouts(),
+            timeout=httpx2.Timeout(patience),
         ) as response:
+            if length > 0:
+                patience.as_transfer()
+                in_time = float(patience) + _SPARE + length / _SLOWEST_PART
+                patience.within(in_time if length <= _LARGEST_PART else None)
             yield response
 
     def check(self, response: httpx2.Response, repository: str, what: str) -> None:
@@ -193,26 +226,14 @@ class HubClient:
         with self._lock:
             self.traffic.received_bytes += length
 
-    def _body(self, response: httpx2.Response) -> bytes:
-        pieces, length = [], 0
-        for piece in response.iter_bytes():
-            length += len(piece)
-            self.count(len(piece))
-            if length > _LARGEST_JSON:
-                raise failures.odd_answer(str(response.request.url), "it is too long")
-            pieces.append(piece)
-        return b"".join(pieces)
-
     def _headers_for(self, url: str) -> dict[str, str]:
         """The headers of each request; the login only for the endpoint's own origin."""
         if self._headers is None:
-            from huggingface_hub.utils import build_hf_headers
+            from huggingface_hub.utils import get_token_to_send
 
-            from gemmahub import __version__
-
-            self._headers = build_hf_headers(
-                token=self._token, library_name="gemmahub", library_version=__version__
-            )
+            token = get_token_to_send(self._token)
+            login = {"authorization": f"Bearer {token}"} if token else {}
+            self._headers = {"user-agent": _user_agent(), **login}
         if same_origin(url, self.endpoint):
             return self._headers
         return {k: v for k, v in self._headers.items() if k.lower() != "authorization"}
@@ -221,19 +242,35 @@ class HubClient:
         token = (self._headers or {}).get("authorization", "").removeprefix("Bearer ")
         return text.replace(token, "***") if token else text
 
-    def _timeouts(self) -> float:
-        if self._timeout is not None:
-            return self._timeout
-        from huggingface_hub import constants
+    def _patience(self, url: str) -> Patience:
+        """The clock of one exchange."""
+        silence = self._timeout
+        if silence is None:
+            from huggingface_hub import constants
 
-        return float(constants.HF_HUB_DOWNLOAD_TIMEOUT)
+            silence = float(constants.HF_HUB_DOWNLOAD_TIMEOUT)
+        hint = "try again; HF_HUB_DOWNLOAD_TIMEOUT=60 waits longer"
+        return Patience(silence, failures.host_of(url), total=silence + _SPARE, hint=hint)
+
+
+def _user_agent() -> str:
+    import platform
+
+    import huggingface_hub
+
+    from gemmahub import __version__
+
+    python = platform.python_version()
+    return f"gemmahub/{__version__}; hf_hub/{huggingface_hub.__version__}; python/{python}"
 
 
 def _session() -> httpx2.Client:
     from huggingface_hub.utils import get_session
 
+    from gemmahub.http.network import limit
+
     try:
-        return get_session()
+        return limit(get_session())
     except (ValueError, ImportError) as error:  # a proxy of an unknown kind, or one that needs more
         raise UsageError(
             f"a proxy setting cannot be used: {type(error).__name__}",
@@ -245,51 +282,3 @@ def is_offline() -> bool:
     """Whether HF_HUB_OFFLINE (or Transformers' own switch) forbids requests, as it stands now."""
     value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
     return value.upper() in _TRUE
-
-
-def told_wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a rate limit says to wait: ``RateLimit`` (IETF draft), else ``Retry-After``."""
-    from huggingface_hub.utils import parse_ratelimit_headers
-
-    limit = parse_ratelimit_headers(headers)
-    if limit is not None and limit.remaining == 0:
-        return float(limit.reset_in_seconds + 1)  # the hub rounds down
-    value = headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value)
-    try:
-        return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
-    except (ValueError, TypeError):
-        return None
-
-
-def _network_failure(problem: Exception, url: str) -> GemmahubError:
-    """What a try that failed means; raises what no further try would mend."""
-    import httpx2
-
-    if isinstance(problem, httpx2.InvalidURL | httpx2.UnsupportedProtocol):
-        raise failures.odd_answer(url, one_line(str(problem), 80)) from problem
-    if isinstance(problem, httpx2.ProxyError):
-        raise failures.unreachable(url, problem) from problem
-    if isinstance(problem, httpx2.TransportError | httpx2.DecodingError):
-        error = failures.unreachable(_asked(problem) or url, problem)
-        error.__cause__ = problem
-        return error
-    if isinstance(problem, ConnectionError):  # huggingface_hub's OfflineModeIsEnabled
-        raise failures.offline() from problem
-    raise problem
-
-
-def _asked(problem: httpx2.RequestError) -> str:
-    """The address of the request that failed: it may be the CDN's. "" where it is not known."""
-    try:
-        return str(problem.request.url)
-    except RuntimeError:
-        return ""
-
-
-def _parsed(raw: bytes, url: str) -> Any:
-    try:
-        return json.loads(raw.decode())
-    except (ValueError, RecursionError) as error:
-        raise failures.odd_answer(url, "it is not JSON") from error

@@ -77,7 +77,7 @@ class RemoteFile(PrefixSource):
         place = self._located()
         wanted = {"Range": f"bytes={begin}-{end - 1}"}
         left = end - begin
-        with self._client.send("GET", place.url, headers=wanted) as response:
+        with self._client.send("GET", place.url, headers=wanted, length=left) as response:
             if (target := redirect_of(response, place.url)) is not None:
                 self._place = self._further(target)
                 return

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing
+from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.contract import Chunk, FinishReason, Usage
 from gemmahub.errors import BackendCrashed, GenerationFailed
+from gemmahub.http import ExchangeError, count_of, text_of
 from gemmahub_ollama import failures
 from gemmahub_ollama.line_stream import Nonsense, Refused
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 # Ollama ends an answer without a word when one token came more than 30 times in a row
 # (``llm/server.go``, "token repeat limit reached").
 _REPEATS: Final = 30
+_FEW: Final = 64  # objects of an answer of one token, at most
 
 
 class Answer:
@@ -65,8 +68,6 @@ class Answer:
 
         Raises: ContextExceeded, GenerationFailed, BackendCrashed.
         """
-        import httpx
-
         self._started = self._first = perf_counter()
         try:
             with closing(self._read()) as chunks:
@@ -79,8 +80,9 @@ class Answer:
             raise failures.as_kind(
                 failures.not_ollama(self._server.address, str(error)), GenerationFailed
             ) from error
-        except httpx.HTTPError as error:
-            raise failures.from_transport(error, self._server.address, "answering") from error
+        except ExchangeError as error:
+            told = failures.from_exchange(error, self._server.address, "answering")
+            raise failures.as_kind(told, GenerationFailed) from error
 
     def _read(self) -> Generator[Chunk, None, None]:
         wanted = self._sampling.max_tokens
@@ -154,18 +156,18 @@ class Answer:
     def _prompt_tokens(self) -> int:
         """Tokens of the prompt, asked again for one token: the rest is in the server's cache."""
         again = {**self._body, "options": {**self._body["options"], "num_predict": 1}}
-        objects = list(self._server.answer(self._path, again).objects())
-        return _count_of(objects[-1], "prompt_eval_count") if objects else 0
+        with closing(self._server.answer(self._path, again).objects()) as objects:
+            for found in islice(objects, _FEW):
+                if found.get("done") is True:
+                    return _count_of(found, "prompt_eval_count")
+        return 0
 
 
 def _text(found: Mapping[str, Any]) -> str:
     """The text in an object of ``/api/chat`` or ``/api/generate``."""
     message = found.get("message")
-    text = message.get("content") if isinstance(message, dict) else found.get("response")
-    # JSON can spell out halves of characters, which no text may hold.
-    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else ""
+    return text_of(message.get("content") if isinstance(message, dict) else found.get("response"))
 
 
 def _count_of(found: Mapping[str, Any], name: str) -> int:
-    value = found.get(name)
-    return value if isinstance(value, int) and value > 0 else 0
+    return count_of(found.get(name)) or 0

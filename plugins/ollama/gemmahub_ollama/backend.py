@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from importlib.util import find_spec
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -19,6 +18,7 @@ from gemmahub.engines.contract import (
     Settings,
 )
 from gemmahub.errors import BackendError, LoadFailed
+from gemmahub.http import count_of, object_of, text_of, texts_of
 from gemmahub.text import one_line
 from gemmahub_ollama.address import server_address
 
@@ -33,9 +33,9 @@ DEFAULT_CONTEXT: Final = 8192
 
 _SCHEME: Final = "ollama://"
 _STORE: Final = "ollama"
-_INSTALL: Final = "pip install gemmahub-ollama"
 _DIGEST: Final = re.compile(r"sha256[:-]([0-9a-f]{64})")
 _NO_TEMPLATE: Final = "{{ .Prompt }}"
+_MOST_STOPS: Final = 64
 _STOP: Final = re.compile(r'^stop\s+"(.*)"\s*$', re.MULTILINE)
 
 
@@ -55,9 +55,6 @@ class OllamaBackend(Backend):
 
     def availability(self) -> Availability:
         """Whether a server answers where ``OLLAMA_HOST`` says."""
-        if find_spec("ollama") is None:
-            reason = "the Python package ollama is missing"
-            return Availability(False, reason=reason, hint=_INSTALL)
         from gemmahub_ollama.server import Server
 
         try:
@@ -91,11 +88,14 @@ class OllamaBackend(Backend):
             raise
 
     def loaded(self) -> list[LoadedModel]:
-        """What the server has loaded, with the memory and the context that it says."""
-        from gemmahub_ollama.server import Server
+        """What the server has loaded, with the memory and the context that it says.
+
+        What it says in another kind than it should counts as not said.
+        """
+        from gemmahub_ollama.server import LISTING, Server
 
         with Server() as server:
-            return [_loaded(self.name, entry) for entry in server.running()]
+            return [_loaded(self.name, entry) for entry in server.running(LISTING)]
 
     def _load(
         self,
@@ -139,8 +139,8 @@ class OllamaBackend(Backend):
             info,
             options={**options, "num_ctx": context},
             keep_alive=keep_alive,
-            stops=_STOP.findall(str(shown.get("parameters") or "")),
-            thinks="thinking" in (shown.get("capabilities") or ()),
+            stops=_STOP.findall(text_of(shown.get("parameters")))[:_MOST_STOPS],
+            thinks="thinking" in texts_of(shown.get("capabilities")),
             # What somebody else had loaded stays loaded.
             unload=before is None or _number(before.get("context_length")) != context,
         )
@@ -199,10 +199,9 @@ def load_options(settings: Settings, context: int) -> dict[str, Any]:
 
 def trained_context(shown: Mapping[str, Any]) -> int | None:
     """The context that a model was trained for, None where the server does not say it."""
-    facts = shown.get("model_info")
-    if not isinstance(facts, dict):
-        return None
-    return _number(facts.get(f"{facts.get('general.architecture')}.context_length")) or None
+    facts = object_of(shown.get("model_info"))
+    architecture = text_of(facts.get("general.architecture"), 200)
+    return _number(facts.get(f"{architecture}.context_length")) or None
 
 
 def device_of(entry: Mapping[str, Any]) -> str:
@@ -221,7 +220,7 @@ def _check_content(model: str, shown: Mapping[str, Any], artifact: Artifact) -> 
     Raises: LoadFailed for another file of the same name.
     """
     line = next(
-        (x for x in str(shown.get("modelfile") or "").splitlines() if x.startswith("FROM ")), ""
+        (x for x in text_of(shown.get("modelfile")).splitlines() if x.startswith("FROM ")), ""
     )
     match = _DIGEST.search(line)
     if match and artifact.sha256 and match[1] != artifact.sha256:
@@ -234,39 +233,35 @@ def _check_content(model: str, shown: Mapping[str, Any], artifact: Artifact) -> 
 def _takes_images(shown: Mapping[str, Any]) -> bool | None:
     """As the server says; None for an old one, which lists no capabilities."""
     listed = shown.get("capabilities")
-    return "vision" in listed if isinstance(listed, list) else None
+    return "vision" in texts_of(listed) if isinstance(listed, list) else None
 
 
 def _precision(shown: Mapping[str, Any]) -> str:
     """The server's own label of the weights, empty where it has none."""
-    details = shown.get("details")
-    label = details.get("quantization_level") if isinstance(details, dict) else None
-    return one_line(label, 20) if isinstance(label, str) and label != "unknown" else ""
+    label = text_of(object_of(shown.get("details")).get("quantization_level"))
+    return one_line(label, 20) if label != "unknown" else ""
 
 
 def _has_template(shown: Mapping[str, Any]) -> bool:
-    template = shown.get("template")
-    return isinstance(template, str) and template.strip() not in ("", _NO_TEMPLATE)
+    return text_of(shown.get("template")).strip() not in ("", _NO_TEMPLATE)
 
 
 def _loaded(backend: str, entry: Mapping[str, Any]) -> LoadedModel:
-    name = one_line(str(entry.get("name") or entry.get("model") or "?"))
-    details = entry.get("details")
-    label = details.get("quantization_level") if isinstance(details, dict) else ""
-    until = entry.get("expires_at")
+    name = one_line(text_of(entry.get("name")) or text_of(entry.get("model")) or "?")
+    label = text_of(object_of(entry.get("details")).get("quantization_level"))
     return LoadedModel(
         name=name,
         backend=backend,
         reference=f"{_SCHEME}{name}",
-        label=one_line(str(label or ""), 20),
+        label=one_line(label, 20),
         memory_bytes=_number(entry.get("size")) or None,
         device_bytes=_number(entry.get("size_vram")),
         context=_number(entry.get("context_length")) or None,
         device=device_of(entry),
-        until=one_line(until, 40) if isinstance(until, str) else "",
+        until=one_line(text_of(entry.get("expires_at")), 40),
         place=server_address().shown,
     )
 
 
 def _number(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return count_of(value) or 0

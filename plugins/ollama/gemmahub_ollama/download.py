@@ -11,14 +11,15 @@ from hashlib import file_digest
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines.sources import PROJECTOR, WEIGHTS, Pulled, PullProgress
-from gemmahub.errors import DoesNotFit, GemmahubError, IntegrityError
+from gemmahub.errors import DoesNotFit, FormatError, GemmahubError, IntegrityError
 from gemmahub.text import format_bytes, one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.engines.sources import OnPull, RemoteArtifact, RemoteFile
-    from gemmahub_ollama.registry import Place, RegistryClient
+    from gemmahub_ollama.place import Place
+    from gemmahub_ollama.registry import RegistryClient
 
 _WANTED: Final = (WEIGHTS, PROJECTOR)
 
@@ -35,8 +36,17 @@ def missing_bytes(artifact: RemoteArtifact, folder: Path) -> int:
 
 
 def wanted(artifact: RemoteArtifact) -> list[RemoteFile]:
-    """The files that a model is run with: weights and projector."""
-    return [file for file in artifact.files if file.kind in _WANTED]
+    """The files that a model is run with: weights and projector.
+
+    Raises: FormatError for two files that would get the same name.
+    """
+    found = list({file.sha256: file for file in artifact.files if file.kind in _WANTED}.values())
+    if len({file.name for file in found}) < len(found):
+        raise FormatError(
+            f"{one_line(artifact.name)} names more than one file as its weights",
+            "let the Ollama server fetch it (without --to), or choose another tag",
+        )
+    return found
 
 
 def download(

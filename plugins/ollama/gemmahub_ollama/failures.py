@@ -12,14 +12,17 @@ from gemmahub.errors import (
     GenerationFailed,
     LoadFailed,
 )
+from gemmahub.http import ConnectFailed, ConnectionLost, NoAnswer, TooSlow, text_of
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
+    from gemmahub.http import ExchangeError
     from gemmahub_ollama.address import Address
 
 START = "start it: ollama serve (OLLAMA_HOST names another place); it is free at ollama.com"
 _LOG = "the server's log says more: journalctl -u ollama, or the terminal of ollama serve"
 _TOO_LONG = "exceeds the context length"
+_LONGEST = 2000  # characters of an error that a server tells
 
 
 def unreachable(address: Address) -> BackendMissing:
@@ -35,23 +38,26 @@ def not_ollama(address: Address, problem: str) -> BackendError:
     )
 
 
-def from_transport(error: Exception, address: Address, doing: str) -> BackendError:
-    """The error for a connection that failed, broke or fell silent while ``doing`` something."""
-    import httpx
-
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | ConnectionError):
+def from_exchange(error: ExchangeError, address: Address, doing: str) -> BackendError:
+    """The error for an exchange that failed, broke or fell silent while ``doing`` something."""
+    if isinstance(error, ConnectFailed):
         return unreachable(address)
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, NoAnswer):
         return GenerationFailed(
             f"the Ollama server at {address.shown} fell silent while {doing}",
             f"the option timeout (in seconds) waits longer; {_LOG}",
         )
-    if isinstance(error, httpx.TransportError):
+    if isinstance(error, TooSlow):
+        return GenerationFailed(
+            f"the Ollama server at {address.shown} sends too slowly while {doing}",
+            f"check OLLAMA_HOST: another program may listen there; {_LOG}",
+        )
+    if isinstance(error, ConnectionLost):
         return BackendCrashed(
             f"the connection to the Ollama server at {address.shown} broke while {doing}",
             f"try again; {_LOG}",
         )
-    return not_ollama(address, one_line(f"{type(error).__name__}: {error}", 120))
+    return not_ollama(address, error.message)
 
 
 def from_status(status: int, said: str, model: str, kind: type[BackendError]) -> BackendError:
@@ -75,9 +81,10 @@ def from_status(status: int, said: str, model: str, kind: type[BackendError]) ->
 
 def error_in(body: Any) -> str | None:
     """The text of the error in an answer, None if it has none."""
-    if isinstance(body, dict) and body.get("error"):
-        return str(body["error"])
-    return None
+    said = body.get("error") if isinstance(body, dict) else None
+    if not said:
+        return None
+    return text_of(said, _LONGEST) or f"{type(said).__name__} in place of a text"
 
 
 def as_kind(error: BackendError, kind: type[BackendError]) -> BackendError:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import LoadFailed
+from gemmahub_ollama.upload import digest_of, readable
 
 if TYPE_CHECKING:
     from gemmahub.engines.contract import Artifact
@@ -36,7 +37,7 @@ def import_model(server: Server, artifact: Artifact) -> str:
             "join the parts (llama-gguf-split --merge), or run it with llama.cpp",
         )
     name = model_name(artifact)
-    if any(name in (model.get("name"), model.get("model")) for model in server.models()):
+    if server.has(name):
         return name
     path = artifact.files[0] if artifact.files else artifact.path
     files = {path.name: server.upload(path)}
@@ -49,13 +50,6 @@ def import_model(server: Server, artifact: Artifact) -> str:
 def _sha256(artifact: Artifact) -> str:
     if artifact.sha256:
         return artifact.sha256
-    from hashlib import file_digest
-
     path = artifact.files[0] if artifact.files else artifact.path
-    try:
-        with path.open("rb") as file:
-            return file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise LoadFailed(
-            f"{path} cannot be read: {error.strerror}", "look at `gemmahub list`"
-        ) from error
+    with readable(path):
+        return digest_of(path).removeprefix("sha256:")

@@ -9,12 +9,15 @@ manifest a runner, whole or as the digest of a blob with it.
 
 from __future__ import annotations
 
-import json
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from gemmahub.http import NotJson, count_of, parse_json, text_of
+from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +31,8 @@ _DIGEST: Final = re.compile(r"sha256[:-]([0-9a-fA-F]{64})")
 _HOST: Final = "registry.ollama.ai"
 _NAMESPACE: Final = "library"
 _HUB: Final = ("hf.co", "huggingface.co")
-_LARGEST: Final = 16 << 20
+_LARGEST: Final = 4 << 20
+_MOST_LAYERS: Final = 10_000
 # Runners that take GGUF files, the preferred first.
 _RUNNERS: Final = ("ollama", "llamacpp")
 
@@ -128,7 +132,7 @@ def parse_manifest(text: bytes, fetch: Callable[[str], bytes]) -> Manifest:
     data = _object(text)
     children = _objects(data.get("manifests")) if data.get("mediaType") == _LIST else []
     if children:
-        chosen = min(children, key=lambda child: _preference(str(child.get("runner") or "")))
+        chosen = min(children, key=lambda child: _preference(text_of(child.get("runner"), 200)))
         whole = bool(chosen.get("layers"))
         data = chosen if whole else _object(fetch(_digest(chosen.get("digest"))))
     return _whole(data, set())
@@ -142,8 +146,8 @@ def _whole(data: dict[str, Any], blobs: set[str]) -> Manifest:
         layers.append(
             Layer(
                 _digest(layer.get("digest")),
-                str(layer.get("mediaType")),
-                size if isinstance(size, int) else None,
+                one_line(text_of(layer.get("mediaType"), 200)),
+                count_of(size),
             )
         )
     blobs.update(layer.sha256 for layer in layers)
@@ -155,13 +159,13 @@ def _whole(data: dict[str, Any], blobs: set[str]) -> Manifest:
 
 def _child(root: Path, child: dict[str, Any], blobs: set[str]) -> tuple[str, dict[str, Any]]:
     """Runner and content of one manifest of a list, from its own blob where it is only named."""
-    runner = str(child.get("runner") or "")
+    runner = text_of(child.get("runner"), 200)
     if child.get("layers") or not child.get("digest"):
         return runner, child
     digest = _digest(child["digest"])
     blobs.add(digest)
     data = _object(_text(blob_path(root, digest)))
-    return runner or str(data.get("runner") or ""), data
+    return runner or text_of(data.get("runner"), 200), data
 
 
 def _preference(runner: str) -> int:
@@ -193,16 +197,20 @@ def _digest(value: object) -> str:
 
 
 def _text(path: Path) -> bytes:
-    if path.stat().st_size > _LARGEST:
+    if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for its writer
+        raise BadManifest("its manifest is no file")
+    with path.open("rb") as file:
+        text = file.read(_LARGEST + 1)
+    if len(text) > _LARGEST:
         raise BadManifest("its manifest is too large to be one")
-    return path.read_bytes()
+    return text
 
 
 def _object(text: bytes) -> dict[str, Any]:
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError):
-        raise BadManifest("its manifest is not JSON") from None
+        data = parse_json(text)
+    except NotJson as error:
+        raise BadManifest(f"its manifest {str(error).removeprefix('it ')}") from None
     if not isinstance(data, dict):
         raise BadManifest("its manifest is no JSON object")
     return data
@@ -213,4 +221,6 @@ def _objects(value: object) -> list[dict[str, Any]]:
         return []
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         raise BadManifest("its manifest has no list of layers")
+    if len(value) > _MOST_LAYERS:
+        raise BadManifest(f"its manifest has more than {_MOST_LAYERS:,} layers")
     return value

@@ -8,101 +8,54 @@ Source: ollama/ollama ``server/images.go`` (``pullModelManifest``), ``server/dow
 from __future__ import annotations
 
 import os
-import re
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final
 
-from gemmahub.errors import Gated, IntegrityError, NetworkError, NotFound, UsageError
+from gemmahub.errors import (
+    Gated,
+    GemmahubError,
+    IntegrityError,
+    NetworkError,
+    NotFound,
+)
+from gemmahub.http import (
+    ConnectFailed,
+    ConnectionLost,
+    Limits,
+    NoAnswer,
+    TooSlow,
+    WebClient,
+    content_range,
+)
+from gemmahub.http.addresses import REDIRECTS
+from gemmahub.http.bodies import read_whole
+from gemmahub.http.limits import WHOLE
 from gemmahub.text import one_line
+from gemmahub_ollama.place import MIRROR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
-    import httpx
+    import httpx2
 
-MIRROR: Final = "GEMMAHUB_OLLAMA_REGISTRY"
-"""The address that is asked in place of registry.ollama.ai: a mirror, or one's own registry."""
+    from gemmahub.http.limits import Patience
+    from gemmahub_ollama.place import Place
 
-_HOST: Final = "registry.ollama.ai"
-_NAMESPACE: Final = "library"
 _MANIFEST: Final = (
     "application/vnd.docker.distribution.manifest.v2+json, "
     "application/vnd.ollama.manifest.list.v2+json, application/vnd.oci.image.manifest.v1+json"
 )
-_TIMEOUT: Final = 10.0  # seconds of silence
-_LARGEST: Final = 16 << 20  # bytes of a manifest or a text
+LIMITS: Final = Limits()
+_LARGEST: Final = 4 << 20  # bytes of a manifest: what Docker's registry takes, too
+_LARGEST_TEXT: Final = 64 * 1024
+_LARGEST_PART: Final = 16 << 20  # bytes; a part of a blob up to this has to come in its time
+_SLOWEST: Final = 4096  # bytes a second
 _TRIES: Final = 3
+_TRICKLES: Final = 2  # in a row: what a line brings in one is no sign that it works
+_MUCH: Final = 1 << 20  # bytes that are
 _EXPIRED: Final = frozenset({401, 403, 410})
 _TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
-_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A model and tag in a registry. ``base`` is the registry's address."""
-
-    base: str
-    namespace: str
-    model: str
-    tag: str
-    mirrored: bool = False
-
-    @property
-    def url(self) -> str:
-        """Where its manifests and blobs are."""
-        return f"{self.base}/v2/{self.namespace}/{self.model}"
-
-    @property
-    def host(self) -> str:
-        """The registry's host and port."""
-        return urlsplit(self.base).netloc.rpartition("@")[2]
-
-    @property
-    def name(self) -> str:
-        """As Ollama shows it: ``gemma3:4b``, ``user/model:tag``, ``hf.co/user/repo:Q4_0``."""
-        parts = [self.model]
-        if self.host != _HOST and not self.mirrored:
-            parts = [self.host, self.namespace, self.model]
-        elif self.namespace != _NAMESPACE:
-            parts = [self.namespace, self.model]
-        return f"{'/'.join(parts)}:{self.tag}"
-
-    @property
-    def full_name(self) -> str:
-        """As an Ollama server has to be told it: with the mirror's host, where there is one."""
-        if not self.mirrored:
-            return self.name
-        return f"{self.host}/{self.namespace}/{self.model}:{self.tag}"
-
-    @property
-    def repository(self) -> str:
-        """The Hugging Face repository that it is, empty for other registries."""
-        hub = self.host in ("hf.co", "huggingface.co")
-        return f"{self.namespace}/{self.model}" if hub else ""
-
-
-def place_of(name: str) -> Place:
-    """The place of ``gemma3``, ``gemma3:4b``, ``user/model:tag``, ``host/user/model:tag``.
-
-    Raises: UsageError for a name of more or other parts.
-    """
-    path, separator, tag = name.rpartition(":")
-    if not separator or "/" in tag:
-        path, tag = name, "latest"
-    parts = path.split("/")
-    if len(parts) > 3 or not all(re.fullmatch(r"[\w.-]*\w[\w.-]*", part) for part in (*parts, tag)):
-        raise UsageError(
-            f"{one_line(name)} is no name of an Ollama registry", "for example: ollama://gemma3:4b"
-        )
-    if len(parts) == 3:
-        return Place(f"https://{parts[0]}", parts[1], parts[2], tag)
-    mirror = os.environ.get(MIRROR, "").rstrip("/")
-    if mirror and urlsplit(mirror).scheme not in ("http", "https"):
-        raise UsageError(f"{MIRROR} is no web address", f"for example: {MIRROR}=https://{_HOST}")
-    namespace = parts[0] if len(parts) == 2 else _NAMESPACE
-    return Place(mirror or f"https://{_HOST}", namespace, parts[-1], tag, bool(mirror))
 
 
 class RegistryClient:
@@ -114,33 +67,19 @@ class RegistryClient:
     def __init__(self) -> None:
         self.requests = 0
         self.received_bytes = 0
-        self._http: httpx.Client | None = None
+        from gemmahub import __version__
+
+        self._web = WebClient(headers={"User-Agent": f"gemmahub/{__version__}"})
 
     def close(self) -> None:
         """Give back connections; it can be used again, and twice is fine."""
-        http, self._http = self._http, None
-        if http is not None:
-            http.close()
+        self._web.close()
 
     def __enter__(self) -> RegistryClient:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-    def _open(self) -> httpx.Client:
-        """The connections, made when they are needed."""
-        import httpx
-
-        from gemmahub import __version__
-
-        if self._http is None:
-            self._http = httpx.Client(
-                follow_redirects=True,
-                timeout=_TIMEOUT,
-                headers={"User-Agent": f"gemmahub/{__version__}", "Accept-Encoding": "identity"},
-            )
-        return self._http
 
     def manifest(self, place: Place, digest: str | None = None) -> bytes:
         """The manifest of the place's tag, or of a sha256.
@@ -155,7 +94,7 @@ class RegistryClient:
 
     def text(self, place: Place, digest: str) -> str:
         """A small blob as text, checked against its digest."""
-        found = self._small(f"{place.url}/blobs/sha256:{digest}", place, {})
+        found = self._small(f"{place.url}/blobs/sha256:{digest}", place, {}, _LARGEST_TEXT)
         check_sum(found, digest, "a part of the model")
         return found.decode("utf-8", "replace")
 
@@ -163,35 +102,44 @@ class RegistryClient:
         self, place: Place, digest: str, begin: int, end: int, size: int, url: str = ""
     ) -> Iterator[tuple[bytes, str]]:
         """Bytes ``begin`` to ``end`` (exclusive) of a blob, in pieces, each with the address that
-        gave it. ``url`` is such an address from before; one that expired is asked for anew.
+        gave it. ``url`` is such an address from before; where it has expired, a new one is got.
         """
-        import httpx
-
         home = f"{place.url}/blobs/sha256:{digest}"
-        tries, at = 0, begin
+        tries, at, last = 0, begin, begin
         while at < end:
-            before = at
+            most, enough = _TRIES, 1
+            problem: GemmahubError = odd_answer(place, "it sends less than it says")
             try:
                 for piece, giver in self._range(place, url or home, at, end, size):
                     at += len(piece)
                     url = giver
                     yield piece, giver
-                tries = 0 if at > before else tries + 1
-                if tries >= _TRIES:
-                    raise odd_answer(place, "it sends less than it says")
-            except httpx.HTTPError as error:
-                tries = 1 if at > before else tries + 1
-                if tries >= _TRIES:
-                    raise unreachable(place, error) from error
+                if at >= end:
+                    return
+            except (NoAnswer, ConnectionLost, ConnectFailed) as error:
+                problem = error
+            except TooSlow as error:
+                if not error.transfer:
+                    raise
+                problem = error
+                most, enough = _TRICKLES, _MUCH
             except _Expired:
                 if url in ("", home):
                     raise refused(place, 403) from None
                 url = ""
+                continue
+            if at >= last + enough:
+                tries, last = 0, at
+            tries += 1
+            if tries >= most:
+                raise problem
 
     def _range(
         self, place: Place, url: str, begin: int, end: int, size: int
     ) -> Iterator[tuple[bytes, str]]:
-        with self._stream(url, {"Range": f"bytes={begin}-{end - 1}"}) as response:
+        wanted = {"Range": f"bytes={begin}-{end - 1}"}
+        patience = LIMITS.patience(place.host)
+        with self._stream(url, patience, wanted) as response:
             status = response.status_code
             if status in _EXPIRED:
                 raise _Expired
@@ -200,15 +148,17 @@ class RegistryClient:
             if status >= 400 and status != 416:
                 raise refused(place, status)
             whole = status == 200 and begin == 0 and end == size
-            match = _RANGE.fullmatch(response.headers.get("content-range", ""))
+            found = content_range(response.headers.get("content-range", ""))
             if not whole and status == 200:
                 raise NetworkError(
                     f"{place.host} ignores byte ranges: it would send the whole file",
                     "look at it after fetching it: gemmahub pull",
                 )
-            if not whole and (match is None or (int(match[1]), int(match[3])) != (begin, size)):
+            if not whole and (found is None or (found[0], found[2]) != (begin, size)):
                 raise changed(place)
             left = end - begin
+            patience.as_transfer()
+            patience.within(WHOLE + left / _SLOWEST if left <= _LARGEST_PART else None)
             for piece in response.iter_raw():
                 self.received_bytes += len(piece)
                 yield piece[:left], str(response.url)
@@ -216,33 +166,30 @@ class RegistryClient:
                 if left <= 0:
                     return
 
-    def _small(self, url: str, place: Place, headers: Mapping[str, str]) -> bytes:
-        import httpx
+    def _small(
+        self, url: str, place: Place, headers: Mapping[str, str], most_bytes: int = _LARGEST
+    ) -> bytes:
+        patience = LIMITS.patience(place.host)
+        with self._stream(url, patience, headers) as response:
+            if response.status_code == 404:
+                raise NotFound(f"{place.host} has no {place.name}", "check name and tag")
+            if response.status_code >= 400:
+                raise refused(place, response.status_code)
+            return read_whole(response, most_bytes, self._count)
 
-        try:
-            with self._stream(url, headers) as response:
-                if response.status_code == 404:
-                    raise NotFound(f"{place.host} has no {place.name}", "check name and tag")
-                if response.status_code >= 400:
-                    raise refused(place, response.status_code)
-                found = b""
-                for piece in response.iter_bytes():
-                    self.received_bytes += len(piece)
-                    found += piece
-                    if len(found) > _LARGEST:
-                        raise odd_answer(place, "it is too long")
-                return found
-        except httpx.HTTPError as error:
-            raise unreachable(place, error) from error
+    def _count(self, length: int) -> None:
+        self.received_bytes += length
 
-    def _stream(self, url: str, headers: Mapping[str, str]) -> Any:
+    def _stream(
+        self, url: str, patience: Patience, headers: Mapping[str, str]
+    ) -> AbstractContextManager[httpx2.Response]:
         if os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE:
             raise NetworkError(
                 "the registry is not asked: HF_HUB_OFFLINE is set",
                 "installed models still work: gemmahub list",
             )
         self.requests += 1
-        return self._open().stream("GET", url, headers=dict(headers))
+        return self._web.open("GET", url, patience=patience, headers=headers, redirects=REDIRECTS)
 
 
 class _Expired(Exception):
@@ -283,17 +230,4 @@ def odd_answer(place: Place, problem: str) -> NetworkError:
     return NetworkError(
         f"{place.host} gives an answer that makes no sense: {one_line(problem, 160)}",
         f"check {MIRROR} and the proxy, which may have answered in the registry's place",
-    )
-
-
-def unreachable(place: Place, error: httpx.HTTPError) -> NetworkError:
-    """The error for a registry that cannot be reached."""
-    import httpx
-
-    if isinstance(error, httpx.TimeoutException):
-        return NetworkError(f"{place.host} does not answer", "try again; check HTTPS_PROXY")
-    reason = one_line(str(error) or type(error).__name__, 120)
-    return NetworkError(
-        f"{place.host} cannot be reached: {reason}",
-        "check the connection (HTTPS_PROXY); installed models work offline",
     )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.formats.source import PrefixSource
 
 if TYPE_CHECKING:
-    from gemmahub_ollama.registry import Place, RegistryClient
+    from gemmahub_ollama.place import Place
+    from gemmahub_ollama.registry import RegistryClient
 
 _WINDOW: Final = 64 * 1024
 """A vocabulary follows a few KB of metadata, and is then read in windows of the right size."""

@@ -18,7 +18,8 @@ from gemmahub.errors import BackendMissing, FormatError, IntegrityError, NotFoun
 from gemmahub.text import format_bytes, one_line
 from gemmahub_ollama import manifests
 from gemmahub_ollama.address import server_address
-from gemmahub_ollama.registry import Place, RegistryClient, place_of
+from gemmahub_ollama.place import Place, place_of
+from gemmahub_ollama.registry import RegistryClient
 from gemmahub_ollama.remote_blob import RemoteBlob
 
 if TYPE_CHECKING:
@@ -154,13 +155,13 @@ class OllamaSource:
         )
 
     def _texts(self, place: Place, manifest: Manifest) -> dict[str, str]:
-        """Template, parameters and system prompt."""
-        return {
-            kind: self.client.text(place, layer.sha256)
-            for layer in manifest.layers
-            if (kind := layer.media_type.removeprefix(_TYPE)) in _TEXTS
-            and (layer.size or 0) <= _LARGEST_TEXT
-        }
+        """Template, parameters and system prompt: the first of each that is not too long."""
+        wanted: dict[str, Layer] = {}
+        for layer in manifest.layers:
+            kind = layer.media_type.removeprefix(_TYPE)
+            if kind in _TEXTS and (layer.size or 0) <= _LARGEST_TEXT:
+                wanted.setdefault(kind, layer)
+        return {kind: self.client.text(place, layer.sha256) for kind, layer in wanted.items()}
 
 
 def _notes(files: tuple[RemoteFile, ...], texts: dict[str, str]) -> tuple[str, ...]:

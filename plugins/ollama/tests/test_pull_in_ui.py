@@ -9,7 +9,7 @@ import pytest
 from gemmahub.tui.messages import Pull
 from gemmahub.tui.screens.downloads import DownloadsScreen
 from gemmahub.tui.screens.pull import PullScreen
-from gemmahub_ollama.registry import MIRROR
+from gemmahub_ollama.place import MIRROR
 from plugins.ollama.tests.fake_registry import RunningRegistry
 from plugins.ollama.tests.fake_server import FakeServer, objects
 from tests.tui.conftest import MODEL

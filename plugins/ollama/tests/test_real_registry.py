@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import httpx2
 import pytest
 
 from gemmahub.service import Gemmahub
 from gemmahub.service.elsewhere import find
-from gemmahub_ollama.registry import MIRROR
+from gemmahub_ollama.place import MIRROR
 from gemmahub_ollama.source import OllamaSource
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ def serving(folder: Path) -> Iterator[str]:
     try:
         while process.poll() is None:
             try:
-                httpx.get(f"http://{host}/v2/", trust_env=False)
+                httpx2.get(f"http://{host}/v2/", trust_env=False)
                 break
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 continue
         assert process.poll() is None, (folder / "log").read_text()
         yield f"http://{host}"
@@ -64,12 +64,12 @@ def serving(folder: Path) -> Iterator[str]:
         process.wait()
 
 
-def push(client: httpx.Client, name: str, kind: str, content: bytes | Path) -> dict[str, Any]:
+def push(client: httpx2.Client, name: str, kind: str, content: bytes | Path) -> dict[str, Any]:
     """A blob, as ``docker push`` and ``ollama push`` upload it; its entry in a manifest."""
     data = content.read_bytes() if isinstance(content, Path) else content
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
     begun = client.post(f"/v2/{name}/blobs/uploads/")
-    place = httpx.URL(begun.headers["location"]).copy_merge_params({"digest": digest})
+    place = httpx2.URL(begun.headers["location"]).copy_merge_params({"digest": digest})
     client.put(place, content=data).raise_for_status()
     return {"mediaType": kind, "digest": digest, "size": len(data)}
 
@@ -79,7 +79,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Iter
     """A registry with the real model as ``gemma3:270m``."""
     with (
         serving(tmp_path_factory.mktemp("registry")) as url,
-        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
+        httpx2.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         name = "library/gemma3"
         manifest = {

@@ -57,18 +57,19 @@ def command(at_server: RealServer, capsys: pytest.CaptureFixture[str]) -> Comman
 @pytest.fixture
 def chat(at_server: RealServer) -> Artifact:
     """The same weights with a chat template and a stop text, as a tag of the registry has them."""
-    import ollama
+    import httpx2
 
     from gemmahub_ollama.store import OllamaStore
 
-    client = ollama.Client(host=at_server.url)
-    client.create(
-        CHAT,
-        from_=at_server.artifact.name,
-        template=TEMPLATE,
-        parameters={"stop": ["<end_of_turn>"]},
-    )
-    client.close()
+    body = {
+        "model": CHAT,
+        "from": at_server.artifact.name,
+        "template": TEMPLATE,
+        "parameters": {"stop": ["<end_of_turn>"]},
+        "stream": False,
+    }
+    made = httpx2.post(f"{at_server.url}/api/create", json=body, trust_env=False, timeout=60)
+    made.raise_for_status()
     found = OllamaStore(at_server.root).inventory().artifacts
     return next(artifact for artifact in found if artifact.name == CHAT)
 
