@@ -127,6 +127,7 @@ def _show_removal(removing: Removing) -> None:
             if step.kind != "folder":
                 output.data(f"  {step.path}")
     _show_kept("stays", plan.kept)
+    _show_kept("in use", plan.in_use)
     _show_kept("not touched", plan.refused)
 
 

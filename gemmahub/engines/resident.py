@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -37,41 +34,29 @@ class Resident:
 
 def resident_memory(pid: int, proc: Path = _PROC) -> Resident | None:
     """What the process holds now; None where the system does not say, or it has ended."""
-    folder = proc / str(pid)
-    # The kernel walks all pages for the first file, so it is exact; the second may lag behind.
-    for name, keys in (
-        ("smaps_rollup", ("Rss", "Anonymous")),
-        ("status", ("VmRSS", "RssAnon")),
-    ):
-        found = _numbers(folder / name)
-        if found.get(keys[0]):
-            total, anonymous = found[keys[0]], found.get(keys[1])
-            mapped = None if anonymous is None else total - anonymous
-            return Resident(total, mapped, anonymous, str(folder / name))
-    return None if sys.platform in ("linux", "win32") else _from_ps(pid)
-
-
-def _numbers(path: Path) -> dict[str, int]:
-    """The lines ``Name:  123 kB`` of a file as bytes; none when it cannot be read."""
+    # The kernel walks all pages for this file, so it is exact; what psutil reads may lag behind.
+    rollup = proc / str(pid) / "smaps_rollup"
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = rollup.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return {}
-    return {name: int(kib) * 1024 for name, kib in _LINE.findall(text.replace("\t", " "))}
+        text = ""
+    found = {name: int(kib) * 1024 for name, kib in _LINE.findall(text)}
+    if total := found.get("Rss"):
+        anonymous = found.get("Anonymous")
+        mapped = None if anonymous is None else total - anonymous
+        return Resident(total, mapped, anonymous, str(rollup))
+    return _of_psutil(pid)
 
 
-def _from_ps(pid: int) -> Resident | None:
-    command = ["ps", "-o", "rss=", "-p", str(pid)]
+def _of_psutil(pid: int) -> Resident | None:
+    import psutil
+
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=10,
-            env=os.environ | {"LC_ALL": "C"},
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        memory = psutil.Process(pid).memory_info()
+    except (psutil.Error, OSError):
         return None
-    kib = done.stdout.strip()
-    return Resident(int(kib) * 1024, None, None, " ".join(command[:3])) if kib.isdigit() else None
+    if not memory.rss:
+        return None  # it has ended, and its parent has not asked how
+    mapped = getattr(memory, "shared", None)  # Linux: pages of files, and of shared memory
+    anonymous = None if mapped is None else memory.rss - mapped
+    return Resident(memory.rss, mapped, anonymous, "psutil memory_info")

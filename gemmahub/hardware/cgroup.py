@@ -6,7 +6,6 @@ Sources: the kernel's Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.hardware.files import SystemFiles, Unreadable
@@ -50,9 +49,9 @@ def memory_limits(files: SystemFiles, problems: list[Problem]) -> list[Limit]:
     return found
 
 
-def cpu_quota(files: SystemFiles, problems: list[Problem]) -> Figure | None:
-    """CPUs that the tightest quota grants, rounded up; None where there is no quota."""
-    tightest: Figure | None = None
+def cpu_quota(files: SystemFiles, problems: list[Problem]) -> tuple[float, str] | None:
+    """CPUs that the tightest quota grants, and its file; None where there is no quota."""
+    tightest: tuple[float, str] | None = None
     for folder, version in _group_folders(files, "cpu", problems):
         name = f"{folder}/cpu.max" if version == 2 else f"{folder}/cpu.cfs_quota_us"
         try:
@@ -64,12 +63,12 @@ def cpu_quota(files: SystemFiles, problems: list[Problem]) -> Figure | None:
             quota, period = text.split()
             if quota == "max" or int(quota) <= 0:
                 continue
-            cpus = ceil(int(quota) / int(period))
+            cpus = int(quota) / int(period)
         except (Unreadable, ValueError, ZeroDivisionError) as error:
             problems.append(Problem(PROBE, f"/{name}: {error}"))
             continue
-        if tightest is None or tightest.value is None or cpus < tightest.value:
-            tightest = Figure(cpus, f"/{name}", "a quota of time, not of cores", "CPUs")
+        if tightest is None or cpus < tightest[0]:
+            tightest = cpus, f"/{name}"
     return tightest
 
 
@@ -119,9 +118,8 @@ def _group_folders(
     except (Unreadable, ValueError) as error:
         problems.append(Problem(PROBE, str(error)))
         return
-    if not mounts and files.exists("sys/fs/cgroup/cgroup.controllers"):
-        mounts = [_Mount("sys/fs/cgroup", "/", 2)]
-    for mount in mounts:
+    top = "sys/fs/cgroup"  # where the mounts are when nothing says so
+    for mount in mounts or (_Mount(top, "/", 2), _Mount(f"{top}/{controller}", "/", 1)):
         group = groups.get(mount.version)
         if group is None:
             continue

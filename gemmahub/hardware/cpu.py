@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import re
+from dataclasses import replace
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.hardware.cgroup import cpu_quota
 from gemmahub.hardware.datasheet import published_bandwidth
-from gemmahub.hardware.files import SystemFiles, Unreadable, count_list
-from gemmahub.hardware.host import Host, describe, sysctl
+from gemmahub.hardware.files import SystemFiles, Unreadable
+from gemmahub.hardware.host import Host, ask_psutil, describe, guarded, sysctl
 from gemmahub.hardware.records import Cpu, Figure, Problem
+from gemmahub.hardware.topology import (
+    CPUS,
+    PROBE,
+    allowed_cpus,
+    compute_cores,
+    cores_in_cpuinfo,
+    cores_in_sysfs,
+    fast_cpus,
+    online_cpus,
+    read_cpuinfo,
+)
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PROBE: Final = "cpu"
-_CPUS: Final = "sys/devices/system/cpu"
 _NOT_MEASURED: Final = "not measured"
 
 # Kernel names of the instruction sets that llama.cpp and MLX have code for.
@@ -55,15 +65,28 @@ def probe_cpu(host: Host, problems: list[Problem]) -> Cpu:
     if host.system == "darwin":
         return _macos(host, problems)
     if host.system == "win32":
-        return _windows(host)
+        return _windows(host, problems)
     return _linux(host.files, problems)
+
+
+def compute_threads(host: Host | None = None) -> int:
+    """How many threads an engine should compute with: one for each fast core that this process
+    may use, at least 1. Never raises; :func:`probe_cpu` says what could not be found out.
+    """
+    host = host or Host()
+    if host.system not in ("darwin", "win32"):
+        return compute_cores(host.files)
+    cpu = probe_cpu(host, [])
+    usable = cpu.usable.value or 1
+    # Without a topology: most such machines run two threads a core.
+    return min(usable, cpu.performance_cores or cpu.physical_cores.value or -(-usable // 2))
 
 
 # --- Linux -------------------------------------------------------------------------------------
 
 
 def _linux(files: SystemFiles, problems: list[Problem]) -> Cpu:
-    info = _cpuinfo(files, problems)
+    info = read_cpuinfo(files, problems)
     logical = _logical(files, info)
     flags = set(_first(info, "flags", "Features").split())
     model = _model(files, info)
@@ -77,25 +100,9 @@ def _linux(files: SystemFiles, problems: list[Problem]) -> Cpu:
         numa_nodes=_numa(files),
         last_level_cache=_last_level_cache(files),
         bandwidth=published or Figure.unknown(_NOT_MEASURED, unit="B/s"),
+        performance_cores=_performance(files),
         instruction_sets=tuple(name for name in _MATTERS if name in flags),
     )
-
-
-def _cpuinfo(files: SystemFiles, problems: list[Problem]) -> list[dict[str, str]]:
-    """One mapping for each block of ``/proc/cpuinfo``."""
-    try:
-        text = files.text("proc/cpuinfo")
-    except Unreadable as error:
-        problems.append(Problem(PROBE, str(error)))
-        return []
-    if not text:
-        problems.append(Problem(PROBE, "/proc/cpuinfo does not exist or is empty"))
-        return []
-    blocks = []
-    for block in re.split(r"\n\s*\n", text):
-        pairs = (line.partition(":") for line in block.splitlines())
-        blocks.append({key.strip(): value.strip() for key, found, value in pairs if found})
-    return blocks
 
 
 def _first(info: list[dict[str, str]], *keys: str) -> str:
@@ -114,9 +121,8 @@ def _model(files: SystemFiles, info: list[dict[str, str]]) -> str | None:
 
 def _logical(files: SystemFiles, info: list[dict[str, str]]) -> Figure:
     try:
-        online = files.text(f"{_CPUS}/online")
-        if online:
-            return Figure(count_list(online), f"/{_CPUS}/online", unit="CPUs")
+        if online := online_cpus(files):
+            return Figure(len(online), f"/{CPUS}/online", unit="CPUs")
     except (Unreadable, ValueError):
         pass
     count = sum("processor" in block for block in info)
@@ -129,38 +135,34 @@ def _physical(files: SystemFiles, info: list[dict[str, str]]) -> Figure:
     """Cores are counted by the distinct sets of hardware threads that share one."""
     virtual = "hypervisor" in _first(info, "flags").split()
     doubt = "a virtual machine: cores are what the host shows" if virtual else ""
-    siblings = set()
-    try:
-        for name in files.names(_CPUS, "cpu[0-9]+"):
-            topology = f"{_CPUS}/{name}/topology"
-            found = files.text(f"{topology}/thread_siblings_list")
-            found = found or files.text(f"{topology}/core_cpus_list")
-            if found:
-                siblings.add(found)
-    except Unreadable:
-        siblings.clear()
-    if siblings:
-        return Figure(len(siblings), f"/{_CPUS}/cpu*/topology", doubt, "cores")
-    pairs = {(block.get("physical id"), block.get("core id")) for block in info}
-    cores = {pair for pair in pairs if None not in pair}
-    if cores:
-        return Figure(len(cores), "/proc/cpuinfo", doubt, "cores")
+    if cores := cores_in_sysfs(files):
+        return Figure(len(set(cores.values())), f"/{CPUS}/cpu*/topology", doubt, "cores")
+    if cores := cores_in_cpuinfo(info):
+        return Figure(len(set(cores.values())), "/proc/cpuinfo", doubt, "cores")
     return Figure.unknown("sysfs shows no topology", unit="cores")
+
+
+def _performance(files: SystemFiles) -> int | None:
+    """None where all cores are of one kind."""
+    fast = fast_cpus(files)
+    cores = cores_in_sysfs(files) if fast else {}
+    return len({cores.get(cpu, cpu) for cpu in fast}) or None
 
 
 def _usable(files: SystemFiles, logical: Figure, problems: list[Problem]) -> Figure:
     """The least of: CPUs online, CPUs this process is bound to, the group's quota."""
     usable = logical
     try:
-        status = files.text("proc/self/status") or ""
-        match = re.search(r"^Cpus_allowed_list:\s*(\S+)$", status, re.MULTILINE)
-        if match is not None:
-            bound = Figure(count_list(match[1]), "/proc/self/status Cpus_allowed_list", unit="CPUs")
-            usable = _less(usable, bound)
+        if allowed := allowed_cpus(files):
+            source = "/proc/self/status Cpus_allowed_list"
+            usable = _less(usable, Figure(len(allowed), source, unit="CPUs"))
     except (Unreadable, ValueError) as error:
         problems.append(Problem(PROBE, f"/proc/self/status: {error}"))
     quota = cpu_quota(files, problems)
-    return usable if quota is None else _less(usable, quota)
+    if quota is None:
+        return usable
+    cpus, file = quota
+    return _less(usable, Figure(ceil(cpus), file, "a quota of time, not of cores", "CPUs"))
 
 
 def _less(one: Figure, other: Figure) -> Figure:
@@ -182,7 +184,7 @@ def _numa(files: SystemFiles) -> Figure:
 
 def _last_level_cache(files: SystemFiles) -> Figure:
     """Size of the largest cache that CPU 0 sees."""
-    folder, units = f"{_CPUS}/cpu0/cache", {"K": 1 << 10, "M": 1 << 20}
+    folder, units = f"{CPUS}/cpu0/cache", {"K": 1 << 10, "M": 1 << 20}
     sizes: list[int] = []
     try:
         for index in files.names(folder, "index[0-9]+"):
@@ -202,24 +204,24 @@ def _last_level_cache(files: SystemFiles) -> Figure:
 
 def _macos(host: Host, problems: list[Problem]) -> Cpu:
     try:
-        values = sysctl(
-            host, "machdep.cpu.brand_string", "hw.physicalcpu", "hw.logicalcpu",
-            "hw.perflevel0.physicalcpu", "hw.l3cachesize", "hw.perflevel0.l2cachesize", *_SYSCTL,
+        values = sysctl(  # what psutil does not know
+            host, "machdep.cpu.brand_string", "hw.perflevel0.physicalcpu", "hw.l3cachesize",
+            "hw.perflevel0.l2cachesize", *_SYSCTL,
         )  # fmt: skip
     except Exception as error:  # noqa: BLE001 - whatever a command does is a line
         problems.append(Problem(PROBE, describe(error)))
-        return unknown_cpu(describe(error))
+        values = {}
     model = one_line(values.get("machdep.cpu.brand_string", ""), 100) or None
     performance = values.get("hw.perflevel0.physicalcpu", "")
     fast = int(performance) if performance.isdigit() else None
-    logical = _sysctl_figure(values, "hw.logicalcpu", "CPUs")
+    logical = _counted(host, problems, "CPUs", logical=True)
     sets = {name for key, name in _SYSCTL.items() if values.get(key) == "1"}
     if model is not None and model.startswith("Apple"):
         sets.add("asimd")
     cache = "hw.l3cachesize" if values.get("hw.l3cachesize", "0") != "0" else ""
     return Cpu(
         model=model,
-        physical_cores=_sysctl_figure(values, "hw.physicalcpu", "cores"),
+        physical_cores=_counted(host, problems, "cores", logical=False),
         logical=logical,
         usable=logical,
         numa_nodes=Figure.unknown("macOS does not tell", unit="nodes"),
@@ -238,16 +240,24 @@ def _sysctl_figure(values: Mapping[str, str], name: str, unit: str) -> Figure:
     return Figure.unknown(f"sysctl does not say {name}", unit=unit)
 
 
-def _windows(host: Host) -> Cpu:
+def _counted(host: Host, problems: list[Problem], unit: str, *, logical: bool) -> Figure:
+    count = ask_psutil(host, PROBE, problems, "cpu_count", logical=logical)
+    source = f"psutil cpu_count(logical={logical})"
+    if count is None:
+        return Figure.unknown("psutil does not say", source, unit)
+    return Figure(count, source, unit=unit)
+
+
+def _windows(host: Host, problems: list[Problem]) -> Cpu:
+    logical = _counted(host, problems, "CPUs", logical=True)
+    process = ask_psutil(host, PROBE, problems, "Process")
+    allowed = process and guarded(PROBE, process.cpu_affinity, None, problems)
+    bound = Figure(len(allowed), "psutil cpu_affinity", unit="CPUs") if allowed else logical
     cpu = unknown_cpu("not probed on Windows")
-    count = os.cpu_count()
-    logical = cpu.logical if count is None else Figure(count, "os.cpu_count()", unit="CPUs")
-    return Cpu(
+    return replace(
+        cpu,
         model=one_line(host.environment.get("PROCESSOR_IDENTIFIER", ""), 100) or None,
-        physical_cores=cpu.physical_cores,
+        physical_cores=_counted(host, problems, "cores", logical=False),
         logical=logical,
-        usable=logical,
-        numa_nodes=cpu.numa_nodes,
-        last_level_cache=cpu.last_level_cache,
-        bandwidth=cpu.bandwidth,
+        usable=_less(logical, bound),
     )

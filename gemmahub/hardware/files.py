@@ -14,7 +14,7 @@ _LARGEST: Final = 4 * 1024 * 1024
 # Some files in /proc make the kernel allocate a buffer of the size that is asked for.
 _PIECE: Final = 64 * 1024
 _DIGITS: Final = re.compile(r"([0-9]+)")
-_RANGE: Final = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
+_RANGE: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
 class Unreadable(Exception):
@@ -94,16 +94,16 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
-def count_list(text: str) -> int:
-    """How many numbers a kernel list such as ``0-3,8`` names.
+def numbers_of(text: str) -> frozenset[int]:
+    """The numbers that a kernel list such as ``0-3,8`` names.
 
     Raises: ValueError when it is no such list.
     """
-    count = 0
+    found: set[int] = set()
     for part in text.strip().split(","):
         match = _RANGE.fullmatch(part.strip())
         if match is None:
             raise ValueError(part)
         first, last = int(match[1]), int(match[2] or match[1])
-        count += last - first + 1
-    return count
+        found.update(range(first, last + 1))
+    return frozenset(found)

@@ -42,12 +42,17 @@ def _import_nvml() -> Any:
     return import_module("pynvml")
 
 
+def _import_psutil() -> Any:
+    return import_module("psutil")
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """The machine as the probes see it. ``system`` is a value of ``sys.platform``.
 
-    ``nvml`` imports NVIDIA's bindings (``nvidia-ml-py``) and may raise ImportError. ``deadline``
-    in seconds holds for each probe of devices.
+    ``nvml`` imports NVIDIA's bindings (``nvidia-ml-py``) and may raise ImportError; ``psutil``
+    gives what macOS and Windows are asked through. ``deadline`` in seconds holds for each probe of
+    devices.
     """
 
     files: SystemFiles = field(default_factory=SystemFiles)
@@ -56,6 +61,24 @@ class Host:
     nvml: Callable[[], Any] = _import_nvml
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     deadline: float = DEADLINE_SECONDS
+    psutil: Callable[[], Any] = _import_psutil
+
+
+def ask_psutil(
+    host: Host, probe: str, problems: list[Problem], function: str, **arguments: Any
+) -> Any:
+    """What one of psutil's functions returns; None, and a line in ``problems``, when it fails.
+
+    psutil knows only the machine that it runs on: of a simulated one of another system it would
+    tell lies, unless ``host`` brings answers of its own.
+    """
+    try:
+        if host.psutil is _import_psutil and host.system != sys.platform:
+            raise LookupError(f"this machine runs {sys.platform}, not {host.system}")
+        return getattr(host.psutil(), function)(**arguments)
+    except Exception as error:  # noqa: BLE001 - a counter that the system refuses is a line
+        problems.append(Problem(probe, f"psutil {function}: {describe(error)}"))
+        return None
 
 
 def guarded(

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta, Struct, to_builtins
 
-from gemmahub.errors import DoesNotFit
+from gemmahub.errors import DoesNotFit, GemmahubError
 from gemmahub.parsing import Unfit, as_kind
+from gemmahub.stores.journal import write_record
 from gemmahub.text import format_bytes, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gemmahub.stores.dedupe import Share
+    from gemmahub.stores.dedupe import DedupePlan, Share
 
 
 _Path = Annotated[str, Meta(min_length=1, pattern=r"^[^\0]+\Z")]
@@ -24,7 +25,7 @@ _Time = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class _Entry(Struct):
-    """What is needed to make a copy again; see :func:`entry_of`."""
+    """What is needed to make a copy again; see :func:`write_dedupe_record`."""
 
     path: _Path
     kept: _Path
@@ -39,12 +40,26 @@ class _Entry(Struct):
     mtime_ns: _Time
 
 
-def temporary_names(record: Path, count: int) -> list[str]:
-    """The names that a run makes beside the copies, one a copy: all begin with its record's."""
-    return [f".gemmahub-{record.stem}-{number}" for number in range(count)]
+def write_dedupe_record(record: Path, plan: DedupePlan) -> list[dict[str, Any]]:
+    """Write what undoes a plan, before anything is changed. Returns its entries, one a copy; the
+    names that a run makes beside the copies all begin with their record's.
+
+    Raises: GemmahubError when it cannot be written; OSError when a copy cannot be looked at.
+    """
+    names = (f".gemmahub-{record.stem}-{number}" for number in range(len(plan.shares)))
+    entries = [_entry(share, name) for share, name in zip(plan.shares, names, strict=True)]
+    try:
+        write_record(record, {"method": plan.method, "shares": entries})
+    except OSError as error:
+        raise GemmahubError(
+            f"nothing was changed: the record that undoes it cannot be written to "
+            f"{one_line(str(record.parent))} ({error.strerror})",
+            "make room there, or set GEMMAHUB_DATA to another folder",
+        ) from error
+    return entries
 
 
-def entry_of(share: Share, temporary: str) -> dict[str, Any]:
+def _entry(share: Share, temporary: str) -> dict[str, Any]:
     """A copy as it is now. Raises: OSError."""
     status = share.path.lstat()
     return {

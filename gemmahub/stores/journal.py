@@ -8,14 +8,45 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from gemmahub.errors import GemmahubError
 from gemmahub.parsing import Unfit, json_value, read_bounded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 VERSION: Final = 1
 LARGEST: Final = 64_000_000
 """Bytes of a record that are read; one of 10,000 copies has 5 MB."""
+
+
+class Busy(GemmahubError):
+    """Another process is at work on the records of a folder."""
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path, wait: float = 0) -> Iterator[None]:
+    """Hold the lock of a folder of records, so that what one process is doing no other takes for
+    cut off. Raises: Busy when another one has it still after ``wait`` seconds.
+
+    The lock ends with its process, kill -9 included. Where there can be none (a full disk, a
+    folder that may not be written) the work is done without: its steps are safe by themselves.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    with contextlib.ExitStack() as held:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(lock.acquire(timeout=wait))
+        except Timeout:
+            raise Busy(
+                "another gemmahub is removing models or sharing files",
+                "wait until it is done, then try again",
+            ) from None
+        except (OSError, NotImplementedError):
+            pass
+        yield
 
 
 def new_record(folder: Path) -> Path:

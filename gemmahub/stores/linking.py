@@ -20,12 +20,11 @@ from gemmahub.errors import GemmahubError, NotFound
 from gemmahub.stores.dedupe import REFLINK, DedupePlan, Share
 from gemmahub.stores.dedupe_record import (
     check_space,
-    entry_of,
     still_shared,
-    temporary_names,
     valid_entry,
+    write_dedupe_record,
 )
-from gemmahub.stores.journal import new_record, read_record, sync_folder, write_record
+from gemmahub.stores.journal import alone_in, new_record, read_record, sync_folder
 from gemmahub.stores.open_files import users_of
 from gemmahub.text import one_line
 
@@ -87,31 +86,33 @@ def dedupe(
 
     ``data`` is gemmahub's data folder; ``on_bytes`` gets the bytes as they are compared,
     ``on_step`` is told each step before it is taken. Raises: GemmahubError, with nothing changed,
-    when the record cannot be written.
+    when the record cannot be written; Busy while another process shares files.
     """
     report = on_step or (lambda text: None)
     if not plan.shares:
         return Deduped(None, (), 0, plan.refused)
-    for earlier in dedupe_records(data):
-        clean_up(earlier)
-    record = new_record(data / RECORDS)
-    names = temporary_names(record, len(plan.shares))
-    entries = [entry_of(share, name) for share, name in zip(plan.shares, names, strict=True)]
-    report(f"record {record}")
-    try:
-        write_record(record, {"method": plan.method, "shares": entries})
-    except OSError as error:
-        raise GemmahubError(
-            f"nothing was changed: the record that undoes it cannot be written to "
-            f"{one_line(str(record.parent))} ({error.strerror})",
-            "make room there, or set GEMMAHUB_DATA to another folder",
-        ) from error
+    with alone_in(data / RECORDS):
+        for earlier in dedupe_records(data):
+            clean_up(earlier)
+        record = new_record(data / RECORDS)
+        report(f"record {record}")
+        entries = write_dedupe_record(record, plan)
+        return _share(plan, record, entries, report, on_bytes)
+
+
+def _share(
+    plan: DedupePlan,
+    record: Path,
+    entries: list[dict[str, Any]],
+    report: Callable[[str], None],
+    on_bytes: Callable[[int], None] | None,
+) -> Deduped:
     shared: list[Path] = []
     skipped = list(plan.refused)
     freed = 0
     in_use = users_of(path for share in plan.shares for path in (share.path, share.kept))
-    for share, name, entry in zip(plan.shares, names, entries, strict=True):
-        temporary = share.path.with_name(name)
+    for share, entry in zip(plan.shares, entries, strict=True):
+        temporary = share.path.with_name(entry["temporary"])
         try:
             reason = _changed(share, entry, in_use) or _differ(share, on_bytes)
             if not reason:
@@ -143,7 +144,8 @@ def undo_dedupe(
     """Make the copies of a record again, each with the mode and times that it had.
 
     A path that does not share its content any more is left as it is. When all is done the record
-    is put aside. Raises: NotFound for no such record; DoesNotFit when the disk is too small.
+    is put aside. Raises: NotFound for no such record; DoesNotFit when the disk is too small; Busy
+    while another process shares files.
     """
     report = on_step or (lambda text: None)
     data = read_record(record)
@@ -152,8 +154,18 @@ def undo_dedupe(
             f"{one_line(str(record))} is no record of a dedupe",
             f"records are in {one_line(str(record.parent))}",
         )
+    with alone_in(record.parent):
+        clean_up(record)
+        return _undo(record, data, report, on_bytes)
+
+
+def _undo(
+    record: Path,
+    data: dict[str, Any],
+    report: Callable[[str], None],
+    on_bytes: Callable[[int], None] | None,
+) -> Undone:
     entries = [entry for each in data.get("shares", ()) if (entry := valid_entry(each))]
-    clean_up(record)
     todo = [entry for entry in entries if still_shared(entry)]
     check_space(todo)
     copied: list[Path] = []

@@ -1,68 +1,85 @@
-"""Which processes have a file open or mapped, as far as this user may see (Linux: ``/proc``)."""
+"""Which processes have a file open or mapped, as far as this user may see."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-_PROC = Path("/proc")
+    Inode = tuple[int, int]
 
-
-def can_tell() -> bool:
-    """Whether this platform says who has a file open."""
-    return (_PROC / "self" / "fd").is_dir()
+_PROC: Final = Path("/proc")
 
 
 def users_of(paths: Iterable[Path]) -> dict[Path, str]:
     """For each path that is in use: by whom, as ``name (process 123)``.
 
     Descriptors and memory maps are looked at: an engine closes a model file once it is mapped.
-    Processes of other users are not visible to a user who is not root.
+    Processes of other users are not visible to a user who is not an administrator, and macOS tells
+    nobody what is mapped.
     """
-    wanted: dict[tuple[int, int], list[Path]] = {}
+    wanted: dict[Inode, list[Path]] = {}
     for path in paths:
-        try:
-            status = path.stat()
-        except OSError:
-            continue
-        wanted.setdefault((status.st_dev, status.st_ino), []).append(path)
+        if inode := _inode(path):
+            wanted.setdefault(inode, []).append(path)
     found: dict[Path, str] = {}
-    if not wanted or not can_tell():
+    if not wanted:
         return found
-    for process in _PROC.iterdir():
-        if process.name.isdigit():
-            for inode in _inodes_of(process) & wanted.keys():
-                for path in wanted[inode]:
-                    found.setdefault(path, f"{_name(process)} (process {process.name})")
+    import psutil
+
+    # In /proc a file is its inode. psutil gives names, as the process's own container sees them.
+    inodes_of = _inodes_in_proc if (_PROC / "self" / "fd").is_dir() else _inodes_of_names
+    for pid in psutil.pids():
+        for inode in wanted.keys() & set(inodes_of(pid)):
+            for path in wanted[inode]:
+                found.setdefault(path, f"{_name(pid)} (process {pid})")
     return found
 
 
-def _inodes_of(process: Path) -> set[tuple[int, int]]:
-    found = set()
+def _inode(path: str | Path) -> Inode | None:
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _inodes_in_proc(pid: int) -> Iterator[Inode]:
+    process = _PROC / str(pid)
     try:
         for descriptor in os.scandir(process / "fd"):
-            try:
-                status = descriptor.stat()
-            except OSError:
-                continue
-            found.add((status.st_dev, status.st_ino))
+            if inode := _inode(descriptor.path):
+                yield inode
         maps = (process / "maps").read_bytes()
     except OSError:
-        return found  # gone, or another user's
+        return  # gone, or another user's
     for line in maps.splitlines():
         fields = line.split(None, 5)
         if len(fields) == 6 and fields[4] != b"0":
             major, _, minor = fields[3].partition(b":")
-            found.add((os.makedev(int(major, 16), int(minor, 16)), int(fields[4])))
-    return found
+            yield os.makedev(int(major, 16), int(minor, 16)), int(fields[4])
 
 
-def _name(process: Path) -> str:
+def _inodes_of_names(pid: int) -> Iterator[Inode]:
+    import psutil
+
+    for function in ("open_files", "memory_maps"):  # macOS has no memory_maps
+        try:
+            files: list[Any] = getattr(psutil.Process(pid), function, list)()
+        except (psutil.Error, OSError):
+            continue  # gone, or another user's
+        for file in files:
+            if inode := _inode(file.path):
+                yield inode
+
+
+def _name(pid: int) -> str:
+    import psutil
+
     try:
-        return (process / "comm").read_text(errors="replace").strip()
-    except OSError:
+        return psutil.Process(pid).name()
+    except (psutil.Error, OSError):
         return "a program"

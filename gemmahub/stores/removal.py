@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmahub.engines.contract import Artifact, Kept, ManagedStore, Removal
 from gemmahub.errors import GemmahubError
 from gemmahub.stores.disk import freed_by, may_write
-from gemmahub.stores.journal import new_record, read_record, write_record
+from gemmahub.stores.journal import Busy, alone_in, new_record, read_record, write_record
+from gemmahub.stores.open_files import users_of
 from gemmahub.stores.removal_steps import MarkedStep, Removed, carry_out, reasons
 from gemmahub.text import one_line
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 JOURNALS: Final = "removals"
+_WAIT_SECONDS: Final = 60.0  # a removal takes a few: more than that is one that hangs
+_IN_USE: Final = "{} has it open: the disk gets its space back when that program closes it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,14 @@ class RemovalPlan:
     (names and notes of a few KB are not counted).
 
     ``kept`` stays because something uses it; ``refused`` are models that this plan may not touch,
-    each with what to do about it.
+    each with what to do about it. ``in_use`` goes although a program has it open.
     """
 
     stores: tuple[StoreRemoval, ...]
     kept: tuple[Kept, ...]
     refused: tuple[Kept, ...]
     freed_bytes: int
+    in_use: tuple[Kept, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The plan as ``rm --dry-run --json`` prints it."""
@@ -68,6 +72,7 @@ class RemovalPlan:
             "freed_bytes": self.freed_bytes,
             "kept": reasons(self.kept),
             "refused": reasons(self.refused),
+            "in_use": reasons(self.in_use),
         }
 
 
@@ -98,11 +103,15 @@ def plan_removal(
         steps = tuple(MarkedStep.of(step) for step in removal.steps)
         planned.append(StoreRemoval(name, tool, tuple(chosen), removal, steps, freed))
         kept += removal.kept
-    total, linked = freed_by(path for store in planned for path in _data(store.removal))
+    data = [path for store in planned for path in _data(store.removal)]
+    total, linked = freed_by(data)
     kept += [
         Kept(path, "its content has another name (a hard link), which stays") for path in linked
     ]
-    return RemovalPlan(tuple(planned), tuple(dict.fromkeys(kept)), tuple(refused), total)
+    in_use = [Kept(path, _IN_USE.format(one_line(user))) for path, user in users_of(data).items()]
+    return RemovalPlan(
+        tuple(planned), tuple(dict.fromkeys(kept)), tuple(refused), total, tuple(in_use)
+    )
 
 
 def remove(
@@ -116,24 +125,25 @@ def remove(
     ``on_step`` is told each step before it is taken.
 
     A path that is another than when the plan was made stays. Raises: GemmahubError, with nothing
-    removed, when a folder cannot be written.
+    removed, when a folder cannot be written; Busy while another process removes models.
     """
     by_name = {store.name: store for store in stores if isinstance(store, ManagedStore)}
     report = on_step or (lambda text: None)
     done: list[Removed] = []
-    for planned in plan.stores:
-        _check_writable(planned.removal)
-        record = {"store": planned.store, "steps": [step.as_json() for step in planned.steps]}
-        journal = new_record(data / JOURNALS)
-        report(f"record {journal}")
-        # A full disk must not keep anybody from making room: the order of steps is safe by itself.
-        with contextlib.suppress(OSError):
-            write_record(journal, record)
-        result = carry_out(by_name[planned.store], planned.steps, report)
-        done.append(result)
-        if not result.failed:
-            report(f"forget {journal}")
-            _forget(journal)
+    with alone_in(data / JOURNALS, _WAIT_SECONDS):
+        for planned in plan.stores:
+            _check_writable(planned.removal)
+            record = {"store": planned.store, "steps": [step.as_json() for step in planned.steps]}
+            journal = new_record(data / JOURNALS)
+            report(f"record {journal}")
+            # A full disk must not keep anybody from making room: the order of steps is safe.
+            with contextlib.suppress(OSError):
+                write_record(journal, record)
+            result = carry_out(by_name[planned.store], planned.steps, report)
+            done.append(result)
+            if not result.failed:
+                report(f"forget {journal}")
+                _forget(journal)
     return _together(done, plan.kept)
 
 
@@ -141,23 +151,29 @@ def finish_removals(data: Path, stores: Sequence[object]) -> Removed:
     """End the removals that were cut off, as far as their paths are still what they were."""
     by_name = {store.name: store for store in stores if isinstance(store, ManagedStore)}
     done: list[Removed] = []
-    for journal in unfinished_removals(data):
-        record = read_record(journal)
-        store = by_name.get(str(record.get("store")))
-        if store is None:
-            continue  # its plugin is not here now
-        steps = [
-            step for each in record.get("steps", ()) if (step := MarkedStep.read(each, store.root))
-        ]
-        result = carry_out(store, steps, lambda text: None)
-        done.append(result)
-        if not result.failed:
-            _forget(journal)
+    with contextlib.suppress(Busy), alone_in(data / JOURNALS):
+        for journal in _records(data):
+            record = read_record(journal)
+            store = by_name.get(str(record.get("store")))
+            if store is None:
+                continue  # its plugin is not here now
+            written = (MarkedStep.read(each, store.root) for each in record.get("steps", ()))
+            result = carry_out(store, [step for step in written if step], lambda text: None)
+            done.append(result)
+            if not result.failed:
+                _forget(journal)
     return _together(done, ())
 
 
 def unfinished_removals(data: Path) -> list[Path]:
-    """Records of removals that were cut off."""
+    """Records of removals that were cut off; none while a process is at work on one."""
+    if _records(data):
+        with contextlib.suppress(Busy), alone_in(data / JOURNALS):
+            return _records(data)
+    return []
+
+
+def _records(data: Path) -> list[Path]:
     with contextlib.suppress(OSError):
         return sorted((data / JOURNALS).glob("*.json"))
     return []

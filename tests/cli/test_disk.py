@@ -105,6 +105,16 @@ def test_rm_shows_first_and_touches_no_other_tool(command: Command, places: Plac
     assert json.loads(named.out)["freed_bytes"] > 0
 
 
+def test_rm_says_who_has_the_model_open(command: Command, places: Places) -> None:
+    command("dedupe")
+    (reference,) = references(command)
+    with places.blob.open("rb"):
+        looked = command("rm", reference, "--dry-run")
+    assert f"in use: {places.blob}: " in looked.err
+    assert f"(process {os.getpid()}) has it open" in looked.err
+    assert "in use" not in command("rm", reference, "--dry-run").err
+
+
 def references(command: Command) -> list[str]:
     """The models that are known to lie in all three places."""
     models = json.loads(command("list", "--json").out)["models"]

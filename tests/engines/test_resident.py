@@ -41,30 +41,35 @@ def test_anonymous_and_file_pages_are_told_apart(tmp_path: Path) -> None:
     assert "smaps_rollup" in after.source
 
 
-def test_the_second_file_is_read_where_the_first_is_missing(tmp_path: Path) -> None:
-    folder = tmp_path / "7"
-    folder.mkdir()
-    status = folder / "status"
-    status.write_text("Name:\tx\nVmRSS:\t     300 kB\nRssAnon:\t     100 kB\n")
-    assert resident_memory(7, tmp_path) == Resident(300 * 1024, 200 * 1024, 100 * 1024, str(status))
-    status.write_text("VmRSS:\t     300 kB\n")  # kernels before 4.5
-    assert resident_memory(7, tmp_path) == Resident(300 * 1024, None, None, str(status))
+def test_psutil_is_asked_where_there_is_no_exact_file(tmp_path: Path) -> None:
+    found = resident_memory(os.getpid(), tmp_path)
+    assert found is not None
+    assert found.source == "psutil memory_info"
+    assert found.total_bytes > 5 * MIB
+    if sys.platform == "linux":
+        assert found.file_bytes is not None
+        assert found.anonymous_bytes is not None
+        assert found.total_bytes == found.file_bytes + found.anonymous_bytes
+    else:
+        assert (found.file_bytes, found.anonymous_bytes) == (None, None)
 
 
-@linux
+def test_a_kernel_file_without_anonymous_pages_gives_the_total_alone(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    rollup = tmp_path / "7" / "smaps_rollup"
+    rollup.write_text("00400000-7fff00000000 ---p 00000000 00:00 0    [rollup]\nRss:      300 kB\n")
+    assert resident_memory(7, tmp_path) == Resident(300 * 1024, None, None, str(rollup))
+
+
 def test_a_process_that_has_ended_holds_nothing() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
     assert resident_memory(process.pid) is None
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no ps")
-def test_elsewhere_ps_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "darwin")
-    found = resident_memory(os.getpid(), tmp_path)
-    if found is None:
-        pytest.skip("this machine has no ps")
-    assert found.total_bytes > 5 * MIB
-    assert (found.file_bytes, found.anonymous_bytes) == (None, None)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert resident_memory(os.getpid(), tmp_path) is None
+@pytest.mark.skipif(sys.platform == "win32", reason="no such state there")
+def test_a_process_that_nobody_has_waited_for_holds_nothing(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert resident_memory(process.pid) is None
+        assert resident_memory(process.pid, tmp_path) is None

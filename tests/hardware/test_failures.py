@@ -8,6 +8,8 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from gemmahub.hardware.files import SystemFiles, Unreadable
 from gemmahub.hardware.host import Host
 from gemmahub.hardware.probe import probe_machine
@@ -15,8 +17,6 @@ from gemmahub.hardware.probe import probe_machine
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    import pytest
 
     Tree = Callable[..., dict[str, str]]
 
@@ -158,10 +158,25 @@ def test_empty_tree_is_a_machine_of_which_nothing_is_known(machines: Any) -> Non
     assert {problem.probe for problem in machine.problems} == {"memory", "cpu"}
 
 
-def test_windows_calls_on_another_system_are_a_line(machines: Any) -> None:
-    machine = probe_machine(Host(machines.write({}), "win32", environment={}))
-    assert {problem.probe for problem in machine.problems} <= {"memory", "graphics"}
-    assert machine.cpu.logical.value
+@pytest.mark.parametrize("system", [name for name in ("darwin", "win32") if name != sys.platform])
+def test_psutil_of_this_machine_does_not_stand_for_one_of_another_system(
+    machines: Any, system: str
+) -> None:
+    host = Host(machines.write({}), system, lambda arguments: "", environment={})
+    machine = probe_machine(host)
+    assert machine.memory.total.value is None
+    assert machine.cpu.logical.value is None
+    told = f"psutil virtual_memory: this machine runs {sys.platform}, not {system}"
+    assert f"memory: {told}" in reasons(machine)
+
+
+def test_psutil_that_is_not_installed_is_a_line(machines: Any) -> None:
+    def missing() -> Any:
+        raise ImportError("No module named 'psutil'")
+
+    machine = probe_machine(replace(machines.windows(None), psutil=missing))
+    assert machine.memory.total.value is None
+    assert "memory: psutil virtual_memory: No module named 'psutil'" in reasons(machine)
 
 
 def test_disks(machines: Any, pc: Tree, tmp_path: Path) -> None:
@@ -183,6 +198,7 @@ def test_real_machine_is_probed_without_nvml_where_there_is_no_driver() -> None:
         "assert machine.memory.total.value, machine.problems\n"
         "assert machine.cpu.logical.value, machine.problems\n"
         "assert nvidia_driver_present(Host()) or 'pynvml' not in sys.modules\n"
+        "assert sys.platform != 'linux' or 'psutil' not in sys.modules\n"
         "assert 'tomllib' not in sys.modules or machine.devices or machine.cpu.bandwidth.value\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -191,58 +191,63 @@ def test_intel_arc_of_which_the_driver_tells_nothing(machines: Any, pc: Tree, ca
     assert "the driver does not tell" in b580.total.doubt
 
 
-VM_STAT = """Mach Virtual Memory Statistics: (page size of 16384 bytes)
-Pages free:                              100000.
-Pages active:                            300000.
-Pages inactive:                          250000.
-Pages speculative:                        12144.
-"""
-
-
-def mac(chip: str, gib: int, fast: int, **more: str) -> dict[str, str]:
+def mac(chip: str, fast: int, **more: str) -> dict[str, str]:
     return {
-        "hw.memsize": str(gib * GIB),
         "machdep.cpu.brand_string": chip,
-        "hw.physicalcpu": str(fast + 4),
-        "hw.logicalcpu": str(fast + 4),
         "hw.perflevel0.physicalcpu": str(fast),
         "hw.model": "Mac14,2",
         "hw.optional.arm.FEAT_DotProd": "1",
-        "vm.swapusage": "total = 2048.00M  used = 1024.00M  free = 1024.00M  (encrypted)",
         "kern.osproductversion": "15.3",
         **more,
     }
 
 
 def test_m2_with_16_gb(machines: Any) -> None:
-    values = mac("Apple M2", 16, 4) | {"iogpu.wired_limit_mb": "0"}
-    machine = probe_machine(machines.mac(values, VM_STAT))
+    values = mac("Apple M2", 4) | {"iogpu.wired_limit_mb": "0"}
+    counts = machines.Psutil((16 * GIB, 5 * GIB), (2 * GIB, GIB), cores=8, cpus=8)
+    machine = probe_machine(machines.mac(values, counts))
     (gpu,) = machine.devices
     assert (gpu.id, gpu.name, gpu.kind) == ("metal:0", "Apple M2", Kind.UNIFIED)
     assert gpu.total.value == 16 * GIB * 2 // 3
     assert "estimate" in gpu.total.doubt
-    assert machine.memory.available.value == 362144 * 16384
+    assert machine.memory.available.value == 5 * GIB
+    assert "written out" in machine.memory.available.doubt
     assert gpu.free.value == machine.memory.available.value
     assert gpu.bandwidth.value == machine.cpu.bandwidth.value == 100_000_000_000
-    assert machine.cpu.physical_cores.value == 8
+    assert (machine.cpu.physical_cores.value, machine.cpu.performance_cores) == (8, 4)
     assert machine.cpu.instruction_sets == ("asimd", "asimddp")
-    assert machine.memory.swap_total.value == 2048 * MIB
+    assert (machine.memory.swap_total.value, machine.memory.swap_free.value) == (2 * GIB, GIB)
     assert machine.problems == ()
 
 
 @pytest.mark.parametrize(("fast", "rate"), [(10, 300), (12, 400)])
 def test_m3_max_with_64_gb_and_a_limit_that_was_set(machines: Any, fast: int, rate: int) -> None:
-    values = mac("Apple M3 Max", 64, fast, **{"iogpu.wired_limit_mb": "57344"})
-    (gpu,) = probe_machine(machines.mac(values, VM_STAT)).devices
+    values = mac("Apple M3 Max", fast, **{"iogpu.wired_limit_mb": "57344"})
+    counts = machines.Psutil((64 * GIB, 60 * GIB), (0, 0), cores=fast + 4, cpus=fast + 4)
+    (gpu,) = probe_machine(machines.mac(values, counts)).devices
     assert gpu.total.value == 56 * GIB
     assert gpu.total.source == "sysctl iogpu.wired_limit_mb"
     assert gpu.bandwidth.value == rate * 10**9
 
 
 def test_intel_mac_has_no_device(machines: Any) -> None:
-    machine = probe_machine(machines.mac(mac("Intel(R) Core(TM) i7", 16, 4), VM_STAT))
+    counts = machines.Psutil((16 * GIB, 8 * GIB), (0, 0), cores=4, cpus=8)
+    machine = probe_machine(machines.mac(mac("Intel(R) Core(TM) i7", 4), counts))
     assert machine.devices == ()
     assert "Intel Macs" in machine.problems[0].reason
+
+
+def test_windows_machine(machines: Any) -> None:
+    counts = machines.Psutil(
+        (32 * GIB, 20 * GIB), (8 * GIB, 6 * GIB), cores=8, cpus=16, affinity=range(12)
+    )
+    machine = probe_machine(machines.windows(counts))
+    memory, cpu = machine.memory, machine.cpu
+    assert (memory.total.value, memory.available.value) == (32 * GIB, 20 * GIB)
+    assert (memory.swap_total.value, memory.swap_free.value) == (8 * GIB, 6 * GIB)
+    assert memory.usable.source == "psutil virtual_memory total"
+    assert (cpu.physical_cores.value, cpu.logical.value, cpu.usable.value) == (8, 16, 12)
+    assert {problem.probe for problem in machine.problems} == {"graphics"}
 
 
 def test_jetson(machines: Any, pc: Tree) -> None:

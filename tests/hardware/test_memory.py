@@ -136,9 +136,20 @@ def test_kernel_without_memavailable_gives_what_is_free(machines: Any, pc: Tree)
     assert "left out" in memory.available.doubt
 
 
-def test_mac_whose_commands_say_nothing(machines: Any) -> None:
-    machine = probe_machine(machines.mac({"machdep.cpu.brand_string": "Apple M2"}, "what?"))
+def test_mac_that_tells_nothing(machines: Any) -> None:
+    machine = probe_machine(machines.mac({"machdep.cpu.brand_string": "Apple M2"}))
     assert machine.memory.total.value is None
     assert machine.memory.available.value is None
     assert len([problem for problem in machine.problems if problem.probe == "memory"]) == 2
     assert machine.devices[0].total.value is None
+
+
+def test_windows_whose_swap_counters_are_off_still_has_memory(machines: Any) -> None:
+    machine = probe_machine(machines.windows(machines.Psutil((32 * GIB, 20 * GIB), cpus=8)))
+    assert machine.memory.available.value == 20 * GIB
+    assert (machine.memory.swap_total.value, machine.memory.swap_free.value) == (None, None)
+    assert "psutil swap_memory failed" in machine.memory.swap_free.doubt
+    assert "psutil swap_memory: the counters are switched off" in [
+        problem.reason for problem in machine.problems
+    ]
+    assert machine.cpu.usable.value == 8

@@ -345,6 +345,21 @@ def test_a_folder_that_cannot_be_written(open_folder: Path, plain_user: PlainUse
     assert (root / "x.gguf").read_bytes() == CONTENT
 
 
+def test_a_model_that_is_open_says_by_whom(hub: Hub, data: Path) -> None:
+    hub.add("user/repo", {"x.gguf": CONTENT})
+    store = HuggingFaceStore(hub.root)
+    blob = next((hub.repository("user/repo") / "blobs").iterdir())
+    with blob.open("rb"):
+        plan = plan_removal(named(store, "x"), [store])
+        (used,) = plan.in_use
+        assert used.path == blob
+        assert f"process {os.getpid()}" in used.reason
+        assert plan.as_json()["in_use"] == [{"path": str(blob), "reason": used.reason}]
+        if os.name != "nt":  # where an open file cannot be removed
+            assert remove(plan, [store], data=data).failed == ()
+            assert not blob.exists()
+
+
 # --- kill -9 -----------------------------------------------------------------------------------
 
 

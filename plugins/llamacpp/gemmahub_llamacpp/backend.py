@@ -22,7 +22,6 @@ from gemmahub.engines.contract import (
 from gemmahub.errors import GenerationFailed, LoadFailed
 from gemmahub.formats.ggml_types import CACHE_TYPES, GGML_TYPES
 from gemmahub_llamacpp import engine
-from gemmahub_llamacpp.cpu import physical_cores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -214,6 +213,7 @@ def choose(settings: Settings, trained: int | None) -> ContextSettings:
 
     More context than the model was ``trained`` for is the caller's wish: llama.cpp allows it.
     """
+    from gemmahub.hardware.cpu import compute_threads
     from gemmahub_llamacpp.context import ContextSettings
 
     return ContextSettings(
@@ -222,7 +222,7 @@ def choose(settings: Settings, trained: int | None) -> ContextSettings:
         type_k=_NUMBERS[settings.cache_type_k],
         type_v=_NUMBERS[settings.cache_type_v],
         flash_attention=settings.flash_attention,
-        threads=settings.threads or physical_cores(),
+        threads=settings.threads or compute_threads(),
         swa_full=settings.options["swa_full"],
         outputs_max=settings.options["outputs_max"],
     )
@@ -288,7 +288,9 @@ def check() -> CheckResult:
     found = LlamaCppBackend().availability()
     if not found.ok:
         return CheckResult(LlamaCppBackend.name, "warning", found.reason, found.hint)
-    cores = physical_cores()
+    from gemmahub.hardware.cpu import compute_threads
+
+    cores = compute_threads()
     return CheckResult(
         LlamaCppBackend.name,
         "ok",

@@ -7,7 +7,7 @@ import pytest
 
 from gemmahub.engines.contract import Artifact, Sampling, Session, Settings
 from gemmahub.errors import GenerationFailed, LoadFailed
-from gemmahub_llamacpp.cpu import physical_cores
+from gemmahub.hardware.cpu import compute_threads
 from gemmahub_llamacpp.report import MIB
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def test_info_says_what_was_chosen(shared_session: LlamaCppSession) -> None:
     assert info.engine.startswith("llama.cpp (llama-cpp-python 0.")
     assert (info.context, info.context_trained) == (2048, 32768)
     assert not info.chat_template
-    assert info.settings.threads == physical_cores()
+    assert info.settings.threads == compute_threads()
     assert info.settings.ubatch == 512
     assert info.device
 
