@@ -16,20 +16,20 @@ from gemmahub.errors import Cancelled
 if TYPE_CHECKING:
     from types import TracebackType
 
-CPU_SECONDS: Final = 3
+CPU_SECONDS: Final = 2
 """Processor time of all renderings of one conversation; the system counts it in whole seconds."""
 
-WALL_SECONDS: Final = 10.0
+WALL_SECONDS: Final = 8.0
 """Time on the clock for the same, with the start of the process."""
 
-MEMORY_BYTES: Final = 64 << 20
+MEMORY_BYTES: Final = 64_000_000
 """What a rendering may take beyond the process itself."""
 
 TOO_SLOW: Final = f"it takes more than {WALL_SECONDS:.0f} s"
 TOO_MUCH_WORK: Final = f"it takes more than {CPU_SECONDS} s of processor time"
-TOO_LARGE: Final = f"it needs more than {MEMORY_BYTES >> 20} MB of memory"
+TOO_LARGE: Final = f"it needs more than {MEMORY_BYTES // 10**6} MB of memory"
 
-_OWN_BYTES: Final = 64 << 20  # more than the process takes before it renders anything
+_OWN_BYTES: Final = 64_000_000  # more than the process takes before it renders anything
 _LOOK_SECONDS: Final = 0.1
 _SIGXCPU: Final = 24  # Linux and macOS; Windows has none
 
@@ -74,7 +74,7 @@ class TemplateRenderer:
             raise
         finally:
             self._rendering = False
-        if answer.get("kind") == "memory" or self._closed:
+        if answer.get("kind") == "memory" or self._unwanted:  # :meth:`stop` may have come late
             self._end()
         return answer
 

@@ -116,7 +116,7 @@ class Limits:
         if resource is None:
             yield
             return
-        if fresh:
+        if fresh or not self._end:
             used = resource.getrusage(resource.RUSAGE_SELF)
             self._end = int(used.ru_utime + used.ru_stime) + 1 + seconds
         _limit("CPU", self._end)

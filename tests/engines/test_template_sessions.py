@@ -87,6 +87,25 @@ def test_a_cancel_ends_what_is_rendered(source: str, monkeypatch: pytest.MonkeyP
         assert len(list(session.generate(HELLO, Sampling()))) > 1
 
 
+def test_a_cancel_just_after_a_rendering_does_not_hurt_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Letters("b") as session:
+        exchange = session.renderer._exchange
+
+        def cancelled_late(*arguments: Any) -> dict[str, Any]:
+            answer: dict[str, Any] = exchange(*arguments)
+            session.cancel()
+            return answer
+
+        monkeypatch.setattr(session.renderer, "_exchange", cancelled_late)
+        (chunk,) = session.generate(HELLO, Sampling())
+        assert chunk.usage is not None
+        assert chunk.usage.finish_reason is FinishReason.CANCELLED
+        monkeypatch.undo()
+        assert len(list(session.generate(HELLO, Sampling()))) > 1
+
+
 def test_closing_a_session_ends_what_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
     session = Letters(COMPARED)
     closer = once_it_renders(session, session.close, monkeypatch)
