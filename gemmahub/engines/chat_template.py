@@ -1,86 +1,101 @@
-"""A model's own chat template, rendered as a stranger's program: in a sandbox, on a budget.
+"""A model's own chat template, rendered as a stranger's program: in a process with limits.
 
 The template comes with the file, so it may be broken, or written to do harm. Jinja's sandbox keeps
-it from Python; the budget keeps it from running or growing without end.
+it from Python; the system keeps the process from running or growing without end
+(``template_worker``).
 """
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from jinja2 import TemplateError as JinjaError
-
-from gemmahub.engines.chat_sandbox import MAX_CHARACTERS, Budget, Exhausted, Refused, Sandbox
+from gemmahub.engines import template_process as limits
 from gemmahub.engines.contract import Message
 from gemmahub.errors import TemplateError
+from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
+
+    from gemmahub.engines.template_process import TemplateRenderer
 
 HINT: Final = "use --raw to complete the text without a chat template"
+MAX_CHARACTERS: Final = 1 << 20
+"""Of a template, and of what it writes beyond four times the messages."""
+
+# A character is up to 4 bytes, and Jinja holds a text about four times while it writes it.
+_BYTES_PER_CHARACTER: Final = 32
+_BYTES_PER_WRITTEN: Final = 6  # of a character in an answer: \u0000
 
 
 class ChatTemplate:
-    """A compiled chat template.
+    """A chat template for one conversation, all renderings of which share a limit in time.
 
     ``bos`` and ``eos`` are the texts of those tokens, which templates write out.
     """
 
-    def __init__(self, source: str, bos: str = "", eos: str = "") -> None:
-        """Raises: TemplateError when the template does not compile."""
-        self._budget = Budget()
+    def __init__(
+        self, renderer: TemplateRenderer, source: str, bos: str = "", eos: str = ""
+    ) -> None:
+        """Raises: TemplateError when the template is longer than any real one."""
+        if len(source) + len(bos) + len(eos) > MAX_CHARACTERS:
+            raise TemplateError(
+                f"the chat template has more than {MAX_CHARACTERS:,} characters", HINT
+            )
+        self._renderer = renderer
+        self._source = source
         self._tokens = {"bos_token": bos, "eos_token": eos}
-        try:
-            self._template = Sandbox(self._budget).from_string(source)
-        except (JinjaError, RecursionError, ValueError, SyntaxError) as error:
-            raise TemplateError(f"the chat template does not compile: {error}", HINT) from None
+        self._end: float | None = None
 
     def render(self, messages: Sequence[Message]) -> str:
         """The conversation as the model wants it, up to where the model's turn begins.
 
         A template that refuses a system message gets it as the beginning of the first user turn.
 
-        Raises: TemplateError.
+        Raises: TemplateError; Cancelled when the renderer was told to stop.
         """
-        try:
-            return self._render(messages)
-        except Refused as refusal:
+        kind, text = self._render(messages)
+        if kind == "refused":
             folded = fold_system(messages)
-            if folded == list(messages):
-                raise TemplateError(f"the chat template refuses: {refusal}", HINT) from None
-        try:
-            return self._render(folded)
-        except Refused as refusal:
-            raise TemplateError(f"the chat template refuses: {refusal}", HINT) from None
+            if folded != list(messages):
+                kind, text = self._render(folded)
+        if kind == "text":
+            return text
+        failure = _FAILURES.get(kind, _FAILURES["failed"])
+        raise TemplateError(failure.format(one_line(text, 300)), HINT)
 
-    def _render(self, messages: Sequence[Message]) -> str:
+    def _render(self, messages: Sequence[Message]) -> tuple[str, str]:
+        size = sum(len(turn.content) for turn in messages)
+        longest = MAX_CHARACTERS + 4 * size
         turns = [{"role": turn.role, "content": turn.content} for turn in messages]
-        limit = MAX_CHARACTERS + 4 * sum(len(turn.content) for turn in messages)
-        self._budget.refill(limit)
+        fresh = self._end is None
+        self._end = self._end or monotonic() + limits.WALL_SECONDS
+        request = {
+            "source": self._source,
+            "variables": {"messages": turns, "add_generation_prompt": True, **self._tokens},
+            "characters": longest,
+            "memory": limits.MEMORY_BYTES + _BYTES_PER_CHARACTER * size,
+            "seconds": limits.CPU_SECONDS,
+            "fresh": fresh,
+        }
         try:
-            pieces = self._template.generate(
-                messages=turns, add_generation_prompt=True, **self._tokens
+            answer = self._renderer.render(
+                request, _BYTES_PER_WRITTEN * longest + 10_000, self._end - monotonic()
             )
-            return "".join(self._within(pieces, limit))
-        except Refused:
-            raise
-        except Exhausted as error:
+        except limits.Stopped as error:
             raise TemplateError(f"the chat template was stopped: {error}", HINT) from None
-        except RecursionError:
-            raise TemplateError("the chat template calls itself without end", HINT) from None
-        except Exception as error:  # noqa: BLE001 - a stranger's program may raise anything
-            raise TemplateError(
-                f"the chat template failed: {type(error).__name__}: {error}", HINT
-            ) from None
+        return str(answer.get("kind")), str(answer.get("text"))
 
-    @staticmethod
-    def _within(pieces: Iterable[str], limit: int) -> Iterable[str]:
-        size = 0
-        for piece in pieces:
-            size += len(piece)
-            if size > limit:
-                raise Exhausted(f"it writes more than {limit:,} characters")
-            yield piece
+
+_FAILURES: Final = {
+    "refused": "the chat template refuses: {}",
+    "broken": "the chat template does not compile: {}",
+    "failed": "the chat template failed: {}",
+    "endless": "the chat template calls itself without end",
+    "memory": f"the chat template was stopped: {limits.TOO_LARGE}",
+    "long": "the chat template was stopped: it writes more than {} characters",
+}
 
 
 def fold_system(messages: Sequence[Message]) -> list[Message]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import secrets
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gemmahub.engines.chat_template import HINT, ChatTemplate
+from gemmahub.engines.template_process import TemplateRenderer
 from gemmahub.errors import GenerationFailed, TemplateError
 
 if TYPE_CHECKING:
@@ -68,13 +70,18 @@ class ImageReader(Protocol):
         ...
 
 
-def encode(model: Vocabulary, prompt: Prompt) -> list[int]:
+def encode(
+    model: Vocabulary, prompt: Prompt, renderer: TemplateRenderer | None = None
+) -> list[int]:
     """The tokens of a prompt, with one begin-of-sequence token where the model wants one.
 
     A text is completed as it stands: who writes it may write control tokens, too. In a conversation
-    only the template may; a ``<end_of_turn>`` in a message stays plain text.
+    only the template may; a ``<end_of_turn>`` in a message stays plain text. ``renderer`` is the
+    process that renders the template, as a session keeps one; without it, one is started for this
+    call.
 
-    Raises: TemplateError, GenerationFailed when there is nothing to complete.
+    Raises: TemplateError, GenerationFailed when there is nothing to complete; Cancelled when the
+    renderer was told to stop.
     """
     if isinstance(prompt, str):
         return _not_empty(_tokenize(model, prompt))
@@ -83,23 +90,28 @@ def encode(model: Vocabulary, prompt: Prompt) -> list[int]:
         raise GenerationFailed(
             "this backend reads no images yet", "leave the images out, or use another backend"
         )
-    return _not_empty(_conversation(model, prompt))
+    return _not_empty(_conversation(model, prompt, renderer))
 
 
-def encode_with_images(model: Vocabulary, prompt: Prompt, reader: ImageReader) -> list[Any]:
+def encode_with_images(
+    model: Vocabulary,
+    prompt: Prompt,
+    reader: ImageReader,
+    renderer: TemplateRenderer | None = None,
+) -> list[Any]:
     """As :func:`encode`, with what the reader makes of images before the text of their turns.
 
     Raises: as :func:`encode`, and what the reader raises.
     """
     if isinstance(prompt, str) or not any(message.images for message in prompt):
-        return encode(model, prompt)
+        return encode(model, prompt, renderer)
     read: dict[str, Sequence[Any]] = {}
     messages = []
     for message in prompt:
         marks = {f"i{secrets.token_hex(12)}i": reader.read(path) for path in message.images}
         read |= marks
         messages.append(replace(message, content="".join(marks) + message.content, images=()))
-    return _not_empty(_conversation(_WithImages(model, reader, read), messages))
+    return _not_empty(_conversation(_WithImages(model, reader, read), messages, renderer))
 
 
 class _WithImages:
@@ -149,15 +161,18 @@ def _tokenize(model: Vocabulary, text: str) -> list[int]:
     return model.tokenize(text, special=True, start=not written_out)
 
 
-def _conversation(model: Vocabulary, messages: Sequence[Message]) -> list[int]:
+def _conversation(
+    model: Vocabulary, messages: Sequence[Message], renderer: TemplateRenderer | None
+) -> list[int]:
     if model.chat_template is None:
         text = "\n\n".join(message.content for message in messages)
         return model.tokenize(text, special=False, start=True)
-    template = ChatTemplate(model.chat_template, model.bos, model.eos)
-    text = template.render(messages)
-    if not any(model.control_texts(message.content) for message in messages):
-        return _tokenize(model, text)
-    return _tokenize_apart(model, template, messages, text)
+    with nullcontext(renderer) if renderer is not None else TemplateRenderer() as process:
+        template = ChatTemplate(process, model.chat_template, model.bos, model.eos)
+        text = template.render(messages)
+        if not any(model.control_texts(message.content) for message in messages):
+            return _tokenize(model, text)
+        return _tokenize_apart(model, template, messages, text)
 
 
 def _tokenize_apart(

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.contract import Chunk, FinishReason, SessionBase, Usage
 from gemmahub.engines.sampling import check_sampling
+from gemmahub.engines.template_process import TemplateRenderer
 from gemmahub.engines.text_stream import TextStream
-from gemmahub.errors import ContextExceeded, GenerationFailed
+from gemmahub.errors import Cancelled, ContextExceeded, GenerationFailed
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -32,13 +33,15 @@ class TokenSession(SessionBase, ABC):
     running answer shall stop; it is looked at between two tokens, and an engine that computes for
     longer than 200 ms without giving one looks at it itself. ``lock`` is held while a prompt is
     encoded and while a token is computed, not while the caller holds a chunk: who frees memory in
-    ``close`` takes it, after ``super().close()``.
+    ``close`` takes it, after ``super().close()``. ``renderer`` is the process for the model's chat
+    template, which starts when it is used; a cancel ends what it renders.
     """
 
     def __init__(self, info: SessionInfo) -> None:
         self.info = info
         self.cancelled = threading.Event()
         self.lock = threading.Lock()
+        self.renderer = TemplateRenderer(self.cancelled)
         self._closed = False
         self._answer: object = None
 
@@ -46,7 +49,7 @@ class TokenSession(SessionBase, ABC):
     def encode(self, prompt: Prompt) -> Sequence[Any]:
         """The tokens of a prompt, in whatever form :meth:`tokens` wants them.
 
-        Raises: TemplateError, GenerationFailed.
+        Raises: TemplateError, GenerationFailed; Cancelled when it stopped because of a cancel.
         """
 
     @abstractmethod
@@ -82,7 +85,10 @@ class TokenSession(SessionBase, ABC):
             self._answer = mark = object()
             if not isinstance(prompt, str) and not prompt:
                 raise _nothing("conversation")
-            tokens = self.encode(prompt)
+            try:
+                tokens = self.encode(prompt)
+            except Cancelled:
+                return self._stream(mark, (), sampling)  # which says so
             if not tokens:
                 raise _nothing("prompt")
             self._check_length(len(tokens))
@@ -91,11 +97,13 @@ class TokenSession(SessionBase, ABC):
     def cancel(self) -> None:
         """Stop the running answer before its next token; from any thread."""
         self.cancelled.set()
+        self.renderer.stop()
 
     def close(self) -> None:
         """No further answer; twice is fine."""
         self._closed = True
         self.cancelled.set()
+        self.renderer.close()
 
     def _check_length(self, count: int) -> None:
         size, trained = self.info.context, self.info.context_trained

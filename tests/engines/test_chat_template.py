@@ -1,47 +1,69 @@
+"""What a chat template makes of a conversation, and how its faults are told."""
+
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import pytest
 
-from gemmahub.engines import chat_sandbox as sandbox
 from gemmahub.engines.chat_template import ChatTemplate
 from gemmahub.engines.contract import Message
+from gemmahub.engines.template_process import TemplateRenderer
 from gemmahub.errors import TemplateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Render = Callable[..., str]
 
 TURNS = """{{ bos_token }}{% for message in messages %}
 {% if message['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}
 <{{ message['role'] }}>{{ message['content'] | trim }}</>
 {% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"""
 
-DOUBLING = (
-    "{% set ns = namespace(t='x') %}{% for i in range(60) %}"
-    "{% set ns.t = ns.t OP ns.t %}{% endfor %}"
-)
-
 HELLO = (Message("user", " hello "),)
 
 
-def render(source: str, *messages: Message) -> str:
-    return ChatTemplate(source, "<bos>", "<eos>").render(messages or HELLO)
+@pytest.fixture(scope="module")
+def renderer() -> Iterator[TemplateRenderer]:
+    with TemplateRenderer() as renderer:
+        yield renderer
 
 
-def test_a_conversation_ends_where_the_models_turn_begins() -> None:
+@pytest.fixture
+def render(renderer: TemplateRenderer) -> Render:
+    def render(source: str, *messages: Message) -> str:
+        return ChatTemplate(renderer, source, "<bos>", "<eos>").render(messages or HELLO)
+
+    return render
+
+
+def test_a_conversation_ends_where_the_models_turn_begins(render: Render) -> None:
     assert render(TURNS) == "<bos><user>hello</>\n<assistant>"
 
 
-def test_a_refused_system_message_opens_the_first_user_turn() -> None:
+def test_a_refused_system_message_opens_the_first_user_turn(render: Render) -> None:
     text = render(TURNS, Message("system", "be kind"), Message("user", "hello"))
     assert text == "<bos><user>be kind\n\nhello</>\n<assistant>"
 
 
-def test_a_system_message_is_left_where_the_template_takes_it() -> None:
+def test_a_system_message_is_left_where_the_template_takes_it(render: Render) -> None:
     source = "{% for message in messages %}[{{ message.role }}]{% endfor %}"
     assert render(source, Message("system", "a"), Message("user", "b")) == "[system][user]"
 
 
-def test_a_refusal_names_the_templates_reason_and_the_way_round() -> None:
-    with pytest.raises(TemplateError, match="no such thing") as caught:
+def test_a_refusal_names_the_templates_reason_and_the_way_round(render: Render) -> None:
+    with pytest.raises(TemplateError, match="refuses: no such thing") as caught:
         render("{{ raise_exception('no such thing') }}")
     assert "--raw" in caught.value.hint
+
+
+def test_a_refusal_is_harmless_and_short(render: Render) -> None:
+    with pytest.raises(TemplateError) as caught:
+        render("{{ raise_exception('\\x1b]0;x\\x07\\x1b[2Ja\\nb' ~ 'c' * 100000) }}")
+    assert caught.value.message.startswith("the chat template refuses: a bccc")
+    assert caught.value.message.isprintable()
+    assert len(caught.value.message) < 400
 
 
 @pytest.mark.parametrize(
@@ -53,50 +75,70 @@ def test_a_refusal_names_the_templates_reason_and_the_way_round() -> None:
         "{{ 1 / 0 }}",
         "{{ range(10 ** 9) | list | length }}",
         "{{ lipsum(10 ** 6) }}",
-        "{{ ''.__class__.__mro__[1].__subclasses__()[0] }}{{ messages.append(1) }}",
         "{{ messages.append(1) }}",
+        "{% include '/etc/passwd' %}",
+        "{% import 'os' as os %}",
+        "{% extends '/etc/passwd' %}",
         "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
+        "{% for x in [[[]]] recursive %}{{ loop([x, x]) }}{% endfor %}",
+        "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+        "{% if 1 %}" * 5000 + "{% endif %}" * 5000,
+        "x" * (2 << 20),  # longer than any real one
     ],
 )
-def test_a_broken_template_is_a_template_error(source: str) -> None:
-    with pytest.raises(TemplateError):
+def test_a_broken_template_is_a_template_error(render: Render, source: str) -> None:
+    with pytest.raises(TemplateError, match=r"^the chat template ") as caught:
         render(source)
+    assert "--raw" in caught.value.hint
+    assert render(TURNS) == "<bos><user>hello</>\n<assistant>"
 
 
 @pytest.mark.parametrize(
     "source",
     [
-        "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
-        "{% for a in range(99999) %}{{ 'x' * 1000 }}{% endfor %}",
-        "{{ 'x' * 10 ** 9 }}",
-        "{{ 10 ** (10 ** 6) }}",
-        DOUBLING.replace("OP", "+"),
-        DOUBLING.replace("OP", "~"),
-        "{{ 'x'.ljust(10 ** 10) }}",
-        "{{ 'x' | center(10 ** 10) }}",
-        "{{ '%10000000000d' % 1 }}",
-        "{{ '%*d' % (10 ** 10, 1) }}",
-        "{{ '%10000000000d' | format(1) }}",
-        "{{ 'x' | indent(10 ** 10, true) }}",
-        "{{ '{:>10000000000}'.format(1) }}",
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ cycler.__init__.__globals__.os }}",
+        "{{ joiner.__init__.__globals__ }}",
+        "{{ strftime_now.__globals__.sys }}",
+        "{{ raise_exception.__globals__.sys }}",
+        "{{ '{0.__class__.__mro__}'.format(1) }}",
+        "{{ '{a.__class__}'.format_map({'a': 1}) }}",
+        "{{ (''|attr('format'))|attr('__self__') }}",
+        "{{ ['{0.__class__}']|map('format', 1)|list }}",
+        "{{ [1]|map(attribute='__class__')|list }}",
+        "{{ messages|map('upper')|attr('gi_frame') }}",
+        "{{ self._TemplateReference__context.environment }}",
+        "{{ namespace.__class__.__mro__ }}",
+        "{% for x in [1] %}{{ loop._iterator.__class__ }}{% endfor %}",
     ],
 )
-def test_a_template_without_measure_is_stopped(source: str) -> None:
-    with pytest.raises(TemplateError, match="was stopped"):
-        render(source)
+def test_a_template_does_not_get_at_python(render: Render, source: str) -> None:
+    try:
+        text = render(source)
+    except TemplateError as error:
+        text = error.message
+    for inside in ("<class", "<module", "<frame", "subclass", "jinja2.", "'sys'"):
+        assert inside not in text
 
 
-def test_the_budget_is_new_for_each_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox, "MAX_STEPS", 10)
-    template = ChatTemplate("{% for i in range(9) %}{{ i }}{% endfor %}")
-    assert [template.render(HELLO) for _ in range(3)] == ["012345678"] * 3
-    with pytest.raises(TemplateError, match="10 steps"):
-        ChatTemplate("{% for i in range(11) %}{{ i }}{% endfor %}").render(HELLO)
-
-
-def test_helpers_that_published_templates_use() -> None:
+def test_helpers_that_published_templates_use(render: Render) -> None:
     source = (
         "{% for n in [1, 2, 3] %}{% if n == 2 %}{% break %}{% endif %}{{ n }}{% endfor %}"
         "{{ {'a': '<ü>'} | tojson }}{{ strftime_now('%Y') | length }}{{ eos_token }}"
+        "{{ {'b': 'ü', 'a': 1} | tojson(ensure_ascii=True, sort_keys=True) }}"
     )
-    assert render(source) == '1{"a": "<ü>"}4<eos>'
+    assert render(source) == '1{"a": "<ü>"}4<eos>{"a": 1, "b": "\\u00fc"}'
+
+
+def test_what_a_model_is_trained_on_is_rendered_as_the_rest(render: Render) -> None:
+    source = "a{% set x = 1 %}{% generation %}b{% set x = 2 %}{{ x }}{% endgeneration %}c{{ x }}"
+    assert render(source) == "ab2c2"
+
+
+def test_half_a_character_of_a_message_is_rendered(render: Render) -> None:
+    assert render("{{ messages[0].content }}", Message("user", "a\udce4b\0")) == "a\udce4b\0"
+
+
+def test_a_long_conversation_is_rendered(render: Render) -> None:
+    words = "ünïcödé 👍 " * 100_000
+    assert render(TURNS, Message("user", words)) == f"<bos><user>{words.strip()}</>\n<assistant>"

@@ -34,6 +34,8 @@ class LlamaCppSession(TokenSession):
     def __init__(self, model: Model, context: Context, vision: Vision, info: SessionInfo) -> None:
         """Takes over the first three, and frees them in ``close``."""
         super().__init__(replace(info, images=vision.problem is None))
+        if info.chat_template:
+            self.renderer.prepare()
         self.model = model
         self.context = context
         self.vision = vision
@@ -62,7 +64,7 @@ class LlamaCppSession(TokenSession):
         self._prefilled = 0
         loaded = self.vision.loaded
         try:
-            return encode_with_images(self.model, prompt, self.vision)
+            return encode_with_images(self.model, prompt, self.vision, self.renderer)
         finally:  # also when the image is none: the projector is there now
             if self.vision.loaded and not loaded:
                 self._count_projector()

@@ -9,6 +9,7 @@ import pytest
 from gemmahub.engines.chat_template import ChatTemplate
 from gemmahub.engines.contract import Artifact, Message, Sampling, Settings
 from gemmahub.engines.prompt_tokens import _tokenize_apart, encode
+from gemmahub.engines.template_process import TemplateRenderer
 from gemmahub.errors import TemplateError
 
 if TYPE_CHECKING:
@@ -90,9 +91,10 @@ def test_a_message_cannot_inject_control_tokens(model: Model, evil: str) -> None
 
 
 def test_cutting_out_the_messages_changes_no_token(model: Model) -> None:
-    template = ChatTemplate(GEMMA, model.bos, model.eos)
-    text = template.render(CHAT)
-    assert _tokenize_apart(model, template, CHAT, text) == encode(model, CHAT)
+    with TemplateRenderer() as renderer:
+        template = ChatTemplate(renderer, GEMMA, model.bos, model.eos)
+        text = template.render(CHAT)
+        assert _tokenize_apart(model, template, CHAT, text) == encode(model, CHAT, renderer)
 
 
 def test_injection_into_a_template_that_hides_the_messages_is_refused(

@@ -38,6 +38,8 @@ class MlxSession(TokenSession):
         limit: int | None = None,
     ) -> None:
         super().__init__(info)
+        if info.chat_template:
+            self.renderer.prepare()
         self.cache = cache
         self.tokenizer = tokenizer
         self._library = library
@@ -48,7 +50,7 @@ class MlxSession(TokenSession):
     def encode(self, prompt: Prompt) -> list[int]:
         """The tokens of a prompt."""
         self._prefilled = 0
-        return encode(self.tokenizer, prompt)
+        return encode(self.tokenizer, prompt, self.renderer)
 
     def tokens(self, prompt: Sequence[Any], sampling: Sampling) -> Generator[bytes, None, None]:
         """The bytes of each next token, until the model ends its turn."""
