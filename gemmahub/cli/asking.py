@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -65,6 +65,7 @@ def interruptible(cancel: Callable[[], object]) -> Iterator[list[int]]:
         if interrupts:
             raise KeyboardInterrupt
         interrupts.append(number)
+        _say_stopping()
         cancel()
 
     before = signal.signal(signal.SIGINT, stop)
@@ -72,6 +73,13 @@ def interruptible(cancel: Callable[[], object]) -> Iterator[list[int]]:
         yield interrupts
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _say_stopping() -> None:
+    """At once: an engine may be in the middle of a long step, or have been stopped itself."""
+    # The signal may come while this very stream is written to, which allows no second write.
+    with suppress(RuntimeError):
+        output.note("\nstopping the engine; Ctrl-C again ends the program")
 
 
 def warn_of_context(finish: str, context: int, *, truncated: bool) -> None:

@@ -11,7 +11,7 @@ import click
 from gemmahub.cli import output
 from gemmahub.cli.go_on import continue_command
 from gemmahub.errors import ExitCode, UsageError
-from gemmahub.text import one_line, plural, strip_controls
+from gemmahub.text import one_line, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,9 +57,9 @@ def show_command(id_: str, as_json: bool) -> None:
     """What was asked and answered."""
     saved = _load(_store(), id_)
     if as_json:
-        from gemmahub.conversations import as_text
+        from gemmahub.conversations import as_json as everything
 
-        output.data(as_text(saved, "json"), end="")
+        output.json_data(everything(saved))
     else:
         _show(saved)
 
@@ -82,7 +82,7 @@ def export_command(id_: str, format_: str | None, path: Path | None, force: bool
 
     saved = _load(_store(), id_)
     if path is None or str(path) == "-":
-        output.data(as_text(saved, format_ or "markdown"), end="")
+        output.data(as_text(saved, format_ or "markdown"), end="")  # JSON is in ASCII already
         return
     try:
         write_export(saved, path, format_, replace=force)
@@ -199,7 +199,7 @@ def _show(saved: Saved) -> None:
     for message in saved.messages:
         output.data("")
         output.data(output.painted(_speaker(message), "1"))
-        output.data(strip_controls(message.text))
+        output.data(message.text)
 
 
 def _speaker(message: SavedMessage) -> str:

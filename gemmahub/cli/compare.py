@@ -113,7 +113,7 @@ def _hanging(text: str, indent: int = 0, before: int = 0) -> None:
     """A paragraph whose further lines are set in; one line in a pipe."""
     from gemmahub.text import strip_controls
 
-    lines = [" " * before + strip_controls(text)]
+    lines = [" " * before + strip_controls(text)]  # before it is measured
     if sys.stdout.isatty():
         start, further = " " * before, " " * (before + indent)
         width = max(20, output.width())

@@ -106,15 +106,16 @@ def _show(talk: Talk, events: Generator[Event, None, None], *, verbose: bool) ->
     from gemmahub.service.talking import Asked, Ended
 
     ended: Ended | None = None
+    shown = output.Answer()
     # The lock that stopping takes may be held where the signal finds this thread.
     stop = Thread(target=talk.stop, daemon=True).start
     with interruptible(stop) as interrupted, closing(events):
         for event in events:
             if isinstance(event, Asked):
                 continue
-            output.data(event.text, end="")
+            shown.write(event.text)
             ended = event if isinstance(event, Ended) else ended
-    output.data("")
+    shown.end()
     assert ended is not None
     _after(ended, verbose=verbose)
     return ExitCode.INTERRUPTED if interrupted else ExitCode.DONE

@@ -11,6 +11,7 @@ import click
 
 from gemmahub import __version__
 from gemmahub.errors import ExitCode, GemmahubError, UsageError
+from gemmahub.streams import allow_colours, guarded
 
 # name -> (module, one line of help). The help stands here so that `gemmahub --help`
 # loads no command.
@@ -33,6 +34,15 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "doctor": ("doctor", "Check this installation"),
 }
 ALIASES: Final = {"ls": "list", "show": "inspect"}
+
+
+class _HelpFormatter(click.HelpFormatter):
+    """Help of commands, also of plugins', with harmless text."""
+
+    def getvalue(self) -> str:
+        from gemmahub.text import strip_controls
+
+        return strip_controls(super().getvalue())
 
 
 class LazyGroup(click.Group):
@@ -58,7 +68,8 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's, with the nearest names for a typing error."""
+        """As click's, with the nearest names for a typing error. A plugin's command may colour
+        what it prints."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             from gemmahub.text import nearest, one_line
@@ -66,6 +77,8 @@ class LazyGroup(click.Group):
             near = nearest(name, [*COMMANDS, *ALIASES, *self.commands])
             hint = f"did you mean {', '.join(near)}?" if near else "gemmahub --help lists commands"
             raise UsageError(f"there is no command {one_line(name)!r}", hint)
+        if ALIASES.get(name, name) not in COMMANDS:
+            allow_colours()
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -136,6 +149,13 @@ def run(arguments: list[str]) -> int:
         if "--" in arguments
         else ("--json" in arguments)
     )
+    # Commands of plugins have contexts of click's own class.
+    click.Context.formatter_class = _HelpFormatter
+    with guarded():
+        return _guarded_run(arguments, as_json=as_json)
+
+
+def _guarded_run(arguments: list[str], *, as_json: bool) -> int:
     try:
         result: Any = cli.main(arguments, prog_name="gemmahub", standalone_mode=False)
         _flush()
@@ -158,9 +178,7 @@ def _fail(failure: GemmahubError, *, as_json: bool, cause: Exception | None = No
     from gemmahub.config import debug
 
     if debug():
-        import traceback
-
-        traceback.print_exception(cause or failure)
+        output.traceback(cause or failure)
     try:
         output.error(failure, as_json=as_json)
     except BrokenPipeError:
@@ -178,7 +196,7 @@ def _as_defect(failure: Exception) -> GemmahubError:
     if isinstance(failure, OSError):
         where = f"{failure.filename}: " if failure.filename else ""
         reason = failure.strerror or str(failure)
-        return GemmahubError(f"{where}{reason}", "mend that and try again")
+        return GemmahubError(f"{where}{reason}", "fix that and try again")
     return GemmahubError(
         f"unexpected {type(failure).__name__}: {failure}",
         "this is a defect: run again with GEMMAHUB_DEBUG=1 and report what it prints",

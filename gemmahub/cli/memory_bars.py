@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
+from gemmahub.cli.output import Painted
 from gemmahub.text import format_gib
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from gemmahub.memory import Placed
 
@@ -24,6 +25,9 @@ _STYLES: Final = {
 }
 _FREE: Final = "."
 _LONGEST: Final = 72
+
+Line = tuple[Painted, ...]
+"""Pieces for :func:`gemmahub.cli.output.data`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +52,24 @@ def segments(place: Placed) -> list[Segment]:
     return [segment for segment in found if segment.bytes]
 
 
-def bar(parts: Sequence[Segment], width: int, paint: Callable[[str, str], str]) -> str:
-    """The parts side by side on ``width`` characters, in proportion: the largest remainders win.
-
-    ``paint`` colours a text with an SGR code, or gives it back as it is.
-    """
+def bar(parts: Sequence[Segment], width: int) -> Line:
+    """The parts side by side on ``width`` characters, in proportion: the largest remainders win."""
     whole = sum(part.bytes for part in parts)
     if not whole:
-        return _FREE * width
+        return (Painted(_FREE * width, ""),)
     exact = [part.bytes * width / whole for part in parts]
     cells = [int(length) for length in exact]
     by_remainder = sorted(range(len(parts)), key=lambda i: cells[i] - exact[i])
     for number in by_remainder[: width - sum(cells)]:
         cells[number] += 1
-    return "".join(
-        paint(part.letter * count, part.colour) if part.colour else part.letter * count
+    return tuple(
+        Painted(part.letter * count, part.colour)
         for part, count in zip(parts, cells, strict=True)
         if count
     )
 
 
-def place_lines(place: Placed, width: int, paint: Callable[[str, str], str]) -> list[str]:
+def place_lines(place: Placed, width: int) -> list[Line]:
     """A heading, the bar and the legend of a place, none wider than ``width`` characters.
 
     The bar is as long as what is free there, or as what is needed where that is more.
@@ -86,9 +87,9 @@ def place_lines(place: Placed, width: int, paint: Callable[[str, str], str]) -> 
     parts = segments(place)
     legend = [f"{part.letter} {part.name} {format_gib(part.bytes)}" for part in parts]
     return [
-        *_wrapped(heading, width, " "),
-        bar(parts, min(width, _LONGEST), paint),
-        *_wrapped(legend, width, "  "),
+        *((Painted(line, ""),) for line in _wrapped(heading, width, " ")),
+        bar(parts, min(width, _LONGEST)),
+        *((Painted(line, ""),) for line in _wrapped(legend, width, "  ")),
     ]
 
 

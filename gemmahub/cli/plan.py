@@ -84,8 +84,8 @@ def _show(plan: Plan) -> None:
     )
     for place in memory.places:
         output.data("")
-        for line in place_lines(place, output.width(), output.painted):
-            output.data(line)
+        for line in place_lines(place, output.width()):
+            output.data(*line)
     _show_contexts(plan)
 
 

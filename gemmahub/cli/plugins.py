@@ -32,10 +32,7 @@ def _show(hub: Gemmahub, *, as_json: bool) -> None:
         return
     output.table(
         ("plugin", "version", "state", "offers", "what to know"),
-        [
-            (row.name, row.version, row.state, "\n".join(row.offers), "\n".join(row.remarks))
-            for row in rows
-        ],
+        [(row.name, row.version, row.state, tuple(row.offers), tuple(row.remarks)) for row in rows],
     )
     for choice in chosen:
         output.note(f"{choice.format}: {choice.backend or 'no backend'}: {choice.reason}")

@@ -134,14 +134,13 @@ def _short(name: str) -> str:
 
 
 def _bars() -> Any:
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         TextColumn("{task.fields[figures]}", markup=False),
-        console=Console(stderr=True),
+        console=output.console(),
         expand=True,
         transient=True,
     )

@@ -18,7 +18,6 @@ from gemmahub.cli.asking import (
 from gemmahub.engines.contract import Sampling, Settings
 from gemmahub.errors import ExitCode, NotInstalled, UsageError
 from gemmahub.formats.ggml_types import CACHE_TYPES
-from gemmahub.text import StreamStripper
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,16 +163,16 @@ def _answer(
     verbose: bool,
 ) -> int:
     """Stream one answer; Ctrl-C stops it and still shows what came."""
-    stripper = StreamStripper()
+    shown = output.Answer()
     usage: Usage | None = None
     with (
         interruptible(conversation.cancel) as interrupted,
         closing(conversation.ask(question, sampling, images)) as chunks,
     ):
         for chunk in chunks:
-            output.data(stripper.feed(chunk.text), end="")
+            shown.write(chunk.text)
             usage = chunk.usage or usage
-    output.data(stripper.finish())
+    shown.end()
     _after(usage, verbose=verbose)
     return ExitCode.INTERRUPTED if interrupted else ExitCode.DONE
 

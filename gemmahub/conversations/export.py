@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import GemmahubError, UsageError
-from gemmahub.text import one_line, strip_controls
+from gemmahub.text import one_line, strip_escapes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,8 @@ def as_json(saved: Saved) -> dict[str, Any]:
 
 
 def as_markdown(saved: Saved) -> str:
-    """A document: what it was held with, then the turns. Control characters are left out."""
+    """A document: what it was held with, then the turns. Control characters are left out, format
+    and private characters stay in the text of the turns."""
     described = saved.described
     told = [
         ("Model", described.model or described.reference),
@@ -108,8 +109,9 @@ def _notes(message: SavedMessage) -> list[str]:
 
 
 def _text(text: str) -> str:
-    """Harmless, and without half characters that no file can hold."""
-    return strip_controls(text).strip("\n")
+    """Without what a terminal obeys and half characters that no file can hold; the rest of it is
+    the user's and stays, also what cannot be seen. Where it is printed, that goes too."""
+    return strip_escapes(text).strip("\n")
 
 
 def _escaped(text: str) -> str:

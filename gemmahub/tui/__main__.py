@@ -1,5 +1,7 @@
 """Opens the terminal UI: what ``gemmahub --web`` starts for each browser window."""
 
+from gemmahub.streams import guarded
 from gemmahub.tui.app import run
 
-run()
+with guarded():
+    run()

@@ -14,16 +14,18 @@ from textual.binding import Binding
 
 from gemmahub.errors import GemmahubError
 from gemmahub.service import Gemmahub
-from gemmahub.text import plural
+from gemmahub.text import one_line, plural
 from gemmahub.tui import messages, themes
 from gemmahub.tui.arrangement import SORTS
 from gemmahub.tui.commands import TALK_KEY
+from gemmahub.tui.harmless import HarmlessLines
 from gemmahub.tui.screens.library import LibraryScreen
 from gemmahub.tui.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from textual.filter import LineFilter
     from textual.screen import Screen
 
     from gemmahub.tui.downloads import Downloads
@@ -63,6 +65,7 @@ class GemmahubApp(App[None]):
 
     def __init__(self, hub: Gemmahub | None = None) -> None:
         super().__init__()
+        self._harmless = HarmlessLines()
         self.hub = hub or Gemmahub(say=self._say)
         self.broken_settings: GemmahubError | None = None
         try:
@@ -83,6 +86,10 @@ class GemmahubApp(App[None]):
         from gemmahub.tui.downloads import Downloads
 
         return Downloads(self.hub, self, lambda download: tell_end(self, download))
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Every line of every widget is stripped last."""
+        return (*super().get_line_filters(), self._harmless)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Colours of bars for themes that know nothing of them."""
@@ -255,7 +262,7 @@ class GemmahubApp(App[None]):
         if commands := [download.command for download in self.downloads.unfinished]:
             from rich.text import Text
 
-            lines = [f"goes on with what has arrived: {command}" for command in commands]
+            lines = [f"goes on with what has arrived: {one_line(c, 1000)}" for c in commands]
             options.setdefault("message", Text("\n".join(lines)))
         super().exit(*arguments, **options)
 

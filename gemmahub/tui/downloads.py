@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -78,7 +79,7 @@ class Download:
     @property
     def command(self) -> str:
         """The command that does the same, and that goes on with what has arrived."""
-        return f"gemmahub pull {self.reference}"
+        return shlex.join(["gemmahub", "pull", self.reference])
 
     @property
     def is_going(self) -> bool:

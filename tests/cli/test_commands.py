@@ -186,6 +186,23 @@ def test_ctrl_c_stops_the_answer_and_shows_what_came(
     assert "Traceback" not in err
 
 
+def test_ctrl_c_says_at_once_that_it_waits_for_the_engine(
+    slow_run: Callable[..., subprocess.Popen[str]],
+) -> None:
+    with slow_run() as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(4)
+        os.kill(wait_for_worker(process), signal.SIGSTOP)
+        process.send_signal(signal.SIGINT)
+        told = next(line for line in process.stderr if "stopping the engine" in line)
+        assert "Ctrl-C again ends the program" in told
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+
+
 def test_a_reader_that_goes_away_is_no_failure(model: Path) -> None:
     program = f"{sys.executable} -m gemmahub run {model} 'a b c' --backend echo | head -c 1"
     done = subprocess.run(

@@ -73,7 +73,7 @@ class CompareScreen(Screen[None]):
         yield Flowing(id="names")
         with VerticalScroll(id="compare"):
             yield Flowing(id="figures")
-        yield Static(f"$ {self.command}", id="command", markup=False)
+        yield Static(f"$ {one_line(self.command, 1000)}", id="command", markup=False)
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:

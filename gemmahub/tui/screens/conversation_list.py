@@ -128,12 +128,14 @@ class ConversationList(ModalScreen[str | None]):
 
     def _row(self, entry: Match | BrokenConversation) -> Text:
         if isinstance(entry, BrokenConversation):
-            return Text(f"✗ {entry.id}\n  cannot be read: {one_line(entry.reason)}", style="dim")
+            return Text(
+                f"✗ {one_line(entry.id)}\n  cannot be read: {one_line(entry.reason)}", style="dim"
+            )
         row = entry.summary
         day = datetime.fromtimestamp(row.changed).strftime("%Y-%m-%d %H:%M")
         mark = "▸ " if row.id == self._current else "  "
         text = Text(no_wrap=True, overflow="ellipsis")
-        text.append(f"{mark}{row.title}", "bold")
+        text.append(f"{mark}{one_line(row.title)}", "bold")
         damaged = f" · {plural(row.damaged, 'damaged line')}" if row.damaged else ""
         model = " · ".join(
             part for part in (row.short_precision, row.model or row.reference) if part
@@ -141,7 +143,7 @@ class ConversationList(ModalScreen[str | None]):
         told = f"{day} · {plural(row.messages, 'turn')} · {model}{damaged}"
         text.append(f"\n  {one_line(told)}", "dim")
         if entry.excerpt and self.query_one("#words", Input).value.strip():
-            text.append(f"\n  {entry.excerpt}", "italic dim")
+            text.append(f"\n  {one_line(entry.excerpt)}", "italic dim")
         return text
 
     def action_to_rows(self) -> None:

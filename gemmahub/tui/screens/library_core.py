@@ -14,7 +14,7 @@ from textual.widgets import Footer, Input, Static
 
 from gemmahub.errors import GemmahubError
 from gemmahub.service import RecommendOptions
-from gemmahub.text import plural
+from gemmahub.text import one_line, plural
 from gemmahub.tui.arrangement import (
     SHOWN,
     SORT_WORDS,
@@ -261,7 +261,8 @@ class LibraryCore(Screen[None]):
 
     @on(DetailPane.Planned)
     def _show_command(self) -> None:
-        text = f"$ {self.command}" if self.query_one(DetailPane).command else ""
+        command = one_line(self.command, 1000)
+        text = f"$ {command}" if self.query_one(DetailPane).command else ""
         shown = self.query_one("#command", Static)
         if shown.content != text:
             shown.update(text, layout=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -72,7 +73,7 @@ class PullScreen(FrontScreen["GetPlan"]):
     @property
     def command(self) -> str:
         """What does the same outside of here."""
-        return f"gemmahub pull {self.reference}"
+        return shlex.join(["gemmahub", "pull", self.reference])
 
     @property
     def trouble(self) -> str:
@@ -141,7 +142,7 @@ class PullScreen(FrontScreen["GetPlan"]):
         head = Content.styled(one_line(self.reference, _LONG), "bold $text-primary")
         text = Content("\n").join([head, content])
         self.query_one("#facts", Flowing).show(lambda _: text)
-        keys = f"$ {self.command}\n{' · '.join(self._keys())}"
+        keys = f"$ {one_line(self.command, _LONG)}\n{' · '.join(self._keys())}"
         self.query_one("#keys", Static).update(keys)
 
     def _keys(self) -> list[str]:

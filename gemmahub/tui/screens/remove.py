@@ -77,7 +77,8 @@ class RemoveScreen(FrontScreen[bool]):
             lambda _: Content(f"{one_line(self.reference, _LONG)}\nlooking what it shares …")
         )
         yield facts
-        keys = f"$ {self.command}\nR removes it · y copies the command · escape goes back"
+        command = one_line(self.command, _LONG)
+        keys = f"$ {command}\nR removes it · y copies the command · escape goes back"
         yield Static(keys, classes="front--keys", markup=False)
 
     def on_mount(self) -> None:

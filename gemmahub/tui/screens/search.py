@@ -227,7 +227,7 @@ def _heading(row: RepositoryRow) -> Content:
 
 def _line(row: FileRow) -> Content:
     file = row.file
-    label = f"{'~' if file.basis == 'by name' else ''}{file.label or '?'}"
+    label = f"{'~' if file.basis == 'by name' else ''}{one_line(file.label or '?', 40)}"
     if file.qat and "QAT" not in label.upper():
         label += " QAT"
     bits = "" if row.bits_per_weight is None else f"{row.bits_per_weight:.2f} bits/weight"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -87,9 +88,9 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
             return ""
         reference = self.row.variant.reference
         if not self.row.installed:
-            return f"gemmahub pull {reference}"
+            return shlex.join(["gemmahub", "pull", reference])
         if self.planner is None:
-            return f"gemmahub run {reference}"
+            return shlex.join(["gemmahub", "run", reference])
         return self.planner.command(self.context, self.cache_type)
 
     @property
