@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from gemmahub import __version__
 from gemmahub.errors import ExitCode, GemmahubError, UsageError
@@ -109,32 +111,67 @@ class LazyGroup(click.Group):
     epilog="Environment: GEMMAHUB_DEBUG=1 shows tracebacks; docs/commands.md has the rest.",
 )
 @click.version_option(__version__, prog_name="gemmahub", message="%(prog)s %(version)s")
-@click.option("--web", is_flag=True, help="Open the terminal UI for a browser on this machine.")
+@click.option("--web", is_flag=True, help="Serve the terminal UI to a browser on this machine.")
+@click.option("--open", "open_page", is_flag=True, help="With --web: open the page, too.")
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=8800, show_default=True, help="Its port."
 )
+@click.option(
+    "--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Its address."
+)
+@click.option("--socket", type=click.Path(path_type=Path), help="A Unix socket, and no port.")
+@click.option(
+    "--files",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=".",
+    help="The folder for its exports and images.  [default: the current one]",
+)
 @click.pass_context
-def cli(context: click.Context, web: bool, port: int) -> None:
+def cli(
+    context: click.Context,
+    web: bool,
+    open_page: bool,
+    port: int,
+    host: str,
+    socket: Path | None,
+    files: Path,
+) -> None:
     """Run Gemma models on your own machine, precision in plain sight.
 
     Without a command it opens the terminal UI.
     """
     from gemmahub.cli import output
 
+    _check_web_options(context, web)
     if context.invoked_subcommand is not None:
-        if web:
-            raise UsageError("--web opens the UI and takes no command", "gemmahub --web")
         return
     if web:
         from gemmahub.tui.web import serve
+        from gemmahub.tui.web.place import Place
 
-        serve(port, output.note)
+        serve(Place(host, port, socket), files, output.note, open_page=open_page)
     elif output.interactive() and os.environ.get("TERM") != "dumb":
         from gemmahub.tui.app import run as open_ui
 
         open_ui()
     else:
         output.data(context.get_help())
+
+
+def _check_web_options(context: click.Context, web: bool) -> None:
+    """Raises: UsageError for options that do nothing together."""
+    given = [
+        name
+        for name in ("open_page", "port", "host", "socket", "files")
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if web and context.invoked_subcommand is not None:
+        raise UsageError("--web opens the UI and takes no command", "gemmahub --web")
+    if given and not web:
+        option = given[0].partition("_")[0]
+        raise UsageError(f"--{option} is for the UI in a browser", f"gemmahub --web --{option} ...")
+    if {"host", "socket"} <= set(given):
+        raise UsageError("give --socket or --host, not both", "gemmahub --web --socket PATH")
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from gemmahub.config import debug
 from gemmahub.engines import wire
 from gemmahub.engines.contract import SessionBase
+from gemmahub.engines.process import start_python
 from gemmahub.errors import BackendCrashed, Cancelled, backend_error
 from gemmahub.text import one_line
 
@@ -43,16 +44,8 @@ class WorkerProcess:
     """A worker process, its log, and why it ended."""
 
     def __init__(self, engine: str) -> None:
-        # -P: a file of the user's folder must not shadow a module of the engine.
-        command = [sys.executable, "-P", "-m", "gemmahub.engines.worker"]
         self._engine = engine
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        self._process = start_python("gemmahub.engines.worker")
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         self._closed = False
         self._logger = threading.Thread(target=self._keep_log, daemon=True)

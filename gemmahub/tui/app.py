@@ -63,9 +63,11 @@ class GemmahubApp(App[None]):
         Binding("q,ctrl+q", "quit", "Quit", show=False),
     ]
 
-    def __init__(self, hub: Gemmahub | None = None) -> None:
+    def __init__(self, hub: Gemmahub | None = None, files: Path | None = None) -> None:
+        """``files`` is the only folder that images come from and exports go to; None for any."""
         super().__init__()
         self._harmless = HarmlessLines()
+        self.files = files
         self.hub = hub or Gemmahub(say=self._say)
         self.broken_settings: GemmahubError | None = None
         try:
@@ -277,6 +279,6 @@ class GemmahubApp(App[None]):
         self.push_screen(KeysScreen(self.screen))
 
 
-def run() -> None:
-    """Open the terminal UI and stay in it until it is left."""
-    GemmahubApp().run()
+def run(files: Path | None = None) -> None:
+    """Open the terminal UI and stay in it until it is left; ``files`` as of GemmahubApp."""
+    GemmahubApp(files=files).run()

@@ -1,24 +1,20 @@
-"""``gemmahub --web``: the UI in a real browser, and what it turns away."""
+"""``gemmahub --web``: the UI in a real browser."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
-import re
 import shutil
-import socket
-import sys
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
-from gemmahub.tui.web import allowed
+from tests.tui.web_support import free_port, served
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -43,83 +39,16 @@ _WATCH = """
 """
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        ({"Host": "127.0.0.1:8800"}, True),
-        ({"host": "LOCALHOST:8800"}, True),
-        ({"Host": "localhost:8800", "Origin": "http://127.0.0.1:8800"}, True),
-        ({"Host": "gemmahub.example:8800"}, False),
-        ({"Host": "127.0.0.1"}, False),
-        ({"Host": "127.0.0.1:8800", "Origin": "http://evil.example"}, False),
-        ({"Host": "127.0.0.1:8800", "Origin": "http://localhost:3000"}, False),
-        ({"Host": "127.0.0.1:8800", "Origin": "https://127.0.0.1:8800"}, False),
-        ({"Host": "127.0.0.1:8800", "Origin": "null"}, False),
-        ({}, False),
-    ],
-)
-def test_only_its_own_page_is_answered(headers: dict[str, str], expected: bool) -> None:
-    assert allowed(headers, 8800) is expected
-
-
-@asynccontextmanager
-async def served(port: int) -> AsyncIterator[str]:
-    """The real command, until it says where it is."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gemmahub", "--web", "--port", str(port),
-        stderr=asyncio.subprocess.PIPE, env=os.environ | {"TERM": "xterm-256color"},
-    )  # fmt: skip
-    try:
-        assert process.stderr is not None
-        said = (await asyncio.wait_for(process.stderr.readline(), 60)).decode()
-        found = re.search(r"http://\S+", said)
-        assert found, said
-        async with asyncio.timeout(30):
-            while True:  # it says so a moment before it listens
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                except ConnectionRefusedError:
-                    await asyncio.sleep(0.02)
-                    continue
-                writer.close()
-                await writer.wait_closed()
-                break
-        yield found[0]
-    finally:
-        process.terminate()
-        await process.wait()
-
-
 async def test_the_ui_comes_through_the_websocket() -> None:
-    port = free_port()
-    async with served(port) as address, aiohttp.ClientSession() as client:
-        async with client.get(address) as page:
-            assert page.status == 200
-            assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
-        async with client.get(address, headers={"Origin": "http://evil.example"}) as page:
-            assert page.status == 403
-        with pytest.raises(aiohttp.WSServerHandshakeError):
-            await client.ws_connect(f"{address}/ws", headers={"Origin": "http://evil.example"})
-        async with client.ws_connect(f"{address}/ws?width=100&height=30") as socket_:
-            text = ""
-            async with asyncio.timeout(60):
-                while "gemmahub" not in text or "precision" not in text:
-                    message = await socket_.receive()
-                    if message.type == aiohttp.WSMsgType.BINARY:
-                        text += message.data.decode(errors="replace")
+    with served() as server:
+        async with server.window() as window:
+            await window.until("gemmahub", "precision")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 async def test_the_ui_in_a_real_browser(tmp_path: Path) -> None:
-    port, debugging = free_port(), free_port()
-    async with served(port) as address:
+    debugging = free_port()
+    with served() as server:
         browser = await asyncio.create_subprocess_exec(
             str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1300,800",
             f"--user-data-dir={tmp_path / 'browser'}", f"--remote-debugging-port={debugging}",
@@ -130,11 +59,14 @@ async def test_the_ui_in_a_real_browser(tmp_path: Path) -> None:
                 page = await Page.open(client, debugging)
                 await page.call("Page.enable")
                 await page.call("Page.addScriptToEvaluateOnNewDocument", source=_WATCH)
-                await page.call("Page.navigate", url=address)
+                await page.call("Page.navigate", url=server.address)
                 await page.until("(window.seen || '').includes('gemma-3')")
                 await page.click(300, 300)
                 await page.press("?")
                 await page.until("window.seen.includes('Recommended settings')")
+                await page.until("location.href === " + json.dumps(f"{server.base}/"))
+                history = await page.call("Page.getNavigationHistory")
+                assert not [e for e in history["entries"] if server.token in e["url"]]
                 shot = await page.call("Page.captureScreenshot")
                 (tmp_path / "web.png").write_bytes(base64.b64decode(shot["data"]))
                 if os.environ.get("GEMMAHUB_SHOTS"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import pytest
 
 from gemmahub.engines.contract import Availability
+from gemmahub.engines.process import start_python
 from gemmahub.errors import LoadFailed
 from gemmahub.testing.conformance.kit import Kit, only_backend_errors
 
@@ -34,13 +34,13 @@ class PluginTests(Kit):
     def clean_start(self, how: str = "") -> dict[str, Any]:
         """What the plugin does in a fresh interpreter."""
         module = "gemmahub.testing.clean_start"
-        command = [sys.executable, "-P", "-m", module, self.plugin, self.backend_name, how]
         paths = os.pathsep.join(path for path in sys.path if path)
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths}
-        )
-        assert done.returncode == 0, done.stderr
-        found: dict[str, Any] = json.loads(done.stdout)
+        with start_python(
+            module, self.plugin, self.backend_name, how, environment={"PYTHONPATH": paths}
+        ) as process:
+            out, errors = process.communicate()
+        assert process.returncode == 0, errors.decode(errors="replace")
+        found: dict[str, Any] = json.loads(out)
         assert found["found"], f"no plugin {self.plugin!r} in the entry-point group gemmahub"
         assert not found["reason"], f"the plugin failed: {found['reason']}"
         return found

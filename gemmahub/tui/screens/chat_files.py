@@ -26,30 +26,69 @@ async def export(app: App[Any], load: Callable[[], Saved]) -> Path | None:
     """
     saved = load()
     title = "Export to which file? (.md or .json)"
-    name = str(Path.cwd() / file_name(saved, "md"))
+    only = _only_folder(app)
+    name = str((only or Path.cwd()) / file_name(saved, "md"))
     chosen = await app.push_screen_wait(
-        LineDialog(title, name, _export_problem, lambda path: _command(saved.id, path))
+        LineDialog(
+            title,
+            name,
+            lambda text: _export_problem(text, only),
+            lambda text: _command(saved.id, text, only),
+        )
     )
     if chosen is None:
         return None
-    path = Path(chosen).expanduser()
+    path = _path(chosen, only)
     write_export(load(), path)
     return path
 
 
 async def ask_image(app: App[Any]) -> Path | None:
     """Ask for an image; None when nobody wants one."""
-    dialog = LineDialog("Which image?", f"{Path.cwd()}/", _image_problem)
+    only = _only_folder(app)
+    dialog = LineDialog(
+        "Which image?", f"{only or Path.cwd()}/", lambda text: _image_problem(text, only)
+    )
     chosen = await app.push_screen_wait(dialog)
-    return None if chosen is None else Path(chosen).expanduser()
+    return None if chosen is None else _path(chosen, only)
 
 
-def _command(id_: str, path: str) -> str:
-    return chats_command("export", id_, "-o", str(Path(path).expanduser()))
+def _only_folder(app: App[Any]) -> Path | None:
+    """The one folder that the UI in a browser may use; None for a UI on a terminal."""
+    found: Path | None = getattr(app, "files", None)
+    return None if found is None else found.resolve()
 
 
-def _export_problem(text: str) -> str:
-    path = Path(text).expanduser()
+def _path(text: str, only: Path | None) -> Path:
+    """Raises: ValueError, with what is wrong."""
+    try:
+        path = (only or Path()) / Path(text).expanduser()
+        path.exists()  # a name that is too long fails here
+        place = path.resolve()
+    except (OSError, RuntimeError, ValueError):  # too long, of an unknown user, links in a ring
+        raise ValueError("that is not a path") from None
+    if only is None:
+        return path
+    if not place.is_relative_to(only):
+        raise ValueError(
+            f"in a browser, files are in {only} only: gemmahub --web --files FOLDER names another"
+        )
+    return place
+
+
+def _command(id_: str, text: str, only: Path | None) -> str:
+    try:
+        path = str(_path(text, only))
+    except ValueError:
+        path = text
+    return chats_command("export", id_, "-o", path)
+
+
+def _export_problem(text: str, only: Path | None) -> str:
+    try:
+        path = _path(text, only)
+    except ValueError as error:
+        return str(error)
     if path.suffix not in (".md", ".json"):
         return "the name must end in .md or .json"
     if path.exists():
@@ -57,8 +96,11 @@ def _export_problem(text: str) -> str:
     return "" if path.parent.is_dir() else f"there is no folder {path.parent}"
 
 
-def _image_problem(text: str) -> str:
-    path = Path(text).expanduser()
+def _image_problem(text: str, only: Path | None) -> str:
+    try:
+        path = _path(text, only)
+    except ValueError as error:
+        return str(error)
     if not path.is_file():
         return "there is no such file"
     suffixes = ", ".join(sorted(IMAGE_SUFFIXES))

@@ -1,0 +1,111 @@
+"""Where the UI in a browser listens: an address and a port, or a Unix socket of this user."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from gemmahub.errors import GemmahubError, UsageError
+from gemmahub.tui.web.access import ANY, LOOPBACK
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_WAITING: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An address of this machine, or ``path`` of a Unix socket in place of it."""
+
+    host: str
+    port: int
+    path: Path | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can connect."""
+        return self.path is not None or self.host.lower() in LOOPBACK
+
+    def url(self, token: str) -> str:
+        """The address to open, with the token."""
+        name = socket.gethostname() if self.host in ANY else self.host
+        host = f"[{name}]" if ":" in name else name
+        return f"http://{host if self.path is None else 'localhost'}:{self.port}/?token={token}"
+
+    def listen(self) -> socket.socket:
+        """A socket that takes connections.
+
+        Raises: UsageError for an address that there is not; GemmahubError for one that is taken, or
+        is not this machine's.
+        """
+        return self._listen_on_port() if self.path is None else _unix_socket(self.path)
+
+    def close(self) -> None:
+        """Remove what :meth:`listen` left on the disk."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+    def _listen_on_port(self) -> socket.socket:
+        try:
+            found = socket.getaddrinfo(self.host or "-", self.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            raise UsageError(
+                f"there is no address {self.host!r}",
+                "name one of this machine's: gemmahub --web --host 127.0.0.1",
+            ) from None
+        family, *_, address = found[0]
+        try:
+            return socket.create_server(address[:2], family=family, backlog=_WAITING)
+        except OSError as error:
+            raise GemmahubError(
+                f"cannot listen on {self.host} port {self.port}: {os.strerror(error.errno or 0)}",
+                f"name another one: gemmahub --web --port {self.port % 65535 + 1}",
+            ) from None
+
+
+def _unix_socket(path: Path) -> socket.socket:
+    """A new Unix socket that only this user may connect to. Raises: UsageError, GemmahubError."""
+    if sys.platform == "win32":
+        raise UsageError("Python has no Unix sockets on Windows", "gemmahub --web --port 8800")
+    _remove_stale(path)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)  # it is never there with other permissions, not even for a moment
+    try:
+        listening.bind(str(path))
+        listening.listen(_WAITING)
+    except OSError as error:
+        listening.close()
+        raise GemmahubError(
+            f"cannot listen on {path}: {error.strerror or error}",
+            "name a new file in a folder of yours, of at most 100 characters",
+        ) from None
+    finally:
+        os.umask(before)
+    return listening
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket that a program left there when it was killed. Raises: UsageError."""
+    if sys.platform == "win32":
+        return
+    try:
+        found = path.lstat()
+    except OSError:
+        return
+    if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.getuid():
+        raise UsageError(f"there is a file {path} already", "name a new file")
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except OSError:
+            pass
+    raise UsageError(f"another program listens on {path}", "name a new file")

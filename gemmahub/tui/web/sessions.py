@@ -1,0 +1,144 @@
+"""One window of the browser: a UI process of its own, which lives no longer than its WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import WSCloseCode, WSMsgType
+
+from gemmahub.engines.process import start_python_in_loop
+from gemmahub.text import one_line
+from gemmahub.tui.web import protocol
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from aiohttp.web import WebSocketResponse
+
+_READY: Final = b"__GANGLION__\n"  # the first line of Textual's web driver
+_PRELUDE_LINES: Final = 10
+_PATIENCE_SECONDS: Final = 3.0
+_LOG_BYTES: Final = 4096
+_PIECE_BYTES: Final = 65536
+
+
+class Session:
+    """A UI process and the WebSocket that shows it."""
+
+    def __init__(self, websocket: WebSocketResponse, report: Callable[[str], None]) -> None:
+        self._websocket = websocket
+        self._report = report
+        self._log = b""
+
+    async def run(self, size: tuple[int, int], files: Path) -> None:
+        """Until either side ends; the process has ended afterwards."""
+        process = await start_python_in_loop(
+            "gemmahub.tui", str(files), environment=_environment(size)
+        )
+        log = asyncio.create_task(self._keep_log(process))
+        both = [
+            asyncio.create_task(self._show(process)),
+            asyncio.create_task(self._take_input(process)),
+        ]
+        try:
+            done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if both[0] in done:
+                await self._report_failure(process, log)
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+            await _end(process)
+            log.cancel()
+
+    async def _show(self, process: Process) -> None:
+        """Send what the UI draws, until it ends."""
+        output = process.stdout
+        assert output is not None
+        for _ in range(_PRELUDE_LINES):
+            if (line := await output.readline()) == _READY or not line:
+                break
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                kind, size = await output.readexactly(1), await output.readexactly(4)
+                if (length := int.from_bytes(size, "big")) > protocol.MAX_PACKET_BYTES:
+                    return
+                payload = await output.readexactly(length)
+                if kind == b"D":
+                    await self._websocket.send_bytes(payload)
+                elif kind == b"M" and not await self._obey(json.loads(payload)):
+                    return
+
+    async def _obey(self, wish: dict[str, object]) -> bool:
+        """What the UI asks of the page; False when it ends."""
+        if wish.get("type") == "open_url" and protocol.is_web_address(wish.get("url")):
+            address = {"url": wish["url"], "new_tab": True}
+            await self._websocket.send_json(["open_url", address])
+        return wish.get("type") != "exit"
+
+    async def _take_input(self, process: Process) -> None:
+        """Pass on what the page sends, as fast as the UI takes it."""
+        pipe = process.stdin
+        async for message in self._websocket:
+            if message.type != WSMsgType.TEXT or pipe is None:
+                continue
+            try:
+                kind, content = protocol.read_message(message.data)
+            except ValueError:
+                await self._websocket.close(code=WSCloseCode.POLICY_VIOLATION)
+                return
+            if kind == "ping" and (pong := protocol.pong_for(content)):
+                await self._websocket.send_json(pong)
+            elif packet := protocol.packet_for(kind, content):
+                pipe.write(packet)
+                await pipe.drain()
+
+    async def _keep_log(self, process: Process) -> None:
+        output = process.stderr
+        assert output is not None
+        while piece := await output.read(_PIECE_BYTES):
+            self._log = (self._log + piece)[-_LOG_BYTES:]
+
+    async def _report_failure(self, process: Process, log: asyncio.Task[None]) -> None:
+        """Say why the UI ended by itself, unless it was left."""
+        with suppress(TimeoutError):
+            code = await asyncio.wait_for(process.wait(), _PATIENCE_SECONDS)
+            await asyncio.wait([log], timeout=_PATIENCE_SECONDS)
+            if code:
+                last = self._log.decode(errors="replace").splitlines()[-3:]
+                self._report(one_line(f"the UI ended with code {code}: {' | '.join(last)}", 500))
+
+
+async def _end(process: Process) -> None:
+    """Ask the UI to leave; what does not is killed."""
+    if process.returncode is not None:
+        return
+    try:
+        with suppress(OSError, RuntimeError):
+            if process.stdin is not None:
+                process.stdin.write(protocol.about("quit"))
+        await asyncio.wait_for(process.wait(), _PATIENCE_SECONDS)
+    except TimeoutError:
+        return
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+def _environment(size: tuple[int, int]) -> dict[str, str]:
+    """What Textual's web driver reads."""
+    return {
+        "TEXTUAL_DRIVER": "gemmahub.tui.web.driver:BoundedWebDriver",
+        "TEXTUAL_FPS": "60",
+        "TEXTUAL_COLOR_SYSTEM": "truecolor",
+        "TERM_PROGRAM": "textual",
+        "COLUMNS": str(size[0]),
+        "ROWS": str(size[1]),
+    }
