@@ -41,15 +41,19 @@ _FIRST_FREE: Final = 3  # after standard input, output and error
 
 
 def start_python(
-    module: str, *arguments: str, environment: Mapping[str, str] | None = None
+    module: str,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    errors: int | None = subprocess.PIPE,
 ) -> subprocess.Popen[bytes]:
-    """Run a module of ours with three pipes; ``environment`` is added to this program's own.
+    """Run a module of ours with pipes; ``environment`` is added to this program's own, and
+    ``errors`` is where standard error goes, as ``subprocess`` has it.
 
     Raises: OSError.
     """
     command, options = _prepared(module, arguments, environment)
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, **options)
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, **options)
 
 
 async def start_python_in_loop(

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.config import debug
+from gemmahub.engines.process import start_python
 from gemmahub.engines.template_wire import read_frame, write_frame
 from gemmahub.errors import Cancelled
 
@@ -201,19 +202,14 @@ def _explain(code: int) -> str:
 
 
 def _start_process() -> subprocess.Popen[bytes]:
-    # -P: a file of the user's folder must not shadow a module.
-    command = [sys.executable, "-P", "-m", "gemmahub.engines.template_worker"]
-    # The process then ends with the thread that starts it, which has to be one that stays.
-    if sys.platform == "linux" and threading.current_thread() is threading.main_thread():
-        command.append("--with-parent")
+    # The lifeline of the process is watched by a thread of it, which a single long operation of a
+    # template holds up; this signal ends such a one at once. It follows the thread that starts the
+    # process, which has to be one that stays.
+    signalled = sys.platform == "linux" and threading.current_thread() is threading.main_thread()
+    arguments = ["--with-parent"] * signalled
+    errors = None if debug() else subprocess.DEVNULL
     try:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=None if debug() else subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the program
-        )
+        return start_python("gemmahub.engines.template_worker", *arguments, errors=errors)
     except OSError as error:
         raise Stopped(f"no process to render it in can be started ({error})") from None
 
