@@ -24,7 +24,7 @@ from gemmahub.stores.folder import artifact_of, files_removal
 from gemmahub.stores.scan import absence, broken_folder, models_among, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 _LARGEST_MANIFEST: Final = 8 << 20
 _SIDECARS: Final = (".etag", ".json")
@@ -62,7 +62,7 @@ class LlamaCppStore:
             return Inventory(broken=here)
         broken: list[BrokenEntry] = []
         artifacts: list[Artifact] = []
-        manifests = _manifests(root)
+        named = _by_model(_manifests(root))
         for place, entries in walk(str(root), broken_folder(self.name, broken)):
             if Path(place) != root:
                 continue  # only the folder itself is llama.cpp's
@@ -72,7 +72,7 @@ class LlamaCppStore:
                 else:
                     # A flat folder: a projector belongs to the models whose manifests name it.
                     plain = replace(artifact_of(found, self.name), projector=None)
-                    artifacts.append(_described(plain, manifests))
+                    artifacts.append(_described(plain, named.get(plain.path.name)))
         return Inventory(tuple(artifacts), tuple(broken))
 
     def removal(self, artifacts: Sequence[Artifact]) -> Removal:
@@ -162,19 +162,26 @@ def _sum_and_size(node: dict[str, Any]) -> tuple[str, int | None]:
     return found if _SHA256.fullmatch(found) else "", size if isinstance(size, int) else None
 
 
-def _described(artifact: Artifact, manifests: Sequence[_Manifest]) -> Artifact:
-    """With what a manifest says of it: repository, sha256, projector."""
-    name = artifact.path.name
+def _by_model(manifests: Iterable[_Manifest]) -> dict[str, _Manifest]:
+    """The manifests by the model files that they name; the first that names one counts."""
+    found: dict[str, _Manifest] = {}
     for manifest in manifests:
-        if name not in manifest.sums or name == manifest.projector:
-            continue
-        sha256, size = manifest.sums[name]
-        whole = size in (None, artifact.path.stat().st_size)
-        beside = artifact.path.parent / manifest.projector if manifest.projector else None
-        return replace(
-            artifact,
-            repository=manifest.repository,
-            sha256=sha256 if whole and sha256 and len(artifact.files) == 1 else None,
-            projector=beside if beside is not None and beside.is_file() else None,
-        )
-    return artifact
+        for name in manifest.sums:
+            if name != manifest.projector:
+                found.setdefault(name, manifest)
+    return found
+
+
+def _described(artifact: Artifact, manifest: _Manifest | None) -> Artifact:
+    """With what its manifest says of it: repository, sha256, projector."""
+    if manifest is None:
+        return artifact
+    sha256, size = manifest.sums[artifact.path.name]
+    whole = size in (None, artifact.path.stat().st_size)
+    beside = artifact.path.parent / manifest.projector if manifest.projector else None
+    return replace(
+        artifact,
+        repository=manifest.repository,
+        sha256=sha256 if whole and sha256 and len(artifact.files) == 1 else None,
+        projector=beside if beside is not None and beside.is_file() else None,
+    )

@@ -10,6 +10,7 @@ same way, as a folder ``publisher/model``.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -45,11 +46,9 @@ class LMStudioStore:
             return Inventory()
         found = FolderStore(root, self.name).inventory()
         named = [_named(artifact, root) for artifact in found.artifacts]
-        references = [artifact.reference for artifact in named]
+        places = Counter(artifact.reference for artifact in named)
         artifacts = tuple(
-            artifact
-            if references.count(artifact.reference) == 1
-            else replace(artifact, reference="")
+            artifact if places[artifact.reference] == 1 else replace(artifact, reference="")
             for artifact in named
         )
         return Inventory(artifacts, found.broken)
