@@ -6,6 +6,7 @@ made again from its seed alone.
 
 from __future__ import annotations
 
+import copy
 import json
 import struct
 from typing import TYPE_CHECKING, Any, Final
@@ -78,9 +79,14 @@ def changed_value(value: Any, random: Random) -> Any:
     return value
 
 
+def _odd_value(random: Random) -> Any:
+    """One of the odd values, a copy of its own."""
+    return copy.deepcopy(random.choice(VALUES))
+
+
 def _changed_once(value: Any, random: Random) -> Any:
     holders: list[tuple[Any, Any]] = []
-    waiting = [value]
+    waiting = [value] if isinstance(value, dict | list) else []
     while waiting:
         one = waiting.pop()
         keys: Any = one if isinstance(one, dict) else range(min(len(one), 16))
@@ -89,10 +95,10 @@ def _changed_once(value: Any, random: Random) -> Any:
             if isinstance(one[key], dict | list):
                 waiting.append(one[key])
     if not holders or random.random() < 0.02:
-        return random.choice(VALUES)
+        return _odd_value(random)
     holder, key = random.choice(holders)
     if random.random() < 0.7 or not isinstance(holder, dict):
-        holder[key] = random.choice(VALUES)
+        holder[key] = _odd_value(random)
     elif random.random() < 0.5:
         del holder[key]
     else:
