@@ -111,3 +111,26 @@ def test_every_plugin_has_a_readme_and_the_same_version() -> None:
         if (folder / "pyproject.toml").exists():
             assert (folder / "README.md").read_text().startswith("# gemmahub-")
             assert f'version = "{version}"' in (folder / "pyproject.toml").read_text()
+
+
+def test_security_limits_are_those_of_the_code() -> None:
+    from gemmahub.engines import template_process
+    from gemmahub.formats import gguf_tensors, safetensors, source
+    from gemmahub.http import limits, values
+    from gemmahub.memory.ranges import RANGES
+    from gemmahub.tui.web import protocol
+
+    document = " ".join(text("docs/security.md").split())
+    for said in (
+        f"GGUF header, on the disk or over HTTP | {source.LARGEST_PREFIX >> 20} MiB",
+        f"tensors of a GGUF model | {gguf_tensors.MAX_TENSORS:,}",
+        f"safetensors header | {safetensors.MAX_HEADER_BYTES >> 20} MiB",
+        f"layers, experts | {RANGES['layers'].highest} and {RANGES['experts'].highest:,}",
+        f"use {template_process.CPU_SECONDS} s of processor time",
+        f"{template_process.WALL_SECONDS:.0f} s on the clock",
+        f"{template_process.MEMORY_BYTES // 10**6} MB beyond",
+        f"{limits.WHOLE:.0f} s and {limits.MOST_BYTES >> 20} MiB",
+        f"{values.MOST_VALUES:,} JSON values",
+        f"{protocol.MAX_COLUMNS:,} x {protocol.MAX_ROWS} cells",
+    ):
+        assert said in document, said
