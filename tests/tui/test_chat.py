@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -249,12 +250,30 @@ def test_export_writes_markdown_and_json(hub: Gemmahub, model: str, tmp_path: Pa
     assert '"title": "export me"' in (tmp_path / "out.json").read_text()
 
 
+class Held(Gemmahub):
+    """Loads nothing before ``go`` is set."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.go = threading.Event()
+
+    def start(self, *arguments: Any, **keywords: Any) -> Any:
+        self.go.wait()
+        return super().start(*arguments, **keywords)
+
+
 def test_a_question_waits_for_the_model(hub: Gemmahub, model: str) -> None:
     async def body() -> None:
-        async with chat(hub, model, loaded=False) as (screen, pilot):
-            assert screen.query_one(LoadBox).has_class("-shown")
-            await pilot.press(*"early", "enter")
-            await until(lambda: answers(screen) == ["early"], "answered", pilot)
+        held = Held(config=hub.config)
+        try:
+            async with chat(held, model, loaded=False) as (screen, pilot):
+                assert screen.query_one(LoadBox).has_class("-shown")
+                await pilot.press(*"early", "enter")
+                assert answers(screen) == []
+                held.go.set()
+                await until(lambda: answers(screen) == ["early"], "answered", pilot)
+        finally:
+            held.go.set()
 
     run(body())
 
