@@ -17,10 +17,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.artifacts import Inspector
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.catalog.tensors import variant_tensors
-from gemmahub.registry import Registry
+from gemmahub.registry.artifacts import Inspector
+from gemmahub.registry.registry import Registry
 from gemmahub.stores.folder import FolderStore
 from gemmahub.stores.hf_cache import HuggingFaceStore
 from gemmahub.stores.identity import ContentSums
@@ -30,7 +30,7 @@ from gemmahub_ollama.store import OllamaStore
 
 if TYPE_CHECKING:
     from gemmahub.engines.contract import Store
-    from gemmahub.variants import Models
+    from gemmahub.registry.variants import Models
 
 MODELS: Final = 250
 SHARED: Final = 25

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_origin
 
 from gemmahub.errors import UsageError
-from gemmahub.parsing import Unfit, as_kind
+from gemmahub.records.parsing import Unfit, as_kind
 from gemmahub.text import nearest, one_line
 
 if TYPE_CHECKING:

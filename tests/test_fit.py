@@ -9,7 +9,6 @@ import pytest
 
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.catalog.tensors import variant_tensors
-from gemmahub.fit import RESERVE_BYTES, Fit, fit_of
 from gemmahub.hardware.simulate import preset_machine
 from gemmahub.memory import (
     Machine,
@@ -22,7 +21,8 @@ from gemmahub.memory import (
 )
 from gemmahub.memory.machine import Device
 from gemmahub.planning import fits_of
-from gemmahub.registry import Registry
+from gemmahub.planning.fit import RESERVE_BYTES, Fit, fit_of
+from gemmahub.registry.registry import Registry
 
 GIB = 1 << 30
 CATALOG = load_catalog()
@@ -123,7 +123,7 @@ def test_unknown_is_a_question_mark() -> None:
 
 
 def catalogue() -> Any:
-    from gemmahub.artifacts import Inspector
+    from gemmahub.registry.artifacts import Inspector
 
     return Registry(CATALOG, list, Inspector(None)).models(catalogue=True).variants
 

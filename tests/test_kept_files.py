@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gemmahub.config import load_config
-from gemmahub.measured import SpeedLog
+from gemmahub.measurements.speed_log import SpeedLog
 from gemmahub.tui.state import State
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gemmahub.measured import SpeedLog
+from gemmahub.measurements.speed_log import SpeedLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable

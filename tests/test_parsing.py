@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta, Struct, field
 
-from gemmahub.parsing import (
+from gemmahub.records.parsing import (
     DEEPEST,
     Unfit,
     as_far_as_it_fits,

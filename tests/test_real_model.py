@@ -67,10 +67,10 @@ def test_the_mix_adds_up(found: dict[str, Any]) -> None:
 
 
 def test_the_catalogue_declares_what_the_file_holds(found: dict[str, Any]) -> None:
-    from gemmahub.artifacts import read_summary
     from gemmahub.catalog.loader import load_catalog
     from gemmahub.catalog.tensors import variant_tensors
     from gemmahub.precision.mix import mix_of
+    from gemmahub.registry.artifacts import read_summary
 
     catalog = load_catalog()
     variant, model = catalog.variant("gemma-3-270m", "q4_k_m"), catalog.model("gemma-3-270m")

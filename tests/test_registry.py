@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gemmahub.artifacts import Inspector
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.catalog.tensors import variant_tensors
 from gemmahub.engines.contract import Artifact, BrokenEntry, Inventory
 from gemmahub.errors import NotFound
-from gemmahub.registry import Registry
+from gemmahub.registry.artifacts import Inspector
+from gemmahub.registry.registry import Registry
 from gemmahub.testing.gguf_writer import write_gguf
 
 if TYPE_CHECKING:

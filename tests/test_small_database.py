@@ -11,7 +11,7 @@ import pytest
 from msgspec import Meta
 
 from gemmahub import small_database
-from gemmahub.small_database import SmallTable
+from gemmahub.records.small_table import SmallTable
 
 if TYPE_CHECKING:
     from pathlib import Path

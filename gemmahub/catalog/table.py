@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 from msgspec import Meta, Struct
 
 from gemmahub.errors import GemmahubError
-from gemmahub.parsing import Unfit, as_kind
+from gemmahub.records.parsing import Unfit, as_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from gemmahub import __version__
 from gemmahub.errors import ExitCode, GemmahubError, UsageError
-from gemmahub.streams import allow_colours, guarded
+from gemmahub.text.streams import allow_colours, guarded
 
 # name -> (module, one line of help). The help stands here so that `gemmahub --help`
 # loads no command.

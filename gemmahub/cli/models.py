@@ -12,9 +12,9 @@ from gemmahub.cli import output
 from gemmahub.text import format_bytes, format_parameters, percent, plural
 
 if TYPE_CHECKING:
-    from gemmahub.fit import Fit
+    from gemmahub.planning.fit import Fit
+    from gemmahub.registry.variants import Variant
     from gemmahub.service import Gemmahub
-    from gemmahub.variants import Variant
 
 _REASONS = 3
 

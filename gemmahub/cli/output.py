@@ -3,7 +3,7 @@
 Data goes to standard output, everything else to standard error. Whoever calls need not know where
 a text comes from: control, format and private characters of it never reach a terminal or a pipe
 (:func:`gemmahub.text.strip_controls`), in JSON they are escaped. What others print is stripped by
-:mod:`gemmahub.streams`.
+:mod:`gemmahub.text.streams`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from gemmahub.streams import unguarded
 from gemmahub.text import StreamStripper, escape_unshown, strip_controls
+from gemmahub.text.streams import unguarded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from gemmahub.parsing import LATEST_TIME, is_plain
+from gemmahub.records.parsing import LATEST_TIME, is_plain
 
 LAST_NUMBER: Final = 2**53
 """The largest number of a message that is read."""

@@ -37,7 +37,7 @@ from gemmahub.conversations.line_records import (
 )
 from gemmahub.conversations.records import INTERRUPTED, Described, Saved, SavedMessage, Timings
 from gemmahub.engines.contract import Sampling, Settings
-from gemmahub.parsing import Unfit, as_far_as_it_fits, json_value, read_bounded
+from gemmahub.records.parsing import Unfit, as_far_as_it_fits, json_value, read_bounded
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ import secrets
 import zlib
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.parsing import read_bounded
+from gemmahub.records.parsing import read_bounded
 
 if TYPE_CHECKING:
     from pathlib import Path

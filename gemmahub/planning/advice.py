@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from gemmahub.catalog.records import Model
     from gemmahub.hardware.records import Machine
     from gemmahub.recommend import Recommendation, Wish
-    from gemmahub.registry import Registry
-    from gemmahub.variants import Variant
+    from gemmahub.registry.registry import Registry
+    from gemmahub.registry.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)

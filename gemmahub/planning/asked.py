@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gemmahub.engines.manager import BackendOffer
     from gemmahub.memory import Device, Machine, MemorySettings
     from gemmahub.planning.header import Header
-    from gemmahub.variants import Variant
+    from gemmahub.registry.variants import Variant
 
 _ESTIMATED: Final = "driver overhead is estimated"
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from gemmahub.catalog.records import Catalog, CatalogVariant, Model
     from gemmahub.hardware import records as hardware
-    from gemmahub.variants import Variant
+    from gemmahub.registry.variants import Variant
 
 
 def candidates_of(

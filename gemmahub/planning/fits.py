@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmahub.errors import GemmahubError
-from gemmahub.fit import Fit, fit_of
+from gemmahub.planning.fit import Fit, fit_of
 from gemmahub.planning.model import machine_of, model_of
 from gemmahub.text import one_line
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from gemmahub.catalog.records import Catalog
     from gemmahub.hardware import records as hardware
-    from gemmahub.variants import Variant
+    from gemmahub.registry.variants import Variant
 
 
 def fits_of(variants: Iterable[Variant], catalog: Catalog, machine: hardware.Machine) -> list[Fit]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from gemmahub.catalog.records import Catalog
-    from gemmahub.variants import Variant
+    from gemmahub.registry.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)

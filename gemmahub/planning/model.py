@@ -9,13 +9,13 @@ import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.artifacts import read_summary
 from gemmahub.catalog.tensors import variant_tensors
 from gemmahub.errors import GemmahubError
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.source import LocalFile
 from gemmahub.memory import Machine, from_catalog, image_buffer_bytes, unpack, weights_of
 from gemmahub.memory.machine import Device
+from gemmahub.registry.artifacts import read_summary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gemmahub.hardware import records as hardware
     from gemmahub.memory import MemoryModel
     from gemmahub.memory.machine import DeviceKind
-    from gemmahub.variants import Variant
+    from gemmahub.registry.variants import Variant
 
 _KINDS: Final[dict[str, DeviceKind]] = {
     "cuda": "cuda",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gemmahub.memory import Machine, MemoryModel, MemorySettings
     from gemmahub.planning.actual import Actual
     from gemmahub.planning.model import Images
-    from gemmahub.variants import Variant
+    from gemmahub.registry.variants import Variant
 
 PART_NAMES: Final = {
     "weights": "weights",

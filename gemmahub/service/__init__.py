@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from gemmahub.conversations import ConversationStore, Journal
     from gemmahub.engines.contract import CheckResult, OnProgress, Settings
     from gemmahub.engines.sources import Pulled as Fetched
-    from gemmahub.fit import Fit
     from gemmahub.hardware.records import Machine
     from gemmahub.hub import Pulled
     from gemmahub.hub.download_records import OnDownload
     from gemmahub.planning import Plan
     from gemmahub.planning.advice import Advice
-    from gemmahub.scaffold import NewPlugin
+    from gemmahub.planning.fit import Fit
+    from gemmahub.registry.variants import Models, Variant
     from gemmahub.service.comparing import Comparison
     from gemmahub.service.disk import Removing
     from gemmahub.service.fetching import FetchPlan
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from gemmahub.stores.linking import Deduped, Undone
     from gemmahub.stores.removal_steps import Removed
     from gemmahub.stores.usage import Usage
-    from gemmahub.variants import Models, Variant
+    from gemmahub.testing.scaffold import NewPlugin
 
 __all__ = [
     "ChosenRow",
@@ -237,8 +237,8 @@ class Gemmahub(Installation):
 
     def doctor(self) -> list[CheckResult]:
         """Checks of this installation and those of the plugins."""
-        from gemmahub.doctor import broken_settings, model_folders, run_checks
         from gemmahub.hardware.probe import probe_machine
+        from gemmahub.service.doctor import broken_settings, model_folders, run_checks
 
         try:
             config = self.config

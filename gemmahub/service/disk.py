@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gemmahub.engines.contract import Artifact
+    from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
     from gemmahub.stores.dedupe import DedupePlan
     from gemmahub.stores.linking import Deduped, Undone
     from gemmahub.stores.removal import RemovalPlan
     from gemmahub.stores.removal_steps import Removed
     from gemmahub.stores.usage import Usage
-    from gemmahub.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)

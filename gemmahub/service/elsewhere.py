@@ -23,8 +23,8 @@ if TYPE_CHECKING:
         Source,
     )
     from gemmahub.formats.source import OpenSource
+    from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
-    from gemmahub.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,8 @@ def find(here: Installation, reference: str) -> Elsewhere | None:
 
 def _described(here: Installation, source: Source, found: RemoteArtifact) -> Variant:
     """The variant, its precision measured from the header of its weights."""
-    from gemmahub.artifacts import summary_of
     from gemmahub.formats.detect import open_model
+    from gemmahub.registry.artifacts import summary_of
 
     weights = {Path(file.name).name: file for file in found.weights}
     if not weights:

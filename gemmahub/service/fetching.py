@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.engines.sources import Landing, Pulled, PullProgress, RemoteArtifact
-    from gemmahub.fit import Fit
     from gemmahub.hub.download_records import OnDownload
+    from gemmahub.planning.fit import Fit
+    from gemmahub.registry.variants import Variant
     from gemmahub.service.elsewhere import Elsewhere
     from gemmahub.service.installation import Installation
-    from gemmahub.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)

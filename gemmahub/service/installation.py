@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from gemmahub.engines.manager import PluginManager
     from gemmahub.hardware.records import Machine
     from gemmahub.hub import Hub, Traffic
-    from gemmahub.measured import SpeedLog
+    from gemmahub.measurements.speed_log import SpeedLog
     from gemmahub.planning.advice import Advised
-    from gemmahub.registry import Registry
+    from gemmahub.registry.registry import Registry
+    from gemmahub.registry.variants import Variant
     from gemmahub.stores.identity import ContentSums
-    from gemmahub.variants import Variant
 
 
 class Installation:
@@ -76,9 +76,9 @@ class Installation:
     @cached_property
     def registry(self) -> Registry:
         """Catalogue and stores joined."""
-        from gemmahub.artifacts import Inspector
         from gemmahub.catalog.loader import load_catalog
-        from gemmahub.registry import Registry
+        from gemmahub.registry.artifacts import Inspector
+        from gemmahub.registry.registry import Registry
 
         def inventories() -> list[Inventory]:
             own, others = self._stores
@@ -153,7 +153,7 @@ class Installation:
     @cached_property
     def speeds(self) -> SpeedLog:
         """How fast models were here."""
-        from gemmahub.measured import SpeedLog
+        from gemmahub.measurements.speed_log import SpeedLog
 
         return SpeedLog(self.config.data)
 

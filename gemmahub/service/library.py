@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import DoesNotFit, GemmahubError, NotFound
-from gemmahub.fit import Fit
+from gemmahub.planning.fit import Fit
 from gemmahub.service.advice import RecommendOptions, machine_for
 from gemmahub.service.plans import DEFAULT_CONTEXT
 from gemmahub.text import one_line
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from gemmahub.planning import Images, Plan
     from gemmahub.planning.advice import Advised
     from gemmahub.recommend.quality import Quality
+    from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
-    from gemmahub.variants import Variant
 
 CACHE_TYPES: Final = ("f16", "q8_0", "q4_0")
 """Cache types that a person chooses between, the best first."""
@@ -268,8 +268,8 @@ def _fit(
     variant: Variant, catalog: Catalog, place: PlannedMachine
 ) -> tuple[Fit, int | None, float | None]:
     """Whether it fits, and what it takes with the settings of ``gemmahub run``."""
-    from gemmahub.fit import fit_of
     from gemmahub.planning import model_of
+    from gemmahub.planning.fit import fit_of
 
     try:
         model = model_of(variant, catalog)

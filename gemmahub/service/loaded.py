@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from gemmahub.engines.contract import LoadedModel
     from gemmahub.engines.manager import BackendOffer
+    from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
-    from gemmahub.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)

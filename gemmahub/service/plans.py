@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from gemmahub.memory import MemorySettings
     from gemmahub.planning import Plan
     from gemmahub.planning.header import Header
+    from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
-    from gemmahub.variants import Variant
 
 DEFAULT_CONTEXT: Final = 8192
 """Tokens of context that a plan is made for when nothing is said: what ``run`` uses."""

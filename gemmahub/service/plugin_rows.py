@@ -11,8 +11,8 @@ from gemmahub.errors import BackendMissing
 
 if TYPE_CHECKING:
     from gemmahub.engines.manager import BackendOffer, PluginManager, PluginRecord
-    from gemmahub.scaffold import NewPlugin
     from gemmahub.service.installation import Installation
+    from gemmahub.testing.scaffold import NewPlugin
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def write_new(here: Installation, name: str, folder: Path) -> NewPlugin:
     Raises: UsageError for a name that cannot be one or is taken, and for a folder that exists.
     """
     from gemmahub import __version__
-    from gemmahub.scaffold import new_plugin
+    from gemmahub.testing.scaffold import new_plugin
 
     manager = here.plugins_manager
     taken = {offer.backend.name for offer in manager.backends()}

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.catalog.records import CatalogVariant, Model
-    from gemmahub.fit import Fit
     from gemmahub.hub import DownloadPlan, HubModel, Pulled
     from gemmahub.hub.download_records import OnDownload
+    from gemmahub.planning.fit import Fit
+    from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
-    from gemmahub.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +249,7 @@ def _described(here: Installation, download: DownloadPlan) -> Variant:
 
 def _by_name(here: Installation, model: HubModel, error: NetworkError) -> Variant:
     """What the names say, where a server does not give a header alone."""
-    from gemmahub.artifacts import Summary
+    from gemmahub.registry.artifacts import Summary
 
     artifact = artifact_of(model)
     summary = Summary(model.format, model.size_bytes, (), {}, model.label, chat_template=False)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from gemmahub.hardware.records import Machine
     from gemmahub.hub import HubModel, RemoteModel, Traffic
     from gemmahub.planning.advice import Advised
+    from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
-    from gemmahub.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def on_the_hub(here: Installation, variant: Variant, reference: str) -> HubModel
 
 def remote_variant(here: Installation, remote: RemoteModel) -> Variant:
     """A model on the hub as the registry describes one: its precision measured from the header."""
-    from gemmahub.artifacts import summary_of
+    from gemmahub.registry.artifacts import summary_of
 
     source = remote.source
     found = here.registry.described(artifact_of(source), summary_of(remote.model))

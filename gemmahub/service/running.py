@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from gemmahub.engines.choice import Choice
     from gemmahub.engines.contract import Artifact, OnProgress, Session, Settings
     from gemmahub.planning import Images
+    from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
-    from gemmahub.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def load(
     """
     from gemmahub.engines.choice import load_session
     from gemmahub.engines.option_values import option_values
-    from gemmahub.measured import RememberingSession
+    from gemmahub.measurements.speed_log import RememberingSession
     from gemmahub.planning import images_of
 
     tell = on_stage or (lambda _: None)

@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from gemmahub.errors import GemmahubError
-from gemmahub.fit import Fit
+from gemmahub.planning.fit import Fit
 from gemmahub.text import format_gib
 
 if TYPE_CHECKING:
     from gemmahub.hub import FoundFile, FoundRepository
+    from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
-    from gemmahub.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)

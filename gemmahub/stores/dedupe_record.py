@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta, Struct, to_builtins
 
 from gemmahub.errors import DoesNotFit, GemmahubError
-from gemmahub.parsing import Unfit, as_kind
+from gemmahub.records.parsing import Unfit, as_kind
 from gemmahub.stores.journal import write_record
 from gemmahub.text import format_bytes, one_line
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from gemmahub.errors import IntegrityError, NotFound
-from gemmahub.small_database import SmallTable
+from gemmahub.records.small_table import SmallTable
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:

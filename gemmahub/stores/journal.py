@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import GemmahubError
-from gemmahub.parsing import Unfit, json_value, read_bounded
+from gemmahub.records.parsing import Unfit, json_value, read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.engines.contract import Artifact
+    from gemmahub.registry.variants import Variant
     from gemmahub.stores.identity import ContentSums
-    from gemmahub.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)

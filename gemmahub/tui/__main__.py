@@ -6,7 +6,7 @@ Its argument is the folder that images come from and exports go to.
 import sys
 from pathlib import Path
 
-from gemmahub.streams import guarded
+from gemmahub.text.streams import guarded
 from gemmahub.tui.app import run
 
 with guarded():

@@ -12,7 +12,7 @@ import os
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from gemmahub.parsing import (
+from gemmahub.records.parsing import (
     Unfit,
     as_far_as_it_fits,
     is_plain,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gemmahub.errors import DoesNotFit
-from gemmahub.measured import SpeedLog
+from gemmahub.measurements.speed_log import SpeedLog
 from gemmahub.service import Gemmahub, RecommendOptions
 
 Command = Any

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _READ: Final = """
 import resource, sys
 from pathlib import Path
-from gemmahub.artifacts import read_summary
+from gemmahub.registry.artifacts import read_summary
 from gemmahub.errors import GemmahubError
 import gemmahub.formats.detect, gemmahub.formats.mlx
 resource.setrlimit(resource.RLIMIT_CPU, (20, 20))

@@ -10,11 +10,11 @@ import pytest
 
 from gemmahub import hookimpl
 from gemmahub.config import Config
-from gemmahub.doctor import machine_checks, model_folders, run_checks
 from gemmahub.engines.contract import Artifact, Availability, Backend, CheckResult
 from gemmahub.engines.manager import PluginManager
 from gemmahub.hardware.probe import probe_machine
-from gemmahub.variants import Models
+from gemmahub.registry.variants import Models
+from gemmahub.service.doctor import machine_checks, model_folders, run_checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

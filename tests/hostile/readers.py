@@ -19,7 +19,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from unittest import mock
 
-from gemmahub.artifacts import Inspector
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.config import load_config
 from gemmahub.conversations import ConversationStore, Saved, as_json, as_markdown, as_text
@@ -33,11 +32,12 @@ from gemmahub.hub.answers import told_wait
 from gemmahub.hub.choose import by_label, models_in
 from gemmahub.hub.listing import repository_of
 from gemmahub.hub.remembered import Remembered
-from gemmahub.measured import SpeedLog
+from gemmahub.measurements.speed_log import SpeedLog
 from gemmahub.memory.config_architecture import from_config
 from gemmahub.planning import fits_of
 from gemmahub.reference import parse_reference
-from gemmahub.registry import Registry
+from gemmahub.registry.artifacts import Inspector
+from gemmahub.registry.registry import Registry
 from gemmahub.stores.dedupe_record import valid_entry
 from gemmahub.stores.journal import read_record
 from gemmahub.testing.gguf_writer import gguf_header

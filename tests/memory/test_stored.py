@@ -14,7 +14,6 @@ from gemmahub.catalog.header import header_metadata
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.catalog.tensors import variant_tensors
 from gemmahub.errors import GemmahubError
-from gemmahub.fit import Fit, fit_of
 from gemmahub.formats.tensor import Tensor
 from gemmahub.memory import (
     Machine,
@@ -25,6 +24,7 @@ from gemmahub.memory import (
     unpack,
     weights_of,
 )
+from gemmahub.planning.fit import Fit, fit_of
 
 CATALOG = load_catalog()
 MODELS = [m for m in CATALOG.models if any(v.types for v in m.variants)]

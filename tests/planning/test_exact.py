@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.planning import Plan
-    from gemmahub.variants import Variant
+    from gemmahub.registry.variants import Variant
 
 GIB = 1 << 30
 MIB = 1 << 20

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gemmahub.artifacts import Inspector
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.errors import IntegrityError, NotFound
-from gemmahub.registry import Registry
+from gemmahub.registry.artifacts import Inspector
+from gemmahub.registry.registry import Registry
 from gemmahub.stores.folder import FolderStore
 from gemmahub.stores.hf_cache import HuggingFaceStore
 from gemmahub.stores.identity import ContentSums, content_of, identify, recorded_sha256
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.engines.contract import Store
-    from gemmahub.variants import Models
+    from gemmahub.registry.variants import Models
     from tests.stores.conftest import Hub
 
 METADATA = {"general.architecture": "gemma3", "general.name": "Gemma", "gemma3.block_count": 1}

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gemmahub.scaffold import new_plugin
 from gemmahub.testing.conformance import BackendConformance
+from gemmahub.testing.scaffold import new_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +85,7 @@ def test_the_templates_are_in_the_wheel(tmp_path: Path) -> None:
     uv("build", "--wheel", "--out-dir", tmp_path, ROOT)
     (wheel,) = tmp_path.glob("gemmahub-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    here = {path.name for path in (ROOT / "gemmahub/scaffold/plugin").iterdir()}
+    here = {path.name for path in (ROOT / "gemmahub/testing/scaffold/plugin").iterdir()}
     assert {Path(name).name for name in names if "/scaffold/plugin/" in name} == here
     assert "gemmahub/testing/conformance/kit.py" in names
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from gemmahub.errors import UsageError
-from gemmahub.fit import Fit
+from gemmahub.planning.fit import Fit
 from gemmahub.service import RecommendOptions
 from gemmahub.tui.arrangement import (
     SORTS,

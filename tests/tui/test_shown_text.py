@@ -34,7 +34,7 @@ from gemmahub.errors import GemmahubError
 from gemmahub.hub import Progress
 from gemmahub.service import RecommendOptions
 from gemmahub.service.plugin_rows import BackendRow, PluginRow
-from gemmahub.streams import guarded
+from gemmahub.text.streams import guarded
 from gemmahub.tui import screens
 from gemmahub.tui.app import GemmahubApp
 from gemmahub.tui.downloads import Download

@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import DoesNotFit, GemmahubError, NotFound, UsageError
-from gemmahub.fit import Fit
+from gemmahub.planning.fit import Fit
 from gemmahub.service.advice import RecommendOptions, machine_for
 from gemmahub.service.comparing.records import Comparison, Memory, MemoryAt, Side, roles_of
 from gemmahub.service.library import CACHE_TYPES, Planner
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from gemmahub.hardware.records import Machine
     from gemmahub.memory import Machine as PlannedMachine
     from gemmahub.recommend.records import Choice
+    from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
-    from gemmahub.variants import Variant
 
 __all__ = ["CONTEXTS", "MOST", "Comparison", "Memory", "MemoryAt", "Side", "make", "roles_of"]
 
@@ -172,8 +172,8 @@ def _memory(
     here: Installation, variant: Variant, place: PlannedMachine, choice: Choice | None
 ) -> tuple[Fit, Memory]:
     """Whether it fits as ``run`` loads it, and what it takes with the recommended layers."""
-    from gemmahub.fit import fit_of
     from gemmahub.planning import model_of
+    from gemmahub.planning.fit import fit_of
 
     try:
         model = model_of(variant, here.registry.catalog)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemmahub.fit import Fit
     from gemmahub.hardware.records import Machine
+    from gemmahub.planning.fit import Fit
     from gemmahub.precision.mix import MixEntry
     from gemmahub.recommend.quality import Quality
     from gemmahub.recommend.records import Choice
     from gemmahub.recommend.speed import Speed
-    from gemmahub.variants import Variant
+    from gemmahub.registry.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ class LoadingTests(Kit):
 
     def test_precision_is_the_files(self, session: Session, model: Artifact) -> None:
         """``info.precision`` is the label that gemmahub itself reads in the file."""
-        from gemmahub.artifacts import read_summary
+        from gemmahub.registry.artifacts import read_summary
 
         if not session.info.precision:
             pytest.skip("the engine does not say the precision of what it loaded (info.precision)")

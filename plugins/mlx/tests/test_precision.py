@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gemmahub.artifacts import read_summary
 from gemmahub.engines.contract import Artifact, Sampling, Settings
 from gemmahub.formats.mlx import read_model_folder
+from gemmahub.registry.artifacts import read_summary
 from gemmahub_mlx.header import read_header
 from gemmahub_mlx.tiny import write_model
 

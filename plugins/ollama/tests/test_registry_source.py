@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gemmahub.artifacts import read_summary
 from gemmahub.errors import (
     FormatError,
     Gated,
@@ -20,6 +19,7 @@ from gemmahub.errors import (
     NotFound,
     UsageError,
 )
+from gemmahub.registry.artifacts import read_summary
 from gemmahub.service import Gemmahub
 from gemmahub.service.elsewhere import find
 from gemmahub_ollama.place import MIRROR, place_of

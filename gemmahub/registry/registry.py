@@ -21,17 +21,17 @@ from gemmahub.reference import (
     PathReference,
     parse_reference,
 )
-from gemmahub.stores.joining import join_places
+from gemmahub.registry.joining import join_places
+from gemmahub.registry.variants import Models, Variant
 from gemmahub.stores.scan import projector_beside
 from gemmahub.text import format_bytes, nearest, one_line
-from gemmahub.variants import Models, Variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from gemmahub.artifacts import Inspector, Summary
     from gemmahub.catalog.records import Catalog, CatalogVariant, Model, OllamaTag
     from gemmahub.engines.contract import Inventory
+    from gemmahub.registry.artifacts import Inspector, Summary
     from gemmahub.stores.identity import ContentSums
 
     Choose = Callable[[Model], Variant | None]

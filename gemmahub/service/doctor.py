@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gemmahub.engines.manager import PluginManager
     from gemmahub.errors import GemmahubError
     from gemmahub.hardware.records import Device, Disk, Figure, Machine, Memory
-    from gemmahub.variants import Models
+    from gemmahub.registry.variants import Models
 
 _LOW_DISK_BYTES = 5_000_000_000
 _LITTLE_FREE = 0.25  # of the whole

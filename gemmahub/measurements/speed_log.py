@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.engines.contract import Chunk, Prompt, Sampling, Session, SessionInfo
-    from gemmahub.small_database import SmallTable
+    from gemmahub.records.small_table import SmallTable
 
 FILE_NAME: Final = "speed.sqlite"
 LEAST_TOKENS: Final = 16
@@ -75,8 +75,8 @@ class SpeedLog:
     def _table(self) -> SmallTable[tuple[str, str, int, float, float]]:
         from msgspec import Meta
 
-        from gemmahub.parsing import LATEST_TIME
-        from gemmahub.small_database import SmallTable
+        from gemmahub.records.parsing import LATEST_TIME
+        from gemmahub.records.small_table import SmallTable
 
         text = Annotated[str, Meta(max_length=4096)]
         tokens = Annotated[int, Meta(ge=LEAST_TOKENS, le=2**40)]

@@ -10,7 +10,7 @@ from gemmahub.stores.identity import ContentSums, content_of, inode_of
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
 
-    from gemmahub.variants import Variant
+    from gemmahub.registry.variants import Variant
 
 
 def join_places(variants: Iterable[Variant], sums: ContentSums | None = None) -> list[Variant]:

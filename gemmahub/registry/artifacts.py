@@ -12,13 +12,13 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.memory import RECORD_VERSION, packed
-from gemmahub.parsing import Unfit
 from gemmahub.precision.mix import MixEntry, mix_of, total_parameters
 from gemmahub.precision.number_formats import number_format
 from gemmahub.precision.report import PrecisionReport, precision_report
 from gemmahub.precision.roles import AUDIO, VISION
 from gemmahub.precision.training import Evidence, Training
-from gemmahub.small_database import SmallTable
+from gemmahub.records.parsing import Unfit
+from gemmahub.records.small_table import SmallTable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -250,7 +250,7 @@ def _stamp(files: tuple[Path, ...]) -> str:
 
 def _to_json(summary: Summary) -> str | None:
     """None for a summary that holds what no text can, such as half of a surrogate pair."""
-    from gemmahub.summary_row import to_json
+    from gemmahub.registry.summary_row import to_json
 
     data = {field.name: getattr(summary, field.name) for field in fields(Summary)}
     data["mix"] = [[e.role, e.type, e.tensors, e.parameters, e.bytes] for e in summary.mix]
@@ -259,7 +259,7 @@ def _to_json(summary: Summary) -> str | None:
 
 def _from_json(text: str) -> Summary:
     """Raises: Unfit."""
-    from gemmahub.summary_row import from_text
+    from gemmahub.registry.summary_row import from_text
 
     data = from_text(text)
     data["mix"] = tuple(MixEntry(*row) for row in data["mix"])

@@ -10,7 +10,7 @@ import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from gemmahub.parsing import Unfit, as_kind, set_aside
+from gemmahub.records.parsing import Unfit, as_kind, set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

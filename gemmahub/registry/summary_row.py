@@ -11,8 +11,8 @@ from msgspec import Meta, Struct
 
 from gemmahub.errors import GemmahubError
 from gemmahub.memory import LayerShape, MemoryArchitecture, Weights, unpack
-from gemmahub.parsing import Unfit, as_kind, from_json, is_plain
 from gemmahub.precision.roles import ROLES
+from gemmahub.records.parsing import Unfit, as_kind, from_json, is_plain
 
 if TYPE_CHECKING:
     Role = str
@@ -28,7 +28,7 @@ _Mix = tuple[Role, ShortText, Count, Count, Count | None]
 
 
 class SummaryRow(Struct, forbid_unknown_fields=True):
-    """As :class:`gemmahub.artifacts.Summary`."""
+    """As :class:`gemmahub.registry.artifacts.Summary`."""
 
     format: ShortText
     size_bytes: Count

@@ -1,0 +1,1 @@
+"""Records in files, as values of declared types."""

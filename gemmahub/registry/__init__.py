@@ -1,0 +1,1 @@
+"""What models there are: files, stores and the catalogue joined into variants."""
