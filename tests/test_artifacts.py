@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gemmahub import artifacts
 from gemmahub.catalog.header import write_catalog_header
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.errors import IntegrityError
 from gemmahub.memory import unpack
 from gemmahub.records.parsing import Unfit
+from gemmahub.registry import artifacts
 from gemmahub.registry.artifacts import Inspector, read_summary
 from gemmahub.testing.gguf_writer import write_gguf
 

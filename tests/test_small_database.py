@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pytest
 from msgspec import Meta
 
-from gemmahub import small_database
+from gemmahub.records import small_table as small_database
 from gemmahub.records.small_table import SmallTable
 
 if TYPE_CHECKING:

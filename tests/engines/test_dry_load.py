@@ -115,9 +115,7 @@ def test_settings_change_the_figures(tmp_path: Path, loader: DryLoader) -> None:
     assert padded.settings.ubatch == 128
 
 
-def test_one_worker_answers_on_after_refusals(
-    tmp_path: Path, offer: BackendOffer
-) -> None:
+def test_one_worker_answers_on_after_refusals(tmp_path: Path, offer: BackendOffer) -> None:
     artifact, _ = header(tmp_path, "27b")
     wrong, _ = header(tmp_path, "12b", embedding_length=4096)
     with DryLoader(offer) as loader:
