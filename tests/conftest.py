@@ -28,6 +28,21 @@ settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
 
 
+_QUICK = ("catalog", "formats", "memory", "precision")
+_QUICK_FILES = ("test_artifacts.py", "test_config.py", "test_reference.py", "test_text.py")
+_SLOW_FILES = ("test_costs.py", "test_properties.py", "test_stored.py")  # many inputs, or processes
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what answers within half a minute: ``pytest -m quick``."""
+    for item in items:
+        room, name = item.path.parent.name, item.path.name
+        if name not in _SLOW_FILES and (
+            room in _QUICK or (room == "tests" and name in _QUICK_FILES)
+        ):
+            item.add_marker("quick")
+
+
 @pytest.fixture(autouse=True)
 def own_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes this user's settings; the cache is shared, it holds the model."""

@@ -95,7 +95,8 @@ def _model(data: Any) -> MemoryModel:
         Weights(**sums),
     )
     check(architecture)
-    if len(weights.layers) != len(layers):
+    by_layer = (weights.layers, weights.largest, weights.repackable, weights.experts)
+    if any(len(sizes) != len(layers) for sizes in by_layer):
         raise ValueError("weights of another number of layers")
     return architecture, weights
 

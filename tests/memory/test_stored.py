@@ -102,3 +102,11 @@ def test_no_metadata_breaks_a_listing(key: str, value: Any) -> None:
     except GemmahubError:
         return
     assert isinstance(fit_of(model, HOST), Fit)
+
+
+@pytest.mark.parametrize("sizes", ["layers", "largest", "repackable", "experts"])
+def test_sizes_of_another_number_of_layers_are_damage(sizes: str) -> None:
+    data = json.loads(packed("gguf", *file_of("gemma-3-1b-it")))
+    data["weights"][sizes] = data["weights"][sizes][:-1]
+    with pytest.raises(GemmahubError, match="damaged"):
+        unpack(json.dumps(data))
