@@ -11,12 +11,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from gemmahub.catalog.loader import load_catalog
+from gemmahub.catalog.memory import memory_architecture
 from gemmahub.catalog.tensors import variant_tensors
 from gemmahub.memory import (
     Device,
     Machine,
     MemorySettings,
-    from_catalog,
     largest_context,
     limits,
     plan_memory,
@@ -40,7 +40,7 @@ def catalogued() -> Variants:
     """Architecture and weights of every variant whose tensors are known."""
     found = {}
     for model in load_catalog().models:
-        architecture = from_catalog(model.architecture)
+        architecture = memory_architecture(model.architecture)
         for variant in model.variants:
             if variant.types:
                 tensors = variant_tensors(model.architecture, variant.types)

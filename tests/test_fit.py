@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from gemmahub.catalog.loader import load_catalog
+from gemmahub.catalog.memory import memory_architecture
 from gemmahub.catalog.tensors import variant_tensors
 from gemmahub.hardware.simulate import preset_machine
 from gemmahub.memory import (
     Machine,
     MemoryModel,
     MemorySettings,
-    from_catalog,
     largest_context,
     plan_memory,
     weights_of,
@@ -35,7 +35,7 @@ def model(name: str) -> MemoryModel:
     assert variant is not None
     assert variant.types is not None
     tensors = variant_tensors(found.architecture, variant.types)
-    return from_catalog(found.architecture), weights_of(tensors)
+    return memory_architecture(found.architecture), weights_of(tensors)
 
 
 GEMMA3_1B = model("gemma-3-1b-it:q4_0-qat")

@@ -4,12 +4,7 @@ Pure arithmetic: architecture and settings in, bytes out. Every formula names th
 that it was checked against; what was not measured is called an estimate.
 """
 
-from gemmahub.memory.architecture import (
-    LayerShape,
-    MemoryArchitecture,
-    UnknownArchitecture,
-    from_catalog,
-)
+from gemmahub.memory.architecture import LayerShape, MemoryArchitecture, UnknownArchitecture
 from gemmahub.memory.compute import ComputeBuffers, compute_buffers
 from gemmahub.memory.config_architecture import from_config
 from gemmahub.memory.gguf_architecture import from_gguf
@@ -39,7 +34,6 @@ __all__ = [
     "UnknownArchitecture",
     "Weights",
     "compute_buffers",
-    "from_catalog",
     "from_config",
     "from_gguf",
     "image_buffer_bytes",

@@ -9,11 +9,12 @@ import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from gemmahub.catalog.memory import memory_architecture
 from gemmahub.catalog.tensors import variant_tensors
 from gemmahub.errors import GemmahubError
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.source import LocalFile
-from gemmahub.memory import Machine, from_catalog, image_buffer_bytes, unpack, weights_of
+from gemmahub.memory import Machine, image_buffer_bytes, unpack, weights_of
 from gemmahub.memory.machine import Device
 from gemmahub.registry.artifacts import read_summary
 
@@ -67,7 +68,7 @@ def model_of(variant: Variant, catalog: Catalog) -> MemoryModel:
             f"read it from its header: gemmahub inspect {variant.reference} --remote",
         )
     architecture, types = entry[0].architecture, entry[1].types
-    found = from_catalog(architecture)
+    found = memory_architecture(architecture)
     if types.vocabulary:
         found = replace(found, vocabulary=types.vocabulary)
     return found, weights_of(variant_tensors(architecture, types))

@@ -13,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from gemmahub.catalog.loader import load_catalog
+from gemmahub.catalog.memory import memory_architecture
 from gemmahub.catalog.records import StoredTypes
 from gemmahub.catalog.tensors import tensors_by_layer, variant_tensors
 from gemmahub.errors import FormatError
@@ -24,7 +25,6 @@ from gemmahub.memory import (
     MemoryPlan,
     MemorySettings,
     Weights,
-    from_catalog,
     largest_context,
     layers_that_fit,
     plan_memory,
@@ -50,7 +50,7 @@ def model(reference: str) -> tuple[MemoryArchitecture, Weights, int]:
     assert types is not None
     tensors = variant_tensors(found.architecture, types)
     total = sum(tensor.bytes or 0 for tensor in tensors)
-    return from_catalog(found.architecture), weights_of(tensors), total
+    return memory_architecture(found.architecture), weights_of(tensors), total
 
 
 def machine(*free_gib: float, ram_gib: float = 64, kind: str = "cuda") -> Machine:

@@ -18,7 +18,6 @@ from gemmahub.memory import (
     Weights,
     from_config,
     from_gguf,
-    gemma4_graph,
     largest_context,
     packed,
     plan_memory,
@@ -26,7 +25,8 @@ from gemmahub.memory import (
 )
 from gemmahub.memory import step_graph as graphs
 from gemmahub.memory.compute import schedule_of
-from gemmahub.memory.gemma_graphs import GraphSettings
+from gemmahub.memory.families import gemma4 as gemma4_family
+from gemmahub.memory.graph_builder import GraphSettings
 from gemmahub.memory.ranges import RANGES
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def test_a_sum_of_three_experts_takes_the_memory_of_any_more(
         short = schedule_of(found, settings)
         schedule_of.cache_clear()
         with monkeypatch.context() as patched:
-            patched.setattr(gemma4_graph, "_SUMMED", 1024)
+            patched.setattr(gemma4_family, "_SUMMED", 1024)
             assert schedule_of(found, settings) == short, used
     schedule_of.cache_clear()
 

@@ -11,10 +11,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from gemmahub.catalog.loader import load_catalog
+from gemmahub.catalog.memory import memory_architecture
 from gemmahub.catalog.records import StoredTypes
 from gemmahub.catalog.tensors import tensors_by_layer
 from gemmahub.errors import DoesNotFit, NotFound
-from gemmahub.memory import Device, Machine, from_catalog, plan_memory, weights_by_layer
+from gemmahub.memory import Device, Machine, plan_memory, weights_by_layer
 from gemmahub.planning.candidates import candidates_of
 from gemmahub.recommend import RESERVE, Bandwidths, Candidate, Ranking, Use, Wish, recommend
 
@@ -37,7 +38,7 @@ def of(model: str, label: str, training: str = "none", default: str = "BF16") ->
         model=found,
         label=label,
         training=training,
-        architecture=from_catalog(found.architecture),
+        architecture=memory_architecture(found.architecture),
         weights=weights_by_layer(tensors.model, tensors.layers),
     )
 
