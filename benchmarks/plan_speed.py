@@ -14,8 +14,8 @@ from gemmahub.catalog.loader import load_catalog
 from gemmahub.catalog.memory import memory_architecture
 from gemmahub.catalog.tensors import variant_tensors
 from gemmahub.memory import (
-    Device,
-    Machine,
+    DeviceMemory,
+    MachineMemory,
     MemorySettings,
     largest_context,
     limits,
@@ -32,8 +32,10 @@ CONTEXTS = range(4096, 4096 + 40 * 256, 256)
 Variants = dict[str, tuple["MemoryArchitecture", "Weights"]]
 
 
-def machine(gpu: int, ram: int) -> Machine:
-    return Machine((Device("cuda:0", "cuda", gpu * GIB, gpu * GIB),), ram * GIB, ram * GIB)
+def machine(gpu: int, ram: int) -> MachineMemory:
+    return MachineMemory(
+        (DeviceMemory("cuda:0", "cuda", gpu * GIB, gpu * GIB),), ram * GIB, ram * GIB
+    )
 
 
 def catalogued() -> Variants:
@@ -62,7 +64,7 @@ def single_plans(variants: Variants) -> None:
         print(f"{name}: {median(found) * 1e3:.2f} ms (median), {max(found) * 1e3:.2f} at most")
 
 
-def recommendation(variants: Variants, place: Machine) -> None:
+def recommendation(variants: Variants, place: MachineMemory) -> None:
     """A plan and the largest context of all variants with three cache types."""
     plans = 0
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 
-# gemma3, gemma3n, gemma4v, gemma3_text, GEMMA4_..., gemma3.block_count; not gemma3:4b or gemma-3-4b.
+# gemma3n, gemma4v, gemma3_text, GEMMA4_..., gemma3.block_count; not gemma3:4b or gemma-3-4b-it.
 FAMILY = re.compile(r"(?i)(^|_)gemma_?[0-9]+[a-z]*(_[a-z]+)*(\.[a-z_.]*)?$")
 
 MAY_NAME_ONE = {

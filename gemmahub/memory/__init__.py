@@ -10,7 +10,7 @@ from gemmahub.memory.config_architecture import from_config
 from gemmahub.memory.gguf_architecture import from_gguf
 from gemmahub.memory.kv_cache import ENGINE, KVCache, kv_cache
 from gemmahub.memory.limits import largest_context, layers_that_fit
-from gemmahub.memory.machine import Device, Machine
+from gemmahub.memory.machine import DeviceMemory, Machine, MachineMemory
 from gemmahub.memory.plan import MemoryPlan, Placed, plan_memory
 from gemmahub.memory.projector import image_buffer_bytes
 from gemmahub.memory.settings import MemorySettings
@@ -22,10 +22,11 @@ __all__ = [
     "MODELLED_FORMATS",
     "RECORD_VERSION",
     "ComputeBuffers",
-    "Device",
+    "DeviceMemory",
     "KVCache",
     "LayerShape",
     "Machine",
+    "MachineMemory",
     "MemoryArchitecture",
     "MemoryModel",
     "MemoryPlan",

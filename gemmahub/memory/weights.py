@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gemmahub.formats.tensor import Tensor
-    from gemmahub.memory.machine import Device
+    from gemmahub.memory.machine import DeviceMemory
 
 _LAYER: Final = re.compile(r"blk\.([0-9]+)\.")
 _DIGITS: Final = 20  # of a layer's number: what has more is beyond all others in any case
@@ -194,7 +194,7 @@ def layer_devices(layers: int, gpu_layers: int, free_bytes: Sequence[int]) -> tu
 def place_weights(
     weights: Weights,
     placement: Sequence[int],
-    devices: Sequence[Device],
+    devices: Sequence[DeviceMemory],
     *,
     architecture: str,
     mmap: bool,

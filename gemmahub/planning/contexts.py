@@ -11,7 +11,7 @@ from gemmahub.memory.settings import is_quantised
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gemmahub.memory import Machine, MemoryModel, MemorySettings
+    from gemmahub.memory import MachineMemory, MemoryModel, MemorySettings
 
 CACHE_TYPES: Final = ("f16", "q8_0", "q4_0")
 _FIRST: Final = 4096
@@ -51,7 +51,7 @@ def context_lengths(asked: int, trained: int) -> list[int]:
 def context_totals(
     model: MemoryModel,
     settings: MemorySettings,
-    machine: Machine,
+    machine: MachineMemory,
     images: Mapping[str, int],
 ) -> tuple[tuple[ContextTotal, ...], tuple[tuple[str, int], ...]]:
     """Totals by context and cache type, and the largest context that fits by cache type.

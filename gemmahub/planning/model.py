@@ -14,8 +14,8 @@ from gemmahub.catalog.tensors import variant_tensors
 from gemmahub.errors import GemmahubError
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.source import LocalFile
-from gemmahub.memory import Machine, image_buffer_bytes, unpack, weights_of
-from gemmahub.memory.machine import Device
+from gemmahub.memory import MachineMemory, image_buffer_bytes, unpack, weights_of
+from gemmahub.memory.machine import DeviceMemory
 from gemmahub.registry.artifacts import read_summary
 
 if TYPE_CHECKING:
@@ -103,13 +103,13 @@ def _buffer_of(path: Path, size: int, changed: int) -> int | None:
     return image_buffer_bytes(header.metadata, header.tensors)
 
 
-def machine_of(machine: hardware.Machine) -> Machine:
+def machine_of(machine: hardware.Machine) -> MachineMemory:
     """The probed machine as the memory model wants it; a device of unknown memory is left out.
 
     Raises: GemmahubError when the system's memory is not known.
     """
     devices = tuple(
-        Device(
+        DeviceMemory(
             name=device.id,
             kind=_KINDS.get(device.id.split(":")[0], "vulkan"),
             capacity_bytes=device.capacity.value or 0,
@@ -124,4 +124,4 @@ def machine_of(machine: hardware.Machine) -> Machine:
         raise GemmahubError(
             "how much memory is free is not known on this machine", "say it: --ram 16GiB"
         )
-    return Machine(devices, usable or available, available)
+    return MachineMemory(devices, usable or available, available)

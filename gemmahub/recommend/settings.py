@@ -15,7 +15,7 @@ from gemmahub.recommend.speed import Speed, estimate, reached, traffic_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gemmahub.memory import Machine, MemoryPlan
+    from gemmahub.memory import MachineMemory, MemoryPlan
     from gemmahub.recommend.goals import Goal, Wish
     from gemmahub.recommend.records import Candidate
     from gemmahub.recommend.speed import Bandwidths, Seen
@@ -24,7 +24,7 @@ CACHE_TYPES: Final = ("f16", "q8_0", "q4_0")
 """What is tried, the best first. A smaller cache is taken only where it buys context."""
 
 
-def with_reserve(machine: Machine) -> Machine:
+def with_reserve(machine: MachineMemory) -> MachineMemory:
     """The machine without the memory that a recommended plan leaves free."""
     devices = tuple(
         replace(device, free_bytes=max(0, device.free_bytes - RESERVE))
@@ -38,7 +38,9 @@ def with_reserve(machine: Machine) -> Machine:
 class Chooser:
     """Finds settings for candidates on one machine. ``machine`` is the one without the reserve."""
 
-    def __init__(self, machine: Machine, wish: Wish, bandwidths: Bandwidths, source: str) -> None:
+    def __init__(
+        self, machine: MachineMemory, wish: Wish, bandwidths: Bandwidths, source: str
+    ) -> None:
         self.machine = machine
         self.room = with_reserve(machine)
         self.wish = wish
@@ -46,7 +48,9 @@ class Chooser:
         self.source = source
         self.seen: tuple[Seen, ...] = ()
 
-    def plan(self, candidate: Candidate, settings: MemorySettings, room: Machine) -> MemoryPlan:
+    def plan(
+        self, candidate: Candidate, settings: MemorySettings, room: MachineMemory
+    ) -> MemoryPlan:
         """The plan of a candidate, with its projector where the use is for images."""
         projector = candidate.projector if self.wish.goal.image else None
         return plan_memory(

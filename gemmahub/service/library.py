@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from gemmahub.catalog.records import Catalog
     from gemmahub.engines.contract import BrokenEntry
     from gemmahub.hardware.records import Machine
-    from gemmahub.memory import Machine as PlannedMachine
-    from gemmahub.memory import MemoryModel, MemoryPlan, MemorySettings
+    from gemmahub.memory import MachineMemory, MemoryModel, MemoryPlan, MemorySettings
     from gemmahub.planning import Images, Plan
     from gemmahub.planning.advice import Advised
     from gemmahub.recommend.quality import Quality
@@ -94,7 +93,7 @@ class Planner:
 
     variant: Variant
     model: MemoryModel
-    machine: PlannedMachine
+    machine: MachineMemory
     images: Images | None = None
     gpu_layers: int | None = None
     _largest: dict[str, int] = field(default_factory=dict)
@@ -227,7 +226,7 @@ def _advice(
     return {entry.variant.reference: entry for entry in advice.entries}, ""
 
 
-def _place(machine: Machine) -> tuple[PlannedMachine | None, str]:
+def _place(machine: Machine) -> tuple[MachineMemory | None, str]:
     from gemmahub.planning import machine_of
 
     try:
@@ -239,7 +238,7 @@ def _place(machine: Machine) -> tuple[PlannedMachine | None, str]:
 def _row(
     variant: Variant,
     catalog: Catalog,
-    place: PlannedMachine | None,
+    place: MachineMemory | None,
     reason: str,
     advice: dict[str, Advised],
 ) -> LibraryRow:
@@ -265,7 +264,7 @@ def _row(
 
 
 def _fit(
-    variant: Variant, catalog: Catalog, place: PlannedMachine
+    variant: Variant, catalog: Catalog, place: MachineMemory
 ) -> tuple[Fit, int | None, float | None]:
     """Whether it fits, and what it takes with the settings of ``gemmahub run``."""
     from gemmahub.planning import model_of

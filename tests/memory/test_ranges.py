@@ -11,7 +11,7 @@ from gemmahub.errors import GemmahubError
 from gemmahub.formats.tensor import Tensor
 from gemmahub.memory import (
     LayerShape,
-    Machine,
+    MachineMemory,
     MemoryArchitecture,
     MemorySettings,
     UnknownArchitecture,
@@ -158,7 +158,7 @@ def plan_of_nothing(architecture: MemoryArchitecture) -> int:
     """Bytes of the KV cache of a model without weights; the largest context is looked for too."""
     none = (0,) * len(architecture.layers)
     weights = Weights(0, 0, none, none, none, none, 0, tied=True)
-    machine = Machine((), 64 << 30, 32 << 30)
+    machine = MachineMemory((), 64 << 30, 32 << 30)
     assert largest_context(architecture, weights, MemorySettings(8192), machine) == 0
     plan = plan_memory(architecture, weights, MemorySettings(8192), machine)
     return plan.total_bytes

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.hardware.records import Machine
-    from gemmahub.memory import Machine as PlannedMachine
+    from gemmahub.memory import MachineMemory
     from gemmahub.recommend.records import Choice
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
@@ -105,7 +105,7 @@ def _paths(variant: Variant) -> set[Path]:
 # --- its figures -------------------------------------------------------------------------------
 
 
-def _place(machine: Machine) -> tuple[PlannedMachine | None, str]:
+def _place(machine: Machine) -> tuple[MachineMemory | None, str]:
     from gemmahub.planning import machine_of
 
     try:
@@ -117,7 +117,7 @@ def _place(machine: Machine) -> tuple[PlannedMachine | None, str]:
 def _choices(
     here: Installation,
     machine: Machine,
-    place: PlannedMachine,
+    place: MachineMemory,
     options: RecommendOptions,
     variants: Sequence[Variant],
 ) -> dict[str, Choice]:
@@ -147,7 +147,7 @@ def _choices(
 def _side(
     here: Installation,
     variant: Variant,
-    place: PlannedMachine | None,
+    place: MachineMemory | None,
     reason: str,
     choice: Choice | None,
 ) -> Side:
@@ -169,7 +169,7 @@ def _side(
 
 
 def _memory(
-    here: Installation, variant: Variant, place: PlannedMachine, choice: Choice | None
+    here: Installation, variant: Variant, place: MachineMemory, choice: Choice | None
 ) -> tuple[Fit, Memory]:
     """Whether it fits as ``run`` loads it, and what it takes with the recommended layers."""
     from gemmahub.planning import model_of
