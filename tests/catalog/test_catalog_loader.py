@@ -90,6 +90,11 @@ def test_a_minimal_catalogue_loads() -> None:
         ("[[2048, 2]]", "[2048]", "feed_forward_length[0]: expected a list, got a whole number"),
         ('["text"]', '["smell"]', "'smell' is none of text, image, audio"),
         ('size = "270m"', 'size = "280m"', "none of 270m"),
+        (
+            'architecture = "gemma3"',
+            'architecture = "gemma9"',
+            "'gemma9' is none of gemma2, gemma3",
+        ),
         ('released = "2025-03-12"', 'released = "2025-13-12"', "not a date"),
         ('name = "gemma-3-270m"', 'name = "Gemma-3-270m"', "lower case"),
         ('grade = "A"', 'grade = "A"\nprojector = "missing"', "not among the files"),
