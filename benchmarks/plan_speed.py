@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.catalog.memory import memory_architecture
 from gemmahub.catalog.tensors import variant_tensors
+from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.memory import (
     DeviceMemory,
     MachineMemory,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from gemmahub.memory import MemoryArchitecture, MemoryPlan, Weights
 
 GIB = 1 << 30
-CACHE_TYPES = ("f16", "q8_0", "q4_0")
 CONTEXTS = range(4096, 4096 + 40 * 256, 256)
 Variants = dict[str, tuple["MemoryArchitecture", "Weights"]]
 
@@ -76,12 +76,12 @@ def recommendation(variants: Variants, place: MachineMemory) -> None:
     limits.plan_memory = counted  # type: ignore[attr-defined]
     begin = perf_counter()
     for architecture, weights in variants.values():
-        for cache_type in CACHE_TYPES:
+        for cache_type in USUAL_CACHE_TYPES:
             settings = MemorySettings(8192, cache_type, cache_type)
             plan_memory(architecture, weights, settings, place)
             largest_context(architecture, weights, settings, place)
     taken = perf_counter() - begin
-    asked = len(variants) * len(CACHE_TYPES)
+    asked = len(variants) * len(USUAL_CACHE_TYPES)
     print(
         f"{place.devices[0].free_bytes >> 30} GiB: {asked} plans and largest contexts in "
         f"{taken * 1e3:.0f} ms, {plans / asked:.1f} plans a largest context"

@@ -17,6 +17,7 @@ from gemmahub.formats.source import LocalFile
 from gemmahub.memory import MachineMemory, image_buffer_bytes, unpack, weights_of
 from gemmahub.memory.machine import DeviceMemory
 from gemmahub.registry.artifacts import read_summary
+from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +66,7 @@ def model_of(variant: Variant, catalog: Catalog) -> MemoryModel:
     if entry is None or entry[1].types is None:
         raise GemmahubError(
             f"which types {variant.reference} is made of is not known",
-            f"read it from its header: gemmahub inspect {variant.reference} --remote",
+            f"read it from its header: {command_line('inspect', variant.reference, remote=True)}",
         )
     architecture, types = entry[0].architecture, entry[1].types
     found = memory_architecture(architecture)

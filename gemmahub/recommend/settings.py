@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import log2
 from typing import TYPE_CHECKING, Final
 
+from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.memory import MemorySettings, layers_that_fit, plan_memory
 from gemmahub.recommend.goals import LEAST_CONTEXT, RESERVE
 from gemmahub.recommend.quality import quality_of
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from gemmahub.recommend.goals import Goal, Wish
     from gemmahub.recommend.records import Candidate
     from gemmahub.recommend.speed import Bandwidths, Seen
-
-CACHE_TYPES: Final = ("f16", "q8_0", "q4_0")
-"""What is tried, the best first. A smaller cache is taken only where it buys context."""
 
 
 def with_reserve(machine: MachineMemory) -> MachineMemory:
@@ -76,7 +74,7 @@ class Chooser:
 
     def least(self, candidate: Candidate) -> MemorySettings:
         """The settings that take the least memory of those that are tried."""
-        cache = CACHE_TYPES[-1]
+        cache = USUAL_CACHE_TYPES[-1]
         return MemorySettings(self.contexts(candidate)[-1], cache, cache)
 
     def on_accelerators(self, candidate: Candidate) -> Choice | None:
@@ -107,7 +105,7 @@ class Chooser:
     def _plans(self, candidate: Candidate, gpu_layers: int | None) -> Iterator[MemoryPlan]:
         """For each cache type the plan with the largest context that fits."""
         longest = 0
-        for cache in CACHE_TYPES:
+        for cache in USUAL_CACHE_TYPES:
             for context in self.contexts(candidate):
                 if context <= longest:  # a better cache already reaches it
                     break

@@ -6,7 +6,6 @@ what other settings would take.
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +14,7 @@ from gemmahub.planning.fit import Fit
 from gemmahub.service.advice import RecommendOptions, machine_for
 from gemmahub.service.plans import DEFAULT_CONTEXT
 from gemmahub.text import one_line
+from gemmahub.text.command import command_to_run
 
 if TYPE_CHECKING:
     from gemmahub.catalog.records import Catalog
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
 
-CACHE_TYPES: Final = ("f16", "q8_0", "q4_0")
-"""Cache types that a person chooses between, the best first."""
 
 _LEAST: Final = 1024
 _BATCH: Final = 512  # gemmahub's backend makes a batch as long as a ubatch
@@ -150,7 +148,7 @@ class Planner:
 
     def command(self, context: int, cache_type: str = "f16") -> str:
         """The command that runs it with these settings."""
-        return run_command(self.variant.reference, context, cache_type, self.gpu_layers)
+        return command_to_run(self.variant.reference, context, cache_type, self.gpu_layers)
 
     def _settings(self, context: int, cache_type: str) -> MemorySettings:
         from gemmahub.memory import MemorySettings
@@ -158,18 +156,6 @@ class Planner:
         return MemorySettings(
             context, cache_type, cache_type, batch=_BATCH, gpu_layers=self.gpu_layers
         )
-
-
-def run_command(
-    reference: str, context: int, cache_type: str = "f16", gpu_layers: int | None = None
-) -> str:
-    """``gemmahub run`` with these settings, as a shell takes it."""
-    parts = ["gemmahub", "run", reference, "--ctx-size", str(context)]
-    if cache_type != "f16":
-        parts += ["--cache-type", cache_type]
-    if gpu_layers is not None:
-        parts += ["--gpu-layers", str(gpu_layers)]
-    return shlex.join(parts)
 
 
 def make(here: Installation, options: RecommendOptions) -> Library:
