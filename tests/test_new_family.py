@@ -13,9 +13,9 @@ import gemmahub.catalog
 from gemmahub.catalog.header import write_catalog_header
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.catalog.table import CatalogError
-from gemmahub.catalog.tensors import tensor_shapes
 from gemmahub.memory import MemoryArchitecture, UnknownArchitecture, families, from_config
 from gemmahub.memory.projector import image_buffer_bytes
+from tests.catalog.file_sizes import tensor_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

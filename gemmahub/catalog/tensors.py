@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gemmahub.catalog.kquant_mix import (
     NOT,
@@ -26,7 +26,7 @@ from gemmahub.formats.tensor import Tensor
 from gemmahub.memory.families import find
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from gemmahub.catalog.records import Architecture, StoredTypes
     from gemmahub.memory import LayerShape, MemoryArchitecture
@@ -34,26 +34,6 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 NamedShape = tuple[str, Shape]
-
-# GGUF: tensor data starts at multiples of this many bytes unless general.alignment says otherwise.
-ALIGNMENT: Final = 32
-
-
-def tensor_shapes(
-    architecture: Architecture, *, unused_kv: bool = False, vocabulary: int | None = None
-) -> list[NamedShape]:
-    """Name and shape of every tensor.
-
-    ``unused_kv`` adds the key and value tensors of Gemma 4 layers that reuse another layer's
-    cache: llama.cpp ignores them and some conversions keep them. ``vocabulary`` is the number of
-    embedding rows where it is not the usual one.
-    """
-    found = [*_model_tensors(architecture, vocabulary or architecture.vocabulary)]
-    a = memory_architecture(architecture)
-    for number, layer in enumerate(a.layers):
-        for name, shape in _layer_tensors(a, layer, unused_kv):
-            found.append((f"blk.{number}.{name}", shape))
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,16 +103,6 @@ def _tensor(name: str, shape: Shape, types: StoredTypes, raised: Raised) -> Tens
         )
     kind = GGML_TYPES_BY_NAME[chosen]
     return Tensor(name, kind.name, shape, prod(shape), kind.bytes_for(shape))
-
-
-def data_bytes(tensors: Iterable[Tensor]) -> int:
-    """Bytes that the tensors take in a GGUF file, each padded to the alignment."""
-    return sum(-(-(tensor.bytes or 0) // ALIGNMENT) * ALIGNMENT for tensor in tensors)
-
-
-def table_bytes(tensors: Iterable[Tensor]) -> int:
-    """Bytes of the GGUF tensor table: name with its length, dimensions, type and offset."""
-    return sum(8 + len(t.name.encode()) + 4 + 8 * len(t.shape) + 4 + 8 for t in tensors)
 
 
 def _model_tensors(architecture: Architecture, rows: int) -> Iterator[NamedShape]:

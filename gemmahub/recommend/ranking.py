@@ -116,7 +116,7 @@ def recommend(
 
 
 def _order(choice: Choice) -> tuple[bool, float, bool, int, str]:
-    """Known scores before unknown ones; at equal points what is here, confirmed, smaller."""
+    """Known scores before unknown ones; at equal points what is here, smaller."""
     candidate = choice.candidate
     return (
         choice.quality.score is None,

@@ -192,7 +192,7 @@ def test_ollama_lookups_say_what_a_tag_is() -> None:
     qat = catalog.by_ollama_tag("gemma4:31b-it-qat")
     assert qat is not None
     assert qat.digest == "e0812a55773b"
-    assert not qat.confirmed
+    assert qat.grade == "C"
 
 
 def test_what_differs_from_layer_to_layer() -> None:
