@@ -19,12 +19,12 @@ from statistics import median
 from typing import Any, Final
 
 from gemmahub.catalog.loader import load_catalog
+from gemmahub.catalog.memory import memory_architecture
 from gemmahub.catalog.records import StoredTypes
 from gemmahub.catalog.tensors import tensors_by_layer
 from gemmahub.memory import (
-    Machine,
+    MachineMemory,
     MemorySettings,
-    from_catalog,
     plan_memory,
     weights_by_layer,
 )
@@ -78,7 +78,9 @@ def memory(program: str) -> None:
                 if rest is None or context > a.context_length:
                     continue
                 settings = MemorySettings(context, cache, cache)
-                plan = plan_memory(from_catalog(a), weights, settings, Machine((), 1, 1))
+                plan = plan_memory(
+                    memory_architecture(a), weights, settings, MachineMemory((), 1, 1)
+                )
                 engine = weights.bytes + rest
                 found = plan.total_bytes, llmfit_bytes(program, name, context, cache)
                 cells = ""

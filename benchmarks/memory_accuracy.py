@@ -13,7 +13,8 @@ from pathlib import Path
 from statistics import median
 
 from gemmahub.catalog.loader import load_catalog
-from gemmahub.memory import MemorySettings, compute_buffers, from_catalog, kv_cache
+from gemmahub.catalog.memory import memory_architecture
+from gemmahub.memory import MemorySettings, compute_buffers, kv_cache
 
 TABLE = Path(__file__).parent / "data" / "memory-llamacpp-0.3.36.json"
 
@@ -29,7 +30,9 @@ def kind(settings: MemorySettings) -> str:
 
 def main() -> None:
     models = {f"{m.architecture.name}-{m.architecture.size}": m for m in load_catalog().models}
-    architectures = {name: from_catalog(model.architecture) for name, model in models.items()}
+    architectures = {
+        name: memory_architecture(model.architecture) for name, model in models.items()
+    }
     table = json.loads(TABLE.read_text("utf-8"))
     errors: dict[str, list[float]] = defaultdict(list)
     seconds = []

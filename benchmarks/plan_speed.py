@@ -11,12 +11,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from gemmahub.catalog.loader import load_catalog
+from gemmahub.catalog.memory import memory_architecture
 from gemmahub.catalog.tensors import variant_tensors
+from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.memory import (
-    Device,
-    Machine,
+    DeviceMemory,
+    MachineMemory,
     MemorySettings,
-    from_catalog,
     largest_context,
     limits,
     plan_memory,
@@ -27,20 +28,21 @@ if TYPE_CHECKING:
     from gemmahub.memory import MemoryArchitecture, MemoryPlan, Weights
 
 GIB = 1 << 30
-CACHE_TYPES = ("f16", "q8_0", "q4_0")
 CONTEXTS = range(4096, 4096 + 40 * 256, 256)
 Variants = dict[str, tuple["MemoryArchitecture", "Weights"]]
 
 
-def machine(gpu: int, ram: int) -> Machine:
-    return Machine((Device("cuda:0", "cuda", gpu * GIB, gpu * GIB),), ram * GIB, ram * GIB)
+def machine(gpu: int, ram: int) -> MachineMemory:
+    return MachineMemory(
+        (DeviceMemory("cuda:0", "cuda", gpu * GIB, gpu * GIB),), ram * GIB, ram * GIB
+    )
 
 
 def catalogued() -> Variants:
     """Architecture and weights of every variant whose tensors are known."""
     found = {}
     for model in load_catalog().models:
-        architecture = from_catalog(model.architecture)
+        architecture = memory_architecture(model.architecture)
         for variant in model.variants:
             if variant.types:
                 tensors = variant_tensors(model.architecture, variant.types)
@@ -62,7 +64,7 @@ def single_plans(variants: Variants) -> None:
         print(f"{name}: {median(found) * 1e3:.2f} ms (median), {max(found) * 1e3:.2f} at most")
 
 
-def recommendation(variants: Variants, place: Machine) -> None:
+def recommendation(variants: Variants, place: MachineMemory) -> None:
     """A plan and the largest context of all variants with three cache types."""
     plans = 0
 
@@ -74,12 +76,12 @@ def recommendation(variants: Variants, place: Machine) -> None:
     limits.plan_memory = counted  # type: ignore[attr-defined]
     begin = perf_counter()
     for architecture, weights in variants.values():
-        for cache_type in CACHE_TYPES:
+        for cache_type in USUAL_CACHE_TYPES:
             settings = MemorySettings(8192, cache_type, cache_type)
             plan_memory(architecture, weights, settings, place)
             largest_context(architecture, weights, settings, place)
     taken = perf_counter() - begin
-    asked = len(variants) * len(CACHE_TYPES)
+    asked = len(variants) * len(USUAL_CACHE_TYPES)
     print(
         f"{place.devices[0].free_bytes >> 30} GiB: {asked} plans and largest contexts in "
         f"{taken * 1e3:.0f} ms, {plans / asked:.1f} plans a largest context"

@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 
 from gemmahub.catalog.loader import load_catalog
+from gemmahub.catalog.memory import memory_architecture
 from gemmahub.catalog.tensors import variant_tensors
 from gemmahub.hardware.simulate import preset_machine
 from gemmahub.memory import (
-    Machine,
+    MachineMemory,
     MemoryModel,
     MemorySettings,
-    from_catalog,
     largest_context,
     plan_memory,
     weights_of,
 )
-from gemmahub.memory.machine import Device
+from gemmahub.memory.machine import DeviceMemory
 from gemmahub.planning import fits_of
 from gemmahub.planning.fit import RESERVE_BYTES, Fit, fit_of
 from gemmahub.registry.registry import Registry
@@ -35,15 +35,15 @@ def model(name: str) -> MemoryModel:
     assert variant is not None
     assert variant.types is not None
     tensors = variant_tensors(found.architecture, variant.types)
-    return from_catalog(found.architecture), weights_of(tensors)
+    return memory_architecture(found.architecture), weights_of(tensors)
 
 
 GEMMA3_1B = model("gemma-3-1b-it:q4_0-qat")
 GEMMA3_27B = model("gemma-3-27b-it:q4_0-qat")
 
 
-def host(free: int) -> Machine:
-    return Machine((), 256 * GIB, free)
+def host(free: int) -> MachineMemory:
+    return MachineMemory((), 256 * GIB, free)
 
 
 def needs(found: MemoryModel, context: int) -> int:
@@ -101,16 +101,16 @@ def test_a_model_of_few_tokens_is_not_tight() -> None:
 
 
 def test_too_big_for_the_gpu_and_not_for_the_machine() -> None:
-    gpu = Device("cuda:0", "cuda", 8 * GIB, 8 * GIB)
-    fit = fit_of(GEMMA3_27B, Machine((gpu,), 64 * GIB, 60 * GIB))
+    gpu = DeviceMemory("cuda:0", "cuda", 8 * GIB, 8 * GIB)
+    fit = fit_of(GEMMA3_27B, MachineMemory((gpu,), 64 * GIB, 60 * GIB))
     assert fit.fits is False
     layers = int(fit.reason.rpartition("--gpu-layers ")[2])
     assert layers > 0
     settings = MemorySettings(context=4096, gpu_layers=layers)
-    machine = Machine((gpu,), 64 * GIB, 60 * GIB)
+    machine = MachineMemory((gpu,), 64 * GIB, 60 * GIB)
     assert plan_memory(*GEMMA3_27B, settings, machine).fits
     assert not plan_memory(*GEMMA3_27B, replace(settings, gpu_layers=layers + 1), machine).fits
-    assert "--gpu-layers" not in fit_of(GEMMA3_27B, Machine((gpu,), GIB, GIB)).reason
+    assert "--gpu-layers" not in fit_of(GEMMA3_27B, MachineMemory((gpu,), GIB, GIB)).reason
 
 
 def test_unknown_is_a_question_mark() -> None:

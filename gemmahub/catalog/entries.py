@@ -35,6 +35,7 @@ from gemmahub.catalog.table import (
     tables,
 )
 from gemmahub.formats.ggml_types import GGML_TYPES_BY_NAME
+from gemmahub.memory import families
 
 if TYPE_CHECKING:
     GgmlType = str
@@ -77,7 +78,7 @@ class _Family(Entry):
 class _Architecture(Entry, kw_only=True):
     """Zero for what an architecture does not have; see ``_SAME_AS`` for what may be left out."""
 
-    architecture: Literal["gemma3", "gemma3n", "gemma4"]
+    architecture: str
     layers: Positive
     embedding_length: Positive
     feed_forward_length: list[tuple[Positive, Positive]]
@@ -206,6 +207,8 @@ def read_architecture(values: object, size: str, where: str) -> Architecture:
         if found[key] is None:
             found[key] = found[same]
     name = found.pop("architecture")
+    if name not in families.names():
+        raise fault(where, f"architecture = {name!r} is none of {', '.join(families.names())}")
     return Architecture(**found | {"name": name, "size": size, "feed_forward_length": lengths})
 
 

@@ -1,17 +1,19 @@
 """A GGUF header made from the catalogue: what llama.cpp needs to say what a model would take.
 
 The file is sparse: it has the full length of the model and takes some ten KB on disk. It has no
-vocabulary and no weights. The keys are those that llama.cpp reads (``src/models/gemma3.cpp``,
-``gemma3n.cpp``, ``gemma4.cpp`` and ``src/llama-model.cpp`` of ggml-org/llama.cpp@0c1e57098).
+vocabulary and no weights. The keys are those that llama.cpp reads (``src/llama-model.cpp`` of
+ggml-org/llama.cpp@0c1e57098); those of one family alone are in ``memory/families/``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from gemmahub.catalog.memory import memory_architecture
 from gemmahub.catalog.tensors import variant_tensors
 from gemmahub.errors import GemmahubError
 from gemmahub.formats.gguf_writer import GgufValue, write_gguf
+from gemmahub.memory.families import find
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from gemmahub.catalog.records import Architecture, CatalogVariant, Model, StoredTypes
 
 _EPSILON: Final = 1e-6  # of the norms; no figure of memory depends on it
-_ALTUP_INPUTS: Final = 4  # Gemma 3n's parallel residual streams, a constant of llama.cpp
 
 
 def header_metadata(architecture: Architecture) -> dict[str, Any]:
@@ -39,23 +40,16 @@ def header_metadata(architecture: Architecture) -> dict[str, Any]:
         "attention.sliding_window": a.sliding_window,
         "vocab_size": a.vocabulary,
     }
-    if a.name != "gemma3":
-        local = GgufValue("bool", [a.is_local(i) for i in layers])
-        found["attention.sliding_window_pattern"] = local
-        found["attention.shared_kv_layers"] = a.shared_kv_layers
-        found["embedding_length_per_layer_input"] = a.per_layer_embedding_length
-    if a.name == "gemma3n":
-        found |= {"altup.active_idx": 0, "altup.num_inputs": _ALTUP_INPUTS}
-        found["activation_sparsity_scale"] = [0.0] * a.layers
-    if a.name == "gemma4":
-        found["attention.key_length_swa"] = a.head_dim_local
-        found["attention.value_length_swa"] = a.head_dim_local
-        found["rope.dimension_count"] = a.head_dim_global
-        found["rope.dimension_count_swa"] = a.head_dim_local
+    if a.final_softcap:
         found["final_logit_softcapping"] = a.final_softcap
     if a.experts:
         found |= {"expert_count": a.experts, "expert_used_count": a.experts_used}
         found["expert_feed_forward_length"] = a.expert_feed_forward_length
+    if (family := find(a.name)) is not None:
+        if family.pattern != "implied":
+            local = GgufValue("bool", [a.is_local(i) for i in layers])
+            found["attention.sliding_window_pattern"] = local
+        found |= family.header_keys(memory_architecture(a))
     general = {"general.architecture": a.name, "tokenizer.ggml.model": "no_vocab"}
     return general | {f"{a.name}.{key}": value for key, value in found.items()}
 

@@ -8,7 +8,6 @@ cases (the mixes below have none).
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -52,8 +51,6 @@ _COPIED_F32: Final = ("ffn_gate_inp", "altup_correct_coef", "altup_predict_coef"
 
 _VALUES: Final = "attn_v.weight"
 
-_LAYER: Final = re.compile(r"blk\.(\d+)\.")
-
 
 def copied_type(name: str, shape: Shape, kept: str) -> str | None:
     """The type of a tensor that is never quantised; None if the quantiser may choose one.
@@ -76,18 +73,6 @@ def fitting_type(wanted: str, columns: int) -> str:
     substitute = _FALLBACK.get(wanted, wanted)
     substitute_block = GGML_TYPES_BY_NAME[substitute].block_size or 1
     return substitute if columns % substitute_block == 0 else "F16"
-
-
-def mix_types(
-    mix: str, shapes: Sequence[tuple[str, Shape]], layers: int, kept: str = "BF16"
-) -> list[str]:
-    """The type of every tensor of ``shapes``, in the same order."""
-    numbers = sorted(_layer(name) for name, _ in shapes if name.endswith(_VALUES))
-    raised = raised_layers(mix, layers, numbers)
-    return [
-        mix_type(mix, name, shape, kept, raised[layer] if (layer := _layer(name)) >= 0 else NOT)
-        for name, shape in shapes
-    ]
 
 
 Raised = tuple[bool, bool]
@@ -127,11 +112,6 @@ def mix_type(mix: str, name: str, shape: Shape, kept: str, raised: Raised) -> st
     elif (name.endswith(_VALUES) and raised[0]) or (".ffn_down" in name and raised[1]):
         wanted = rule.raised
     return fitting_type(wanted, shape[0])
-
-
-def _layer(name: str) -> int:
-    found = _LAYER.match(name)
-    return int(found.group(1)) if found else -1
 
 
 def _needs_more_bits(position: int, count: int) -> bool:

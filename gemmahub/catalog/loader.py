@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tomllib
 from functools import cache
-from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import gemmahub.catalog as package
 from gemmahub.catalog.entries import (
     FileTables,
     ModelTable,
@@ -25,14 +26,12 @@ if TYPE_CHECKING:
 
     from gemmahub.catalog.records import CatalogFile, Family, OllamaTag
 
-_FAMILY_FILES: Final = ("gemma3.toml", "gemma3n.toml", "gemma4.toml")
-
 
 @cache
 def load_catalog() -> Catalog:
-    """The catalogue; read once a process."""
-    folder = files("gemmahub.catalog")
-    return catalog_from({name: (folder / name).read_text("utf-8") for name in _FAMILY_FILES})
+    """The catalogue, of all TOML files in the folder of this package; read once a process."""
+    found = [file for folder in package.__path__ for file in sorted(Path(folder).glob("*.toml"))]
+    return catalog_from({file.name: file.read_text("utf-8") for file in found})
 
 
 def catalog_from(texts: Mapping[str, str]) -> Catalog:

@@ -235,10 +235,6 @@ class OllamaTag:
     grade: Grade
     source: str
 
-    @property
-    def confirmed(self) -> bool:
-        return self.grade != "C"
-
 
 @dataclass(frozen=True, slots=True)
 class Catalog:

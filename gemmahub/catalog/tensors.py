@@ -1,8 +1,8 @@
 """The tensors of a text GGUF of a Gemma, derived from its architecture.
 
-Names and shapes are those that llama.cpp loads (``src/models/gemma3.cpp``, ``gemma3n.cpp``,
-``gemma4.cpp`` of ggml-org/llama.cpp@0c1e57098). Shapes are in GGUF order: the first dimension is
-the contiguous one.
+Names and shapes are those that llama.cpp loads (``src/models/gemma*.cpp`` of
+ggml-org/llama.cpp@0c1e57098); those of one family alone are in ``memory/families/``. Shapes are in
+GGUF order: the first dimension is the contiguous one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gemmahub.catalog.kquant_mix import (
     NOT,
@@ -20,52 +20,20 @@ from gemmahub.catalog.kquant_mix import (
     mix_type,
     raised_layers,
 )
+from gemmahub.catalog.memory import memory_architecture
 from gemmahub.formats.ggml_types import GGML_TYPES_BY_NAME
 from gemmahub.formats.tensor import Tensor
+from gemmahub.memory.families import find
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from gemmahub.catalog.records import Architecture, StoredTypes
+    from gemmahub.memory import LayerShape, MemoryArchitecture
+    from gemmahub.memory.family import FamilyRules
 
 Shape = tuple[int, ...]
 NamedShape = tuple[str, Shape]
-
-# Gemma 3n: parallel residual streams (AltUp) and the rank of the low-rank residual (LAuReL);
-# llama.cpp has them as constants (src/llama-hparams.h).
-_ALTUP_INPUTS: Final = 4
-_LAUREL_RANK: Final = 64
-
-# GGUF: tensor data starts at multiples of this many bytes unless general.alignment says otherwise.
-ALIGNMENT: Final = 32
-
-
-def tensor_shapes(
-    architecture: Architecture, *, unused_kv: bool = False, vocabulary: int | None = None
-) -> list[NamedShape]:
-    """Name and shape of every tensor.
-
-    ``unused_kv`` adds the key and value tensors of Gemma 4 layers that reuse another layer's
-    cache: llama.cpp ignores them and some conversions keep them. ``vocabulary`` is the number of
-    embedding rows where it is not the usual one.
-    """
-    rows = vocabulary or architecture.vocabulary
-    found = [*_model_tensors(architecture, rows)]
-    for layer in range(architecture.layers):
-        found += _layer_tensors(architecture, layer, unused_kv)
-    return found
-
-
-def _layer_tensors(architecture: Architecture, layer: int, unused_kv: bool) -> list[NamedShape]:
-    prefix = f"blk.{layer}."
-    parts = (
-        _attention(architecture, layer, unused_kv),
-        _feed_forward(architecture, layer),
-        _experts(architecture),
-        _per_layer_input(architecture),
-        _altup(architecture),
-    )
-    return [(prefix + name, shape) for part in parts for name, shape in part]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +57,23 @@ class VariantTensors:
 
 def tensors_by_layer(architecture: Architecture, types: StoredTypes) -> VariantTensors:
     """The tensors of a file that is described by ``types``, with their bytes, layer by layer."""
-    a, unused = architecture, types.unused_kv
-    raised = [NOT] * a.layers
+    a, unused = memory_architecture(architecture), types.unused_kv
+    raised = [NOT] * len(a.layers)
     if types.mix:
-        have_value = (i for i in range(a.layers) if _has_value(a, i, unused))
-        raised = raised_layers(types.mix, a.layers, tuple(have_value))
+        have_value = (i for i, layer in enumerate(a.layers) if _has_value(a, layer, unused))
+        raised = raised_layers(types.mix, len(a.layers), tuple(have_value))
     model = tuple(
         _tensor(name, shape, types, NOT)
-        for name, shape in _model_tensors(a, types.vocabulary or a.vocabulary)
+        for name, shape in _model_tensors(architecture, types.vocabulary or a.vocabulary)
     )
-    known: dict[tuple[object, ...], tuple[Tensor, ...]] = {}
+    known: dict[tuple[LayerShape, Raised], tuple[Tensor, ...]] = {}
     layers = []
-    for layer in range(a.layers):
-        kind = (a.is_local(layer), a.owns_kv(layer), a.feed_forward_length[layer], raised[layer])
+    for number, kind in enumerate(zip(a.layers, raised, strict=True)):
         if kind not in known:
-            shapes = _layer_tensors(a, layer, unused)
-            known[kind] = tuple(_tensor(*named, types, raised[layer]) for named in shapes)
+            shapes = _layer_tensors(a, kind[0], unused)
+            known[kind] = tuple(
+                _tensor(f"blk.{number}.{name}", shape, types, kind[1]) for name, shape in shapes
+            )
         layers.append(known[kind])
     return VariantTensors(model, tuple(layers))
 
@@ -136,68 +105,68 @@ def _tensor(name: str, shape: Shape, types: StoredTypes, raised: Raised) -> Tens
     return Tensor(name, kind.name, shape, prod(shape), kind.bytes_for(shape))
 
 
-def data_bytes(tensors: Iterable[Tensor]) -> int:
-    """Bytes that the tensors take in a GGUF file, each padded to the alignment."""
-    return sum(-(-(tensor.bytes or 0) // ALIGNMENT) * ALIGNMENT for tensor in tensors)
-
-
-def table_bytes(tensors: Iterable[Tensor]) -> int:
-    """Bytes of the GGUF tensor table: name with its length, dimensions, type and offset."""
-    return sum(8 + len(t.name.encode()) + 4 + 8 * len(t.shape) + 4 + 8 for t in tensors)
-
-
-def _model_tensors(a: Architecture, rows: int) -> Iterator[NamedShape]:
+def _model_tensors(architecture: Architecture, rows: int) -> Iterator[NamedShape]:
+    a = memory_architecture(architecture)
     width, per_layer = a.embedding_length, a.per_layer_embedding_length
-    if a.name == "gemma4":  # stretches the rotation of the global layers
-        yield "rope_freqs.weight", (a.head_dim_global // 2,)
     yield "token_embd.weight", (width, rows)
     if per_layer:
         # The per-layer table never has more rows than the tokenizer has words.
-        yield "per_layer_token_embd.weight", (per_layer * a.layers, a.vocabulary)
-        yield "per_layer_model_proj.weight", (width, per_layer * a.layers)
+        yield "per_layer_token_embd.weight", (per_layer * len(a.layers), a.vocabulary)
+        yield "per_layer_model_proj.weight", (width, per_layer * len(a.layers))
         yield "per_layer_proj_norm.weight", (per_layer,)
-    if a.name == "gemma3n":
-        yield "altup_proj.weight", (width, width, _ALTUP_INPUTS - 1)
-        yield "altup_unembd_proj.weight", (width, width, _ALTUP_INPUTS - 1)
+    yield from _rules(a).model_tensors(a)
     yield "output_norm.weight", (width,)
 
 
-def _has_key(a: Architecture, layer: int, unused_kv: bool) -> bool:
-    # Gemma 3n files always carry the keys and values of all layers.
-    return a.name == "gemma3n" or a.owns_kv(layer) or unused_kv
+def _rules(a: MemoryArchitecture) -> FamilyRules:
+    found = find(a.name)
+    assert found is not None  # the catalogue is read with known families only
+    return found
 
 
-def _has_value(a: Architecture, layer: int, unused_kv: bool) -> bool:
-    own = a.is_local(layer) or not a.global_value_is_key
-    return own and _has_key(a, layer, unused_kv)
+def _has_key(a: MemoryArchitecture, layer: LayerShape, unused_kv: bool) -> bool:
+    return layer.owns_cache or unused_kv or _rules(a).keeps_unused_kv
 
 
-def _attention(a: Architecture, layer: int, unused_kv: bool) -> Iterator[NamedShape]:
-    width, head = a.embedding_length, a.head_dim(layer)
+def _has_value(a: MemoryArchitecture, layer: LayerShape, unused_kv: bool) -> bool:
+    return layer.has_value_weights and _has_key(a, layer, unused_kv)
+
+
+def _layer_tensors(
+    a: MemoryArchitecture, layer: LayerShape, unused_kv: bool
+) -> Iterator[NamedShape]:
+    """Names as behind ``blk.N.``."""
+    yield from _attention(a, layer, unused_kv)
+    yield from _feed_forward(a, layer)
+    yield from _experts(a)
+    yield from _per_layer_input(a)
+    yield from _rules(a).layer_tensors(a)
+
+
+def _attention(a: MemoryArchitecture, layer: LayerShape, unused_kv: bool) -> Iterator[NamedShape]:
+    width, head = a.embedding_length, layer.key_length
     yield "attn_norm.weight", (width,)
-    yield "attn_q.weight", (width, head * a.heads)
+    yield "attn_q.weight", (width, layer.query_width)
     yield "attn_q_norm.weight", (head,)
     if _has_key(a, layer, unused_kv):
-        yield "attn_k.weight", (width, head * a.kv_heads(layer))
+        yield "attn_k.weight", (width, layer.key_width)
         yield "attn_k_norm.weight", (head,)
         if _has_value(a, layer, unused_kv):
-            yield "attn_v.weight", (width, head * a.kv_heads(layer))
-    yield "attn_output.weight", (head * a.heads, width)
+            yield "attn_v.weight", (width, layer.value_width)
+    yield "attn_output.weight", (layer.query_width, width)
     yield "post_attention_norm.weight", (width,)
 
 
-def _feed_forward(a: Architecture, layer: int) -> Iterator[NamedShape]:
-    width, hidden = a.embedding_length, a.feed_forward_length[layer]
+def _feed_forward(a: MemoryArchitecture, layer: LayerShape) -> Iterator[NamedShape]:
+    width, hidden = a.embedding_length, layer.feed_forward_length
     yield "ffn_norm.weight", (width,)
     yield "ffn_gate.weight", (width, hidden)
     yield "ffn_up.weight", (width, hidden)
     yield "ffn_down.weight", (hidden, width)
     yield "post_ffw_norm.weight", (width,)
-    if a.name == "gemma4":
-        yield "layer_output_scale.weight", (1,)
 
 
-def _experts(a: Architecture) -> Iterator[NamedShape]:
+def _experts(a: MemoryArchitecture) -> Iterator[NamedShape]:
     if not a.experts:
         return
     width, hidden = a.embedding_length, a.expert_feed_forward_length
@@ -211,23 +180,9 @@ def _experts(a: Architecture) -> Iterator[NamedShape]:
     yield "ffn_down_exps.scale", (a.experts,)
 
 
-def _per_layer_input(a: Architecture) -> Iterator[NamedShape]:
+def _per_layer_input(a: MemoryArchitecture) -> Iterator[NamedShape]:
     width, per_layer = a.embedding_length, a.per_layer_embedding_length
     if per_layer:
         yield "inp_gate.weight", (width, per_layer)
         yield "proj.weight", (per_layer, width)
         yield "post_norm.weight", (width,)
-
-
-def _altup(a: Architecture) -> Iterator[NamedShape]:
-    if a.name != "gemma3n":
-        return
-    width = a.embedding_length
-    yield "altup_correct_coef.weight", (_ALTUP_INPUTS, _ALTUP_INPUTS)
-    yield "altup_correct_scale.weight", (width,)
-    yield "altup_predict_coef.weight", (_ALTUP_INPUTS, _ALTUP_INPUTS**2)
-    yield "altup_router.weight", (width, _ALTUP_INPUTS)
-    yield "altup_router_norm.weight", (width,)
-    yield "laurel_l.weight", (width, _LAUREL_RANK)
-    yield "laurel_r.weight", (_LAUREL_RANK, width)
-    yield "laurel_post_norm.weight", (width,)

@@ -10,6 +10,7 @@ import click
 
 from gemmahub.cli import output
 from gemmahub.text import format_bytes, format_parameters, percent, plural
+from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
     from gemmahub.planning.fit import Fit
@@ -148,7 +149,7 @@ def _show(variant: Variant, reference: str) -> None:
             ("chat template", _template(variant.chat_template)),
             *(("installed", f"{a.path} ({a.store or 'file'})") for a in variant.artifacts),
             ("read from", variant.remote),
-            ("not here", "" if variant.artifacts else f"gemmahub pull {reference}"),
+            ("not here", "" if variant.artifacts else command_line("pull", reference)),
             ("download", variant.download),
             ("licence", variant.licence),
             *(("note", note) for note in variant.notes),

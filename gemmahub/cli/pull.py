@@ -10,6 +10,7 @@ import click
 from gemmahub.cli import output
 from gemmahub.cli.pull_view import View, Watched
 from gemmahub.errors import DoesNotFit, ExitCode, UsageError
+from gemmahub.formats.projector import is_projector
 from gemmahub.text import format_bytes, plural
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def _size(plan: PullPlan) -> str:
     assert plan.download is not None
     size, here = plan.download.size_bytes, plan.download.size_bytes - plan.fetch_bytes
     text = f"{format_bytes(size)} in {plural(len(plan.download.files), 'file')}"
-    if any("mmproj" in planned.file.name.lower() for planned in plan.download.files):
+    if any(is_projector(planned.file.name) for planned in plan.download.files):
         text += ", one of them the image projector"
     return f"{text}; {format_bytes(here)} are here already" if here else text
 

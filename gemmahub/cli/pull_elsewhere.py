@@ -8,6 +8,7 @@ from gemmahub.cli import output
 from gemmahub.cli.pull_view import View, Watched
 from gemmahub.errors import DoesNotFit, ExitCode
 from gemmahub.text import format_bytes
+from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
     from gemmahub.engines.sources import Pulled
@@ -86,5 +87,5 @@ def _done(pulled: Pulled) -> dict[str, Any]:
     return {
         "path": str(pulled.path) if pulled.path else None,
         "fetched_bytes": pulled.moved_bytes,
-        "command": f"gemmahub run {pulled.reference}",
+        "command": command_line("run", pulled.reference),
     }

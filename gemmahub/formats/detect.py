@@ -10,6 +10,7 @@ from gemmahub.errors import GemmahubError, NotFound
 from gemmahub.formats.folder import CONFIG
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.mlx import FolderModel, read_model_folder
+from gemmahub.formats.projector import is_projector
 from gemmahub.formats.safetensors import read_safetensors
 from gemmahub.formats.sniff import HEAD_BYTES, looks_like_safetensors, not_a_model
 from gemmahub.formats.source import LocalFile
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from gemmahub.formats.source import ByteSource, Opener
     from gemmahub.formats.tensor import Tensor
 
-_PROJECTOR: Final = "mmproj"
 _PROJECTOR_ARCHITECTURE: Final = "clip"
 _OF_A_FOLDER: Final = re.compile(r"model(-[0-9]{5}-of-[0-9]{5})?\.safetensors")
 _NAMED_FILES: Final = 8
@@ -162,12 +162,12 @@ def _models_among(ggufs: list[Path], open_file: Opener) -> list[Path]:
     models: dict[object, Path] = {}
     for path in ggufs:
         key = split_key(path.name)
-        if _PROJECTOR not in path.name.lower():
+        if not is_projector(path.name):
             models.setdefault((key[0], key[2]) if key else path.name, path)
-    return [path for path in models.values() if not _is_projector(path, open_file)]
+    return [path for path in models.values() if not _holds_projector(path, open_file)]
 
 
-def _is_projector(path: Path, open_file: Opener) -> bool:
+def _holds_projector(path: Path, open_file: Opener) -> bool:
     try:
         with open_file(path) as source:
             architecture = read_gguf(source).metadata.get("general.architecture")

@@ -55,6 +55,9 @@ GGML_TYPES: Final[dict[int, StorageType]] = {
 CACHE_TYPES: Final = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 """Types that llama.cpp takes for a KV cache (``common/arg.cpp``); others load and then abort."""
 
+USUAL_CACHE_TYPES: Final = ("f16", "q8_0", "q4_0")
+"""Those that are tried and offered, the best first; each further one buys context."""
+
 GGML_TYPES_BY_NAME: Final[dict[str, StorageType]] = {t.name: t for t in GGML_TYPES.values()}
 
 # Names that llama.cpp once gave to numbers it no longer reads: no size is known for them here.

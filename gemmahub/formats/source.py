@@ -79,7 +79,7 @@ class LocalFile:
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes from ``offset``; :class:`IntegrityError` at the end."""
-        _check_range(self, offset, length)
+        check_range(self, offset, length)
         pieces = []
         while length:
             try:
@@ -114,20 +114,6 @@ class LocalFile:
         self.close()
 
 
-class MemorySource:
-    """Bytes in memory as a source."""
-
-    def __init__(self, data: bytes, name: str = "bytes in memory") -> None:
-        self.name = name
-        self.size = len(data)
-        self._data = data
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Exactly ``length`` bytes from ``offset``; :class:`IntegrityError` at the end."""
-        _check_range(self, offset, length)
-        return self._data[offset : offset + length]
-
-
 class PrefixSource(ABC):
     """A file elsewhere whose beginning is kept as it comes, in one piece, so that no byte comes
     twice: a reader that skips an array costs the array. A context manager.
@@ -149,7 +135,7 @@ class PrefixSource(ABC):
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes from ``offset``; :class:`IntegrityError` at the end."""
-        _check_range(self, offset, length)
+        check_range(self, offset, length)
         end = offset + length
         if end > len(self._prefix):
             if end > LARGEST_PREFIX:
@@ -230,7 +216,7 @@ def _read_at(fd: int, length: int, offset: int) -> bytes:
     return os.read(fd, length)
 
 
-def _check_range(source: ByteSource, offset: int, length: int) -> None:
+def check_range(source: ByteSource, offset: int, length: int) -> None:
     if offset < 0 or length < 0 or offset + length > source.size:
         raise _ends_early(source, offset, length)
 

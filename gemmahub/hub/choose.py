@@ -12,6 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from gemmahub.errors import IntegrityError, NotFound
+from gemmahub.formats.projector import is_projector
 from gemmahub.formats.split import split_key
 from gemmahub.hub.records import HubFile, HubModel
 from gemmahub.precision.labels import label_in_name
@@ -28,7 +29,6 @@ _GGUF: Final = ".gguf"
 _SAFETENSORS: Final = ".safetensors"
 _CONFIG: Final = "config.json"
 # GGUF files that are no language model of their own: projectors, and data for quantizing.
-_PROJECTOR: Final = "mmproj"
 _NO_MODEL: Final = re.compile(r"imatrix|lora|adapter", re.IGNORECASE)
 _COMPANIONS: Final = (".json", ".jinja", ".model", ".txt", ".tiktoken")
 _SIZE: Final = re.compile(r"(?<![a-z0-9.])((?:e|a)?\d+(?:\.\d+)?[bm])(?![a-z0-9])")
@@ -158,7 +158,7 @@ class Projectors:
 
         It is in the model's folder or at the top, and of the model's size where both names say one.
         """
-        if not self._first_of_all or _PROJECTOR in first.name.lower():
+        if not self._first_of_all or is_projector(first.name):
             return None
         sizes = _sizes(first.name) or _sizes(self._repository)
         fitting = []
@@ -180,10 +180,7 @@ def _keep_first(
 
 def projectors_in(repository: Repository) -> list[HubFile]:
     """The projector files of a repository."""
-    return [
-        f for f in repository.files
-        if _PROJECTOR in f.name.lower() and f.name.lower().endswith(_GGUF)
-    ]  # fmt: skip
+    return [file for file in repository.files if is_projector(file.name)]
 
 
 def label_of(path: str, repository: str) -> str | None:
@@ -198,7 +195,7 @@ def folder_of(path: str) -> str:
 
 
 def _is_model_name(name: str) -> bool:
-    return _PROJECTOR not in name.lower() and not _NO_MODEL.search(name)
+    return not is_projector(name) and not _NO_MODEL.search(name)
 
 
 def _gguf_model(repository: Repository, parts: list[HubFile], projectors: Projectors) -> HubModel:

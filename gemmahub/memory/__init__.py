@@ -4,18 +4,13 @@ Pure arithmetic: architecture and settings in, bytes out. Every formula names th
 that it was checked against; what was not measured is called an estimate.
 """
 
-from gemmahub.memory.architecture import (
-    LayerShape,
-    MemoryArchitecture,
-    UnknownArchitecture,
-    from_catalog,
-)
+from gemmahub.memory.architecture import LayerShape, MemoryArchitecture, UnknownArchitecture
 from gemmahub.memory.compute import ComputeBuffers, compute_buffers
 from gemmahub.memory.config_architecture import from_config
 from gemmahub.memory.gguf_architecture import from_gguf
 from gemmahub.memory.kv_cache import ENGINE, KVCache, kv_cache
 from gemmahub.memory.limits import largest_context, layers_that_fit
-from gemmahub.memory.machine import Device, Machine
+from gemmahub.memory.machine import DeviceMemory, Machine, MachineMemory
 from gemmahub.memory.plan import MemoryPlan, Placed, plan_memory
 from gemmahub.memory.projector import image_buffer_bytes
 from gemmahub.memory.settings import MemorySettings
@@ -27,10 +22,11 @@ __all__ = [
     "MODELLED_FORMATS",
     "RECORD_VERSION",
     "ComputeBuffers",
-    "Device",
+    "DeviceMemory",
     "KVCache",
     "LayerShape",
     "Machine",
+    "MachineMemory",
     "MemoryArchitecture",
     "MemoryModel",
     "MemoryPlan",
@@ -39,7 +35,6 @@ __all__ = [
     "UnknownArchitecture",
     "Weights",
     "compute_buffers",
-    "from_catalog",
     "from_config",
     "from_gguf",
     "image_buffer_bytes",

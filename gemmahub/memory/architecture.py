@@ -9,10 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from gemmahub.catalog.records import Architecture
+from typing import Literal
 
 Attention = Literal["global", "window"]
 CacheKind = Literal["global", "window", "none"]
@@ -107,6 +104,11 @@ class MemoryArchitecture:
             found[layer.kind] = (count + 1, keys + layer.key_width, values + layer.value_width)
         return found
 
+    @property
+    def shared_kv_layers(self) -> int:
+        """How many layers have no cache of their own."""
+        return sum(not layer.owns_cache for layer in self.layers)
+
     @cached_property
     def shapes(self) -> tuple[LayerShape, ...]:
         """The different layers, each once."""
@@ -119,34 +121,3 @@ class UnknownArchitecture:
 
     name: str
     reason: str
-
-
-def from_catalog(architecture: Architecture) -> MemoryArchitecture:
-    """The record of a model in the catalogue."""
-    a = architecture
-    layers = tuple(
-        LayerShape(
-            attention="window" if a.is_local(i) else "global",
-            owns_cache=a.owns_kv(i),
-            heads=a.heads,
-            kv_heads=a.kv_heads(i),
-            key_length=a.head_dim(i),
-            value_length=a.head_dim(i),
-            feed_forward_length=a.feed_forward_length[i],
-            has_value_weights=a.is_local(i) or not a.global_value_is_key,
-        )
-        for i in range(a.layers)
-    )
-    return MemoryArchitecture(
-        name=a.name,
-        layers=layers,
-        embedding_length=a.embedding_length,
-        vocabulary=a.vocabulary,
-        context_length=a.context_length,
-        sliding_window=a.sliding_window,
-        per_layer_embedding_length=a.per_layer_embedding_length,
-        experts=a.experts,
-        experts_used=a.experts_used,
-        expert_feed_forward_length=a.expert_feed_forward_length,
-        tied_embedding=a.tied_embedding,
-    )

@@ -1,9 +1,9 @@
 """Buffers for one step of computing, and for the logits it leaves behind.
 
-For Gemma 3, 3n and 4 the graph of a step is rebuilt and ggml's allocator replayed on it: on the
-CPU backend the answer is llama.cpp's own, byte for byte. Basis ``replay``. For other architectures
-there is an estimate of a plain decoder, basis ``estimate``; where an engine was asked instead,
-basis ``engine``.
+Where a family says how (``families/``), the graph of a step is rebuilt and ggml's allocator
+replayed on it: on the CPU backend the answer is llama.cpp's own, byte for byte. Basis ``replay``.
+For other architectures there is an estimate of a plain decoder, basis ``estimate``; where an engine
+was asked instead, basis ``engine``.
 
 Accelerators hold other buffers than the CPU: some operations need padding or scratch memory, inputs
 lie in host memory, and layers that stay on the host have their weights copied over. That is not
@@ -17,18 +17,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from gemmahub.memory.allocator import buffer_bytes
-from gemmahub.memory.gemma3n_graph import SPARSE_LAYERS, gemma3n
-from gemmahub.memory.gemma4_graph import gemma4
-from gemmahub.memory.gemma_graphs import GraphSettings, gemma3
+from gemmahub.memory.families import find
+from gemmahub.memory.graph_builder import GraphSettings
 from gemmahub.memory.kv_cache import cache_cells
 from gemmahub.memory.repeats import course
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from gemmahub.memory.architecture import MemoryArchitecture
     from gemmahub.memory.settings import MemorySettings
-    from gemmahub.memory.step_graph import Graph, Schedule
+    from gemmahub.memory.step_graph import Schedule
 
 Basis = Literal["replay", "estimate", "engine"]
 
@@ -37,13 +34,6 @@ ACCELERATOR_DOUBT: Final = 0.15
 
 ESTIMATE_DOUBT: Final = 0.5
 """How far the estimate for other architectures may be off. An ESTIMATE, not measured."""
-
-GRAPHS: Final[dict[str, Callable[[MemoryArchitecture, GraphSettings, Sequence[int]], Graph]]] = {
-    "gemma3": gemma3,
-    "gemma3n": gemma3n,
-    "gemma4": gemma4,
-}
-"""What builds the graph of a step, of the layers with the numbers given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +62,9 @@ def compute_buffers(architecture: MemoryArchitecture, settings: MemorySettings) 
     units = step_units(architecture, s)
     output = 4 * architecture.vocabulary * s.parallel
     inputs = _input_bytes(architecture, s, units)
-    if architecture.name in GRAPHS:
-        found = _replayed(architecture, GraphSettings.of(s), units)
-        return ComputeBuffers(found, inputs, output, "replay", 0.0)
+    replayed = _replayed(architecture, GraphSettings.of(s), units)
+    if replayed is not None:
+        return ComputeBuffers(replayed, inputs, output, "replay", 0.0)
     found = _estimated(architecture, s, units)
     return ComputeBuffers(found, inputs, output, "estimate", ESTIMATE_DOUBT)
 
@@ -96,16 +86,25 @@ def step_units(
 
 @lru_cache(maxsize=256)
 def schedule_of(architecture: MemoryArchitecture, settings: GraphSettings) -> Schedule:
-    """The schedule of a whole step, of which only the layers that differ are built."""
-    found = course(architecture, SPARSE_LAYERS if architecture.name == "gemma3n" else 0)
-    graph = GRAPHS[architecture.name](architecture, settings, found.built)
-    return graph.schedule(found.order)
+    """The schedule of a whole step, of which only the layers that differ are built.
+
+    For an architecture whose family builds a graph.
+    """
+    family = find(architecture.name)
+    assert family is not None
+    assert family.graph is not None
+    found = course(architecture, family.special_layers)
+    return family.graph(architecture, settings, found.built).schedule(found.order)
 
 
 @lru_cache(maxsize=4096)
 def _replayed(
     architecture: MemoryArchitecture, settings: GraphSettings, units: tuple[int, ...]
-) -> int:
+) -> int | None:
+    """Bytes of the buffer, None for an architecture whose graph is not known."""
+    family = find(architecture.name)
+    if family is None or family.graph is None:
+        return None
     return buffer_bytes(schedule_of(architecture, settings), units)
 
 

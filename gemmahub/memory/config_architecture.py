@@ -1,9 +1,8 @@
-"""The memory record of a Hugging Face ``config.json``: Gemma 3, 3n and 4.
+"""The memory record of a Hugging Face ``config.json``, of the families that have rules for one.
 
-Publishers leave out what equals the default of the Transformers library, so its defaults are here
-(``Gemma3TextConfig``, ``Gemma3nTextConfig``, ``Gemma4TextConfig`` of Transformers). The record
-describes the model as llama.cpp would run it after conversion (``conversion/gemma.py`` of
-ggml-org/llama.cpp@0c1e57098).
+Publishers leave out what equals the default of the Transformers library, so each family in
+``families/`` has its defaults. The record describes the model as llama.cpp would run it after
+conversion (``conversion/gemma.py`` of ggml-org/llama.cpp@0c1e57098).
 """
 
 from __future__ import annotations
@@ -11,57 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.memory.architecture import LayerShape, MemoryArchitecture, UnknownArchitecture
+from gemmahub.memory.families import with_config
 from gemmahub.memory.ranges import OutOfRange, check, whole
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
-    "gemma3": {
-        "vocab_size": 262208,
-        "hidden_size": 2304,
-        "intermediate_size": 9216,
-        "num_hidden_layers": 26,
-        "num_attention_heads": 8,
-        "num_key_value_heads": 4,
-        "head_dim": 256,
-        "max_position_embeddings": 131072,
-        "sliding_window": 4096,
-    },
-    "gemma3n": {
-        "vocab_size": 262400,
-        "hidden_size": 2048,
-        "hidden_size_per_layer_input": 256,
-        "intermediate_size": 16384,
-        "num_hidden_layers": 35,
-        "num_attention_heads": 8,
-        "num_key_value_heads": 2,
-        "head_dim": 256,
-        "max_position_embeddings": 32768,
-        "sliding_window": 512,
-        "num_kv_shared_layers": 15,
-    },
-    "gemma4": {
-        "vocab_size": 262144,
-        "hidden_size": 2304,
-        "hidden_size_per_layer_input": 256,
-        "intermediate_size": 9216,
-        "num_hidden_layers": 30,
-        "num_attention_heads": 8,
-        "num_key_value_heads": 4,
-        "head_dim": 256,
-        "global_head_dim": 512,
-        "max_position_embeddings": 131072,
-        "sliding_window": 512,
-    },
-}
-_PERIODS: Final = {"gemma3": 6, "gemma3n": 5, "gemma4": 6}
-_NAMES: Final = {"gemma4_unified": "gemma4"}
-# Gemma 3's tokenizer has this many words; the checkpoint's further rows are padding that the
-# conversion to GGUF leaves out, and Gemma 3n's likewise.
-_WORDS: Final = 262144
-
+    from gemmahub.memory.family import ConfigRules, FamilyRules
 
 # What the fields are that tell a number, as RANGES has it.
 _FIELDS: Final = {
@@ -89,9 +45,9 @@ _FIELDS: Final = {
 class _Fields:
     """The text part of a configuration, with the defaults of its family."""
 
-    def __init__(self, text: Mapping[str, Any], name: str) -> None:
+    def __init__(self, text: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         self._text = text
-        self._defaults = _DEFAULTS[name]
+        self._defaults = defaults
 
     def get(self, key: str) -> Any:
         value = self._text.get(key)
@@ -109,20 +65,24 @@ def from_config(config: Mapping[str, Any]) -> MemoryArchitecture | UnknownArchit
     text = text if isinstance(text, dict) else config
     kind = text.get("model_type") or config.get("model_type")
     named = one_line(kind if isinstance(kind, str) else "", 60).removesuffix("_text")
-    name = _NAMES.get(named, named)
-    if name not in _DEFAULTS:
-        return UnknownArchitecture(named, "only Gemma 3, 3n and 4 configurations are read")
+    known = with_config()
+    if named not in known:
+        titles = dict.fromkeys(family.title for _, family, _ in known.values())
+        return UnknownArchitecture(named, f"only configurations of {', '.join(titles)} are read")
+    name, family, rules = known[named]
     try:
-        found = _read(name, _Fields(text, name))
+        found = _read(name, family, rules, _Fields(text, rules.defaults))
         check(found)
     except OutOfRange as error:
         return UnknownArchitecture(name, f"its config.json is not usable: {error}")
     return found
 
 
-def _read(name: str, fields: _Fields) -> MemoryArchitecture:
+def _read(
+    name: str, family: FamilyRules, rules: ConfigRules, fields: _Fields
+) -> MemoryArchitecture:
     count = fields.number("num_hidden_layers")
-    local = _local_layers(name, fields, count)
+    local = _local_layers(family.period, rules, fields, count)
     widths = _widths(fields, count)
     tied = fields.get("tie_word_embeddings")
     experts = fields.number("num_experts") if fields.get("enable_moe_block") else 0
@@ -130,7 +90,7 @@ def _read(name: str, fields: _Fields) -> MemoryArchitecture:
         name=name,
         layers=tuple(_layer(fields, i, count, local[i], widths[i]) for i in range(count)),
         embedding_length=fields.number("hidden_size"),
-        vocabulary=min(fields.number("vocab_size"), _WORDS),
+        vocabulary=min(fields.number("vocab_size"), rules.vocabulary),
         context_length=fields.number("max_position_embeddings"),
         sliding_window=fields.number("sliding_window"),
         per_layer_embedding_length=fields.number("hidden_size_per_layer_input"),
@@ -145,16 +105,16 @@ def _expert_width(fields: _Fields) -> int:
     return fields.number("moe_intermediate_size") or fields.number("expert_intermediate_size")
 
 
-def _local_layers(name: str, fields: _Fields, count: int) -> list[bool]:
+def _local_layers(period: int, rules: ConfigRules, fields: _Fields, count: int) -> list[bool]:
     types = fields.get("layer_types")
     if isinstance(types, list):
         if len(types) != count:
             raise OutOfRange(f"layer_types has {len(types):,} entries for {count} layers")
         return [kind == "sliding_attention" for kind in types]
-    period = fields.number("sliding_window_pattern") or _PERIODS[name]
+    period = fields.number("sliding_window_pattern") or period
     local = [(i + 1) % period != 0 for i in range(count)]
-    if name == "gemma4":
-        local[-1] = False  # Transformers makes the last layer global whatever the pattern says
+    if rules.last_layer_global:
+        local[-1] = False
     return local
 
 

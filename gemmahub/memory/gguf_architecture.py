@@ -1,8 +1,9 @@
 """The memory record of a GGUF file, from its metadata.
 
-Follows what llama.cpp does with each key: ``src/llama-model.cpp`` (``load_hparams``) and
-``src/models/gemma*.cpp`` of ggml-org/llama.cpp@0c1e57098. What only the engine's own code knows
-about another architecture is not guessed: the answer is then an ``UnknownArchitecture``.
+Follows what llama.cpp does with each key: ``src/llama-model.cpp`` (``load_hparams``) of
+ggml-org/llama.cpp@0c1e57098, with what is particular to a family from ``families/``. What only the
+engine's own code knows about another architecture is not guessed: the answer is then an
+``UnknownArchitecture``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.memory.architecture import LayerShape, MemoryArchitecture, UnknownArchitecture
+from gemmahub.memory.families import find
+from gemmahub.memory.family import FamilyRules
 from gemmahub.memory.ranges import OutOfRange, check, whole
 from gemmahub.memory.tensor_widths import check_widths
 from gemmahub.text import one_line
@@ -19,14 +22,12 @@ if TYPE_CHECKING:
 
     from gemmahub.formats.tensor import Tensor
 
-# Every p-th layer is global where the file does not say (load_swa_pattern, src/models/gemma*.cpp).
-_PERIODS: Final = {"gemma2": 2, "gemma3": 6, "gemma3n": 5}
-_GEMMA2_WINDOW: Final = 4096
-_GEMMA3N_OWN_CACHES: Final = 20
-
 # Keys of models whose memory is not a plain cache of keys and values.
 _OTHER_MEMORY: Final = ("ssm.", "wkv.", "attention.kv_lora_rank", "attention.indexer.")
 _TOKEN_TABLE: Final = "token_embd.weight"
+
+# A decoder of no known family: nothing of it is particular.
+_PLAIN: Final = FamilyRules(title="", period=1)
 
 
 # What the keys are that tell a number, as RANGES has it, by the key without its prefix.
@@ -57,18 +58,18 @@ class _Keys:
 
     def __init__(self, metadata: Mapping[str, Any], name: str) -> None:
         self._metadata = metadata
-        self._prefix = name + "."
-        self.names = {key.removeprefix(self._prefix) for key in metadata if key.startswith(name)}
+        self.prefix = name + "."
+        self.names = {key.removeprefix(self.prefix) for key in metadata if key.startswith(name)}
 
     def get(self, key: str) -> Any:
-        return self._metadata.get(self._prefix + key)
+        return self._metadata.get(self.prefix + key)
 
     def number(self, key: str, default: int | None = None) -> int:
         """Raises: OutOfRange, also where it is missing and has no default."""
         value = self.get(key)
         if value is None and default is not None:
             return default
-        return whole(value, _FIELDS[key], self._prefix + key)
+        return whole(value, _FIELDS[key], self.prefix + key)
 
     def each(self, key: str, layers: int, default: int | None = None) -> list[int]:
         """A number for each layer: a scalar for all, or an array (``get_key_or_arr``)."""
@@ -76,8 +77,8 @@ class _Keys:
         if not isinstance(value, list | tuple):
             return [self.number(key, default)] * layers
         if len(value) < layers:
-            raise OutOfRange(f"{self._prefix}{key} is not a number for each of {layers} layers")
-        return [whole(item, _FIELDS[key], self._prefix + key) for item in value[:layers]]
+            raise OutOfRange(f"{self.prefix}{key} is not a number for each of {layers} layers")
+        return [whole(item, _FIELDS[key], self.prefix + key) for item in value[:layers]]
 
 
 def from_gguf(
@@ -97,26 +98,33 @@ def from_gguf(
     if other:
         named = one_line(min(other), 80)
         return UnknownArchitecture(name, f"it keeps more than keys and values ({named})")
-    window = keys.get("attention.sliding_window")
-    if window and name not in _PERIODS and name != "gemma4":
+    family = find(name)
+    if keys.get("attention.sliding_window") and family is None:
         return UnknownArchitecture(name, "which of its layers use the sliding window is not known")
     if keys.get("attention.causal") is False:
         return UnknownArchitecture(name, "it is an encoder, without a cache")
     known = {tensor.name: tensor for tensor in tensors}
     try:
-        found = _read(name, keys, known, lambda: vocabulary or _words(keys, metadata))
+        found = _read(
+            name, family or _PLAIN, keys, known, lambda: vocabulary or _words(keys, metadata)
+        )
         check(found)
-        check_widths(found, known)
+        if family is not None:
+            check_widths(found, known)
     except OutOfRange as error:
         return UnknownArchitecture(name, str(error))
     return found
 
 
 def _read(
-    name: str, keys: _Keys, tensors: Mapping[str, Tensor], words: Callable[[], int]
+    name: str,
+    family: FamilyRules,
+    keys: _Keys,
+    tensors: Mapping[str, Tensor],
+    words: Callable[[], int],
 ) -> MemoryArchitecture:
     count = keys.number("block_count")
-    layers = _layers(name, keys, count, tensors)
+    layers = _layers(family, keys, count, tensors)
     table = tensors.get(_TOKEN_TABLE)
     rows = table.shape[-1] if table and len(table.shape) > 1 else None
     vocabulary = rows or words()
@@ -129,7 +137,9 @@ def _read(
         embedding_length=keys.number("embedding_length"),
         vocabulary=vocabulary,
         context_length=keys.number("context_length", 0),
-        sliding_window=_window(name, keys) if windowed else 0,
+        sliding_window=keys.number("attention.sliding_window", family.default_window)
+        if windowed
+        else 0,
         per_layer_embedding_length=keys.number("embedding_length_per_layer_input", 0),
         experts=keys.number("expert_count", 0),
         experts_used=max(keys.each("expert_used_count", count, 0)),
@@ -144,40 +154,37 @@ def _words(keys: _Keys, metadata: Mapping[str, Any]) -> int:
     return keys.number("vocab_size", len(words) if isinstance(words, list | tuple) else 0)
 
 
-def _window(name: str, keys: _Keys) -> int:
-    return keys.number("attention.sliding_window", _GEMMA2_WINDOW if name == "gemma2" else None)
-
-
-def _local_layers(name: str, keys: _Keys, count: int) -> list[bool]:
+def _local_layers(family: FamilyRules, keys: _Keys, count: int) -> list[bool]:
     """Which layers attend to the window only."""
     pattern = keys.get("attention.sliding_window_pattern")
-    if name == "gemma3" and not keys.get("attention.sliding_window"):
+    if family.window_optional and not keys.get("attention.sliding_window"):
         return [False] * count
     if isinstance(pattern, list | tuple):
         if len(pattern) < count:
-            raise OutOfRange(f"{name}.attention.sliding_window_pattern has {len(pattern)} entries")
+            raise OutOfRange(
+                f"{keys.prefix}attention.sliding_window_pattern has {len(pattern)} entries"
+            )
         return [bool(item) for item in pattern[:count]]
-    if name == "gemma4":
-        raise OutOfRange("gemma4.attention.sliding_window_pattern is missing")
-    if name not in _PERIODS:
+    if family.pattern == "required":
+        raise OutOfRange(f"{keys.prefix}attention.sliding_window_pattern is missing")
+    if family is _PLAIN:
         return [False] * count
-    period = keys.number("attention.sliding_window_pattern", _PERIODS[name])
+    period = keys.number("attention.sliding_window_pattern", family.period)
     return [period == 0 or i % period < period - 1 for i in range(count)]
 
 
-def _own_caches(name: str, keys: _Keys, count: int) -> int:
+def _own_caches(family: FamilyRules, keys: _Keys, count: int) -> int:
     """How many layers, from the first on, have a cache of their own."""
-    if name == "gemma3n":
-        return _GEMMA3N_OWN_CACHES  # src/models/gemma3n.cpp has it as a constant
-    if name == "gemma4":
-        return count - keys.number("attention.shared_kv_layers", 0)
-    return count
+    if family.own_caches is not None:
+        return family.own_caches
+    shared = keys.number("attention.shared_kv_layers", 0) if family.shares_caches else 0
+    return count - shared
 
 
 def _layers(
-    name: str, keys: _Keys, count: int, tensors: Mapping[str, Tensor]
+    family: FamilyRules, keys: _Keys, count: int, tensors: Mapping[str, Tensor]
 ) -> tuple[LayerShape, ...]:
-    local = _local_layers(name, keys, count)
+    local = _local_layers(family, keys, count)
     heads = keys.each("attention.head_count", count)
     kv_heads = keys.each("attention.head_count_kv", count, heads[0])
     default = keys.number("embedding_length") // max(1, heads[0])
@@ -185,7 +192,7 @@ def _layers(
     key_local = keys.number("attention.key_length_swa", key)
     value_local = keys.number("attention.value_length_swa", value)
     widths = keys.each("feed_forward_length", count, 0)
-    own = _own_caches(name, keys, count)
+    own = _own_caches(family, keys, count)
     return tuple(
         LayerShape(
             attention="window" if local[i] else "global",
@@ -195,14 +202,14 @@ def _layers(
             key_length=key_local if local[i] else key,
             value_length=value_local if local[i] else value,
             feed_forward_length=widths[i],
-            has_value_weights=_has_values(name, i, tensors),
+            has_value_weights=_has_values(family, i, tensors),
         )
         for i in range(count)
     )
 
 
-def _has_values(name: str, layer: int, tensors: Mapping[str, Tensor]) -> bool:
-    """False for Gemma 4 layers with key weights and no value weights."""
-    if name != "gemma4" or f"blk.{layer}.attn_k.weight" not in tensors:
+def _has_values(family: FamilyRules, layer: int, tensors: Mapping[str, Tensor]) -> bool:
+    """False for layers with key weights and no value weights, in a family that has such."""
+    if not family.values_from_keys or f"blk.{layer}.attn_k.weight" not in tensors:
         return True
     return f"blk.{layer}.attn_v.weight" in tensors

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gemmahub.memory.architecture import MemoryArchitecture
-    from gemmahub.memory.machine import Machine
+    from gemmahub.memory.machine import MachineMemory
     from gemmahub.memory.settings import MemorySettings
     from gemmahub.memory.weights import Weights
 
@@ -26,7 +26,7 @@ def largest_context(
     architecture: MemoryArchitecture,
     weights: Weights,
     settings: MemorySettings,
-    machine: Machine,
+    machine: MachineMemory,
     *,
     limit: int | None = None,
     projector_bytes: int = 0,
@@ -67,7 +67,7 @@ def layers_that_fit(
     architecture: MemoryArchitecture,
     weights: Weights,
     settings: MemorySettings,
-    machine: Machine,
+    machine: MachineMemory,
     *,
     projector_bytes: int = 0,
     image_buffer_bytes: int = 0,

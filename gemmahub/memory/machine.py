@@ -25,7 +25,7 @@ for CUDA by about a factor of two either way. llama.cpp keeps 1 GiB of each devi
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class DeviceMemory:
     """An accelerator. ``unified``: its memory is the host's (Apple, integrated graphics)."""
 
     name: str
@@ -41,9 +41,13 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class MachineMemory:
     """Accelerators in the engine's order, and host memory; the CPU is not among the devices."""
 
-    devices: tuple[Device, ...]
+    devices: tuple[DeviceMemory, ...]
     host_capacity_bytes: int
     host_free_bytes: int
+
+
+Device, Machine = DeviceMemory, MachineMemory
+"""Their former names, for scripts that import them."""

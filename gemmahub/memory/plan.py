@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gemmahub.memory.architecture import MemoryArchitecture
-    from gemmahub.memory.machine import Device, Machine
+    from gemmahub.memory.machine import DeviceMemory, MachineMemory
     from gemmahub.memory.settings import MemorySettings
     from gemmahub.memory.weights import Weights
 
@@ -127,7 +127,7 @@ def plan_memory(
     architecture: MemoryArchitecture,
     weights: Weights,
     settings: MemorySettings,
-    machine: Machine,
+    machine: MachineMemory,
     *,
     projector_bytes: int = 0,
     image_buffer_bytes: int = 0,
@@ -199,7 +199,7 @@ def _all_on(placement: Sequence[int]) -> bool:
 
 
 def _accelerator(
-    device: Device, weights: int, cache: int, compute: int, image: int, *, used: bool
+    device: DeviceMemory, weights: int, cache: int, compute: int, image: int, *, used: bool
 ) -> Placed:
     return Placed(
         device=device.name,
@@ -244,7 +244,7 @@ def _copied_weights(weights: Weights, placement: Sequence[int], settings: Memory
     return max((size for size, device in layers if device == HOST), default=0)
 
 
-def headroom(machine: Machine, places: Sequence[Placed]) -> int:
+def headroom(machine: MachineMemory, places: Sequence[Placed]) -> int:
     """What is left at the tightest place that is in use; negative where something does not fit."""
     *accelerators, host = places
     left = host.free_bytes - host.total_bytes

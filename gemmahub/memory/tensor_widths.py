@@ -7,7 +7,7 @@ nothing here: some layers need none of a kind, and some files hold a part of a m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gemmahub.memory.ranges import OutOfRange
 from gemmahub.text import one_line
@@ -18,14 +18,13 @@ if TYPE_CHECKING:
     from gemmahub.formats.tensor import Tensor
     from gemmahub.memory.architecture import LayerShape, MemoryArchitecture
 
-# Of other models it is not known here whether they store gates or several parts in one tensor.
-_KNOWN: Final = frozenset({"gemma2", "gemma3", "gemma3n", "gemma4"})
-
 
 def check_widths(architecture: MemoryArchitecture, tensors: Mapping[str, Tensor]) -> None:
-    """Raises :class:`OutOfRange` for a width or a number of experts that no tensor has."""
-    if architecture.name not in _KNOWN:
-        return
+    """Raises :class:`OutOfRange` for a width or a number of experts that no tensor has.
+
+    For known families: of others it is not known here whether they store gates or several parts in
+    one tensor.
+    """
     _check("token_embd.weight", (architecture.embedding_length,), tensors)
     for number, layer in enumerate(architecture.layers):
         for name, shape in _shapes(architecture, layer):

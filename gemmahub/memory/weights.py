@@ -19,6 +19,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import FormatError
+from gemmahub.memory.families import find
 from gemmahub.memory.ranges import MOST_LAYERS
 from gemmahub.text import one_line
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gemmahub.formats.tensor import Tensor
-    from gemmahub.memory.machine import Device
+    from gemmahub.memory.machine import DeviceMemory
 
 _LAYER: Final = re.compile(r"blk\.([0-9]+)\.")
 _DIGITS: Final = 20  # of a layer's number: what has more is beyond all others in any case
@@ -43,10 +44,6 @@ _EXPERTS: Final = "_exps."
 _REPACKED: Final = frozenset(
     {"Q4_0", "Q4_K", "Q2_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL", "MXFP4", "Q1_0"}
 )
-
-# Gemma 3n and 4 read the tied table once as output and once as input when the file is not mapped
-# (measured: +315 MiB for Gemma 4 E2B, +1,103 MiB for 31B); Gemma 3 has it once.
-_TWICE_WITHOUT_MMAP: Final = frozenset({"gemma3n", "gemma4"})
 
 HOST: Final = -1
 """The device number of host memory."""
@@ -197,12 +194,13 @@ def layer_devices(layers: int, gpu_layers: int, free_bytes: Sequence[int]) -> tu
 def place_weights(
     weights: Weights,
     placement: Sequence[int],
-    devices: Sequence[Device],
+    devices: Sequence[DeviceMemory],
     *,
     architecture: str,
     mmap: bool,
 ) -> WeightPlacement:
     """Bytes by place; ``placement`` is the answer of :func:`layer_devices`."""
+    family = find(architecture)
     sums = [0] * len(devices)
     host, repack = weights.input, 0
     parts = zip((*weights.layers, weights.output_layer), placement, strict=True)
@@ -217,6 +215,6 @@ def place_weights(
         else:
             # On the host the tied table is read in place.
             host += weights.output
-            if weights.tied and not mmap and architecture in _TWICE_WITHOUT_MMAP:
+            if weights.tied and not mmap and family is not None and family.copies_tied_table:
                 host += weights.token_table
     return WeightPlacement(host, tuple(sums), mmap, repack)

@@ -13,6 +13,7 @@ from gemmahub.errors import ContextExceeded, DoesNotFit, NotFound, UsageError
 from gemmahub.planning.exact import HOST, engine_settings
 from gemmahub.planning.plan import PART_NAMES
 from gemmahub.text import format_gib
+from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,7 +139,7 @@ def loadable(plan: Plan) -> Artifact:
     if not plan.variant.artifacts:
         raise NotFound(
             f"{plan.variant.reference} is not on this machine, so it cannot be loaded",
-            f"gemmahub pull {plan.variant.reference}, or plan without --verify",
+            f"{command_line('pull', plan.variant.reference)}, or plan without --verify",
         )
     if plan.with_images:
         raise UsageError("--verify loads the text model only", "leave --image out")

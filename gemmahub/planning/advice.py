@@ -10,6 +10,7 @@ from gemmahub.planning.candidates import bandwidths_of, candidates_of
 from gemmahub.planning.model import machine_of
 from gemmahub.recommend import recommend, speed_text
 from gemmahub.text import format_gib, nearest, one_line
+from gemmahub.text.command import command_to_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,13 +34,14 @@ class Advised:
         """What runs it with the settings of the plan."""
         choice = self.recommendation.choice
         settings = choice.settings
-        parts = [f"gemmahub run {self.variant.reference} --ctx-size {settings.context}"]
-        if settings.cache_type_k != "f16":
-            parts.append(f"--cache-type {settings.cache_type_k}")
         layers = len(choice.candidate.architecture.layers) + 1
-        if len(choice.plan.places) > 1 and choice.plan.gpu_layers < layers:
-            parts.append(f"--gpu-layers {choice.plan.gpu_layers}")
-        return " ".join(parts)
+        split = len(choice.plan.places) > 1 and choice.plan.gpu_layers < layers
+        return command_to_run(
+            self.variant.reference,
+            settings.context,
+            settings.cache_type_k,
+            choice.plan.gpu_layers if split else None,
+        )
 
     @property
     def said(self) -> str:

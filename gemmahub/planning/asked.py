@@ -21,7 +21,7 @@ from gemmahub.text import one_line
 if TYPE_CHECKING:
     from gemmahub.engines.contract import Artifact, DeviceUse, DryLoad
     from gemmahub.engines.manager import BackendOffer
-    from gemmahub.memory import Device, Machine, MemorySettings
+    from gemmahub.memory import DeviceMemory, MachineMemory, MemorySettings
     from gemmahub.planning.header import Header
     from gemmahub.registry.variants import Variant
 
@@ -31,7 +31,7 @@ _ESTIMATED: Final = "driver overhead is estimated"
 def asked_plan(
     variant: Variant,
     settings: MemorySettings,
-    machine: Machine,
+    machine: MachineMemory,
     offer: BackendOffer,
     header: Header,
 ) -> Plan:
@@ -73,7 +73,7 @@ class _Engine:
         offer: BackendOffer,
         artifact: Artifact,
         settings: MemorySettings,
-        machine: Machine,
+        machine: MachineMemory,
     ) -> None:
         self._loader = loader
         self._artifact = artifact
@@ -144,7 +144,9 @@ class _Engine:
         return dry
 
 
-def _memory(dry: DryLoad, asked: MemorySettings, machine: Machine, variant: Variant) -> MemoryPlan:
+def _memory(
+    dry: DryLoad, asked: MemorySettings, machine: MachineMemory, variant: Variant
+) -> MemoryPlan:
     used = accelerators(dry)
     layers = dry.settings.gpu_layers
     if not used:
@@ -189,7 +191,7 @@ def _cache_type(settings: MemorySettings) -> str:
     return keys if keys == values else f"{keys}/{values}"
 
 
-def _places(dry: DryLoad, machine: Machine) -> list[Placed]:
+def _places(dry: DryLoad, machine: MachineMemory) -> list[Placed]:
     """Accelerators are matched by their order, as the engine counts them."""
     used = accelerators(dry)
     found = [
@@ -213,7 +215,7 @@ def _places(dry: DryLoad, machine: Machine) -> list[Placed]:
     return found
 
 
-def _placed(device: Device, use: DeviceUse | None) -> Placed:
+def _placed(device: DeviceMemory, use: DeviceUse | None) -> Placed:
     return Placed(
         device.name,
         use.weights_bytes if use else 0,

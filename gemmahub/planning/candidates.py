@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gemmahub.catalog.memory import memory_architecture
 from gemmahub.catalog.tensors import tensors_by_layer
 from gemmahub.errors import GemmahubError
-from gemmahub.memory import from_catalog, weights_by_layer
+from gemmahub.memory import weights_by_layer
 from gemmahub.planning.model import images_of, model_of
 from gemmahub.recommend import Bandwidths, Candidate, Projector
 
@@ -41,7 +42,7 @@ def candidates_of(
     here = {candidate.reference for candidate in found}
     for model in wanted:
         # Layers are the same for all variants of a model.
-        architecture = from_catalog(model.architecture)
+        architecture = memory_architecture(model.architecture)
         for variant in model.variants:
             if variant.types is None or not variant.confirmed or variant.reference in here:
                 continue

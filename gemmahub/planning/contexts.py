@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.memory import largest_context, plan_memory
 from gemmahub.memory.settings import is_quantised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gemmahub.memory import Machine, MemoryModel, MemorySettings
+    from gemmahub.memory import MachineMemory, MemoryModel, MemorySettings
 
-CACHE_TYPES: Final = ("f16", "q8_0", "q4_0")
 _FIRST: Final = 4096
 _UNKNOWN: Final = 131072  # tokens: how far to go where a model does not say what it was trained for
 
@@ -51,7 +51,7 @@ def context_lengths(asked: int, trained: int) -> list[int]:
 def context_totals(
     model: MemoryModel,
     settings: MemorySettings,
-    machine: Machine,
+    machine: MachineMemory,
     images: Mapping[str, int],
 ) -> tuple[tuple[ContextTotal, ...], tuple[tuple[str, int], ...]]:
     """Totals by context and cache type, and the largest context that fits by cache type.
@@ -75,7 +75,7 @@ def context_totals(
 
 def _type_pairs(settings: MemorySettings) -> list[tuple[str, str]]:
     """Pairs of types for keys and values; the one that was asked for is among them."""
-    found = [(name, name) for name in CACHE_TYPES]
+    found = [(name, name) for name in USUAL_CACHE_TYPES]
     if not settings.flash_attention:
         found = [pair for pair in found if not is_quantised(pair[1])]
     asked = (settings.cache_type_k, settings.cache_type_v)

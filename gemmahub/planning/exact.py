@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from gemmahub.engines.contract import Backend, DeviceUse, DryLoad
     from gemmahub.engines.manager import BackendOffer
-    from gemmahub.memory import Machine, MemoryPlan, MemorySettings, Placed
+    from gemmahub.memory import MachineMemory, MemoryPlan, MemorySettings, Placed
     from gemmahub.planning.header import Header
     from gemmahub.planning.plan import Plan
 
@@ -63,7 +63,7 @@ def settings_for(chosen: MemorySettings, gpu_layers: int | None, backend: Backen
     )
 
 
-def exact_plan(plan: Plan, offer: BackendOffer, header: Header, machine: Machine) -> Plan:
+def exact_plan(plan: Plan, offer: BackendOffer, header: Header, machine: MachineMemory) -> Plan:
     """The same plan with what the engine says it would allocate.
 
     Where the engine does not use the accelerators of the plan (it has no GPU support, or the
@@ -99,7 +99,7 @@ def _used(plan: Plan) -> list[Placed]:
     return [place for place in plan.memory.places[:-1] if place.total_bytes]
 
 
-def with_dry_load(plan: Plan, dry: DryLoad, machine: Machine) -> Plan:
+def with_dry_load(plan: Plan, dry: DryLoad, machine: MachineMemory) -> Plan:
     """The plan with the engine's figures; it uses as many accelerators as the plan does."""
     *rest, host = plan.memory.places
     names = (place.device for place in _used(plan))
@@ -109,7 +109,7 @@ def with_dry_load(plan: Plan, dry: DryLoad, machine: Machine) -> Plan:
     return _replaced(plan, dry, places, machine)
 
 
-def with_cpu_dry_load(plan: Plan, dry: DryLoad, machine: Machine, reason: str) -> Plan:
+def with_cpu_dry_load(plan: Plan, dry: DryLoad, machine: MachineMemory, reason: str) -> Plan:
     """The plan with the figures of a dry load without accelerators.
 
     The engine's KV cache is shared out as the plan's own is; each place that computes gets the
@@ -142,7 +142,7 @@ def _shared(parts: Sequence[int], total: int) -> list[int]:
     return found
 
 
-def _replaced(plan: Plan, dry: DryLoad, places: list[Placed], machine: Machine) -> Plan:
+def _replaced(plan: Plan, dry: DryLoad, places: list[Placed], machine: MachineMemory) -> Plan:
     memory = replace(plan.memory, places=tuple(places), headroom_bytes=headroom(machine, places))
     return replace(plan, memory=memory, dry=dry)
 

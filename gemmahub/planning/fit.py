@@ -13,7 +13,7 @@ from gemmahub.memory import MemorySettings, largest_context, layers_that_fit, pl
 from gemmahub.text import format_gib
 
 if TYPE_CHECKING:
-    from gemmahub.memory import Machine, MemoryModel
+    from gemmahub.memory import MachineMemory, MemoryModel
 
 USEFUL_CONTEXT: Final = 4096
 """Tokens below which a model fits in name only: a question with a page of text and its answer."""
@@ -65,7 +65,7 @@ class Fit:
         }
 
 
-def fit_of(model: MemoryModel, machine: Machine) -> Fit:
+def fit_of(model: MemoryModel, machine: MachineMemory) -> Fit:
     """Whether a model fits on a machine. Depends on nothing else."""
     architecture, weights = model
     settings = MemorySettings(context=_LEAST, batch=_BATCH)
@@ -87,7 +87,7 @@ def fit_of(model: MemoryModel, machine: Machine) -> Fit:
     return Fit(True, largest)
 
 
-def _with_fewer_layers(model: MemoryModel, machine: Machine) -> str:
+def _with_fewer_layers(model: MemoryModel, machine: MachineMemory) -> str:
     """A word on the layers that accelerators do have room for, where the rest fits on the host."""
     if not machine.devices:
         return ""

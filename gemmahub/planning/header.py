@@ -13,6 +13,7 @@ from gemmahub.engines.contract import Artifact
 from gemmahub.errors import GemmahubError, NetworkError, NotFound
 from gemmahub.planning.model import catalogued
 from gemmahub.text import one_line
+from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,7 +78,7 @@ def _from_catalog(variant: Variant, catalog: Catalog, folder: Path) -> Header:
     if entry is None or variant.format != "gguf":
         raise NotFound(
             f"{variant.reference} is not on this machine, so its header is not either",
-            f"plan without --exact, or gemmahub pull {variant.reference}",
+            f"plan without --exact, or {command_line('pull', variant.reference)}",
         )
     path = folder / "header.gguf"
     try:

@@ -9,13 +9,15 @@ import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from gemmahub.catalog.memory import memory_architecture
 from gemmahub.catalog.tensors import variant_tensors
 from gemmahub.errors import GemmahubError
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.source import LocalFile
-from gemmahub.memory import Machine, from_catalog, image_buffer_bytes, unpack, weights_of
-from gemmahub.memory.machine import Device
+from gemmahub.memory import MachineMemory, image_buffer_bytes, unpack, weights_of
+from gemmahub.memory.machine import DeviceMemory
 from gemmahub.registry.artifacts import read_summary
+from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,10 +66,10 @@ def model_of(variant: Variant, catalog: Catalog) -> MemoryModel:
     if entry is None or entry[1].types is None:
         raise GemmahubError(
             f"which types {variant.reference} is made of is not known",
-            f"read it from its header: gemmahub inspect {variant.reference} --remote",
+            f"read it from its header: {command_line('inspect', variant.reference, remote=True)}",
         )
     architecture, types = entry[0].architecture, entry[1].types
-    found = from_catalog(architecture)
+    found = memory_architecture(architecture)
     if types.vocabulary:
         found = replace(found, vocabulary=types.vocabulary)
     return found, weights_of(variant_tensors(architecture, types))
@@ -102,13 +104,13 @@ def _buffer_of(path: Path, size: int, changed: int) -> int | None:
     return image_buffer_bytes(header.metadata, header.tensors)
 
 
-def machine_of(machine: hardware.Machine) -> Machine:
+def machine_of(machine: hardware.Machine) -> MachineMemory:
     """The probed machine as the memory model wants it; a device of unknown memory is left out.
 
     Raises: GemmahubError when the system's memory is not known.
     """
     devices = tuple(
-        Device(
+        DeviceMemory(
             name=device.id,
             kind=_KINDS.get(device.id.split(":")[0], "vulkan"),
             capacity_bytes=device.capacity.value or 0,
@@ -123,4 +125,4 @@ def machine_of(machine: hardware.Machine) -> Machine:
         raise GemmahubError(
             "how much memory is free is not known on this machine", "say it: --ram 16GiB"
         )
-    return Machine(devices, usable or available, available)
+    return MachineMemory(devices, usable or available, available)

@@ -11,7 +11,7 @@ from gemmahub.text import format_gib, one_line
 
 if TYPE_CHECKING:
     from gemmahub.engines.contract import DryLoad
-    from gemmahub.memory import Machine, MemoryModel, MemorySettings
+    from gemmahub.memory import MachineMemory, MemoryModel, MemorySettings
     from gemmahub.planning.actual import Actual
     from gemmahub.planning.model import Images
     from gemmahub.registry.variants import Variant
@@ -106,7 +106,7 @@ def make_plan(
     variant: Variant,
     model: MemoryModel,
     settings: MemorySettings,
-    machine: Machine,
+    machine: MachineMemory,
     *,
     images: Images | None = None,
     with_images: bool = False,

@@ -17,7 +17,7 @@ from gemmahub.text import format_gib
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gemmahub.memory import Machine
+    from gemmahub.memory import MachineMemory
     from gemmahub.recommend.goals import Wish
     from gemmahub.recommend.records import Candidate, Choice
     from gemmahub.recommend.speed import Bandwidths
@@ -79,7 +79,7 @@ class Ranking:
 
 def recommend(
     candidates: Iterable[Candidate],
-    machine: Machine,
+    machine: MachineMemory,
     wish: Wish,
     bandwidths: Bandwidths,
     bandwidth_source: str = "the memory's bandwidth",
@@ -116,7 +116,7 @@ def recommend(
 
 
 def _order(choice: Choice) -> tuple[bool, float, bool, int, str]:
-    """Known scores before unknown ones; at equal points what is here, confirmed, smaller."""
+    """Known scores before unknown ones; at equal points what is here, smaller."""
     candidate = choice.candidate
     return (
         choice.quality.score is None,

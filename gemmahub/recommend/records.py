@@ -40,7 +40,6 @@ class Candidate:
     installed: bool = False
     projector: Projector | None = None
     measured: float | None = None
-    confirmed: bool = True
 
     @property
     def group(self) -> str:

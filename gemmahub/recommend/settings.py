@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import log2
 from typing import TYPE_CHECKING, Final
 
+from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.memory import MemorySettings, layers_that_fit, plan_memory
 from gemmahub.recommend.goals import LEAST_CONTEXT, RESERVE
 from gemmahub.recommend.quality import quality_of
@@ -15,16 +16,13 @@ from gemmahub.recommend.speed import Speed, estimate, reached, traffic_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gemmahub.memory import Machine, MemoryPlan
+    from gemmahub.memory import MachineMemory, MemoryPlan
     from gemmahub.recommend.goals import Goal, Wish
     from gemmahub.recommend.records import Candidate
     from gemmahub.recommend.speed import Bandwidths, Seen
 
-CACHE_TYPES: Final = ("f16", "q8_0", "q4_0")
-"""What is tried, the best first. A smaller cache is taken only where it buys context."""
 
-
-def with_reserve(machine: Machine) -> Machine:
+def with_reserve(machine: MachineMemory) -> MachineMemory:
     """The machine without the memory that a recommended plan leaves free."""
     devices = tuple(
         replace(device, free_bytes=max(0, device.free_bytes - RESERVE))
@@ -38,7 +36,9 @@ def with_reserve(machine: Machine) -> Machine:
 class Chooser:
     """Finds settings for candidates on one machine. ``machine`` is the one without the reserve."""
 
-    def __init__(self, machine: Machine, wish: Wish, bandwidths: Bandwidths, source: str) -> None:
+    def __init__(
+        self, machine: MachineMemory, wish: Wish, bandwidths: Bandwidths, source: str
+    ) -> None:
         self.machine = machine
         self.room = with_reserve(machine)
         self.wish = wish
@@ -46,7 +46,9 @@ class Chooser:
         self.source = source
         self.seen: tuple[Seen, ...] = ()
 
-    def plan(self, candidate: Candidate, settings: MemorySettings, room: Machine) -> MemoryPlan:
+    def plan(
+        self, candidate: Candidate, settings: MemorySettings, room: MachineMemory
+    ) -> MemoryPlan:
         """The plan of a candidate, with its projector where the use is for images."""
         projector = candidate.projector if self.wish.goal.image else None
         return plan_memory(
@@ -72,7 +74,7 @@ class Chooser:
 
     def least(self, candidate: Candidate) -> MemorySettings:
         """The settings that take the least memory of those that are tried."""
-        cache = CACHE_TYPES[-1]
+        cache = USUAL_CACHE_TYPES[-1]
         return MemorySettings(self.contexts(candidate)[-1], cache, cache)
 
     def on_accelerators(self, candidate: Candidate) -> Choice | None:
@@ -103,7 +105,7 @@ class Chooser:
     def _plans(self, candidate: Candidate, gpu_layers: int | None) -> Iterator[MemoryPlan]:
         """For each cache type the plan with the largest context that fits."""
         longest = 0
-        for cache in CACHE_TYPES:
+        for cache in USUAL_CACHE_TYPES:
             for context in self.contexts(candidate):
                 if context <= longest:  # a better cache already reaches it
                     break

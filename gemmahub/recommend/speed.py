@@ -17,7 +17,7 @@ from gemmahub.memory.weights import HOST, layer_devices
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemmahub.memory import Machine, MemoryArchitecture, MemoryPlan, Weights
+    from gemmahub.memory import MachineMemory, MemoryArchitecture, MemoryPlan, Weights
 
 FILLED: Final = 4096
 """Positions in the cache for which the speed is reckoned."""
@@ -81,7 +81,7 @@ class Traffic:
 
 
 def traffic_of(
-    architecture: MemoryArchitecture, weights: Weights, plan: MemoryPlan, machine: Machine
+    architecture: MemoryArchitecture, weights: Weights, plan: MemoryPlan, machine: MachineMemory
 ) -> Traffic:
     """What a token reads, with ``FILLED`` positions in the cache or as many as there are."""
     layers = len(architecture.layers)

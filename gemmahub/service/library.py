@@ -6,7 +6,6 @@ what other settings would take.
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -15,21 +14,19 @@ from gemmahub.planning.fit import Fit
 from gemmahub.service.advice import RecommendOptions, machine_for
 from gemmahub.service.plans import DEFAULT_CONTEXT
 from gemmahub.text import one_line
+from gemmahub.text.command import command_to_run
 
 if TYPE_CHECKING:
     from gemmahub.catalog.records import Catalog
     from gemmahub.engines.contract import BrokenEntry
     from gemmahub.hardware.records import Machine
-    from gemmahub.memory import Machine as PlannedMachine
-    from gemmahub.memory import MemoryModel, MemoryPlan, MemorySettings
+    from gemmahub.memory import MachineMemory, MemoryModel, MemoryPlan, MemorySettings
     from gemmahub.planning import Images, Plan
     from gemmahub.planning.advice import Advised
     from gemmahub.recommend.quality import Quality
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
 
-CACHE_TYPES: Final = ("f16", "q8_0", "q4_0")
-"""Cache types that a person chooses between, the best first."""
 
 _LEAST: Final = 1024
 _BATCH: Final = 512  # gemmahub's backend makes a batch as long as a ubatch
@@ -94,7 +91,7 @@ class Planner:
 
     variant: Variant
     model: MemoryModel
-    machine: PlannedMachine
+    machine: MachineMemory
     images: Images | None = None
     gpu_layers: int | None = None
     _largest: dict[str, int] = field(default_factory=dict)
@@ -151,7 +148,7 @@ class Planner:
 
     def command(self, context: int, cache_type: str = "f16") -> str:
         """The command that runs it with these settings."""
-        return run_command(self.variant.reference, context, cache_type, self.gpu_layers)
+        return command_to_run(self.variant.reference, context, cache_type, self.gpu_layers)
 
     def _settings(self, context: int, cache_type: str) -> MemorySettings:
         from gemmahub.memory import MemorySettings
@@ -159,18 +156,6 @@ class Planner:
         return MemorySettings(
             context, cache_type, cache_type, batch=_BATCH, gpu_layers=self.gpu_layers
         )
-
-
-def run_command(
-    reference: str, context: int, cache_type: str = "f16", gpu_layers: int | None = None
-) -> str:
-    """``gemmahub run`` with these settings, as a shell takes it."""
-    parts = ["gemmahub", "run", reference, "--ctx-size", str(context)]
-    if cache_type != "f16":
-        parts += ["--cache-type", cache_type]
-    if gpu_layers is not None:
-        parts += ["--gpu-layers", str(gpu_layers)]
-    return shlex.join(parts)
 
 
 def make(here: Installation, options: RecommendOptions) -> Library:
@@ -227,7 +212,7 @@ def _advice(
     return {entry.variant.reference: entry for entry in advice.entries}, ""
 
 
-def _place(machine: Machine) -> tuple[PlannedMachine | None, str]:
+def _place(machine: Machine) -> tuple[MachineMemory | None, str]:
     from gemmahub.planning import machine_of
 
     try:
@@ -239,7 +224,7 @@ def _place(machine: Machine) -> tuple[PlannedMachine | None, str]:
 def _row(
     variant: Variant,
     catalog: Catalog,
-    place: PlannedMachine | None,
+    place: MachineMemory | None,
     reason: str,
     advice: dict[str, Advised],
 ) -> LibraryRow:
@@ -265,7 +250,7 @@ def _row(
 
 
 def _fit(
-    variant: Variant, catalog: Catalog, place: PlannedMachine
+    variant: Variant, catalog: Catalog, place: MachineMemory
 ) -> tuple[Fit, int | None, float | None]:
     """Whether it fits, and what it takes with the settings of ``gemmahub run``."""
     from gemmahub.planning import model_of

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract import OnProgress
     from gemmahub.hardware.records import Machine
     from gemmahub.hub import HubModel
-    from gemmahub.memory import Machine as PlannedMachine
-    from gemmahub.memory import MemorySettings
+    from gemmahub.memory import MachineMemory, MemorySettings
     from gemmahub.planning import Plan
     from gemmahub.planning.header import Header
     from gemmahub.registry.variants import Variant
@@ -109,7 +108,7 @@ def _asked(
     here: Installation,
     variant: Variant,
     options: PlanOptions,
-    place: PlannedMachine,
+    place: MachineMemory,
     model: HubModel | None,
 ) -> Plan:
     """The plan of the engine alone, for a format that the formulas do not know."""
@@ -127,7 +126,7 @@ def _asked(
         return asked_plan(variant, settings, place, offer, header)
 
 
-def _exact(here: Installation, plan: Plan, place: PlannedMachine, model: HubModel | None) -> Plan:
+def _exact(here: Installation, plan: Plan, place: MachineMemory, model: HubModel | None) -> Plan:
     from gemmahub.planning.exact import exact_plan
 
     with _header(here, plan.variant, model) as header:

@@ -25,6 +25,7 @@ from gemmahub.reference import (
 )
 from gemmahub.service.remote import artifact_of, place_of, remote_variant
 from gemmahub.text import format_bytes, one_line
+from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +73,7 @@ class PullPlan:
     @property
     def command(self) -> str:
         """What runs the model."""
-        return f"gemmahub run {self.variant.reference}"
+        return command_line("run", self.variant.reference)
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``gemmahub pull --dry-run --json``."""

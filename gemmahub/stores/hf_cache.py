@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines.contract import Artifact, BrokenEntry, Inventory, Removal
+from gemmahub.formats.projector import is_projector
 from gemmahub.stores.folder import artifact_of
 from gemmahub.stores.hf_layout import Layout, sha256_in_name
 from gemmahub.stores.scan import (
     Found,
     best_projector,
     broken_folder,
-    is_projector,
     models_among,
     walk,
 )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines.contract import BrokenEntry, last_read
 from gemmahub.formats.numbered import gaps
+from gemmahub.formats.projector import is_projector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +26,6 @@ CONFIG: Final = "config.json"
 _SPLIT: Final = re.compile(
     r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$", re.IGNORECASE
 )
-_PROJECTOR: Final = "mmproj"
 # Of several projectors: F16 runs on every backend of llama.cpp, BF16 and F32 take more.
 _PROJECTOR_LABELS: Final = ("f16", "bf16", "f32", "q8_0")
 
@@ -170,11 +170,6 @@ def _gguf(
 ) -> Found:
     paths = tuple(Path(file) for file in files)
     return Found(paths[0], paths, projector, _latest(times[file] for file in files), problem)
-
-
-def is_projector(name: str) -> bool:
-    """Whether a file of that name is a projector."""
-    return _PROJECTOR in name.lower() and name.lower().endswith(".gguf")
 
 
 def projector_beside(path: Path) -> Path | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any, Final
 
 from textual.binding import Binding
 
 from gemmahub.engines.contract import Sampling, Settings
+from gemmahub.text.command import command_line, command_to_run
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -27,29 +27,26 @@ def run_command(
     reference: str, settings: Settings, sampling: Sampling = _USUAL, system: str = ""
 ) -> str:
     """``gemmahub run`` with all that it takes and that is not the default."""
-    parts = ["gemmahub", "run", reference]
-    if settings.context:
-        parts += ["--ctx-size", str(settings.context)]
-    if settings.cache_type_k != "f16":
-        parts += ["--cache-type", settings.cache_type_k]
-    if settings.gpu_layers is not None:
-        parts += ["--gpu-layers", str(settings.gpu_layers)]
-    if settings.threads is not None:
-        parts += ["--threads", str(settings.threads)]
-    for name, value in settings.options.items():
-        parts += ["--option", f"{name}={value}"]
-    for name in _SAMPLING:
-        value = getattr(sampling, name)
-        if value is not None and value != getattr(_USUAL, name):
-            parts += [f"--{name.replace('_', '-')}", str(value)]
-    if system:
-        parts += ["--system", system]
-    return shlex.join(parts)
+    changed = {
+        name: value
+        for name in _SAMPLING
+        if (value := getattr(sampling, name)) is not None and value != getattr(_USUAL, name)
+    }
+    return command_to_run(
+        reference,
+        settings.context,
+        settings.cache_type_k,
+        settings.gpu_layers,
+        threads=settings.threads,
+        option=tuple(f"{name}={value}" for name, value in settings.options.items()),
+        **changed,
+        system=system,
+    )
 
 
 def chats_command(*words: str) -> str:
     """``gemmahub chats`` with these words."""
-    return shlex.join(["gemmahub", "chats", *words])
+    return command_line("chats", *words)
 
 
 def copy_command(screen: Screen[Any], command: str) -> None:

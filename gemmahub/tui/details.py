@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from gemmahub.service.library import CACHE_TYPES
+from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.text import format_bytes, format_gib, format_parameters, one_line
 from gemmahub.tui.bars import legend, memory_bar, precision_parts, stacked
 
@@ -70,7 +70,7 @@ def precision(row: LibraryRow, width: int) -> Content:
 def caches(largest: int, chosen: str) -> Content:
     """The cache types, and the largest context that fits with the chosen one."""
     pieces: list[tuple[str, str]] = [("cache ", "")]
-    for name in CACHE_TYPES:
+    for name in USUAL_CACHE_TYPES:
         label = f"[{name}]" if name == chosen else f" {name} "
         pieces.append((label, "bold $text-primary" if name == chosen else "$foreground-muted"))
     pieces.append((f" ≤ {largest:,}" if largest else " none fits", "$foreground-muted"))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 import threading
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from gemmahub.errors import Cancelled, GemmahubError
 from gemmahub.text import one_line
+from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ class Download:
     @property
     def command(self) -> str:
         """The command that does the same, and that goes on with what has arrived."""
-        return shlex.join(["gemmahub", "pull", self.reference])
+        return command_line("pull", self.reference)
 
     @property
     def is_going(self) -> bool:

@@ -11,12 +11,8 @@ import pytest
 
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.catalog.records import Catalog, CatalogVariant, StoredTypes
-from gemmahub.catalog.tensors import (
-    data_bytes,
-    table_bytes,
-    tensor_shapes,
-    variant_tensors,
-)
+from gemmahub.catalog.tensors import variant_tensors
+from tests.catalog.file_sizes import data_bytes, table_bytes, tensor_shapes
 
 # Bytes of a GGUF file that are neither tensors nor the tensor table: header, settings, tokenizer,
 # chat template. The tokenizer makes it nearly the same for all files of a family; what varies is

@@ -90,6 +90,11 @@ def test_a_minimal_catalogue_loads() -> None:
         ("[[2048, 2]]", "[2048]", "feed_forward_length[0]: expected a list, got a whole number"),
         ('["text"]', '["smell"]', "'smell' is none of text, image, audio"),
         ('size = "270m"', 'size = "280m"', "none of 270m"),
+        (
+            'architecture = "gemma3"',
+            'architecture = "gemma9"',
+            "'gemma9' is none of gemma2, gemma3",
+        ),
         ('released = "2025-03-12"', 'released = "2025-13-12"', "not a date"),
         ('name = "gemma-3-270m"', 'name = "Gemma-3-270m"', "lower case"),
         ('grade = "A"', 'grade = "A"\nprojector = "missing"', "not among the files"),
@@ -187,7 +192,7 @@ def test_ollama_lookups_say_what_a_tag_is() -> None:
     qat = catalog.by_ollama_tag("gemma4:31b-it-qat")
     assert qat is not None
     assert qat.digest == "e0812a55773b"
-    assert not qat.confirmed
+    assert qat.grade == "C"
 
 
 def test_what_differs_from_layer_to_layer() -> None:

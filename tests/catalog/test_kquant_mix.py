@@ -6,10 +6,10 @@ from collections import Counter
 
 import pytest
 
-from gemmahub.catalog.kquant_mix import MIXES, copied_type, fitting_type, mix_types
+from gemmahub.catalog.kquant_mix import MIXES, copied_type, fitting_type
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.catalog.records import Architecture, StoredTypes
-from gemmahub.catalog.tensors import tensor_shapes, variant_tensors
+from gemmahub.catalog.tensors import variant_tensors
 
 
 def architecture(model: str) -> Architecture:
@@ -83,8 +83,7 @@ def test_tables_and_small_matrices_of_the_e_models() -> None:
 
 
 def test_the_single_type_mix() -> None:
-    shapes = tensor_shapes(architecture("gemma-3-4b"))
-    assert set(mix_types("Q6_K", shapes, 34)) == {"Q6_K", "F32"}
+    assert set(types_of("gemma-3-4b", StoredTypes(mix="Q6_K")).values()) == {"Q6_K", "F32"}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.engines.contract import Artifact
-from gemmahub.memory import Machine, MemorySettings
+from gemmahub.memory import MachineMemory, MemorySettings
 from gemmahub.planning import Images, images_of, make_plan, model_of
 from gemmahub.service import Gemmahub
 from gemmahub.testing.gguf_writer import write_gguf
@@ -228,7 +228,7 @@ def test_what_is_not_counted_of_images_is_said(images: Images, counted: bool, sa
         variant,
         model_of(variant, load_catalog()),
         MemorySettings(4096),
-        Machine((), 1 << 40, 1 << 40),
+        MachineMemory((), 1 << 40, 1 << 40),
         images=images,
         with_images=counted,
     )

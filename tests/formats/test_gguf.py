@@ -10,8 +10,9 @@ import pytest
 
 from gemmahub.errors import NotFound
 from gemmahub.formats.gguf import ArrayRef, GgufFile, TextRef, read_gguf
-from gemmahub.formats.source import LocalFile, MemorySource
+from gemmahub.formats.source import LocalFile
 from gemmahub.testing.gguf_writer import GgufValue, gguf_header, write_gguf
+from gemmahub.testing.memory_source import MemorySource
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from gemmahub.errors import FormatError, GemmahubError, IntegrityError
 from gemmahub.formats.gguf import ArrayRef, read_gguf
 from gemmahub.formats.safetensors import read_safetensors
-from gemmahub.formats.source import MemorySource
 from gemmahub.testing.gguf_writer import gguf_header
+from gemmahub.testing.memory_source import MemorySource
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,8 @@ import pytest
 
 from gemmahub.errors import FormatError, IntegrityError
 from gemmahub.formats.safetensors import DTYPE_BITS, read_safetensors
-from gemmahub.formats.source import LocalFile, MemorySource
+from gemmahub.formats.source import LocalFile
+from gemmahub.testing.memory_source import MemorySource
 from gemmahub.testing.safetensors_writer import write_safetensors
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import pytest
 
 from gemmahub.errors import FormatError, IntegrityError, NotFound
 from gemmahub.formats.cursor import FIRST_WINDOW, Cursor
-from gemmahub.formats.source import ByteSource, LocalFile, MemorySource
+from gemmahub.formats.source import ByteSource, LocalFile
+from gemmahub.testing.memory_source import MemorySource
 
 if TYPE_CHECKING:
     from pathlib import Path

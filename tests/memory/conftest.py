@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gemmahub.catalog.loader import load_catalog
-from gemmahub.memory import MemoryArchitecture, MemorySettings, from_catalog
+from gemmahub.catalog.memory import memory_architecture
+from gemmahub.memory import MemoryArchitecture, MemorySettings
 
 if TYPE_CHECKING:
     from gemmahub.catalog.records import Architecture
@@ -55,4 +56,4 @@ def catalogued() -> dict[str, Architecture]:
 @pytest.fixture(scope="session")
 def architectures(catalogued: dict[str, Architecture]) -> dict[str, MemoryArchitecture]:
     """The memory records of all sizes of the catalogue."""
-    return {size: from_catalog(found) for size, found in catalogued.items()}
+    return {size: memory_architecture(found) for size, found in catalogued.items()}

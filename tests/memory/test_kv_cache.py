@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemmahub.catalog.loader import load_catalog
+from gemmahub.catalog.memory import memory_architecture
 from gemmahub.errors import UsageError
 from gemmahub.memory import (
     LayerShape,
     MemoryArchitecture,
     MemorySettings,
     compute_buffers,
-    from_catalog,
     kv_cache,
 )
 
@@ -25,7 +25,7 @@ MIB = 1 << 20
 def model(name: str) -> MemoryArchitecture:
     found = load_catalog().model(name)
     assert found is not None
-    return from_catalog(found.architecture)
+    return memory_architecture(found.architecture)
 
 
 MODELS = tuple(

@@ -13,18 +13,18 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from gemmahub.catalog.loader import load_catalog
+from gemmahub.catalog.memory import memory_architecture
 from gemmahub.catalog.records import StoredTypes
 from gemmahub.catalog.tensors import tensors_by_layer, variant_tensors
 from gemmahub.errors import FormatError
 from gemmahub.formats.tensor import Tensor
 from gemmahub.memory import (
-    Device,
-    Machine,
+    DeviceMemory,
+    MachineMemory,
     MemoryArchitecture,
     MemoryPlan,
     MemorySettings,
     Weights,
-    from_catalog,
     largest_context,
     layers_that_fit,
     plan_memory,
@@ -50,15 +50,15 @@ def model(reference: str) -> tuple[MemoryArchitecture, Weights, int]:
     assert types is not None
     tensors = variant_tensors(found.architecture, types)
     total = sum(tensor.bytes or 0 for tensor in tensors)
-    return from_catalog(found.architecture), weights_of(tensors), total
+    return memory_architecture(found.architecture), weights_of(tensors), total
 
 
-def machine(*free_gib: float, ram_gib: float = 64, kind: str = "cuda") -> Machine:
+def machine(*free_gib: float, ram_gib: float = 64, kind: str = "cuda") -> MachineMemory:
     devices = tuple(
-        Device(f"{kind}:{i}", kind, int(free * GIB), int(free * GIB))  # type: ignore[arg-type]
+        DeviceMemory(f"{kind}:{i}", kind, int(free * GIB), int(free * GIB))  # type: ignore[arg-type]
         for i, free in enumerate(free_gib)
     )
-    return Machine(devices, int(ram_gib * GIB), int(ram_gib * GIB))
+    return MachineMemory(devices, int(ram_gib * GIB), int(ram_gib * GIB))
 
 
 GEMMA3, WEIGHTS3, BYTES3 = model("gemma-3-4b-it:q4_0-qat")
@@ -244,7 +244,7 @@ def test_largest_context_is_what_bisection_finds_in_fewer_plans(
             outputs_max=parallel,
         )
 
-        def at(steps: int, s: MemorySettings = settings, m: Machine = host) -> MemoryPlan:
+        def at(steps: int, s: MemorySettings = settings, m: MachineMemory = host) -> MemoryPlan:
             return plan_memory(architecture, weights, replace(s, context=256 * steps), m)
 
         expected = by_bisection(at, architecture.context_length // 256)

@@ -11,14 +11,13 @@ from gemmahub.errors import GemmahubError
 from gemmahub.formats.tensor import Tensor
 from gemmahub.memory import (
     LayerShape,
-    Machine,
+    MachineMemory,
     MemoryArchitecture,
     MemorySettings,
     UnknownArchitecture,
     Weights,
     from_config,
     from_gguf,
-    gemma4_graph,
     largest_context,
     packed,
     plan_memory,
@@ -26,7 +25,8 @@ from gemmahub.memory import (
 )
 from gemmahub.memory import step_graph as graphs
 from gemmahub.memory.compute import schedule_of
-from gemmahub.memory.gemma_graphs import GraphSettings
+from gemmahub.memory.families import gemma4 as gemma4_family
+from gemmahub.memory.graph_builder import GraphSettings
 from gemmahub.memory.ranges import RANGES
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def plan_of_nothing(architecture: MemoryArchitecture) -> int:
     """Bytes of the KV cache of a model without weights; the largest context is looked for too."""
     none = (0,) * len(architecture.layers)
     weights = Weights(0, 0, none, none, none, none, 0, tied=True)
-    machine = Machine((), 64 << 30, 32 << 30)
+    machine = MachineMemory((), 64 << 30, 32 << 30)
     assert largest_context(architecture, weights, MemorySettings(8192), machine) == 0
     plan = plan_memory(architecture, weights, MemorySettings(8192), machine)
     return plan.total_bytes
@@ -198,7 +198,7 @@ def test_a_sum_of_three_experts_takes_the_memory_of_any_more(
         short = schedule_of(found, settings)
         schedule_of.cache_clear()
         with monkeypatch.context() as patched:
-            patched.setattr(gemma4_graph, "_SUMMED", 1024)
+            patched.setattr(gemma4_family, "_SUMMED", 1024)
             assert schedule_of(found, settings) == short, used
     schedule_of.cache_clear()
 

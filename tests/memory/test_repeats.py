@@ -13,10 +13,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from gemmahub.catalog.loader import load_catalog
-from gemmahub.memory import LayerShape, MemoryArchitecture, MemorySettings, from_catalog
+from gemmahub.catalog.memory import memory_architecture
+from gemmahub.memory import LayerShape, MemoryArchitecture, MemorySettings
 from gemmahub.memory.allocator import buffer_bytes
-from gemmahub.memory.compute import GRAPHS, compute_buffers, schedule_of, step_units
-from gemmahub.memory.gemma_graphs import GraphSettings
+from gemmahub.memory.compute import compute_buffers, schedule_of, step_units
+from gemmahub.memory.families import find
+from gemmahub.memory.graph_builder import GraphSettings
 from gemmahub.memory.repeats import course
 from gemmahub.memory.step_graph import Graph, Schedule
 
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 
 MODELS = tuple(
     {
-        m.architecture.parameters: from_catalog(m.architecture) for m in load_catalog().models
+        m.architecture.parameters: memory_architecture(m.architecture)
+        for m in load_catalog().models
     }.values()
 )
 GRAPH_SETTINGS = tuple(GraphSettings(*values) for values in product((True, False), repeat=3))
@@ -35,7 +38,10 @@ TYPES = ("f16", "bf16", "q8_0", "q4_0")
 def whole(architecture: MemoryArchitecture, settings: GraphSettings) -> Graph:
     """The graph of all layers."""
     layers = range(len(architecture.layers))
-    return GRAPHS[architecture.name](architecture, settings, layers)
+    family = find(architecture.name)
+    assert family is not None
+    assert family.graph is not None
+    return family.graph(architecture, settings, layers)
 
 
 @cache

@@ -16,7 +16,7 @@ from gemmahub.catalog.tensors import variant_tensors
 from gemmahub.errors import GemmahubError
 from gemmahub.formats.tensor import Tensor
 from gemmahub.memory import (
-    Machine,
+    MachineMemory,
     MemoryArchitecture,
     Weights,
     from_gguf,
@@ -28,7 +28,7 @@ from gemmahub.planning.fit import Fit, fit_of
 
 CATALOG = load_catalog()
 MODELS = [m for m in CATALOG.models if any(v.types for v in m.variants)]
-HOST = Machine((), 64 << 30, 64 << 30)
+HOST = MachineMemory((), 64 << 30, 64 << 30)
 
 
 def file_of(name: str) -> tuple[dict[str, Any], list[Tensor]]:

@@ -13,7 +13,7 @@ from gemmahub.engines.contract import DeviceUse
 from gemmahub.engines.manager import load_plugins
 from gemmahub.engines.resident import Resident
 from gemmahub.errors import DoesNotFit, NotFound, UsageError
-from gemmahub.memory import Device, Machine, MemorySettings
+from gemmahub.memory import DeviceMemory, MachineMemory, MemorySettings
 from gemmahub.planning import make_plan, model_of
 from gemmahub.planning.actual import Actual, Compared, compared, loadable, verified
 from gemmahub.service import Gemmahub
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 GIB = 1 << 30
 MIB = 1 << 20
-CPU_ONLY = Machine((), 64 * GIB, 64 * GIB)
+CPU_ONLY = MachineMemory((), 64 * GIB, 64 * GIB)
 
 
-def plan_of(reference: str, machine: Machine, **settings: Any) -> Plan:
+def plan_of(reference: str, machine: MachineMemory, **settings: Any) -> Plan:
     variant = Gemmahub().inspect(reference)
     chosen = MemorySettings(**{"context": 2048, "batch": 512, **settings})
     return make_plan(variant, model_of(variant, load_catalog()), chosen, machine)
@@ -84,7 +84,7 @@ def test_an_engine_that_does_not_say_what_it_takes() -> None:
 
 
 def test_places_and_devices_are_matched_in_their_order() -> None:
-    device = Device("cuda:0", "cuda", 24 * GIB, 24 * GIB)
+    device = DeviceMemory("cuda:0", "cuda", 24 * GIB, 24 * GIB)
     plan = plan_of("gemma-3-4b-it:q4_0-qat", replace(CPU_ONLY, devices=(device,))).memory
     gpu, host = plan.places
     uses = (

@@ -17,7 +17,7 @@ from gemmahub.engines.contract import Artifact, DeviceUse, DryLoad, Settings
 from gemmahub.engines.dry_load import DryLoader
 from gemmahub.engines.manager import BackendOffer, load_plugins
 from gemmahub.errors import GemmahubError, NotFound, UsageError
-from gemmahub.memory import Device, Machine, MemorySettings, plan_memory
+from gemmahub.memory import DeviceMemory, MachineMemory, MemorySettings, plan_memory
 from gemmahub.planning import make_plan, model_of
 from gemmahub.planning.exact import engine_settings, exact_plan, with_dry_load
 from gemmahub.planning.header import Header, header_of
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 GIB = 1 << 30
 MIB = 1 << 20
-CPU_ONLY = Machine((), 256 * GIB, 256 * GIB)
+CPU_ONLY = MachineMemory((), 256 * GIB, 256 * GIB)
 ROUNDED = MIB // 200 + 1  # the log's two decimals of a MiB
 KNOWN = [v.reference for v in load_catalog().variants if v.types is not None and v.format == "gguf"]
 
@@ -62,7 +62,7 @@ def variant_of(reference: str) -> Variant:
     return replace(Gemmahub().inspect(reference), artifacts=(), memory="")
 
 
-def plan_of(variant: Variant, machine: Machine, **settings: Any) -> Plan:
+def plan_of(variant: Variant, machine: MachineMemory, **settings: Any) -> Plan:
     chosen = MemorySettings(**{"context": 8192, "batch": 512, **settings})
     return make_plan(variant, model_of(variant, load_catalog()), chosen, machine)
 
@@ -188,9 +188,9 @@ def test_every_setting_reaches_the_engine(offer: BackendOffer, settings: dict[st
 # --- engines and accelerators ---------------------------------------------------------------------
 
 
-def two(free: int) -> Machine:
-    return Machine(
-        (Device("cuda:0", "cuda", free, free), Device("cuda:1", "cuda", free, free)),
+def two(free: int) -> MachineMemory:
+    return MachineMemory(
+        (DeviceMemory("cuda:0", "cuda", free, free), DeviceMemory("cuda:1", "cuda", free, free)),
         64 * GIB,
         64 * GIB,
     )
@@ -199,7 +199,7 @@ def two(free: int) -> Machine:
 @pytest.mark.parametrize("machine", [two(12 * GIB), replace(two(24 * GIB), devices=())])
 @pytest.mark.parametrize("gpu_layers", [None, 20])
 def test_an_engine_without_gpu_gives_its_buffers_to_a_plan_for_one(
-    offer: BackendOffer, machine: Machine, gpu_layers: int | None
+    offer: BackendOffer, machine: MachineMemory, gpu_layers: int | None
 ) -> None:
     if machine.devices and offer.backend.availability().ok and _sees_gpu():
         pytest.skip("this build of llama.cpp has GPU support")

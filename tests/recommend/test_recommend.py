@@ -11,10 +11,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from gemmahub.catalog.loader import load_catalog
+from gemmahub.catalog.memory import memory_architecture
 from gemmahub.catalog.records import StoredTypes
 from gemmahub.catalog.tensors import tensors_by_layer
 from gemmahub.errors import DoesNotFit, NotFound
-from gemmahub.memory import Device, Machine, from_catalog, plan_memory, weights_by_layer
+from gemmahub.memory import DeviceMemory, MachineMemory, plan_memory, weights_by_layer
 from gemmahub.planning.candidates import candidates_of
 from gemmahub.recommend import RESERVE, Bandwidths, Candidate, Ranking, Use, Wish, recommend
 
@@ -37,25 +38,27 @@ def of(model: str, label: str, training: str = "none", default: str = "BF16") ->
         model=found,
         label=label,
         training=training,
-        architecture=from_catalog(found.architecture),
+        architecture=memory_architecture(found.architecture),
         weights=weights_by_layer(tensors.model, tensors.layers),
     )
 
 
-def gpu(memory: float, ram: float = 64, bandwidth: int | None = None) -> tuple[Machine, Bandwidths]:
+def gpu(
+    memory: float, ram: float = 64, bandwidth: int | None = None
+) -> tuple[MachineMemory, Bandwidths]:
     size = int(memory * GIB)
-    device = Device("cuda:0", "cuda", size, size)
+    device = DeviceMemory("cuda:0", "cuda", size, size)
     host = int(ram * GIB)
-    return Machine((device,), host, host), Bandwidths((bandwidth,), 50 * 10**9)
+    return MachineMemory((device,), host, host), Bandwidths((bandwidth,), 50 * 10**9)
 
 
-def cpu(ram: float, bandwidth: int | None = 50 * 10**9) -> tuple[Machine, Bandwidths]:
+def cpu(ram: float, bandwidth: int | None = 50 * 10**9) -> tuple[MachineMemory, Bandwidths]:
     size = int(ram * GIB)
-    return Machine((), size, size), Bandwidths((), bandwidth)
+    return MachineMemory((), size, size), Bandwidths((), bandwidth)
 
 
 def ranked(
-    place: tuple[Machine, Bandwidths], wish: Wish | None = None, *more: Candidate
+    place: tuple[MachineMemory, Bandwidths], wish: Wish | None = None, *more: Candidate
 ) -> Ranking:
     return recommend([*candidates(), *more], place[0], wish or Wish(), place[1])
 
@@ -118,7 +121,9 @@ def test_qat_stands_above_quantization_after_training_at_equal_bits() -> None:
     assert [c.candidate.training for c in choices] == ["QAT", "PTQ"]
 
 
-def _swap(place: tuple[Machine, Bandwidths], wish: Wish) -> tuple[Machine, Wish, Bandwidths]:
+def _swap(
+    place: tuple[MachineMemory, Bandwidths], wish: Wish
+) -> tuple[MachineMemory, Wish, Bandwidths]:
     return place[0], wish, place[1]
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gemmahub.errors import NotFound, UsageError
+from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.planning.advice import Advised
 from gemmahub.precision.mix import MixEntry
 from gemmahub.service import PlanOptions, RecommendOptions
 from gemmahub.service.comparing import CONTEXTS, MOST, MemoryAt, roles_of
 from gemmahub.service.comparing.rows import Cell, Row, lines_of, sections
 from gemmahub.service.comparing.words import Difference, compare_command, differences, machine_line
-from gemmahub.service.library import CACHE_TYPES
 from gemmahub.testing.hub.content import Served
 from tests.hub.conftest import server  # noqa: F401 - a fixture
 from tests.tui.library_support import HERE, SteadyHub, install, steady_hub
@@ -57,7 +57,7 @@ def test_memory_is_that_of_the_plan(hub: SteadyHub) -> None:
         reference = side.variant.reference
         trained = side.memory.trained_context
         assert {t.context for t in side.memory.totals} == {c for c in CONTEXTS if c <= trained}
-        assert {t.cache_type for t in side.memory.totals} == set(CACHE_TYPES)
+        assert {t.cache_type for t in side.memory.totals} == set(USUAL_CACHE_TYPES)
         for total in side.memory.totals:
             options = PlanOptions(context=total.context, cache_type=total.cache_type)
             plan = hub.plan(reference, options)

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gemmahub.errors import GemmahubError, UsageError
+from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.service import PlanOptions, RecommendOptions
-from gemmahub.service.library import CACHE_TYPES, Library, run_command
+from gemmahub.text.command import command_to_run
 from tests.tui.library_support import HERE, SteadyHub, install, steady_hub
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from gemmahub.service.library import Library
 
 
 @pytest.fixture
@@ -84,7 +87,7 @@ def test_a_planner_gives_the_plan_of_the_command(hub: SteadyHub) -> None:
         if row.rank != 1 and row.variant.reference != HERE:
             continue
         planner = hub.planner(row, library.machine)
-        for cache in CACHE_TYPES:
+        for cache in USUAL_CACHE_TYPES:
             made = planner.plan(16384, cache)
             options = PlanOptions(context=16384, cache_type=cache)
             asked = hub.plan(row.variant.reference, options)
@@ -112,9 +115,9 @@ def test_the_layers_that_are_recommended_are_planned(hub: SteadyHub) -> None:
 
 
 def test_commands_are_for_a_shell() -> None:
-    command = run_command("/models/my model.gguf", 4096, "q8_0", 3)
+    command = command_to_run("/models/my model.gguf", 4096, "q8_0", 3)
     assert shlex.split(command) == [
         "gemmahub", "run", "/models/my model.gguf", "--ctx-size", "4096", "--cache-type", "q8_0",
         "--gpu-layers", "3",
     ]  # fmt: skip
-    assert run_command("a:b", 1024) == "gemmahub run a:b --ctx-size 1024"
+    assert command_to_run("a:b", 1024) == "gemmahub run a:b --ctx-size 1024"

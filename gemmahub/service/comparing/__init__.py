@@ -11,10 +11,11 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import DoesNotFit, GemmahubError, NotFound, UsageError
+from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.planning.fit import Fit
 from gemmahub.service.advice import RecommendOptions, machine_for
 from gemmahub.service.comparing.records import Comparison, Memory, MemoryAt, Side, roles_of
-from gemmahub.service.library import CACHE_TYPES, Planner
+from gemmahub.service.library import Planner
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.hardware.records import Machine
-    from gemmahub.memory import Machine as PlannedMachine
+    from gemmahub.memory import MachineMemory
     from gemmahub.recommend.records import Choice
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
@@ -105,7 +106,7 @@ def _paths(variant: Variant) -> set[Path]:
 # --- its figures -------------------------------------------------------------------------------
 
 
-def _place(machine: Machine) -> tuple[PlannedMachine | None, str]:
+def _place(machine: Machine) -> tuple[MachineMemory | None, str]:
     from gemmahub.planning import machine_of
 
     try:
@@ -117,7 +118,7 @@ def _place(machine: Machine) -> tuple[PlannedMachine | None, str]:
 def _choices(
     here: Installation,
     machine: Machine,
-    place: PlannedMachine,
+    place: MachineMemory,
     options: RecommendOptions,
     variants: Sequence[Variant],
 ) -> dict[str, Choice]:
@@ -147,7 +148,7 @@ def _choices(
 def _side(
     here: Installation,
     variant: Variant,
-    place: PlannedMachine | None,
+    place: MachineMemory | None,
     reason: str,
     choice: Choice | None,
 ) -> Side:
@@ -169,7 +170,7 @@ def _side(
 
 
 def _memory(
-    here: Installation, variant: Variant, place: PlannedMachine, choice: Choice | None
+    here: Installation, variant: Variant, place: MachineMemory, choice: Choice | None
 ) -> tuple[Fit, Memory]:
     """Whether it fits as ``run`` loads it, and what it takes with the recommended layers."""
     from gemmahub.planning import model_of
@@ -187,14 +188,16 @@ def _memory(
     planner = Planner(variant, model, place, gpu_layers=layers)
     top = planner.trained_context or CONTEXTS[-1]
     contexts = [context for context in CONTEXTS if context <= top] or [top]
-    plans = [planner.memory(context, cache) for cache in CACHE_TYPES for context in contexts]
+    plans = [planner.memory(context, cache) for cache in USUAL_CACHE_TYPES for context in contexts]
     totals = tuple(
         MemoryAt(p.settings.context, p.settings.cache_type_k, p.total_bytes, p.headroom_bytes)
         for p in plans
     )
     return fit_of(model, place), Memory(
         totals=totals,
-        largest_contexts=tuple((cache, planner.largest_context(cache)) for cache in CACHE_TYPES),
+        largest_contexts=tuple(
+            (cache, planner.largest_context(cache)) for cache in USUAL_CACHE_TYPES
+        ),
         trained_context=planner.trained_context,
         gpu_layers=layers,
         engine=plans[0].engine,

@@ -5,15 +5,15 @@ Variants go by letters, A for the first. The command and the terminal UI draw th
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, replace
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
+from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.precision.roles import ROLES
 from gemmahub.service.comparing.words import letter
-from gemmahub.service.library import CACHE_TYPES
 from gemmahub.text import format_bytes, format_gib, format_parameters, one_line, percent
+from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 BETTER: Final = "*"
 """Stands behind the best figure of a row."""
 
-SHOWN_CACHES: Final = CACHE_TYPES[:2]
+SHOWN_CACHES: Final = USUAL_CACHE_TYPES[:2]
 """Cache types whose totals are shown; the largest context is shown for all of them."""
 
 _UNKNOWN: Final = "?"
@@ -156,7 +156,7 @@ def _memory_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
         for cache in SHOWN_CACHES
         for context in contexts
     ]
-    for cache in CACHE_TYPES:
+    for cache in USUAL_CACHE_TYPES:
         largest = [dict(side.memory.largest_contexts).get(cache) for side in sides]
         rows.append(_row(f"at most {cache}", largest, _largest))
     known = [row for row in rows if any(cell.text not in (_UNKNOWN, _NONE) for cell in row.cells)]
@@ -278,8 +278,8 @@ def _precision_remarks(sides: Sequence[Side]) -> tuple[Remark, ...]:
 
 
 def _read(side: Side) -> str:
-    reference = shlex.quote(one_line(side.variant.reference, _LONG))
-    return f"gemmahub inspect {reference} --remote reads it from the header"
+    command = command_line("inspect", one_line(side.variant.reference, _LONG), remote=True)
+    return f"{command} reads it from the header"
 
 
 def _memory_remarks(comparison: Comparison) -> tuple[Remark, ...]:

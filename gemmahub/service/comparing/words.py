@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.precision.training import QAT
 from gemmahub.text import format_bytes, format_gib, format_parameters, one_line
+from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -83,14 +83,14 @@ def machine_line(comparison: Comparison) -> str:
 
 def compare_command(references: Sequence[str], options: RecommendOptions) -> str:
     """The command that shows the same, as a shell takes it."""
-    given = (
-        ("--machine", options.machine),
-        ("--memory", options.memory),
-        ("--ram", options.ram),
-        ("--use", options.use if options.use != "chat" else None),
+    return command_line(
+        "compare",
+        *references,
+        machine=options.machine,
+        memory=options.memory,
+        ram=options.ram,
+        use=None if options.use == "chat" else options.use,
     )
-    more = [part for name, value in given if value for part in (name, value)]
-    return shlex.join(["gemmahub", "compare", *references, *more])
 
 
 def _words(side: Side, other: Side) -> Iterator[str]:

@@ -12,14 +12,13 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Select, Static, TextArea
 
+from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.tui.screens.dialogs import DIALOGS_CSS
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from gemmahub.engines.contract import Sampling, Settings
-
-_CACHE_TYPES: Final = ("f16", "q8_0", "q4_0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class ChatOptionsScreen(ModalScreen[ChatOptions | None]):
             with Horizontal(classes="row"):
                 yield Label(Content("KV cache (loads again)"))
                 yield Select(
-                    [(kind, kind) for kind in _CACHE_TYPES],
+                    [(kind, kind) for kind in USUAL_CACHE_TYPES],
                     value=self._cache_type(),
                     allow_blank=False,
                     id="cache_type",
@@ -138,7 +137,7 @@ class ChatOptionsScreen(ModalScreen[ChatOptions | None]):
 
     def _cache_type(self) -> str:
         kind = self._options.settings.cache_type_k
-        return kind if kind in _CACHE_TYPES else _CACHE_TYPES[0]
+        return kind if kind in USUAL_CACHE_TYPES else USUAL_CACHE_TYPES[0]
 
 
 def _number(field: _Field, text: str) -> float | int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from textual.widgets import Footer, Input, Static
 from gemmahub.errors import GemmahubError
 from gemmahub.service import RecommendOptions
 from gemmahub.text import one_line, plural
+from gemmahub.text.command import command_line
 from gemmahub.tui.arrangement import (
     SHOWN,
     SORT_WORDS,
@@ -271,14 +271,9 @@ class LibraryCore(Screen[None]):
     def command(self) -> str:
         """What a person would type for what is shown."""
         options = self.options
-        sizes = (
-            ("--machine", options.machine),
-            ("--memory", options.memory),
-            ("--ram", options.ram),
-        )
-        other = [part for name, value in sizes if value for part in (name, value)]
-        if other:
-            return shlex.join(["gemmahub", "recommend", *other, "--use", options.use])
+        sizes = {"machine": options.machine, "memory": options.memory, "ram": options.ram}
+        if any(sizes.values()):
+            return command_line("recommend", **sizes, use=options.use)
         return self.query_one(DetailPane).command
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -15,6 +14,7 @@ from textual.widgets import Static
 
 from gemmahub.errors import DoesNotFit, Gated, GemmahubError, NetworkError
 from gemmahub.text import format_bytes, one_line, plural
+from gemmahub.text.command import command_line
 from gemmahub.tui import messages
 from gemmahub.tui.downloads import files_of, is_here, plan_for, size_of
 from gemmahub.tui.screens.front import FrontScreen
@@ -73,7 +73,7 @@ class PullScreen(FrontScreen["GetPlan"]):
     @property
     def command(self) -> str:
         """What does the same outside of here."""
-        return shlex.join(["gemmahub", "pull", self.reference])
+        return command_line("pull", self.reference)
 
     @property
     def trouble(self) -> str:

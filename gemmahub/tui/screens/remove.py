@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,6 +13,7 @@ from textual.widgets import Static
 
 from gemmahub.errors import GemmahubError
 from gemmahub.text import format_bytes, one_line
+from gemmahub.text.command import command_line
 from gemmahub.tui.messages import LibraryChanged
 from gemmahub.tui.screens.front import FrontScreen
 from gemmahub.tui.widgets.flowing import Flowing
@@ -68,7 +68,7 @@ class RemoveScreen(FrontScreen[bool]):
     @property
     def command(self) -> str:
         """What does the same outside of here."""
-        return shlex.join(["gemmahub", "rm", self.reference])
+        return command_line("rm", self.reference)
 
     def inside(self) -> Iterable[Widget]:
         """What goes, and the keys."""

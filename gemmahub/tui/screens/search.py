@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,6 +15,7 @@ from textual.widgets.option_list import Option
 from gemmahub.errors import GemmahubError, UsageError
 from gemmahub.reference import NameReference, PathReference, parse_reference
 from gemmahub.text import format_bytes, one_line, plural
+from gemmahub.text.command import command_line
 from gemmahub.tui import messages
 from gemmahub.tui.commands import COPY_COMMAND, copy_command
 from gemmahub.tui.screens.front import FrontScreen
@@ -95,8 +95,8 @@ class SearchScreen(FrontScreen[None]):
         text = self.query_one(Input).value.strip()
         wanted = self.chosen or (text if is_name(self.hub, text) else "")
         if wanted:
-            return shlex.join(["gemmahub", "pull", wanted])
-        return shlex.join(["gemmahub", "search", *text.split()]) if text else ""
+            return command_line("pull", wanted)
+        return command_line("search", *text.split()) if text else ""
 
     @on(Input.Changed)
     @on(OptionList.OptionHighlighted)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,8 +12,9 @@ from textual.strip import Strip
 from textual.visual import Visual
 
 from gemmahub.engines.contract import Settings
-from gemmahub.service.library import CACHE_TYPES
+from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.service.plans import DEFAULT_CONTEXT
+from gemmahub.text.command import command_line
 from gemmahub.tui import details
 from gemmahub.tui.slider import Slider
 from gemmahub.tui.widgets.lines_view import LinesView
@@ -46,7 +46,7 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
         Binding("end,G", "scroll_end", "To the end", show=False),
     ]
 
-    cache_type: reactive[str] = reactive(CACHE_TYPES[0], repaint=False)
+    cache_type: reactive[str] = reactive(USUAL_CACHE_TYPES[0], repaint=False)
 
     @dataclass
     class Planned(Message):
@@ -88,9 +88,9 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
             return ""
         reference = self.row.variant.reference
         if not self.row.installed:
-            return shlex.join(["gemmahub", "pull", reference])
+            return command_line("pull", reference)
         if self.planner is None:
-            return shlex.join(["gemmahub", "run", reference])
+            return command_line("run", reference)
         return self.planner.command(self.context, self.cache_type)
 
     @property
@@ -126,7 +126,7 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
             settings = row.advised.recommendation.choice.settings
             return settings.context, settings.cache_type_k
         trained = planner.trained_context or DEFAULT_CONTEXT
-        return min(trained, DEFAULT_CONTEXT), CACHE_TYPES[0]
+        return min(trained, DEFAULT_CONTEXT), USUAL_CACHE_TYPES[0]
 
     def _set_slider(self, value: int) -> None:
         assert self.planner is not None
@@ -149,8 +149,12 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
         """The next cache type."""
         if self.slider is None:
             return
-        number = CACHE_TYPES.index(self.cache_type) if self.cache_type in CACHE_TYPES else -1
-        self.cache_type = self.wanted_cache = CACHE_TYPES[(number + 1) % len(CACHE_TYPES)]
+        number = (
+            USUAL_CACHE_TYPES.index(self.cache_type) if self.cache_type in USUAL_CACHE_TYPES else -1
+        )
+        self.cache_type = self.wanted_cache = USUAL_CACHE_TYPES[
+            (number + 1) % len(USUAL_CACHE_TYPES)
+        ]
         self._set_slider(self.slider.value)
         self._show()
 

@@ -29,15 +29,24 @@ them anew. An image of Gemma 3 4B has 2.6 MB."""
 
 _FETCH: Final = "fetch the projector of this model again; text needs none"
 
-# Which projectors belong to which text models (tools/mtmd/clip-impl.h of llama.cpp).
-_PROJECTORS: Final = {
-    "gemma3": ("gemma3",),
-    "gemma3n": ("gemma3nv",),
-    "gemma4": ("gemma4v", "gemma4uv"),
+
+class _Kind(NamedTuple):
+    """A kind of projector: the text models that it belongs to (tools/mtmd/clip-impl.h of
+    llama.cpp), what the publishers' processors write around an image (``full_image_sequence`` in
+    processing_*.py of transformers 5.23), which dimension of its last tensor the text model has.
+    """
+
+    model: str
+    around: str = ""
+    width_at: int = 1
+
+
+_KINDS: Final = {
+    "gemma3": _Kind("gemma3", "\n\n", width_at=0),
+    "gemma3nv": _Kind("gemma3n", "\n\n", width_at=0),
+    "gemma4v": _Kind("gemma4"),
+    "gemma4uv": _Kind("gemma4"),
 }
-# What the publishers' processors write around an image (``full_image_sequence`` in
-# processing_gemma3.py and processing_gemma3n.py of transformers 5.23; Gemma 4 has none).
-_AROUND: Final = {"gemma3": "\n\n", "gemma3nv": "\n\n"}
 
 
 class Cell(NamedTuple):
@@ -87,7 +96,7 @@ class Vision:
         kind = _check_header(self._path.name, header, self._model)
         mtmd()
         self._tensor_bytes = sum(tensor.bytes or 0 for tensor in header.tensors)
-        self.before = self.after = _AROUND.get(kind, "")
+        self.before = self.after = kind.around
 
     # --- the projector -------------------------------------------------------------------------
 
@@ -238,20 +247,21 @@ def _header(path: Path) -> GgufFile:
         raise GenerationFailed(error.message, _FETCH) from None
 
 
-def _check_header(name: str, header: GgufFile, model: Model) -> str:
+def _check_header(name: str, header: GgufFile, model: Model) -> _Kind:
     """The kind of the projector. Raises: GenerationFailed when it is none, or of another model."""
     keys = header.metadata
-    kind = str(keys.get("clip.vision.projector_type") or keys.get("clip.projector_type") or "")
-    if keys.get("general.architecture") != "clip" or not kind:
+    named = str(keys.get("clip.vision.projector_type") or keys.get("clip.projector_type") or "")
+    if keys.get("general.architecture") != "clip" or not named:
         raise GenerationFailed(f"{name} is no image projector", _FETCH)
     if problem := problem_of(keys):
         raise GenerationFailed(f"the image projector {name} cannot be used: {problem}", _FETCH)
+    kind = _KINDS.get(named)
     widths = {
-        tensor.shape[0 if kind in ("gemma3", "gemma3nv") else 1]
+        tensor.shape[kind.width_at if kind else 1]
         for tensor in header.tensors
         if tensor.name == "mm.input_projection.weight" and len(tensor.shape) > 1
     }
-    if kind not in _PROJECTORS.get(model.architecture, ()) or widths - {model.width}:
+    if kind is None or kind.model != model.architecture or widths - {model.width}:
         raise GenerationFailed(
             f"the image projector {name} belongs to another model",
             "put the one of this model in its place, or keep each model in a folder of its own",

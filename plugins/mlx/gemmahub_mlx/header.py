@@ -14,6 +14,7 @@ from gemmahub.formats.source import LocalFile
 from gemmahub.memory import UnknownArchitecture, from_config
 from gemmahub.memory.ranges import RANGES
 from gemmahub.text import one_line
+from gemmahub_mlx.families import habits_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,8 +35,6 @@ _NOT_TEXT: Final = frozenset(
         "vision_embedder",
     }
 )
-_GEMMA4_LEFT_OUT: Final = re.compile(r"self_attn\.rotary_emb|input_max|input_min|output_m(ax|in)")
-_GEMMA4_SHARED: Final = re.compile(r"layers\.([0-9]{1,9})\.self_attn\.(k_proj|v_proj|k_norm)\.")
 _COMPUTED: Final = {"F32": "F32", "F16": "F16", "BF16": "BF16", "U8": "BF16"}
 _EMBEDDING: Final = re.compile(r"(^|\.)embed_tokens\.(weight|scales)$")
 
@@ -121,15 +120,16 @@ def _kept(
     """The tensors that mlx-lm keeps of a file."""
     layers = () if isinstance(architecture, UnknownArchitecture) else architecture.layers
     own = [layer.owns_cache for layer in layers]
+    habits = habits_of(architecture.name)
     for tensor in tensors:
         if _NOT_TEXT.intersection(tensor.name.split(".")):
             continue
-        if architecture.name == "gemma4":
-            if _GEMMA4_LEFT_OUT.search(tensor.name):
-                continue
-            shared = _GEMMA4_SHARED.search(tensor.name)
-            if shared and int(shared[1]) < len(own) and not own[int(shared[1])]:
-                continue
+        if habits.left_out and habits.left_out.search(tensor.name):
+            continue
+        pattern = habits.left_out_when_shared
+        shared = pattern.search(tensor.name) if pattern else None
+        if shared and int(shared[1]) < len(own) and not own[int(shared[1])]:
+            continue
         yield tensor
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import LoadFailed
 from gemmahub_mlx.engine import HOST
+from gemmahub_mlx.families import habits_of
 from gemmahub_mlx.memory import CacheFormat
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ def _cache_form(settings: Settings, header: ModelHeader) -> CacheFormat:
 def _group_size(architecture: MemoryArchitecture) -> int:
     """Numbers of a key that share a scale: the most that divides the heads of global layers."""
     layers = architecture.layers
-    if architecture.name == "gemma4" and not all(layer.owns_cache for layer in layers):
+    shared = not all(layer.owns_cache for layer in layers)
+    if shared and not habits_of(architecture.name).quantises_shared:
         raise LoadFailed(
             "mlx-lm cannot quantise a cache that layers share, as they do in this model",
             "leave the cache type out",

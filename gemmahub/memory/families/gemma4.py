@@ -1,4 +1,4 @@
-"""The graph that llama.cpp builds for Gemma 4, in sizes and dependencies.
+"""Gemma 4: its rules, and the graph that llama.cpp builds for it, in sizes and dependencies.
 
 Source: ``src/models/gemma4.cpp`` and ``build_moe_ffn`` of ``src/llama-graph.cpp``
 (ggml-org/llama.cpp@0c1e57098).
@@ -6,21 +6,23 @@ Source: ``src/models/gemma4.cpp`` and ``build_moe_ffn`` of ``src/llama-graph.cpp
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.memory.gemma_graphs import Builder, heads
+from gemmahub.memory.family import ConfigRules, FamilyRules
+from gemmahub.memory.graph_builder import Builder, heads
 from gemmahub.memory.step_graph import Graph, Node, combine, norm, reuse, view
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gemmahub.memory.architecture import LayerShape, MemoryArchitecture
-    from gemmahub.memory.gemma_graphs import GraphSettings
+    from gemmahub.memory.family import NamedShape
+    from gemmahub.memory.graph_builder import GraphSettings
 
 _SUMMED: Final = 3
 
 
-def gemma4(
+def _graph(
     architecture: MemoryArchitecture, settings: GraphSettings, numbers: Sequence[int]
 ) -> Graph:
     """``llama_model_gemma4::graph``, of the layers with these numbers."""
@@ -86,3 +88,69 @@ def _experts(b: Builder, layer: LayerShape, source: Node) -> Node:
         found = reuse(found, part) if number else b.width(a.embedding_length, found, part)
         b.graph.expand(found)
     return combine(dense, norm(found))
+
+
+def _head_lengths(a: MemoryArchitecture) -> tuple[int, int]:
+    """Of the global layers and of those with a window."""
+    lengths = {layer.attention: layer.key_length for layer in a.layers}
+    one = a.layers[0].key_length
+    return lengths.get("global", one), lengths.get("window", one)
+
+
+def _model_tensors(a: MemoryArchitecture) -> Sequence[NamedShape]:
+    # Stretches the rotation of the global layers.
+    return (("rope_freqs.weight", (_head_lengths(a)[0] // 2,)),)
+
+
+def _layer_tensors(_architecture: MemoryArchitecture) -> Sequence[NamedShape]:
+    return (("layer_output_scale.weight", (1,)),)
+
+
+def _header_keys(a: MemoryArchitecture) -> Mapping[str, Any]:
+    global_, window = _head_lengths(a)
+    return {
+        "attention.shared_kv_layers": a.shared_kv_layers,
+        "embedding_length_per_layer_input": a.per_layer_embedding_length,
+        "attention.key_length_swa": window,
+        "attention.value_length_swa": window,
+        "rope.dimension_count": global_,
+        "rope.dimension_count_swa": window,
+    }
+
+
+# Defaults: ``Gemma4TextConfig`` of Transformers. Image buffers: see ``memory/projector.py``.
+FAMILY = FamilyRules(
+    title="Gemma 4",
+    period=6,
+    pattern="required",
+    shares_caches=True,
+    values_from_keys=True,
+    copies_tied_table=True,  # measured: +315 MiB for E2B, +1,103 MiB for 31B
+    graph=_graph,
+    config=ConfigRules(
+        defaults={
+            "vocab_size": 262144,
+            "hidden_size": 2304,
+            "hidden_size_per_layer_input": 256,
+            "intermediate_size": 9216,
+            "num_hidden_layers": 30,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 4,
+            "head_dim": 256,
+            "global_head_dim": 512,
+            "max_position_embeddings": 131072,
+            "sliding_window": 512,
+        },
+        vocabulary=262144,
+        other_names=("gemma4_unified",),
+        last_layer_global=True,
+    ),
+    model_tensors=_model_tensors,
+    layer_tensors=_layer_tensors,
+    header_keys=_header_keys,
+    image_buffers={
+        ("gemma4v", 768, 224, "gemma4a"): 464_567_040 + 106_109_824,
+        ("gemma4v", 1152, 224, None): 691_004_160,
+        ("gemma4uv", 3840, 224, "gemma4ua"): 61_968_128 + 61_440_000,
+    },
+)

@@ -1,7 +1,7 @@
-"""The graphs that llama.cpp builds for Gemma 3 and 4, in sizes and dependencies.
+"""The parts of the graphs that llama.cpp builds for a step, in sizes and dependencies.
 
-Sources: ``src/models/gemma3.cpp``, ``gemma4.cpp`` and ``src/llama-graph.cpp`` of
-ggml-org/llama.cpp@0c1e57098. All results are F32. Gemma 3n stands in ``gemma3n_graph``.
+Source: ``src/llama-graph.cpp`` of ggml-org/llama.cpp@0c1e57098. All results are F32. Each family
+puts them together in its own module of :mod:`gemmahub.memory.families`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class CacheInputs:
 
 @dataclass(slots=True)
 class Builder:
-    """What all Gemma graphs have in common.
+    """What the graphs of all families have in common.
 
     ``numbers`` are the layers that are built, of which each is a segment of the graph.
     """
@@ -195,34 +195,3 @@ def _matrix(rows: int) -> Node:
 def heads(width: Node) -> Node:
     """Split into heads, normed, and turned by position later."""
     return norm(view(width))
-
-
-def gemma3(
-    architecture: MemoryArchitecture, settings: GraphSettings, numbers: Sequence[int]
-) -> Graph:
-    """``llama_model_gemma3::graph``, of the layers with these numbers."""
-    b = Builder(architecture, settings, numbers)
-    current = b.embeddings()
-    last = len(architecture.layers) - 1
-    for number, layer in b.layers():
-        source = norm(current)
-        query = b.width(layer.query_width, source)
-        key = b.width(layer.key_width, source)
-        value = b.width(layer.value_width, source)
-        query = reuse(reuse(heads(query), b.positions))
-        key = reuse(heads(key), b.positions)
-        attended = b.attention(layer, query, key, view(value))
-        if number == last:
-            attended, current = b.rows(attended), b.rows(current)
-        middle = combine(norm(attended), current)
-        mixed = _feed_forward_rows(b, layer, norm(middle))
-        current = combine(norm(mixed), middle)
-    b.logits(norm(current), softcap=False)
-    return b.graph
-
-
-def _feed_forward_rows(b: Builder, layer: LayerShape, source: Node) -> Node:
-    """As ``feed_forward``, on tokens or rows."""
-    width, unit = 4 * layer.feed_forward_length, source.unit
-    gate, up = tensor(unit, width, source), tensor(unit, width, source)
-    return tensor(unit, 4 * b.architecture.embedding_length, tensor(unit, width, gate, up))

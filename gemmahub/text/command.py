@@ -1,0 +1,41 @@
+"""The commands that do what gemmahub just did or offers, as a person types them into a shell."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+
+def command_line(name: str, *words: str, **options: Any) -> str:
+    """``gemmahub NAME WORDS --option value``, quoted for a shell.
+
+    ``options`` are named with underscores. None, False and "" are left out, True stands for a flag,
+    and a tuple gives the option once for each item.
+    """
+    parts = ["gemmahub", name, *words]
+    for option, given in options.items():
+        flag = f"--{option.replace('_', '-')}"
+        for value in given if isinstance(given, tuple) else (given,):
+            if value is True:
+                parts.append(flag)
+            elif value is not None and value is not False and value != "":
+                parts += [flag, str(value)]
+    return shlex.join(parts)
+
+
+def command_to_run(
+    reference: str,
+    context: int | None = None,
+    cache_type: str = "f16",
+    gpu_layers: int | None = None,
+    **options: Any,
+) -> str:
+    """``gemmahub run`` with what is not its default."""
+    return command_line(
+        "run",
+        reference,
+        ctx_size=context or None,
+        cache_type=None if cache_type == "f16" else cache_type,
+        gpu_layers=gpu_layers,
+        **options,
+    )
