@@ -57,7 +57,7 @@ async def chat(
     screen = ChatScreen(hub, model, Settings(context=context, options=options))
     async with Alone(screen).run_test(size=size, notifications=notices) as pilot:
         if loaded:
-            await until(lambda: screen.talk, "loaded", pilot)
+            await until(lambda: screen.chat, "loaded", pilot)
         yield screen, pilot
 
 

@@ -207,10 +207,10 @@ def test_options_count_and_what_makes_no_sense_is_said(hub: Gemmahub, model: str
             form.query_one("#max_tokens", Input).value = "2"
             form.query_one("#system", TextArea).text = "Be brief."
             form.query_one("#context", Input).value = "64"
-            before = screen.talk
+            before = screen.chat
             await pilot.press("ctrl+s")
             # Between the two there is none, perhaps for too short a time to be seen.
-            await until(lambda: screen.talk not in (None, before), "loaded again", pilot)
+            await until(lambda: screen.chat not in (None, before), "loaded again", pilot)
             await ask(screen, pilot, "a b c d")
             assert answers(screen) == ["a b"]
             assert "largest number of tokens" in screen.query_one(Answer).note
@@ -302,7 +302,7 @@ def test_loading_is_cancelled_and_begun_again(hub: Gemmahub, model: str) -> None
             assert screen.query_one(LoadBox).has_class("-failed")
             assert screen.query_one(PromptEditor).text == "kept"
             screen.query_one("#load-again", Button).press()
-            await until(lambda: screen.talk, "loaded", pilot)
+            await until(lambda: screen.chat, "loaded", pilot)
             assert not screen.query_one(LoadBox).has_class("-shown")
 
     run(body())
@@ -332,7 +332,7 @@ def test_an_engine_that_is_killed_in_mid_answer(hub: Gemmahub, model: str) -> No
             assert "SIGKILL" in told(screen)
             assert answers(screen)[0].startswith("word word")
             await pilot.press("f5")
-            await until(lambda: screen.talk, "loaded again", pilot)
+            await until(lambda: screen.chat, "loaded again", pilot)
             await pilot.press("escape")
             await ask(screen, pilot, "still there?")
             assert answers(screen)[1] == "still there?"
@@ -377,7 +377,7 @@ def test_a_conversation_that_is_open_elsewhere_is_refused(hub: Gemmahub, model: 
             id_ = screen.journal.id
             other = ChatScreen(hub, model, conversation=id_)
             await pilot.app.push_screen(other)
-            await until(lambda: other.talk, "loaded", pilot)
+            await until(lambda: other.chat, "loaded", pilot)
             assert other.journal.id != id_
 
     run(body())

@@ -192,7 +192,7 @@ def test_keys_stand_in_their_groups(hub: Gemmahub, model: str) -> None:
         async with GemmahubApp(hub).run_test(size=SIZE) as pilot:
             screen = ChatScreen(hub, model)
             await pilot.app.push_screen(screen)
-            await until(lambda: screen.talk, "loaded", pilot)
+            await until(lambda: screen.chat, "loaded", pilot)
             found = groups(screen)
             assert list(found) == ["This screen", "Everywhere", "Editing"]
             said = {heading: [text for _, text in rows] for heading, rows in found.items()}
@@ -257,7 +257,7 @@ def test_loading_again_tells_everything_once(hub: Gemmahub, model: str) -> None:
             screen.journal.set(reference="another", model="", precision="", engine="")
             for _ in range(2):
                 await pilot.press("f5")
-                await until(lambda: screen.talk, "loaded again", pilot)
+                await until(lambda: screen.chat, "loaded again", pilot)
             assert len(screen.query(".transcript--command")) == 1
             assert len(screen.query(".transcript--told")) <= 1
             assert not pilot.app._notifications

@@ -35,7 +35,7 @@ def test_a_real_model_answers_is_stopped_and_is_kept() -> None:
 
     async def body() -> None:
         async with Alone().run_test(size=(80, 24)) as pilot:
-            await until(lambda: screen.talk)
+            await until(lambda: screen.chat)
             title = str(screen.query_one(ChatTitle).render())
             assert title.startswith("Gemma 3 270M · Q4_K_M")
             assert "llama.cpp" in title

@@ -194,7 +194,7 @@ async def chat(pilot: Pilot[None]) -> None:
     await shows(pilot, "How large is the cache?")
     await still(pilot)
     await pilot.press("enter")
-    await until(pilot, lambda: pilot.app.screen is screen and screen.talk, "a conversation")
+    await until(pilot, lambda: pilot.app.screen is screen and screen.chat, "a conversation")
     await ask(pilot, "Thank you, that is clear.")
     await until(pilot, lambda: not screen.answering, "an answer")
     await still(pilot)
@@ -207,7 +207,7 @@ async def empty_chat(pilot: Pilot[None], reference: str = HERE[0]) -> ChatScreen
     await until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen), "the chat")
     screen = pilot.app.screen
     assert isinstance(screen, ChatScreen)
-    await until(pilot, lambda: screen.talk, "a loaded model")
+    await until(pilot, lambda: screen.chat, "a loaded model")
     await still(pilot)
     return screen
 

@@ -12,8 +12,8 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Button, Footer, Markdown, Static
 
+from gemmahub.conversations import BATCH_SECONDS
 from gemmahub.errors import GemmahubError
-from gemmahub.service.talking import BATCH_SECONDS
 from gemmahub.text import one_line
 from gemmahub.tui.commands import COPY_COMMAND, chats_command, copy_command
 from gemmahub.tui.screens import chat_files
@@ -108,7 +108,7 @@ class ChatScreen(ChatCore):
     def _submitted(self, event: PromptEditor.Submitted) -> None:
         if not self._may_change():
             return
-        if self.talk is not None:
+        if self.chat is not None:
             event.editor.remember(event.editor.take())
             self.ask(event.text)
             self._show_attached()
@@ -134,8 +134,8 @@ class ChatScreen(ChatCore):
 
     def action_stop(self) -> None:
         """Stop the answer, or the load."""
-        if self.talk is not None:
-            self.talk.stop()
+        if self.chat is not None:
+            self.chat.stop()
         elif self.is_loading:
             self.cancel_load()
 
@@ -168,8 +168,8 @@ class ChatScreen(ChatCore):
     def action_regenerate(self) -> None:
         """Answer again: the question of the focused turn, otherwise the last one."""
         question = self._question()
-        if self._may_ask_again(question) and question is not None and self.talk is not None:
-            self.begin(self.talk.resend(question.number))
+        if self._may_ask_again(question) and question is not None and self.chat is not None:
+            self.begin(self.chat.resend(question.number))
 
     @work
     async def action_edit(self) -> None:
@@ -179,15 +179,15 @@ class ChatScreen(ChatCore):
             return
         title = "Ask again with another text; what followed it is replaced"
         text = await self.app.push_screen_wait(TextDialog(title, question.source))
-        if text is not None and text.strip() and self.talk is not None and not self.answering:
-            self.begin(self.talk.resend(question.number, text))
+        if text is not None and text.strip() and self.chat is not None and not self.answering:
+            self.begin(self.chat.resend(question.number, text))
 
     def _may_ask_again(self, question: Question | None) -> bool:
         if not self._may_change():
             return False
         if question is None:
             self.notify("There is no question yet.", severity="warning")
-        elif self.talk is None:
+        elif self.chat is None:
             self.notify("No model is loaded: F5 loads it again.", severity="warning")
         else:
             return True

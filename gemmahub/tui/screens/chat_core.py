@@ -28,10 +28,15 @@ if TYPE_CHECKING:
 
     from textual.timer import Timer
 
-    from gemmahub.conversations import Journal
+    from gemmahub.conversations import (
+        AnswerDelta,
+        AnswerFinished,
+        AnswerStarted,
+        ChatEvent,
+        Journal,
+    )
     from gemmahub.engines.contract import Settings
     from gemmahub.service import Gemmahub, Running
-    from gemmahub.service.talking import Asked, Ended, Event, Piece
 
 SHOWN_TURNS = 100
 """Turns of an old conversation that are drawn; the others are in its export."""
@@ -99,9 +104,9 @@ class ChatCore(ChatModel):
 
     def leave_conversation(self) -> None:
         """Others may open it now."""
-        if self.talk is not None:
-            self.talk.leave()
-            self.talk = None
+        if self.chat is not None:
+            self.chat.detach(close_journal=True)
+            self.chat = None
         elif hasattr(self, "journal"):
             self.journal.close()
 
@@ -133,14 +138,14 @@ class ChatCore(ChatModel):
         self.query_one(ChatTitle).names = names_of(running)
         held = self.journal.saved()
         try:
-            self.talk = self.hub.talk(running, self.journal)
+            self.chat = self.hub.chat(running, self.journal)
         except GemmahubError as error:
             self.complain(error)
             return
         told = []
         if held.messages and held.described.reference != running.variant.reference:
             told.append(f"So far held with {held.described.answerer or held.described.reference}.")
-        if self.talk.plain:
+        if self.chat.plain:
             told.append(_PLAIN)
         self.query_one(Transcript).tell(" ".join(told))
         info = running.session.info
@@ -155,11 +160,11 @@ class ChatCore(ChatModel):
 
     def ask(self, text: str) -> None:
         """Ask the model; the question is shown once it is kept."""
-        if self.talk is not None:
+        if self.chat is not None:
             images, self.images = tuple(self.images), []
-            self.begin(self.talk.ask(text, images))
+            self.begin(self.chat.ask(text, images))
 
-    def begin(self, events: Generator[Event, None, None]) -> None:
+    def begin(self, events: Generator[ChatEvent, None, None]) -> None:
         """Read an answer in a thread, and draw it as it comes."""
         feed = self._feed = AnswerFeed()
         line = self.query_one(ChatFigures)
@@ -170,7 +175,7 @@ class ChatCore(ChatModel):
         self._read(feed, events)
 
     @work(thread=True, exit_on_error=False, group="answer")
-    def _read(self, feed: AnswerFeed, events: Generator[Event, None, None]) -> None:
+    def _read(self, feed: AnswerFeed, events: Generator[ChatEvent, None, None]) -> None:
         feed.read(events)
 
     async def draw(self) -> None:
@@ -209,7 +214,7 @@ class ChatCore(ChatModel):
         found = self.query(Answer)
         return next((turn for turn in reversed(found) if turn.number == number), None)
 
-    async def _draw_asked(self, event: Asked) -> None:
+    async def _draw_asked(self, event: AnswerStarted) -> None:
         transcript = self.query_one(Transcript)
         gone = [turn for turn in self.query(Turn) if turn.number >= event.number]
         with self.app.batch_update():
@@ -222,7 +227,7 @@ class ChatCore(ChatModel):
         line.figures = replace(line.figures, context_used=used, about=True)
         self._before = used
 
-    def _count(self, piece: Piece) -> None:
+    def _count(self, piece: AnswerDelta) -> None:
         line = self.query_one(ChatFigures)
         seconds = piece.seconds - piece.first_token_seconds
         line.figures = replace(
@@ -233,7 +238,7 @@ class ChatCore(ChatModel):
             context_used=min(self._before + piece.tokens, line.figures.context or 1 << 60),
         )
 
-    async def _draw_ended(self, event: Ended) -> None:
+    async def _draw_ended(self, event: AnswerFinished) -> None:
         answer = self._answer(event.number)
         error = event.error
         told = ending_text(event.finish, error.message if error else "")
@@ -251,7 +256,7 @@ class ChatCore(ChatModel):
             self.unload()
             self.query_one(LoadBox).fail(error, "The engine stopped; the conversation is kept")
 
-    def _show_timings(self, event: Ended) -> None:
+    def _show_timings(self, event: AnswerFinished) -> None:
         timings = event.timings
         assert timings is not None
         figures = Figures(

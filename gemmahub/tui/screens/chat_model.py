@@ -17,8 +17,8 @@ from gemmahub.tui.widgets.prompt_editor import PromptEditor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gemmahub.conversations import ChatSession
     from gemmahub.service import Gemmahub, Running
-    from gemmahub.service.talking import Talk
 
 
 class ChatModel(Screen[None]):
@@ -29,7 +29,7 @@ class ChatModel(Screen[None]):
         self.hub = hub
         self.reference = reference
         self.settings = settings or Settings()
-        self.talk: Talk | None = None
+        self.chat: ChatSession | None = None
         self.running: Running | None = None
         self._loader: Loader | None = None
         self._waiting = ""
@@ -70,9 +70,9 @@ class ChatModel(Screen[None]):
         if self._loader is not None:
             self._loader.abandon()
             self._loader = None
-        if self.talk is not None:
-            self.talk.part()
-            self.talk = None
+        if self.chat is not None:
+            self.chat.detach()
+            self.chat = None
         if self.running is not None:
             close_beside(self.running, then)
             self.running = None

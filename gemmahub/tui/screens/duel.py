@@ -15,11 +15,10 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from gemmahub.conversations import SavedMessage
+from gemmahub.conversations import BATCH_SECONDS, SavedMessage
 from gemmahub.engines.contract import Sampling, Settings
 from gemmahub.errors import GemmahubError
 from gemmahub.service import PlanOptions
-from gemmahub.service.talking import BATCH_SECONDS
 from gemmahub.text import format_gib, one_line
 from gemmahub.tui.answer_feed import ENOUGH, Pace, share_for
 from gemmahub.tui.commands import COPY_COMMAND, copy_command

@@ -10,7 +10,6 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from gemmahub.service.talking import WARN_SHARE
 from gemmahub.text import format_rate, one_line
 
 if TYPE_CHECKING:
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from textual.app import RenderResult
 
     from gemmahub.service import Running
+
+WARN_SHARE = 0.8
+"""From this part of the context on, a reader should be told that it fills up."""
 
 _BAR_CELLS = 10
 _LEAST_NAME = 10  # cells of a model's name that are worth showing
