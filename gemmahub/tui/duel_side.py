@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gemmahub.service import Gemmahub, Running
 
 
-class Side:
+class DuelSide:
     """Filled by a thread, drawn by the screen: ``state`` in words, ``feed`` with the answer."""
 
     def __init__(
