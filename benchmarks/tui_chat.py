@@ -160,17 +160,18 @@ def child(model: str, *, echo: bool, idle: bool) -> None:
     from gemmahub.service import Gemmahub
     from gemmahub.tui.app import settle_collector
     from gemmahub.tui.screens.chat import ChatScreen
+    from gemmahub.tui.widgets.chat_view import ChatView
 
     config = load_config()
     clock: dict[str, float] = {}
 
-    class Measured(ChatScreen):
-        def ask(self, text: str) -> None:
+    class Measured(ChatView):
+        def ask(self, text: str, images: Any = ()) -> None:
             clock["wall"], clock["cpu"] = perf_counter(), _cpu()
-            super().ask(text)
+            super().ask(text, images)
 
-        async def _draw_ended(self, event: Any) -> None:
-            await super()._draw_ended(event)
+        def _finished(self, event: Any) -> None:
+            super()._finished(event)
             usage = {"wall": perf_counter() - clock["wall"], "cpu": _cpu() - clock["cpu"]}
             (config.data / "cpu.json").write_text(json.dumps(usage))
             if echo:  # it is soon done with any text
@@ -182,8 +183,8 @@ def child(model: str, *, echo: bool, idle: bool) -> None:
             else:
                 self.ask(ECHOED * 300)
 
-        def join(self, running: Any) -> None:
-            super().join(running)
+        def _join(self, running: Any) -> None:
+            super()._join(running)
             settle_collector()  # as the application does when its library is read
             self.journal.set(sampling=Sampling(temperature=0))
             if idle:
@@ -191,6 +192,11 @@ def child(model: str, *, echo: bool, idle: bool) -> None:
                 self.journal.part(self.journal.begin_answer("nobody"), "nothing")
             else:
                 self.ask(ECHOED * 300 if echo else PROMPT)
+
+    class MeasuredScreen(ChatScreen):
+        def __init__(self, hub: Gemmahub, reference: str, settings: Settings) -> None:
+            super().__init__(hub, reference, settings)
+            self.view = Measured(hub, reference, settings, self._figures)
 
     def _cpu() -> float:
         usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -200,7 +206,7 @@ def child(model: str, *, echo: bool, idle: bool) -> None:
         def on_mount(self) -> None:
             hub = Gemmahub(config=replace(config, backend="echo" if echo else None))
             settings = Settings(context=1 << 20 if echo else CONTEXT)
-            self.push_screen(Measured(hub, model, settings), lambda _: self.exit())
+            self.push_screen(MeasuredScreen(hub, model, settings), lambda _: self.exit())
 
     Alone().run()
 

@@ -40,14 +40,14 @@ PROMPT: Final = "Three reasons to run a language model on your own machine:"
 async def chat(pilot: Pilot[None]) -> None:
     """The real model in the middle of an answer."""
     screen = await ways.empty_chat(pilot, REAL)
-    screen.journal.set(sampling=Sampling(temperature=0.7, top_k=40, seed=3, max_tokens=400))
+    screen.view.journal.set(sampling=Sampling(temperature=0.7, top_k=40, seed=3, max_tokens=400))
     await ways.ask(pilot, PROMPT)
     await ways.until(
         pilot,
         lambda: screen.query(Answer) and len(screen.query(Answer).last().source) > 500,
         "half an answer",
     )
-    assert screen.answering
+    assert screen.view.answering
 
 
 @dataclass(frozen=True)

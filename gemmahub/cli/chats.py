@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gemmahub.cli import output
-from gemmahub.cli.go_on import continue_command
+from gemmahub.cli.continue_chat import continue_command
 from gemmahub.errors import ExitCode, UsageError
 from gemmahub.text import one_line, plural
 

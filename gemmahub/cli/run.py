@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gemmahub.cli import output
-from gemmahub.cli.asking import (
-    image_option,
-    images_of,
-    interruptible,
-    question_of,
-    warn_of_context,
-)
+from gemmahub.cli.answers import show_answer
+from gemmahub.cli.prompt_input import image_option, images_of, question_of
 from gemmahub.engines.contract import Sampling, Settings
 from gemmahub.errors import ExitCode, NotInstalled, UsageError
 from gemmahub.formats.ggml_types import CACHE_TYPES
@@ -22,8 +17,7 @@ from gemmahub.formats.ggml_types import CACHE_TYPES
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gemmahub.chat import Conversation
-    from gemmahub.engines.contract import Usage
+    from gemmahub.conversations import ChatSession
     from gemmahub.service import Gemmahub, Running
 _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
 
@@ -63,7 +57,7 @@ def run_command(reference: str, prompt: str | None, **options: Any) -> int:
     PROMPT is the question; "-" or a pipe reads it from standard input. Without one, on a terminal,
     a conversation starts: Ctrl-C stops an answer, Ctrl-D ends the conversation.
     """
-    from gemmahub.chat import Conversation
+    from gemmahub.conversations import ChatSession
     from gemmahub.service import Gemmahub
 
     question = question_of(prompt, example=_EXAMPLE, alone=options["as_json"])
@@ -72,30 +66,27 @@ def run_command(reference: str, prompt: str | None, **options: Any) -> int:
     output.progress("")
     _warn_of_training(running, options["ctx_size"])
     with running.session as session:
-        conversation = Conversation(session, system=options["system"], raw=options["raw"])
-        images = images_of(running, options["images"], plain=conversation.plain)
-        sampling = _sampling(options, plain=conversation.plain)
+        held = {"system": options["system"], "sampling": _sampling(options), "raw": options["raw"]}
+        chat = ChatSession(session, **held, batch_seconds=0)
+        images = images_of(running, options["images"], plain=chat.plain)
         if options["as_json"]:
-            answer = _answer_json(running, conversation, question or "", sampling, images)
-            output.json_data(answer)
+            output.json_data(_answer_json(running, chat, question or "", images))
             return ExitCode.DONE
         output.note(running.headline)
         if options["verbose"]:
             output.note(f"backend {running.backend}: {running.reason}")
         if images and running.image_note:
             output.note(running.image_note)
+
+        def ask(text: str, with_images: tuple[Path, ...]) -> int:
+            return show_answer(chat, chat.ask(text, with_images), verbose=options["verbose"])
+
         if question is not None:
-            return _answer(conversation, question, sampling, images, verbose=options["verbose"])
+            return ask(question, images)
         from gemmahub.cli.prompt_loop import converse
 
-        return converse(
-            lambda text, with_images: _answer(
-                conversation, text, sampling, with_images, verbose=options["verbose"]
-            ),
-            hub.config.data,
-            forget=conversation.clear,
-            images=images,
-        )
+        forget = partial(chat.journal.cut, 0)
+        return converse(ask, hub.config.data, forget=forget, images=images)
 
 
 def _start(hub: Gemmahub, reference: str, options: dict[str, Any]) -> Running:
@@ -142,11 +133,9 @@ def _warn_of_training(running: Running, asked: int | None) -> None:
         )
 
 
-def _sampling(options: dict[str, Any], *, plain: bool) -> Sampling:
-    from gemmahub.chat import COMPLETION_TOKENS
-
+def _sampling(options: dict[str, Any]) -> Sampling:
     return Sampling(
-        max_tokens=options["max_tokens"] or (COMPLETION_TOKENS if plain else None),
+        max_tokens=options["max_tokens"],
         temperature=options["temperature"],
         top_k=options["top_k"],
         top_p=options["top_p"],
@@ -154,63 +143,20 @@ def _sampling(options: dict[str, Any], *, plain: bool) -> Sampling:
     )
 
 
-def _answer(
-    conversation: Conversation,
-    question: str,
-    sampling: Sampling,
-    images: tuple[Path, ...] = (),
-    *,
-    verbose: bool,
-) -> int:
-    """Stream one answer; Ctrl-C stops it and still shows what came."""
-    shown = output.Answer()
-    usage: Usage | None = None
-    with (
-        interruptible(conversation.cancel) as interrupted,
-        closing(conversation.ask(question, sampling, images)) as chunks,
-    ):
-        for chunk in chunks:
-            shown.write(chunk.text)
-            usage = chunk.usage or usage
-    shown.end()
-    _after(usage, verbose=verbose)
-    return ExitCode.INTERRUPTED if interrupted else ExitCode.DONE
-
-
-def _after(usage: Usage | None, *, verbose: bool) -> None:
-    if usage is None:
-        return
-    warn_of_context(usage.finish_reason, usage.context, truncated=usage.truncated)
-    if verbose:
-        output.note(_timings(usage))
-
-
-def _timings(usage: Usage) -> str:
-    def rate(tokens: int, seconds: float) -> str:
-        return f"{tokens / seconds:.1f} tokens/s" if seconds > 0 else "no time"
-
-    return (
-        f"prompt {usage.prompt_tokens:,} tokens, {usage.prefill_tokens:,} evaluated in "
-        f"{usage.prefill_seconds * 1000:.0f} ms "
-        f"({rate(usage.prefill_tokens, usage.prefill_seconds)})"
-        f" · answer {usage.tokens:,} tokens ({rate(usage.tokens, usage.decode_seconds)})"
-        f" · context {usage.context_used:,} of {usage.context:,} · ended by {usage.finish_reason}"
-    )
-
-
 def _answer_json(
-    running: Running,
-    conversation: Conversation,
-    question: str,
-    sampling: Sampling,
-    images: tuple[Path, ...],
+    running: Running, chat: ChatSession, question: str, images: tuple[Path, ...]
 ) -> dict[str, Any]:
+    """Raises: what ended the answer."""
     from dataclasses import asdict
 
-    text, usage = "", None
-    for chunk in conversation.ask(question, sampling, images):
-        text += chunk.text
-        usage = chunk.usage or usage
+    from gemmahub.conversations import AnswerFinished
+
+    usage = None
+    for event in chat.ask(question, images):
+        if isinstance(event, AnswerFinished):
+            if event.error is not None:
+                raise event.error
+            usage = event.usage
     info = running.session.info
     return {
         "reference": running.variant.reference,
@@ -221,8 +167,8 @@ def _answer_json(
         "engine": info.engine,
         "device": info.device,
         "context": info.context,
-        "chat_template": not conversation.plain,
+        "chat_template": not chat.plain,
         "load_seconds": info.load_seconds,
-        "text": text,
+        "text": chat.journal.saved().messages[-1].text,
         "usage": asdict(usage) if usage else None,
     }

@@ -1,7 +1,14 @@
-"""Conversations that are kept: saved as they go, found again, exported."""
+"""Conversations with a loaded model, and those that are kept: found again, exported."""
 
 from __future__ import annotations
 
+from gemmahub.conversations.chat_events import (
+    AnswerDelta,
+    AnswerFinished,
+    AnswerStarted,
+    ChatEvent,
+)
+from gemmahub.conversations.chat_session import BATCH_SECONDS, ChatSession
 from gemmahub.conversations.export import as_json, as_markdown, as_text, file_name, write_export
 from gemmahub.conversations.journal import Journal
 from gemmahub.conversations.records import (
@@ -15,7 +22,13 @@ from gemmahub.conversations.records import (
 from gemmahub.conversations.store import ConversationStore, Match
 
 __all__ = [
+    "BATCH_SECONDS",
+    "AnswerDelta",
+    "AnswerFinished",
+    "AnswerStarted",
     "BrokenConversation",
+    "ChatEvent",
+    "ChatSession",
     "ConversationStore",
     "Described",
     "Journal",

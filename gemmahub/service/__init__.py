@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from gemmahub.conversations import ConversationStore, Journal
+    from gemmahub.conversations import ChatSession, ConversationStore, Journal
     from gemmahub.engines.contract import CheckResult, OnProgress, Settings
     from gemmahub.engines.sources import Pulled as Fetched
     from gemmahub.hardware.records import Machine
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from gemmahub.service.comparing import Comparison
     from gemmahub.service.disk import Removing
     from gemmahub.service.fetching import FetchPlan
-    from gemmahub.service.talking import Talk
     from gemmahub.stores.dedupe import DedupePlan
     from gemmahub.stores.linking import Deduped, Undone
     from gemmahub.stores.removal_steps import Removed
@@ -157,11 +156,12 @@ class Gemmahub(Installation):
             alone=alone,
         )
 
-    def talk(self, running: Running, journal: Journal) -> Talk:
-        """Hold a conversation with a loaded model; see :class:`gemmahub.service.talking.Talk`."""
-        from gemmahub.service.talking import Talk
+    def chat(self, running: Running, journal: Journal) -> ChatSession:
+        """Hold a kept conversation with a loaded model, which the journal then names."""
+        from gemmahub.conversations import ChatSession
 
-        return Talk(running, journal)
+        running.describe_in(journal)
+        return ChatSession(running.session, journal)
 
     @cached_property
     def conversations(self) -> ConversationStore:

@@ -11,6 +11,7 @@ from gemmahub.text import format_bytes, format_gib, one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gemmahub.conversations import Journal
     from gemmahub.engines.choice import Choice
     from gemmahub.engines.contract import Artifact, OnProgress, Session, Settings
     from gemmahub.planning import Images
@@ -61,6 +62,16 @@ class Running:
         if not info.chat_template:
             parts.append("no chat template: plain completion")
         return " · ".join(parts)
+
+    def describe_in(self, journal: Journal) -> None:
+        """Write into a conversation what it is held with from now on. Raises: GemmahubError."""
+        info = self.session.info
+        journal.set(
+            reference=self.variant.reference,
+            model=self.variant.name,
+            precision=self.variant.precision.summary,
+            engine=f"{info.engine} on {info.device}",
+        )
 
 
 def load(

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Final
 
+from gemmahub.conversations import (
+    BATCH_SECONDS,
+    AnswerDelta,
+    AnswerFinished,
+    AnswerStarted,
+    ChatEvent,
+)
 from gemmahub.errors import GemmahubError
-from gemmahub.service.talking import BATCH_SECONDS, Asked, Ended, Event, Piece
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,11 +31,11 @@ FARTHEST_BEHIND: Final = 50_000
 class Batch:
     """What is drawn at once: a question, or more ``text`` of an answer, and perhaps its end."""
 
-    asked: Asked | None = None
+    asked: AnswerStarted | None = None
     number: int = 0
     text: str = ""
-    piece: Piece | None = None
-    ended: Ended | None = None
+    piece: AnswerDelta | None = None
+    ended: AnswerFinished | None = None
 
 
 class AnswerFeed:
@@ -37,7 +43,7 @@ class AnswerFeed:
 
     def __init__(self) -> None:
         self.error: GemmahubError | None = None
-        self._events: deque[Event] = deque()
+        self._events: deque[ChatEvent] = deque()
         self._read = 0
         self._taken = 0
         self._room = threading.Event()
@@ -49,11 +55,11 @@ class AnswerFeed:
         """Whether nothing more will come."""
         return self._done.is_set() and not self._events
 
-    def read(self, events: Iterable[Event]) -> None:
+    def read(self, events: Iterable[ChatEvent]) -> None:
         """Take events to the end; an error that begins no answer is kept in ``error``."""
         try:
             for event in events:
-                self._read += 0 if isinstance(event, Asked) else len(event.text)
+                self._read += 0 if isinstance(event, AnswerStarted) else len(event.text)
                 self._events.append(event)
                 while self._read - self._taken > FARTHEST_BEHIND and not self._abandoned:
                     self._room.wait(BATCH_SECONDS)
@@ -73,24 +79,24 @@ class AnswerFeed:
         if not self._events:
             return None
         first = self._events[0]
-        if isinstance(first, Asked):
+        if isinstance(first, AnswerStarted):
             self._events.popleft()
             return Batch(asked=first)
         text: list[str] = []
-        piece: Piece | None = None
-        ended: Ended | None = None
+        piece: AnswerDelta | None = None
+        ended: AnswerFinished | None = None
         while self._events and limit > 0 and ended is None:
             event = self._events.popleft()
-            if isinstance(event, Asked):
+            if isinstance(event, AnswerStarted):
                 self._events.appendleft(event)
                 break
             text.append(event.text[:limit])
             if len(event.text) > limit:
-                self._events.appendleft(replace(event, text=event.text[limit:]))
-            elif isinstance(event, Ended):
+                self._events.appendleft(event._replace(text=event.text[limit:]))
+            elif isinstance(event, AnswerFinished):
                 ended = event
             limit -= len(event.text)
-            piece = event if isinstance(event, Piece) else piece
+            piece = event if isinstance(event, AnswerDelta) else piece
         joined = "".join(text)
         self._taken += len(joined)
         self._room.set()

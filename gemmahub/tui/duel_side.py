@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from gemmahub.conversations import Described
+from gemmahub.conversations import AnswerFinished, Described
 from gemmahub.errors import GemmahubError
-from gemmahub.service.talking import Ended
 from gemmahub.tui.answer_feed import AnswerFeed
 from gemmahub.tui.commands import run_command
 from gemmahub.tui.widgets.chat_lines import Names, names_of
@@ -15,12 +14,12 @@ from gemmahub.tui.widgets.chat_lines import Names, names_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from gemmahub.conversations import ChatEvent, ChatSession
     from gemmahub.engines.contract import Sampling, Settings
     from gemmahub.service import Gemmahub, Running
-    from gemmahub.service.talking import Event, Talk
 
 
-class Side:
+class DuelSide:
     """Filled by a thread, drawn by the screen: ``state`` in words, ``feed`` with the answer."""
 
     def __init__(
@@ -38,7 +37,7 @@ class Side:
         """What asks this side alone."""
         described = Described(reference, settings=settings, sampling=sampling)
         self._journal = hub.conversations.new(described)
-        self._talk: Talk | None = None
+        self._chat: ChatSession | None = None
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._busy = False
@@ -83,15 +82,15 @@ class Side:
     def stop(self) -> None:
         """Stop loading or answering."""
         self._stopping.set()
-        if self._talk is not None:
-            self._talk.stop()
+        if self._chat is not None:
+            self._chat.stop()
 
     def unload(self) -> None:
         """Give the memory back; the conversation goes on with the next question."""
-        talk, self._talk = self._talk, None
+        chat, self._chat = self._chat, None
         running, self.running = self.running, None
-        if talk is not None:
-            talk.part()
+        if chat is not None:
+            chat.detach()
         if running is not None:
             running.session.close()
         self._crashed = False
@@ -115,24 +114,24 @@ class Side:
 
     def _answer(self, feed: AnswerFeed, text: str, *, alone: bool) -> None:
         if not self._stopping.is_set():
-            talk = self._loaded(alone=alone)
+            chat = self._loaded(alone=alone)
             if not self._stopping.is_set():
                 self.state = "answers"
-                feed.read(self._watched(talk.ask(text)))
+                feed.read(self._watched(chat.ask(text)))
         if feed.error is not None:
             raise feed.error
         if not self.failed:
             self.state = "stopped" if self._stopping.is_set() else "answered"
 
-    def _watched(self, events: Iterable[Event]) -> Iterator[Event]:
+    def _watched(self, events: Iterable[ChatEvent]) -> Iterator[ChatEvent]:
         for event in events:
-            if isinstance(event, Ended) and event.error is not None:
+            if isinstance(event, AnswerFinished) and event.error is not None:
                 self._crashed, self.failed = event.crashed, True
                 self.state = event.error.message
             yield event
 
-    def _loaded(self, *, alone: bool) -> Talk:
-        if self._talk is None:
+    def _loaded(self, *, alone: bool) -> ChatSession:
+        if self._chat is None:
             self.running = self._hub.start(
                 self.reference,
                 self._settings,
@@ -142,8 +141,8 @@ class Side:
                 alone=alone,
             )
             self.names = names_of(self.running)
-            self._talk = self._hub.talk(self.running, self._journal)
-        return self._talk
+            self._chat = self._hub.chat(self.running, self._journal)
+        return self._chat
 
     def _tell(self, state: str) -> None:
         self.state = state

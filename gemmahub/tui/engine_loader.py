@@ -13,6 +13,8 @@ from gemmahub.errors import Cancelled, GemmahubError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from textual.widget import Widget
+
     from gemmahub.engines.contract import Settings
     from gemmahub.service import Gemmahub, Running
 
@@ -30,7 +32,7 @@ class LoadStage(Message):
 
 
 @dataclass
-class Loaded(Message):
+class ModelLoaded(Message):
     """The model is there."""
 
     loader: Loader
@@ -38,7 +40,7 @@ class Loaded(Message):
 
 
 @dataclass
-class LoadFailed(Message):
+class ModelLoadFailed(Message):
     """The model is not there; ``error`` None: loading was cancelled."""
 
     loader: Loader
@@ -77,19 +79,78 @@ class Loader:
                 cancelled=self._abandoned.is_set,
             )
         except Cancelled:
-            say(LoadFailed(self, None))
+            say(ModelLoadFailed(self, None))
         except GemmahubError as error:
-            say(LoadFailed(self, error))
+            say(ModelLoadFailed(self, error))
         else:
             if self._abandoned.is_set():
                 running.session.close()
-                say(LoadFailed(self, None))
+                say(ModelLoadFailed(self, None))
             else:
-                say(Loaded(self, running))
+                say(ModelLoaded(self, running))
 
     def abandon(self) -> None:
         """Nobody waits for the model any more."""
         self._abandoned.set()
+
+
+class ModelSlot:
+    """The model of a screen: none, one on its way, or a loaded one; never two."""
+
+    def __init__(self, owner: Widget, hub: Gemmahub, reference: str, settings: Settings) -> None:
+        """``owner`` gets the messages of each load."""
+        self.reference = reference
+        self.settings = settings
+        self.running: Running | None = None
+        self._owner = owner
+        self._hub = hub
+        self._loader: Loader | None = None
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether a model is on its way."""
+        return self._loader is not None
+
+    def load(self) -> None:
+        """Load the model, instead of the one that is there."""
+        self.unload()
+        loader = self._loader = Loader(self._hub, self.reference, self.settings)
+        self._owner.run_worker(
+            lambda: loader.run(self._owner.post_message),
+            thread=True,
+            exit_on_error=False,
+            group="load",
+        )
+
+    def unload(self, then: Callable[[], object] | None = None) -> None:
+        """Give back what is loaded, and stop what is loading. ``then`` is called when the memory is
+        free again."""
+        self.cancel()
+        if self.running is not None:
+            close_beside(self.running, then)
+            self.running = None
+
+    def cancel(self) -> bool:
+        """Stop loading; whether there was something to stop."""
+        loader, self._loader = self._loader, None
+        if loader is not None:
+            loader.abandon()
+        return loader is not None
+
+    def take(self, event: ModelLoaded) -> bool:
+        """Keep the model that arrived; one that nobody waits for any more is given back."""
+        if event.loader is not self._loader:
+            close_beside(event.running)
+            return False
+        self._loader, self.running = None, event.running
+        return True
+
+    def give_up(self, event: ModelLoadFailed) -> bool:
+        """Whether that was the load that one waits for; it is over."""
+        if event.loader is not self._loader:
+            return False
+        self._loader = None
+        return True
 
 
 def close_beside(running: Running, then: Callable[[], object] | None = None) -> None:

@@ -57,14 +57,14 @@ async def chat(
     screen = ChatScreen(hub, model, Settings(context=context, options=options))
     async with Alone(screen).run_test(size=size, notifications=notices) as pilot:
         if loaded:
-            await until(lambda: screen.talk, "loaded", pilot)
+            await until(lambda: screen.view.chat, "loaded", pilot)
         yield screen, pilot
 
 
 async def ask(screen: ChatScreen, pilot: Pilot[None], text: str) -> None:
     screen.query_one(PromptEditor).text = text
     await pilot.press("enter")
-    await until(lambda: not screen.answering, "answered", pilot)
+    await until(lambda: not screen.view.answering, "answered", pilot)
 
 
 def answers(screen: ChatScreen) -> list[str]:

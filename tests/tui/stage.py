@@ -14,10 +14,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from gemmahub.catalog.header import write_catalog_header
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.config import Config
-from gemmahub.conversations import Described, Timings, lines
+from gemmahub.conversations import (
+    AnswerDelta,
+    AnswerFinished,
+    ChatSession,
+    Described,
+    Timings,
+    lines,
+)
 from gemmahub.engines.contract import CheckResult
 from gemmahub.service.plugin_rows import BackendRow, PluginRow
-from gemmahub.service.talking import Ended, Piece, Talk
 from gemmahub.testing.hub.content import Served
 from gemmahub.tui.app import GemmahubApp
 from tests.tui.library_support import SteadyHub, install
@@ -27,10 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from gemmahub.catalog.records import CatalogFile, CatalogVariant
-    from gemmahub.conversations import Journal
+    from gemmahub.conversations import ChatEvent, Journal
     from gemmahub.service import Gemmahub, Running
     from gemmahub.service.pulling import PullPlan
-    from gemmahub.service.talking import Event
     from gemmahub.testing.hub.server import HubServer
 
 S = TypeVar("S")
@@ -95,19 +100,23 @@ class StagedHub(SteadyHub):
         folder = HOME / ".cache/huggingface/hub"
         return replace(plan, free_bytes=250 * 10**9, download=replace(plan.download, folder=folder))
 
-    def talk(self, running: Running, journal: Journal) -> Talk:
-        return SteadyTalk(running, journal)
+    def chat(self, running: Running, journal: Journal) -> ChatSession:
+        running.describe_in(journal)
+        return SteadyChat(running.session, journal)
 
 
-class SteadyTalk(Talk):
+class SteadyChat(ChatSession):
     """Every answer takes the same time."""
 
-    def ask(self, text: str, images: Sequence[Path] = ()) -> Generator[Event, None, None]:
+    def ask(self, text: str, images: Sequence[Path] = ()) -> Generator[ChatEvent, None, None]:
         for event in super().ask(text, images):
-            if isinstance(event, Piece):
-                yield replace(event, seconds=1.25, first_token_seconds=0.25)
-            elif isinstance(event, Ended) and event.timings is not None:
-                yield replace(event, timings=steady(event.timings))
+            if isinstance(event, AnswerDelta):
+                yield event._replace(seconds=1.25, first_token_seconds=0.25)
+            elif isinstance(event, AnswerFinished) and event.usage is not None:
+                usage = replace(
+                    event.usage, prefill_seconds=0.25, decode_seconds=event.usage.tokens / 32
+                )
+                yield event._replace(usage=usage, first_token_seconds=0.25)
             else:
                 yield event
 

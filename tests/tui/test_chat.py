@@ -53,7 +53,7 @@ def test_a_question_is_answered_and_kept(hub: Gemmahub, model: str) -> None:
         async with chat(hub, model) as (screen, pilot):
             await pilot.press(*"hi", "ctrl+j", *"you", "enter")
             await until(lambda: answers(screen) == ["hi you"], "answer", pilot)
-            await until(lambda: not screen.answering, "over", pilot)
+            await until(lambda: not screen.view.answering, "over", pilot)
             assert shown(screen, ChatTitle).startswith("Tiny · Q4_0 · ")
             assert "echo 1" in shown(screen, ChatTitle)
             figures = shown(screen, ChatFigures)
@@ -85,13 +85,13 @@ def test_escape_stops_and_twice_leaves(hub: Gemmahub, model: str) -> None:
             await pilot.press("enter")
             await until(lambda: answers(screen) and answers(screen)[0], "text", pilot)
             await pilot.press("escape")
-            await until(lambda: not screen.answering, "stopped", pilot)
+            await until(lambda: not screen.view.answering, "stopped", pilot)
             assert "stopped" in screen.query_one(Answer).note
             await pilot.press("escape")
             assert pilot.app.screen is screen
             await pilot.press("escape")
             await until(lambda: pilot.app.screen is not screen, "left", pilot)
-        hub.conversations.open(screen.journal.id).close()  # nobody holds it any more
+        hub.conversations.open(screen.view.journal.id).close()  # nobody holds it any more
 
     run(body())
 
@@ -102,7 +102,7 @@ def test_again_and_edit_replace_what_followed(hub: Gemmahub, model: str) -> None
             await ask(screen, pilot, "one")
             await ask(screen, pilot, "two")
             await pilot.press("ctrl+r")
-            await until(lambda: not screen.answering, "again", pilot)
+            await until(lambda: not screen.view.answering, "again", pilot)
             assert answers(screen) == ["one", "two"]
             await pilot.press("ctrl+up", "ctrl+up", "ctrl+up", "ctrl+g")
             await until(lambda: pilot.app.screen is not screen, "dialog", pilot)
@@ -111,9 +111,9 @@ def test_again_and_edit_replace_what_followed(hub: Gemmahub, model: str) -> None
             area.text = "eins"
             await pilot.press("ctrl+s")
             await until(lambda: answers(screen) == ["eins"], "edited", pilot)
-            await until(lambda: not screen.answering, "over", pilot)
+            await until(lambda: not screen.view.answering, "over", pilot)
             assert [turn.number for turn in screen.query(Turn)] == [0, 1]
-            kept = hub.conversations.load(screen.journal.id)
+            kept = hub.conversations.load(screen.view.journal.id)
             assert [message.text for message in kept.messages] == ["eins", "eins"]
 
     run(body())
@@ -156,7 +156,7 @@ def test_conversations_are_found_opened_renamed_deleted(hub: Gemmahub, model: st
     async def body() -> None:
         async with chat(hub, model, size=(120, 40)) as (screen, pilot):
             await ask(screen, pilot, "about cats")
-            first = screen.journal.id
+            first = screen.view.journal.id
             await pilot.press("ctrl+n")
             assert not screen.query(Turn)
             await ask(screen, pilot, "about dogs")
@@ -173,7 +173,7 @@ def test_conversations_are_found_opened_renamed_deleted(hub: Gemmahub, model: st
             await until(lambda: titles(listing) == ["Felines"], "named", pilot)
             await pilot.press("enter")
             await until(lambda: pilot.app.screen is screen, "opened", pilot)
-            assert screen.journal.id == first
+            assert screen.view.journal.id == first
             assert answers(screen) == ["about cats"]
             await ask(screen, pilot, "and more")
             assert answers(screen) == ["about cats", "and more"]
@@ -207,15 +207,15 @@ def test_options_count_and_what_makes_no_sense_is_said(hub: Gemmahub, model: str
             form.query_one("#max_tokens", Input).value = "2"
             form.query_one("#system", TextArea).text = "Be brief."
             form.query_one("#context", Input).value = "64"
-            before = screen.talk
+            before = screen.view.chat
             await pilot.press("ctrl+s")
             # Between the two there is none, perhaps for too short a time to be seen.
-            await until(lambda: screen.talk not in (None, before), "loaded again", pilot)
+            await until(lambda: screen.view.chat not in (None, before), "loaded again", pilot)
             await ask(screen, pilot, "a b c d")
             assert answers(screen) == ["a b"]
             assert "largest number of tokens" in screen.query_one(Answer).note
             assert "of 64" in shown(screen, ChatFigures)
-            described = hub.conversations.load(screen.journal.id).described
+            described = hub.conversations.load(screen.view.journal.id).described
             assert (described.system, described.sampling.max_tokens) == ("Be brief.", 2)
             assert "--ctx-size 64" in screen.command
 
@@ -298,11 +298,11 @@ def test_loading_is_cancelled_and_begun_again(hub: Gemmahub, model: str) -> None
             await pilot.press(*"kept", "enter")
             assert screen.query_one(PromptEditor).text == ""
             await pilot.press("escape")
-            assert not screen.is_loading
+            assert not screen.view.model.is_loading
             assert screen.query_one(LoadBox).has_class("-failed")
             assert screen.query_one(PromptEditor).text == "kept"
             screen.query_one("#load-again", Button).press()
-            await until(lambda: screen.talk, "loaded", pilot)
+            await until(lambda: screen.view.chat, "loaded", pilot)
             assert not screen.query_one(LoadBox).has_class("-shown")
 
     run(body())
@@ -325,14 +325,14 @@ def test_an_engine_that_is_killed_in_mid_answer(hub: Gemmahub, model: str) -> No
             screen.query_one(PromptEditor).text = "word " * 1500
             await pilot.press("enter")
             await until(lambda: answers(screen) and answers(screen)[0], "text", pilot)
-            assert screen.running is not None
-            os.kill(screen.running.session.pid, signal.SIGKILL)  # type: ignore[attr-defined]
-            await until(lambda: not screen.answering, "over", pilot)
+            assert screen.view.model.running is not None
+            os.kill(screen.view.model.running.session.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+            await until(lambda: not screen.view.answering, "over", pilot)
             assert "The engine stopped; the conversation is kept" in told(screen)
             assert "SIGKILL" in told(screen)
             assert answers(screen)[0].startswith("word word")
             await pilot.press("f5")
-            await until(lambda: screen.talk, "loaded again", pilot)
+            await until(lambda: screen.view.chat, "loaded again", pilot)
             await pilot.press("escape")
             await ask(screen, pilot, "still there?")
             assert answers(screen)[1] == "still there?"
@@ -351,7 +351,7 @@ def test_resized_in_the_middle_of_an_answer(
             await pilot.press("enter")
             await until(lambda: answers(screen) and answers(screen)[0], "text", pilot)
             await pilot.resize_terminal(*size)
-            await until(lambda: not screen.answering, "over", pilot)
+            await until(lambda: not screen.view.answering, "over", pilot)
             await pilot.resize_terminal(*SIZE)
             assert answers(screen) == [" ".join(text.split())]
 
@@ -374,10 +374,10 @@ def test_a_conversation_that_is_open_elsewhere_is_refused(hub: Gemmahub, model: 
     async def body() -> None:
         async with chat(hub, model) as (screen, pilot):
             await ask(screen, pilot, "mine")
-            id_ = screen.journal.id
+            id_ = screen.view.journal.id
             other = ChatScreen(hub, model, conversation=id_)
             await pilot.app.push_screen(other)
-            await until(lambda: other.talk, "loaded", pilot)
-            assert other.journal.id != id_
+            await until(lambda: other.view.chat, "loaded", pilot)
+            assert other.view.journal.id != id_
 
     run(body())

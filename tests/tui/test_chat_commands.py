@@ -79,7 +79,7 @@ def test_the_command_of_a_chat_runs(
     async def body() -> str:
         async with chat(hub, model, context=64) as (screen, pilot):
             assert line(screen, ".transcript--command") == f"$ {screen.command}"
-            screen.journal.set(sampling=Sampling(max_tokens=2))
+            screen.view.journal.set(sampling=Sampling(max_tokens=2))
             await pilot.press("f9")
             return pilot.app.clipboard
 
@@ -133,12 +133,12 @@ def test_the_command_of_a_reopened_chat_goes_on_with_it(
     async def body() -> tuple[str, str]:
         async with chat(hub, model, context=64) as (screen, pilot):
             await ask(screen, pilot, "about cats")
-            id_ = screen.journal.id
-            screen.settings = replace(screen.settings, context=96)
+            id_ = screen.view.journal.id
+            screen.view.model.settings = replace(screen.view.model.settings, context=96)
             await pilot.press("ctrl+n")
             await listing(screen, pilot, 1)
             await pilot.press("down", "enter")
-            await until(lambda: screen.journal.id == id_, "reopened", pilot)
+            await until(lambda: screen.view.journal.id == id_, "reopened", pilot)
             assert line(screen, ".transcript--command") == f"$ {screen.command}"
             return id_, screen.command
 
@@ -192,7 +192,7 @@ def test_keys_stand_in_their_groups(hub: Gemmahub, model: str) -> None:
         async with GemmahubApp(hub).run_test(size=SIZE) as pilot:
             screen = ChatScreen(hub, model)
             await pilot.app.push_screen(screen)
-            await until(lambda: screen.talk, "loaded", pilot)
+            await until(lambda: screen.view.chat, "loaded", pilot)
             found = groups(screen)
             assert list(found) == ["This screen", "Everywhere", "Editing"]
             said = {heading: [text for _, text in rows] for heading, rows in found.items()}
@@ -241,10 +241,10 @@ def test_notices_cover_neither_editor_nor_footer(hub: Gemmahub, model: str) -> N
                 screen.notify("Look")
                 await until(lambda: screen.query(Toast), "toast", pilot)
                 await until(lambda: gap(screen, PromptEditor) in (0, 1), "above it", pilot)
-            screen.unload()
-            screen.cancel_load()
-            screen.load()
-            screen.cancel_load()
+            screen.view.unload()
+            screen.view.cancel_load()
+            screen.view.load()
+            screen.view.cancel_load()
             await until(lambda: gap(screen, LoadBox) in (0, 1), "above that, too", pilot)
 
     run(body())
@@ -254,10 +254,10 @@ def test_loading_again_tells_everything_once(hub: Gemmahub, model: str) -> None:
     async def body() -> None:
         async with chat(hub, model) as (screen, pilot):
             await ask(screen, pilot, "hi")
-            screen.journal.set(reference="another", model="", precision="", engine="")
+            screen.view.journal.set(reference="another", model="", precision="", engine="")
             for _ in range(2):
                 await pilot.press("f5")
-                await until(lambda: screen.talk, "loaded again", pilot)
+                await until(lambda: screen.view.chat, "loaded again", pilot)
             assert len(screen.query(".transcript--command")) == 1
             assert len(screen.query(".transcript--told")) <= 1
             assert not pilot.app._notifications

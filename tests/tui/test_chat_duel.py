@@ -47,7 +47,7 @@ async def duel(
 async def ask(screen: DuelScreen, pilot: Pilot[None], text: str) -> None:
     screen.query_one(PromptEditor).text = text
     await pilot.press("enter")
-    await until(lambda: not screen._asking, "answered", pilot)
+    await until(lambda: not screen._answering, "answered", pilot)
 
 
 def answers(screen: DuelScreen) -> list[list[str]]:
@@ -114,7 +114,7 @@ def test_a_killed_engine_and_a_stop(hub: Gemmahub, tiny_model: Path) -> None:
             assert "SIGKILL" in screen.sides[0].state
             await pilot.resize_terminal(20, 5)
             await pilot.press("escape")
-            await until(lambda: not screen._asking, "stopped", pilot)
+            await until(lambda: not screen._answering, "stopped", pilot)
             assert screen.sides[1].state == "stopped"
 
     asyncio.run(body())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from gemmahub.tui.widgets.attached_images import AttachedImages
 
 from gemmahub.service import Gemmahub
 from gemmahub.testing.model_writer import WIDTH, write_model
@@ -43,14 +44,14 @@ def test_an_image_goes_along_with_a_question(folder: Path) -> None:
             await attach(pilot, folder / "red.png")
             assert "red.png" in str(screen.query_one("#attached").render())
             await ask(screen, pilot, "What is this?")
-            assert not screen.images
-            first = screen.journal.saved().messages
+            assert not screen.query_one(AttachedImages).paths
+            first = screen.view.journal.saved().messages
             assert first[0].images == (str(folder / "red.png"),)
             with_image = first[1].timings
             assert with_image is not None
             await pilot.press("ctrl+n")
             await ask(screen, pilot, "What is this?")
-            without = screen.journal.saved().messages[1].timings
+            without = screen.view.journal.saved().messages[1].timings
             assert without is not None
             assert with_image.prompt_tokens >= without.prompt_tokens + TOKENS
 
@@ -66,10 +67,10 @@ def test_what_is_no_image_is_said_and_the_chat_goes_on(folder: Path) -> None:
         async with chat(Gemmahub(), model, context=512) as (screen, pilot):
             await attach(pilot, folder / "text.png")
             await ask(screen, pilot, "What is this?")
-            last = screen.journal.saved().messages[-1]
+            last = screen.view.journal.saved().messages[-1]
             assert "text.png" in last.error
             await ask(screen, pilot, "And without?")
-            assert screen.journal.saved().messages[-1].error == ""
+            assert screen.view.journal.saved().messages[-1].error == ""
 
     run(body())
 

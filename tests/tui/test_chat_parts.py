@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.content import Content
 
+from gemmahub.conversations import AnswerDelta, AnswerFinished, AnswerStarted
 from gemmahub.errors import GemmahubError
-from gemmahub.service.talking import Asked, Ended, Piece
 from gemmahub.tui.answer_feed import FARTHEST_BEHIND, AnswerFeed, share_for
 from gemmahub.tui.segments import LONGEST, WISHED, Segments
 from gemmahub.tui.widgets.chat_lines import Figures, Names, bar_text
@@ -19,7 +19,7 @@ from gemmahub.tui.widgets.chat_lines import Figures, Names, bar_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gemmahub.service.talking import Event
+    from gemmahub.conversations import ChatEvent
 
 NAMES = Names(
     "Gemma 3 4B", "Q4_0 · int4 · QAT · 5.10 bits/weight", "Q4_0", "5.10 bits/weight",
@@ -102,11 +102,11 @@ def test_a_cut_lies_between_blocks() -> None:
     assert all(part.startswith("Paragraph") for part in parts)
 
 
-def events(*texts: str) -> Iterator[Event]:
-    yield Asked(0, "q", (), 1, "who")
+def events(*texts: str) -> Iterator[ChatEvent]:
+    yield AnswerStarted(0, "q", (), 1, "who")
     for number, text in enumerate(texts):
-        yield Piece(1, text, number + 1, 1.0, 0.5)
-    yield Ended(1, "end", "stop")
+        yield AnswerDelta(1, text, number + 1, 1.0, 0.5)
+    yield AnswerFinished(1, "end", "stop")
 
 
 def test_a_feed_hands_on_everything_in_portions() -> None:
@@ -129,10 +129,10 @@ def test_a_model_waits_for_a_screen_that_is_far_behind() -> None:
     feed = AnswerFeed()
     read: list[int] = []
 
-    def endless() -> Iterator[Event]:
+    def endless() -> Iterator[ChatEvent]:
         while len(read) < 1000:
             read.append(1)
-            yield Piece(1, "x" * 1000, 1, 1.0, 0.5)
+            yield AnswerDelta(1, "x" * 1000, 1, 1.0, 0.5)
 
     reader = threading.Thread(target=feed.read, args=(endless(),))
     reader.start()
@@ -147,7 +147,7 @@ def test_a_model_waits_for_a_screen_that_is_far_behind() -> None:
 
 
 def test_what_cannot_be_asked_is_kept_as_an_error() -> None:
-    def broken() -> Iterator[Event]:
+    def broken() -> Iterator[ChatEvent]:
         raise GemmahubError("no", "yes")
         yield
 

@@ -35,31 +35,31 @@ def test_a_real_model_answers_is_stopped_and_is_kept() -> None:
 
     async def body() -> None:
         async with Alone().run_test(size=(80, 24)) as pilot:
-            await until(lambda: screen.talk)
+            await until(lambda: screen.view.chat)
             title = str(screen.query_one(ChatTitle).render())
             assert title.startswith("Gemma 3 270M · Q4_K_M")
             assert "llama.cpp" in title
             told = str(screen.query_one(".transcript--told", Static).render())
             assert told.startswith("This model has no chat template: ")
-            screen.journal.set(sampling=Sampling(temperature=0, max_tokens=24))
+            screen.view.journal.set(sampling=Sampling(temperature=0, max_tokens=24))
             screen.query_one(PromptEditor).text = PROMPT
             await pilot.press("enter")
-            await until(lambda: screen.query(Answer) and not screen.answering)
+            await until(lambda: screen.query(Answer) and not screen.view.answering)
             answer = screen.query(Answer).last()
             assert len(answer.source.split()) > 8
             assert "24 tokens" in answer.note
             figures = str(screen.query_one(ChatFigures).render())
             assert "of 1,024 (" in figures
-            screen.journal.set(sampling=Sampling(temperature=0, max_tokens=900))
+            screen.view.journal.set(sampling=Sampling(temperature=0, max_tokens=900))
             screen.query_one(PromptEditor).text = PROMPT
             await pilot.press("enter")
             await until(
                 lambda: len(screen.query(Answer)) == 2 and screen.query(Answer).last().source
             )
             await pilot.press("escape")
-            await until(lambda: not screen.answering)
+            await until(lambda: not screen.view.answering)
             assert "stopped" in screen.query(Answer).last().note
-        saved = hub.conversations.load(screen.journal.id)
+        saved = hub.conversations.load(screen.view.journal.id)
         assert saved.described.reference == "gemma-3-270m:q4_k_m"
         assert [m.finish for m in saved.messages if m.role == "assistant"] == [
             "length",

@@ -174,11 +174,11 @@ async def test_the_first_run_leads_to_a_chat_in_two_keys(hub: SteadyHub) -> None
         await pilot.press("enter")
         chat = await front(pilot, ChatScreen)
         assert chat.settings.context == 16_384  # what the library showed
-        await until(lambda: chat.talk, "the model", pilot)
+        await until(lambda: chat.view.chat, "the model", pilot)
         chat.query_one(PromptEditor).text = "hello there"
         await pilot.press("enter")
-        await until(lambda: chat.query(Answer) and not chat.answering, "an answer", pilot)
-        assert "hello there" in chat.journal.saved().messages[-1].text
+        await until(lambda: chat.query(Answer) and not chat.view.answering, "an answer", pilot)
+        assert "hello there" in chat.view.journal.saved().messages[-1].text
         await pilot.press("escape", "escape")
         library = await front(pilot, LibraryScreen)  # and not the downloads, which are over
         rows = library.library.rows

@@ -296,7 +296,7 @@ async def test_the_speed_of_what_ran_is_shown_at_once(hub: SteadyHub, sides: int
         await _until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen | DuelScreen))
         front = pilot.app.screen
         if isinstance(front, ChatScreen):
-            await _until(pilot, lambda: front.talk is not None)
+            await _until(pilot, lambda: front.view.chat is not None)
         hub.speeds.add(HERE, "gpu", 1000, 2.0)  # as an answer leaves it
         await pilot.press("escape", "escape")
         await _until(pilot, lambda: pilot.app.screen is screen)

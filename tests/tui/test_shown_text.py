@@ -233,7 +233,7 @@ async def chat(visit: Visit) -> None:
     app = visit.app
     screen = ChatScreen(app.hub, str(visit.world.good), conversation="20260101-000000-aaaaaaaa")
     app.push_screen(screen)
-    await until(visit.pilot, lambda: screen.talk, "a loaded model")
+    await until(visit.pilot, lambda: screen.view.chat, "a loaded model")
     await visit.look()
     app.notify(TEXT, title=TEXT, markup=False)
     app.notify(LINES, title=LINES, severity="error", markup=False)

@@ -194,9 +194,9 @@ async def chat(pilot: Pilot[None]) -> None:
     await shows(pilot, "How large is the cache?")
     await still(pilot)
     await pilot.press("enter")
-    await until(pilot, lambda: pilot.app.screen is screen and screen.talk, "a conversation")
+    await until(pilot, lambda: pilot.app.screen is screen and screen.view.chat, "a conversation")
     await ask(pilot, "Thank you, that is clear.")
-    await until(pilot, lambda: not screen.answering, "an answer")
+    await until(pilot, lambda: not screen.view.answering, "an answer")
     await still(pilot)
 
 
@@ -207,7 +207,7 @@ async def empty_chat(pilot: Pilot[None], reference: str = HERE[0]) -> ChatScreen
     await until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen), "the chat")
     screen = pilot.app.screen
     assert isinstance(screen, ChatScreen)
-    await until(pilot, lambda: screen.talk, "a loaded model")
+    await until(pilot, lambda: screen.view.chat, "a loaded model")
     await still(pilot)
     return screen
 
@@ -243,8 +243,8 @@ async def duel(pilot: Pilot[None]) -> None:
     screen = await screen_of(pilot, DuelScreen)
     await until(pilot, lambda: screen.at_once is not None, "a plan")
     await ask(pilot, "Which of you is **more precise**?")
-    await until(pilot, lambda: screen._asking, "a question")
-    await until(pilot, lambda: not screen._asking, "two answers")
+    await until(pilot, lambda: screen._answering, "a question")
+    await until(pilot, lambda: not screen._answering, "two answers")
     await still(pilot)
 
 

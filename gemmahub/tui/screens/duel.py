@@ -15,20 +15,19 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from gemmahub.conversations import SavedMessage
+from gemmahub.conversations import BATCH_SECONDS
 from gemmahub.engines.contract import Sampling, Settings
 from gemmahub.errors import GemmahubError
 from gemmahub.service import PlanOptions
-from gemmahub.service.talking import BATCH_SECONDS
 from gemmahub.text import format_gib, one_line
 from gemmahub.tui.answer_feed import ENOUGH, Pace, share_for
 from gemmahub.tui.commands import COPY_COMMAND, copy_command
-from gemmahub.tui.duel_side import Side
+from gemmahub.tui.duel_side import DuelSide
 from gemmahub.tui.messages import LibraryChanged
 from gemmahub.tui.widgets.chat_lines import ChatTitle
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
 from gemmahub.tui.widgets.transcript import Transcript
-from gemmahub.tui.widgets.turns import Answer, Question, Turn, ending_text
+from gemmahub.tui.widgets.turns import Answer, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,13 +36,12 @@ if TYPE_CHECKING:
 
     from gemmahub.planning import Plan
     from gemmahub.service import Gemmahub
-    from gemmahub.tui.answer_feed import Batch
 
 _CONTEXT = 4096  # a duel is one question or a few
 
 
 @dataclass
-class Planned(Message):
+class DuelPlanned(Message):
     """Whether all sides fit at once, and the figures in words."""
 
     together: bool
@@ -53,7 +51,7 @@ class Planned(Message):
 class DuelPane(Vertical):
     """What one side answered, below its precision; above it what the side does now."""
 
-    def __init__(self, side: Side) -> None:
+    def __init__(self, side: DuelSide) -> None:
         super().__init__()
         self.side = side
 
@@ -77,28 +75,11 @@ class DuelPane(Vertical):
         feed = side.feed
         batch = feed.take() if feed is not None else None
         if batch is not None:
-            await self._draw_batch(batch)
+            await self.query_one(Transcript).draw(batch)
         state = self.query_one(".duel--state", Static)
         state.update(Content(one_line(side.state, 300)))
         state.set_class(side.failed, "-bad")
         return going
-
-    async def _draw_batch(self, batch: Batch) -> None:
-        if batch.asked is not None:
-            asked = batch.asked
-            question = SavedMessage("user", asked.text, number=asked.number)
-            turns = [Question(question), Answer(asked.answer, asked.answerer)]
-            await self.query_one(Transcript).mount_all(turns)
-            return
-        answer = self.query(Answer).last()
-        await answer.append(batch.text)
-        if batch.ended is not None:
-            ended = batch.ended
-            error = ended.error.message if ended.error else ""
-            parts = [str(ended.timings) if ended.timings else ""]
-            parts.append(ending_text(ended.finish, error))
-            note = " · ".join(part for part in parts if part)
-            await answer.finish(one_line(note, 400), bad=ended.error is not None)
 
 
 class DuelScreen(Screen[None]):
@@ -144,11 +125,11 @@ class DuelScreen(Screen[None]):
         settings = settings or Settings(context=_CONTEXT)
         self._settings = settings
         sampling = sampling or Sampling(max_tokens=1024)
-        self.sides = [Side(hub, name, settings, sampling) for name in references]
+        self.sides = [DuelSide(hub, name, settings, sampling) for name in references]
         self.at_once: bool | None = None
         self._together = False
         self._words = ""
-        self._asking = False
+        self._answering = False
         self._pace = Pace(ENOUGH)
 
     def compose(self) -> ComposeResult:
@@ -171,12 +152,12 @@ class DuelScreen(Screen[None]):
             plans = [self.hub.plan(side.reference, options) for side in self.sides]
         except GemmahubError as error:
             words = f"the memory is not known ({one_line(error.message, 120)})"
-            self.post_message(Planned(False, words))
+            self.post_message(DuelPlanned(False, words))
             return
-        self.post_message(Planned(*fit_together(plans)))
+        self.post_message(DuelPlanned(*fit_together(plans)))
 
-    @on(Planned)
-    def _planned(self, event: Planned) -> None:
+    @on(DuelPlanned)
+    def _planned(self, event: DuelPlanned) -> None:
         self._together, self._words = event.together, event.words
         self.at_once = event.together
         self._show_mode()
@@ -188,12 +169,12 @@ class DuelScreen(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What makes no sense now is not offered."""
         if action in ("stop", "leave"):
-            return self._asking == (action == "stop")
+            return self._answering == (action == "stop")
         return True
 
     def action_mode(self) -> None:
         """At once, or in turn: only then the speeds are those that each would have alone."""
-        if self._asking or self.at_once is None:
+        if self._answering or self.at_once is None:
             return
         if not self.at_once and not self._together:
             self.notify(self._words, title="They do not fit at once", severity="warning")
@@ -206,14 +187,14 @@ class DuelScreen(Screen[None]):
 
     @on(PromptEditor.Submitted)
     def _submitted(self, event: PromptEditor.Submitted) -> None:
-        if self._asking:
+        if self._answering:
             self.notify("The answers are still running: Esc stops them.", severity="warning")
             return
         if self.at_once is None:
             self.notify("The memory is still being planned.")
             return
         event.editor.remember(event.editor.take())
-        self._asking = True
+        self._answering = True
         for side in self.sides:
             side.prepare()
         threads = os.cpu_count()
@@ -224,7 +205,7 @@ class DuelScreen(Screen[None]):
         self.refresh_bindings()
 
     @work(thread=True, exit_on_error=False, group="duel")
-    def _ask(self, sides: list[Side], text: str, *, keep: bool) -> None:
+    def _ask(self, sides: list[DuelSide], text: str, *, keep: bool) -> None:
         for side in sides:
             side.answer(text, keep=keep)
 
@@ -232,8 +213,8 @@ class DuelScreen(Screen[None]):
         if not self._pace.due():
             return
         going = [await pane.draw() for pane in self.query(DuelPane)]
-        if self._asking and not any(going):
-            self._asking = False
+        if self._answering and not any(going):
+            self._answering = False
             self._drawing.pause()
             self.refresh_bindings()
 

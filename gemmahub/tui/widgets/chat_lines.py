@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from gemmahub.service.talking import WARN_SHARE
 from gemmahub.text import format_rate, one_line
 
 if TYPE_CHECKING:
     from textual import events
     from textual.app import RenderResult
 
+    from gemmahub.conversations import AnswerDelta, Timings
     from gemmahub.service import Running
 
+WARN_SHARE = 0.8
+"""From this part of the context on, a reader should be told that it fills up."""
+
+_CHARACTERS_PER_TOKEN = 4  # a rough measure, until the engine has counted
 _BAR_CELLS = 10
 _LEAST_NAME = 10  # cells of a model's name that are worth showing
 _PARTS = " ▏▎▍▌▋▊▉█"
@@ -164,6 +168,51 @@ class ChatFigures(Static):
     """
 
     figures: reactive[Figures] = reactive(Figures())
+    _before = 0  # tokens of the context that were taken before the answer
+    _warned = False
+
+    def opened(self, context_used: int, context: int) -> None:
+        """Another conversation is shown."""
+        self.figures = Figures(context_used=context_used, context=context)
+        self._warned = False
+
+    def change(self, **values: Any) -> None:
+        """Other values of some fields of :class:`Figures`."""
+        self.figures = replace(self.figures, **values)
+
+    def started(self, question: str) -> None:
+        """The prompt is read now."""
+        self._before = self.figures.context_used + len(question) // _CHARACTERS_PER_TOKEN
+        self.change(context_used=self._before, about=True)
+
+    def count(self, delta: AnswerDelta) -> None:
+        """The answer has come so far."""
+        seconds = delta.seconds - delta.first_token_seconds
+        self.change(
+            waiting="",
+            speed=(delta.tokens - 1) / seconds if seconds > 0.2 else self.figures.speed,
+            first_token=delta.first_token_seconds,
+            context_used=min(self._before + delta.tokens, self.figures.context or 1 << 60),
+        )
+
+    def finished(self, timings: Timings) -> None:
+        """The engine has counted; a reader is warned of what an answer did not see."""
+        figures = self.figures = Figures(
+            speed=timings.tokens_per_second,
+            first_token=timings.first_token_seconds,
+            context_used=timings.context_used,
+            context=timings.context,
+        )
+        if timings.truncated:
+            text = "The prompt was longer than the context: its beginning was left out."
+            self.notify(text, severity="warning", timeout=10)
+        if figures.nearly_full and not self._warned:
+            self._warned = True
+            text = (
+                f"{figures.context_text().capitalize()}. Begin a new chat with Ctrl+N, or load the "
+                "model with a larger context: Ctrl+S."
+            )
+            self.notify(text, title="The context fills up", severity="warning", timeout=10)
 
     def watch_figures(self, figures: Figures) -> None:
         """A context that fills up is told in words, and in colour besides."""

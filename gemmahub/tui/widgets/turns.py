@@ -15,7 +15,7 @@ from gemmahub.tui.segments import Segments
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from gemmahub.conversations import SavedMessage
+    from gemmahub.conversations import SavedMessage, Timings
 
 
 def ending_text(finish: str, error: str) -> str:
@@ -106,7 +106,7 @@ class Answer(Turn):
     def of(cls, message: SavedMessage) -> Answer:
         """A kept answer, with what is told of it."""
         answer = cls(message.number, message.model, message.text)
-        answer.note = note_of(message)
+        answer.note = note_at_the_end(message.timings, message.finish, message.error)
         answer.bad = bool(message.error)
         return answer
 
@@ -152,10 +152,9 @@ def _markdown(text: str) -> Markdown:
     )
 
 
-def note_of(message: SavedMessage) -> str:
-    """What is told below a kept answer."""
-    parts = [str(message.timings)] if message.timings else []
-    parts.append(ending_text(message.finish, message.error))
+def note_at_the_end(timings: Timings | None, finish: str, error: str) -> str:
+    """What is told below an answer that has ended."""
+    parts = (str(timings) if timings else "", ending_text(finish, error))
     return " · ".join(part for part in parts if part)
 
 

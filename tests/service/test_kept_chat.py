@@ -12,11 +12,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gemmahub.config import Config
-from gemmahub.conversations import ConversationStore, Described, SavedMessage
+from gemmahub.conversations import (
+    AnswerDelta,
+    AnswerFinished,
+    AnswerStarted,
+    ChatEvent,
+    ChatSession,
+    ConversationStore,
+    Described,
+    Journal,
+    SavedMessage,
+)
+from gemmahub.conversations.chat_session import seen_by_the_model
 from gemmahub.engines.contract import Message, Sampling, Settings
 from gemmahub.errors import BackendCrashed, Cancelled, ContextExceeded, UsageError
 from gemmahub.service import Gemmahub
-from gemmahub.service.talking import Asked, Ended, Event, Piece, Talk, usable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,11 +38,11 @@ def hub(tmp_path: Path) -> Gemmahub:
     return Gemmahub(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
 
 
-def start(hub: Gemmahub, model: str, **options: object) -> Talk:
+def start(hub: Gemmahub, model: str, **options: object) -> ChatSession:
     context = options.pop("context", None)
     assert context is None or isinstance(context, int)
     running = hub.start(model, Settings(context=context, options=options))
-    return hub.talk(running, hub.conversations.new(Described(model)))
+    return hub.chat(running, hub.conversations.new(Described(model)))
 
 
 @pytest.fixture
@@ -41,37 +51,42 @@ def model(tiny_model: Path) -> str:
 
 
 @pytest.fixture
-def talk(hub: Gemmahub, model: str) -> Iterator[Talk]:
+def chat(hub: Gemmahub, model: str) -> Iterator[ChatSession]:
     found = start(hub, model, delay=0.001)
     yield found
     found.close()
 
 
-def text_of(events: Iterable[Event]) -> str:
-    return "".join(event.text for event in events if not isinstance(event, Asked))
+def journal_of(chat: ChatSession) -> Journal:
+    assert isinstance(chat.journal, Journal)
+    return chat.journal
 
 
-def last(events: Iterable[Event]) -> Ended:
+def text_of(events: Iterable[ChatEvent]) -> str:
+    return "".join(event.text for event in events if not isinstance(event, AnswerStarted))
+
+
+def last(events: Iterable[ChatEvent]) -> AnswerFinished:
     event = list(events)[-1]
-    assert isinstance(event, Ended)
+    assert isinstance(event, AnswerFinished)
     return event
 
 
-def kept(hub: Gemmahub, talk: Talk) -> list[SavedMessage]:
-    return list(ConversationStore(hub.config.data).load(talk.journal.id).messages)
+def kept(hub: Gemmahub, chat: ChatSession) -> list[SavedMessage]:
+    return list(ConversationStore(hub.config.data).load(journal_of(chat).id).messages)
 
 
-def test_what_is_handed_on_was_kept_before(hub: Gemmahub, talk: Talk) -> None:
+def test_what_is_handed_on_was_kept_before(hub: Gemmahub, chat: ChatSession) -> None:
     shown = ""
     words = " ".join(f"word{n}" for n in range(200))
-    for event in talk.ask(words):
-        if isinstance(event, Asked):
+    for event in chat.ask(words):
+        if isinstance(event, AnswerStarted):
             assert (event.number, event.answer, event.text) == (0, 1, words)
         else:
             shown += event.text
-        assert kept(hub, talk)[1].text == shown
+        assert kept(hub, chat)[1].text == shown
     assert shown == words
-    answer = kept(hub, talk)[1]
+    answer = kept(hub, chat)[1]
     assert answer.finish == "stop"
     assert answer.timings is not None
     assert answer.timings.tokens == 200
@@ -79,53 +94,53 @@ def test_what_is_handed_on_was_kept_before(hub: Gemmahub, talk: Talk) -> None:
     assert answer.model.endswith("echo 1 on none")
 
 
-def test_tokens_come_in_batches(talk: Talk) -> None:
-    events = list(talk.ask(" ".join("x" * 300)))
-    pieces = [event for event in events if isinstance(event, Piece)]
+def test_tokens_come_in_batches(chat: ChatSession) -> None:
+    events = list(chat.ask(" ".join("x" * 300)))
+    pieces = [event for event in events if isinstance(event, AnswerDelta)]
     assert 1 <= len(pieces) < 150
     assert [p.tokens for p in pieces] == sorted(p.tokens for p in pieces)
 
 
-def test_control_sequences_are_kept_and_not_shown(hub: Gemmahub, talk: Talk) -> None:
-    assert text_of(talk.ask("a \x1b[31mred b")) == "a red b"
-    assert kept(hub, talk)[1].text == "a \x1b[31mred b"
+def test_control_sequences_are_kept_and_not_shown(hub: Gemmahub, chat: ChatSession) -> None:
+    assert text_of(chat.ask("a \x1b[31mred b")) == "a red b"
+    assert kept(hub, chat)[1].text == "a \x1b[31mred b"
 
 
 def test_stop_keeps_what_came(hub: Gemmahub, model: str) -> None:
-    talk = start(hub, model, delay=0.05)
+    chat = start(hub, model, delay=0.05)
     try:
         ended = None
-        for event in talk.ask(" ".join("x" * 1500)):
-            if isinstance(event, Asked):
-                talk.stop()  # before there is anything to stop
+        for event in chat.ask(" ".join("x" * 1500)):
+            if isinstance(event, AnswerStarted):
+                chat.stop()  # before there is anything to stop
             ended = event
-        assert isinstance(ended, Ended)
+        assert isinstance(ended, AnswerFinished)
         assert ended.finish == "cancelled"
-        assert kept(hub, talk)[1].finish == "cancelled"
-        assert text_of(talk.ask("again")) == "again"
+        assert kept(hub, chat)[1].finish == "cancelled"
+        assert text_of(chat.ask("again")) == "again"
     finally:
-        talk.close()
+        chat.close()
 
 
 def test_a_killed_engine_is_told_and_all_is_kept(hub: Gemmahub, model: str) -> None:
-    talk = start(hub, model, delay=0.01)
-    pid = talk.running.session.pid  # type: ignore[attr-defined]
+    chat = start(hub, model, delay=0.01)
+    pid = chat.session.pid  # type: ignore[attr-defined]
     shown, ended = "", None
-    for event in talk.ask(" ".join("x" * 2000)):
-        if isinstance(event, Piece):
+    for event in chat.ask(" ".join("x" * 2000)):
+        if isinstance(event, AnswerDelta):
             shown += event.text
             os.kill(pid, signal.SIGKILL)
         ended = event
-    assert isinstance(ended, Ended)
+    assert isinstance(ended, AnswerFinished)
     assert ended.crashed
     assert isinstance(ended.error, BackendCrashed)
-    question, answer = kept(hub, talk)
+    question, answer = kept(hub, chat)
     assert answer.text.startswith(shown.rstrip())
     assert (answer.finish, answer.error) == ("error", ended.error.message)
-    talk.part()
-    talk.running.session.close()
+    chat.detach()
+    chat.session.close()
     # The same conversation goes on with a model that was loaded anew.
-    again = hub.talk(hub.start(model, Settings()), talk.journal)
+    again = hub.chat(hub.start(model, Settings()), journal_of(chat))
     try:
         assert text_of(again.ask("still there?")) == "still there?"
         assert next(m.text for m in kept(hub, again)) == question.text
@@ -135,57 +150,57 @@ def test_a_killed_engine_is_told_and_all_is_kept(hub: Gemmahub, model: str) -> N
 
 
 def test_what_fails_is_told_by_the_last_event(hub: Gemmahub, model: str) -> None:
-    talk = start(hub, model, context=4)
+    chat = start(hub, model, context=4)
     try:
-        ended = last(talk.ask("far too many words here"))
+        ended = last(chat.ask("far too many words here"))
         assert isinstance(ended.error, ContextExceeded)
         assert not ended.crashed
-        assert text_of(talk.ask("a b")) == "a b"
+        assert text_of(chat.ask("a b")) == "a b"
     finally:
-        talk.close()
+        chat.close()
 
 
-def test_resend_replaces_what_followed(hub: Gemmahub, talk: Talk) -> None:
+def test_resend_replaces_what_followed(hub: Gemmahub, chat: ChatSession) -> None:
     for text in ("one", "two", "three"):
-        last(talk.ask(text))
-    assert text_of(talk.resend(2, "zwei")) == "zwei"
-    assert [m.text for m in kept(hub, talk)] == ["one", "one", "zwei", "zwei"]
-    assert text_of(talk.regenerate()) == "zwei"
-    assert [m.text for m in kept(hub, talk)] == ["one", "one", "zwei", "zwei"]
+        last(chat.ask(text))
+    assert text_of(chat.resend(2, "zwei")) == "zwei"
+    assert [m.text for m in kept(hub, chat)] == ["one", "one", "zwei", "zwei"]
+    assert text_of(chat.regenerate()) == "zwei"
+    assert [m.text for m in kept(hub, chat)] == ["one", "one", "zwei", "zwei"]
     with pytest.raises(UsageError, match="no question"):
-        last(talk.resend(1))
+        last(chat.resend(1))
 
 
-def test_sampling_and_system_prompt_count_from_the_next_question(talk: Talk) -> None:
-    talk.journal.set(sampling=Sampling(max_tokens=2), system="S")
-    ended = last(talk.ask("a b c d"))
+def test_sampling_and_system_prompt_count_from_the_next_question(chat: ChatSession) -> None:
+    journal_of(chat).set(sampling=Sampling(max_tokens=2), system="S")
+    ended = last(chat.ask("a b c d"))
     assert ended.finish == "length"
     assert ended.timings is not None
     assert ended.timings.tokens == 2
 
 
 def test_leaving_in_the_middle_of_an_answer(hub: Gemmahub, model: str) -> None:
-    talk = start(hub, model, delay=0.01)
-    ended: list[Event] = []
+    chat = start(hub, model, delay=0.01)
+    ended: list[ChatEvent] = []
     begun = threading.Event()
 
     def read() -> None:
-        for event in talk.ask(" ".join("x" * 2000)):
+        for event in chat.ask(" ".join("x" * 2000)):
             ended.append(event)
             begun.set()
 
     reader = threading.Thread(target=read)
     reader.start()
     assert begun.wait(30)
-    talk.close()
+    chat.close()
     reader.join(30)
     assert not reader.is_alive()
-    assert isinstance(ended[-1], Ended)
+    assert isinstance(ended[-1], AnswerFinished)
     assert ended[-1].finish == "cancelled"
     assert ended[-1].error is None
-    hub.conversations.open(talk.journal.id).close()  # nobody holds it any more
+    hub.conversations.open(journal_of(chat).id).close()  # nobody holds it any more
     with pytest.raises(BackendCrashed):
-        last(talk.ask("more"))
+        last(chat.ask("more"))
 
 
 def test_loading_is_told_of_and_can_be_cancelled(hub: Gemmahub, model: str) -> None:
@@ -196,8 +211,10 @@ def test_loading_is_told_of_and_can_be_cancelled(hub: Gemmahub, model: str) -> N
     assert stages[1].startswith("starting echo, reading ")
 
 
-def test_a_full_disk_does_not_end_the_answer(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
-    events = talk.ask("a b c")
+def test_a_full_disk_does_not_end_the_answer(
+    chat: ChatSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = chat.ask("a b c")
     next(events)
 
     def full(*arguments: object) -> int:
@@ -221,7 +238,7 @@ def test_questions_without_an_answer_are_not_shown_to_the_model() -> None:
         SavedMessage("assistant", "half", error="crashed"),
         SavedMessage("user", "c"),
     ]
-    assert usable(turns) == [Message("user", "b"), Message("assistant", "half")]
+    assert seen_by_the_model(turns) == [Message("user", "b"), Message("assistant", "half")]
 
 
 CHAT = """
@@ -231,13 +248,13 @@ from gemmahub.config import Config
 from gemmahub.conversations import Described
 from gemmahub.engines.contract import Settings
 from gemmahub.service import Gemmahub
-from gemmahub.service.talking import Piece
+from gemmahub.conversations import AnswerDelta
 data, model = sys.argv[1:]
 hub = Gemmahub(config=Config(Path(data) / "cache", Path(data) / "data", backend="echo"))
-talk = hub.talk(hub.start(model, Settings(context=10**6, options={"delay": 0.0005})),
+chat = hub.chat(hub.start(model, Settings(context=10**6, options={"delay": 0.0005})),
                 hub.conversations.new(Described(model)))
-for event in talk.ask(" ".join(f"word{n}" for n in range(100_000))):
-    if isinstance(event, Piece):
+for event in chat.ask(" ".join(f"word{n}" for n in range(100_000))):
+    if isinstance(event, AnswerDelta):
         print(event.text.split()[-1], flush=True)
 """
 

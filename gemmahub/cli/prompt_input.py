@@ -1,10 +1,8 @@
-"""What the commands that ask a model have in common: question, images, Ctrl-C, a full context."""
+"""What the commands that ask a model are given: question and images."""
 
 from __future__ import annotations
 
-import signal
 import sys
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,8 +12,6 @@ from gemmahub.cli import output
 from gemmahub.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from gemmahub.service import Running
 
 image_option: Final = click.option(
@@ -50,42 +46,3 @@ def images_of(running: Running, images: tuple[Path, ...], *, plain: bool) -> tup
             "leave --raw out" if running.session.info.chat_template else "take an instruct model",
         )
     return tuple(path.resolve() for path in images)
-
-
-@contextmanager
-def interruptible(cancel: Callable[[], object]) -> Iterator[list[int]]:
-    """Ctrl-C asks the engine to stop; a second one ends the program.
-
-    The list that comes back is empty until then. An exception would tear down the stream of chunks,
-    and with it the last one, which carries the usage.
-    """
-    interrupts: list[int] = []
-
-    def stop(number: int, frame: object) -> None:
-        if interrupts:
-            raise KeyboardInterrupt
-        interrupts.append(number)
-        _say_stopping()
-        cancel()
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield interrupts
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _say_stopping() -> None:
-    """At once: an engine may be in the middle of a long step, or have been stopped itself."""
-    # The signal may come while this very stream is written to, which allows no second write.
-    with suppress(RuntimeError):
-        output.note("\nstopping the engine; Ctrl-C again ends the program")
-
-
-def warn_of_context(finish: str, context: int, *, truncated: bool) -> None:
-    """Say that an answer saw less than it should, or ended too early. ``context`` in tokens,
-    ``finish`` as in the contract's ``Usage``."""
-    if truncated:
-        output.warning("the prompt was truncated: it is longer than the context (--ctx-size)")
-    if finish == "context":
-        output.warning(f"the context of {context:,} tokens is full; a larger --ctx-size holds more")

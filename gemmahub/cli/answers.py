@@ -1,0 +1,100 @@
+"""One answer on a terminal or in a pipe: streamed, stopped by Ctrl-C, its end told."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from gemmahub.cli import output
+from gemmahub.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from gemmahub.conversations import AnswerFinished, ChatEvent, ChatSession
+    from gemmahub.engines.contract import Usage
+
+
+def show_answer(
+    chat: ChatSession, events: Generator[ChatEvent, None, None], *, verbose: bool
+) -> int:
+    """Stream one answer; Ctrl-C stops it, and what came is shown.
+
+    Raises: what ended the answer.
+    """
+    from gemmahub.conversations import AnswerFinished, AnswerStarted
+
+    finished: AnswerFinished | None = None
+    shown = output.Answer()
+    with _interruptible(chat.stop) as interrupted, closing(events):
+        for event in events:
+            if isinstance(event, AnswerStarted):
+                continue
+            shown.write(event.text)
+            finished = event if isinstance(event, AnswerFinished) else finished
+    assert finished is not None
+    if finished.error is None or finished.first_token_seconds:
+        shown.end()
+    _tell_end(finished, verbose=verbose)
+    return ExitCode.INTERRUPTED if interrupted else ExitCode.DONE
+
+
+def _tell_end(finished: AnswerFinished, *, verbose: bool) -> None:
+    if finished.unsaved is not None:
+        output.warning(f"this answer is not kept: {finished.unsaved.message}")
+    if finished.error is not None:
+        raise finished.error
+    usage = finished.usage
+    if usage is None:
+        return
+    if usage.truncated:
+        output.warning("the prompt was truncated: it is longer than the context (--ctx-size)")
+    if usage.finish_reason == "context":
+        text = f"the context of {usage.context:,} tokens is full; a larger --ctx-size holds more"
+        output.warning(text)
+    if verbose:
+        output.note(_timings(usage))
+
+
+def _timings(usage: Usage) -> str:
+    def rate(tokens: int, seconds: float) -> str:
+        return f"{tokens / seconds:.1f} tokens/s" if seconds > 0 else "no time"
+
+    return (
+        f"prompt {usage.prompt_tokens:,} tokens, {usage.prefill_tokens:,} evaluated in "
+        f"{usage.prefill_seconds * 1000:.0f} ms "
+        f"({rate(usage.prefill_tokens, usage.prefill_seconds)})"
+        f" · answer {usage.tokens:,} tokens ({rate(usage.tokens, usage.decode_seconds)})"
+        f" · context {usage.context_used:,} of {usage.context:,} · ended by {usage.finish_reason}"
+    )
+
+
+@contextmanager
+def _interruptible(cancel: Callable[[], object]) -> Iterator[list[int]]:
+    """Ctrl-C asks the engine to stop; a second one ends the program.
+
+    The list that comes back is empty until then. An exception would tear down the stream of chunks,
+    and with it the last one, which carries the usage.
+    """
+    interrupts: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        if interrupts:
+            raise KeyboardInterrupt
+        interrupts.append(number)
+        _say_stopping()
+        cancel()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _say_stopping() -> None:
+    """At once: an engine may be in the middle of a long step, or have been stopped itself."""
+    # The signal may come while this very stream is written to, which allows no second write.
+    with suppress(RuntimeError):
+        output.note("\nstopping the engine; Ctrl-C again ends the program")

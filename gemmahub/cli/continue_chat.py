@@ -1,0 +1,85 @@
+"""``gemmahub chats continue``: one more answer in a kept conversation, or a conversation."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from gemmahub.cli import output
+from gemmahub.cli.answers import show_answer
+from gemmahub.cli.prompt_input import image_option, images_of, question_of
+from gemmahub.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gemmahub.conversations import Saved
+
+_EXAMPLE = 'gemmahub chats continue ID "And of Spain?"'
+
+
+@click.command(name="continue")
+@click.argument("id_", metavar="ID")
+@click.argument("prompt", required=False)
+@click.option("--again", is_flag=True, help="Answer the last question anew, instead of asking.")
+@click.option("--model", metavar="REFERENCE", help="Another one than it was held with.")
+@click.option("--backend", help="The engine to use; otherwise the best one for the format.")
+@click.option("-c", "--ctx-size", type=click.IntRange(min=1), help="Another context, in tokens.")
+@image_option
+@click.option("-v", "--verbose", is_flag=True, help="Print timings.")
+def continue_command(
+    id_: str,
+    prompt: str | None,
+    again: bool,
+    model: str | None,
+    backend: str | None,
+    ctx_size: int | None,
+    images: tuple[Path, ...],
+    verbose: bool,
+) -> int:
+    """Go on with a conversation, with the model and the settings that it was held with.
+
+    PROMPT is the next question; "-" or a pipe reads it from standard input. Without one, on a
+    terminal, the conversation goes on there. What is asked and answered is kept.
+    """
+    from gemmahub.service import Gemmahub
+
+    if again and (prompt is not None or images):
+        raise UsageError("--again asks nothing new", "leave the prompt and the images out")
+    question = None if again else question_of(prompt, example=_EXAMPLE)
+    hub = Gemmahub(say=output.note)
+    store = hub.conversations
+    with store.open(store.find(id_)) as journal:
+        before = journal.saved()
+        held = before.described
+        settings = replace(held.settings, context=ctx_size or held.settings.context)
+        running = hub.start(
+            model or held.reference, settings, backend=backend, on_progress=output.loading
+        )
+        output.progress("")
+        with closing(hub.chat(running, journal)) as chat:
+            output.note(running.headline)
+            images = images_of(running, images, plain=chat.plain)
+            if images and running.image_note:
+                output.note(running.image_note)
+            if again:
+                return show_answer(chat, chat.regenerate(), verbose=verbose)
+
+            def ask(text: str, with_images: tuple[Path, ...]) -> int:
+                return show_answer(chat, chat.ask(text, with_images), verbose=verbose)
+
+            if question is not None:
+                return ask(question, images)
+            from gemmahub.cli.prompt_loop import converse
+
+            _show_last(before)
+            return converse(ask, hub.config.data, images=images)
+
+
+def _show_last(saved: Saved) -> None:
+    """The last question and its answer: where a person was."""
+    for message in saved.messages[-2:]:
+        output.note(f"{'>>> ' if message.role == 'user' else ''}{message.text.strip()}")

@@ -1,0 +1,67 @@
+"""What a chat session tells while an answer is generated.
+
+Tuples, since there may be one for each token: they are made in a third of a dataclass's time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from gemmahub.conversations.records import Timings
+from gemmahub.errors import BackendCrashed
+
+if TYPE_CHECKING:
+    from gemmahub.engines.contract import Usage
+    from gemmahub.errors import GemmahubError
+
+
+class AnswerStarted(NamedTuple):
+    """The question ``number`` is kept, and its answer ``answer`` begins. Turns from ``number`` on
+    are replaced. ``answerer`` is model, precision and engine in one line."""
+
+    number: int
+    text: str
+    images: tuple[str, ...]
+    answer: int
+    answerer: str
+
+
+class AnswerDelta(NamedTuple):
+    """More of the answer ``number``: kept, and harmless to show.
+
+    ``tokens`` are counted so far, within ``seconds`` from the question on; ``first_token_seconds``
+    is when the first of them came.
+    """
+
+    number: int
+    text: str
+    tokens: int
+    seconds: float
+    first_token_seconds: float
+
+
+class AnswerFinished(NamedTuple):
+    """The answer ``number`` has ended. ``text`` is the last of it; ``finish`` is a
+    ``FinishReason``, or ``error`` where ``error`` says what went wrong; ``unsaved`` says why it
+    could not be kept. ``usage`` is None where the engine told none."""
+
+    number: int
+    text: str
+    finish: str
+    usage: Usage | None = None
+    first_token_seconds: float = 0.0
+    error: GemmahubError | None = None
+    unsaved: GemmahubError | None = None
+
+    @property
+    def timings(self) -> Timings | None:
+        """Counts and times; None where the engine told none."""
+        return None if self.usage is None else Timings.of(self.usage, self.first_token_seconds)
+
+    @property
+    def crashed(self) -> bool:
+        """Whether there is no engine any more: the model must be loaded again."""
+        return isinstance(self.error, BackendCrashed)
+
+
+ChatEvent = AnswerStarted | AnswerDelta | AnswerFinished

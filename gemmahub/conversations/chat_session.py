@@ -1,0 +1,252 @@
+"""A conversation with a loaded model, whoever shows it and whether or not it is kept."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+from gemmahub.conversations.chat_events import AnswerDelta, AnswerFinished, AnswerStarted
+from gemmahub.conversations.memory_journal import MemoryJournal
+from gemmahub.conversations.records import Described, Saved
+from gemmahub.engines.contract import Message, Sampling
+from gemmahub.errors import BackendCrashed, GemmahubError, UsageError
+from gemmahub.text import StreamStripper
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Sequence
+
+    from gemmahub.conversations.chat_events import ChatEvent
+    from gemmahub.conversations.journal import Journal
+    from gemmahub.conversations.records import SavedMessage
+    from gemmahub.engines.contract import Chunk, Prompt, Session, Usage
+
+COMPLETION_TOKENS: Final = 256
+"""A model without a chat template rarely ends by itself."""
+
+BATCH_SECONDS: Final = 0.05
+"""A screen is told of tokens about twenty times a second, however fast the model is."""
+
+
+class ChatSession:
+    """A loaded model, and the conversation that is held with it.
+
+    The journal is the truth: before each question the model's view is made from it, so that a
+    question can be asked again after a crash, after a restart, and with another model. One answer
+    at a time, read in one thread; :meth:`stop`, :meth:`detach` and :meth:`close` come from any
+    other, or from a signal.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        journal: Journal | None = None,
+        *,
+        system: str | None = None,
+        sampling: Sampling | None = None,
+        raw: bool = False,
+        batch_seconds: float = BATCH_SECONDS,
+    ) -> None:
+        """Without a ``journal`` the conversation is forgotten with this object, and ``system`` and
+        ``sampling`` are those of all its questions; otherwise each question takes what the journal
+        has. With ``raw`` prompts are completed as plain text. An answer is handed on in pieces of
+        ``batch_seconds``; with 0 each token at once."""
+        self.session = session
+        described = Described("", sampling=sampling or Sampling(), system=system or "")
+        self.journal: Journal | MemoryJournal = journal or MemoryJournal(described)
+        self.plain: Final = raw or not session.info.chat_template
+        """Whether prompts are completed as plain text, and nothing is remembered."""
+        self._batch_seconds = batch_seconds
+        self._lock = threading.RLock()  # a signal may find this thread in it
+        self._answering = False
+        self._stopping = False
+        self._detached = False
+        self._left = False
+
+    def ask(self, text: str, images: Sequence[Path] = ()) -> Generator[ChatEvent, None, None]:
+        """Ask, and hand on the answer. Raises: GemmahubError when nothing can be kept; all that
+        goes wrong later is told by the last event."""
+        self._demand_model()
+        yield from self._answer(self.journal.saved(), text, tuple(map(str, images)))
+
+    def resend(self, number: int, text: str | None = None) -> Generator[ChatEvent, None, None]:
+        """Ask the question with that number again, with another text where one is given. It and
+        everything after it are replaced.
+
+        Raises: UsageError when there is no such question; GemmahubError as :meth:`ask`.
+        """
+        self._demand_model()
+        saved = self.journal.saved()
+        asked = next((m for m in saved.messages if m.number == number and m.role == "user"), None)
+        if asked is None:
+            raise UsageError("there is no question to ask again", "ask one first")
+        before = tuple(message for message in saved.messages if message.number < number)
+        self.journal.cut(number)
+        said = asked.text if text is None else text
+        yield from self._answer(replace(saved, messages=before), said, asked.images, again=True)
+
+    def regenerate(self) -> Generator[ChatEvent, None, None]:
+        """Answer the last question again. Raises: as :meth:`resend`."""
+        asked = [m.number for m in self.journal.saved().messages if m.role == "user"]
+        yield from self.resend(asked[-1] if asked else -1)
+
+    def stop(self) -> None:
+        """Stop the running answer; its last event still comes."""
+        with self._lock:
+            if not self._answering:
+                return
+            self._stopping = True
+        self.session.cancel()
+
+    def detach(self, *, close_journal: bool = False) -> None:
+        """Model and conversation go their own ways, both stay usable. A running answer is stopped,
+        and its end is still kept; after that the journal is closed where that is wanted."""
+        with self._lock:
+            self._detached = True
+            self._left = self._left or close_journal
+            answering = self._answering
+        if answering:
+            with suppress(GemmahubError):  # an engine that is gone has stopped
+                self.session.cancel()
+        elif close_journal:
+            self.journal.close()
+
+    def close(self) -> None:
+        """Close the conversation, and give the model's memory back; twice is fine."""
+        self.detach(close_journal=True)
+        self.session.close()
+
+    def _demand_model(self) -> None:
+        if self._detached:
+            raise BackendCrashed("the model is not loaded", "load it again")
+
+    def _answer(
+        self, before: Saved, text: str, images: tuple[str, ...], *, again: bool = False
+    ) -> Generator[ChatEvent, None, None]:
+        described = before.described
+        number = self.journal.add("user", text, images)
+        with self._lock:
+            self._answering, self._stopping = True, False
+        try:
+            answer = _Answer(self.journal, described.answerer, self._batch_seconds)
+            yield AnswerStarted(number, text, images, answer.number, described.answerer)
+            try:
+                # Plain completion answers again what was asked with images before, without them.
+                prompt = self._prompt(before, text, () if again and self.plain else images)
+                for chunk in self.session.generate(prompt, self._sampling(described.sampling)):
+                    if self._stopping or self._detached:  # it came before there was one to stop
+                        self._stopping = False
+                        self.session.cancel()
+                    if (delta := answer.take(chunk)) is not None:
+                        yield delta
+            except GemmahubError as error:
+                answer.error = error
+            yield answer.finished(detached=self._detached)
+        finally:
+            with self._lock:
+                self._answering = False
+                left = self._left
+            if left:
+                self.journal.close()
+
+    def _sampling(self, sampling: Sampling) -> Sampling:
+        if self.plain and sampling.max_tokens is None:
+            return replace(sampling, max_tokens=COMPLETION_TOKENS)
+        return sampling
+
+    def _prompt(self, before: Saved, text: str, images: tuple[str, ...]) -> Prompt:
+        """Raises: UsageError for images that cannot be asked about."""
+        system = before.described.system
+        if not self.plain:
+            first = [Message("system", system)] if system else []
+            asked = Message("user", text, tuple(map(Path, images)))
+            return (*first, *seen_by_the_model(before.messages), asked)
+        if images:
+            raise UsageError(
+                "a model without a chat template takes no images", "leave the images out"
+            )
+        return f"{system}\n\n{text}" if system else text
+
+
+def seen_by_the_model(messages: Iterable[SavedMessage]) -> list[Message]:
+    """The turns that go into the next prompt: a question that was never answered is left out,
+    since templates want turns to alternate."""
+    found: list[Message] = []
+    for message in messages:
+        if message.role == "assistant":
+            if not message.text and message.error:
+                continue
+            if not found or found[-1].role != "user":
+                continue
+        elif found and found[-1].role == "user":
+            found.pop()
+        found.append(message.as_message())
+    if found and found[-1].role == "user":
+        found.pop()
+    return found
+
+
+class _Answer:
+    """Collects chunks into batches, and keeps each before it is handed on."""
+
+    def __init__(
+        self, journal: Journal | MemoryJournal, answerer: str, batch_seconds: float
+    ) -> None:
+        self._journal = journal
+        self._batch_seconds = batch_seconds
+        self.number = journal.begin_answer(answerer)
+        self._stripper = StreamStripper()
+        self._started = self._handed = perf_counter()
+        self._first = 0.0
+        self._tokens = 0
+        self._held: list[str] = []
+        self._usage: Usage | None = None
+        self._unsaved: GemmahubError | None = None
+        self.error: GemmahubError | None = None
+
+    def take(self, chunk: Chunk) -> AnswerDelta | None:
+        """More of the answer when it is due."""
+        now = perf_counter()
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+        if chunk.text:
+            self._first = self._first or now - self._started
+            self._held.append(chunk.text)
+            self._tokens += 1
+        if not self._held or now - self._handed < self._batch_seconds:
+            return None
+        self._handed = now
+        text = self._stripper.feed(self._keep_held())
+        return AnswerDelta(self.number, text, self._tokens, now - self._started, self._first)
+
+    def finished(self, *, detached: bool) -> AnswerFinished:
+        """The last event."""
+        text = self._stripper.feed(self._keep_held()) + self._stripper.finish()
+        if detached and isinstance(self.error, BackendCrashed):
+            self.error = None  # the engine went because the conversation was left
+            finish = "cancelled"
+        elif self.error is not None:
+            finish = "error"
+        else:
+            finish = "stop" if self._usage is None else str(self._usage.finish_reason)
+        ended = AnswerFinished(self.number, text, finish, self._usage, self._first, self.error)
+        said = "" if self.error is None else self.error.message
+        try:
+            self._journal.end_answer(self.number, finish, ended.timings, said)
+        except GemmahubError as error:
+            self._unsaved = error
+        return ended._replace(unsaved=self._unsaved)
+
+    def _keep_held(self) -> str:
+        """A disk that is full must not end an answer that somebody reads."""
+        text = "".join(self._held)
+        self._held.clear()
+        if self._unsaved is None:
+            try:
+                self._journal.part(self.number, text)
+            except GemmahubError as error:
+                self._unsaved = error
+        return text

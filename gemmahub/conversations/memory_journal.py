@@ -1,0 +1,64 @@
+"""A conversation that is held and not kept: nothing of it is written to a disk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gemmahub.conversations.records import Described, Saved, SavedMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from gemmahub.conversations.records import Timings
+
+
+class MemoryJournal:
+    """The part of a :class:`~gemmahub.conversations.Journal` that a chat session needs."""
+
+    def __init__(self, described: Described) -> None:
+        self._described = described
+        self._messages: list[SavedMessage] = []
+        self._answer: list[str] = []
+
+    def saved(self) -> Saved:
+        """The conversation so far."""
+        messages = list(self._messages)
+        if messages and self._answer:  # one that was left as it came
+            messages[-1] = replace(messages[-1], text="".join(self._answer))
+        return Saved("", self._described, messages=tuple(messages))
+
+    def add(self, role: str, text: str, images: Sequence[str | Path] = ()) -> int:
+        """A whole turn; returns its number."""
+        return self._append(SavedMessage(role, text, images=tuple(map(str, images))))
+
+    def cut(self, number: int) -> None:
+        """The messages from that number on are gone."""
+        self._messages = list(self.saved().messages[:number])
+        self._answer = []
+
+    def begin_answer(self, model: str) -> int:
+        """An answer begins; its number is what ``part`` and ``end_answer`` name."""
+        return self._append(SavedMessage("assistant", "", model=model))
+
+    def part(self, number: int, text: str) -> None:
+        """More of the answer."""
+        self._answer.append(text)
+
+    def end_answer(
+        self, number: int, finish: str, timings: Timings | None = None, error: str = ""
+    ) -> None:
+        """The answer has ended."""
+        ended = self.saved().messages[-1]
+        self._messages[-1] = replace(ended, finish=finish, timings=timings, error=error)
+        self._answer = []
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def _append(self, message: SavedMessage) -> int:
+        number = len(self._messages)
+        self._messages = [*self.saved().messages, replace(message, number=number)]
+        self._answer = []
+        return number
