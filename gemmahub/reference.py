@@ -4,7 +4,8 @@
 catalogue            ``gemma-3-4b-it``, ``gemma-3-4b-it:q4_0-qat``
 Hugging Face         ``user/repo``, ``user/repo:Q4_K_M``, ``hf.co/user/repo:Q4_0``,
                      ``hf://user/repo/file.gguf``, each with ``@revision``
-Ollama               ``ollama://gemma3:4b``; ``gemma3:4b`` where the catalogue has no such name
+another source       ``SCHEME://REST``, such as ``ollama://gemma3:4b``; what the rest means, the
+                     source says
 LM Studio            ``publisher/model@q4_k_m``
 file or folder       ``./model.gguf``, ``/models/x.gguf``, ``file:///models/x.gguf``
 ===================  =============================================================================
@@ -25,7 +26,7 @@ from gemmahub.text import one_line
 
 @dataclass(frozen=True, slots=True)
 class NameReference:
-    """A bare name: of the catalogue, or of an Ollama tag where the catalogue has none."""
+    """A bare name: of the catalogue, or what a source means by it where that has none."""
 
     name: str
     variant: str | None = None
@@ -51,14 +52,14 @@ class HuggingFaceReference:
 
 
 @dataclass(frozen=True, slots=True)
-class OllamaReference:
-    """A model and tag of an Ollama registry or store."""
+class SourceReference:
+    """A model of the source that answers for ``scheme``; only the source knows ``rest``."""
 
-    name: str
-    tag: str = "latest"
+    scheme: str
+    rest: str
 
     def __str__(self) -> str:
-        return f"ollama://{self.name}:{self.tag}"
+        return f"{self.scheme}://{self.rest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class PathReference:
 
 
 Reference = (
-    NameReference | HuggingFaceReference | OllamaReference | LMStudioReference | PathReference
+    NameReference | HuggingFaceReference | SourceReference | LMStudioReference | PathReference
 )
 
 _HINT: Final = (
@@ -101,7 +102,7 @@ _REPOSITORY: Final = re.compile(
     rf"(?P<repo>{_PART}/{_PART})(?:/(?P<file>[^:@]+))?(?::(?P<label>[\w.-]+))?(?:@(?P<rev>[\w./-]+))?"
 )
 _NAME: Final = re.compile(rf"(?P<name>{_PART})(?::(?P<variant>[\w.-]+))?")
-_OLLAMA: Final = re.compile(r"(?P<name>[\w.-]+(?:/[\w.-]+)*)(?::(?P<tag>[\w.-]+))?")
+_SCHEME: Final = re.compile(r"(?!https?$)[a-z][a-z0-9+.-]*")
 
 
 def parse_reference(text: str) -> Reference:
@@ -117,14 +118,16 @@ def parse_reference(text: str) -> Reference:
     scheme, separator, rest = text.partition("://")
     if separator and scheme == "file":
         return PathReference(Path(unquote(urlsplit(text).path)))
-    if separator and scheme == "ollama":
-        return _ollama(rest, text)
     if separator and scheme == "hf":
         return _repository(rest, text)
     if _HUGGING_FACE_WEB.match(text):
         return _web(_HUGGING_FACE_WEB.sub("", text), text)
     if separator:
-        raise UsageError(f"{one_line(text)!r} has an unknown scheme {one_line(scheme)!r}", _HINT)
+        if not _SCHEME.fullmatch(scheme):
+            raise unknown_scheme(text)
+        if not rest or not rest.isprintable() or " " in rest:
+            raise _not_a_reference(text)
+        return SourceReference(scheme, rest)
     if _MODEL_FILE.search(text):
         return PathReference(Path(text))
     if "/" in text:
@@ -143,13 +146,6 @@ def _is_path(text: str) -> bool:
     )
 
 
-def _ollama(rest: str, text: str) -> OllamaReference:
-    match = _OLLAMA.fullmatch(rest)
-    if match is None:
-        raise _not_a_reference(text)
-    return OllamaReference(match["name"], match["tag"] or "latest")
-
-
 def _web(rest: str, text: str) -> Reference:
     rest = rest.split("?")[0].rstrip("/")
     if match := _WEB_PATH.match(rest):
@@ -166,6 +162,12 @@ def _repository(rest: str, text: str) -> HuggingFaceReference | LMStudioReferenc
         publisher, model = match["repo"].split("/")
         return LMStudioReference(publisher, model, revision)
     return HuggingFaceReference(match["repo"], match["file"], match["label"], revision)
+
+
+def unknown_scheme(text: str) -> UsageError:
+    """The failure of a reference that no source answers for."""
+    scheme = text.partition("://")[0]
+    return UsageError(f"{one_line(text)!r} has an unknown scheme {one_line(scheme)!r}", _HINT)
 
 
 def _not_a_reference(text: str) -> UsageError:

@@ -126,9 +126,10 @@ def _offer_elsewhere(hub: Gemmahub, missing: NotInstalled, plan: FetchPlan) -> s
     what = f"{plan.variant.precision.short}, {format_bytes(plan.fetch_bytes)} to fetch"
     if not output.confirm(f"{missing.reference} is not on this machine ({what}). Get it?"):
         raise missing
-    if pull_elsewhere.fetch(hub, plan, yes=False) == ExitCode.INTERRUPTED:
+    pulled = pull_elsewhere.fetch(hub, plan, yes=False)
+    if pulled is None:
         raise KeyboardInterrupt
-    return missing.reference
+    return pulled.reference
 
 
 def show_plan(plan: PullPlan, *, aside: bool = True) -> None:

@@ -23,7 +23,8 @@ def pull_elsewhere(hub: Gemmahub, plan: FetchPlan, options: dict[str, Any]) -> i
     show(plan, aside=not options["dry_run"])
     if options["dry_run"]:
         return ExitCode.DONE
-    return fetch(hub, plan, yes=options["yes"], as_json=options["as_json"])
+    pulled = fetch(hub, plan, yes=options["yes"], as_json=options["as_json"])
+    return ExitCode.INTERRUPTED if pulled is None else ExitCode.DONE
 
 
 def show(plan: FetchPlan, *, aside: bool = True) -> None:
@@ -52,8 +53,8 @@ def show(plan: FetchPlan, *, aside: bool = True) -> None:
     )
 
 
-def fetch(hub: Gemmahub, plan: FetchPlan, *, yes: bool, as_json: bool = False) -> int:
-    """Get what a plan says, showing how far it is; the exit code.
+def fetch(hub: Gemmahub, plan: FetchPlan, *, yes: bool, as_json: bool = False) -> Pulled | None:
+    """Get what a plan says, showing how far it is; None where somebody interrupted it.
 
     Raises: DoesNotFit for a disk that is too small, and for a model that will not fit in memory
     unless somebody says yes; what the source raises.
@@ -72,14 +73,14 @@ def fetch(hub: Gemmahub, plan: FetchPlan, *, yes: bool, as_json: bool = False) -
             pulled = hub.fetch(plan, seen.through(view.show))
     except KeyboardInterrupt:
         output.note(f"interrupted: {seen.kept}; the same command continues")
-        return ExitCode.INTERRUPTED
+        return None
     if as_json:
         output.json_data(plan.as_json() | _done(pulled))
     else:
         output.note(f"{format_bytes(pulled.moved_bytes)} fetched")
         output.data(str(pulled.path or pulled.reference))
         output.note(f"run it: {_done(pulled)['command']}")
-    return ExitCode.DONE
+    return pulled
 
 
 def _done(pulled: Pulled) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from gemmahub.formats.detect import open_model
 from gemmahub.formats.folder import LARGEST_TEXT
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.safetensors import read_safetensors
+from gemmahub.formats.sparse import write_sparse
 from gemmahub.hub.records import RemoteModel
 from gemmahub.hub.remote_file import RemoteFile
 
@@ -86,7 +86,7 @@ class Headers:
         for file in _described_by(model):
             with self.open(file) as source:
                 self._fill(source)
-                _write_sparse(folder / file.name, source.prefix, file.size)
+                write_sparse(folder / file.name, source.prefix, file.size)
         return folder / model.files[0].name if model.format == "gguf" else folder
 
     def _read(self, model: HubModel, *, remembered: bool) -> ModelFile:
@@ -143,24 +143,3 @@ def _key(file: HubFile) -> str:
     """What a file's content is known by: its hash, else its place at a commit."""
     content = file.sha256 or file.blob
     return content or f"{file.repository}@{file.commit}/{file.path}"
-
-
-def _write_sparse(path: Path, header: bytes, size: int) -> None:
-    with path.open("wb") as file:
-        if sys.platform == "win32":
-            _mark_sparse(file.fileno())
-        file.write(header)
-        file.truncate(size)
-
-
-def _mark_sparse(descriptor: int) -> None:
-    """Tells NTFS to leave the holes empty (FSCTL_SET_SPARSE of winioctl.h)."""
-    if sys.platform == "win32":
-        import ctypes
-        import msvcrt
-
-        returned = ctypes.c_ulong()
-        ctypes.windll.kernel32.DeviceIoControl(
-            ctypes.c_void_p(msvcrt.get_osfhandle(descriptor)), 0x000900C4,
-            None, 0, None, 0, ctypes.byref(returned), None,
-        )  # fmt: skip

@@ -19,9 +19,10 @@ from gemmahub.reference import (
     HuggingFaceReference,
     LMStudioReference,
     NameReference,
-    OllamaReference,
     PathReference,
+    SourceReference,
     parse_reference,
+    unknown_scheme,
 )
 from gemmahub.service.remote import artifact_of, place_of, remote_variant
 from gemmahub.text import format_bytes, one_line
@@ -179,11 +180,8 @@ def _wanted(
     parsed, shown = parse_reference(reference), one_line(reference)
     if isinstance(parsed, PathReference):
         raise UsageError(f"{shown} is a file or folder here", f"gemmahub run {shown}")
-    if isinstance(parsed, OllamaReference):
-        raise UsageError(
-            f"{shown} is in Ollama's registry, and gemmahub pulls from Hugging Face",
-            f"ollama pull {parsed.name}:{parsed.tag}; or the catalogue's: gemmahub list --all",
-        )
+    if isinstance(parsed, SourceReference):
+        raise unknown_scheme(reference)
     if isinstance(parsed, HuggingFaceReference):
         return (parsed if revision is None else replace(parsed, revision=revision)), None
     if isinstance(parsed, LMStudioReference):

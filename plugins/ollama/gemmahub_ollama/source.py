@@ -18,7 +18,7 @@ from gemmahub.errors import BackendMissing, FormatError, IntegrityError, NotFoun
 from gemmahub.text import format_bytes, one_line
 from gemmahub_ollama import manifests
 from gemmahub_ollama.address import server_address
-from gemmahub_ollama.place import Place, place_of
+from gemmahub_ollama.place import Place, name_in_full, place_of
 from gemmahub_ollama.registry import RegistryClient
 from gemmahub_ollama.remote_blob import RemoteBlob
 
@@ -40,6 +40,7 @@ class OllamaSource:
     """Ollama's registry, and others that speak its protocol. Nothing is asked until used."""
 
     name: str = "ollama"
+    title: str = "Ollama's registry"
     schemes: tuple[str, ...] = ("ollama",)
 
     @cached_property
@@ -55,6 +56,11 @@ class OllamaSource:
         """
         with self.client:
             return self._find(place_of(reference.removeprefix(_SCHEME)))
+
+    def bare(self, name: str) -> str | None:
+        """``gemma3`` is ``ollama://gemma3:latest``, as it is to Ollama; asks nobody."""
+        full = name_in_full(name)
+        return None if full is None else f"{_SCHEME}{full}"
 
     def _find(self, place: Place) -> RemoteArtifact | None:
         try:
