@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemmahub.errors import UsageError
-from gemmahub.reference import (
-    HuggingFaceReference,
-    LMStudioReference,
+from gemmahub.hub.reference import HuggingFaceReference
+from gemmahub.registry.reference import (
     NameReference,
     PathReference,
     Reference,
@@ -43,7 +42,7 @@ HF = HuggingFaceReference
         ("ollama://gemma3:4b", SourceReference("ollama", "gemma3:4b")),
         ("ollama://user/model", SourceReference("ollama", "user/model")),
         ("demo://any/thing@else:1", SourceReference("demo", "any/thing@else:1")),
-        ("google/gemma-3-4b@q4_k_m", LMStudioReference("google", "gemma-3-4b", "q4_k_m")),
+        ("google/gemma-3-4b@q4_k_m", HF("google/gemma-3-4b", label="q4_k_m")),
         ("./model.gguf", PathReference(Path("model.gguf"))),
         ("model.gguf", PathReference(Path("model.gguf"))),
         ("sub/folder/model.GGUF", PathReference(Path("sub/folder/model.GGUF"))),

@@ -13,16 +13,14 @@ from gemmahub.precision.labels import label_in_name
 from gemmahub.precision.mix import MixEntry, mix_of_counted, total_parameters
 from gemmahub.precision.report import precision_report
 from gemmahub.precision.training import UNKNOWN, Evidence, Training
-from gemmahub.reference import (
-    HuggingFaceReference,
-    LMStudioReference,
+from gemmahub.registry.joining import join_places
+from gemmahub.registry.reference import (
     NameReference,
     PathReference,
     SourceReference,
     parse_reference,
     unknown_scheme,
 )
-from gemmahub.registry.joining import join_places
 from gemmahub.registry.sources import Sources
 from gemmahub.registry.variants import Models, Variant
 from gemmahub.stores.scan import projector_beside
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
 
     from gemmahub.catalog.records import Catalog, CatalogVariant, Model, PublishedTag
     from gemmahub.engines.contract import Inventory
+    from gemmahub.hub.reference import HuggingFaceReference
     from gemmahub.registry.artifacts import Inspector, Summary
     from gemmahub.stores.identity import ContentSums
 
@@ -96,11 +95,6 @@ class Registry:
             return self._name(reference, choose)
         if isinstance(reference, SourceReference):
             return self._from_source(reference)
-        if isinstance(reference, LMStudioReference):
-            wanted = HuggingFaceReference(
-                f"{reference.publisher}/{reference.model}", label=reference.label
-            )
-            return self._repository(wanted, text)
         return self._repository(reference, text)
 
     # --- from a file ---------------------------------------------------------------------------

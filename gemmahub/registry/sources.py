@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gemmahub.errors import GemmahubError
-from gemmahub.reference import NameReference, SourceReference
+from gemmahub.registry.reference import NameReference, SourceReference
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:

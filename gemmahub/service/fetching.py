@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gemmahub.errors import DoesNotFit
 from gemmahub.hub.download_records import Progress
-from gemmahub.reference import NameReference, SourceReference, parse_reference
+from gemmahub.registry.reference import NameReference, SourceReference, parse_reference
 from gemmahub.service.elsewhere import find
 from gemmahub.text import format_bytes
 

@@ -15,9 +15,8 @@ from gemmahub.errors import (
     NotFound,
     UsageError,
 )
-from gemmahub.reference import (
-    HuggingFaceReference,
-    LMStudioReference,
+from gemmahub.hub.reference import HuggingFaceReference
+from gemmahub.registry.reference import (
     NameReference,
     PathReference,
     SourceReference,
@@ -121,7 +120,7 @@ def prepare(here: Installation, reference: str, options: PullOptions) -> PullPla
         return PullPlan(variant, _fit(here, variant))
     assert wanted is not None
     model = here.hub.resolve(wanted)
-    if not isinstance(wanted, HuggingFaceReference | LMStudioReference):
+    if not isinstance(wanted, HuggingFaceReference):
         _check_known(wanted, model)
     download = here.hub.plan_download(model, cache_folder(), projector=options.projector)
     found = _described(here, download)
@@ -173,7 +172,7 @@ def check_disk(plan: PullPlan) -> None:
 
 def _wanted(
     here: Installation, reference: str, revision: str | None
-) -> tuple[HuggingFaceReference | LMStudioReference | CatalogVariant | None, Variant | None]:
+) -> tuple[HuggingFaceReference | CatalogVariant | None, Variant | None]:
     """What to ask the hub for; nothing, and the variant, where another store has it already."""
     from gemmahub.planning.model import catalogued
 
@@ -184,9 +183,6 @@ def _wanted(
         raise unknown_scheme(reference)
     if isinstance(parsed, HuggingFaceReference):
         return (parsed if revision is None else replace(parsed, revision=revision)), None
-    if isinstance(parsed, LMStudioReference):
-        repository = f"{parsed.publisher}/{parsed.model}"
-        return HuggingFaceReference(repository, label=parsed.label, revision=revision), None
     assert isinstance(parsed, NameReference)
     variant, _ = here.resolve(reference)
     entry = catalogued(variant, here.registry.catalog)

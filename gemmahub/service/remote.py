@@ -8,12 +8,8 @@ from typing import TYPE_CHECKING
 
 from gemmahub.engines.contract import Artifact
 from gemmahub.errors import Gated, NetworkError, NotFound, NotInstalled, UsageError
-from gemmahub.reference import (
-    HuggingFaceReference,
-    LMStudioReference,
-    SourceReference,
-    parse_reference,
-)
+from gemmahub.hub.reference import HuggingFaceReference
+from gemmahub.registry.reference import SourceReference, parse_reference
 from gemmahub.text import format_bytes, one_line, plural
 
 if TYPE_CHECKING:
@@ -109,7 +105,7 @@ def on_the_hub(here: Installation, variant: Variant, reference: str) -> HubModel
     from gemmahub.planning.model import catalogued
 
     parsed = parse_reference(reference)
-    if isinstance(parsed, HuggingFaceReference | LMStudioReference):
+    if isinstance(parsed, HuggingFaceReference):
         return here.hub.resolve(parsed)
     entry = catalogued(variant, here.registry.catalog)
     if entry is None:

@@ -119,7 +119,7 @@ def _named_first(
 ) -> list[Artifact]:
     """The places where a model lies; the one that the reference names first: two tags of the same
     weights may differ in what else they hold."""
-    from gemmahub.reference import NameReference, SourceReference, parse_reference
+    from gemmahub.registry.reference import NameReference, SourceReference, parse_reference
 
     parsed = parse_reference(reference)
     if not isinstance(parsed, NameReference | SourceReference):

@@ -14,7 +14,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from gemmahub.errors import GemmahubError, UsageError
-from gemmahub.reference import (
+from gemmahub.registry.reference import (
     NameReference,
     PathReference,
     SourceReference,

@@ -62,7 +62,7 @@ def test_a_name_and_its_blobs(ollama: Ollama) -> None:
     ],
 )
 def test_names_of_other_registries(ollama: Ollama, name: str, shown: str, repository: str) -> None:
-    from gemmahub.reference import SourceReference, parse_reference
+    from gemmahub.registry.reference import SourceReference, parse_reference
 
     ollama.add(name, {"model": MODEL})
     (artifact,) = OllamaStore(ollama.root).inventory().artifacts

@@ -20,7 +20,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from gemmahub.errors import UsageError
-from gemmahub.precision.labels import label_in_name
+from gemmahub.hub.reference import PART, HuggingFaceReference, hub_reference, names_the_hub
 from gemmahub.text import one_line
 
 
@@ -36,22 +36,6 @@ class NameReference:
 
 
 @dataclass(frozen=True, slots=True)
-class HuggingFaceReference:
-    """A repository, with a file or a quantization label in it."""
-
-    repository: str
-    file: str | None = None
-    label: str | None = None
-    revision: str | None = None
-
-    def __str__(self) -> str:
-        where = f"hf://{self.repository}"
-        where += f"/{self.file}" if self.file else ""
-        where += f":{self.label}" if self.label else ""
-        return where + (f"@{self.revision}" if self.revision else "")
-
-
-@dataclass(frozen=True, slots=True)
 class SourceReference:
     """A model of the source that answers for ``scheme``; only the source knows ``rest``."""
 
@@ -60,18 +44,6 @@ class SourceReference:
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.rest}"
-
-
-@dataclass(frozen=True, slots=True)
-class LMStudioReference:
-    """A model as LM Studio names it."""
-
-    publisher: str
-    model: str
-    label: str
-
-    def __str__(self) -> str:
-        return f"{self.publisher}/{self.model}@{self.label}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,24 +56,14 @@ class PathReference:
         return str(self.path)
 
 
-Reference = (
-    NameReference | HuggingFaceReference | SourceReference | LMStudioReference | PathReference
-)
+Reference = NameReference | HuggingFaceReference | SourceReference | PathReference
 
 _HINT: Final = (
     "name a catalogue model (gemma-3-4b-it), a repository (user/repo:Q4_0), "
     "an Ollama tag (ollama://gemma3:4b) or a file (./model.gguf)"
 )
 _MODEL_FILE: Final = re.compile(r"\.(gguf|safetensors)$", re.IGNORECASE)
-_HUGGING_FACE_WEB: Final = re.compile(r"^(?:https?://)?(?:www\.)?(?:hf\.co|huggingface\.co)/")
-_WEB_PATH: Final = re.compile(
-    r"^(?P<repo>[^/]+/[^/]+)/(?:blob|resolve)/(?P<rev>[^/]+)/(?P<file>.+)$"
-)
-_PART: Final = r"[A-Za-z0-9][\w.-]*"
-_REPOSITORY: Final = re.compile(
-    rf"(?P<repo>{_PART}/{_PART})(?:/(?P<file>[^:@]+))?(?::(?P<label>[\w.-]+))?(?:@(?P<rev>[\w./-]+))?"
-)
-_NAME: Final = re.compile(rf"(?P<name>{_PART})(?::(?P<variant>[\w.-]+))?")
+_NAME: Final = re.compile(rf"(?P<name>{PART})(?::(?P<variant>[\w.-]+))?")
 _SCHEME: Final = re.compile(r"(?!https?$)[a-z][a-z0-9+.-]*")
 
 
@@ -118,24 +80,16 @@ def parse_reference(text: str) -> Reference:
     scheme, separator, rest = text.partition("://")
     if separator and scheme == "file":
         return PathReference(Path(unquote(urlsplit(text).path)))
-    if separator and scheme == "hf":
-        return _repository(rest, text)
-    if _HUGGING_FACE_WEB.match(text):
-        return _web(_HUGGING_FACE_WEB.sub("", text), text)
-    if separator:
-        if not _SCHEME.fullmatch(scheme):
-            raise unknown_scheme(text)
-        if not rest or not rest.isprintable() or " " in rest:
-            raise _not_a_reference(text)
-        return SourceReference(scheme, rest)
-    if _MODEL_FILE.search(text):
+    by_name = not names_the_hub(text)
+    if separator and by_name:
+        return _of_a_source(scheme, rest, text)
+    if by_name and _MODEL_FILE.search(text):
         return PathReference(Path(text))
-    if "/" in text:
-        return _repository(text, text)
-    match = _NAME.fullmatch(text)
-    if match is None:
+    if by_name and (match := _NAME.fullmatch(text)):
+        return NameReference(match["name"], match["variant"])
+    if (found := hub_reference(text)) is None:
         raise _not_a_reference(text)
-    return NameReference(match["name"], match["variant"])
+    return found
 
 
 def _is_path(text: str) -> bool:
@@ -146,22 +100,12 @@ def _is_path(text: str) -> bool:
     )
 
 
-def _web(rest: str, text: str) -> Reference:
-    rest = rest.split("?")[0].rstrip("/")
-    if match := _WEB_PATH.match(rest):
-        return HuggingFaceReference(match["repo"], unquote(match["file"]), revision=match["rev"])
-    return _repository(rest, text)
-
-
-def _repository(rest: str, text: str) -> HuggingFaceReference | LMStudioReference:
-    match = _REPOSITORY.fullmatch(rest)
-    if match is None:
+def _of_a_source(scheme: str, rest: str, text: str) -> SourceReference:
+    if not _SCHEME.fullmatch(scheme):
+        raise unknown_scheme(text)
+    if not rest or not rest.isprintable() or " " in rest:
         raise _not_a_reference(text)
-    revision = match["rev"]
-    if revision and not match["file"] and not match["label"] and label_in_name(revision):
-        publisher, model = match["repo"].split("/")
-        return LMStudioReference(publisher, model, revision)
-    return HuggingFaceReference(match["repo"], match["file"], match["label"], revision)
+    return SourceReference(scheme, rest)
 
 
 def unknown_scheme(text: str) -> UsageError:
