@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gemmahub.hub.headers import Headers
     from gemmahub.hub.records import FoundRepository, HubFile, RemoteModel, Repository
     from gemmahub.hub.remembered import Remembered
-    from gemmahub.hub.remote_file import RemoteFile
+    from gemmahub.hub.remote_file import RangedFile
 
 Named: TypeAlias = str | HuggingFaceReference | CatalogVariant | HubModel
 """What names a model on the hub."""
@@ -106,7 +106,7 @@ class Hub:
             )
         return self._repository(reference)
 
-    def open(self, file: HubFile) -> RemoteFile:
+    def open(self, file: HubFile) -> RangedFile:
         """A file as a source of bytes, for the readers in :mod:`gemmahub.formats`."""
         return self._headers.open(file)
 

@@ -14,7 +14,7 @@ from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.safetensors import read_safetensors
 from gemmahub.formats.sparse import write_sparse
 from gemmahub.hub.records import RemoteModel
-from gemmahub.hub.remote_file import RemoteFile
+from gemmahub.hub.remote_file import RangedFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ _TEMPLATES: Final = ("chat_template.jinja", "chat_template.json", "tokenizer_con
 class Headers:
     """Reads headers of files in repositories, each byte once; remembers them by content.
 
-    Methods raise what :class:`RemoteFile` raises, and what the readers of the format raise:
+    Methods raise what :class:`RangedFile` raises, and what the readers of the format raise:
     FormatError, IntegrityError.
     """
 
@@ -41,10 +41,10 @@ class Headers:
         self._client = client
         self._remembered = remembered
 
-    def open(self, file: HubFile) -> RemoteFile:
+    def open(self, file: HubFile) -> RangedFile:
         """The file as a source, with what is remembered of its beginning."""
         known = self._remembered.get(_key(file)) or b""
-        return RemoteFile(self._client, file, known if len(known) <= file.size else b"")
+        return RangedFile(self._client, file, known if len(known) <= file.size else b"")
 
     def forget(self, file: HubFile) -> None:
         """Forgets what is remembered of a file: it was not the beginning of it."""
@@ -91,7 +91,7 @@ class Headers:
 
     def _read(self, model: HubModel, *, remembered: bool) -> ModelFile:
         sources = {
-            file.name: self.open(file) if remembered else RemoteFile(self._client, file)
+            file.name: self.open(file) if remembered else RangedFile(self._client, file)
             for file in _described_by(model)
         }
         known = {name: len(source.prefix) for name, source in sources.items()}
@@ -113,7 +113,7 @@ class Headers:
                 self._remembered.put(_key(source.file), source.prefix)
         return found
 
-    def _fill(self, source: RemoteFile) -> None:
+    def _fill(self, source: RangedFile) -> None:
         """Reads the header of a source, so that its prefix holds all of it."""
         before = len(source.prefix)
         if source.name.lower().endswith(".gguf"):

@@ -156,7 +156,9 @@ class Installation:
             for plugin, store in self.plugins_manager.stores()
             if not getattr(store, "tool", "") or wanted(str(store.name), self.config)
         ]
-        return default_stores(self.config), others
+        taken = {str(getattr(store, "name", "")) for _, store in others}
+        own = default_stores(self.config)
+        return [store for store in own if not store.tool or store.name not in taken], others
 
     @cached_property
     def speeds(self) -> SpeedLog:

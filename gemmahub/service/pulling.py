@@ -152,12 +152,12 @@ def execute(
 
 def here_bytes(plan: PullPlan) -> int:
     """What is here of the files of a plan by now, also in parts; nobody is asked."""
-    from gemmahub.hub.download_place import Place
+    from gemmahub.hub.download_place import CachePlace
 
     if plan.download is None:
         return 0
     folder = plan.download.folder
-    return sum(Place(folder, planned.file).here_bytes() for planned in plan.download.files)
+    return sum(CachePlace(folder, planned.file).here_bytes() for planned in plan.download.files)
 
 
 def check_disk(plan: PullPlan) -> None:

@@ -98,7 +98,7 @@ def load(
             f"gemmahub pull {variant.reference} gets it ({variant.download})",
             variant.reference,
         )
-    choice, artifact = _choose(here, _named_first(here, variant.artifacts, reference), backend)
+    choice, artifact = _choose(here, named_first(here, variant.artifacts, reference), backend)
     if options:
         given = option_values(choice.offer.backend, options)
         settings = replace(settings, options={**settings.options, **given})
@@ -114,7 +114,7 @@ def load(
     return Running(variant, choice.offer.backend.name, session, choice.reason, images)
 
 
-def _named_first(
+def named_first(
     here: Installation, artifacts: tuple[Artifact, ...], reference: str
 ) -> list[Artifact]:
     """The places where a model lies; the one that the reference names first: two tags of the same
@@ -122,9 +122,9 @@ def _named_first(
     from gemmahub.registry.reference import NameReference, SourceReference, parse_reference
 
     parsed = parse_reference(reference)
-    if not isinstance(parsed, NameReference | SourceReference):
-        return list(artifacts)
-    names = {name.casefold() for name in here.sources.full_names(parsed)}
+    names = {reference.strip().casefold(), str(parsed).casefold()}
+    if isinstance(parsed, NameReference | SourceReference):
+        names.update(name.casefold() for name in here.sources.full_names(parsed))
     return sorted(artifacts, key=lambda artifact: artifact.reference.casefold() not in names)
 
 

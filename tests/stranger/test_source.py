@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gemmahub.catalog.header import write_catalog_header
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.cli import output
+from gemmahub.engines.contract import Artifact
 from gemmahub.engines.manager import load_plugins
 from gemmahub.service import Gemmahub
+from gemmahub.service.running import named_first
 from gemmahub.testing.hub.models import small_model
 from gemmahub.tui.messages import Pull
 from gemmahub.tui.screens.downloads import DownloadsScreen
@@ -21,9 +24,6 @@ from gemmahub.tui.screens.pull import PullScreen
 from gemmahub.tui.screens.search import SearchScreen
 from tests.stranger import gemmahub_demo
 from tests.tui.test_downloads import a_hub, front, running, until, words
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Command = Any
 NAME = "demo://tiny"
@@ -130,6 +130,39 @@ def test_a_scheme_that_nobody_has_is_a_wrong_use(command: Command, line: str) ->
     result = command(line, "other://tiny", *more)
     assert result.code == 2
     assert "unknown scheme 'other'" in result.err
+
+
+@pytest.mark.parametrize("name", ["lmstudio", "llama.cpp"])
+def test_a_store_takes_the_place_of_ours_for_a_tool(
+    monkeypatch: pytest.MonkeyPatch, demo: Path, name: str
+) -> None:
+    monkeypatch.delenv("GEMMAHUB_STORES", raising=False)
+    before = [store.name for store in Gemmahub().stores]
+    assert name in before
+    monkeypatch.setattr(gemmahub_demo.DemoStore, "name", name)
+    stores = {store.name: store for store in Gemmahub().stores}
+    assert isinstance(stores[name], gemmahub_demo.DemoStore)
+    assert sorted(stores) == sorted(set(before) - {"demo"})
+    monkeypatch.setattr(gemmahub_demo.DemoStore, "name", "huggingface")  # we pull into that one
+    assert [store.name for store in Gemmahub().stores].count("huggingface") == 2
+
+
+@pytest.mark.parametrize(
+    ("reference", "first"),
+    [
+        ("tiny", FULL),
+        (NAME, FULL),
+        ("pub/gemma@q4_0", "pub/gemma@q4_0"),
+        ("pub/gemma/g-Q4_0.gguf", "pub/gemma@q4_0"),
+        ("hf://user/gemma/g.gguf", "hf://user/gemma/g.gguf"),
+    ],
+)
+def test_of_several_places_the_one_that_was_named_is_run(reference: str, first: str) -> None:
+    places = tuple(
+        Artifact("gguf", Path("x.gguf"), reference=name)
+        for name in ("pub/gemma@q4_0", "hf://user/gemma/g.gguf", FULL)
+    )
+    assert named_first(Gemmahub(), places, reference)[0].reference == first
 
 
 async def test_its_model_is_found_and_fetched_in_the_ui(tmp_path: Path, demo: Path) -> None:

@@ -22,7 +22,7 @@ _NAMESPACE: Final = "library"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TagAddress:
     """A model and tag in a registry. ``base`` is the registry's address."""
 
     base: str
@@ -65,7 +65,7 @@ class Place:
         return f"{self.namespace}/{self.model}" if hub else ""
 
 
-def place_of(name: str) -> Place:
+def place_of(name: str) -> TagAddress:
     """The place of ``gemma3``, ``gemma3:4b``, ``user/model:tag``, ``host/user/model:tag``.
 
     Raises: UsageError for a name of more or other parts.
@@ -77,12 +77,12 @@ def place_of(name: str) -> Place:
         )
     parts, tag = found
     if len(parts) == 3:
-        return Place(f"https://{parts[0]}", parts[1], parts[2], tag)
+        return TagAddress(f"https://{parts[0]}", parts[1], parts[2], tag)
     mirror = os.environ.get(MIRROR, "").rstrip("/")
     if mirror and urlsplit(mirror).scheme not in ("http", "https"):
         raise UsageError(f"{MIRROR} is no web address", f"for example: {MIRROR}=https://{_HOST}")
     namespace = parts[0] if len(parts) == 2 else _NAMESPACE
-    return Place(mirror or f"https://{_HOST}", namespace, parts[-1], tag, bool(mirror))
+    return TagAddress(mirror or f"https://{_HOST}", namespace, parts[-1], tag, bool(mirror))
 
 
 def name_in_full(name: str) -> str | None:
