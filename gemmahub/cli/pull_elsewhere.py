@@ -1,12 +1,12 @@
-"""``gemmahub pull`` of what a plugin's source has, such as a tag of Ollama's registry."""
+"""``gemmahub pull`` of what a plugin's source has."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from gemmahub.cli import output
-from gemmahub.cli.pull_view import View, Watched
-from gemmahub.errors import DoesNotFit, ExitCode
+from gemmahub.cli.pull_view import View, Watched, agree, disk_text, fit_text
+from gemmahub.errors import ExitCode
 from gemmahub.text import format_bytes
 
 if TYPE_CHECKING:
@@ -29,11 +29,7 @@ def pull_elsewhere(hub: Gemmahub, plan: FetchPlan, options: dict[str, Any]) -> i
 
 def show(plan: FetchPlan, *, aside: bool = True) -> None:
     """What a plan would get, where it lands, and whether it fits."""
-    variant, fit = plan.variant, plan.fit
-    free = "free space unknown"
-    if plan.free_bytes is not None:
-        short = f": {format_bytes(plan.short_bytes)} TOO LITTLE" if plan.short_bytes else ""
-        free = f"{format_bytes(plan.free_bytes)} free{short}"
+    variant = plan.variant
     size = format_bytes(plan.elsewhere.artifact.download_bytes)
     output.facts(
         [
@@ -44,8 +40,8 @@ def show(plan: FetchPlan, *, aside: bool = True) -> None:
             ("from", variant.remote),
             ("size", f"{size}; {format_bytes(plan.fetch_bytes)} to fetch"),
             ("into", plan.landing.how),
-            ("disk", free),
-            ("memory", f"{fit.short} tokens" if fit.fits else f"{fit.short}: {fit.reason}"),
+            ("disk", disk_text(plan)),
+            ("memory", fit_text(plan.fit)),
             ("licence", variant.licence),
             *(("note", note) for note in variant.notes),
         ],
@@ -62,11 +58,7 @@ def fetch(hub: Gemmahub, plan: FetchPlan, *, yes: bool, as_json: bool = False) -
     from gemmahub.service.fetching import check_disk
 
     check_disk(plan)
-    if plan.fit.fits is False and not yes:
-        message = f"{plan.variant.reference} will not fit in what is free: {plan.fit.reason}"
-        asked = output.interactive() and output.confirm(f"{message}. Get it all the same?")
-        if not asked:
-            raise DoesNotFit(message, "--yes gets it all the same; gemmahub recommend names others")
+    agree(plan, plan.variant.reference, yes=yes)
     seen = Watched()
     try:
         with View() as view:

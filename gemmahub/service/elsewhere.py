@@ -1,4 +1,4 @@
-"""The use case: a model that the source of a plugin has, such as a tag of Ollama's registry."""
+"""The use case: a model that the source of a plugin has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The use case: getting a model from the source of a plugin, such as Ollama's registry."""
+"""The use case: getting a model from the source of a plugin."""
 
 from __future__ import annotations
 
