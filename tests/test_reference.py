@@ -9,13 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemmahub.errors import UsageError
-from gemmahub.reference import (
-    HuggingFaceReference,
-    LMStudioReference,
+from gemmahub.hub.reference import HuggingFaceReference
+from gemmahub.registry.reference import (
     NameReference,
-    OllamaReference,
     PathReference,
     Reference,
+    SourceReference,
     parse_reference,
 )
 
@@ -40,9 +39,10 @@ HF = HuggingFaceReference
         ("hf://user/repo/file.gguf@abc123", HF("user/repo", file="file.gguf", revision="abc123")),
         ("user/repo@main", HF("user/repo", revision="main")),
         ("user/repo:Q4_0@v1", HF("user/repo", label="Q4_0", revision="v1")),
-        ("ollama://gemma3:4b", OllamaReference("gemma3", "4b")),
-        ("ollama://user/model", OllamaReference("user/model", "latest")),
-        ("google/gemma-3-4b@q4_k_m", LMStudioReference("google", "gemma-3-4b", "q4_k_m")),
+        ("ollama://gemma3:4b", SourceReference("ollama", "gemma3:4b")),
+        ("ollama://user/model", SourceReference("ollama", "user/model")),
+        ("demo://any/thing@else:1", SourceReference("demo", "any/thing@else:1")),
+        ("google/gemma-3-4b@q4_k_m", HF("google/gemma-3-4b", label="q4_k_m")),
         ("./model.gguf", PathReference(Path("model.gguf"))),
         ("model.gguf", PathReference(Path("model.gguf"))),
         ("sub/folder/model.GGUF", PathReference(Path("sub/folder/model.GGUF"))),
@@ -61,7 +61,16 @@ def test_home_folder_is_expanded() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "  ", "a b", "http://example.com/x", "user/", "/".join("abcd") + ":x:y", "ftp://a/b"],
+    [
+        "",
+        "  ",
+        "a b",
+        "http://example.com/x",
+        "user/",
+        "/".join("abcd") + ":x:y",
+        "demo://",
+        "demo://a b",
+    ],
 )
 def test_what_is_no_reference_is_refused_with_a_hint(text: str) -> None:
     with pytest.raises(UsageError) as caught:
@@ -80,7 +89,8 @@ def test_any_text_is_a_reference_or_a_usage_error(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["gemma-3-4b-it:bf16", "user/repo:Q4_0@v1", "ollama://gemma3:4b", "a/b@q4_k_m"]
+    "text",
+    ["gemma-3-4b-it:bf16", "user/repo:Q4_0@v1", "ollama://gemma3:4b", "demo://x", "a/b@q4_k_m"],
 )
 def test_a_reference_prints_as_it_is_written(text: str) -> None:
     assert parse_reference(str(parse_reference(text))) == parse_reference(text)

@@ -16,7 +16,7 @@ from gemmahub.catalog.records import (
     CatalogVariant,
     Family,
     Grade,
-    OllamaTag,
+    PublishedTag,
     StoredTypes,
     Training,
 )
@@ -63,7 +63,7 @@ class FileTables(Entry):
     files: dict[str, Any] = field(default_factory=dict)
     models: list[Any] = field(default_factory=list)
     scores: list[Any] = field(default_factory=list)
-    ollama: dict[str, Any] | None = None
+    published: dict[str, Any] | None = None
 
 
 class _Family(Entry):
@@ -165,6 +165,8 @@ class _Types(Entry):
 
 
 class _Tags(Entry):
+    scheme: str
+    place: str
     as_of: str
     source: str
     tags: list[Any] = field(default_factory=list)
@@ -237,8 +239,8 @@ def _types(values: object, where: str) -> StoredTypes:
     return StoredTypes(**asdict(table))
 
 
-def read_tags(values: dict[str, Any] | None, where: str) -> list[OllamaTag]:
-    """``[ollama]``."""
+def read_tags(values: dict[str, Any] | None, where: str) -> list[PublishedTag]:
+    """``[published]``."""
     if values is None:
         return []
     head = read(_Tags, values, where)
@@ -246,15 +248,17 @@ def read_tags(values: dict[str, Any] | None, where: str) -> list[OllamaTag]:
     return [_tag(item, head, place) for item, place in tables(head.tags, "tags", where)]
 
 
-def _tag(values: object, head: _Tags, where: str) -> OllamaTag:
+def _tag(values: object, head: _Tags, where: str) -> PublishedTag:
     table = read(_Tag, values, where)
     if table.digest and table.manifest_sha256:
         raise fault(where, "digest is the beginning of manifest_sha256: give only one of them")
     found = asdict(table) | {
+        "scheme": head.scheme,
+        "place": head.place,
         "digest": table.manifest_sha256[:12] if table.manifest_sha256 else table.digest,
         "note": table.note or "",
         "as_of": day(table.as_of or head.as_of, "as_of", where),
         "source": table.source or head.source,
     }
     verified, context = found.pop("verified"), found.pop("context")
-    return OllamaTag(**found, digest_verified=verified, context_length=context)
+    return PublishedTag(**found, digest_verified=verified, context_length=context)

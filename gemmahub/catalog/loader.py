@@ -24,7 +24,7 @@ from gemmahub.catalog.table import CatalogError, day, fault, read, tables
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
-    from gemmahub.catalog.records import CatalogFile, Family, OllamaTag
+    from gemmahub.catalog.records import CatalogFile, Family, PublishedTag
 
 
 @cache
@@ -38,7 +38,7 @@ def catalog_from(texts: Mapping[str, str]) -> Catalog:
     """A catalogue from TOML texts by file name; :class:`CatalogError` says what is wrong where."""
     families: list[Family] = []
     models: list[Model] = []
-    tags: list[OllamaTag] = []
+    tags: list[PublishedTag] = []
     for name, text in texts.items():
         try:
             root = read(FileTables, tomllib.loads(text), name)
@@ -47,7 +47,7 @@ def catalog_from(texts: Mapping[str, str]) -> Catalog:
         family = read_family(root.family, f"{name}, family")
         families.append(family)
         models += with_scores(root.scores, _models(root, family, name), name)
-        tags += read_tags(root.ollama, f"{name}, ollama")
+        tags += read_tags(root.published, f"{name}, published")
     catalog = Catalog.of(families, models, tags)
     _check_unique(catalog)
     return catalog
@@ -102,8 +102,8 @@ def _check_unique(catalog: Catalog) -> None:
     _unique("sha256", (v.sha256 for v in variants if v.sha256))
     _unique("file", ((v.repository.lower(), v.file) for v in variants))
     _unique("name and size", ((v.file.lower(), v.bytes) for v in variants if v.bytes))
-    _unique("Ollama tag", (t.tag for t in catalog.ollama_tags))
-    for tag in catalog.ollama_tags:
+    _unique("tag", (t.reference for t in catalog.published_tags))
+    for tag in catalog.published_tags:
         if catalog.model(tag.model) is None:
             raise CatalogError(f"catalogue: tag {tag.tag} names the unknown model {tag.model}")
 

@@ -211,13 +211,17 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class OllamaTag:
-    """What an Ollama tag held on the day ``as_of``; tags can be moved by their publisher.
+class PublishedTag:
+    """What a tag of another source held on the day ``as_of``; tags can be moved by their publisher.
 
-    ``size`` is as ollama.com prints it (weights and projector together, decimal units). ``digest``
-    is the ID that ``ollama list`` prints, ``manifest_sha256`` the whole of it;
-    ``digest_verified`` means that outputs of ``ollama list`` of several people agree on it.
+    ``scheme`` is that of its references, ``place`` what people call the source. ``size`` is as the
+    source prints it (weights and projector together, decimal units). ``digest`` is the ID that its
+    tools print, ``manifest_sha256`` the whole of it; ``digest_verified`` means that what several
+    people saw printed agrees on it.
     """
+
+    scheme: str
+    place: str
 
     tag: str
     resolves_to: str
@@ -235,6 +239,11 @@ class OllamaTag:
     grade: Grade
     source: str
 
+    @property
+    def reference(self) -> str:
+        """``ollama://gemma3:4b``."""
+        return f"{self.scheme}://{self.tag}"
+
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
@@ -242,22 +251,22 @@ class Catalog:
 
     families: tuple[Family, ...]
     models: tuple[Model, ...]
-    ollama_tags: tuple[OllamaTag, ...]
+    published_tags: tuple[PublishedTag, ...]
     _models: Mapping[str, Model]
     _sha256: Mapping[str, CatalogVariant]
     _files: Mapping[tuple[str, str], CatalogVariant]
     _sizes: Mapping[tuple[str, int], CatalogVariant]
-    _tags: Mapping[str, OllamaTag]
+    _tags: Mapping[str, PublishedTag]
 
     @classmethod
     def of(
         cls,
         families: Iterable[Family],
         models: Iterable[Model],
-        ollama_tags: Iterable[OllamaTag],
+        published_tags: Iterable[PublishedTag],
     ) -> Catalog:
         """A catalogue with its indexes; the loader has made sure that keys are unique."""
-        models, tags = tuple(models), tuple(ollama_tags)
+        models, tags = tuple(models), tuple(published_tags)
         variants = [v for m in models for v in m.variants]
         return cls(
             tuple(families),
@@ -267,7 +276,7 @@ class Catalog:
             MappingProxyType({v.sha256: v for v in variants if v.sha256}),
             MappingProxyType({(v.repository.lower(), v.file): v for v in variants}),
             MappingProxyType({(v.file.lower(), v.bytes): v for v in variants if v.bytes}),
-            MappingProxyType({t.tag: t for t in tags}),
+            MappingProxyType({n: t for t in tags for n in (t.tag, t.reference)}),
         )
 
     @property
@@ -295,7 +304,7 @@ class Catalog:
         """The variant whose file has that name (any case, no folder) and exactly that size."""
         return self._sizes.get((file.lower(), size_bytes))
 
-    def by_ollama_tag(self, tag: str) -> OllamaTag | None:
-        """``gemma3:4b``; a name without a tag means ``:latest``, as it does in Ollama."""
-        wanted = tag.lower().removeprefix("library/")
-        return self._tags.get(wanted if ":" in wanted else f"{wanted}:latest")
+    def published(self, name: str) -> PublishedTag | None:
+        """``ollama://gemma3:4b`` or ``gemma3:4b``, in any case; ``:latest`` may be left out."""
+        wanted = name.lower()
+        return self._tags.get(wanted) or self._tags.get(f"{wanted}:latest")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gemmahub.cli import output
-from gemmahub.cli.pull_view import View, Watched
-from gemmahub.errors import DoesNotFit, ExitCode, UsageError
+from gemmahub.cli.pull_view import View, Watched, agree, disk_text, fit_text
+from gemmahub.errors import ExitCode, UsageError
 from gemmahub.formats.projector import is_projector
 from gemmahub.text import format_bytes, plural
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--to",
     type=click.Path(file_okay=False, path_type=Path),
-    help="A folder for the file, in place of Ollama's store.",
+    help="A folder for the file, in place of the one that its source chooses.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be fetched.")
 @click.option("--yes", is_flag=True, help="Ask nothing, also when it will not fit in memory.")
@@ -81,7 +81,7 @@ def fetch(
     from gemmahub.service.pulling import check_disk
 
     check_disk(plan)
-    _agree(plan, reference, yes=yes)
+    agree(plan, reference, yes=yes)
     seen = Watched()
     try:
         with View() as view:
@@ -127,9 +127,10 @@ def _offer_elsewhere(hub: Gemmahub, missing: NotInstalled, plan: FetchPlan) -> s
     what = f"{plan.variant.precision.short}, {format_bytes(plan.fetch_bytes)} to fetch"
     if not output.confirm(f"{missing.reference} is not on this machine ({what}). Get it?"):
         raise missing
-    if pull_elsewhere.fetch(hub, plan, yes=False) == ExitCode.INTERRUPTED:
+    pulled = pull_elsewhere.fetch(hub, plan, yes=False)
+    if pulled is None:
         raise KeyboardInterrupt
-    return missing.reference
+    return pulled.reference
 
 
 def show_plan(plan: PullPlan, *, aside: bool = True) -> None:
@@ -146,10 +147,10 @@ def show_plan(plan: PullPlan, *, aside: bool = True) -> None:
             ("from", variant.remote or f"hf.co/{download.model.repository.name}"),
             ("size", _size(plan)),
             ("into", str(download.folder)),
-            ("disk", _disk(plan)),
+            ("disk", disk_text(plan)),
         ]
     facts += [
-        ("memory", _fit(plan)),
+        ("memory", fit_text(plan.fit)),
         *(("here", str(artifact.path)) for artifact in variant.artifacts),
         ("licence", variant.licence or (download.model.repository.licence if download else "")),
         *(("note", note) for note in variant.notes),
@@ -164,33 +165,6 @@ def _size(plan: PullPlan) -> str:
     if any(is_projector(planned.file.name) for planned in plan.download.files):
         text += ", one of them the image projector"
     return f"{text}; {format_bytes(here)} are here already" if here else text
-
-
-def _disk(plan: PullPlan) -> str:
-    if plan.free_bytes is None:
-        return "free space unknown"
-    short = f": {format_bytes(plan.short_bytes)} TOO LITTLE" if plan.short_bytes else ""
-    return f"{format_bytes(plan.free_bytes)} free{short}"
-
-
-def _fit(plan: PullPlan) -> str:
-    fit = plan.fit
-    if fit.fits is None:
-        return f"not known whether it fits: {fit.reason}"
-    return f"{fit.short} tokens" if fit.fits else f"{fit.short}: {fit.reason}"
-
-
-def _agree(plan: PullPlan, reference: str, *, yes: bool) -> None:
-    """Asks where the model will not fit in memory.
-
-    Raises: DoesNotFit where nobody can be asked, or says no.
-    """
-    if yes or plan.fit.fits is not False:
-        return
-    message = f"{plan.variant.reference} will not fit in what is free: {plan.fit.reason}"
-    hint = f"gemmahub pull {reference} --yes gets it all the same; gemmahub recommend names others"
-    if not output.interactive() or not output.confirm(f"{message}. Get it all the same?"):
-        raise DoesNotFit(message, hint)
 
 
 def _already(plan: PullPlan, *, as_json: bool) -> None:

@@ -1,12 +1,12 @@
-"""``gemmahub pull`` of what a plugin's source has, such as a tag of Ollama's registry."""
+"""``gemmahub pull`` of what a plugin's source has."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from gemmahub.cli import output
-from gemmahub.cli.pull_view import View, Watched
-from gemmahub.errors import DoesNotFit, ExitCode
+from gemmahub.cli.pull_view import View, Watched, agree, disk_text, fit_text
+from gemmahub.errors import ExitCode
 from gemmahub.text import format_bytes
 from gemmahub.text.command import command_line
 
@@ -24,16 +24,13 @@ def pull_elsewhere(hub: Gemmahub, plan: FetchPlan, options: dict[str, Any]) -> i
     show(plan, aside=not options["dry_run"])
     if options["dry_run"]:
         return ExitCode.DONE
-    return fetch(hub, plan, yes=options["yes"], as_json=options["as_json"])
+    pulled = fetch(hub, plan, yes=options["yes"], as_json=options["as_json"])
+    return ExitCode.INTERRUPTED if pulled is None else ExitCode.DONE
 
 
 def show(plan: FetchPlan, *, aside: bool = True) -> None:
     """What a plan would get, where it lands, and whether it fits."""
-    variant, fit = plan.variant, plan.fit
-    free = "free space unknown"
-    if plan.free_bytes is not None:
-        short = f": {format_bytes(plan.short_bytes)} TOO LITTLE" if plan.short_bytes else ""
-        free = f"{format_bytes(plan.free_bytes)} free{short}"
+    variant = plan.variant
     size = format_bytes(plan.elsewhere.artifact.download_bytes)
     output.facts(
         [
@@ -44,8 +41,8 @@ def show(plan: FetchPlan, *, aside: bool = True) -> None:
             ("from", variant.remote),
             ("size", f"{size}; {format_bytes(plan.fetch_bytes)} to fetch"),
             ("into", plan.landing.how),
-            ("disk", free),
-            ("memory", f"{fit.short} tokens" if fit.fits else f"{fit.short}: {fit.reason}"),
+            ("disk", disk_text(plan)),
+            ("memory", fit_text(plan.fit)),
             ("licence", variant.licence),
             *(("note", note) for note in variant.notes),
         ],
@@ -53,8 +50,8 @@ def show(plan: FetchPlan, *, aside: bool = True) -> None:
     )
 
 
-def fetch(hub: Gemmahub, plan: FetchPlan, *, yes: bool, as_json: bool = False) -> int:
-    """Get what a plan says, showing how far it is; the exit code.
+def fetch(hub: Gemmahub, plan: FetchPlan, *, yes: bool, as_json: bool = False) -> Pulled | None:
+    """Get what a plan says, showing how far it is; None where somebody interrupted it.
 
     Raises: DoesNotFit for a disk that is too small, and for a model that will not fit in memory
     unless somebody says yes; what the source raises.
@@ -62,25 +59,21 @@ def fetch(hub: Gemmahub, plan: FetchPlan, *, yes: bool, as_json: bool = False) -
     from gemmahub.service.fetching import check_disk
 
     check_disk(plan)
-    if plan.fit.fits is False and not yes:
-        message = f"{plan.variant.reference} will not fit in what is free: {plan.fit.reason}"
-        asked = output.interactive() and output.confirm(f"{message}. Get it all the same?")
-        if not asked:
-            raise DoesNotFit(message, "--yes gets it all the same; gemmahub recommend names others")
+    agree(plan, plan.variant.reference, yes=yes)
     seen = Watched()
     try:
         with View() as view:
             pulled = hub.fetch(plan, seen.through(view.show))
     except KeyboardInterrupt:
         output.note(f"interrupted: {seen.kept}; the same command continues")
-        return ExitCode.INTERRUPTED
+        return None
     if as_json:
         output.json_data(plan.as_json() | _done(pulled))
     else:
         output.note(f"{format_bytes(pulled.moved_bytes)} fetched")
         output.data(str(pulled.path or pulled.reference))
         output.note(f"run it: {_done(pulled)['command']}")
-    return ExitCode.DONE
+    return pulled
 
 
 def _done(pulled: Pulled) -> dict[str, Any]:

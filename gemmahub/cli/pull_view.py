@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.cli import output
+from gemmahub.errors import DoesNotFit
 from gemmahub.text import format_bytes, one_line, percent
 
 if TYPE_CHECKING:
@@ -16,10 +17,41 @@ if TYPE_CHECKING:
 
     from gemmahub.hub import Progress
     from gemmahub.hub.download_records import OnDownload
+    from gemmahub.planning.fit import Fit
+    from gemmahub.service import PullPlan
+    from gemmahub.service.fetching import FetchPlan
 
 _LINE_SECONDS: Final = 5.0
 _NAME: Final = 30
 _WORDS: Final = {"waiting": "waiting for", "fetching": "fetching", "verifying": "verifying"}
+
+
+def disk_text(plan: PullPlan | FetchPlan) -> str:
+    """Whether there is room on the disk."""
+    if plan.free_bytes is None:
+        return "free space unknown"
+    short = f": {format_bytes(plan.short_bytes)} TOO LITTLE" if plan.short_bytes else ""
+    return f"{format_bytes(plan.free_bytes)} free{short}"
+
+
+def fit_text(fit: Fit) -> str:
+    """Whether it fits in memory."""
+    if fit.fits is None:
+        return f"not known whether it fits: {fit.reason}"
+    return f"{fit.short} tokens" if fit.fits else f"{fit.short}: {fit.reason}"
+
+
+def agree(plan: PullPlan | FetchPlan, reference: str, *, yes: bool) -> None:
+    """Asks where the model will not fit in memory.
+
+    Raises: DoesNotFit where nobody can be asked, or says no.
+    """
+    if yes or plan.fit.fits is not False:
+        return
+    message = f"{plan.variant.reference} will not fit in what is free: {plan.fit.reason}"
+    hint = f"gemmahub pull {reference} --yes downloads it anyway; see also gemmahub recommend"
+    if not output.interactive() or not output.confirm(f"{message}. Download it anyway?"):
+        raise DoesNotFit(message, hint)
 
 
 class Watched:

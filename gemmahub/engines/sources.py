@@ -109,7 +109,13 @@ class Pulled:
 
 
 class Source(Protocol):
-    """A place that models are pulled from."""
+    """A place that models are pulled from.
+
+    It may also have ``title: str``, what people call it ("Ollama's registry"), and
+    ``bare(name: str) -> str | None``: the full reference that a name means to it, with what was
+    left out filled in (``gemma3`` is ``ollama://gemma3:latest``), None for what is no name of its
+    own. It is asked without a network, for names alone and for what is behind its scheme.
+    """
 
     @property
     def name(self) -> str:

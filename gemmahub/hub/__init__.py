@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         RemoteModel,
         Repository,
     )
-    from gemmahub.hub.remote_file import RemoteFile
+    from gemmahub.hub.remote_file import RangedFile
 
 _HOME: Final = {
     "DownloadPlan": "download_records",
@@ -42,7 +42,7 @@ _HOME: Final = {
     "HubModel": "records",
     "Progress": "download_records",
     "Pulled": "download_records",
-    "RemoteFile": "remote_file",
+    "RangedFile": "remote_file",
     "RemoteModel": "records",
     "Repository": "records",
     "Traffic": "client",
@@ -59,7 +59,7 @@ __all__ = [
     "HubModel",
     "Progress",
     "Pulled",
-    "RemoteFile",
+    "RangedFile",
     "RemoteModel",
     "Repository",
     "Traffic",

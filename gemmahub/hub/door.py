@@ -10,14 +10,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from gemmahub.catalog.records import CatalogVariant
 from gemmahub.errors import GemmahubError, NotFound, UsageError
 from gemmahub.hub.records import HubModel
-from gemmahub.reference import (
-    HuggingFaceReference,
-    LMStudioReference,
-    NameReference,
-    Reference,
-    parse_reference,
-)
-from gemmahub.text import nearest, one_line
+from gemmahub.hub.reference import HuggingFaceReference, hub_reference
+from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +24,9 @@ if TYPE_CHECKING:
     from gemmahub.hub.headers import Headers
     from gemmahub.hub.records import FoundRepository, HubFile, RemoteModel, Repository
     from gemmahub.hub.remembered import Remembered
-    from gemmahub.hub.remote_file import RemoteFile
+    from gemmahub.hub.remote_file import RangedFile
 
-Named: TypeAlias = str | Reference | CatalogVariant | HubModel
+Named: TypeAlias = str | HuggingFaceReference | CatalogVariant | HubModel
 """What names a model on the hub."""
 
 
@@ -98,27 +92,21 @@ class Hub:
     def resolve(self, named: Named) -> HubModel:
         """The model that a reference names, with its commit and all its files.
 
-        ``named`` is a reference of Hugging Face or LM Studio, a catalogue variant or its name.
+        ``named`` is a reference of Hugging Face or a catalogue variant.
         Raises also: UsageError for a reference to something else.
         """
         if isinstance(named, HubModel):
             return named
         if isinstance(named, CatalogVariant):
             return self._variant(named)
-        reference = parse_reference(named) if isinstance(named, str) else named
-        if isinstance(reference, NameReference):
-            return self._variant(self._by_name(reference))
-        if isinstance(reference, LMStudioReference):
-            repository = f"{reference.publisher}/{reference.model}"
-            reference = HuggingFaceReference(repository, label=reference.label)
-        if not isinstance(reference, HuggingFaceReference):
+        reference = hub_reference(named) if isinstance(named, str) else named
+        if reference is None:
             raise UsageError(
-                f"{one_line(str(reference))} is no model on the hub",
-                "name a catalogue variant (gemma-3-4b-it:q4_0-qat) or user/repo:Q4_0",
+                f"{one_line(str(named))} is no model on the hub", "name user/repo:Q4_0"
             )
         return self._repository(reference)
 
-    def open(self, file: HubFile) -> RemoteFile:
+    def open(self, file: HubFile) -> RangedFile:
         """A file as a source of bytes, for the readers in :mod:`gemmahub.formats`."""
         return self._headers.open(file)
 
@@ -188,27 +176,6 @@ class Hub:
 
         folder = self._cache / "hub" / "headers" if self._cache else None
         return Headers(self.client, Remembered(folder))
-
-    def _by_name(self, reference: NameReference) -> CatalogVariant:
-        model = self.catalog.model(reference.name)
-        if model is None:
-            near = nearest(reference.name, [m.name for m in self.catalog.models])
-            raise NotFound(
-                f"the catalogue has no model {one_line(reference.name)!r}",
-                f"did you mean {', '.join(near)}?" if near else "gemmahub list --all shows it",
-            )
-        if reference.variant is None and len(model.variants) == 1:
-            return model.variants[0]
-        variant = model.variant(reference.variant or "")
-        if variant is None:
-            names = ", ".join(v.reference for v in model.variants)
-            raise NotFound(
-                f"{model.name} has no variant {one_line(reference.variant)!r}"
-                if reference.variant
-                else f"{model.name} has several variants: say which",
-                f"there is {names}" if names else "the catalogue knows no file of it",
-            )
-        return variant
 
     def _repository(self, reference: HuggingFaceReference) -> HubModel:
         from gemmahub.hub import choose

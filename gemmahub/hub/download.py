@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from gemmahub.errors import IntegrityError
 from gemmahub.hub.download_loop import ByteLoop, not_written
 from gemmahub.hub.download_meter import Meter
-from gemmahub.hub.download_place import Place
+from gemmahub.hub.download_place import CachePlace
 from gemmahub.hub.download_records import DownloadPlan, PlannedFile, Pulled, PulledFile
 from gemmahub.hub.placing import (
     discard,
@@ -72,7 +72,7 @@ def plan_download(model: HubModel, folder: Path, *, projector: bool = True) -> D
     shared = SharedBlobs(folder)
 
     def planned(file: HubFile) -> PlannedFile:
-        place = Place(folder, file)
+        place = CachePlace(folder, file)
         here = place.here_bytes()
         if here < file.size and shared.find(place) is not None:
             here = file.size
@@ -127,7 +127,7 @@ class Downloader:
         self._shared = SharedBlobs(plan.folder)
         done = []
         for planned in plan.files:
-            place = Place(plan.folder, planned.file)
+            place = CachePlace(plan.folder, planned.file)
             try:
                 done.append(self._bring(place))
             except OSError as error:
@@ -135,11 +135,11 @@ class Downloader:
             self._meter.finish(planned.file.path)
         write_ref(plan.folder, plan.model.repository)
         tag_cache(plan.folder)
-        first = Place(plan.folder, plan.model.files[0]).link
+        first = CachePlace(plan.folder, plan.model.files[0]).link
         path = first if plan.model.format == "gguf" else first.parent
         return Pulled(plan.model, path, tuple(done))
 
-    def _bring(self, place: Place) -> PulledFile:
+    def _bring(self, place: CachePlace) -> PulledFile:
         fetched = 0
         named = place.named()
         if named is None or not self._fits(place, named):
@@ -152,7 +152,7 @@ class Downloader:
                     self._sums.moved(place.blob, now)
         return PulledFile(place.file, place.link, fetched)
 
-    def _is_here(self, place: Place) -> bool:
+    def _is_here(self, place: CachePlace) -> bool:
         """Whether the right content is here, named or not; what is damaged is removed."""
         while (path := place.content()) is not None:
             if self._fits(place, path):
@@ -162,7 +162,7 @@ class Downloader:
             discard(place, path)
         return False
 
-    def _take_shared(self, place: Place) -> bool:
+    def _take_shared(self, place: CachePlace) -> bool:
         """Whether another repository of the cache has the content: it is verified, then shared."""
         other = self._shared.find(place)
         if other is None or not self._fits(place, other) or not share(place, other):
@@ -170,7 +170,7 @@ class Downloader:
         self._sums.moved(other, place.blob)
         return True
 
-    def _fits(self, place: Place, path: Path) -> bool:
+    def _fits(self, place: CachePlace, path: Path) -> bool:
         """Whether a file has the hash that the hub recorded; hashed once.
 
         Raises: IntegrityError where it has, and the hub tells another size: nothing is removed
@@ -188,7 +188,7 @@ class Downloader:
 
     # --- the bytes -----------------------------------------------------------------------------
 
-    def _fetch(self, place: Place) -> int:
+    def _fetch(self, place: CachePlace) -> int:
         """Fetches what is missing of the partial file; the bytes that came."""
         with open_partial(place) as out:
             if os.fstat(out.fileno()).st_size > place.file.size:
@@ -200,7 +200,7 @@ class Downloader:
             self._client.patiently(loop.run, self._client.endpoint, lambda: loop.fetched)
         return loop.fetched
 
-    def _accept(self, place: Place) -> None:
+    def _accept(self, place: CachePlace) -> None:
         """Checks what has come, and gives it the name of its hash."""
         if self._hash_of(place, place.partial) != place.hash:
             discard(place, place.partial)
@@ -214,7 +214,7 @@ class Downloader:
         place.partial.replace(place.blob)
         self._sums.moved(place.partial, place.blob)
 
-    def _hash_of(self, place: Place, path: Path) -> str:
+    def _hash_of(self, place: CachePlace, path: Path) -> str:
         """The hash of a file's content, of the kind that the hub recorded."""
         if place.file.sha256 and self._sums.remembered(path) == place.file.sha256:
             return place.file.sha256
@@ -224,7 +224,7 @@ class Downloader:
         return _git_hash(path, self._meter.add)
 
     @contextmanager
-    def _locked(self, place: Place) -> Iterator[None]:
+    def _locked(self, place: CachePlace) -> Iterator[None]:
         """Alone with the file; while another process fetches it, its progress is reported."""
         from filelock import Timeout
         from huggingface_hub.utils import WeakFileLock

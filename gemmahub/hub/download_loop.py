@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import DoesNotFit, GemmahubError
 from gemmahub.hub.failures import RangesIgnored
-from gemmahub.hub.remote_file import RemoteFile
+from gemmahub.hub.remote_file import RangedFile
 from gemmahub.text import format_bytes, one_line
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gemmahub.hub.client import HubClient
     from gemmahub.hub.download_meter import Meter
-    from gemmahub.hub.download_place import Place
+    from gemmahub.hub.download_place import CachePlace
 
 # One request asks for no more: addresses of the CDN expire, and it serves at most 50 GB at once
 # (huggingface_hub ``constants.MAX_HTTP_DOWNLOAD_SIZE``).
@@ -37,14 +37,14 @@ class ByteLoop:
     def __init__(
         self,
         client: HubClient,
-        place: Place,
+        place: CachePlace,
         out: FileIO,
         meter: Meter,
         say: Callable[[str], None],
     ) -> None:
         self.have = os.fstat(out.fileno()).st_size
         self.fetched = 0
-        self._source = RemoteFile(client, place.file)
+        self._source = RangedFile(client, place.file)
         self._place = place
         self._out = out
         self._meter = meter
@@ -92,7 +92,7 @@ class ByteLoop:
             raise not_written(self._place, error) from error
 
 
-def not_written(place: Place, error: OSError) -> GemmahubError:
+def not_written(place: CachePlace, error: OSError) -> GemmahubError:
     """The error for a cache that cannot be written: full, read-only, not a folder."""
     file, partial = place.file, place.partial
     if error.errno not in _FULL:

@@ -32,7 +32,7 @@ _SHARED: Final = "blobs"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CachePlace:
     """The places of ``file`` in the cache ``folder``.
 
     ``storage`` is the folder of the repository, ``blob`` the content once it is complete and
@@ -146,4 +146,4 @@ def is_shared(folder: Path, blob: Path) -> bool:
     return known and is_inside(folder, stored) and is_file(stored)
 
 
-__all__ = ["Place", "is_file", "is_inside", "is_shared"]
+__all__ = ["CachePlace", "is_file", "is_inside", "is_shared"]

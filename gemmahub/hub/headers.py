@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +12,9 @@ from gemmahub.formats.detect import open_model
 from gemmahub.formats.folder import LARGEST_TEXT
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.safetensors import read_safetensors
+from gemmahub.formats.sparse import write_sparse
 from gemmahub.hub.records import RemoteModel
-from gemmahub.hub.remote_file import RemoteFile
+from gemmahub.hub.remote_file import RangedFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ _TEMPLATES: Final = ("chat_template.jinja", "chat_template.json", "tokenizer_con
 class Headers:
     """Reads headers of files in repositories, each byte once; remembers them by content.
 
-    Methods raise what :class:`RemoteFile` raises, and what the readers of the format raise:
+    Methods raise what :class:`RangedFile` raises, and what the readers of the format raise:
     FormatError, IntegrityError.
     """
 
@@ -41,10 +41,10 @@ class Headers:
         self._client = client
         self._remembered = remembered
 
-    def open(self, file: HubFile) -> RemoteFile:
+    def open(self, file: HubFile) -> RangedFile:
         """The file as a source, with what is remembered of its beginning."""
         known = self._remembered.get(_key(file)) or b""
-        return RemoteFile(self._client, file, known if len(known) <= file.size else b"")
+        return RangedFile(self._client, file, known if len(known) <= file.size else b"")
 
     def forget(self, file: HubFile) -> None:
         """Forgets what is remembered of a file: it was not the beginning of it."""
@@ -86,12 +86,12 @@ class Headers:
         for file in _described_by(model):
             with self.open(file) as source:
                 self._fill(source)
-                _write_sparse(folder / file.name, source.prefix, file.size)
+                write_sparse(folder / file.name, source.prefix, file.size)
         return folder / model.files[0].name if model.format == "gguf" else folder
 
     def _read(self, model: HubModel, *, remembered: bool) -> ModelFile:
         sources = {
-            file.name: self.open(file) if remembered else RemoteFile(self._client, file)
+            file.name: self.open(file) if remembered else RangedFile(self._client, file)
             for file in _described_by(model)
         }
         known = {name: len(source.prefix) for name, source in sources.items()}
@@ -113,7 +113,7 @@ class Headers:
                 self._remembered.put(_key(source.file), source.prefix)
         return found
 
-    def _fill(self, source: RemoteFile) -> None:
+    def _fill(self, source: RangedFile) -> None:
         """Reads the header of a source, so that its prefix holds all of it."""
         before = len(source.prefix)
         if source.name.lower().endswith(".gguf"):
@@ -143,24 +143,3 @@ def _key(file: HubFile) -> str:
     """What a file's content is known by: its hash, else its place at a commit."""
     content = file.sha256 or file.blob
     return content or f"{file.repository}@{file.commit}/{file.path}"
-
-
-def _write_sparse(path: Path, header: bytes, size: int) -> None:
-    with path.open("wb") as file:
-        if sys.platform == "win32":
-            _mark_sparse(file.fileno())
-        file.write(header)
-        file.truncate(size)
-
-
-def _mark_sparse(descriptor: int) -> None:
-    """Tells NTFS to leave the holes empty (FSCTL_SET_SPARSE of winioctl.h)."""
-    if sys.platform == "win32":
-        import ctypes
-        import msvcrt
-
-        returned = ctypes.c_ulong()
-        ctypes.windll.kernel32.DeviceIoControl(
-            ctypes.c_void_p(msvcrt.get_osfhandle(descriptor)), 0x000900C4,
-            None, 0, None, 0, ctypes.byref(returned), None,
-        )  # fmt: skip

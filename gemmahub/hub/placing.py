@@ -25,7 +25,7 @@ from gemmahub.text import one_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gemmahub.hub.download_place import Place
+    from gemmahub.hub.download_place import CachePlace
     from gemmahub.hub.records import Repository
 
 _OPEN: Final = (
@@ -68,7 +68,7 @@ def real_folder(root: Path, folder: Path) -> None:
                 raise
 
 
-def open_partial(place: Place) -> FileIO:
+def open_partial(place: CachePlace) -> FileIO:
     """The partial file, for reading and writing; made where it is missing.
 
     What else has its name is removed: a link, or a file with a second name that would be written,
@@ -82,7 +82,7 @@ def open_partial(place: Place) -> FileIO:
     return FileIO(os.open(place.partial, _OPEN, 0o666), "r+")
 
 
-def give_name(place: Place, *, fetched: bool) -> Path:
+def give_name(place: CachePlace, *, fetched: bool) -> Path:
     """Gives the verified blob its name in the snapshot; where the content is now.
 
     Where links are not possible a blob that was ``fetched`` just now becomes the file itself, and
@@ -106,7 +106,7 @@ def give_name(place: Place, *, fetched: bool) -> Path:
     return place.link
 
 
-def _linked(place: Place) -> bool:
+def _linked(place: CachePlace) -> bool:
     """Whether the name is a relative link to the blob now; False where links are not possible."""
     from huggingface_hub import constants
 
@@ -124,7 +124,7 @@ def _linked(place: Place) -> bool:
     return True
 
 
-def share(place: Place, other: Path) -> bool:
+def share(place: CachePlace, other: Path) -> bool:
     """Makes the blob a further name of ``other``, the same content in another repository.
 
     A hard link: each repository can be removed without the other. False where there can be none.
@@ -140,7 +140,7 @@ def share(place: Place, other: Path) -> bool:
     return True
 
 
-def discard(place: Place, path: Path) -> None:
+def discard(place: CachePlace, path: Path) -> None:
     """Removes ``path``, a file that is damaged; with a blob all its names in the repository."""
     if path == place.blob and is_inside(place.folder, place.storage / "snapshots" / "x"):
         for folder, _, names in os.walk(place.storage / "snapshots"):

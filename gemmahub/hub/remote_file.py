@@ -38,7 +38,7 @@ class _Place:
     signed: bool
 
 
-class RemoteFile(PrefixSource):
+class RangedFile(PrefixSource):
     """Over HTTP; the header that was read can be written down as ``prefix``.
 
     ``prefix`` are bytes of the file's beginning that are known already. Reading raises NotFound,

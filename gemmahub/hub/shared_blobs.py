@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gemmahub.hub.download_place import Place
+    from gemmahub.hub.download_place import CachePlace
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _REPOSITORY: Final = "models--"
@@ -28,7 +28,7 @@ class SharedBlobs:
         self._folder = folder
         self._known: dict[str, list[Path]] | None = None
 
-    def find(self, place: Place) -> Path | None:
+    def find(self, place: CachePlace) -> Path | None:
         """A blob of another repository with the name and the size of what belongs to ``place``.
 
         Its content is not read: verify it before it is used.

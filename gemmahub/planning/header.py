@@ -69,7 +69,7 @@ def _fetched(variant: Variant, folder: Path, fetch: Fetch) -> Header:
         raise _unwritable(variant, folder, error) from None
     return Header(
         Artifact(variant.format, path, (path,), name=variant.name),
-        "the engine was asked with the file's own header, read from the hub; the file is not here",
+        "the engine was asked with the file's own header, read from where it is; it is not here",
     )
 
 

@@ -13,15 +13,15 @@ from gemmahub.precision.labels import label_in_name
 from gemmahub.precision.mix import MixEntry, mix_of_counted, total_parameters
 from gemmahub.precision.report import precision_report
 from gemmahub.precision.training import UNKNOWN, Evidence, Training
-from gemmahub.reference import (
-    HuggingFaceReference,
-    LMStudioReference,
-    NameReference,
-    OllamaReference,
-    PathReference,
-    parse_reference,
-)
 from gemmahub.registry.joining import join_places
+from gemmahub.registry.reference import (
+    NameReference,
+    PathReference,
+    SourceReference,
+    parse_reference,
+    unknown_scheme,
+)
+from gemmahub.registry.sources import Sources
 from gemmahub.registry.variants import Models, Variant
 from gemmahub.stores.scan import projector_beside
 from gemmahub.text import format_bytes, nearest, one_line
@@ -29,8 +29,9 @@ from gemmahub.text import format_bytes, nearest, one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from gemmahub.catalog.records import Catalog, CatalogVariant, Model, OllamaTag
+    from gemmahub.catalog.records import Catalog, CatalogVariant, Model, PublishedTag
     from gemmahub.engines.contract import Inventory
+    from gemmahub.hub.reference import HuggingFaceReference
     from gemmahub.registry.artifacts import Inspector, Summary
     from gemmahub.stores.identity import ContentSums
 
@@ -45,6 +46,7 @@ class Registry:
     inventories: Callable[[], Iterable[Inventory]]
     inspector: Inspector
     sums: ContentSums | None = None
+    sources: Sources = field(default_factory=Sources)
     _installed: Models | None = field(default=None, init=False)
 
     def installed(self) -> Models:
@@ -91,16 +93,8 @@ class Registry:
             return self._file(reference.path)
         if isinstance(reference, NameReference):
             return self._name(reference, choose)
-        if isinstance(reference, OllamaReference):
-            if here := self._called(str(reference)):
-                return here
-            tag = self.catalog.by_ollama_tag(f"{reference.name}:{reference.tag}")
-            raise self._ollama_not_here(str(reference), tag)
-        if isinstance(reference, LMStudioReference):
-            wanted = HuggingFaceReference(
-                f"{reference.publisher}/{reference.model}", label=reference.label
-            )
-            return self._repository(wanted, text)
+        if isinstance(reference, SourceReference):
+            return self._from_source(reference)
         return self._repository(reference, text)
 
     # --- from a file ---------------------------------------------------------------------------
@@ -204,12 +198,10 @@ class Registry:
     def _name(self, reference: NameReference, choose: Choose | None) -> Variant:
         model = self.catalog.model(reference.name)
         if model is None:
-            name = str(OllamaReference(reference.name, reference.variant or "latest"))
-            if called := self._called(name):
+            if called := self._called(*self.sources.full_names(reference)):
                 return called
-            tag = self.catalog.by_ollama_tag(str(reference))
-            if tag is not None:
-                raise self._ollama_not_here(str(reference), tag)
+            if tag := self.catalog.published(str(reference)):
+                raise self._not_here(tag)
             raise self._no_such_name(reference)
         here = {v.reference: v for v in self.installed().variants}
         if reference.variant is None:
@@ -239,16 +231,17 @@ class Registry:
                 return here[variant.reference]
         return self._declared(model, ranked[0])
 
-    def _called(self, name: str) -> Variant | None:
-        """What a store calls by that name."""
+    def _called(self, *names: str) -> Variant | None:
+        """What a store calls by one of these names."""
+        wanted = {name.casefold() for name in names}
         for variant in self.installed().variants:
-            if any(a.reference.casefold() == name.casefold() for a in variant.artifacts):
+            if any(a.reference.casefold() in wanted for a in variant.artifacts):
                 return variant
         return None
 
     def _no_such_name(self, reference: NameReference) -> NotFound:
         names = [m.name for m in self.catalog.models]
-        tags = [t.tag for t in self.catalog.ollama_tags]
+        tags = [t.tag for t in self.catalog.published_tags]
         near = nearest(str(reference), [*names, *tags]) or nearest(reference.name, names)
         if Path(reference.name).exists():
             hint = f"for the file or folder of that name write ./{reference.name}"
@@ -258,22 +251,32 @@ class Registry:
             hint = "gemmahub list --all shows what the catalogue knows"
         return NotFound(f"no model is called {one_line(str(reference))!r}", hint)
 
-    def _ollama_not_here(self, name: str, tag: OllamaTag | None) -> NotInstalled:
-        if tag is None:
-            return NotInstalled(
-                f"{one_line(name)} is no Ollama tag that is here or that the catalogue knows",
-                f"gemmahub pull {one_line(name)} looks in Ollama's registry",
-                name,
-            )
+    def _from_source(self, reference: SourceReference) -> Variant:
+        (name,) = self.sources.full_names(reference)
+        if here := self._called(name):
+            return here
+        if tag := self.catalog.published(name):
+            raise self._not_here(tag)
+        source = self.sources.of(name)
+        if source is None:
+            raise unknown_scheme(name)
+        shown = one_line(name)
+        raise NotInstalled(
+            f"{shown} is neither on this machine nor in the catalogue",
+            f"gemmahub pull {shown} looks in {one_line(getattr(source, 'title', source.name), 60)}",
+            name,
+        )
+
+    def _not_here(self, tag: PublishedTag) -> NotInstalled:
         kind = {"QAT": " QAT", "PTQ": " (post-training)"}.get(tag.training, "")
         model = self.catalog.model(tag.model)
         better = [v for v in (model.variants if model else ()) if v.training == "QAT"]
         hint = f"the QAT build is {better[0].reference}" if better and tag.training != "QAT" else ""
         return NotInstalled(
-            f"{tag.tag} is {tag.label}{kind}, {tag.size} in Ollama's registry, "
+            f"{tag.tag} is {tag.label}{kind}, {tag.size} in {tag.place}, "
             "and it is not on this machine",
             hint or f"the same model in the catalogue: {tag.model}",
-            str(OllamaReference(*tag.tag.split(":", 1))),
+            tag.reference,
         )
 
     # --- from a repository ---------------------------------------------------------------------

@@ -1,18 +1,18 @@
-"""The use case: a model that the source of a plugin has, such as a tag of Ollama's registry."""
+"""The use case: a model that the source of a plugin has."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmahub.engines.contract import Artifact
 from gemmahub.errors import GemmahubError, NotFound
+from gemmahub.registry.sources import guarded
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from gemmahub.engines.sources import (
         Landing,
@@ -37,25 +37,29 @@ class Elsewhere:
 
     def landing(self, to: Path | None = None) -> Landing:
         """Where a pull would put it; see :meth:`gemmahub.engines.sources.Source.landing`."""
-        with _guarded(self.source):
+        with guarded(self.source):
             return self.source.landing(self.artifact, to)
 
     def pull(self, to: Path | None = None, on_progress: OnPull | None = None) -> Pulled:
         """Fetch it; see :meth:`gemmahub.engines.sources.Source.pull`."""
-        with _guarded(self.source):
+        with guarded(self.source):
             return self.source.pull(self.artifact, to, on_progress)
 
+    def write_header(self, folder: Path) -> Path:
+        """Sparse files of full length with the headers of its weights, for a dry load; the first.
 
-def source_of(here: Installation, reference: str) -> Source | None:
-    """The source that answers for a reference: the first with its scheme. None: no plugin's."""
-    scheme, separator, _ = reference.partition("://")
-    if not separator:
-        return None
-    for _, source in here.plugins_manager.sources():
-        if scheme in getattr(source, "schemes", ()):
-            found: Source = source
-            return found
-    return None
+        Raises: FormatError for what is no GGUF file; what reading raises; OSError.
+        """
+        from gemmahub.formats.gguf import read_gguf
+        from gemmahub.formats.sparse import write_sparse
+
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / Path(file.name).name for file in self.artifact.weights]
+        for path, file in zip(paths, self.artifact.weights, strict=True):
+            with guarded(self.source), self.source.open(self.artifact, file) as opened:
+                header = opened.read(0, read_gguf(opened).data_offset)
+            write_sparse(path, header, file.size)
+        return paths[0]
 
 
 def find(here: Installation, reference: str) -> Elsewhere | None:
@@ -66,10 +70,10 @@ def find(here: Installation, reference: str) -> Elsewhere | None:
     Raises: NotFound where the source has no such model; NetworkError, Gated, FormatError,
     IntegrityError.
     """
-    source = source_of(here, reference)
+    source = here.sources.of(reference)
     if source is None:
         return None
-    with _guarded(source):
+    with guarded(source):
         artifact = source.find(reference)
         if artifact is None:
             raise NotFound(
@@ -116,19 +120,4 @@ def _opener(
     return lambda path: source.open(found, files[path.name])
 
 
-@contextmanager
-def _guarded(source: Source) -> Iterator[None]:
-    """What is no GemmahubError becomes one that names the source."""
-    try:
-        yield
-    except GemmahubError:
-        raise
-    except Exception as error:
-        name = one_line(str(getattr(source, "name", "a source")), 40)
-        raise GemmahubError(
-            one_line(f"the source {name} failed: {type(error).__name__}: {error}"),
-            "this is a defect of its plugin: report it; GEMMAHUB_DEBUG=1 shows more",
-        ) from error
-
-
-__all__ = ["Elsewhere", "find", "source_of"]
+__all__ = ["Elsewhere", "find"]

@@ -1,4 +1,4 @@
-"""The use case: getting a model from the source of a plugin, such as Ollama's registry."""
+"""The use case: getting a model from the source of a plugin."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from gemmahub.errors import DoesNotFit
 from gemmahub.hub.download_records import Progress
-from gemmahub.reference import NameReference, OllamaReference, parse_reference
-from gemmahub.service.elsewhere import find, source_of
+from gemmahub.registry.reference import NameReference, SourceReference, parse_reference
+from gemmahub.service.elsewhere import find
 from gemmahub.text import format_bytes
 
 if TYPE_CHECKING:
@@ -79,18 +79,6 @@ class FetchPlan:
         }
 
 
-def sought(here: Installation, reference: str) -> str | None:
-    """What a plugin's source is to be asked for; None for what is none of theirs."""
-    parsed = parse_reference(reference)
-    wanted: str | None = None
-    if isinstance(parsed, OllamaReference):
-        wanted = str(parsed)
-    elif isinstance(parsed, NameReference) and here.registry.catalog.model(parsed.name) is None:
-        tag = here.registry.catalog.by_ollama_tag(str(parsed))
-        wanted = f"ollama://{tag.tag}" if tag is not None else None
-    return wanted if wanted is not None and source_of(here, wanted) is not None else None
-
-
 def prepare(here: Installation, reference: str, to: Path | None = None) -> FetchPlan | None:
     """What getting ``reference`` would do; None for what is in no plugin's source.
 
@@ -99,8 +87,13 @@ def prepare(here: Installation, reference: str, to: Path | None = None) -> Fetch
     """
     from gemmahub.planning import fits_of
 
-    wanted = sought(here, reference)
-    found = find(here, wanted) if wanted is not None else None
+    parsed, catalog = parse_reference(reference), here.registry.catalog
+    if isinstance(parsed, NameReference) and catalog.model(parsed.name) is None:
+        tag = catalog.published(str(parsed))
+        parsed = parsed if tag is None else parse_reference(tag.reference)
+    if not isinstance(parsed, SourceReference):
+        return None
+    found = find(here, *here.sources.full_names(parsed))
     if found is None:
         return None
     landing = found.landing(to)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gemmahub.measurements.speed_log import SpeedLog
     from gemmahub.planning.advice import Advised
     from gemmahub.registry.registry import Registry
+    from gemmahub.registry.sources import Sources
     from gemmahub.registry.variants import Variant
     from gemmahub.stores.identity import ContentSums
 
@@ -88,7 +89,14 @@ class Installation:
             ]
 
         inspector = Inspector(self.config.cache / "summaries.sqlite")
-        return Registry(load_catalog(), inventories, inspector, self.sums)
+        return Registry(load_catalog(), inventories, inspector, self.sums, self.sources)
+
+    @cached_property
+    def sources(self) -> Sources:
+        """The places that models are pulled from."""
+        from gemmahub.registry.sources import Sources
+
+        return Sources(lambda: [source for _, source in self.plugins_manager.sources()])
 
     def look_again(self) -> None:
         """Forget what the stores hold: a model came or went."""
@@ -148,7 +156,9 @@ class Installation:
             for plugin, store in self.plugins_manager.stores()
             if not getattr(store, "tool", "") or wanted(str(store.name), self.config)
         ]
-        return default_stores(self.config), others
+        taken = {str(getattr(store, "name", "")) for _, store in others}
+        own = default_stores(self.config)
+        return [store for store in own if not store.tool or store.name not in taken], others
 
     @cached_property
     def speeds(self) -> SpeedLog:

@@ -9,14 +9,12 @@ from gemmahub.errors import BackendMissing, UsageError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from gemmahub.engines.contract import OnProgress
     from gemmahub.hardware.records import Machine
-    from gemmahub.hub import HubModel
     from gemmahub.memory import MachineMemory, MemorySettings
     from gemmahub.planning import Plan
-    from gemmahub.planning.header import Header
+    from gemmahub.planning.header import Fetch, Header
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
 
@@ -72,7 +70,7 @@ def make(
     looked = look(here, reference, machine)
     variant = looked.variant
     if not _modelled(variant):
-        plan = _asked(here, variant, options, place, looked.model)
+        plan = _asked(here, variant, options, place, looked.fetch_header)
         return _verify(here, plan, on_progress) if options.verify else plan
     model = model_of(variant, here.registry.catalog)
     images = images_of(variant, here.registry.catalog)
@@ -81,7 +79,7 @@ def make(
     settings = _memory_settings(options, model[0].context_length)
     plan = make_plan(variant, model, settings, place, images=images, with_images=options.image)
     if options.exact:
-        plan = _exact(here, plan, place, looked.model)
+        plan = _exact(here, plan, place, looked.fetch_header)
     return _verify(here, plan, on_progress) if options.verify else plan
 
 
@@ -109,7 +107,7 @@ def _asked(
     variant: Variant,
     options: PlanOptions,
     place: MachineMemory,
-    model: HubModel | None,
+    fetch: Fetch | None,
 ) -> Plan:
     """The plan of the engine alone, for a format that the formulas do not know."""
     from gemmahub.planning.asked import asked_plan
@@ -117,7 +115,7 @@ def _asked(
     if options.image:
         raise UsageError(f"images of {variant.format} models are not counted", "leave --image out")
     settings = _memory_settings(options, variant.architecture.get("context_length") or 0)
-    with _header(here, variant, model) as header:
+    with _header(here, variant, fetch) as header:
         try:
             offer = here.choose(header.artifact, needs="dry_load").offer
         except BackendMissing as error:
@@ -126,29 +124,26 @@ def _asked(
         return asked_plan(variant, settings, place, offer, header)
 
 
-def _exact(here: Installation, plan: Plan, place: MachineMemory, model: HubModel | None) -> Plan:
+def _exact(here: Installation, plan: Plan, place: MachineMemory, fetch: Fetch | None) -> Plan:
     from gemmahub.planning.exact import exact_plan
 
-    with _header(here, plan.variant, model) as header:
+    with _header(here, plan.variant, fetch) as header:
         offer = here.choose(header.artifact, needs="dry_load").offer
         return exact_plan(plan, offer, header, place)
 
 
 def _header(
-    here: Installation, variant: Variant, model: HubModel | None
+    here: Installation, variant: Variant, fetch: Fetch | None
 ) -> AbstractContextManager[Header]:
-    """What an engine can be asked with: the model, or its header from the hub or the catalogue."""
+    """What an engine can be asked with: the model, or its header from afar or the catalogue."""
     from gemmahub.planning.header import header_of
     from gemmahub.planning.model import catalogued
+    from gemmahub.service.remote import header_on_the_hub
 
     entry = catalogued(variant, here.registry.catalog)
-    named = model or (entry[1] if entry else None)
-
-    def fetch(folder: Path) -> Path:
-        assert named is not None
-        return here.hub_at_once.write_remote_header(named, folder)
-
-    return header_of(variant, here.registry.catalog, fetch if named else None)
+    if fetch is None and entry is not None:
+        fetch = header_on_the_hub(here, entry[1])
+    return header_of(variant, here.registry.catalog, fetch)
 
 
 def _verify(here: Installation, plan: Plan, on_progress: OnProgress | None) -> Plan:

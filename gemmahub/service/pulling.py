@@ -15,13 +15,13 @@ from gemmahub.errors import (
     NotFound,
     UsageError,
 )
-from gemmahub.reference import (
-    HuggingFaceReference,
-    LMStudioReference,
+from gemmahub.hub.reference import HuggingFaceReference
+from gemmahub.registry.reference import (
     NameReference,
-    OllamaReference,
     PathReference,
+    SourceReference,
     parse_reference,
+    unknown_scheme,
 )
 from gemmahub.service.remote import artifact_of, place_of, remote_variant
 from gemmahub.text import format_bytes, one_line
@@ -121,7 +121,7 @@ def prepare(here: Installation, reference: str, options: PullOptions) -> PullPla
         return PullPlan(variant, _fit(here, variant))
     assert wanted is not None
     model = here.hub.resolve(wanted)
-    if not isinstance(wanted, HuggingFaceReference | LMStudioReference):
+    if not isinstance(wanted, HuggingFaceReference):
         _check_known(wanted, model)
     download = here.hub.plan_download(model, cache_folder(), projector=options.projector)
     found = _described(here, download)
@@ -153,12 +153,12 @@ def execute(
 
 def here_bytes(plan: PullPlan) -> int:
     """What is here of the files of a plan by now, also in parts; nobody is asked."""
-    from gemmahub.hub.download_place import Place
+    from gemmahub.hub.download_place import CachePlace
 
     if plan.download is None:
         return 0
     folder = plan.download.folder
-    return sum(Place(folder, planned.file).here_bytes() for planned in plan.download.files)
+    return sum(CachePlace(folder, planned.file).here_bytes() for planned in plan.download.files)
 
 
 def check_disk(plan: PullPlan) -> None:
@@ -173,23 +173,17 @@ def check_disk(plan: PullPlan) -> None:
 
 def _wanted(
     here: Installation, reference: str, revision: str | None
-) -> tuple[HuggingFaceReference | LMStudioReference | CatalogVariant | None, Variant | None]:
+) -> tuple[HuggingFaceReference | CatalogVariant | None, Variant | None]:
     """What to ask the hub for; nothing, and the variant, where another store has it already."""
     from gemmahub.planning.model import catalogued
 
     parsed, shown = parse_reference(reference), one_line(reference)
     if isinstance(parsed, PathReference):
         raise UsageError(f"{shown} is a file or folder here", f"gemmahub run {shown}")
-    if isinstance(parsed, OllamaReference):
-        raise UsageError(
-            f"{shown} is in Ollama's registry, and gemmahub pulls from Hugging Face",
-            f"ollama pull {parsed.name}:{parsed.tag}; or the catalogue's: gemmahub list --all",
-        )
+    if isinstance(parsed, SourceReference):
+        raise unknown_scheme(reference)
     if isinstance(parsed, HuggingFaceReference):
         return (parsed if revision is None else replace(parsed, revision=revision)), None
-    if isinstance(parsed, LMStudioReference):
-        repository = f"{parsed.publisher}/{parsed.model}"
-        return HuggingFaceReference(repository, label=parsed.label, revision=revision), None
     assert isinstance(parsed, NameReference)
     variant, _ = here.resolve(reference)
     entry = catalogued(variant, here.registry.catalog)

@@ -8,29 +8,28 @@ from typing import TYPE_CHECKING
 
 from gemmahub.engines.contract import Artifact
 from gemmahub.errors import Gated, NetworkError, NotFound, NotInstalled, UsageError
-from gemmahub.reference import (
-    HuggingFaceReference,
-    LMStudioReference,
-    OllamaReference,
-    parse_reference,
-)
+from gemmahub.hub.reference import HuggingFaceReference
+from gemmahub.registry.reference import SourceReference, parse_reference
 from gemmahub.text import format_bytes, one_line, plural
 
 if TYPE_CHECKING:
+    from gemmahub.catalog.records import CatalogVariant
     from gemmahub.hardware.records import Machine
     from gemmahub.hub import HubModel, RemoteModel, Traffic
     from gemmahub.planning.advice import Advised
+    from gemmahub.planning.header import Fetch
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What a reference names. ``model`` is where it lies on the hub, where that was looked up."""
+    """What a reference names. ``fetch_header`` writes the header of what is not here into a folder,
+    for a dry load; None for what is here or only in the catalogue."""
 
     variant: Variant
     advised: Advised | None = None
-    model: HubModel | None = None
+    fetch_header: Fetch | None = None
 
 
 def look(
@@ -50,15 +49,22 @@ def look(
     try:
         variant, advised = here.resolve(reference, machine)
     except NotInstalled as missing:
-        if (found := _elsewhere(here, missing)) is not None:
-            return Looked(found)
+        if (looked := _elsewhere(here, missing)) is not None:
+            return looked
         model = _resolved(here, reference, missing)
-        return Looked(remote_variant(here, here.hub.remote_model(model)), model=model)
+        found = remote_variant(here, here.hub.remote_model(model))
+        return Looked(found, fetch_header=header_on_the_hub(here, model))
     if not remote:
         return Looked(variant, advised)
     model = on_the_hub(here, variant, reference)
     found = remote_variant(here, here.hub.remote_model(model))
-    return Looked(replace(found, artifacts=variant.artifacts), advised, model)
+    found = replace(found, artifacts=variant.artifacts)
+    return Looked(found, advised, header_on_the_hub(here, model))
+
+
+def header_on_the_hub(here: Installation, model: HubModel | CatalogVariant) -> Fetch:
+    """What writes the header of a model on the hub into a folder."""
+    return lambda folder: here.hub_at_once.write_remote_header(model, folder)
 
 
 def _resolved(here: Installation, reference: str, missing: NotInstalled) -> HubModel:
@@ -71,7 +77,7 @@ def _resolved(here: Installation, reference: str, missing: NotInstalled) -> HubM
         raise NetworkError(f"{missing.message}, and {error.message}", error.hint) from error
 
 
-def _elsewhere(here: Installation, missing: NotInstalled) -> Variant | None:
+def _elsewhere(here: Installation, missing: NotInstalled) -> Looked | None:
     """What a plugin's source has; None for a reference that is not one of a source.
 
     Raises: NotFound with what the catalogue knows, where the source cannot be asked or has it not.
@@ -83,11 +89,12 @@ def _elsewhere(here: Installation, missing: NotInstalled) -> Variant | None:
     except (NotFound, NetworkError) as error:
         raise NotFound(f"{missing.message} ({error.message})", missing.hint) from error
     if found is None:
-        if isinstance(parse_reference(missing.reference), OllamaReference):
+        if isinstance(parse_reference(missing.reference), SourceReference):
             raise missing
         return None
     known = () if missing.hint.startswith("gemmahub pull") else (missing.hint,)
-    return replace(found.variant, notes=(*found.variant.notes, *known))
+    variant = replace(found.variant, notes=(*found.variant.notes, *known))
+    return Looked(variant, fetch_header=found.write_header)
 
 
 def on_the_hub(here: Installation, variant: Variant, reference: str) -> HubModel:
@@ -98,7 +105,7 @@ def on_the_hub(here: Installation, variant: Variant, reference: str) -> HubModel
     from gemmahub.planning.model import catalogued
 
     parsed = parse_reference(reference)
-    if isinstance(parsed, HuggingFaceReference | LMStudioReference):
+    if isinstance(parsed, HuggingFaceReference):
         return here.hub.resolve(parsed)
     entry = catalogued(variant, here.registry.catalog)
     if entry is None:

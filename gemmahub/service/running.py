@@ -109,7 +109,7 @@ def load(
             f"gemmahub pull {variant.reference} gets it ({variant.download})",
             variant.reference,
         )
-    choice, artifact = _choose(here, _named_first(variant.artifacts, reference), backend)
+    choice, artifact = _choose(here, named_first(here, variant.artifacts, reference), backend)
     if options:
         given = option_values(choice.offer.backend, options)
         settings = replace(settings, options={**settings.options, **given})
@@ -125,16 +125,18 @@ def load(
     return Running(variant, choice.offer.backend.name, session, choice.reason, images)
 
 
-def _named_first(artifacts: tuple[Artifact, ...], reference: str) -> list[Artifact]:
+def named_first(
+    here: Installation, artifacts: tuple[Artifact, ...], reference: str
+) -> list[Artifact]:
     """The places where a model lies; the one that the reference names first: two tags of the same
     weights may differ in what else they hold."""
-    from gemmahub.reference import NameReference, OllamaReference, parse_reference
+    from gemmahub.registry.reference import NameReference, SourceReference, parse_reference
 
     parsed = parse_reference(reference)
-    if isinstance(parsed, NameReference):
-        parsed = OllamaReference(parsed.name, parsed.variant or "latest")
-    name = str(parsed).casefold()
-    return sorted(artifacts, key=lambda artifact: artifact.reference.casefold() != name)
+    names = {reference.strip().casefold(), str(parsed).casefold()}
+    if isinstance(parsed, NameReference | SourceReference):
+        names.update(name.casefold() for name in here.sources.full_names(parsed))
+    return sorted(artifacts, key=lambda artifact: artifact.reference.casefold() not in names)
 
 
 def _choose(

@@ -181,8 +181,8 @@ def test_gemma_3_projectors_weigh_their_tensors_and_the_same_metadata(catalog: C
             assert rest == (25_280 if unsloth else 25_056)
 
 
-def test_ollama_tags(catalog: Catalog) -> None:
-    for tag in catalog.ollama_tags:
+def test_published_tags(catalog: Catalog) -> None:
+    for tag in catalog.published_tags:
         model = catalog.model(tag.model)
         assert model is not None
         assert model.architecture.context_length == tag.context_length

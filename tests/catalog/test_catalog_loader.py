@@ -132,7 +132,8 @@ def test_duplicates_are_refused(addition: str, complaint: str) -> None:
 
 def test_a_tag_of_an_unknown_model_is_refused() -> None:
     tag = (
-        '\n[ollama]\nas_of = "2026-05-05"\nsource = "s"\ntags = [{ tag = "x:y", resolves_to = "z", '
+        '\n[published]\nscheme = "d"\nplace = "p"\nas_of = "2026-05-05"\nsource = "s"\n'
+        'tags = [{ tag = "x:y", resolves_to = "z", '
         'model = "nobody", label = "Q4_0", training = "PTQ", size = "1GB", context = 1, '
         'grade = "C" }]\n'
     )
@@ -179,17 +180,19 @@ def test_lookups() -> None:
     assert family.licence == "Apache-2.0"
 
 
-def test_ollama_lookups_say_what_a_tag_is() -> None:
+def test_tags_of_other_sources_are_found_by_name_and_by_reference() -> None:
     catalog = load_catalog()
-    tag = catalog.by_ollama_tag("gemma3:4b")
+    tag = catalog.published("gemma3:4b")
     assert tag is not None
     assert (tag.label, tag.training, tag.digest) == ("Q4_K_M", "PTQ", "a2af6cc3eb7f")
-    latest = catalog.by_ollama_tag("library/Gemma3")
+    latest = catalog.published("Gemma3")
     assert latest is not None
-    assert latest.tag == "gemma3:latest"
-    assert catalog.by_ollama_tag("gemma9:4b") is None
+    assert latest.reference == "ollama://gemma3:latest"
+    assert catalog.published("ollama://gemma3") is latest
+    assert catalog.published("ollama://Gemma3:4b") is tag
+    assert catalog.published("gemma9:4b") is None
     # The digest of a tag whose whole manifest hash is known is its beginning.
-    qat = catalog.by_ollama_tag("gemma4:31b-it-qat")
+    qat = catalog.published("gemma4:31b-it-qat")
     assert qat is not None
     assert qat.digest == "e0812a55773b"
     assert qat.grade == "C"

@@ -279,6 +279,7 @@ def test_inspect_catalogue_variant_that_is_not_here(command: Command) -> None:
         ("", 2, "empty"),
         ("gemma3:4b", 3, "gemma-3-4b-it:q4_0-qat"),
         ("ollama://nothing:1b", 3, "Ollama"),
+        ("ftp://a/b", 2, "unknown scheme"),
     ],
 )
 def test_what_is_not_there(command: Command, reference: str, code: int, words: str) -> None:

@@ -35,8 +35,8 @@ from gemmahub.hub.remembered import Remembered
 from gemmahub.measurements.speed_log import SpeedLog
 from gemmahub.memory.config_architecture import from_config
 from gemmahub.planning import fits_of
-from gemmahub.reference import parse_reference
 from gemmahub.registry.artifacts import Inspector
+from gemmahub.registry.reference import parse_reference
 from gemmahub.registry.registry import Registry
 from gemmahub.stores.dedupe_record import valid_entry
 from gemmahub.stores.journal import read_record

@@ -11,7 +11,7 @@ from gemmahub.catalog.loader import load_catalog
 from gemmahub.errors import GemmahubError, NetworkError
 from gemmahub.hub import Hub, HubClient, HubFile
 from gemmahub.hub.answers import told_wait
-from gemmahub.hub.remote_file import RemoteFile
+from gemmahub.hub.remote_file import RangedFile
 from tests.http.hostile_server import DRIPS, OK, Conversation, Script, endless, serving
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def test_a_file_that_trickles_is_asked_for_once_more_and_keeps_what_came(
     came: list[bytes] = []
     with serving(script) as server:
         hub = client(server.url, waits, said)
-        source = RemoteFile(hub, FILE)
+        source = RangedFile(hub, FILE)
 
         def run() -> None:
             begin = sum(map(len, came))
@@ -177,7 +177,7 @@ def test_the_header_of_a_file_has_to_come_in_its_time(
         there.forever(iter(lambda: b"x" * 50, b""), pause=0.02)
 
     with serving(script) as server:
-        source = RemoteFile(client(server.url, waits, said), FILE)
+        source = RangedFile(client(server.url, waits, said), FILE)
         with pytest.raises(NetworkError, match="too slowly"):
             source.read(0, 24)
     assert waits == []

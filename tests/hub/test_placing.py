@@ -14,7 +14,7 @@ import pytest
 
 from gemmahub.errors import DoesNotFit, GemmahubError, IntegrityError, NetworkError
 from gemmahub.hub.download_loop import not_written
-from gemmahub.hub.download_place import Place
+from gemmahub.hub.download_place import CachePlace
 from gemmahub.hub.placing import write_ref
 from gemmahub.hub.records import HubFile
 from gemmahub.stores.hf_cache import HuggingFaceStore
@@ -177,9 +177,9 @@ def test_text_of_a_hub_becomes_no_path_unless_it_has_its_form(
     folder: Path, field: str, value: str
 ) -> None:
     good = HubFile("user/gemma", "c" * 40, NAME, 9, SHA256)
-    assert Place(folder, good).blob == blob(folder)
+    assert CachePlace(folder, good).blob == blob(folder)
     with pytest.raises(IntegrityError) as failure:
-        Place(folder, replace(good, **{field: value}))  # type: ignore[arg-type]
+        CachePlace(folder, replace(good, **{field: value}))  # type: ignore[arg-type]
     assert failure.value.hint
     assert failure.value.message.isprintable()
 
@@ -460,7 +460,7 @@ def test_a_blob_that_the_hub_client_shares_is_here_and_can_be_shared(
 # --- a disk that is full --------------------------------------------------------------------------
 
 
-def _full(place: Place) -> GemmahubError:
+def _full(place: CachePlace) -> GemmahubError:
     return not_written(place, OSError(errno.ENOSPC, "No space left on device"))
 
 
@@ -469,7 +469,7 @@ def test_a_disk_without_inodes_says_so(folder: Path, monkeypatch: pytest.MonkeyP
         return os.statvfs_result((4096, 4096, 1000, 900, 900, 64, 0, 0, 0, 255))
 
     monkeypatch.setattr(os, "statvfs", statvfs)
-    place = Place(folder, HubFile("user/gemma", "c" * 40, NAME, len(MODEL), SHA256))
+    place = CachePlace(folder, HubFile("user/gemma", "c" * 40, NAME, len(MODEL), SHA256))
     blob(folder).parent.mkdir(parents=True)
     for written in (b"", MODEL[:1000], MODEL):
         place.partial.write_bytes(written)
@@ -488,7 +488,7 @@ def test_a_disk_without_room_for_a_name_says_so(
         return os.statvfs_result((4096, 4096, 1000, 0, 0, 0, 0, 0, 0, 255))
 
     monkeypatch.setattr(os, "statvfs", statvfs)
-    place = Place(folder, HubFile("user/gemma", "c" * 40, NAME, len(MODEL), SHA256))
+    place = CachePlace(folder, HubFile("user/gemma", "c" * 40, NAME, len(MODEL), SHA256))
     blob(folder).parent.mkdir(parents=True)
     blob(folder).write_bytes(MODEL)
     error = _full(place)

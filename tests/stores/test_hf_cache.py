@@ -153,7 +153,8 @@ def test_where_links_are_not_possible(hub: Hub) -> None:
 @pytest.mark.parametrize("name", ["gemma ü 模型.gguf", "a:b@c.gguf", "new\nline.gguf", "-x.gguf"])
 def test_odd_names(hub: Hub, name: str) -> None:
     from gemmahub.errors import UsageError
-    from gemmahub.reference import HuggingFaceReference, parse_reference
+    from gemmahub.hub.reference import HuggingFaceReference
+    from gemmahub.registry.reference import parse_reference
 
     hub.add("user/repo", {name: CONTENT})
     (artifact,) = HuggingFaceStore(hub.root).inventory().artifacts

@@ -79,7 +79,10 @@ async def test_words_find_files_with_their_precision(hub: SteadyHub) -> None:
 @pytest.mark.parametrize(
     "name", ["user/gemma:Q4_0", "hf://user/gemma", "gemma-3-4b-it:q4_0-qat", "ollama://gemma3:4b"]
 )
-async def test_a_name_is_got_at_once(hub: SteadyHub, name: str) -> None:
+async def test_a_name_is_got_at_once(
+    hub: SteadyHub, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo,ollama")
     async with running(hub) as (_, pilot):
         screen = await typed(pilot, name)
         assert screen.command == f"gemmahub pull {name}"

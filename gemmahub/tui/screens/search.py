@@ -13,7 +13,13 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from gemmahub.errors import GemmahubError, UsageError
-from gemmahub.reference import NameReference, PathReference, parse_reference
+from gemmahub.registry.reference import (
+    NameReference,
+    PathReference,
+    SourceReference,
+    parse_reference,
+    unknown_scheme,
+)
 from gemmahub.text import format_bytes, one_line, plural
 from gemmahub.text.command import command_line
 from gemmahub.tui import messages
@@ -188,6 +194,10 @@ def is_name(hub: Gemmahub, text: str, *, strictly: bool = False) -> bool:
         if strictly:
             shown = one_line(text, _LONG)
             raise UsageError(f"{shown} is a file or folder here", f"gemmahub run {shown}")
+        return False
+    if isinstance(parsed, SourceReference) and hub.sources.of(text) is None:
+        if strictly:
+            raise unknown_scheme(text)
         return False
     if isinstance(parsed, NameReference) and parsed.variant is None:
         return hub.registry.catalog.model(parsed.name) is not None

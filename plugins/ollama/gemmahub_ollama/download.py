@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.engines.sources import OnPull, RemoteArtifact, RemoteFile
-    from gemmahub_ollama.place import Place
+    from gemmahub_ollama.place import TagAddress
     from gemmahub_ollama.registry import RegistryClient
 
 _WANTED: Final = (WEIGHTS, PROJECTOR)
@@ -51,7 +51,7 @@ def wanted(artifact: RemoteArtifact) -> list[RemoteFile]:
 
 def download(
     client: RegistryClient,
-    place: Place,
+    place: TagAddress,
     artifact: RemoteArtifact,
     folder: Path,
     on_progress: OnPull | None = None,
@@ -82,7 +82,7 @@ def download(
 
 def _fetch(
     client: RegistryClient,
-    place: Place,
+    place: TagAddress,
     file: RemoteFile,
     path: Path,
     on_progress: OnPull | None,

@@ -22,7 +22,7 @@ _NAMESPACE: Final = "library"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TagAddress:
     """A model and tag in a registry. ``base`` is the registry's address."""
 
     base: str
@@ -65,23 +65,41 @@ class Place:
         return f"{self.namespace}/{self.model}" if hub else ""
 
 
-def place_of(name: str) -> Place:
+def place_of(name: str) -> TagAddress:
     """The place of ``gemma3``, ``gemma3:4b``, ``user/model:tag``, ``host/user/model:tag``.
 
     Raises: UsageError for a name of more or other parts.
     """
-    path, separator, tag = name.rpartition(":")
-    if not separator or "/" in tag:
-        path, tag = name, "latest"
-    parts = path.split("/")
-    if len(parts) > 3 or not all(re.fullmatch(r"[\w.-]*\w[\w.-]*", part) for part in (*parts, tag)):
+    found = _parts(name)
+    if found is None:
         raise UsageError(
             f"{one_line(name)} is no name of an Ollama registry", "for example: ollama://gemma3:4b"
         )
+    parts, tag = found
     if len(parts) == 3:
-        return Place(f"https://{parts[0]}", parts[1], parts[2], tag)
+        return TagAddress(f"https://{parts[0]}", parts[1], parts[2], tag)
     mirror = os.environ.get(MIRROR, "").rstrip("/")
     if mirror and urlsplit(mirror).scheme not in ("http", "https"):
         raise UsageError(f"{MIRROR} is no web address", f"for example: {MIRROR}=https://{_HOST}")
     namespace = parts[0] if len(parts) == 2 else _NAMESPACE
-    return Place(mirror or f"https://{_HOST}", namespace, parts[-1], tag, bool(mirror))
+    return TagAddress(mirror or f"https://{_HOST}", namespace, parts[-1], tag, bool(mirror))
+
+
+def name_in_full(name: str) -> str | None:
+    """A name with its tag, and without the namespace that Ollama leaves out; None if it is none."""
+    found = _parts(name)
+    if found is None:
+        return None
+    parts, tag = found
+    if len(parts) == 2 and parts[0] == _NAMESPACE:
+        parts = parts[1:]
+    return f"{'/'.join(parts)}:{tag}"
+
+
+def _parts(name: str) -> tuple[list[str], str] | None:
+    path, separator, tag = name.rpartition(":")
+    if not separator or "/" in tag:
+        path, tag = name, "latest"
+    parts = path.split("/")
+    named = all(re.fullmatch(r"[\w.-]*\w[\w.-]*", part) for part in (*parts, tag))
+    return (parts, tag) if len(parts) <= 3 and named else None

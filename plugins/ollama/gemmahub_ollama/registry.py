@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from gemmahub.http.limits import Patience
-    from gemmahub_ollama.place import Place
+    from gemmahub_ollama.place import TagAddress
 
 _MANIFEST: Final = (
     "application/vnd.docker.distribution.manifest.v2+json, "
@@ -81,7 +81,7 @@ class RegistryClient:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def manifest(self, place: Place, digest: str | None = None) -> bytes:
+    def manifest(self, place: TagAddress, digest: str | None = None) -> bytes:
         """The manifest of the place's tag, or of a sha256.
 
         Raises: NotFound when there is none.
@@ -92,14 +92,14 @@ class RegistryClient:
             check_sum(text, digest, "a manifest")
         return text
 
-    def text(self, place: Place, digest: str) -> str:
+    def text(self, place: TagAddress, digest: str) -> str:
         """A small blob as text, checked against its digest."""
         found = self._small(f"{place.url}/blobs/sha256:{digest}", place, {}, _LARGEST_TEXT)
         check_sum(found, digest, "a part of the model")
         return found.decode("utf-8", "replace")
 
     def part(
-        self, place: Place, digest: str, begin: int, end: int, size: int, url: str = ""
+        self, place: TagAddress, digest: str, begin: int, end: int, size: int, url: str = ""
     ) -> Iterator[tuple[bytes, str]]:
         """Bytes ``begin`` to ``end`` (exclusive) of a blob, in pieces, each with the address that
         gave it. ``url`` is such an address from before; where it has expired, a new one is got.
@@ -135,7 +135,7 @@ class RegistryClient:
                 raise problem
 
     def _range(
-        self, place: Place, url: str, begin: int, end: int, size: int
+        self, place: TagAddress, url: str, begin: int, end: int, size: int
     ) -> Iterator[tuple[bytes, str]]:
         wanted = {"Range": f"bytes={begin}-{end - 1}"}
         patience = LIMITS.patience(place.host)
@@ -167,7 +167,7 @@ class RegistryClient:
                     return
 
     def _small(
-        self, url: str, place: Place, headers: Mapping[str, str], most_bytes: int = _LARGEST
+        self, url: str, place: TagAddress, headers: Mapping[str, str], most_bytes: int = _LARGEST
     ) -> bytes:
         patience = LIMITS.patience(place.host)
         with self._stream(url, patience, headers) as response:
@@ -206,7 +206,7 @@ def check_sum(content: bytes, digest: str, what: str) -> None:
         )
 
 
-def refused(place: Place, status: int) -> NetworkError:
+def refused(place: TagAddress, status: int) -> NetworkError:
     """The error for an answer of 4xx or 5xx."""
     if status in (401, 403):
         return Gated(
@@ -218,14 +218,14 @@ def refused(place: Place, status: int) -> NetworkError:
     return NetworkError(f"{place.host} refuses {place.name} (HTTP {status})", "try again later")
 
 
-def changed(place: Place) -> NetworkError:
+def changed(place: TagAddress) -> NetworkError:
     """The error for a blob that is another one than its manifest says."""
     return NetworkError(
         f"{place.host} has another file for {place.name} than its manifest says", "try again later"
     )
 
 
-def odd_answer(place: Place, problem: str) -> NetworkError:
+def odd_answer(place: TagAddress, problem: str) -> NetworkError:
     """The error for an answer that no registry gives."""
     return NetworkError(
         f"{place.host} gives an answer that makes no sense: {one_line(problem, 160)}",

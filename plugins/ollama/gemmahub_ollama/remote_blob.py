@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.formats.source import PrefixSource
 
 if TYPE_CHECKING:
-    from gemmahub_ollama.place import Place
+    from gemmahub_ollama.place import TagAddress
     from gemmahub_ollama.registry import RegistryClient
 
 _WINDOW: Final = 64 * 1024
@@ -18,7 +18,7 @@ class RemoteBlob(PrefixSource):
     """Over HTTP. Reading raises NetworkError, Gated, NotFound and IntegrityError."""
 
     def __init__(
-        self, client: RegistryClient, place: Place, name: str, digest: str, size: int
+        self, client: RegistryClient, place: TagAddress, name: str, digest: str, size: int
     ) -> None:
         super().__init__(name, size, _WINDOW)
         self._client = client

@@ -18,7 +18,7 @@ from gemmahub.errors import BackendMissing, FormatError, IntegrityError, NotFoun
 from gemmahub.text import format_bytes, one_line
 from gemmahub_ollama import manifests
 from gemmahub_ollama.address import server_address
-from gemmahub_ollama.place import Place, place_of
+from gemmahub_ollama.place import TagAddress, name_in_full, place_of
 from gemmahub_ollama.registry import RegistryClient
 from gemmahub_ollama.remote_blob import RemoteBlob
 
@@ -40,6 +40,7 @@ class OllamaSource:
     """Ollama's registry, and others that speak its protocol. Nothing is asked until used."""
 
     name: str = "ollama"
+    title: str = "Ollama's registry"
     schemes: tuple[str, ...] = ("ollama",)
 
     @cached_property
@@ -56,7 +57,12 @@ class OllamaSource:
         with self.client:
             return self._find(place_of(reference.removeprefix(_SCHEME)))
 
-    def _find(self, place: Place) -> RemoteArtifact | None:
+    def bare(self, name: str) -> str | None:
+        """``gemma3`` is ``ollama://gemma3:latest``, as it is to Ollama; asks nobody."""
+        full = name_in_full(name)
+        return None if full is None else f"{_SCHEME}{full}"
+
+    def _find(self, place: TagAddress) -> RemoteArtifact | None:
         try:
             text = self.client.manifest(place)
         except NotFound:
@@ -114,7 +120,7 @@ class OllamaSource:
         return self._by_server(place, artifact, on_progress)
 
     def _by_server(
-        self, place: Place, artifact: RemoteArtifact, on_progress: OnPull | None
+        self, place: TagAddress, artifact: RemoteArtifact, on_progress: OnPull | None
     ) -> Pulled:
         moved: dict[str, int] = {}
         first: dict[str, int] = {}
@@ -131,7 +137,7 @@ class OllamaSource:
             server.pull(place.full_name, report, insecure=insecure)
         return Pulled(f"{_SCHEME}{place.full_name}", None, sum(moved.values()))
 
-    def _artifact(self, place: Place, text: bytes, manifest: Manifest) -> RemoteArtifact:
+    def _artifact(self, place: TagAddress, text: bytes, manifest: Manifest) -> RemoteArtifact:
         from hashlib import sha256
 
         if not any(layer.media_type == manifests.MODEL for layer in manifest.layers):
@@ -154,7 +160,7 @@ class OllamaSource:
             notes=_notes(files, texts),
         )
 
-    def _texts(self, place: Place, manifest: Manifest) -> dict[str, str]:
+    def _texts(self, place: TagAddress, manifest: Manifest) -> dict[str, str]:
         """Template, parameters and system prompt: the first of each that is not too long."""
         wanted: dict[str, Layer] = {}
         for layer in manifest.layers:
@@ -177,7 +183,7 @@ def _notes(files: tuple[RemoteFile, ...], texts: dict[str, str]) -> tuple[str, .
     return tuple(one_line(note) for note in found)
 
 
-def _file(place: Place, layer: Layer) -> RemoteFile:
+def _file(place: TagAddress, layer: Layer) -> RemoteFile:
     if layer.size is None or layer.size < 0:
         raise IntegrityError(f"{place.name}: a layer has no size", "the registry is broken")
     kinds = {manifests.MODEL: WEIGHTS, manifests.PROJECTOR: PROJECTOR}

@@ -102,6 +102,22 @@ def test_what_is_no_name(name: str) -> None:
         place_of(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("gemma3", "ollama://gemma3:latest"),
+        ("library/gemma3:4b", "ollama://gemma3:4b"),
+        ("user/model", "ollama://user/model:latest"),
+        ("hf.co/user/repo:Q4_0", "ollama://hf.co/user/repo:Q4_0"),
+        ("a/b/c/d:e", None),
+        ("", None),
+    ],
+)
+def test_a_name_in_full(monkeypatch: pytest.MonkeyPatch, name: str, full: str | None) -> None:
+    monkeypatch.setenv(MIRROR, "no web address")  # nobody is asked
+    assert OllamaSource().bare(name) == full
+
+
 def test_a_mirror_is_told_to_the_server(registry: RunningRegistry) -> None:
     place = place_of("gemma3:4b")
     host = registry.url.removeprefix("http://")
@@ -166,7 +182,7 @@ def test_no_such_tag(
 
     assert source.find("ollama://none:1b") is None
     assert run(["inspect", "ollama://none:1b"]) == 3
-    assert "no Ollama tag" in capsys.readouterr().err
+    assert "ollama has no ollama://none:1b" in capsys.readouterr().err
 
 
 def test_a_list_of_manifests(registry: RunningRegistry, source: OllamaSource) -> None:

@@ -62,12 +62,12 @@ def test_a_name_and_its_blobs(ollama: Ollama) -> None:
     ],
 )
 def test_names_of_other_registries(ollama: Ollama, name: str, shown: str, repository: str) -> None:
-    from gemmahub.reference import OllamaReference, parse_reference
+    from gemmahub.registry.reference import SourceReference, parse_reference
 
     ollama.add(name, {"model": MODEL})
     (artifact,) = OllamaStore(ollama.root).inventory().artifacts
     assert (artifact.name, artifact.repository) == (shown, repository)
-    assert isinstance(parse_reference(artifact.reference), OllamaReference)
+    assert isinstance(parse_reference(artifact.reference), SourceReference)
     assert str(parse_reference(artifact.reference)) == artifact.reference
 
 
