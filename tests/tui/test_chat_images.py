@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from gemmahub.tui.widgets.attached_images import AttachedImages
 
 from gemmahub.service import Gemmahub
 from gemmahub.testing.model_writer import WIDTH, write_model
 from gemmahub.testing.projector_writer import TOKENS, write_png, write_projector
 from gemmahub.tui.screens.dialogs import LineDialog
+from gemmahub.tui.widgets.attached_images import AttachedImages
 from tests.tui.chat_support import ask, chat, run, until
 
 if TYPE_CHECKING:
