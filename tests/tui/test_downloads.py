@@ -31,6 +31,7 @@ from gemmahub.tui.screens.dialogs import ConfirmDialog
 from gemmahub.tui.screens.downloads import DownloadRow, DownloadsScreen, file_lines
 from gemmahub.tui.screens.library import LibraryScreen
 from gemmahub.tui.screens.pull import PullScreen
+from gemmahub.tui.widgets.chat_view import ChatView
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
 from gemmahub.tui.widgets.turns import Answer
 from gemmahub.tui.widgets.welcome import Welcome
@@ -173,7 +174,7 @@ async def test_the_first_run_leads_to_a_chat_in_two_keys(hub: SteadyHub) -> None
         await until(lambda: screen.plan, "what would come", pilot)
         await pilot.press("enter")
         chat = await front(pilot, ChatScreen)
-        assert chat.settings.context == 16_384  # what the library showed
+        assert chat.query_one(ChatView).model.settings.context == 16_384  # what the library showed
         await until(lambda: chat.view.chat, "the model", pilot)
         chat.query_one(PromptEditor).text = "hello there"
         await pilot.press("enter")
@@ -203,7 +204,7 @@ async def test_the_chat_does_not_open_over_what_one_does(hub: SteadyHub, server:
         assert f"{REFERENCE} is here F6 talks to it" in app.told
         await pilot.press("f6")
         chat = await front(pilot, ChatScreen)
-        assert chat.reference == REFERENCE
+        assert chat.query_one(ChatView).model.reference == REFERENCE
 
 
 async def test_nothing_has_arrived_yet(hub: SteadyHub) -> None:
@@ -220,7 +221,8 @@ async def test_what_is_here_opens_at_once(hub: SteadyHub, tmp_path: Path) -> Non
         assert "It is on this machine already." in words(screen)
         assert "enter talks to it" in words(screen)
         await pilot.press("enter")
-        assert (await front(pilot, ChatScreen)).reference == HERE
+        chat = await front(pilot, ChatScreen)
+        assert chat.query_one(ChatView).model.reference == HERE
         assert app.downloads.all == []
 
 
@@ -269,7 +271,8 @@ async def test_a_hub_that_cannot_be_reached(
         assert not app.told  # the dialog says it, nothing lies over it
         assert not app.said
         await pilot.press("t")
-        assert (await front(pilot, ChatScreen)).reference == HERE
+        chat = await front(pilot, ChatScreen)
+        assert chat.query_one(ChatView).model.reference == HERE
         await pilot.press("escape", "escape")
         await front(pilot, LibraryScreen)
         assert "No network: 127.0.0.1 cannot be reached" in shown(pilot)
@@ -364,7 +367,8 @@ async def test_the_first_run_without_a_network(
         if installed:
             assert "No network: HF_HUB_OFFLINE is set" in shown(pilot)
             await pilot.press("enter")
-            assert (await front(pilot, ChatScreen)).reference == HERE
+            chat = await front(pilot, ChatScreen)
+            assert chat.query_one(ChatView).model.reference == HERE
         else:
             assert "No model is here yet, and no network: HF_HUB_OFFLINE is set" in shown(pilot)
             assert "gemmahub run ./model.gguf" in shown(pilot)

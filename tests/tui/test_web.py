@@ -438,8 +438,9 @@ async def test_no_ui_outlives_the_server(number: signal.Signals, mortal: Served)
 
 async def test_a_ui_ends_with_its_window_even_while_it_starts(server: Served) -> None:
     async with server.window():
-        starting = server.children()
-        assert starting
+        async with asyncio.timeout(30):
+            while not (starting := server.children()):
+                await asyncio.sleep(0.01)
     async with server.window() as window:
         await window.until("gemmahub", "precision")
         drawn = server.children()
