@@ -24,7 +24,7 @@ _EXAMPLE = 'gemmahub chats continue ID "And of Spain?"'
 @click.command(name="continue")
 @click.argument("id_", metavar="ID")
 @click.argument("prompt", required=False)
-@click.option("--again", is_flag=True, help="Answer the last question anew, instead of asking.")
+@click.option("--again", is_flag=True, help="Regenerate the last answer.")
 @click.option("--model", metavar="REFERENCE", help="Another one than it was held with.")
 @click.option("--backend", help="The engine to use; otherwise the best one for the format.")
 @click.option("-c", "--ctx-size", type=click.IntRange(min=1), help="Another context, in tokens.")

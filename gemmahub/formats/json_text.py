@@ -65,7 +65,7 @@ def read_object(path: Path, largest: int) -> dict[str, Any]:
 
 
 def _check_depth(value: Any, what: str) -> None:
-    """What comes after may walk it by recursion: a text of brackets must not end that."""
+    """Whoever gets the value may walk it by recursion, which a text of brackets must not end."""
     level = [value]
     for _ in range(_MOST_DEPTH):
         members = (one.values() if isinstance(one, dict) else one for one in level)
