@@ -10,7 +10,8 @@
     ├── FormatError          format            exit 1   (no model file, or one we cannot read)
     ├── IntegrityError       integrity         exit 7   (a damaged or incomplete file)
     ├── NetworkError         network           exit 6
-    │   └── Gated            gated             exit 6   (a licence to accept, or a login)
+    │   ├── Gated            gated             exit 6   (a licence to accept, or a login)
+    │   └── RangesIgnored    network           exit 6   (a server that gives whole files only)
     ├── Cancelled            interrupted       exit 130
     └── BackendError         backend           exit 5
         ├── BackendMissing   backend_missing
@@ -114,6 +115,10 @@ class Gated(NetworkError):
     """A repository that asks for a login, or for accepting its licence first."""
 
     kind = "gated"
+
+
+class RangesIgnored(NetworkError):
+    """A server that sends a whole file for a part of it."""
 
 
 class Cancelled(GemmahubError):

@@ -17,10 +17,17 @@ from gemmahub.engines.sources import (
     RemoteArtifact,
     RemoteFile,
 )
-from gemmahub.errors import DoesNotFit, GemmahubError, NetworkError, NotFound
+from gemmahub.errors import (
+    Cancelled,
+    DoesNotFit,
+    GemmahubError,
+    NetworkError,
+    NotFound,
+    UsageError,
+)
 from gemmahub.formats.source import LocalFile
 from gemmahub.service import Gemmahub
-from gemmahub.service.elsewhere import find
+from gemmahub.service.remote import find
 from gemmahub.testing.gguf_writer import write_gguf
 
 if TYPE_CHECKING:
@@ -66,7 +73,7 @@ class FolderSource:
     ) -> Pulled:
         size = artifact.download_bytes
         if on_progress is not None:
-            on_progress(PullProgress("manifest", 0, 0, "a step about no file"))
+            on_progress(PullProgress("manifest", 0, 0))
             on_progress(PullProgress("tiny.gguf", size, size))
         target = (to or self.folder) / "pulled.gguf"
         target.write_bytes((self.folder / "tiny.gguf").read_bytes())
@@ -101,8 +108,8 @@ def test_a_model_elsewhere_is_measured(source: FolderSource) -> None:
 
 
 def test_a_scheme_that_no_source_has(source: FolderSource) -> None:
-    assert find(Gemmahub(), "other://tiny:q8") is None
-    assert find(Gemmahub(), "tiny:q8") is None
+    with pytest.raises(UsageError, match="unknown scheme 'other'"):
+        find(Gemmahub(), "other://tiny:q8")
 
 
 def test_not_there(source: FolderSource, command: Callable[..., Any]) -> None:
@@ -115,7 +122,7 @@ def test_not_there(source: FolderSource, command: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("problem", "code", "said"),
     [
-        (NetworkError("it is away", "wait"), 3, "it is away"),
+        (NetworkError("it is away", "wait"), 6, "it is away"),
         (KeyError("models"), 1, "the source folder failed: KeyError"),
         (GemmahubError("it says no", "ask again"), 1, "it says no"),
     ],
@@ -144,14 +151,31 @@ def test_pull(source: FolderSource, command: Callable[..., Any], tmp_path: Path)
 def test_a_disk_that_is_too_small(source: FolderSource) -> None:
     source.need_bytes = 2**60
     here = Gemmahub()
-    plan = here.fetch_plan("ollama://tiny:q8")
-    assert plan is not None
+    plan = here.pull_plan("ollama://tiny:q8")
     assert plan.short_bytes > 0
-    with pytest.raises(DoesNotFit, match="too little"):
-        here.fetch(plan)
+    with pytest.raises(DoesNotFit, match=r"only .* is free in .* short\)"):
+        here.pull(plan)
 
 
 def test_a_catalogue_name_is_not_asked_for(source: FolderSource) -> None:
-    assert Gemmahub().fetch_plan("gemma-3-4b-it:q4_0-qat") is None
     source.problem = AssertionError("asked")
-    assert Gemmahub().fetch_plan("user/repo:Q4_0") is None
+    for name in ("gemma-3-4b-it:q4_0-qat", "user/repo:Q4_0"):
+        with pytest.raises(NetworkError, match="HF_HUB_OFFLINE"):
+            Gemmahub().pull_plan(name)
+
+
+@pytest.mark.parametrize("option", ["--revision=abc", "--no-projector"])
+def test_an_option_that_the_source_does_not_know(
+    source: FolderSource, command: Callable[..., Any], option: str
+) -> None:
+    result = command("pull", "ollama://tiny:q8", "--dry-run", option)
+    assert result.code == 2
+    assert f"folder takes no {option.partition('=')[0]}" in result.err
+
+
+def test_a_pull_that_the_source_cannot_cancel_ends_with_its_next_report(
+    source: FolderSource,
+) -> None:
+    here = Gemmahub()
+    with pytest.raises(Cancelled):
+        here.pull(here.pull_plan("ollama://tiny:q8"), cancelled=lambda: True)

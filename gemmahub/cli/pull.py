@@ -9,15 +9,15 @@ import click
 
 from gemmahub.cli import output
 from gemmahub.cli.pull_view import View, Watched, agree, disk_text, fit_text
-from gemmahub.errors import ExitCode, UsageError
-from gemmahub.formats.projector import is_projector
+from gemmahub.engines.sources import PROJECTOR
+from gemmahub.errors import ExitCode
 from gemmahub.text import format_bytes, plural
+from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
+    from gemmahub.engines.sources import Pulled
     from gemmahub.errors import NotInstalled
-    from gemmahub.hub import Pulled
     from gemmahub.service import Gemmahub, PullPlan
-    from gemmahub.service.fetching import FetchPlan
 
 
 @click.command(name="pull")
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what was moved to look at it.")
 def pull_command(reference: str, **options: Any) -> int:
-    """Get a model from Hugging Face, after saying what it is.
+    """Get a model from Hugging Face or a plugin's source, after saying what it is.
 
     REFERENCE is a catalogue name (gemma-3-4b-it:q4_0-qat), a repository (user/repo:Q4_0) or a tag
     of Ollama's registry (ollama://gemma3:4b). What has arrived is kept when it is interrupted: the
@@ -43,16 +43,7 @@ def pull_command(reference: str, **options: Any) -> int:
     from gemmahub.service import Gemmahub, PullOptions
 
     hub = Gemmahub(say=output.note)
-    if (other := hub.fetch_plan(reference, options["to"])) is not None:
-        from gemmahub.cli.pull_elsewhere import pull_elsewhere
-
-        return pull_elsewhere(hub, other, options)
-    if options["to"] is not None:
-        raise UsageError(
-            "what comes from Hugging Face goes into its cache, where other tools see it, too",
-            "leave --to out; HF_HOME moves the cache",
-        )
-    chosen = PullOptions(revision=options["revision"], projector=options["projector"])
+    chosen = PullOptions(options["revision"], options["projector"], options["to"])
     plan = hub.pull_plan(reference, chosen)
     if options["dry_run"] and options["as_json"]:
         output.json_data(plan.as_json())
@@ -64,16 +55,17 @@ def pull_command(reference: str, **options: Any) -> int:
         say_moved(hub, plan.variant.size_bytes)
     if options["dry_run"]:
         return ExitCode.DONE
-    if plan.download is None:
+    if plan.remote is None:
         _already(plan, as_json=options["as_json"])
         return ExitCode.DONE
-    return fetch(hub, plan, reference, yes=options["yes"], as_json=options["as_json"])
+    pulled = fetch(hub, plan, reference, yes=options["yes"], as_json=options["as_json"])
+    return ExitCode.INTERRUPTED if pulled is None else ExitCode.DONE
 
 
 def fetch(
     hub: Gemmahub, plan: PullPlan, reference: str, *, yes: bool, as_json: bool = False
-) -> int:
-    """Get what a plan says, showing how far it is; the exit code.
+) -> Pulled | None:
+    """Get what a plan says, showing how far it is; None where somebody interrupted it.
 
     Raises: DoesNotFit for a disk that is too small, and for a model that will not fit in memory
     unless somebody says yes; what :meth:`Gemmahub.pull` raises.
@@ -87,18 +79,20 @@ def fetch(
         with View() as view:
             pulled = hub.pull(plan, on_progress=seen.through(view.show))
     except KeyboardInterrupt:
-        output.note(f"interrupted: {seen.kept}; gemmahub pull {reference} continues")
-        return ExitCode.INTERRUPTED
+        output.note(f"interrupted: {seen.kept}; {command_line('pull', reference)} continues")
+        return None
+    command = command_line("run", pulled.reference)
     if as_json:
-        output.json_data(_as_json(plan, pulled))
+        output.json_data(_as_json(plan, pulled) | {"command": command})
     else:
         output.note(_summary(pulled))
-        output.data(str(pulled.path))
+        projectors = {file.name for file in plan.files if file.kind == PROJECTOR}
+        output.data(str(pulled.path or pulled.reference))
         for file in pulled.files:
-            if file.file == pulled.model.projector:
+            if file.name in projectors:
                 output.data(str(file.path))
-        output.note(f"run it: {plan.command}")
-    return ExitCode.DONE
+        output.note(f"run it: {command}")
+    return pulled
 
 
 def offer(hub: Gemmahub, missing: NotInstalled) -> str:
@@ -106,8 +100,6 @@ def offer(hub: Gemmahub, missing: NotInstalled) -> str:
 
     Raises: ``missing`` when the answer is no; KeyboardInterrupt; as :func:`fetch`.
     """
-    if (other := hub.fetch_plan(missing.reference)) is not None:
-        return _offer_elsewhere(hub, missing, other)
     plan = hub.pull_plan(missing.reference)
     show_plan(plan)
     variant, bits = plan.variant, plan.variant.precision.bits_per_weight
@@ -115,19 +107,7 @@ def offer(hub: Gemmahub, missing: NotInstalled) -> str:
     what = f"{variant.precision.short}{rate}, {format_bytes(plan.fetch_bytes)} to fetch"
     if not output.confirm(f"{variant.reference} is not on this machine ({what}). Get it?"):
         raise missing
-    if fetch(hub, plan, missing.reference, yes=False) == ExitCode.INTERRUPTED:
-        raise KeyboardInterrupt
-    return variant.reference
-
-
-def _offer_elsewhere(hub: Gemmahub, missing: NotInstalled, plan: FetchPlan) -> str:
-    from gemmahub.cli import pull_elsewhere
-
-    pull_elsewhere.show(plan)
-    what = f"{plan.variant.precision.short}, {format_bytes(plan.fetch_bytes)} to fetch"
-    if not output.confirm(f"{missing.reference} is not on this machine ({what}). Get it?"):
-        raise missing
-    pulled = pull_elsewhere.fetch(hub, plan, yes=False)
+    pulled = fetch(hub, plan, missing.reference, yes=False)
     if pulled is None:
         raise KeyboardInterrupt
     return pulled.reference
@@ -135,36 +115,37 @@ def _offer_elsewhere(hub: Gemmahub, missing: NotInstalled, plan: FetchPlan) -> s
 
 def show_plan(plan: PullPlan, *, aside: bool = True) -> None:
     """What a plan would get, and whether it fits; on standard error when ``aside``."""
-    variant, download = plan.variant, plan.download
+    variant = plan.variant
     facts = [
         ("model", f"{variant.name} ({variant.reference})"),
         ("precision", variant.precision.summary),
         ("mismatch", variant.precision.mismatch or ""),
         ("training", f"{variant.precision.training.value}: {variant.precision.training.basis}"),
     ]
-    if download is not None:
+    if plan.landing is not None:
         facts += [
-            ("from", variant.remote or f"hf.co/{download.model.repository.name}"),
+            ("from", variant.remote),
             ("size", _size(plan)),
-            ("into", str(download.folder)),
+            ("into", plan.landing.how),
             ("disk", disk_text(plan)),
         ]
     facts += [
         ("memory", fit_text(plan.fit)),
         *(("here", str(artifact.path)) for artifact in variant.artifacts),
-        ("licence", variant.licence or (download.model.repository.licence if download else "")),
+        ("licence", variant.licence),
         *(("note", note) for note in variant.notes),
     ]
     output.facts(facts, aside=aside)
 
 
 def _size(plan: PullPlan) -> str:
-    assert plan.download is not None
-    size, here = plan.download.size_bytes, plan.download.size_bytes - plan.fetch_bytes
-    text = f"{format_bytes(size)} in {plural(len(plan.download.files), 'file')}"
-    if any(is_projector(planned.file.name) for planned in plan.download.files):
+    here = plan.size_bytes - plan.fetch_bytes
+    text = f"{format_bytes(plan.size_bytes)} in {plural(len(plan.files), 'file')}"
+    if any(file.kind == PROJECTOR for file in plan.files):
         text += ", one of them the image projector"
-    return f"{text}; {format_bytes(here)} are here already" if here else text
+    if plan.landing and not plan.landing.files:  # which files are here is not known
+        return f"{text}; {format_bytes(plan.fetch_bytes)} to fetch"
+    return f"{text}; {format_bytes(here)} are here already" if here > 0 else text
 
 
 def _already(plan: PullPlan, *, as_json: bool) -> None:
@@ -180,19 +161,20 @@ def _already(plan: PullPlan, *, as_json: bool) -> None:
 
 
 def _summary(pulled: Pulled) -> str:
-    if not pulled.fetched_bytes:
+    files = pulled.files
+    if files and not pulled.moved_bytes:
         return "all of it was here already, and is verified"
-    files = plural(len(pulled.files), "file")
-    return f"{format_bytes(pulled.fetched_bytes)} fetched, {files} verified"
+    verified = f", {plural(len(files), 'file')} verified" if files else ""
+    return f"{format_bytes(pulled.moved_bytes)} fetched{verified}"
 
 
 def _as_json(plan: PullPlan, pulled: Pulled) -> dict[str, Any]:
     found = plan.as_json()
+    done = {file.name: file for file in pulled.files}
+    for entry in found["files"]:
+        if (file := done.get(entry["file"])) is not None:
+            entry |= {"path": str(file.path), "fetched_bytes": file.moved_bytes, "verified": True}
     return found | {
-        "path": str(pulled.path),
-        "fetched_bytes": pulled.fetched_bytes,
-        "files": [
-            entry | {"path": str(file.path), "fetched_bytes": file.fetched_bytes, "verified": True}
-            for entry, file in zip(found["files"], pulled.files, strict=True)
-        ],
+        "path": str(pulled.path) if pulled.path else None,
+        "fetched_bytes": pulled.moved_bytes,
     }

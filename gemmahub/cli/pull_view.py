@@ -15,22 +15,20 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from gemmahub.hub import Progress
-    from gemmahub.hub.download_records import OnDownload
     from gemmahub.planning.fit import Fit
     from gemmahub.service import PullPlan
-    from gemmahub.service.fetching import FetchPlan
+    from gemmahub.service.progress import OnProgress, Progress
 
 _LINE_SECONDS: Final = 5.0
 _NAME: Final = 30
 _WORDS: Final = {"waiting": "waiting for", "fetching": "fetching", "verifying": "verifying"}
 
 
-def disk_text(plan: PullPlan | FetchPlan) -> str:
+def disk_text(plan: PullPlan) -> str:
     """Whether there is room on the disk."""
     if plan.free_bytes is None:
         return "free space unknown"
-    short = f": {format_bytes(plan.short_bytes)} TOO LITTLE" if plan.short_bytes else ""
+    short = f": {format_bytes(plan.short_bytes)} short" if plan.short_bytes else ""
     return f"{format_bytes(plan.free_bytes)} free{short}"
 
 
@@ -41,7 +39,7 @@ def fit_text(fit: Fit) -> str:
     return f"{fit.short} tokens" if fit.fits else f"{fit.short}: {fit.reason}"
 
 
-def agree(plan: PullPlan | FetchPlan, reference: str, *, yes: bool) -> None:
+def agree(plan: PullPlan, reference: str, *, yes: bool) -> None:
     """Asks where the model will not fit in memory.
 
     Raises: DoesNotFit where nobody can be asked, or says no.
@@ -60,7 +58,7 @@ class Watched:
     def __init__(self) -> None:
         self.last: Progress | None = None
 
-    def through(self, show: OnDownload) -> OnDownload:
+    def through(self, show: OnProgress) -> OnProgress:
         """``show``, remembering what goes through."""
 
         def both(progress: Progress) -> None:
@@ -79,7 +77,7 @@ class Watched:
 
 
 class View:
-    """Draws :class:`~gemmahub.hub.Progress` records; a context manager."""
+    """Draws :class:`~gemmahub.service.progress.Progress` records; a context manager."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

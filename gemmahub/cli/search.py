@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def search_command(text: tuple[str, ...], limit: int, as_json: bool) -> None:
-    """Find models on Hugging Face, each file with its precision.
+    """Find models on Hugging Face and in plugins' sources, each file with its precision.
 
-    TEXT are words in the name of a repository. Repositories of the catalogue come first, then
-    Google's, then the others by downloads.
+    TEXT are words in the name of a repository. Of Hugging Face, repositories of the catalogue come
+    first, then Google's, then the others by downloads.
     """
     from gemmahub.service import Gemmahub
 
@@ -32,7 +32,7 @@ def search_command(text: tuple[str, ...], limit: int, as_json: bool) -> None:
         output.json_data({"repositories": [row.as_json() for row in rows]})
         return
     if not rows:
-        output.note(f"Hugging Face has no repository for {one_line(words)!r}; try fewer words")
+        output.note(f"there is no repository for {one_line(words)!r}; try fewer words")
         return
     if sys.stdout.isatty():
         for row in rows:

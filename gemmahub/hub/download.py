@@ -15,14 +15,12 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from gemmahub.engines.sources import LandingFile, PulledFile
 from gemmahub.errors import IntegrityError
 from gemmahub.hub.download_loop import ByteLoop, not_written
-from gemmahub.hub.download_meter import Meter
 from gemmahub.hub.download_place import CachePlace
-from gemmahub.hub.download_records import DownloadPlan, PlannedFile, Pulled, PulledFile
 from gemmahub.hub.placing import (
     discard,
     give_name,
@@ -32,16 +30,18 @@ from gemmahub.hub.placing import (
     tag_cache,
     write_ref,
 )
+from gemmahub.hub.reporter import Reporter
 from gemmahub.hub.shared_blobs import SharedBlobs
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
+    from gemmahub.engines.sources import OnPull
     from gemmahub.hub.client import HubClient
-    from gemmahub.hub.download_records import OnDownload
     from gemmahub.hub.headers import Headers
-    from gemmahub.hub.records import HubFile, HubModel
+    from gemmahub.hub.records import HubFile, Repository
 
 _LOOK_SECONDS: Final = 0.5  # how often a waiting process looks how far the other one is
 _BLOCK: Final = 1 << 20
@@ -63,36 +63,29 @@ class Sums(Protocol):
         ...
 
 
-def plan_download(model: HubModel, folder: Path, *, projector: bool = True) -> DownloadPlan:
-    """What fetching a model into the cache ``folder`` would do; asks nothing of the network.
+def landing_of(files: Sequence[HubFile], folder: Path) -> tuple[LandingFile, ...]:
+    """Where each of the files will be in the cache ``folder``; asks nothing of the network.
 
     Nothing is hashed: content of the right name and size counts as here, also that of another
     repository. Raises: IntegrityError for a file that could not be verified.
     """
     shared = SharedBlobs(folder)
 
-    def planned(file: HubFile) -> PlannedFile:
+    def landing(file: HubFile) -> LandingFile:
         place = CachePlace(folder, file)
         here = place.here_bytes()
         if here < file.size and shared.find(place) is not None:
             here = file.size
-        return PlannedFile(file, place.link, here)
+        return LandingFile(place.link, here)
 
-    files = tuple(planned(file) for file in files_of(model, projector=projector))
-    return DownloadPlan(model, folder, files)
-
-
-def files_of(model: HubModel, *, projector: bool = True) -> tuple[HubFile, ...]:
-    """The files of a model to fetch, each once."""
-    wanted = model.all_files if projector else (*model.files, *model.companions)
-    return tuple(dict.fromkeys(wanted))
+    return tuple(landing(file) for file in files)
 
 
 class Downloader:
-    """Fetches, verifies and places files, one after the other. ``say`` hears what is notable.
+    """Fetches, verifies and places files in the Hugging Face cache ``folder``, one after the other.
 
-    ``on_progress`` gets :class:`Progress` records, several a second; when ``cancelled`` says so,
-    :class:`Cancelled` is raised, and what has arrived is kept.
+    ``say`` hears what is notable; ``on_progress`` gets records several a second; when ``cancelled``
+    says so, :class:`Cancelled` is raised, and what has arrived is kept.
     """
 
     def __init__(
@@ -100,44 +93,42 @@ class Downloader:
         client: HubClient,
         sums: Sums,
         headers: Headers,
+        folder: Path,
         *,
         say: Callable[[str], None] | None = None,
-        on_progress: OnDownload | None = None,
+        on_progress: OnPull | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         self._client = client
         self._sums = sums
         self._headers = headers
+        self._folder = folder
         self._say = say or (lambda line: None)
         self._on_progress = on_progress
         self._cancelled = cancelled
-        self._meter = Meter({}, {})
-        self._shared = SharedBlobs(Path())
+        self._reporter = Reporter({})
+        self._shared = SharedBlobs(folder)
 
-    def run(self, plan: DownloadPlan) -> Pulled:
-        """Brings all files of the plan here.
+    def run(self, repository: Repository, files: Sequence[HubFile]) -> tuple[PulledFile, ...]:
+        """Brings the files here, most of them from ``repository``, whose branch is noted.
 
         Raises: NetworkError, Gated, NotFound; IntegrityError for content that is not what the hub
         recorded: nothing of it is kept; DoesNotFit for a full disk, GemmahubError for a cache that
         cannot be written, and Cancelled: what has arrived is kept.
         """
-        here = {p.file.path: p.here_bytes for p in plan.files}
-        sizes = {p.file.path: p.file.size for p in plan.files}
-        self._meter = Meter(here, sizes, self._on_progress, self._cancelled)
-        self._shared = SharedBlobs(plan.folder)
+        sizes = {file.path: file.size for file in files}
+        self._reporter = Reporter(sizes, self._on_progress, self._cancelled)
         done = []
-        for planned in plan.files:
-            place = CachePlace(plan.folder, planned.file)
+        for file in files:
+            place = CachePlace(self._folder, file)
             try:
                 done.append(self._bring(place))
             except OSError as error:
                 raise not_written(place, error) from error
-            self._meter.finish(planned.file.path)
-        write_ref(plan.folder, plan.model.repository)
-        tag_cache(plan.folder)
-        first = CachePlace(plan.folder, plan.model.files[0]).link
-        path = first if plan.model.format == "gguf" else first.parent
-        return Pulled(plan.model, path, tuple(done))
+            self._reporter.begin(file.path, "ready", file.size)
+        write_ref(self._folder, repository)
+        tag_cache(self._folder)
+        return tuple(done)
 
     def _bring(self, place: CachePlace) -> PulledFile:
         fetched = 0
@@ -150,7 +141,7 @@ class Downloader:
                     self._accept(place)
                 if (now := give_name(place, fetched=is_new)) != place.blob:
                     self._sums.moved(place.blob, now)
-        return PulledFile(place.file, place.link, fetched)
+        return PulledFile(place.file.path, place.link, fetched)
 
     def _is_here(self, place: CachePlace) -> bool:
         """Whether the right content is here, named or not; what is damaged is removed."""
@@ -195,8 +186,8 @@ class Downloader:
                 out.truncate(0)
             if os.fstat(out.fileno()).st_size == 0:  # the header was read to look at it
                 out.write(self._headers.open(place.file).prefix)
-            loop = ByteLoop(self._client, place, out, self._meter, self._say)
-            self._meter.begin(place.file.path, "fetching", loop.have)
+            loop = ByteLoop(self._client, place, out, self._reporter, self._say)
+            self._reporter.begin(place.file.path, "fetching", loop.have)
             self._client.patiently(loop.run, self._client.endpoint, lambda: loop.fetched)
         return loop.fetched
 
@@ -218,10 +209,10 @@ class Downloader:
         """The hash of a file's content, of the kind that the hub recorded."""
         if place.file.sha256 and self._sums.remembered(path) == place.file.sha256:
             return place.file.sha256
-        self._meter.begin(place.file.path, "verifying")
+        self._reporter.begin(place.file.path, "verifying")
         if place.file.sha256:
-            return self._sums.compute(path, self._meter.add)
-        return _git_hash(path, self._meter.add)
+            return self._sums.compute(path, self._reporter.add)
+        return _git_hash(path, self._reporter.add)
 
     @contextmanager
     def _locked(self, place: CachePlace) -> Iterator[None]:
@@ -242,9 +233,9 @@ class Downloader:
                     if not waiting:
                         name = one_line(place.file.name, 120)
                         self._say(f"another process fetches {name}: waiting for it")
-                        self._meter.begin(place.file.path, "waiting", place.here_bytes())
+                        self._reporter.begin(place.file.path, "waiting", place.here_bytes())
                         waiting = True
-                    self._meter.see(place.here_bytes())
+                    self._reporter.see(place.here_bytes())
             yield
 
 
@@ -256,6 +247,3 @@ def _git_hash(path: Path, on_bytes: Callable[[int], None]) -> str:
             digest.update(block)
             on_bytes(len(block))
     return digest.hexdigest()
-
-
-__all__ = ["DownloadPlan", "Downloader", "Pulled", "files_of", "plan_download"]

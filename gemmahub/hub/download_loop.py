@@ -7,8 +7,7 @@ import os
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.errors import DoesNotFit, GemmahubError
-from gemmahub.hub.failures import RangesIgnored
+from gemmahub.errors import DoesNotFit, GemmahubError, RangesIgnored
 from gemmahub.hub.remote_file import RangedFile
 from gemmahub.text import format_bytes, one_line
 
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.hub.client import HubClient
-    from gemmahub.hub.download_meter import Meter
     from gemmahub.hub.download_place import CachePlace
+    from gemmahub.hub.reporter import Reporter
 
 # One request asks for no more: addresses of the CDN expire, and it serves at most 50 GB at once
 # (huggingface_hub ``constants.MAX_HTTP_DOWNLOAD_SIZE``).
@@ -39,7 +38,7 @@ class ByteLoop:
         client: HubClient,
         place: CachePlace,
         out: FileIO,
-        meter: Meter,
+        reporter: Reporter,
         say: Callable[[str], None],
     ) -> None:
         self.have = os.fstat(out.fileno()).st_size
@@ -47,7 +46,7 @@ class ByteLoop:
         self._source = RangedFile(client, place.file)
         self._place = place
         self._out = out
-        self._meter = meter
+        self._reporter = reporter
         self._say = say
         self._window = _WINDOW
         self._restarts = 0
@@ -71,7 +70,7 @@ class ByteLoop:
                 self._write(piece)
                 self.have += len(piece)
                 self.fetched += len(piece)
-                self._meter.add(len(piece))
+                self._reporter.add(len(piece))
 
     def _start_over(self) -> None:
         """The server cannot continue: what is here would come again in any case."""
@@ -80,7 +79,7 @@ class ByteLoop:
             self._say(f"the server cannot continue {name}: fetching it from the beginning")
         self.have, self._window = 0, size
         self._out.truncate(0)
-        self._meter.begin(self._place.file.path, "fetching")
+        self._reporter.begin(self._place.file.path, "fetching")
 
     def _write(self, piece: bytes) -> None:
         left = memoryview(piece)

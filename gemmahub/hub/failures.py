@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from gemmahub.errors import Gated, GemmahubError, NetworkError, NotFound
+from gemmahub.errors import Gated, GemmahubError, NetworkError, NotFound, RangesIgnored
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -20,10 +20,6 @@ _OFFLINE_HINT: Final = (
     "installed models still work: gemmahub list; unset HF_HUB_OFFLINE to reach the hub"
 )
 _AGAIN: Final = "try again; nothing that has arrived is lost"
-
-
-class RangesIgnored(NetworkError):
-    """A server that sends a whole file for a part of it."""
 
 
 def host_of(url: str) -> str:

@@ -1,4 +1,4 @@
-"""What the Hugging Face room hands out: files, models and search results, as frozen records.
+"""What a repository holds: files and the models among them, as frozen records.
 
 Sizes are bytes. ``commit`` is always the full hash that a revision meant when it was looked up, so
 that everything done with a record later is done with the same content.
@@ -7,13 +7,6 @@ that everything done with a record later is done with the same content.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from gemmahub.formats.detect import ModelFile
-
-Basis = Literal["by name", "catalogue", "measured"]
-"""Where a label comes from: the file's name, the catalogue (same sha256), or its own header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +89,21 @@ class HubModel:
         return sum(file.size for file in self.files)
 
     @property
-    def all_files(self) -> tuple[HubFile, ...]:
-        """All files to fetch: tensors, companions, projector."""
-        beside = (self.projector,) if self.projector else ()
-        return (*self.files, *self.companions, *beside)
+    def name(self) -> str:
+        """What it is called here: the stem of a GGUF file's name, else that of its folder."""
+        first = self.files[0]
+        if self.format == "gguf":
+            return first.name.rpartition(".")[0]
+        return (
+            first.path.rpartition("/")[0].rpartition("/")[2]
+            or (self.repository.name.rpartition("/")[2])
+        )
 
     @property
-    def download_bytes(self) -> int:
-        """Size of all files to fetch."""
-        return sum(file.size for file in self.all_files)
+    def all_files(self) -> tuple[HubFile, ...]:
+        """All files to fetch, each once: tensors, companions, projector."""
+        beside = (self.projector,) if self.projector else ()
+        return tuple(dict.fromkeys((*self.files, *self.companions, *beside)))
 
     @property
     def reference(self) -> str:
@@ -117,56 +116,3 @@ class HubModel:
             return f"hf://{self.repository.name}/{folder}"
         beside = "/config.json" if self.repository.has_gguf else ""
         return f"hf://{self.repository.name}{beside}"
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteModel:
-    """A model as its header describes it, read without fetching the model.
-
-    ``model`` is what :func:`gemmahub.formats.detect.open_model` gives for a local file; its
-    ``files`` are paths in the repository. ``moved_bytes`` and ``requests`` are what reading the
-    headers took over the network, without the listing: 0 when they were remembered.
-    """
-
-    source: HubModel
-    model: ModelFile
-    moved_bytes: int
-    requests: int
-
-
-@dataclass(frozen=True, slots=True)
-class FoundFile:
-    """A model in a search result. ``size_bytes`` counts all parts, None where it is not known.
-
-    ``label`` is None where nothing says it. ``bits_per_weight`` is None unless ``basis`` is
-    "measured": its header was read before. ``qat`` says what the names or the catalogue claim.
-    """
-
-    reference: str
-    path: str
-    format: str
-    label: str | None
-    basis: Basis
-    size_bytes: int | None
-    qat: bool
-    bits_per_weight: float | None = None
-    catalogued: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class FoundRepository:
-    """A repository in a search result, with the models in it.
-
-    ``official``: published by Google. ``catalogued``: the catalogue knows files of it.
-    ``downloads`` are those of the last 30 days.
-    """
-
-    name: str
-    official: bool
-    catalogued: bool
-    gated: str
-    private: bool
-    licence: str
-    downloads: int | None
-    files: tuple[FoundFile, ...]
-    projector: bool

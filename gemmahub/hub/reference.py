@@ -17,7 +17,10 @@ from gemmahub.precision.labels import label_in_name
 PART: Final = r"[A-Za-z0-9][\w.-]*"
 """A name, of a user or a repository."""
 
-_SCHEME: Final = "hf://"
+HUB_SCHEME: Final = "hf"
+"""What a reference may begin with, followed by ``://``."""
+
+_SCHEME: Final = f"{HUB_SCHEME}://"
 _WEB: Final = re.compile(r"^(?:https?://)?(?:www\.)?(?:hf\.co|huggingface\.co)/")
 _WEB_PATH: Final = re.compile(
     r"^(?P<repo>[^/]+/[^/]+)/(?:blob|resolve)/(?P<rev>[^/]+)/(?P<file>.+)$"

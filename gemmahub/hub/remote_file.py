@@ -14,7 +14,8 @@ from gemmahub.hub.client import Later
 from gemmahub.text import format_bytes, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
+    from types import TracebackType
 
     import httpx2
 
@@ -41,19 +42,39 @@ class _Place:
 class RangedFile(PrefixSource):
     """Over HTTP; the header that was read can be written down as ``prefix``.
 
-    ``prefix`` are bytes of the file's beginning that are known already. Reading raises NotFound,
+    ``prefix`` are bytes of the file's beginning that are known already; ``keep`` gets the file
+    where more of it was read without an error. Reading raises NotFound,
     Gated or NetworkError; NetworkError also for a server that ignores ranges, before more than a
     window of the file has come, and for a file that changed since it was looked up.
     """
 
-    def __init__(self, client: HubClient, file: HubFile, prefix: bytes = b"") -> None:
+    def __init__(
+        self,
+        client: HubClient,
+        file: HubFile,
+        prefix: bytes = b"",
+        keep: Callable[[RangedFile], None] | None = None,
+    ) -> None:
         window = SAFETENSORS_WINDOW if file.path.endswith(".safetensors") else GGUF_WINDOW
         super().__init__(file.name, file.size, window, prefix)
         self.file = file
         self._client = client
+        self._keep = keep
+        self._known = len(prefix)
         self._place: _Place | None = None
         self._content_etag = ""
         self._hops = 0
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._keep is not None and kind is None and len(self._prefix) > self._known:
+            self._keep(self)
+            self._known = len(self._prefix)
+        self.close()
 
     def _extend(self, end: int) -> None:
         """Fetches what is missing of the first ``end`` bytes."""

@@ -12,12 +12,12 @@ from contextvars import copy_context
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from gemmahub.engines.sources import FoundFile, FoundRepository
 from gemmahub.errors import GemmahubError, NetworkError
 from gemmahub.hub import failures
 from gemmahub.hub.choose import label_of, models_in, projectors_in
 from gemmahub.hub.listing import fetch_repository, gate_of, whole_number
 from gemmahub.hub.path_names import problem_of
-from gemmahub.hub.records import FoundFile, FoundRepository
 from gemmahub.precision.mix import mix_of, total_bytes, total_parameters
 from gemmahub.text import one_line
 
@@ -157,12 +157,13 @@ def _described_file(model: HubModel, headers: Headers, catalog: Catalog) -> Foun
 
 def _measured(found: FoundFile, model: HubModel, headers: Headers) -> FoundFile:
     """With the bits per weight, where the header was read before; nothing is fetched."""
-    if not headers.knows(model):
-        return found
     try:
-        mix = mix_of(headers.read(model).model.tensors)
+        known = headers.recall(model)
     except GemmahubError:  # it is read, and explained, when somebody asks for it
         return found
+    if known is None:
+        return found
+    mix = mix_of(known.tensors)
     size, parameters = total_bytes(mix), total_parameters(mix)
     if size is None or not parameters:
         return found

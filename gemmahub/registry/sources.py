@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gemmahub.errors import GemmahubError
+from gemmahub.hub.reference import HUB_SCHEME, HuggingFaceReference, names_the_hub
 from gemmahub.registry.reference import NameReference, SourceReference
 from gemmahub.text import one_line
 
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 
 class Sources:
-    """Sources in their order; ``find`` is asked for them when one is needed first."""
+    """Sources in their order; ``find`` is asked for them when one is needed first.
+
+    Where a reference has no scheme it is for the first with the scheme ``hf``: the forms of Hugging
+    Face, and names of the catalogue, whose files are there.
+    """
 
     def __init__(self, find: Callable[[], Iterable[Any]] = tuple) -> None:
         self._find = find
@@ -30,11 +35,13 @@ class Sources:
     def of(self, reference: str) -> Source | None:
         """The one that answers for a reference: the first with its scheme."""
         scheme, separator, _ = reference.partition("://")
-        if not separator:
-            return None
+        if not separator or names_the_hub(reference):
+            scheme = HUB_SCHEME
         return next((s for s in self.all if scheme in getattr(s, "schemes", ())), None)
 
-    def full_names(self, reference: NameReference | SourceReference) -> tuple[str, ...]:
+    def full_names(
+        self, reference: NameReference | SourceReference | HuggingFaceReference
+    ) -> tuple[str, ...]:
         """What a reference is called with nothing left out: a bare name perhaps by several sources,
         a reference with a scheme by its own, in one way.
 
@@ -44,7 +51,7 @@ class Sources:
             found = (_in_full(source, str(reference)) for source in self.all)
             return tuple(name for name in found if name is not None)
         source = self.of(str(reference))
-        full = None if source is None else _in_full(source, reference.rest)
+        full = None if source is None else _in_full(source, str(reference).partition("://")[2])
         return (full or str(reference),)
 
 

@@ -34,17 +34,15 @@ if TYPE_CHECKING:
 
     from gemmahub.conversations import ChatSession, ConversationStore, Journal
     from gemmahub.engines.contract import CheckResult, OnProgress, Settings
-    from gemmahub.engines.sources import Pulled as Fetched
+    from gemmahub.engines.sources import Pulled
     from gemmahub.hardware.records import Machine
-    from gemmahub.hub import Pulled
-    from gemmahub.hub.download_records import OnDownload
     from gemmahub.planning import Plan
     from gemmahub.planning.advice import Advice
     from gemmahub.planning.fit import Fit
     from gemmahub.registry.variants import Models, Variant
     from gemmahub.service.comparing import Comparison
     from gemmahub.service.disk import Removing
-    from gemmahub.service.fetching import FetchPlan
+    from gemmahub.service.progress import OnProgress as OnPullProgress
     from gemmahub.stores.dedupe import DedupePlan
     from gemmahub.stores.linking import Deduped, Undone
     from gemmahub.stores.removal_steps import Removed
@@ -112,24 +110,11 @@ class Gemmahub(Installation):
         self,
         plan: PullPlan,
         *,
-        on_progress: OnDownload | None = None,
+        on_progress: OnPullProgress | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Pulled:
         """Get a model; see :func:`gemmahub.service.pulling.execute`."""
         return pulling.execute(self, plan, on_progress=on_progress, cancelled=cancelled)
-
-    def fetch_plan(self, reference: str, to: Path | None = None) -> FetchPlan | None:
-        """What getting a model from a plugin's source would do; None for what is not in one. See
-        :func:`gemmahub.service.fetching.prepare`."""
-        from gemmahub.service import fetching
-
-        return fetching.prepare(self, reference, to)
-
-    def fetch(self, plan: FetchPlan, on_progress: OnDownload | None = None) -> Fetched:
-        """Get it; see :func:`gemmahub.service.fetching.execute`."""
-        from gemmahub.service import fetching
-
-        return fetching.execute(self, plan, on_progress)
 
     def start(
         self,

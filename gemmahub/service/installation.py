@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract import Artifact, Inventory, ManagedStore
     from gemmahub.engines.manager import PluginManager
     from gemmahub.hardware.records import Machine
-    from gemmahub.hub import Hub, Traffic
+    from gemmahub.hub.client import Traffic
+    from gemmahub.hub.source import Hub
     from gemmahub.measurements.speed_log import SpeedLog
     from gemmahub.planning.advice import Advised
     from gemmahub.registry.registry import Registry
@@ -93,10 +94,10 @@ class Installation:
 
     @cached_property
     def sources(self) -> Sources:
-        """The places that models are pulled from."""
+        """The places that models are pulled from: Hugging Face, then those of plugins."""
         from gemmahub.registry.sources import Sources
 
-        return Sources(lambda: [source for _, source in self.plugins_manager.sources()])
+        return Sources(lambda: [self.hub, *(s for _, s in self.plugins_manager.sources())])
 
     def look_again(self) -> None:
         """Forget what the stores hold: a model came or went."""
@@ -105,9 +106,19 @@ class Installation:
     @cached_property
     def hub(self) -> Hub:
         """Hugging Face. Nothing of the network is loaded before it is asked."""
-        from gemmahub.hub import Hub
+        return self._hub(say=self.say, wait=listening.wait)
 
-        return Hub(self.config.cache, self.registry.catalog, say=self.say, wait=listening.wait)
+    @cached_property
+    def hub_at_once(self) -> Hub:
+        """The same for what is also known without it: it is asked once, and not waited for."""
+        return self._hub(tries=1)
+
+    def _hub(self, **options: Any) -> Hub:
+        from gemmahub.hub.source import Hub
+        from gemmahub.stores.hf_cache import cache_folder
+
+        folder, catalog = cache_folder(), self.registry.catalog
+        return Hub(self.config.cache, catalog, folder=folder, sums=self.sums, **options)
 
     @property
     def why_offline(self) -> str:
@@ -115,13 +126,6 @@ class Installation:
         from gemmahub.hub.reach import why_unreachable
 
         return why_unreachable()
-
-    @cached_property
-    def hub_at_once(self) -> Hub:
-        """The same for what is also known without it: it is asked once, and not waited for."""
-        from gemmahub.hub import Hub
-
-        return Hub(self.config.cache, self.registry.catalog, tries=1)
 
     @property
     def traffic(self) -> Traffic | None:

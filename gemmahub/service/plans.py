@@ -138,11 +138,12 @@ def _header(
     """What an engine can be asked with: the model, or its header from afar or the catalogue."""
     from gemmahub.planning.header import header_of
     from gemmahub.planning.model import catalogued
-    from gemmahub.service.remote import header_on_the_hub
+    from gemmahub.service.remote import RemoteModel
 
     entry = catalogued(variant, here.registry.catalog)
     if fetch is None and entry is not None:
-        fetch = header_on_the_hub(here, entry[1])
+        hub, name = here.hub_at_once, entry[1].reference
+        fetch = lambda folder: RemoteModel(hub, hub.find(name)).write_header(folder)  # noqa: E731
     return header_of(variant, here.registry.catalog, fetch)
 
 

@@ -1,4 +1,4 @@
-"""The use case: getting a model from Hugging Face into its cache."""
+"""The use case: getting a model from a source, Hugging Face or a plugin's."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from gemmahub.engines.sources import WEIGHTS
 from gemmahub.errors import (
     DoesNotFit,
     FormatError,
+    GemmahubError,
     IntegrityError,
-    NetworkError,
     NotFound,
+    RangesIgnored,
     UsageError,
 )
 from gemmahub.hub.reference import HuggingFaceReference
@@ -21,9 +23,9 @@ from gemmahub.registry.reference import (
     PathReference,
     SourceReference,
     parse_reference,
-    unknown_scheme,
 )
-from gemmahub.service.remote import artifact_of, place_of, remote_variant
+from gemmahub.service.progress import Meter
+from gemmahub.service.remote import find
 from gemmahub.text import format_bytes, one_line
 from gemmahub.text.command import command_line
 
@@ -31,39 +33,54 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gemmahub.catalog.records import CatalogVariant, Model
-    from gemmahub.hub import DownloadPlan, HubModel, Pulled
-    from gemmahub.hub.download_records import OnDownload
+    from gemmahub.catalog.records import CatalogVariant
+    from gemmahub.engines.sources import Landing, Pulled, PullProgress, RemoteArtifact, RemoteFile
     from gemmahub.planning.fit import Fit
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
+    from gemmahub.service.progress import OnProgress
+    from gemmahub.service.remote import RemoteModel
 
 
 @dataclass(frozen=True, slots=True)
 class PullOptions:
-    """``revision`` is a branch, tag or commit in place of the reference's own."""
+    """``revision`` is a branch, tag or commit in place of the reference's own, ``to`` a folder in
+    place of the source's choice."""
 
     revision: str | None = None
     projector: bool = True
+    to: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PullPlan:
     """What pulling a model would do; nothing has been fetched but its header.
 
-    ``download`` is None when the model is on this machine already, in another store. ``free_bytes``
-    is what is free at the destination, None where the system does not say.
+    ``remote`` and ``landing`` are None when the model is on this machine already, in another store.
+    ``free_bytes`` is what is free where it lands, None where the system does not say.
     """
 
     variant: Variant
     fit: Fit
-    download: DownloadPlan | None = None
+    remote: RemoteModel | None = None
+    landing: Landing | None = None
+    to: Path | None = None
     free_bytes: int | None = None
+
+    @property
+    def files(self) -> tuple[RemoteFile, ...]:
+        """What is to be here afterwards, in the order in which it comes."""
+        return self.remote.artifact.files if self.remote else ()
+
+    @property
+    def size_bytes(self) -> int:
+        """All files together."""
+        return sum(file.size for file in self.files)
 
     @property
     def fetch_bytes(self) -> int:
         """What has to come over the network."""
-        return self.download.fetch_bytes if self.download else 0
+        return self.landing.need_bytes if self.landing else 0
 
     @property
     def short_bytes(self) -> int:
@@ -77,191 +94,196 @@ class PullPlan:
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``gemmahub pull --dry-run --json``."""
-        plan, precision = self.download, self.variant.precision
+        artifact = self.remote.artifact if self.remote else None
         return {
             "reference": self.variant.reference,
             "name": self.variant.name,
             "format": self.variant.format,
-            "precision": precision.as_json(),
-            "repository": plan.model.repository.name if plan else None,
-            "revision": plan.model.repository.commit if plan else None,
-            "size_bytes": plan.size_bytes if plan else self.variant.size_bytes,
+            "precision": self.variant.precision.as_json(),
+            "repository": (artifact.repository or None) if artifact else None,
+            "revision": artifact.revision if artifact else None,
+            "size_bytes": self.size_bytes if artifact else self.variant.size_bytes,
             "fetch_bytes": self.fetch_bytes,
-            "destination": str(plan.folder) if plan else None,
+            "destination": self.landing.how if self.landing else None,
             "free_bytes": self.free_bytes,
             "short_bytes": self.short_bytes,
             "fit": self.fit.as_json(),
             "places": [str(artifact.path) for artifact in self.variant.artifacts],
-            "files": [
-                {
-                    "file": planned.file.path,
-                    "repository": planned.file.repository,
-                    "size_bytes": planned.file.size,
-                    "fetch_bytes": planned.fetch_bytes,
-                    "sha256": planned.file.sha256,
-                    "path": str(planned.path),
-                }
-                for planned in (plan.files if plan else ())
-            ],
+            "files": self._files_as_json(),
             "notes": list(self.variant.notes),
             "command": self.command,
         }
+
+    def _files_as_json(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = [
+            {
+                "file": file.name,
+                "kind": file.kind,
+                "repository": file.repository or self.remote.artifact.repository or None,
+                "size_bytes": file.size,
+                "sha256": file.sha256,
+            }
+            for file in self.files
+            if self.remote
+        ]
+        for entry, place in zip(found, self.landing.files if self.landing else (), strict=False):
+            entry["fetch_bytes"] = entry["size_bytes"] - place.here_bytes
+            entry["path"] = str(place.path)
+        return found
 
 
 def prepare(here: Installation, reference: str, options: PullOptions) -> PullPlan:
     """What pulling ``reference`` would do.
 
-    Raises: UsageError for what Hugging Face has not; NotFound, Gated, NetworkError; FormatError for
-    a file that is no model; IntegrityError where the hub has another file than the catalogue.
+    Raises: UsageError for what no source has, and for options that it does not know; NotFound,
+    Gated, NetworkError; FormatError for a file that is no model; IntegrityError where the hub has
+    another file than the catalogue; BackendMissing where it has no place to land.
     """
-    from gemmahub.stores.hf_cache import cache_folder
-
-    wanted, variant = _wanted(here, reference, options.revision)
-    if variant is not None and wanted is None:
+    name, known, variant = _wanted(here, reference, options)
+    if variant is not None:
         return PullPlan(variant, _fit(here, variant))
-    assert wanted is not None
-    model = here.hub.resolve(wanted)
-    if not isinstance(wanted, HuggingFaceReference):
-        _check_known(wanted, model)
-    download = here.hub.plan_download(model, cache_folder(), projector=options.projector)
-    found = _described(here, download)
-    found = replace(found, notes=(*found.notes, *_twins(here, model)))
-    return PullPlan(found, _fit(here, found), download, _free(download.folder))
+    remote = find(here, name, options.revision, projector=options.projector)
+    if known is not None and options.revision is None:
+        _check_known(known, remote.artifact)
+    landing = remote.landing(options.to)
+    found = _described(here, remote, landing)
+    found = replace(
+        found,
+        licence=found.licence or remote.artifact.licence,
+        notes=(*found.notes, *_twins(here, remote)),
+    )
+    free = _free(landing.folder) if landing.folder is not None else None
+    return PullPlan(found, _fit(here, found), remote, landing, options.to, free)
 
 
 def execute(
     here: Installation,
     plan: PullPlan,
     *,
-    on_progress: OnDownload | None = None,
+    on_progress: OnProgress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Pulled:
-    """Get what a plan says; the model is listed afterwards. What is here already is verified.
+    """Get what a plan says; what is in a store is listed afterwards. What is here is verified.
 
     Raises: DoesNotFit for a disk that is too small, or full before the end; NetworkError, Gated,
-    NotFound; IntegrityError for content that is not what the hub recorded; Cancelled.
+    NotFound; IntegrityError for content that is not what the source recorded; Cancelled.
     """
-    if plan.download is None:
+    if plan.remote is None:
         raise UsageError(f"{plan.variant.reference} is here already", plan.command)
     check_disk(plan)
-    pulled = here.hub.download(
-        plan.download, here.sums, on_progress=on_progress, cancelled=cancelled
-    )
+    report: Callable[[PullProgress], None] | None = None
+    if on_progress is not None or cancelled is not None:
+        sizes = {file.name: file.size for file in plan.files}
+        places = plan.landing.files if plan.landing else ()
+        here_bytes = {f.name: p.here_bytes for f, p in zip(plan.files, places, strict=False)}
+        report = Meter(here_bytes, sizes, on_progress, cancelled)
+    pulled = plan.remote.pull(plan.to, report, cancelled)
     here.look_again()
     return pulled
 
 
-def here_bytes(plan: PullPlan) -> int:
-    """What is here of the files of a plan by now, also in parts; nobody is asked."""
-    from gemmahub.hub.download_place import CachePlace
-
-    if plan.download is None:
+def here_bytes(plan: PullPlan) -> int | None:
+    """What is here of the files of a plan by now, also in parts; None where that is not known."""
+    if plan.remote is None:
         return 0
-    folder = plan.download.folder
-    return sum(CachePlace(folder, planned.file).here_bytes() for planned in plan.download.files)
+    try:
+        files = plan.remote.landing(plan.to).files
+    except GemmahubError:
+        return None
+    return sum(file.here_bytes for file in files) if files else None
 
 
 def check_disk(plan: PullPlan) -> None:
     """Raises: DoesNotFit where the disk is too small, with what is missing."""
-    if plan.short_bytes and plan.download is not None:
+    if plan.short_bytes and plan.landing is not None:
         raise DoesNotFit(
-            f"{format_bytes(plan.fetch_bytes)} are to fetch and {format_bytes(plan.free_bytes)} "
-            f"are free at {plan.download.folder}: {format_bytes(plan.short_bytes)} too little",
-            "free some (gemmahub du, gemmahub rm), or set HF_HOME to a folder on another disk",
+            f"it needs {format_bytes(plan.fetch_bytes)}, but only {format_bytes(plan.free_bytes)} "
+            f"is free in {plan.landing.folder} ({format_bytes(plan.short_bytes)} short)",
+            f"free some (gemmahub du, gemmahub rm), or {plan.landing.elsewhere}",
         )
 
 
 def _wanted(
-    here: Installation, reference: str, revision: str | None
-) -> tuple[HuggingFaceReference | CatalogVariant | None, Variant | None]:
-    """What to ask the hub for; nothing, and the variant, where another store has it already."""
+    here: Installation, reference: str, options: PullOptions
+) -> tuple[str, CatalogVariant | None, Variant | None]:
+    """What to ask a source for; the catalogue's entry where it is one of its names; the variant
+    where another store has it already."""
     from gemmahub.planning.model import catalogued
 
     parsed, shown = parse_reference(reference), one_line(reference)
     if isinstance(parsed, PathReference):
         raise UsageError(f"{shown} is a file or folder here", f"gemmahub run {shown}")
-    if isinstance(parsed, SourceReference):
-        raise unknown_scheme(reference)
-    if isinstance(parsed, HuggingFaceReference):
-        return (parsed if revision is None else replace(parsed, revision=revision)), None
-    assert isinstance(parsed, NameReference)
+    catalog = here.registry.catalog
+    if isinstance(parsed, NameReference) and catalog.model(parsed.name) is None:
+        tag = catalog.published(str(parsed))
+        parsed = parsed if tag is None else parse_reference(tag.reference)
+    if isinstance(parsed, SourceReference | HuggingFaceReference):
+        (name,) = here.sources.full_names(parsed)
+        return name, None, None
     variant, _ = here.resolve(reference)
-    entry = catalogued(variant, here.registry.catalog)
-    if variant.artifacts and revision is None and not _pulled_from(variant, entry):
-        return None, variant
-    if entry is None:
+    entry = catalogued(variant, catalog)
+    known = entry[1] if entry else None
+    if variant.artifacts and options.revision is None and not _pulled_from(variant, known):
+        return "", None, variant
+    if known is None:
         raise NotFound(
             f"where {shown} lies on Hugging Face is not known",
             "name the repository: user/repo:Q4_0",
         )
-    if revision is not None:
-        known = entry[1]
-        return HuggingFaceReference(known.repository, known.file, revision=revision), None
-    return entry[1], None
+    return known.reference, known, None
 
 
-def _pulled_from(variant: Variant, entry: tuple[Model, CatalogVariant] | None) -> bool:
+def _pulled_from(variant: Variant, known: CatalogVariant | None) -> bool:
     """Whether it lies in the Hugging Face cache, from the repository that the catalogue names."""
-    repository = entry[1].repository.lower() if entry else None
-    return any(
-        artifact.store == "huggingface" and artifact.repository.lower() == repository
+    return known is not None and any(
+        artifact.store == "huggingface" and artifact.repository.lower() == known.repository.lower()
         for artifact in variant.artifacts
     )
 
 
-def _check_known(known: CatalogVariant, model: HubModel) -> None:
+def _check_known(known: CatalogVariant, found: RemoteArtifact) -> None:
     """A catalogue name means the file that the catalogue knows, and no other."""
-    pairs = [(known.sha256, model.files[0])]
-    if known.projector is not None and model.projector is not None:
-        pairs.append((known.projector.sha256, model.projector))
+    pairs = [(known.sha256, found.weights[0])]
+    if known.projector is not None and found.projector is not None:
+        pairs.append((known.projector.sha256, found.projector))
     for sha256, file in pairs:
         if sha256 and file.sha256 and sha256 != file.sha256:
             raise IntegrityError(
-                f"{one_line(file.path, 120)} of {file.repository} is another file than the "
-                f"catalogue knows: sha256 {file.sha256[:12]}…, not {sha256[:12]}…",
-                f"to take what is there now, name it: gemmahub pull {model.reference}",
+                f"{one_line(file.name, 120)} of {file.repository or found.repository} is another "
+                f"file than the catalogue knows: sha256 {file.sha256[:12]}…, not {sha256[:12]}…",
+                f"to take what is there now, name it: gemmahub pull {found.reference}",
             )
 
 
-def _described(here: Installation, download: DownloadPlan) -> Variant:
-    """The variant, from the file where it is here, else from its header on the hub."""
-    from gemmahub.hub.failures import RangesIgnored
-
-    model = download.model
-    files = set(model.files)
-    weights = [p for p in download.files if p.file in files]
-    if all(p.path.exists() and not p.fetch_bytes for p in weights):
-        path = weights[0].path if model.format == "gguf" else weights[0].path.parent
+def _described(here: Installation, remote: RemoteModel, landing: Landing) -> Variant:
+    """The variant, from the file where it is here, else from its header in the source."""
+    artifact = remote.artifact
+    weights = [
+        place
+        for file, place in zip(artifact.files, landing.files, strict=False)
+        if file.kind == WEIGHTS and place.here_bytes == file.size and place.path.exists()
+    ]
+    if len(weights) == len(artifact.weights):
+        paths = tuple(place.path for place in weights)
+        path = paths[0] if artifact.format == "gguf" else paths[0].parent
         with suppress(IntegrityError, FormatError):  # a damaged file, which is fetched again
-            summary = here.registry.inspector.summary(path, tuple(p.path for p in weights))
-            found = here.registry.described(artifact_of(model), summary)
-            return replace(found, artifacts=(), notes=(*found.notes, *model.notes))
+            return remote.described(here, here.registry.inspector.summary(path, paths))
     try:
-        return remote_variant(here, here.hub.remote_model(model))
+        return remote.described(here)
     except RangesIgnored as error:
-        return _by_name(here, model, error)
+        note = f"not measured before it is here: {error.message}"
+        return remote.described_by_name(here, note)
 
 
-def _by_name(here: Installation, model: HubModel, error: NetworkError) -> Variant:
-    """What the names say, where a server does not give a header alone."""
-    from gemmahub.registry.artifacts import Summary
-
-    artifact = artifact_of(model)
-    summary = Summary(model.format, model.size_bytes, (), {}, model.label, chat_template=False)
-    found = here.registry.described(artifact, summary)
-    note = f"not measured before it is here: {error.message}"
-    return replace(found, artifacts=(), remote=place_of(model), notes=(*found.notes, note))
-
-
-def _twins(here: Installation, model: HubModel) -> list[str]:
-    """Where else on this machine the same content lies, as notes."""
-    sha256 = model.files[0].sha256
+def _twins(here: Installation, remote: RemoteModel) -> list[str]:
+    """Where else on this machine the same content is, as notes."""
+    sha256, own = remote.artifact.weights[0].sha256, remote.source.name
     return [
         f"the same file is in {artifact.store or 'a folder'} already: {artifact.path}; "
         "gemmahub dedupe lets both share their place"
         for variant in here.registry.installed().variants
         for artifact in variant.artifacts
-        if sha256 and artifact.sha256 == sha256 and artifact.store != "huggingface"
+        if sha256 and artifact.sha256 == sha256 and artifact.store != own
     ]
 
 
@@ -277,6 +299,3 @@ def _free(folder: Path) -> int | None:
         with suppress(OSError):
             return shutil.disk_usage(place).free
     return None
-
-
-__all__ = ["PullOptions", "PullPlan", "check_disk", "execute", "here_bytes", "prepare"]

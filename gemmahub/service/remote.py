@@ -1,23 +1,41 @@
-"""The use case: what a model on Hugging Face is, before it is fetched."""
+"""The use case: what a model is that a source has, before it is fetched."""
 
 from __future__ import annotations
 
+import inspect
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gemmahub.engines.contract import Artifact
-from gemmahub.errors import Gated, NetworkError, NotFound, NotInstalled, UsageError
+from gemmahub.engines.sources import WEIGHTS
+from gemmahub.errors import (
+    FormatError,
+    Gated,
+    GemmahubError,
+    IntegrityError,
+    NetworkError,
+    NotFound,
+    NotInstalled,
+    UsageError,
+)
 from gemmahub.hub.reference import HuggingFaceReference
-from gemmahub.registry.reference import SourceReference, parse_reference
+from gemmahub.registry.reference import parse_reference, unknown_scheme
+from gemmahub.registry.sources import guarded
 from gemmahub.text import format_bytes, one_line, plural
 
 if TYPE_CHECKING:
-    from gemmahub.catalog.records import CatalogVariant
+    from collections.abc import Callable
+
+    from gemmahub.engines.sources import Landing, OnPull, Pulled, RemoteArtifact, Source
+    from gemmahub.formats.detect import ModelFile
+    from gemmahub.formats.source import OpenSource
     from gemmahub.hardware.records import Machine
-    from gemmahub.hub import HubModel, RemoteModel, Traffic
+    from gemmahub.hub.client import Traffic
     from gemmahub.planning.advice import Advised
     from gemmahub.planning.header import Fetch
+    from gemmahub.registry.artifacts import Summary
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
 
@@ -39,117 +57,195 @@ def look(
     *,
     remote: bool = False,
 ) -> Looked:
-    """The variant that a reference names: on this machine, in the catalogue, or on the hub.
+    """The variant that a reference names: on this machine, in the catalogue, or elsewhere.
 
-    What is neither here nor in the catalogue is read from its header on the hub; ``remote`` reads
-    that also for what the catalogue knows, or for what is here.
+    What is neither here nor in the catalogue is read from its header in its source; ``remote``
+    reads that also for what the catalogue knows, or for what is here.
 
     Raises: UsageError, NotFound, FormatError, IntegrityError, Gated, NetworkError.
     """
     try:
         variant, advised = here.resolve(reference, machine)
     except NotInstalled as missing:
-        if (looked := _elsewhere(here, missing)) is not None:
-            return looked
-        model = _resolved(here, reference, missing)
-        found = remote_variant(here, here.hub.remote_model(model))
-        return Looked(found, fetch_header=header_on_the_hub(here, model))
+        return _not_here(here, missing)
     if not remote:
         return Looked(variant, advised)
-    model = on_the_hub(here, variant, reference)
-    found = remote_variant(here, here.hub.remote_model(model))
-    found = replace(found, artifacts=variant.artifacts)
-    return Looked(found, advised, header_on_the_hub(here, model))
+    found = find(here, _name_at_hugging_face(here, variant, reference))
+    described = replace(found.described(here), artifacts=variant.artifacts)
+    return Looked(described, advised, found.write_header)
 
 
-def header_on_the_hub(here: Installation, model: HubModel | CatalogVariant) -> Fetch:
-    """What writes the header of a model on the hub into a folder."""
-    return lambda folder: here.hub_at_once.write_remote_header(model, folder)
+@dataclass(frozen=True, slots=True)
+class RemoteModel:
+    """A model that a source has, and the source. What the source raises names it."""
+
+    source: Source
+    artifact: RemoteArtifact
+
+    def described(self, here: Installation, summary: Summary | None = None) -> Variant:
+        """The variant, its precision measured from the header of its weights, unless that was read
+        from the file; nothing else is read.
+
+        Raises: FormatError, IntegrityError; NetworkError, RangesIgnored, Gated.
+        """
+        from gemmahub.registry.artifacts import summary_of
+
+        return self._variant(here, summary or summary_of(self.headers()))
+
+    def described_by_name(self, here: Installation, note: str) -> Variant:
+        """What the names say, where the header cannot be had; ``note`` says why."""
+        from gemmahub.precision.labels import label_in_name
+        from gemmahub.registry.artifacts import Summary
+
+        found = self.artifact
+        label = label_in_name(found.weights[0].name) or label_in_name(found.repository)
+        size = sum(file.size for file in found.weights)
+        summary = Summary(found.format, size, (), {}, label, chat_template=False)
+        return self._variant(here, summary, note)
+
+    def landing(self, to: Path | None = None) -> Landing:
+        """Where a pull would put it; see :meth:`gemmahub.engines.sources.Source.landing`."""
+        with guarded(self.source):
+            return self.source.landing(self.artifact, to)
+
+    def pull(
+        self, to: Path | None, on_progress: OnPull | None, cancelled: Callable[[], bool] | None
+    ) -> Pulled:
+        """Fetch it; see :meth:`gemmahub.engines.sources.Source.pull`."""
+        more = {"cancelled": cancelled} if _takes(self.source.pull, "cancelled") else {}
+        with guarded(self.source):
+            return self.source.pull(self.artifact, to, on_progress, **more)
+
+    def write_header(self, folder: Path) -> Path:
+        """Sparse files of full length with the headers of its weights, for a dry load; what an
+        engine loads. Raises: as :meth:`described`; OSError."""
+        from gemmahub.formats.remote import write_remote
+
+        with guarded(self.source):
+            return write_remote(*self._files(), folder)
+
+    def headers(self) -> ModelFile:
+        """The model as its headers describe it; read again where what was remembered made no sense.
+
+        Raises: as :meth:`described`.
+        """
+        from gemmahub.formats.remote import read_remote
+
+        folder = re.sub(r"[^\w.-]+", "-", self.artifact.name)[:80].strip(".") or "model"
+        with guarded(self.source):
+            try:
+                return read_remote(folder, *self._files())
+            except (FormatError, IntegrityError):
+                forget = getattr(self.source, "forget", None)
+                if forget is None or not forget(self.artifact):
+                    raise
+                return read_remote(folder, *self._files())
+
+    def _files(self) -> tuple[list[str], list[str], Callable[[str], OpenSource]]:
+        """The names of its weights, of all files that describe it, and what opens one."""
+        from gemmahub.formats.remote import describing
+
+        found = self.artifact
+        files = {file.name: file for file in found.files}
+        weights = [file.name for file in found.weights]
+        others = [(file.name, file.size) for file in found.files if file.kind != WEIGHTS]
+        names = describing(weights, others)
+        return weights, names, lambda name: self.source.open(found, files[name])
+
+    def _variant(self, here: Installation, summary: Summary, note: str = "") -> Variant:
+        found = self.artifact
+        weights = tuple(Path(file.name) for file in found.weights)
+        artifact = Artifact(
+            format=found.format,
+            path=weights[0] if found.format == "gguf" else Path(found.name),
+            files=weights,
+            name=found.name,
+            repository=found.repository,
+            revision=found.revision,
+            sha256=found.weights[0].sha256 if len(weights) == 1 else None,
+            projector=Path(found.projector.name) if found.projector else None,
+            reference=found.reference,
+        )
+        variant = here.registry.described(artifact, summary)
+        notes = (*variant.notes, *map(one_line, found.notes), *filter(None, (note,)))
+        return replace(
+            variant,
+            artifacts=(),
+            remote=found.place or f"{found.reference} at {found.revision[:12]}",
+            chat_template=bool(variant.chat_template or found.texts.get("template")),
+            notes=notes,
+        )
 
 
-def _resolved(here: Installation, reference: str, missing: NotInstalled) -> HubModel:
-    """Where it lies on the hub. Raises also: NetworkError, saying that it is nowhere else."""
-    try:
-        return here.hub.resolve(reference)
-    except Gated:
-        raise
-    except NetworkError as error:
-        raise NetworkError(f"{missing.message}, and {error.message}", error.hint) from error
+def find(
+    here: Installation, reference: str, revision: str | None = None, *, projector: bool = True
+) -> RemoteModel:
+    """What a reference of a source names, or a name of the catalogue; asks the source for it.
 
-
-def _elsewhere(here: Installation, missing: NotInstalled) -> Looked | None:
-    """What a plugin's source has; None for a reference that is not one of a source.
-
-    Raises: NotFound with what the catalogue knows, where the source cannot be asked or has it not.
+    Raises: UsageError for a reference of no source, or an option that the source does not know;
+    NotFound where the source has no such model; NetworkError, Gated, FormatError, IntegrityError.
     """
-    from gemmahub.service.elsewhere import find
+    source = here.sources.of(reference)
+    if source is None:
+        raise unknown_scheme(reference)
+    options: dict[str, Any] = {} if revision is None else {"revision": revision}
+    options |= {} if projector else {"projector": False}
+    for name in options:
+        if not _takes(source.find, name):
+            option = "--revision" if name == "revision" else "--no-projector"
+            raise UsageError(f"{source.name} takes no {option}", "leave it out")
+    with guarded(source):
+        artifact = source.find(reference, **options)
+    if artifact is None:
+        raise NotFound(
+            f"{source.name} has no {one_line(reference)}",
+            "check the name; gemmahub list --all shows what the catalogue knows",
+        )
+    if not artifact.weights:
+        raise GemmahubError(f"{source.name}: {artifact.reference} has no weights", "name another")
+    return RemoteModel(source, artifact)
 
+
+def _takes(method: Callable[..., Any], name: str) -> bool:
+    """Whether a source's method has a parameter: those of the first contract have fewer."""
+    found = inspect.signature(method).parameters
+    return name in found or any(p.kind is p.VAR_KEYWORD for p in found.values())
+
+
+def _not_here(here: Installation, missing: NotInstalled) -> Looked:
+    """What a source has of what is neither here nor in the catalogue's list of files.
+
+    Raises: what the source raises, with what the catalogue knows.
+    """
+    known = () if missing.hint.startswith("gemmahub pull") else (missing.hint,)
     try:
         found = find(here, missing.reference)
+        variant = found.described(here)
     except (NotFound, NetworkError) as error:
-        raise NotFound(f"{missing.message} ({error.message})", missing.hint) from error
-    if found is None:
-        if isinstance(parse_reference(missing.reference), SourceReference):
-            raise missing
-        return None
-    known = () if missing.hint.startswith("gemmahub pull") else (missing.hint,)
-    variant = replace(found.variant, notes=(*found.variant.notes, *known))
-    return Looked(variant, fetch_header=found.write_header)
+        if known:
+            raise NotFound(f"{missing.message} ({error.message})", missing.hint) from error
+        if isinstance(error, Gated | NotFound):
+            raise
+        raise NetworkError(f"{missing.message}, and {error.message}", error.hint) from error
+    return Looked(replace(variant, notes=(*variant.notes, *known)), None, found.write_header)
 
 
-def on_the_hub(here: Installation, variant: Variant, reference: str) -> HubModel:
-    """Where a variant lies on the hub.
+def _name_at_hugging_face(here: Installation, variant: Variant, reference: str) -> str:
+    """What names a variant's files at Hugging Face: they may be here, or known to the catalogue.
 
-    Raises: UsageError for one that is only here; NotFound, Gated, NetworkError.
+    Raises: UsageError for one that is only here.
     """
     from gemmahub.planning.model import catalogued
 
-    parsed = parse_reference(reference)
-    if isinstance(parsed, HuggingFaceReference):
-        return here.hub.resolve(parsed)
+    if isinstance(parsed := parse_reference(reference), HuggingFaceReference):
+        return str(parsed)
     entry = catalogued(variant, here.registry.catalog)
     if entry is None:
         raise UsageError(
             f"where {one_line(reference)} lies on Hugging Face is not known",
             "name the repository: user/repo:Q4_0",
         )
-    return here.hub.resolve(entry[1])
-
-
-def remote_variant(here: Installation, remote: RemoteModel) -> Variant:
-    """A model on the hub as the registry describes one: its precision measured from the header."""
-    from gemmahub.registry.artifacts import summary_of
-
-    source = remote.source
-    found = here.registry.described(artifact_of(source), summary_of(remote.model))
-    return replace(
-        found, artifacts=(), remote=place_of(source), notes=(*found.notes, *source.notes)
-    )
-
-
-def artifact_of(model: HubModel) -> Artifact:
-    """A model on the hub as a record of files; their paths are those in the repository."""
-    first = model.files[0]
-    folder = Path(first.path).parent.name or model.repository.name.rpartition("/")[2]
-    path = Path(first.path) if model.format == "gguf" else Path(folder)
-    return Artifact(
-        format=model.format,
-        path=path,
-        files=tuple(Path(file.path) for file in model.files),
-        name=path.name if model.format != "gguf" else path.stem,
-        repository=model.repository.name,
-        revision=model.repository.commit,
-        sha256=first.sha256 if len(model.files) == 1 else None,
-        projector=Path(model.projector.path) if model.projector else None,
-        reference=model.reference,
-    )
-
-
-def place_of(model: HubModel) -> str:
-    """Where a model lies on the hub, with its commit."""
-    first, repository = model.files[0], model.repository
-    inside = f"/{first.path}" if model.format == "gguf" else ""
-    return f"hf.co/{repository.name}{one_line(inside, 120)} at {repository.commit[:12]}"
+    return entry[1].reference
 
 
 def moved_text(traffic: Traffic, size_bytes: int | None) -> str:

@@ -1,16 +1,17 @@
-"""The use case: finding repositories, each file with its precision and whether it fits."""
+"""The use case: finding models in sources, each file with its precision and whether it fits."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from gemmahub.errors import GemmahubError
+from gemmahub.errors import Cancelled, GemmahubError
 from gemmahub.planning.fit import Fit
-from gemmahub.text import format_gib
+from gemmahub.registry.sources import guarded
+from gemmahub.text import format_gib, one_line
 
 if TYPE_CHECKING:
-    from gemmahub.hub import FoundFile, FoundRepository
+    from gemmahub.engines.sources import FoundFile, FoundRepository
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
 
@@ -42,17 +43,17 @@ class RepositoryRow:
 
 
 def search(here: Installation, text: str, limit: int) -> list[RepositoryRow]:
-    """Repositories for some words: those of the catalogue, Google's, then by downloads.
+    """What sources have for some words, the best of each first, as many of each as ``limit``.
 
     Precision and fit are those of the catalogue or of a header that was read before; for others the
     name says the label, and of the fit only a file that is larger than what is free is known.
 
-    Raises: NetworkError.
+    Raises: NetworkError where no source can be asked; one of several is said.
     """
     from gemmahub.planning import fits_of
     from gemmahub.planning.model import machine_of
 
-    found = here.hub.search(text, limit)
+    found = _found(here, text, limit)
     machine = here.hardware()
     try:
         place = machine_of(machine)
@@ -74,15 +75,34 @@ def search(here: Installation, text: str, limit: int) -> list[RepositoryRow]:
     return rows
 
 
+def _found(here: Installation, text: str, limit: int) -> list[FoundRepository]:
+    found: list[FoundRepository] = []
+    failed: list[GemmahubError] = []
+    searched = [source for source in here.sources.all if hasattr(source, "search")]
+    for source in searched:
+        try:
+            with guarded(source):
+                found += source.search(text, limit)
+        except Cancelled:
+            raise
+        except GemmahubError as error:
+            failed.append(error)
+    if failed and len(failed) == len(searched):
+        raise failed[0]
+    for problem in failed:
+        here.say(one_line(problem.message))
+    return found
+
+
 def _known(here: Installation, file: FoundFile) -> Variant | None:
     """The variant, where the catalogue has it or its header was read before."""
-    from gemmahub.service.remote import remote_variant
+    from gemmahub.service.remote import find
 
     try:
         if file.catalogued:
             return here.registry.resolve(file.catalogued)
         if file.basis == "measured":
-            return remote_variant(here, here.hub.remote_model(file.reference))
+            return find(here, file.reference).described(here)
     except GemmahubError:  # it is explained when somebody asks for it
         pass
     return None

@@ -187,7 +187,6 @@ class GemmahubApp(App[None]):
     @work
     async def get_model(self, wanted: messages.Pull) -> None:
         """Show what would come; a yes starts it, and the downloads are shown."""
-        from gemmahub.tui.downloads import is_here
         from gemmahub.tui.screens.downloads import DownloadsScreen
         from gemmahub.tui.screens.pull import PullScreen
         from gemmahub.tui.screens.search import SearchScreen
@@ -201,7 +200,7 @@ class GemmahubApp(App[None]):
             return
         if isinstance(self.screen, SearchScreen):
             await self.pop_screen()
-        if is_here(plan):
+        if plan.remote is None:
             self.post_message(messages.OpenChat(plan.variant.reference, wanted.settings))
             return
         self.downloads.start(plan, then_chat=wanted.then_chat, settings=wanted.settings)

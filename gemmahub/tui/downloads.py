@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal
 
 from gemmahub.errors import Cancelled, GemmahubError
 from gemmahub.text import one_line
@@ -15,52 +15,20 @@ if TYPE_CHECKING:
     from textual.app import App
 
     from gemmahub.engines.contract import Settings
-    from gemmahub.hub.download_records import Progress
     from gemmahub.service import Gemmahub, PullPlan
-    from gemmahub.service.fetching import FetchPlan
+    from gemmahub.service.progress import Progress
 
 State = Literal["waiting", "running", "pausing", "paused", "failed", "done"]
-GetPlan: TypeAlias = "PullPlan | FetchPlan"
 
 AT_ONCE: Final = 2
 """Downloads that run at the same time; the others wait for their turn."""
-
-
-def plan_for(hub: Gemmahub, reference: str) -> GetPlan:
-    """What getting a model would do, from a plugin's source or from Hugging Face.
-
-    Raises: as :meth:`Gemmahub.fetch_plan` and :meth:`Gemmahub.pull_plan`.
-    """
-    return hub.fetch_plan(reference) or hub.pull_plan(reference)
-
-
-def is_here(plan: GetPlan) -> bool:
-    """Whether nothing is to be fetched: another store has it."""
-    from gemmahub.service.pulling import PullPlan
-
-    return isinstance(plan, PullPlan) and plan.download is None
-
-
-def files_of(plan: GetPlan) -> tuple[tuple[str, int], ...]:
-    """The files that a plan gets, in the order in which they come, and their sizes in bytes."""
-    from gemmahub.service.pulling import PullPlan
-
-    if not isinstance(plan, PullPlan):
-        return tuple((file.name, file.size) for file in plan.elsewhere.artifact.files)
-    files = plan.download.files if plan.download else ()
-    return tuple((planned.file.path, planned.file.size) for planned in files)
-
-
-def size_of(plan: GetPlan) -> int:
-    """All files together, bytes."""
-    return sum(size for _, size in files_of(plan))
 
 
 class Download:
     """One model on its way. Its thread writes ``progress`` and ``said``, the rest is the UI's."""
 
     def __init__(
-        self, plan: GetPlan, *, then_chat: bool = False, settings: Settings | None = None
+        self, plan: PullPlan, *, then_chat: bool = False, settings: Settings | None = None
     ) -> None:
         self.plan = plan
         self.then_chat = then_chat
@@ -71,8 +39,7 @@ class Download:
         self.error: GemmahubError | None = None
         self.stop = threading.Event()
         self.reference = plan.variant.reference
-        self.files = files_of(plan)
-        self.size = size_of(plan)
+        self.size = plan.size_bytes
         self.here = max(0, self.size - plan.fetch_bytes)
         """Bytes that were here when it began, or ended early."""
 
@@ -87,13 +54,8 @@ class Download:
         return self.state in ("waiting", "running", "pausing")
 
     def report(self, now: Progress) -> None:
-        """Its thread says how far it is.
-
-        Raises: Cancelled where it shall stop.
-        """
+        """Its thread says how far it is."""
         self.progress, self.said = now, ""
-        if self.stop.is_set():
-            raise Cancelled("cancelled", "nothing that has arrived is lost: pull it again")
 
     def tell(self, text: str) -> None:
         """Its thread says what holds it up."""
@@ -115,7 +77,7 @@ class Downloads:
         self._on_end = on_end
 
     def start(
-        self, plan: GetPlan, *, then_chat: bool = False, settings: Settings | None = None
+        self, plan: PullPlan, *, then_chat: bool = False, settings: Settings | None = None
     ) -> Download:
         """Fetch a model, now or when it is its turn; one that is here already goes on."""
         for known in self.all:
@@ -178,7 +140,11 @@ class Downloads:
         app, error = self._app, None
         try:
             with self._hub.heard_by(download.tell, download.stop):
-                _get(self._hub, download, lambda: download.stop.is_set() or not app.is_running)
+                download.reference = self._hub.pull(
+                    download.plan,
+                    on_progress=download.report,
+                    cancelled=lambda: download.stop.is_set() or not app.is_running,
+                ).reference
         except GemmahubError as caught:
             error = caught
         except Exception as caught:  # noqa: BLE001 - a plugin may raise what it likes
@@ -202,20 +168,10 @@ class Downloads:
         self._begin()
 
 
-def _get(hub: Gemmahub, download: Download, cancelled: Callable[[], bool]) -> None:
-    """Fetch it, from where its plan says."""
-    from gemmahub.service.pulling import PullPlan
-
-    if isinstance(download.plan, PullPlan):
-        hub.pull(download.plan, on_progress=download.report, cancelled=cancelled)
-    else:
-        download.reference = hub.fetch(download.plan, download.report).reference
-
-
 def _here(download: Download) -> int:
     """Bytes that are here: what was reported may be a tenth of a second old."""
-    from gemmahub.service.pulling import PullPlan, here_bytes
+    from gemmahub.service.pulling import here_bytes
 
-    if isinstance(download.plan, PullPlan):
-        return here_bytes(download.plan)
+    if (found := here_bytes(download.plan)) is not None:
+        return found
     return download.progress.all_done_bytes if download.progress else 0

@@ -16,7 +16,7 @@ import pytest
 from gemmahub.catalog.header import write_catalog_header
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.cli.pull_view import View, line_of
-from gemmahub.hub import Progress
+from gemmahub.service.progress import Progress
 from gemmahub.stores.identity import ContentSums
 from gemmahub.testing.hub.content import Served
 from gemmahub.testing.hub.models import projector, small_model
@@ -225,7 +225,7 @@ def test_a_disk_that_is_too_small(
     hub.add("user/gemma", {NAME: Served.of(NAME, large, "a" * 64)})
     result = command("pull", "user/gemma", "--yes")
     assert result.code == 4
-    assert "too little" in result.err
+    assert " short)" in result.err
     assert "10.0 GB" in result.err or "10.1 GB" in result.err
     assert not blobs.exists()
     assert json.loads(command("pull", "user/gemma", "--dry-run", "--json").out)["short_bytes"] > 0

@@ -19,7 +19,7 @@ import pytest
 from gemmahub.cli import main, output, pull_view
 from gemmahub.cli.main import cli
 from gemmahub.errors import GemmahubError
-from gemmahub.hub import Progress
+from gemmahub.service.progress import Progress
 from gemmahub.text.streams import GuardedStream
 from tests.hostile_text import BROKEN_TEXT, LINES, MARK, NAMES, PLAIN, TEXT, World, build, raw
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gemmahub.catalog.loader import load_catalog
-from gemmahub.hub import Hub
+from gemmahub.hub.source import Hub
+from gemmahub.stores.identity import ContentSums
 from gemmahub.testing.hub.server import HubServer
 
 if TYPE_CHECKING:
@@ -48,7 +49,15 @@ def said() -> list[str]:
 @pytest.fixture
 def hub(server: HubServer, tmp_path: Path, waits: list[float], said: list[str]) -> Hub:
     """A door to the hub on this machine, with a cache of its own."""
-    return Hub(tmp_path / "cache", load_catalog(), say=said.append, wait=waits.append, timeout=10.0)
+    return Hub(
+        tmp_path / "cache",
+        load_catalog(),
+        folder=tmp_path / "hf",
+        sums=ContentSums(tmp_path / "summaries.sqlite"),
+        say=said.append,
+        wait=waits.append,
+        timeout=10.0,
+    )
 
 
 @pytest.fixture(scope="session")

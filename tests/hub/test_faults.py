@@ -10,9 +10,10 @@ import pytest
 
 from gemmahub.errors import Gated, GemmahubError, IntegrityError, NetworkError, NotFound, UsageError
 from gemmahub.formats.detect import open_model
-from gemmahub.hub import Hub
+from gemmahub.hub.source import Hub
 from gemmahub.testing.hub.content import Served
 from gemmahub.testing.hub.models import mlx_folder, served, small_model, write_model
+from tests.hub.ways import read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,7 @@ def big(server: HubServer, tmp_path: Path) -> Served:
 
 def same(hub: Hub, file: Served, tmp_path: Path) -> None:
     """The remote model is read, and is what the file says."""
-    assert hub.remote_model("user/repo").model.tensors == open_model(tmp_path / file.path).tensors
+    assert read(hub, "user/repo").tensors == open_model(tmp_path / file.path).tensors
 
 
 # --- lines that break -----------------------------------------------------------------------------
@@ -58,7 +59,7 @@ def test_a_line_that_breaks_always_is_given_up(
 ) -> None:
     server.fault("break", match="/blob/", value=0, times=None)
     with pytest.raises(NetworkError, match="broke") as failure:
-        hub.remote_model("user/repo")
+        read(hub, "user/repo")
     assert "try again" in failure.value.hint
     assert waits == [0.5, 1.0, 2.0]
 
@@ -84,7 +85,7 @@ def test_a_server_that_stalls(
 def test_a_server_that_stalls_always(server: HubServer, big: Served, hub: Hub) -> None:
     server.fault("stall", match="/blob/", value=0, times=None)
     with pytest.raises(NetworkError, match="stopped answering"):
-        Hub(None, hub.catalog, wait=lambda seconds: None, timeout=0.2).remote_model("user/repo")
+        read(Hub(None, hub.catalog, wait=lambda seconds: None, timeout=0.2), "user/repo")
 
 
 def test_nobody_listens(hub: Hub, waits: list[float]) -> None:
@@ -160,7 +161,7 @@ def test_a_server_that_ignores_ranges_is_left_at_once(
 ) -> None:
     server.fault("ignore range", match="/blob/", times=None)
     with pytest.raises(NetworkError, match="ignores byte ranges") as failure:
-        hub.remote_model("user/repo")
+        read(hub, "user/repo")
     assert "gemmahub pull" in failure.value.hint
     assert len(server.requests("/blob/")) == 1
     # What the kernel's buffers of a connection take, and no more.
@@ -172,7 +173,7 @@ def test_a_small_file_may_come_whole(server: HubServer, hub: Hub) -> None:
     assert len(data) < 65536
     server.add("user/repo", {"m.gguf": data})
     server.fault("ignore range", match="/blob/", times=None)
-    assert hub.remote_model("user/repo").model.size_bytes == len(data)
+    assert read(hub, "user/repo").size_bytes == len(data)
 
 
 @pytest.mark.parametrize(
@@ -185,36 +186,37 @@ def test_a_file_that_changes_meanwhile_is_noticed(
     skip = 1 if match == "/blob/" else 0
     server.fault(kind, match=match, value=value, times=None, skip=skip)  # type: ignore[arg-type]
     with pytest.raises(NetworkError, match="changed while it was read") as failure:
-        hub.remote_model("user/repo")
+        read(hub, "user/repo")
     assert "try again" in failure.value.hint
 
 
 def test_a_file_replaced_behind_its_commit(
     server: HubServer, hub: Hub, big: Served, tmp_path: Path
 ) -> None:
-    model = hub.resolve("user/repo")
+    model = hub.find("user/repo")
     other, _ = write_model(tmp_path / "other.gguf", words=100)
     files = server.repos["user/repo"].commits[server.repos["user/repo"].head]
     files[big.path] = Served(big.path, other.data, other.sha256, other.blob, other.size, lfs=True)
     with pytest.raises(NetworkError, match="changed while it was read"):
-        hub.remote_model(model)
+        read(hub, model)
     assert server.sent(big.path) == 0
 
 
 def test_a_file_of_the_same_size_behind_its_commit(
     server: HubServer, hub: Hub, big: Served
 ) -> None:
-    model = hub.resolve("user/repo")
+    model = hub.find("user/repo")
     files = server.repos["user/repo"].commits[server.repos["user/repo"].head]
     files[big.path] = Served(big.path, big.data, "f" * 64, big.blob, big.size, lfs=True)
     with pytest.raises(NetworkError, match="its sha256 is another one"):
-        hub.remote_model(model)
+        read(hub, model)
 
 
 def test_an_expired_address_is_asked_for_again(
     server: HubServer, hub: Hub, big: Served, tmp_path: Path
 ) -> None:
-    with hub.open(hub.resolve("user/repo").files[0]) as source:
+    model = hub.find("user/repo")
+    with hub.open(model, model.files[0]) as source:
         begin = source.read(0, 100)
         server.expire()
         assert source.read(0, 100_000)[:100] == begin
@@ -223,7 +225,7 @@ def test_an_expired_address_is_asked_for_again(
 
 
 def test_the_redirect_is_resolved_once(server: HubServer, hub: Hub, big: Served) -> None:
-    hub.remote_model("user/repo")
+    read(hub, "user/repo")
     assert len(server.requests("/resolve/")) == 1
     assert len(server.requests("/blob/")) > 1
 
@@ -237,7 +239,7 @@ def test_a_mirror_that_sends_on(server: HubServer, hub: Hub, big: Served, tmp_pa
 def test_redirects_without_end(server: HubServer, hub: Hub, big: Served) -> None:
     server.fault("redirect", match="/blob/", times=None)
     with pytest.raises(NetworkError, match="without end"):
-        hub.remote_model("user/repo")
+        read(hub, "user/repo")
 
 
 @pytest.mark.parametrize("match", ["/api/", "/blob/"])
@@ -246,13 +248,13 @@ def test_a_login_page_in_place_of_the_answer(
 ) -> None:
     server.fault("page", match=match, times=None)
     with pytest.raises(NetworkError, match=r"not JSON|ignores byte ranges"):
-        hub.remote_model("user/repo")
+        read(hub, "user/repo")
 
 
 def test_wrong_bytes_in_a_header(server: HubServer, hub: Hub, big: Served) -> None:
     server.fault("corrupt", match="/blob/", value=9)
     with pytest.raises(GemmahubError) as failure:
-        hub.remote_model("user/repo")
+        read(hub, "user/repo")
     assert isinstance(failure.value, IntegrityError)
 
 
@@ -261,11 +263,11 @@ def test_a_truncated_index(server: HubServer, hub: Hub, tmp_path: Path) -> None:
     files["model.safetensors.index.json"] = b'{"weight_map": {"a": "../../x"}}'
     server.add("user/mlx", served(files), tags=("mlx",))
     with pytest.raises(IntegrityError, match="not a file of its folder"):
-        hub.remote_model("user/mlx")
+        read(hub, "user/mlx")
     files["model.safetensors.index.json"] = b'{"weight_map'
     server.add("user/mlx", served(files))
     with pytest.raises(IntegrityError, match="damaged"):
-        hub.remote_model("user/mlx")
+        read(hub, "user/mlx")
 
 
 # --- who may --------------------------------------------------------------------------------------
@@ -283,7 +285,7 @@ def test_a_gated_repository_resolves_and_says_so(hub: Hub, gated: str) -> None:
 
 def test_gated_without_a_login(server: HubServer, hub: Hub, gated: str) -> None:
     with pytest.raises(Gated, match="gated") as failure:
-        hub.remote_model(gated)
+        read(hub, gated)
     assert f"{server.endpoint}/user/repo" in failure.value.hint
     assert "hf auth login" in failure.value.hint
     assert (failure.value.kind, failure.value.exit_code) == ("gated", 6)
@@ -292,7 +294,7 @@ def test_gated_without_a_login(server: HubServer, hub: Hub, gated: str) -> None:
 def test_gated_with_a_login_that_has_not_accepted(server: HubServer, hub: Hub, gated: str) -> None:
     server.allow(TOKEN)
     with pytest.raises(Gated, match="not accepted") as failure:
-        Hub(None, hub.catalog, token=TOKEN).remote_model(gated)
+        read(Hub(None, hub.catalog, token=TOKEN), gated)
     assert TOKEN not in failure.value.message + failure.value.hint
 
 
@@ -368,7 +370,7 @@ def test_a_login_in_the_endpoint_is_never_shown(
     door = Hub(None, hub.catalog)
     assert "secret" not in door.resolve("user/repo").repository.licence_url
     with pytest.raises(Gated) as failure:
-        door.remote_model("user/repo")
+        read(door, "user/repo")
     assert "secret" not in failure.value.message + failure.value.hint
 
 
@@ -376,7 +378,7 @@ def test_a_login_in_the_endpoint_is_never_shown(
 def test_a_redirect_to_nowhere(server: HubServer, hub: Hub, big: Served, location: str) -> None:
     server.fault("status", match="/resolve/", value=302, headers={"Location": location})
     with pytest.raises(NetworkError, match="no web address"):
-        hub.remote_model("user/repo")
+        read(hub, "user/repo")
 
 
 def test_a_proxy_is_used(
@@ -409,7 +411,7 @@ def test_several_threads_may_use_one_door(server: HubServer, hub: Hub, big: Serv
     found: list[int] = []
 
     def look() -> None:
-        found.append(len(hub.remote_model("user/repo").model.tensors))
+        found.append(len(read(hub, "user/repo").tensors))
 
     threads = [threading.Thread(target=look) for _ in range(4)]
     for thread in threads:

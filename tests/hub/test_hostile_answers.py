@@ -9,9 +9,11 @@ import pytest
 
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.errors import GemmahubError, NetworkError
-from gemmahub.hub import Hub, HubClient, HubFile
 from gemmahub.hub.answers import told_wait
+from gemmahub.hub.client import HubClient
+from gemmahub.hub.records import HubFile
 from gemmahub.hub.remote_file import RangedFile
+from gemmahub.hub.source import Hub
 from tests.http.hostile_server import DRIPS, OK, Conversation, Script, endless, serving
 
 if TYPE_CHECKING:

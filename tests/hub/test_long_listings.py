@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gemmahub.catalog.loader import load_catalog
+from gemmahub.engines.sources import PullProgress
 from gemmahub.errors import GemmahubError
 from gemmahub.hub import choose
-from gemmahub.hub.download import plan_download
-from gemmahub.hub.download_meter import Meter
 from gemmahub.hub.listing import repository_of
 from gemmahub.hub.records import HubFile, HubModel, Repository
 from gemmahub.hub.remembered import Remembered
+from gemmahub.hub.source import Hub, artifact_of
+from gemmahub.service.progress import Meter, Progress
+from gemmahub.stores.identity import ContentSums
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from gemmahub.hub import Progress
     from gemmahub.testing.hub.server import HubServer
     from tests.conftest import Result
 
@@ -120,9 +122,11 @@ def test_twenty_thousand_files_take_moments(names: Callable[[int], list[str]]) -
 def test_a_model_of_twenty_thousand_files_is_planned_in_moments(tmp_path: Path) -> None:
     begin = time.process_time()
     model = choose.by_label(repository(SHAPES["one model folder"](MANY)), None)
-    plan = plan_download(model, tmp_path)
+    landing = Hub(None, load_catalog(), folder=tmp_path, sums=ContentSums(None)).landing(
+        artifact_of(model, projector=True)
+    )
     assert time.process_time() - begin < CPU_SECONDS
-    assert plan.fetch_bytes == len(plan.files) == MANY
+    assert landing.need_bytes == len(landing.files) == MANY
 
 
 def test_the_front_door_takes_a_long_listing(
@@ -148,10 +152,10 @@ def test_progress_adds_up_without_looking_at_all_files_each_time() -> None:
     sizes = Sizes({f"f{n}": 10 for n in range(500)})
     meter = Meter(dict.fromkeys(sizes, 0), sizes, told.append, clock=lambda: 0.0)
     for name in sizes:
-        meter.begin(name, "fetching")
-        meter.add(10)
-        meter.begin(name, "verifying")
-        meter.finish(name)
+        meter(PullProgress(name, 0, 10))
+        meter(PullProgress(name, 10, 10))
+        meter(PullProgress(name, 0, 10, "verifying"))
+        meter(PullProgress(name, 10, 10, "ready"))
     assert Sizes.summed == 1
     assert (told[-1].all_done_bytes, told[-1].all_bytes, told[-1].files_done) == (5000, 5000, 500)
 

@@ -17,15 +17,18 @@ from gemmahub.hub.download_loop import not_written
 from gemmahub.hub.download_place import CachePlace
 from gemmahub.hub.placing import write_ref
 from gemmahub.hub.records import HubFile
+from gemmahub.hub.source import Hub, artifact_of
 from gemmahub.stores.hf_cache import HuggingFaceStore
 from gemmahub.stores.identity import ContentSums
 from gemmahub.testing.hub.models import small_model
+from tests.hub import ways
+from tests.hub.ways import need_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gemmahub.hub import Hub, Pulled
     from gemmahub.testing.hub.server import HubServer
+    from tests.hub.ways import Here
 
 MODEL = small_model() + bytes(range(256)) * 200
 SHA256 = hashlib.sha256(MODEL).hexdigest()
@@ -61,12 +64,11 @@ def outside(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pull(hub: Hub, folder: Path, tmp_path: Path) -> Callable[..., Pulled]:
+def pull(hub: Hub, folder: Path, tmp_path: Path) -> Callable[..., Here]:
     """Pull a reference into the cache of this test."""
 
-    def run(reference: str = "user/gemma") -> Pulled:
-        plan = hub.plan_download(reference, folder)
-        return hub.download(plan, ContentSums(tmp_path / "sums.sqlite"))
+    def run(reference: str = "user/gemma") -> Here:
+        return ways.pull(hub, reference)
 
     return run
 
@@ -102,7 +104,7 @@ def headers(etag: str, commit: str) -> dict[str, str]:
 )  # fmt: skip
 @pytest.mark.parametrize("form", ['"{}"', 'W/"{}"', "{}"])
 def test_an_etag_never_becomes_a_path(
-    repository: HubServer, pull: Callable[..., Pulled], folder: Path, outside: Path, commit: str,
+    repository: HubServer, pull: Callable[..., Here], folder: Path, outside: Path, commit: str,
     etag: str, form: str,
 ) -> None:  # fmt: skip
     said = form.format(etag.format(outside=outside))
@@ -120,7 +122,7 @@ def test_an_etag_never_becomes_a_path(
 
 
 def test_the_hub_is_not_asked_again_after_the_content_came(
-    repository: HubServer, pull: Callable[..., Pulled]
+    repository: HubServer, pull: Callable[..., Here]
 ) -> None:
     pull()
     assert [seen.method for seen in repository.requests("/resolve/")] == ["HEAD"]
@@ -128,7 +130,7 @@ def test_the_hub_is_not_asked_again_after_the_content_came(
 
 
 def test_a_content_range_of_thousands_of_digits_is_refused(
-    repository: HubServer, pull: Callable[..., Pulled], folder: Path
+    repository: HubServer, pull: Callable[..., Here], folder: Path
 ) -> None:
     for said in (
         f"bytes 0-{'9' * 5000}/{'9' * 5000}",
@@ -145,15 +147,15 @@ def test_a_content_range_of_thousands_of_digits_is_refused(
 
 
 def test_a_lie_about_the_size_does_not_cost_what_is_here(
-    repository: HubServer, pull: Callable[..., Pulled], hub: Hub, folder: Path, tmp_path: Path
+    repository: HubServer, pull: Callable[..., Here], hub: Hub, folder: Path, tmp_path: Path
 ) -> None:
     path = pull().path
     model = hub.resolve("user/gemma")
     lie = replace(model, files=(replace(model.files[0], size=len(MODEL) + 1),))
-    plan = hub.plan_download(lie, folder)
-    for sums in (ContentSums(tmp_path / "sums.sqlite"), ContentSums(None)):
+    for sums in (ContentSums(tmp_path / "summaries.sqlite"), ContentSums(None)):
+        other = Hub(None, hub.catalog, folder=folder, sums=sums)
         with pytest.raises(IntegrityError, match="the file of that hash has"):
-            hub.download(plan, sums)
+            other.pull(artifact_of(lie, projector=True))
     assert path.read_bytes() == MODEL
 
 
@@ -193,7 +195,7 @@ def test_text_of_a_hub_becomes_no_path_unless_it_has_its_form(
      f"{REPOSITORY}/snapshots/{{commit}}"],
 )  # fmt: skip
 def test_nothing_is_written_through_a_link_in_place_of_a_folder(
-    repository: HubServer, pull: Callable[..., Pulled], folder: Path, outside: Path, commit: str,
+    repository: HubServer, pull: Callable[..., Here], folder: Path, outside: Path, commit: str,
     place: str,
 ) -> None:  # fmt: skip
     link = folder / place.format(commit=commit)
@@ -208,12 +210,12 @@ def test_nothing_is_written_through_a_link_in_place_of_a_folder(
 
 
 def test_content_behind_a_folder_that_is_a_link_is_not_here(
-    repository: HubServer, pull: Callable[..., Pulled], hub: Hub, folder: Path, tmp_path: Path
+    repository: HubServer, pull: Callable[..., Here], hub: Hub, folder: Path, tmp_path: Path
 ) -> None:
     pull()
     shutil.move(blob(folder).parent, tmp_path / "moved")
     blob(folder).parent.symlink_to(tmp_path / "moved")
-    assert hub.plan_download("user/gemma", folder).fetch_bytes == len(MODEL)
+    assert need_bytes(hub, "user/gemma") == len(MODEL)
     with pytest.raises(IntegrityError, match="is a link"):
         pull()
 
@@ -244,18 +246,18 @@ def _short(path: Path, outside: Path) -> None:
 
 @pytest.mark.parametrize("put", [_link, _new_link, _hard_link, _pipe])
 def test_something_else_in_place_of_the_partial_file_is_not_written(
-    repository: HubServer, pull: Callable[..., Pulled], folder: Path, outside: Path,
+    repository: HubServer, pull: Callable[..., Here], folder: Path, outside: Path,
     put: Callable[[Path, Path], None],
 ) -> None:  # fmt: skip
     blob(folder).parent.mkdir(parents=True)
     put(blob(folder, f"{SHA256}.incomplete"), outside)
-    assert pull().fetched_bytes == len(MODEL)
+    assert pull().moved_bytes == len(MODEL)
     check(folder, outside)
 
 
 @pytest.mark.parametrize("put", [_link, _new_link, _hard_link, _pipe, _bytes, _short])
 def test_a_blob_is_what_its_name_says_or_is_fetched(
-    repository: HubServer, pull: Callable[..., Pulled], folder: Path, outside: Path, commit: str,
+    repository: HubServer, pull: Callable[..., Here], folder: Path, outside: Path, commit: str,
     put: Callable[[Path, Path], None],
 ) -> None:  # fmt: skip
     blob(folder).parent.mkdir(parents=True)
@@ -263,36 +265,36 @@ def test_a_blob_is_what_its_name_says_or_is_fetched(
     name = folder / REPOSITORY / "snapshots" / commit / NAME
     name.parent.mkdir(parents=True)
     name.symlink_to(Path("..", "..", "blobs", SHA256))
-    assert pull().fetched_bytes == len(MODEL)
+    assert pull().moved_bytes == len(MODEL)
     check(folder, outside)
 
 
 def test_a_link_of_a_blob_to_the_right_bytes_elsewhere_is_not_followed(
-    repository: HubServer, pull: Callable[..., Pulled], folder: Path, tmp_path: Path
+    repository: HubServer, pull: Callable[..., Here], folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "elsewhere").write_bytes(MODEL)
     blob(folder).parent.mkdir(parents=True)
     blob(folder).symlink_to(tmp_path / "elsewhere")
-    assert pull().fetched_bytes == len(MODEL)
+    assert pull().moved_bytes == len(MODEL)
     assert not blob(folder).is_symlink()
 
 
 @pytest.mark.parametrize("put", [_link, _new_link, _hard_link, _pipe, _bytes, _short])
 def test_a_name_that_leads_elsewhere_is_replaced(
-    repository: HubServer, pull: Callable[..., Pulled], hub: Hub, folder: Path, outside: Path,
+    repository: HubServer, pull: Callable[..., Here], hub: Hub, folder: Path, outside: Path,
     put: Callable[[Path, Path], None],
 ) -> None:  # fmt: skip
     path = pull().path
     repository.forget()
     path.unlink()
     put(path, outside)
-    assert pull().fetched_bytes == 0
+    assert pull().moved_bytes == 0
     assert not repository.sent(NAME)
     check(folder, outside)
 
 
 def test_a_name_that_leads_to_another_blob_is_replaced(
-    repository: HubServer, pull: Callable[..., Pulled], folder: Path, outside: Path
+    repository: HubServer, pull: Callable[..., Here], folder: Path, outside: Path
 ) -> None:
     path = pull().path
     for target in ("e" * 63, "e" * 64, f"{SHA256}x", f"../blobs/../../outside/{SHA256}"):
@@ -301,12 +303,12 @@ def test_a_name_that_leads_to_another_blob_is_replaced(
             with_target.write_bytes(OTHER)
         path.unlink()
         path.symlink_to(Path("..", "..", "blobs", target))
-        assert pull().fetched_bytes == 0
+        assert pull().moved_bytes == 0
         check(folder, outside)
 
 
 def test_a_folder_in_place_of_a_blob_or_a_name_is_an_error_in_words(
-    repository: HubServer, pull: Callable[..., Pulled], folder: Path, commit: str
+    repository: HubServer, pull: Callable[..., Here], folder: Path, commit: str
 ) -> None:
     for place in (blob(folder), folder / REPOSITORY / "snapshots" / commit / NAME):
         shutil.rmtree(folder, ignore_errors=True)
@@ -318,7 +320,7 @@ def test_a_folder_in_place_of_a_blob_or_a_name_is_an_error_in_words(
 
 
 def test_a_lock_that_is_a_link_is_not_written_through(
-    repository: HubServer, pull: Callable[..., Pulled], folder: Path, outside: Path
+    repository: HubServer, pull: Callable[..., Here], folder: Path, outside: Path
 ) -> None:
     lock = folder / ".locks" / REPOSITORY / f"{SHA256}.lock"
     lock.parent.mkdir(parents=True)
@@ -328,7 +330,7 @@ def test_a_lock_that_is_a_link_is_not_written_through(
 
 
 def test_a_branch_is_not_noted_through_a_link(
-    repository: HubServer, pull: Callable[..., Pulled], hub: Hub, folder: Path, outside: Path
+    repository: HubServer, pull: Callable[..., Here], hub: Hub, folder: Path, outside: Path
 ) -> None:
     (folder / REPOSITORY).mkdir(parents=True)
     (folder / REPOSITORY / "refs").symlink_to(outside)
@@ -355,7 +357,7 @@ def no_links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.usefixtures("no_links")
 def test_without_links_the_name_is_the_file_itself(
-    repository: HubServer, pull: Callable[..., Pulled], folder: Path
+    repository: HubServer, pull: Callable[..., Here], folder: Path
 ) -> None:
     path = pull().path
     assert not path.is_symlink()
@@ -364,19 +366,19 @@ def test_without_links_the_name_is_the_file_itself(
     (artifact,) = HuggingFaceStore(folder).inventory().artifacts
     assert artifact.path == path
     repository.forget()
-    assert pull().fetched_bytes == 0
+    assert pull().moved_bytes == 0
     path.write_bytes(OTHER)
-    assert pull().fetched_bytes == len(MODEL)
+    assert pull().moved_bytes == len(MODEL)
     assert path.read_bytes() == MODEL
 
 
 @pytest.mark.usefixtures("no_links")
 def test_without_links_a_blob_that_was_here_is_copied(
-    repository: HubServer, pull: Callable[..., Pulled], folder: Path
+    repository: HubServer, pull: Callable[..., Here], folder: Path
 ) -> None:
     blob(folder).parent.mkdir(parents=True)
     blob(folder).write_bytes(MODEL)
-    assert pull().fetched_bytes == 0
+    assert pull().moved_bytes == 0
     assert pull().path.read_bytes() == blob(folder).read_bytes() == MODEL
     assert [path.name for path in blob(folder).parent.iterdir()] == [SHA256]
 
@@ -392,13 +394,13 @@ def second(repository: HubServer) -> HubServer:
 
 
 def test_content_of_another_repository_is_shared_and_not_fetched(
-    second: HubServer, pull: Callable[..., Pulled], hub: Hub, folder: Path
+    second: HubServer, pull: Callable[..., Here], hub: Hub, folder: Path
 ) -> None:
     first = pull().path
     second.forget()
-    assert hub.plan_download("other/copy", folder).fetch_bytes == 0
+    assert need_bytes(hub, "other/copy") == 0
     again = pull("other/copy")
-    assert again.fetched_bytes == second.sent(NAME) == 0
+    assert again.moved_bytes == second.sent(NAME) == 0
     assert again.path.samefile(first)
     shutil.rmtree(folder / REPOSITORY)
     assert again.path.read_bytes() == MODEL
@@ -406,36 +408,36 @@ def test_content_of_another_repository_is_shared_and_not_fetched(
 
 @pytest.mark.parametrize("put", [_link, _new_link, _pipe, _bytes, _short])
 def test_content_of_another_repository_is_verified_before_it_is_shared(
-    second: HubServer, pull: Callable[..., Pulled], folder: Path, outside: Path,
+    second: HubServer, pull: Callable[..., Here], folder: Path, outside: Path,
     put: Callable[[Path, Path], None],
 ) -> None:  # fmt: skip
     blob(folder).parent.mkdir(parents=True)
     put(blob(folder), outside)
-    assert pull("other/copy").fetched_bytes == len(MODEL)
+    assert pull("other/copy").moved_bytes == len(MODEL)
     check(folder, outside)
 
 
 def test_content_that_another_user_owns_is_fetched(
-    second: HubServer, pull: Callable[..., Pulled], monkeypatch: pytest.MonkeyPatch
+    second: HubServer, pull: Callable[..., Here], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pull()
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    assert pull("other/copy").fetched_bytes == len(MODEL)
+    assert pull("other/copy").moved_bytes == len(MODEL)
 
 
 def test_a_file_system_without_hard_links_fetches(
-    second: HubServer, pull: Callable[..., Pulled], monkeypatch: pytest.MonkeyPatch
+    second: HubServer, pull: Callable[..., Here], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(source: object, target: object) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 
     pull()
     monkeypatch.setattr(os, "link", refuse)
-    assert pull("other/copy").fetched_bytes == len(MODEL)
+    assert pull("other/copy").moved_bytes == len(MODEL)
 
 
 def test_a_blob_that_the_hub_client_shares_is_here_and_can_be_shared(
-    second: HubServer, pull: Callable[..., Pulled], folder: Path
+    second: HubServer, pull: Callable[..., Here], folder: Path
 ) -> None:
     from huggingface_hub.utils import _shared_blobs
 
@@ -446,7 +448,7 @@ def test_a_blob_that_the_hub_client_shares_is_here_and_can_be_shared(
     )
     assert blob(folder).is_symlink()
     second.forget()
-    assert pull().fetched_bytes == pull("other/copy").fetched_bytes == second.sent(NAME) == 0
+    assert pull().moved_bytes == pull("other/copy").moved_bytes == second.sent(NAME) == 0
     assert blob(folder).is_symlink()
     # A link into the store that is not one of the client's own is a link to elsewhere.
     stray = folder / "blobs" / "x"
@@ -454,7 +456,7 @@ def test_a_blob_that_the_hub_client_shares_is_here_and_can_be_shared(
     blob(folder).unlink()
     blob(folder).symlink_to(stray)
     shutil.rmtree(folder / "models--other--copy")
-    assert pull().fetched_bytes == len(MODEL)
+    assert pull().moved_bytes == len(MODEL)
 
 
 # --- a disk that is full --------------------------------------------------------------------------

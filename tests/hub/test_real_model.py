@@ -14,11 +14,12 @@ from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.source import LocalFile
 from gemmahub.testing.hub.content import Served
 from tests.conftest import MODEL_BYTES
+from tests.hub.ways import read, write_header
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gemmahub.hub import Hub
+    from gemmahub.hub.source import Hub
     from gemmahub.testing.hub.server import HubServer
 
 
@@ -33,7 +34,7 @@ def model(server: HubServer, hub: Hub, real: Path) -> str:
 
 
 def test_the_same_is_said_of_it(server: HubServer, hub: Hub, real: Path, model: str) -> None:
-    remote, local = hub.remote_model(model).model, open_model(real)
+    remote, local = read(hub, model), open_model(real)
     assert remote.tensors == local.tensors
     assert remote.metadata == local.metadata
     with LocalFile(real) as source:
@@ -47,7 +48,7 @@ def test_the_engine_says_the_same_of_its_header(
     hub: Hub, real: Path, model: str, tmp_path: Path
 ) -> None:
     offers = load_plugins(only=["llamacpp"]).backends()
-    path = hub.write_remote_header(model, tmp_path)
+    path = write_header(hub, model, tmp_path)
     settings = Settings(context=4096, gpu_layers=0)
     remote, local = (
         dry_load(offers[0], Artifact("gguf", place), settings) for place in (path, real)

@@ -10,9 +10,10 @@ import pytest
 
 from gemmahub.errors import FormatError, IntegrityError, NetworkError
 from gemmahub.formats.detect import open_model
-from gemmahub.hub import Hub
 from gemmahub.hub.remembered import Remembered
+from gemmahub.hub.source import Hub
 from gemmahub.testing.hub.models import GIB, mlx_folder, projector, served, small_model, write_model
+from tests.hub.ways import read, write_header
 
 if TYPE_CHECKING:
     from gemmahub.catalog.records import Catalog
@@ -31,18 +32,18 @@ def test_of_a_large_model_only_the_header_is_moved(
     assert file.size > GIB
     assert header > 6_000_000
     server.add("user/big", {file.path: file})
-    remote = hub.remote_model("user/big")
+    remote = read(hub, "user/big")
     local = open_model(tmp_path / "big-Q4_0.gguf")
-    assert remote.model.tensors == local.tensors
-    assert remote.model.metadata == local.metadata
-    assert remote.model.chat_template == local.chat_template
-    assert remote.model.size_bytes == file.size == remote.source.size_bytes
-    assert remote.model.files == (Path("big-Q4_0.gguf"),)
+    assert remote.tensors == local.tensors
+    assert remote.metadata == local.metadata
+    assert remote.chat_template == local.chat_template
+    assert remote.size_bytes == file.size == hub.find("user/big").download_bytes
+    assert remote.files == (Path("big-Q4_0.gguf"),)
     # The whole header came, so that an engine can read it, and hardly anything else.
     assert header <= server.sent(file.path) <= header * 1.03
     assert server.sent_twice(file.path) == 0
     assert len(server.requests("/blob/")) <= 10
-    assert remote.moved_bytes >= server.sent(file.path)
+    assert hub.traffic.received_bytes >= server.sent(file.path)
 
 
 def test_a_header_is_fetched_once(
@@ -50,10 +51,10 @@ def test_a_header_is_fetched_once(
 ) -> None:
     file, _ = write_model(tmp_path / "model-Q4_0.gguf", words=20_000)
     server.add("user/repo", {file.path: file})
-    first = hub.remote_model("user/repo")
+    first = read(hub, "user/repo")
     server.forget()
-    again = Hub(tmp_path / "cache", catalog).remote_model("user/repo")
-    assert again.model == first.model
+    again = read(Hub(tmp_path / "cache", catalog), "user/repo")
+    assert again == first
     assert server.sent(file.path) == 0
     assert not server.requests("/resolve/")
 
@@ -63,19 +64,19 @@ def test_a_new_commit_with_the_same_file_costs_nothing(
 ) -> None:
     file, _ = write_model(tmp_path / "model-Q4_0.gguf")
     server.add("user/repo", {file.path: file})
-    first = hub.remote_model("user/repo")
+    first = read(hub, "user/repo")
     server.add("user/repo", {file.path: file, "README.md": b"more words"})
     server.forget()
-    second = hub.remote_model("user/repo")
-    assert second.source.repository.commit != first.source.repository.commit
+    second = read(hub, "user/repo")
+    assert second == first
     assert server.sent(file.path) == 0
 
 
 def test_a_replaced_file_is_read_anew(server: HubServer, hub: Hub, tmp_path: Path) -> None:
     server.add("user/repo", {"m.gguf": small_model()})
-    assert hub.remote_model("user/repo").model.metadata["general.name"] == "Gemma test"
+    assert read(hub, "user/repo").metadata["general.name"] == "Gemma test"
     server.add("user/repo", {"m.gguf": small_model(**{"general.name": "Newer"})})
-    assert hub.remote_model("user/repo").model.metadata["general.name"] == "Newer"
+    assert read(hub, "user/repo").metadata["general.name"] == "Newer"
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "nonsense"])
@@ -84,7 +85,7 @@ def test_a_damaged_cache_is_made_again(
 ) -> None:
     file, header = write_model(tmp_path / "model-Q4_0.gguf", words=9000)
     server.add("user/repo", {file.path: file})
-    first = hub.remote_model("user/repo")
+    first = read(hub, "user/repo")
     entries = [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
     assert entries
     for entry in entries:
@@ -97,11 +98,11 @@ def test_a_damaged_cache_is_made_again(
             ]
         )
     server.forget()
-    again = Hub(tmp_path / "cache", catalog).remote_model("user/repo")
-    assert again.model == first.model
+    again = read(Hub(tmp_path / "cache", catalog), "user/repo")
+    assert again == first
     assert server.sent(file.path) >= header
     server.forget()
-    assert Hub(tmp_path / "cache", catalog).remote_model("user/repo").model == first.model
+    assert read(Hub(tmp_path / "cache", catalog), "user/repo") == first
     assert server.sent(file.path) == 0
 
 
@@ -110,8 +111,8 @@ def test_a_cache_that_cannot_be_written_is_no_failure(
 ) -> None:
     server.add("user/repo", {"m.gguf": small_model()})
     (tmp_path / "file").write_bytes(b"")
-    assert Hub(tmp_path / "file", catalog).remote_model("user/repo").model.tensors
-    assert Hub(None, catalog).remote_model("user/repo").model.tensors
+    assert read(Hub(tmp_path / "file", catalog), "user/repo").tensors
+    assert read(Hub(None, catalog), "user/repo").tensors
 
 
 def test_a_split_model(server: HubServer, hub: Hub, tmp_path: Path) -> None:
@@ -124,10 +125,10 @@ def test_a_split_model(server: HubServer, hub: Hub, tmp_path: Path) -> None:
         f"Q4_0/{f.path}": type(f).of(f"Q4_0/{f.path}", tmp_path / f.path, f.sha256) for f, _ in made
     }
     repo.commit(files)
-    remote = hub.remote_model("user/split:Q4_0")
-    assert remote.model.tensors == open_model(tmp_path / names[0]).tensors
-    assert [file.name for file in remote.source.files] == names
-    assert remote.model.files == tuple(Path(f"Q4_0/{name}") for name in names)
+    remote = read(hub, "user/split:Q4_0")
+    assert remote.tensors == open_model(tmp_path / names[0]).tensors
+    assert [file.name for file in hub.find("user/split:Q4_0").files] == [f"Q4_0/{n}" for n in names]
+    assert remote.files == tuple(Path(f"Q4_0/{name}") for name in names)
     for (_, header), path in zip(made, files, strict=True):
         assert server.sent(path) <= max(header * 1.1, 65536)
 
@@ -140,13 +141,13 @@ def test_an_mlx_folder(server: HubServer, hub: Hub, tmp_path: Path) -> None:
     for name, data in files.items():
         if isinstance(data, bytes):
             (folder / name).write_bytes(data)
-    remote = hub.remote_model("mlx-community/gemma-4bit")
+    remote = read(hub, "mlx-community/gemma-4bit")
     local = open_model(folder)
-    assert remote.model.format == local.format == "mlx"
-    assert remote.model.tensors == local.tensors
-    assert remote.model.metadata == local.metadata
-    assert remote.model.chat_template == local.chat_template == "{{ messages }}"
-    assert {str(file) for file in remote.model.files} == {n for n in files if "-of-" in n}
+    assert remote.format == local.format == "mlx"
+    assert remote.tensors == local.tensors
+    assert remote.metadata == local.metadata
+    assert remote.chat_template == local.chat_template == "{{ messages }}"
+    assert {str(file) for file in remote.files} == {n for n in files if "-of-" in n}
     weights = sum(server.sent(name) for name in files if name.endswith(".safetensors"))
     with (folder / "model-00001-of-00002.safetensors").open("rb") as file:
         header = 8 + int.from_bytes(file.read(8), "little")
@@ -160,11 +161,11 @@ def test_of_the_files_with_a_chat_template_one_is_read(
     files = mlx_folder(tmp_path)
     files["tokenizer_config.json"] = b'{"chat_template": "other"}'
     server.add("user/mlx", served(files), tags=("mlx",))
-    assert hub.remote_model("user/mlx").model.chat_template == "{{ messages }}"
+    assert read(hub, "user/mlx").chat_template == "{{ messages }}"
     assert not server.requests("tokenizer_config.json")
     del files["chat_template.jinja"]
     server.add("user/mlx", served(files))
-    assert hub.remote_model("user/mlx").model.chat_template == "other"
+    assert read(hub, "user/mlx").chat_template == "other"
 
 
 def test_the_header_is_written_down_for_a_dry_load(
@@ -172,7 +173,7 @@ def test_the_header_is_written_down_for_a_dry_load(
 ) -> None:
     file, header = write_model(tmp_path / "model-Q4_0.gguf", words=50_000, layers=26)
     server.add("user/repo", {file.path: file})
-    path = hub.write_remote_header("user/repo", tmp_path / "headers")
+    path = write_header(hub, "user/repo", tmp_path / "headers")
     assert path == tmp_path / "headers" / "model-Q4_0.gguf"
     assert path.stat().st_size == file.size
     assert path.stat().st_blocks * 512 < header * 2
@@ -180,7 +181,7 @@ def test_the_header_is_written_down_for_a_dry_load(
         assert made.read(header) == original.read(header)
     assert open_model(path).tensors == open_model(tmp_path / file.path).tensors
     server.forget()
-    hub.write_remote_header("user/repo", tmp_path / "again")
+    write_header(hub, "user/repo", tmp_path / "again")
     assert server.sent(file.path) == 0
 
 
@@ -190,22 +191,22 @@ def test_the_headers_of_a_folder_are_written_down(
     folder = tmp_path / "mlx"
     folder.mkdir()
     server.add("mlx-community/gemma-4bit", served(mlx_folder(folder)), library="mlx")
-    path = hub.write_remote_header("mlx-community/gemma-4bit", tmp_path / "headers")
-    assert open_model(path).tensors == hub.remote_model("mlx-community/gemma-4bit").model.tensors
+    path = write_header(hub, "mlx-community/gemma-4bit", tmp_path / "headers")
+    assert open_model(path).tensors == read(hub, "mlx-community/gemma-4bit").tensors
 
 
 def test_a_projector_by_itself(server: HubServer, hub: Hub) -> None:
     server.add("user/repo", {"m.gguf": small_model(), "mmproj-F16.gguf": projector()})
-    remote = hub.remote_model("hf://user/repo/mmproj-F16.gguf")
-    assert "projector" in remote.model.notes[0]
+    remote = read(hub, "hf://user/repo/mmproj-F16.gguf")
+    assert "projector" in remote.notes[0]
 
 
 def test_what_is_no_model_says_what_it_is(server: HubServer, hub: Hub) -> None:
     server.add("user/repo", {"a.gguf": b"<!DOCTYPE html><p>no</p>", "b.gguf": small_model()[:2000]})
     with pytest.raises(FormatError, match="a web page"):
-        hub.remote_model("hf://user/repo/a.gguf")
+        read(hub, "hf://user/repo/a.gguf")
     with pytest.raises(IntegrityError, match=r"incomplete|missing|ends"):
-        hub.remote_model("hf://user/repo/b.gguf")
+        read(hub, "hf://user/repo/b.gguf")
 
 
 def test_a_header_that_claims_to_be_endless_is_not_followed(server: HubServer, hub: Hub) -> None:
@@ -213,7 +214,7 @@ def test_a_header_that_claims_to_be_endless_is_not_followed(server: HubServer, h
     raw[8:16] = (1 << 60).to_bytes(8, "little")  # the number of tensors
     server.add("user/repo", {"m.gguf": bytes(raw)})
     with pytest.raises(IntegrityError):
-        hub.remote_model("user/repo")
+        read(hub, "user/repo")
     assert server.sent("m.gguf") <= 65536
 
 
@@ -221,12 +222,12 @@ def test_offline_what_was_looked_at_still_answers(
     server: HubServer, hub: Hub, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.add("user/repo", {"m.gguf": small_model()})
-    first = hub.remote_model("user/repo")
+    first = read(hub, "user/repo")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     server.forget()
-    assert Hub(tmp_path / "cache", catalog).remote_model("user/repo").model == first.model
+    assert read(Hub(tmp_path / "cache", catalog), "user/repo") == first
     with pytest.raises(NetworkError, match="HF_HUB_OFFLINE") as failure:
-        hub.remote_model("user/other")
+        read(hub, "user/other")
     assert "gemmahub list" in failure.value.hint
     assert not server.seen
 
@@ -243,12 +244,12 @@ def test_a_damaged_remembered_listing_is_asked_for_again(
     server: HubServer, hub: Hub, tmp_path: Path, catalog: Catalog, text: bytes
 ) -> None:
     server.add("user/repo", {"m.gguf": small_model()})
-    first = hub.remote_model("user/repo")
-    commit = first.source.repository.commit
+    first = read(hub, "user/repo")
+    commit = hub.find("user/repo").revision
     (folder,) = (tmp_path / "cache" / "hub" / "repositories").iterdir()
     Remembered(folder).put(f"user/repo@{commit}", text)
-    again = Hub(tmp_path / "cache", catalog).remote_model(f"user/repo@{commit}")
-    assert again.model == first.model
+    again = read(Hub(tmp_path / "cache", catalog), f"user/repo@{commit}")
+    assert again == first
 
 
 def test_an_odd_entry_of_the_cache_is_none(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from gemmahub.errors import IntegrityError, NotFound, UsageError
 from gemmahub.formats.gguf_writer import gguf_header
 from gemmahub.testing.hub.content import Served
 from gemmahub.testing.hub.models import projector, small_model
+from tests.hub.ways import read
 
 if TYPE_CHECKING:
-    from gemmahub.hub import Hub
+    from gemmahub.hub.source import Hub
     from gemmahub.testing.hub.server import HubServer
 
 MODEL = small_model()
@@ -157,7 +158,7 @@ def test_the_projector_that_belongs_to_it(
     names(server, "user/repo", model, *projectors)
     found = hub.resolve("user/repo")
     assert (found.projector.path if found.projector else None) == chosen
-    assert found.download_bytes == found.size_bytes + (
+    assert hub.find("user/repo").download_bytes == found.size_bytes + (
         found.projector.size if found.projector else 0
     )
 
@@ -232,7 +233,7 @@ def test_odd_names_are_fine(server: HubServer, hub: Hub, path: str) -> None:
     server.add("user/repo", {path: MODEL})
     model = hub.resolve("user/repo:Q4_0")
     assert model.files[0].path == path
-    assert hub.remote_model(model).model.format == "gguf"
+    assert read(hub, "user/repo:Q4_0").format == "gguf"
 
 
 def test_names_that_cannot_be_stored_are_left_out(server: HubServer, hub: Hub) -> None:

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gemmahub.errors import NetworkError
-from gemmahub.hub import HubFile, HubModel, Repository
+from gemmahub.hub.records import HubFile, HubModel, Repository
 from gemmahub.hub.search import catalogue_entry
 from gemmahub.testing.hub.content import Served
 from gemmahub.testing.hub.models import mlx_folder, projector, served, small_model
+from tests.hub.ways import read
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gemmahub.hub import Hub
+    from gemmahub.hub.source import Hub
     from gemmahub.testing.hub.server import HubServer
 
 MODEL = small_model()
@@ -112,7 +113,7 @@ def test_a_file_is_the_catalogues_by_content_else_by_name_and_size(
 
 
 def test_a_file_that_was_looked_at_is_measured(shop: HubServer, hub: Hub) -> None:
-    hub.remote_model("popular/gemma-3-4b-it-GGUF:Q4_0")
+    read(hub, "popular/gemma-3-4b-it-GGUF:Q4_0")
     shop.forget()
     found = {r.name: r for r in hub.search("gemma-3-4b-it popular")}
     by_path = {file.path: file for file in found["popular/gemma-3-4b-it-GGUF"].files}

@@ -9,6 +9,8 @@ from pathlib import Path
 from gemmahub import hookimpl
 from gemmahub.engines.contract import Artifact, Inventory
 from gemmahub.engines.sources import (
+    FoundFile,
+    FoundRepository,
     Landing,
     OnPull,
     Pulled,
@@ -45,6 +47,21 @@ class DemoSource:
             return None
         file = RemoteFile(path.name, path.stat().st_size)
         return RemoteArtifact(reference, self.name, name, "gguf", (file,), revision="1" * 40)
+
+    def search(self, text: str, limit: int) -> list[FoundRepository]:
+        """Files with the text in their names."""
+        paths = sorted(folder("there").glob("*.gguf"))
+        files = tuple(
+            FoundFile(
+                f"{SCHEME}{path.stem}/first", path.name, "gguf", None, "by name",
+                path.stat().st_size, qat=False,
+            )
+            for path in paths[:limit]
+            if text in path.name
+        )  # fmt: skip
+        if not files:
+            return []
+        return [FoundRepository("demo/models", files=files)]
 
     def open(self, artifact: RemoteArtifact, file: RemoteFile) -> LocalFile:
         """The file, at any offset."""

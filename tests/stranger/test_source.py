@@ -117,6 +117,16 @@ def test_run_offers_to_pull_it(
     assert (demo / "tiny.gguf").exists()
 
 
+def test_it_is_searched_also_when_hugging_face_cannot_be(command: Command) -> None:
+    result = command("search", "tiny", "--json")
+    assert result.code == 0, result.err
+    (found,) = json.loads(result.out)["repositories"]
+    assert found["name"] == "demo/models"
+    assert [file["reference"] for file in found["files"]] == [FULL]
+    assert "HF_HUB_OFFLINE" in result.err
+    assert command("search", "nothing of that name").code == 0
+
+
 def test_what_it_does_not_have_is_not_found(command: Command) -> None:
     result = command("inspect", "demo://none")
     assert result.code == 3

@@ -95,10 +95,10 @@ class StagedHub(SteadyHub):
 
     def pull_plan(self, *arguments: Any, **options: Any) -> PullPlan:
         plan = super().pull_plan(*arguments, **options)
-        if plan.download is None:
+        if plan.landing is None:
             return plan
-        folder = HOME / ".cache/huggingface/hub"
-        return replace(plan, free_bytes=250 * 10**9, download=replace(plan.download, folder=folder))
+        how = str(HOME / ".cache/huggingface/hub")
+        return replace(plan, free_bytes=250 * 10**9, landing=replace(plan.landing, how=how))
 
     def chat(self, running: Running, journal: Journal) -> ChatSession:
         running.describe_in(journal)

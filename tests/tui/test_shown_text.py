@@ -31,9 +31,9 @@ from textual.widgets import (
 from gemmahub.config import Config
 from gemmahub.engines.contract import CheckResult, Sampling, Settings
 from gemmahub.errors import GemmahubError
-from gemmahub.hub import Progress
 from gemmahub.service import RecommendOptions
 from gemmahub.service.plugin_rows import BackendRow, PluginRow
+from gemmahub.service.progress import Progress
 from gemmahub.text.streams import guarded
 from gemmahub.tui import screens
 from gemmahub.tui.app import GemmahubApp

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from textual.widgets import Input, TextArea
 
 from gemmahub.errors import NetworkError
-from gemmahub.hub import Progress
+from gemmahub.service.progress import Progress
 from gemmahub.tui.downloads import Download
 from gemmahub.tui.screens.chat import ChatScreen
 from gemmahub.tui.screens.compare import CompareScreen
@@ -142,14 +142,14 @@ async def downloads(pilot: Pilot[None]) -> None:
     size = going.plan.fetch_bytes
     going.state = "running"
     going.progress = Progress(
-        file=going.files[0][0],
+        file=going.plan.files[0].name,
         phase="fetching",
         done_bytes=size // 3,
         size=size,
         all_done_bytes=size // 3,
         all_bytes=size,
         files_done=0,
-        files=len(going.files),
+        files=len(going.plan.files),
         bytes_per_second=24e6,
         seconds_left=size / 36e6,
         all_seconds_left=size / 36e6,

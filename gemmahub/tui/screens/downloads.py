@@ -18,8 +18,8 @@ from gemmahub.tui.widgets.chat_lines import bar_text
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from gemmahub.hub.download_records import Progress
     from gemmahub.service import Gemmahub
+    from gemmahub.service.progress import Progress
     from gemmahub.tui.downloads import Download, Downloads
 
 _REFRESH_SECONDS = 0.25
@@ -278,14 +278,14 @@ _PHASES = {
 def file_lines(download: Download, width: int) -> list[str]:
     """Each file of several: what is here, what is on its way and how far, what is still to come.
     Of many those around the one that is on its way."""
-    now, names = download.progress, [name for name, _ in download.files]
+    now, names = download.progress, [file.name for file in download.plan.files]
     if len(names) < 2 or download.state == "done":
         return []
     at = names.index(now.file) if now is not None and now.file in names else 0
     first = max(0, min(at - _MOST_FILES // 2, len(names) - _MOST_FILES))
     lines = []
-    for number, (name, size) in list(enumerate(download.files))[first : first + _MOST_FILES]:
-        shown, sized = one_line(name, 60), format_bytes(size)
+    for number, file in list(enumerate(download.plan.files))[first : first + _MOST_FILES]:
+        shown, sized, size = one_line(file.name, 60), format_bytes(file.size), file.size
         if now is None or number > at:
             lines.append(f"· {shown} · {sized}")
         elif number < at or now.phase == "ready":

@@ -16,7 +16,6 @@ from gemmahub.errors import DoesNotFit, Gated, GemmahubError, NetworkError
 from gemmahub.text import format_bytes, one_line, plural
 from gemmahub.text.command import command_line
 from gemmahub.tui import messages
-from gemmahub.tui.downloads import files_of, is_here, plan_for, size_of
 from gemmahub.tui.screens.front import FrontScreen
 from gemmahub.tui.widgets.flowing import Flowing
 
@@ -25,13 +24,12 @@ if TYPE_CHECKING:
 
     from textual.widget import Widget
 
-    from gemmahub.service import Gemmahub
-    from gemmahub.tui.downloads import GetPlan
+    from gemmahub.service import Gemmahub, PullPlan
 
 _LONG = 500
 
 
-class PullScreen(FrontScreen["GetPlan"]):
+class PullScreen(FrontScreen["PullPlan"]):
     """Answers the plan that is to be carried out, None where there is none."""
 
     BINDINGS: ClassVar = [
@@ -46,7 +44,7 @@ class PullScreen(FrontScreen["GetPlan"]):
     class Prepared(Message):
         """What getting it would do."""
 
-        plan: GetPlan
+        plan: PullPlan
 
     @dataclass
     class Failed(Message):
@@ -66,7 +64,7 @@ class PullScreen(FrontScreen["GetPlan"]):
         self.hub = hub
         self.reference = reference
         self.instead = instead
-        self.plan: GetPlan | None = None
+        self.plan: PullPlan | None = None
         self.error: GemmahubError | None = None
         self._left = threading.Event()
 
@@ -107,7 +105,7 @@ class PullScreen(FrontScreen["GetPlan"]):
         """What would come."""
         try:
             with self.hub.heard_by(lambda text: self._tell(self.Waits(text)), self._left):
-                self._tell(self.Prepared(plan_for(self.hub, self.reference)))
+                self._tell(self.Prepared(self.hub.pull_plan(self.reference)))
         except GemmahubError as error:
             self._tell(self.Failed(error))
         except Exception as error:  # noqa: BLE001 - a plugin may raise what it likes
@@ -149,7 +147,7 @@ class PullScreen(FrontScreen["GetPlan"]):
         """What can be done now, each with its key."""
         keys = []
         if self.plan is not None:
-            if is_here(self.plan):
+            if self.plan.remote is None:
                 keys = ["enter talks to it"]
             elif self.plan.short_bytes:
                 keys = ["r looks again"]
@@ -202,7 +200,7 @@ def here_instead(instead: str) -> Content:
     return Content.assemble("What is installed works without it, such as ", reference, ".")
 
 
-def facts_of(plan: GetPlan) -> Content:
+def facts_of(plan: PullPlan) -> Content:
     """What a plan gets, how much of it, where to, and whether it will run."""
     variant, fit = plan.variant, plan.fit
     tokens = " tokens" if fit.largest_context else ""
@@ -216,7 +214,7 @@ def facts_of(plan: GetPlan) -> Content:
         lines.insert(
             1, Content.styled(f"! {one_line(variant.precision.mismatch)}", "$text-warning")
         )
-    lines += [Content("It is on this machine already.")] if is_here(plan) else _transfer(plan)
+    lines += [Content("It is on this machine already.")] if plan.remote is None else _transfer(plan)
     if variant.licence:
         licence = f"licence {one_line(variant.licence, _LONG)}"
         lines.append(Content.styled(licence, "$text-muted"))
@@ -226,37 +224,23 @@ def facts_of(plan: GetPlan) -> Content:
     return Content("\n").join(lines)
 
 
-def _transfer(plan: GetPlan) -> list[Content]:
-    """What comes, what of it is here, and whether there is room."""
-    size, files = size_of(plan), plural(len(files_of(plan)), "file")
+def _transfer(plan: PullPlan) -> list[Content]:
+    """What is fetched, what of it is here, and whether there is room."""
+    from gemmahub.service.pulling import check_disk
+
+    size, files = plan.size_bytes, plural(len(plan.files), "file")
     here = size - plan.fetch_bytes
     text = f"{format_bytes(plan.fetch_bytes)} to fetch, in {files}"
     if not plan.fetch_bytes:
         text = f"all {format_bytes(size)} have arrived: only their sha256 is checked"
     elif here > 0:
         text = f"{text}; {format_bytes(here)} of {format_bytes(size)} are here already"
-    lines = [Content(text), Content.styled(_destination(plan), "$text-muted")]
+    free = "" if plan.free_bytes is None else f", {format_bytes(plan.free_bytes)} are free"
+    into = f"into {plan.landing.how if plan.landing else ''}{free}"
+    lines = [Content(text), Content.styled(one_line(into, _LONG), "$text-muted")]
     try:
-        _check_disk(plan)
+        check_disk(plan)
     except DoesNotFit as error:
         lines.append(Content.styled(f"! {one_line(error.message, _LONG)}", "$text-error"))
         lines.append(Content(one_line(error.hint, _LONG)))
     return lines
-
-
-def _destination(plan: GetPlan) -> str:
-    from gemmahub.service.pulling import PullPlan
-
-    free = "" if plan.free_bytes is None else f", {format_bytes(plan.free_bytes)} are free"
-    if not isinstance(plan, PullPlan):
-        return one_line(f"into {plan.landing.how}{free}", _LONG)
-    return one_line(f"into {plan.download.folder if plan.download else ''}{free}", _LONG)
-
-
-def _check_disk(plan: GetPlan) -> None:
-    from gemmahub.service import fetching, pulling
-
-    if isinstance(plan, pulling.PullPlan):
-        pulling.check_disk(plan)
-    else:
-        fetching.check_disk(plan)

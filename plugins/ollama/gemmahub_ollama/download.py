@@ -17,7 +17,7 @@ from gemmahub.text import format_bytes, one_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gemmahub.engines.sources import OnPull, RemoteArtifact, RemoteFile
+    from gemmahub.engines.sources import OnPull, Phase, RemoteArtifact, RemoteFile
     from gemmahub_ollama.place import TagAddress
     from gemmahub_ollama.registry import RegistryClient
 
@@ -54,7 +54,7 @@ def download(
     place: TagAddress,
     artifact: RemoteArtifact,
     folder: Path,
-    on_progress: OnPull | None = None,
+    on_progress: OnPull,
 ) -> Pulled:
     """Fetch weights and projector into a folder.
 
@@ -85,15 +85,14 @@ def _fetch(
     place: TagAddress,
     file: RemoteFile,
     path: Path,
-    on_progress: OnPull | None,
+    on_progress: OnPull,
 ) -> None:
-    def tell(done: int, step: str) -> None:
-        if on_progress is not None:
-            on_progress(PullProgress(file.name, done, file.size, step))
+    def tell(done: int, phase: Phase) -> None:
+        on_progress(PullProgress(file.name, done, file.size, phase))
 
     digest = file.sha256 or ""
     if path.is_file() and path.stat().st_size == file.size and _sum(path) == digest:
-        tell(file.size, "here already")
+        tell(file.size, "ready")
         return
     part = _part(path)
     done = part.stat().st_size if part.is_file() else 0
@@ -114,6 +113,7 @@ def _fetch(
             "try again; if it stays, do not trust this registry",
         )
     part.replace(path)
+    tell(done, "ready")
 
 
 def _part(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,14 @@ from gemmahub.engines.sources import (
     RemoteArtifact,
     RemoteFile,
 )
-from gemmahub.errors import BackendMissing, FormatError, IntegrityError, NotFound
+from gemmahub.errors import (
+    BackendMissing,
+    Cancelled,
+    FormatError,
+    IntegrityError,
+    NotFound,
+    UsageError,
+)
 from gemmahub.text import format_bytes, one_line
 from gemmahub_ollama import manifests
 from gemmahub_ollama.address import server_address
@@ -23,6 +31,7 @@ from gemmahub_ollama.registry import RegistryClient
 from gemmahub_ollama.remote_blob import RemoteBlob
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from gemmahub.engines.sources import OnPull
@@ -34,6 +43,7 @@ _TYPE: Final = "application/vnd.ollama.image."
 _TEXTS: Final = ("template", "params", "system")
 _MODELS: Final = (WEIGHTS, PROJECTOR)
 _LARGEST_TEXT: Final = 64 * 1024
+_WITHOUT_PROJECTOR: Final = "without projector"
 
 
 class OllamaSource:
@@ -48,14 +58,22 @@ class OllamaSource:
         """What requests go through; counts what was moved."""
         return RegistryClient()
 
-    def find(self, reference: str) -> RemoteArtifact | None:
+    def find(
+        self, reference: str, *, revision: str | None = None, projector: bool = True
+    ) -> RemoteArtifact | None:
         """What a tag consists of, from its manifest; None when there is no such tag.
 
-        Raises: UsageError, NetworkError, Gated; IntegrityError for a manifest that is none;
-        FormatError for a model without a file.
+        Raises: UsageError, also for a ``revision``; NetworkError, Gated; IntegrityError for a
+        manifest that is none; FormatError for a model without a file.
         """
+        if revision is not None:
+            raise UsageError("Ollama's registry has tags, not revisions", "leave --revision out")
         with self.client:
-            return self._find(place_of(reference.removeprefix(_SCHEME)))
+            found = self._find(place_of(reference.removeprefix(_SCHEME)))
+        if projector or found is None:
+            return found
+        files = tuple(file for file in found.files if file.kind != PROJECTOR)
+        return replace(found, files=files, record=_WITHOUT_PROJECTOR)
 
     def bare(self, name: str) -> str | None:
         """``gemma3`` is ``ollama://gemma3:latest``, as it is to Ollama; asks nobody."""
@@ -93,6 +111,7 @@ class OllamaSource:
         if to is not None:
             how = f"{to} (the file alone, from the registry)"
             return Landing(how, to, missing_bytes(artifact, to))
+        _check_whole(artifact)
         with _server() as server:
             version, at = one_line(server.version(), 40), server.address.shown
             how = f"Ollama's store, fetched by the server {version} at {at}"
@@ -105,32 +124,44 @@ class OllamaSource:
         return Landing(how, root, need)
 
     def pull(
-        self, artifact: RemoteArtifact, to: Path | None = None, on_progress: OnPull | None = None
+        self,
+        artifact: RemoteArtifact,
+        to: Path | None = None,
+        on_progress: OnPull | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> Pulled:
         """Let the Ollama server fetch it, or fetch its files into the folder ``to``.
 
-        Raises: BackendMissing, LoadFailed, NetworkError, Gated, IntegrityError, DoesNotFit.
+        Raises: UsageError for a server and files without the projector; BackendMissing, LoadFailed,
+        NetworkError, Gated, IntegrityError, DoesNotFit, Cancelled.
         """
+
+        def report(progress: PullProgress) -> None:
+            if cancelled is not None and cancelled():
+                raise Cancelled("cancelled", "nothing that has arrived is lost: pull it again")
+            if on_progress is not None:
+                on_progress(progress)
+
         place = place_of(artifact.reference.removeprefix(_SCHEME))
         if to is not None:
             from gemmahub_ollama.download import download
 
             with self.client:
-                return download(self.client, place, artifact, to, on_progress)
-        return self._by_server(place, artifact, on_progress)
+                return download(self.client, place, artifact, to, report)
+        _check_whole(artifact)
+        return self._by_server(place, artifact, report)
 
     def _by_server(
-        self, place: TagAddress, artifact: RemoteArtifact, on_progress: OnPull | None
+        self, place: TagAddress, artifact: RemoteArtifact, on_progress: OnPull
     ) -> Pulled:
         moved: dict[str, int] = {}
         first: dict[str, int] = {}
 
-        def report(step: str, digest: str, done: int, total: int) -> None:
+        def report(_: str, digest: str, done: int, total: int) -> None:
             first.setdefault(digest, done)
             moved[digest] = done - first[digest]
             name = _name_of(artifact, digest)
-            if on_progress is not None:
-                on_progress(PullProgress(name, done, total, one_line(step, 80)))
+            on_progress(PullProgress(name, done, total))
 
         with _server() as server:
             insecure = place.base.startswith("http://")
@@ -168,6 +199,14 @@ class OllamaSource:
             if kind in _TEXTS and (layer.size or 0) <= _LARGEST_TEXT:
                 wanted.setdefault(kind, layer)
         return {kind: self.client.text(place, layer.sha256) for kind, layer in wanted.items()}
+
+
+def _check_whole(artifact: RemoteArtifact) -> None:
+    if artifact.record == _WITHOUT_PROJECTOR:
+        raise UsageError(
+            "the Ollama server fetches a tag with its projector",
+            "leave --no-projector out, or get the file alone: --to FOLDER",
+        )
 
 
 def _notes(files: tuple[RemoteFile, ...], texts: dict[str, str]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ import httpx2
 import pytest
 
 from gemmahub.service import Gemmahub
-from gemmahub.service.elsewhere import find
+from gemmahub.service.remote import find
 from gemmahub_ollama.place import MIRROR
 from gemmahub_ollama.source import OllamaSource
 
@@ -110,10 +110,11 @@ def mirror(registry: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_tag_is_measured(mirror: str, model_path: Path) -> None:
-    found = find(Gemmahub(), "ollama://gemma3:270m")
-    assert found is not None
-    assert found.variant.precision.label == "Q4_K_M"
-    assert found.variant.precision.bits_per_weight == pytest.approx(7.36, abs=0.01)
+    hub = Gemmahub()
+    found = find(hub, "ollama://gemma3:270m")
+    precision = found.described(hub).precision
+    assert precision.label == "Q4_K_M"
+    assert precision.bits_per_weight == pytest.approx(7.36, abs=0.01)
     assert found.artifact.weights[0].size == model_path.stat().st_size
     source = found.source
     assert isinstance(source, OllamaSource)

@@ -21,7 +21,7 @@ from gemmahub.errors import (
 )
 from gemmahub.registry.artifacts import read_summary
 from gemmahub.service import Gemmahub
-from gemmahub.service.elsewhere import find
+from gemmahub.service.remote import find
 from gemmahub_ollama.place import MIRROR, place_of
 from gemmahub_ollama.source import OllamaSource
 from plugins.ollama.tests.fake_registry import RunningRegistry, digest_of
@@ -145,9 +145,8 @@ def test_a_tag_is_measured_without_fetching_it(
         artifact.revision == hashlib.sha256(registry.manifests["library/gemma3:270m"]).hexdigest()
     )
 
-    elsewhere = find(Gemmahub(), "ollama://gemma3:270m")
-    assert elsewhere is not None
-    here, there = read_summary(model_path), elsewhere.variant
+    hub = Gemmahub()
+    here, there = read_summary(model_path), find(hub, "ollama://gemma3:270m").described(hub)
     assert there.precision.mix == here.mix
     assert there.precision.label == "Q4_K_M"
     assert (there.parameters, there.size_bytes) == (here.parameters, here.size_bytes)

@@ -1,4 +1,4 @@
-"""The door to the hub: resolve, look, search; holds the client and what is remembered."""
+"""Hugging Face as a source: find, look, search, pull; holds the client and what is remembered."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 from gemmahub.catalog.records import CatalogVariant
+from gemmahub.engines.sources import PROJECTOR, WEIGHTS, Landing, Pulled, RemoteArtifact, RemoteFile
 from gemmahub.errors import GemmahubError, NotFound, UsageError
-from gemmahub.hub.records import HubModel
-from gemmahub.hub.reference import HuggingFaceReference, hub_reference
+from gemmahub.hub.reference import HUB_SCHEME, HuggingFaceReference, hub_reference
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.catalog.records import Catalog, CatalogFile
+    from gemmahub.engines.sources import FoundRepository, OnPull
     from gemmahub.hub.client import HubClient, Traffic
     from gemmahub.hub.download import Sums
-    from gemmahub.hub.download_records import DownloadPlan, OnDownload, Pulled
     from gemmahub.hub.headers import Headers
-    from gemmahub.hub.records import FoundRepository, HubFile, RemoteModel, Repository
+    from gemmahub.hub.records import HubFile, HubModel, Repository
     from gemmahub.hub.remembered import Remembered
     from gemmahub.hub.remote_file import RangedFile
 
-Named: TypeAlias = str | HuggingFaceReference | CatalogVariant | HubModel
+Named: TypeAlias = str | HuggingFaceReference | CatalogVariant
 """What names a model on the hub."""
 
 
@@ -34,18 +34,25 @@ class Hub:
     """Hugging Face, or a server that speaks its protocol. Nothing is imported or asked until used.
 
     ``cache`` is gemmahub's cache folder, where listings and headers are remembered (None:
-    nowhere); ``catalog`` tells which files are known. ``say`` hears one line about each wait and
-    retry. The other options are those of :class:`~gemmahub.hub.client.HubClient`.
+    nowhere); ``catalog`` tells which files are known. ``folder`` is the Hugging Face cache that is
+    pulled into, ``sums`` what knows the sha256 of files in it. ``say`` hears one line about each
+    wait and retry. The other options are those of :class:`~gemmahub.hub.client.HubClient`.
 
     Methods raise NotFound, Gated (a licence to accept, a login), NetworkError (also offline) and
     IntegrityError (a repository that is not to be trusted).
     """
+
+    name = "huggingface"
+    title = "Hugging Face"
+    schemes = (HUB_SCHEME,)
 
     def __init__(
         self,
         cache: Path | None,
         catalog: Catalog,
         *,
+        folder: Path | None = None,
+        sums: Sums | None = None,
         endpoint: str | None = None,
         token: str | bool | None = None,
         say: Callable[[str], None] | None = None,
@@ -55,6 +62,8 @@ class Hub:
     ) -> None:
         self.catalog = catalog
         self._cache = cache
+        self._folder = folder
+        self._sums = sums
         self._endpoint = endpoint
         self._token = token
         self._say = say
@@ -92,11 +101,8 @@ class Hub:
     def resolve(self, named: Named) -> HubModel:
         """The model that a reference names, with its commit and all its files.
 
-        ``named`` is a reference of Hugging Face or a catalogue variant.
         Raises also: UsageError for a reference to something else.
         """
-        if isinstance(named, HubModel):
-            return named
         if isinstance(named, CatalogVariant):
             return self._variant(named)
         reference = hub_reference(named) if isinstance(named, str) else named
@@ -106,52 +112,79 @@ class Hub:
             )
         return self._repository(reference)
 
-    def open(self, file: HubFile) -> RangedFile:
-        """A file as a source of bytes, for the readers in :mod:`gemmahub.formats`."""
-        return self._headers.open(file)
+    def find(
+        self, reference: str, *, revision: str | None = None, projector: bool = True
+    ) -> RemoteArtifact:
+        """The model that a reference of Hugging Face names, or a name of the catalogue.
 
-    def remote_model(self, named: Named) -> RemoteModel:
-        """The model as its header describes it, fetching no more than that.
-
-        Raises also: FormatError and IntegrityError, as for a local file.
+        A ``revision`` goes before that of the reference, and before the commit that the catalogue
+        knows. Raises: as :meth:`resolve`.
         """
-        return self._headers.read(self.resolve(named))
+        named: Named = reference
+        model, _, variant = reference.partition(":")
+        if (known := self.catalog.variant(model, variant)) is not None:
+            named = known
+            if revision is not None:
+                named = HuggingFaceReference(known.repository, known.file, revision=revision)
+        elif revision is not None and (parsed := hub_reference(reference)) is not None:
+            named = replace(parsed, revision=revision)
+        return artifact_of(self.resolve(named), projector=projector)
 
-    def write_remote_header(self, named: Named, folder: Path) -> Path:
-        """Sparse files of full length with the model's headers, for a dry load.
+    def open(self, artifact: RemoteArtifact, file: RemoteFile) -> RangedFile:
+        """A file of a model, read by ranges."""
+        (found,) = _hub_files(artifact, file)
+        return self._headers.open(found)
 
-        Writes into ``folder`` and returns the path to load. Raises as :meth:`remote_model`.
+    def forget(self, artifact: RemoteArtifact) -> bool:
+        """Forget what is remembered of a model's headers."""
+        files = _hub_files(artifact, *artifact.files)
+        return sum(self._headers.forget(file) for file in files) > 0
+
+    def landing(self, artifact: RemoteArtifact, to: Path | None = None) -> Landing:
+        """Where a pull lands: the Hugging Face cache, and nowhere else. Asks nobody.
+
+        Raises also: UsageError for another folder.
         """
-        return self._headers.write(self.resolve(named), folder)
+        from gemmahub.hub.download import landing_of
 
-    def plan_download(self, named: Named, folder: Path, *, projector: bool = True) -> DownloadPlan:
-        """What fetching a model into the Hugging Face cache ``folder`` would do."""
-        from gemmahub.hub.download import plan_download
+        if to is not None:
+            raise UsageError(
+                "what comes from Hugging Face goes into its cache, where other tools see it, too",
+                "leave --to out; HF_HOME moves the cache",
+            )
+        folder, _ = self._store
+        files = landing_of(_hub_files(artifact, *artifact.files), folder)
+        need = artifact.download_bytes - sum(file.here_bytes for file in files)
+        elsewhere = "set HF_HOME to a folder on another disk"
+        return Landing(str(folder), folder, need, files, elsewhere)
 
-        return plan_download(self.resolve(named), folder, projector=projector)
-
-    def download(
+    def pull(
         self,
-        plan: DownloadPlan,
-        sums: Sums,
-        *,
-        on_progress: OnDownload | None = None,
+        artifact: RemoteArtifact,
+        to: Path | None = None,
+        on_progress: OnPull | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Pulled:
-        """Fetches, verifies and places what a plan lists, less what is here already.
+        """Fetch, verify and place the files of a model, less what is here already.
 
         Raises also: DoesNotFit for a full disk, Cancelled; see :mod:`gemmahub.hub.download`.
         """
         from gemmahub.hub.download import Downloader
 
-        return Downloader(
+        folder, sums = self._store
+        model: HubModel = artifact.record
+        files = Downloader(
             self.client,
             sums,
             self._headers,
+            folder,
             say=self._say,
             on_progress=on_progress,
             cancelled=cancelled,
-        ).run(plan)
+        ).run(model.repository, _hub_files(artifact, *artifact.files))
+        path = files[0].path if model.format == "gguf" else files[0].path.parent
+        moved = sum(file.moved_bytes for file in files)
+        return Pulled(model.catalogued or model.reference, path, moved, files)
 
     def search(self, text: str, limit: int = 20) -> tuple[FoundRepository, ...]:
         """Repositories for some words: those of the catalogue, Google's, then by downloads."""
@@ -176,6 +209,12 @@ class Hub:
 
         folder = self._cache / "hub" / "headers" if self._cache else None
         return Headers(self.client, Remembered(folder))
+
+    @property
+    def _store(self) -> tuple[Path, Sums]:
+        if self._folder is None or self._sums is None:
+            raise ValueError("this hub was given no folder to pull into, or no sums")
+        return self._folder, self._sums
 
     def _repository(self, reference: HuggingFaceReference) -> HubModel:
         from gemmahub.hub import choose
@@ -231,3 +270,36 @@ class Hub:
             return replace(model, notes=(*model.notes, note))
         found = next((f for f in files if f.path == projector.file), None)
         return replace(model, projector=found or model.projector)
+
+
+def artifact_of(model: HubModel, *, projector: bool) -> RemoteArtifact:
+    """A model on the hub as the contract has it; names of files are paths in the repository."""
+    own, first = model.repository, model.files[0]
+    weights, companions = set(model.files), set(model.companions)
+    inside = f"/{first.path}" if model.format == "gguf" else ""
+
+    def remote(file: HubFile) -> RemoteFile:
+        beside = "config" if file in companions else PROJECTOR
+        kind = WEIGHTS if file in weights else beside
+        return RemoteFile(file.path, file.size, kind, file.sha256, file.repository)
+
+    return RemoteArtifact(
+        reference=model.reference,
+        source=Hub.name,
+        name=model.name,
+        format=model.format,
+        files=tuple(remote(f) for f in model.all_files if projector or f != model.projector),
+        repository=own.name,
+        revision=own.commit,
+        notes=model.notes,
+        licence=own.licence,
+        place=f"hf.co/{own.name}{one_line(inside, 120)} at {own.commit[:12]}",
+        record=model,
+    )
+
+
+def _hub_files(artifact: RemoteArtifact, *files: RemoteFile) -> list[HubFile]:
+    """The records of these files of a model."""
+    model: HubModel = artifact.record
+    known = {(file.repository, file.path): file for file in model.all_files}
+    return [known[file.repository, file.name] for file in files]
