@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import socket
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -15,16 +16,43 @@ from gemmahub.testing.hub.content import Fault, Repo, Seen, Served, tree_entry
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gemmahub.testing.hub.server import HubServer
-
+_SEND_BUFFER: Final = 64 * 1024
 _RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)")
+
+
+class HubState:
+    """What both addresses of a hub answer from: repositories, logins, faults, and what was seen."""
+
+    def __init__(self) -> None:
+        self.repos: dict[str, Repo] = {}
+        self.faults: list[Fault] = []
+        self.seen: list[Seen] = []
+        self.tokens: dict[str, set[str]] = {}
+        self.released = threading.Event()
+        self.cdn = ""
+        self.signature = 0
+        self._lock = threading.Lock()
+
+    def record(self, seen: Seen) -> None:
+        with self._lock:
+            self.seen.append(seen)
+
+    def fault_for(self, method: str, path: str) -> Fault | None:
+        with self._lock:
+            return next((fault for fault in self.faults if fault.hits(method, path)), None)
 
 
 class HubListener(ThreadingHTTPServer):
     """One of the hub's two addresses."""
 
     daemon_threads = True
-    hub: HubServer
+
+    def __init__(self, hub: HubState) -> None:
+        super().__init__(("127.0.0.1", 0), HubHandler)
+        # What waits in a large buffer would count as sent, and never leaves when the client dies.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        self.hub = hub
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is nothing to print."""
@@ -139,7 +167,7 @@ class HubHandler(BaseHTTPRequestHandler):
         file = files[path]
         headers = _about(file, "0" * 40 if fault and fault.kind == "commit" else commit)
         if file.lfs:
-            signed = f"?signature={self.server.hub.signature()}&name={quote(path, safe='')}"
+            signed = f"?signature=sig{self.server.hub.signature}&name={quote(path, safe='')}"
             where = f"{self.server.hub.cdn}/blob/{name}/{commit}/{file.sha256}{signed}"
             self._send(b"", 302, headers | {"Location": where})
         else:
@@ -155,7 +183,7 @@ class HubHandler(BaseHTTPRequestHandler):
 
     def _blob(self, parts: list[str], query: dict[str, list[str]], fault: Fault | None) -> None:
         """A large file, from the CDN: whoever has a signed address may read it, and nobody else."""
-        if query.get("signature") != [self.server.hub.signature()]:
+        if query.get("signature") != [f"sig{self.server.hub.signature}"]:
             self._refuse(403, "", "Request has expired")
             return
         repo = self.server.hub.repos["/".join(parts[:2])]
