@@ -47,7 +47,7 @@ def compare_command(references: tuple[str, ...], as_json: bool, **options: Any) 
 
 def _show(comparison: Comparison) -> None:
     from gemmahub.service.comparing.rows import sections
-    from gemmahub.service.comparing.words import differences, machine_line, name_line
+    from gemmahub.service.comparing.text import machine_line, name_line
 
     for number, side in enumerate(comparison.sides):
         _hanging(name_line(number, side), 3)
@@ -62,7 +62,7 @@ def _show(comparison: Comparison) -> None:
         _table(found, range(start, min(count, start + step)), label)
     _remarks(found)
     output.data("")
-    for difference in differences(comparison):
+    for difference in comparison.differences:
         _hanging(str(difference), 3)
 
 
@@ -75,7 +75,7 @@ def _columns(label: int, count: int) -> int:
 
 def _table(sections: Sequence[Section], sides: range, label: int) -> None:
     from gemmahub.service.comparing.rows import BETTER, lines_of
-    from gemmahub.service.comparing.words import letter
+    from gemmahub.service.comparing.text import letter
 
     rows = [_of(row, sides) for section in sections for row in section.rows]
     width = max(len(cell.marked) for row in rows for cell in row.cells)

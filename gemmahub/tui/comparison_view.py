@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from textual.content import Content
 
 from gemmahub.service.comparing.rows import BETTER, lines_of, sections
-from gemmahub.service.comparing.words import differences, letter
+from gemmahub.service.comparing.text import letter
 from gemmahub.tui.arrangement import short_reference
 from gemmahub.tui.bars import precision_parts, role_letter, stacked
 from gemmahub.tui.columns import bar, fitted
@@ -64,7 +64,7 @@ class _Painter:
             lines += self._remarks(section)
         lines.append(Content(""))
         self._heading("what differs")
-        for difference in differences(self.comparison):
+        for difference in self.comparison.differences:
             lines += self._wrapped(str(difference))
         if any(cell.better for part in self.sections for row in part.rows for cell in row.cells):
             lines += self._wrapped(f"{BETTER} the best of its row", _MUTED)

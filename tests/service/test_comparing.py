@@ -12,9 +12,9 @@ from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.planning.advice import Advised
 from gemmahub.precision.mix import MixEntry
 from gemmahub.service import PlanOptions, RecommendOptions
-from gemmahub.service.comparing import CONTEXTS, MOST, MemoryAt, roles_of
+from gemmahub.service.comparing import CONTEXTS, MOST, Difference, MemoryAt, roles_of
 from gemmahub.service.comparing.rows import Cell, Row, lines_of, sections
-from gemmahub.service.comparing.words import Difference, compare_command, differences, machine_line
+from gemmahub.service.comparing.text import compare_command, machine_line
 from gemmahub.testing.hub.content import Served
 from tests.hub.conftest import server  # noqa: F401 - a fixture
 from tests.tui.library_support import HERE, SteadyHub, install, steady_hub
@@ -119,7 +119,7 @@ def test_a_variant_that_is_not_measured_says_so(hub: SteadyHub) -> None:
         assert texts(comparison, label)[1] == "?"
     remarks = [str(remark) for part in sections(comparison) for remark in part.remarks]
     assert any(r.startswith("B: not measured") and UNMEASURED in r for r in remarks)
-    (difference,) = differences(comparison)
+    (difference,) = comparison.differences
     assert "? against 5.49 bits/weight (? is not measured)" in difference.words
     none = compare(hub, UNMEASURED, "gemma-3-4b-it:q4_k_m-lmstudio")
     assert texts(none, "needed") == ["?", "?"]
@@ -186,7 +186,7 @@ def test_the_share_of_what_is_free(headroom: int, fits: bool, share: float) -> N
 
 
 def test_differences_in_words(hub: SteadyHub) -> None:
-    second, third = differences(compare(hub, QAT, PTQ, HERE))
+    second, third = compare(hub, QAT, PTQ, HERE).differences
     assert (second.reference, second.against) == (PTQ, QAT)
     assert second.words[:5] == (
         "774 MB smaller",
@@ -200,14 +200,14 @@ def test_differences_in_words(hub: SteadyHub) -> None:
     assert "about 5.9% against 2.7% of the score lost by the precision" in second.words
     assert str(second).startswith("B against A: 774 MB smaller, 4.96")
     assert "at most 32,768 tokens against 131,072" in third.words
-    (back,) = differences(compare(hub, PTQ, QAT))
+    (back,) = compare(hub, PTQ, QAT).differences
     assert back.words[0] == "774 MB larger"
     assert "1.83 GiB more memory with 32,768 tokens" in back.words
 
 
 def test_what_cannot_be_seen_is_no_difference(hub: SteadyHub) -> None:
     comparison = compare(hub, "gemma-3-12b-it:q4_k_m-unsloth", PTQ)
-    (found,) = differences(comparison)
+    (found,) = comparison.differences
     assert found.words == ("203 KB smaller",)
     cells = [cell for part in sections(comparison) for row in part.rows for cell in row.cells]
     assert not any(cell.better for cell in cells)

@@ -1,7 +1,7 @@
 """The use case: two or more variants side by side, figure by figure.
 
 :class:`Comparison` holds the figures. :mod:`~gemmahub.service.comparing.rows` puts them into the
-rows that the command and the terminal UI show, :mod:`~gemmahub.service.comparing.words` into
+rows that the command and the terminal UI show, :mod:`~gemmahub.service.comparing.text` into
 sentences.
 """
 
@@ -14,7 +14,15 @@ from gemmahub.errors import DoesNotFit, GemmahubError, NotFound, UsageError
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.planning.fit import Fit
 from gemmahub.service.advice import RecommendOptions, machine_for
-from gemmahub.service.comparing.records import Comparison, Memory, MemoryAt, Side, roles_of
+from gemmahub.service.comparing.records import (
+    Comparison,
+    Difference,
+    Memory,
+    MemoryAt,
+    Side,
+    roles_of,
+)
+from gemmahub.service.comparing.text import differences
 from gemmahub.service.library import Planner
 from gemmahub.text import one_line
 
@@ -28,7 +36,17 @@ if TYPE_CHECKING:
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
 
-__all__ = ["CONTEXTS", "MOST", "Comparison", "Memory", "MemoryAt", "Side", "make", "roles_of"]
+__all__ = [
+    "CONTEXTS",
+    "MOST",
+    "Comparison",
+    "Difference",
+    "Memory",
+    "MemoryAt",
+    "Side",
+    "make",
+    "roles_of",
+]
 
 CONTEXTS: Final = (4096, 16_384, 32_768, 131_072)
 """Tokens of context at which the memory is compared; those that a model was trained for."""
@@ -59,7 +77,7 @@ def make(here: Installation, references: Sequence[str], options: RecommendOption
     if place is not None:
         accelerators = tuple((device.name, device.free_bytes) for device in place.devices)
         free = (*accelerators, ("system memory", place.host_free_bytes))
-    return Comparison(machine, options.use, free, sides)
+    return Comparison(machine, options.use, free, sides, differences(sides))
 
 
 # --- what is compared --------------------------------------------------------------------------

@@ -156,27 +156,44 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """What sets a side apart from another one, in words; empty where no figure does."""
+
+    letters: tuple[str, str]
+    reference: str
+    against: str
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        words = ", ".join(self.words) or "no figure differs"
+        return f"{self.letters[0]} against {self.letters[1]}: {words}"
+
+    def as_json(self) -> dict[str, Any]:
+        """An entry of ``differences``."""
+        return {"reference": self.reference, "against": self.against, "words": list(self.words)}
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """The sides in the order in which they were named, for one machine and use.
 
-    ``free`` are the places of the machine with the bytes that are free there, accelerators first;
-    empty where that is not known.
+    ``differences`` set each side apart from the first. ``free`` are the places of the machine with
+    the bytes that are free there, accelerators first; empty where that is not known.
     """
 
     machine: Machine
     use: str
     free: tuple[tuple[str, int], ...]
     sides: tuple[Side, ...]
+    differences: tuple[Difference, ...]
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``gemmahub compare --json``."""
-        from gemmahub.service.comparing.words import differences
-
         return {
             "machine": self.machine.as_json(),
             "use": self.use,
             "variants": [side.as_json() for side in self.sides],
-            "differences": [found.as_json() for found in differences(self)],
+            "differences": [found.as_json() for found in self.differences],
         }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.precision.roles import ROLES
-from gemmahub.service.comparing.words import letter
+from gemmahub.service.comparing.text import letter
 from gemmahub.text import format_bytes, format_gib, format_parameters, one_line, percent
 from gemmahub.text.command import command_line
 

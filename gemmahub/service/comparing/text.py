@@ -1,11 +1,11 @@
-"""What sets the variants of a comparison apart, in words."""
+"""A comparison in words: its variants, the machine, and what sets the variants apart."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from gemmahub.precision.training import QAT
+from gemmahub.service.comparing.records import Difference
 from gemmahub.text import format_bytes, format_gib, format_parameters, one_line
 from gemmahub.text.command import command_line
 
@@ -23,32 +23,14 @@ _MIB: Final = 1 << 20
 _LONG: Final = 600
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What sets a side apart from another one, in words; empty where no figure does."""
-
-    letters: tuple[str, str]
-    reference: str
-    against: str
-    words: tuple[str, ...]
-
-    def __str__(self) -> str:
-        words = ", ".join(self.words) or "no figure differs"
-        return f"{self.letters[0]} against {self.letters[1]}: {words}"
-
-    def as_json(self) -> dict[str, Any]:
-        """An entry of ``differences``."""
-        return {"reference": self.reference, "against": self.against, "words": list(self.words)}
-
-
 def letter(number: int) -> str:
     """What a side is called: A for the first."""
     return chr(ord("A") + number)
 
 
-def differences(comparison: Comparison) -> tuple[Difference, ...]:
+def differences(sides: Sequence[Side]) -> tuple[Difference, ...]:
     """What sets each side apart from the first one."""
-    first, *others = comparison.sides
+    first, *others = sides
     return tuple(
         Difference(
             (letter(number), letter(0)),

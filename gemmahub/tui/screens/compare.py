@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from gemmahub.errors import GemmahubError
-from gemmahub.service.comparing.words import about, compare_command, letter, machine_line
+from gemmahub.service.comparing.text import about, compare_command, letter, machine_line
 from gemmahub.text import one_line
 from gemmahub.tui.commands import copy_command
 from gemmahub.tui.comparison_view import Drawn, drawn
