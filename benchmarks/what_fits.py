@@ -17,7 +17,7 @@ from gemmahub.engines.choice import choose_backend
 from gemmahub.hardware.simulate import simulate_machine
 from gemmahub.planning import machine_of, make_plan
 from gemmahub.planning.advice import Advised, advise
-from gemmahub.planning.exact import exact_plan
+from gemmahub.planning.dry_load import dry_load_plan
 from gemmahub.planning.header import header_of
 from gemmahub.recommend import Use, Wish
 from gemmahub.service import Gemmahub
@@ -55,7 +55,7 @@ def checked(entry: Advised, machine: Machine) -> Checked:
         for context in (settings.context, entry.recommendation.largest_context):
             asked = replace(settings, context=context)
             plan = make_plan(entry.variant, model, asked, place)
-            plans.append(exact_plan(plan, offer, header, place))
+            plans.append(dry_load_plan(plan, offer, header, place))
     return Checked(entry, *plans)
 
 

@@ -42,7 +42,7 @@ class Segment:
 
 def segments(place: Placed) -> list[Segment]:
     """What a place holds, and last what stays free; parts of no bytes are left out."""
-    from gemmahub.planning.plan import PART_NAMES
+    from gemmahub.memory import PART_NAMES
 
     found = [
         Segment(letter, PART_NAMES[part], getattr(place, f"{part}_bytes"), colour)

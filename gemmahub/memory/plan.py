@@ -9,7 +9,7 @@ the overhead of its driver, an estimate.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.memory.compute import ACCELERATOR_DOUBT, ComputeBuffers, compute_buffers
 from gemmahub.memory.kv_cache import ENGINE, KVCache, kv_cache, layer_cell_bytes
@@ -27,6 +27,17 @@ if TYPE_CHECKING:
 # Below this many tokens a step computes the host's layers on the host; from it on their weights
 # are copied to an accelerator (ggml_backend_cuda_device_offload_op, ggml/src/ggml-cuda).
 _OFFLOAD_FROM = 32
+
+
+PART_NAMES: Final = {
+    "weights": "weights",
+    "kv_cache": "KV cache",
+    "compute": "compute",
+    "output": "output",
+    "projector": "projector",
+    "overhead": "driver overhead",
+}
+"""The parts of a place as people read them, in the order in which they are shown."""
 
 
 @dataclass(frozen=True, slots=True)

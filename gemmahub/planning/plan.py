@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from gemmahub.memory import MemoryPlan, largest_context, plan_memory
 from gemmahub.planning.contexts import ContextTotal, context_totals
@@ -12,19 +12,9 @@ from gemmahub.text import format_gib, one_line
 if TYPE_CHECKING:
     from gemmahub.engines.contract import DryLoad
     from gemmahub.memory import MachineMemory, MemoryModel, MemorySettings
-    from gemmahub.planning.actual import Actual
     from gemmahub.planning.model import Images
+    from gemmahub.planning.verification import Verification
     from gemmahub.registry.variants import Variant
-
-PART_NAMES: Final = {
-    "weights": "weights",
-    "kv_cache": "KV cache",
-    "compute": "compute",
-    "output": "output",
-    "projector": "projector",
-    "overhead": "driver overhead",
-}
-"""The parts of a place as people read them, in the order in which they are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +22,10 @@ class Plan:
     """A variant on a machine: what it takes, and the largest context that fits with these settings.
 
     ``contexts`` are the totals of other contexts and cache types, ``largest_contexts`` the largest
-    that fit, by cache type; both by formula, or with ``contexts_asked`` by the engine. ``dry`` is
-    the engine's own answer where it was asked, ``actual`` what a real load took. ``images`` is what
-    images take, ``with_images`` whether that is counted. ``remarks`` say how the figures were come
-    by.
+    that fit, by cache type; by formula, or with ``contexts_by_engine`` by the engine. ``dry`` is
+    the engine's own answer where it was asked, ``verification`` what a real load took. ``images``
+    is what images take, ``with_images`` whether that is counted. ``remarks`` say where the figures
+    are from.
     """
 
     variant: Variant
@@ -47,8 +37,8 @@ class Plan:
     images: Images | None = None
     with_images: bool = False
     dry: DryLoad | None = None
-    actual: Actual | None = None
-    contexts_asked: bool = False
+    verification: Verification | None = None
+    contexts_by_engine: bool = False
     remarks: tuple[str, ...] = ()
 
     @property
@@ -62,7 +52,7 @@ class Plan:
                 "trained for: its answers get worse there"
             )
         found += self._image_notes()
-        return (*found, *(self.actual.notes if self.actual else ()))
+        return (*found, *(self.verification.notes if self.verification else ()))
 
     def _image_notes(self) -> list[str]:
         if self.images is None:
@@ -93,8 +83,8 @@ class Plan:
             "largest_contexts": dict(self.largest_contexts),
             "notes": list(self.notes),
         }
-        if self.actual is not None:
-            found["actual"] = self.actual.as_json()
+        if self.verification is not None:
+            found["actual"] = self.verification.as_json()
         return {
             "reference": self.variant.reference,
             "precision": self.variant.precision.as_json(),
