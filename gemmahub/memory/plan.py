@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from gemmahub.memory.architecture import MemoryArchitecture
     from gemmahub.memory.machine import DeviceMemory, MachineMemory
+    from gemmahub.memory.projector import ImageMemory
     from gemmahub.memory.settings import MemorySettings
     from gemmahub.memory.weights import Weights
 
@@ -140,15 +141,12 @@ def plan_memory(
     settings: MemorySettings,
     machine: MachineMemory,
     *,
-    projector_bytes: int = 0,
-    image_buffer_bytes: int = 0,
+    images: ImageMemory | None = None,
 ) -> MemoryPlan:
     """The plan for these settings, whether it fits or not.
 
-    ``projector_bytes`` are the tensors of a vision or audio projector, ``image_buffer_bytes`` what
-    is there besides for the largest image (:mod:`~gemmahub.memory.projector`); both lie on the
-    first accelerator, as llama.cpp places them (``tools/mtmd/clip.cpp``). With 0 layers on
-    accelerators nothing is reckoned there: the engine must then be told not to use them.
+    ``images`` are counted where they are given. With 0 layers on accelerators nothing is counted
+    there: the engine must then be told not to use them.
     """
     layers = len(architecture.layers)
     wanted = settings.gpu_layers
@@ -165,7 +163,7 @@ def plan_memory(
     compute = compute_buffers(architecture, settings)
     cache = kv_cache(architecture, settings)
     caches = _caches(architecture, settings, cache, placement, len(machine.devices))
-    image = projector_bytes + image_buffer_bytes
+    image = images.known_bytes if images else 0
     scratch = _copied_weights(weights, placement, settings)
     places = [
         _accelerator(

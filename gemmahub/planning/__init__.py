@@ -8,12 +8,11 @@ module, not from here.
 
 from gemmahub.planning.contexts import ContextTotal
 from gemmahub.planning.fit import fits_of
-from gemmahub.planning.model import Images, images_of, machine_of, model_of
+from gemmahub.planning.model import images_of, machine_of, model_of
 from gemmahub.planning.plan import Plan, make_plan
 
 __all__ = [
     "ContextTotal",
-    "Images",
     "Plan",
     "fits_of",
     "images_of",

@@ -11,8 +11,7 @@ from gemmahub.text import format_gib, one_line
 
 if TYPE_CHECKING:
     from gemmahub.engines.contract import DryLoad
-    from gemmahub.memory import MachineMemory, MemoryModel, MemorySettings
-    from gemmahub.planning.model import Images
+    from gemmahub.memory import ImageMemory, MachineMemory, MemoryModel, MemorySettings
     from gemmahub.planning.verification import Verification
     from gemmahub.registry.variants import Variant
 
@@ -34,7 +33,7 @@ class Plan:
     trained_context: int
     contexts: tuple[ContextTotal, ...] = ()
     largest_contexts: tuple[tuple[str, int], ...] = ()
-    images: Images | None = None
+    images: ImageMemory | None = None
     with_images: bool = False
     dry: DryLoad | None = None
     verification: Verification | None = None
@@ -58,11 +57,10 @@ class Plan:
         if self.images is None:
             image = "image" in self.variant.capabilities
             return ["the image projector is not counted: its size is not known"] if image else []
-        buffer, size = self.images.buffer_bytes, self.images.projector_bytes
+        buffer, more = self.images.buffer_bytes, self.images.known_bytes
         unknown = "the buffer for one image is not known and not counted"
         if self.with_images:
             return [] if buffer is not None else [unknown]
-        more = size + (buffer or 0)
         parts = unknown if buffer is None else f"{buffer:,} of them to compute the largest image in"
         return [
             f"images are not counted (--image): the projector would add {more:,} bytes "
@@ -98,21 +96,17 @@ def make_plan(
     settings: MemorySettings,
     machine: MachineMemory,
     *,
-    images: Images | None = None,
+    images: ImageMemory | None = None,
     with_images: bool = False,
 ) -> Plan:
     """The plan by formula, with the totals of other contexts and cache types."""
     architecture, weights = model
     counted = images if with_images else None
-    extra = {
-        "projector_bytes": counted.projector_bytes if counted else 0,
-        "image_buffer_bytes": (counted.buffer_bytes or 0) if counted else 0,
-    }
-    totals, largest = context_totals(model, settings, machine, extra)
+    totals, largest = context_totals(model, settings, machine, counted)
     return Plan(
         variant=variant,
-        memory=plan_memory(architecture, weights, settings, machine, **extra),
-        largest_context=largest_context(architecture, weights, settings, machine, **extra),
+        memory=plan_memory(architecture, weights, settings, machine, images=counted),
+        largest_context=largest_context(architecture, weights, settings, machine, images=counted),
         trained_context=architecture.context_length,
         contexts=totals,
         largest_contexts=largest,

@@ -6,7 +6,7 @@ Pure: candidates and a machine in, ranked plans with reasons out.
 from gemmahub.recommend.goals import RESERVE, Use, Wish
 from gemmahub.recommend.ranking import Ranking, recommend
 from gemmahub.recommend.reasons import speed_text
-from gemmahub.recommend.records import Candidate, Choice, Projector, Recommendation
+from gemmahub.recommend.records import Candidate, Choice, Recommendation
 from gemmahub.recommend.speed import Bandwidths, Speed
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "Bandwidths",
     "Candidate",
     "Choice",
-    "Projector",
     "Ranking",
     "Recommendation",
     "Speed",

@@ -58,7 +58,6 @@ class Ranking:
     def largest_context(self, choice: Choice) -> int:
         """The largest context with the same other settings, the reserve left free."""
         candidate = choice.candidate
-        projector = candidate.projector if self.chooser.wish.goal.image else None
         return max(
             choice.settings.context,
             largest_context(
@@ -66,8 +65,7 @@ class Ranking:
                 candidate.weights,
                 choice.settings,
                 self.chooser.room,
-                projector_bytes=projector.bytes if projector else 0,
-                image_buffer_bytes=(projector.image_buffer_bytes or 0) if projector else 0,
+                images=self.chooser.images(candidate),
             ),
         )
 
@@ -132,7 +130,7 @@ def _able(candidates: Sequence[Candidate], wish: Wish) -> list[Candidate]:
 
     Where none was trained for so long a context, all stay: the reasons warn of it.
     """
-    able = [c for c in candidates if c.projector is not None or not wish.goal.image]
+    able = [c for c in candidates if c.images is not None or not wish.goal.image]
     if not able:
         raise NotFound(
             "no known variant of it takes images"

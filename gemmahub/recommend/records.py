@@ -7,28 +7,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gemmahub.catalog.records import Model
-    from gemmahub.memory import MemoryArchitecture, MemoryPlan, MemorySettings, Weights
+    from gemmahub.memory import ImageMemory, MemoryArchitecture, MemoryPlan, MemorySettings, Weights
     from gemmahub.recommend.quality import Quality
     from gemmahub.recommend.speed import Speed, Traffic
-
-
-@dataclass(frozen=True, slots=True)
-class Projector:
-    """What makes a model see: bytes of the projector, and the buffer for one image.
-
-    ``image_buffer_bytes`` is None where nobody measured it.
-    """
-
-    bytes: int
-    image_buffer_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A variant that may be recommended.
 
-    ``model`` is None for a file that the catalogue does not know. ``measured`` is the decode speed
-    in tokens a second that was seen here, None if it never ran.
+    ``model`` is None for a file that the catalogue does not know, ``images`` for one that takes
+    none. ``measured`` is the decode speed in tokens a second that was seen here, None if it never
+    ran.
     """
 
     reference: str
@@ -38,7 +28,7 @@ class Candidate:
     architecture: MemoryArchitecture
     weights: Weights
     installed: bool = False
-    projector: Projector | None = None
+    images: ImageMemory | None = None
     measured: float | None = None
 
     @property

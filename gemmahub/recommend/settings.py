@@ -16,7 +16,7 @@ from gemmahub.recommend.speed import Speed, estimate, reached, traffic_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gemmahub.memory import MachineMemory, MemoryPlan
+    from gemmahub.memory import ImageMemory, MachineMemory, MemoryPlan
     from gemmahub.recommend.goals import Goal, Wish
     from gemmahub.recommend.records import Candidate
     from gemmahub.recommend.speed import Bandwidths, Seen
@@ -49,16 +49,18 @@ class Chooser:
     def plan(
         self, candidate: Candidate, settings: MemorySettings, room: MachineMemory
     ) -> MemoryPlan:
-        """The plan of a candidate, with its projector where the use is for images."""
-        projector = candidate.projector if self.wish.goal.image else None
+        """The plan of a candidate."""
         return plan_memory(
             candidate.architecture,
             candidate.weights,
             settings,
             room,
-            projector_bytes=projector.bytes if projector else 0,
-            image_buffer_bytes=(projector.image_buffer_bytes or 0) if projector else 0,
+            images=self.images(candidate),
         )
+
+    def images(self, candidate: Candidate) -> ImageMemory | None:
+        """What images take, where the use is for them."""
+        return candidate.images if self.wish.goal.image else None
 
     def contexts(self, candidate: Candidate) -> list[int]:
         """What is tried, the wanted context first; a demanded one alone."""

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from gemmahub.catalog.records import Catalog
     from gemmahub.engines.contract import BrokenEntry
     from gemmahub.hardware.records import Machine
-    from gemmahub.memory import MachineMemory, MemoryModel, MemoryPlan, MemorySettings
-    from gemmahub.planning import Images, Plan
+    from gemmahub.memory import ImageMemory, MachineMemory, MemoryModel, MemoryPlan, MemorySettings
+    from gemmahub.planning import Plan
     from gemmahub.planning.advice import Advised
     from gemmahub.recommend.quality import Quality
     from gemmahub.registry.variants import Variant
@@ -92,7 +92,7 @@ class Planner:
     variant: Variant
     model: MemoryModel
     machine: MachineMemory
-    images: Images | None = None
+    images: ImageMemory | None = None
     gpu_layers: int | None = None
     _largest: dict[str, int] = field(default_factory=dict)
 

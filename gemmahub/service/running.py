@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gemmahub.conversations import Journal
     from gemmahub.engines.choice import Choice
     from gemmahub.engines.contract import Artifact, OnProgress, Session, Settings
-    from gemmahub.planning import Images
+    from gemmahub.memory import ImageMemory
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
 
@@ -30,7 +30,7 @@ class Running:
     backend: str
     session: Session
     reason: str = ""
-    images: Images | None = None
+    images: ImageMemory | None = None
 
     @property
     def takes_images(self) -> bool:

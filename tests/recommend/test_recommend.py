@@ -79,14 +79,12 @@ def test_no_plan_is_without_headroom(memory: float, ram: float, use: Use) -> Non
         choice = found.choice
         candidate, settings = choice.candidate, choice.settings
         again = replace(settings, context=found.largest_context)
-        projector = candidate.projector if use is Use.VISION else None
         plan = plan_memory(
             candidate.architecture,
             candidate.weights,
             again,
             place[0],
-            projector_bytes=projector.bytes if projector else 0,
-            image_buffer_bytes=(projector.image_buffer_bytes or 0) if projector else 0,
+            images=candidate.images if use is Use.VISION else None,
         )
         assert plan.headroom_bytes >= RESERVE
 
@@ -184,9 +182,9 @@ def test_a_context_beyond_the_trained_one_is_for_models_that_have_none_longer() 
 def test_vision_takes_models_with_a_projector_and_counts_it() -> None:
     ranking = ranked(gpu(16), Wish(Use.VISION))
     for choice in ranking.choices:
-        assert choice.candidate.projector is not None
+        assert choice.candidate.images is not None
         counted = sum(place.projector_bytes for place in choice.plan.places)
-        assert counted >= choice.candidate.projector.bytes
+        assert counted >= choice.candidate.images.projector_bytes
     text_only = [c for c in candidates() if c.group == "gemma-3-1b-it"]
     with pytest.raises(NotFound, match="images"):
         recommend(text_only, *_swap(gpu(16), Wish(Use.VISION)))
