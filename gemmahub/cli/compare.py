@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from gemmahub.cli import output
-from gemmahub.cli.recommend import USES
+from gemmahub.recommend.goals import USES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,16 +29,18 @@ _BOLD: Final = "1"
 @click.option("--ram", help="For this much system memory instead: 64GiB.")
 @click.option("--machine", help="For a known machine instead: rtx-3090, m2-16gb.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def compare_command(references: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def compare_command(
+    references: tuple[str, ...], use: str, as_json: bool, **machine: str | None
+) -> None:
     """Variants side by side: precision by role, memory, speed and quality, and what differs.
 
     A REF is anything that `inspect` takes. What is neither here nor in the catalogue is read from
     its header, and not fetched.
     """
-    from gemmahub.service import Gemmahub, RecommendOptions
+    from gemmahub.service import Gemmahub, Requirements
 
     hub = Gemmahub(say=output.note)
-    comparison = hub.compare(references, RecommendOptions(**options))
+    comparison = hub.compare(references, Requirements(use), hub.machine_for(**machine))
     if as_json:
         output.json_data(comparison.as_json())
     else:

@@ -9,7 +9,8 @@ from gemmahub.catalog.tensors import tensors_by_layer
 from gemmahub.errors import GemmahubError
 from gemmahub.memory import weights_by_layer
 from gemmahub.planning.model import image_memory, images_of, model_of
-from gemmahub.recommend import Bandwidths, Candidate
+from gemmahub.recommend.records import Candidate
+from gemmahub.recommend.speed import Bandwidths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import GemmahubError
 from gemmahub.memory import MemorySettings, largest_context, layers_that_fit, plan_memory
-from gemmahub.planning.model import machine_of, model_of
+from gemmahub.planning.model import known_machine_of, model_of
 from gemmahub.text import format_gib, one_line
 
 if TYPE_CHECKING:
@@ -74,10 +74,9 @@ class Fit:
 
 def fits_of(variants: Iterable[Variant], catalog: Catalog, machine: hardware.Machine) -> list[Fit]:
     """For each variant whether it fits in what is free; equal models are looked at once."""
-    try:
-        place = machine_of(machine)
-    except GemmahubError as error:
-        return [Fit.unknown(error.message) for _ in variants]
+    place, reason = known_machine_of(machine)
+    if place is None:
+        return [Fit.unknown(reason) for _ in variants]
     known: dict[str, Fit] = {}
     found = []
     for variant in variants:

@@ -121,3 +121,11 @@ def machine_of(machine: hardware.Machine) -> MachineMemory:
             "how much memory is free is not known on this machine", "say it: --ram 16GiB"
         )
     return MachineMemory(devices, usable or available, available)
+
+
+def known_machine_of(machine: hardware.Machine) -> tuple[MachineMemory | None, str]:
+    """The same, or None and why its memory is not known."""
+    try:
+        return machine_of(machine), ""
+    except GemmahubError as error:
+        return None, error.message

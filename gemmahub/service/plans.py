@@ -47,7 +47,7 @@ class PlanOptions:
     verify: bool = False
 
 
-def make(
+def plan(
     here: Installation,
     reference: str,
     options: PlanOptions,

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from gemmahub.catalog.records import CatalogVariant
     from gemmahub.hardware.records import Machine
     from gemmahub.hub import HubModel, RemoteModel, Traffic
-    from gemmahub.planning.advice import Advised
     from gemmahub.planning.header import Fetch
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
@@ -28,7 +27,6 @@ class Looked:
     for a dry load; None for what is here or only in the catalogue."""
 
     variant: Variant
-    advised: Advised | None = None
     fetch_header: Fetch | None = None
 
 
@@ -47,19 +45,19 @@ def look(
     Raises: UsageError, NotFound, FormatError, IntegrityError, Gated, NetworkError.
     """
     try:
-        variant, advised = here.resolve(reference, machine)
+        variant, _ = here.resolve(reference, machine)
     except NotInstalled as missing:
         if (looked := _elsewhere(here, missing)) is not None:
             return looked
         model = _resolved(here, reference, missing)
         found = remote_variant(here, here.hub.remote_model(model))
-        return Looked(found, fetch_header=header_on_the_hub(here, model))
+        return Looked(found, header_on_the_hub(here, model))
     if not remote:
-        return Looked(variant, advised)
+        return Looked(variant)
     model = on_the_hub(here, variant, reference)
     found = remote_variant(here, here.hub.remote_model(model))
     found = replace(found, artifacts=variant.artifacts)
-    return Looked(found, advised, header_on_the_hub(here, model))
+    return Looked(found, header_on_the_hub(here, model))
 
 
 def header_on_the_hub(here: Installation, model: HubModel | CatalogVariant) -> Fetch:

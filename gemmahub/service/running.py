@@ -102,7 +102,7 @@ def load(
 
     tell = on_stage or (lambda _: None)
     tell(f"looking for {one_line(reference)}")
-    variant, advised = here.resolve(reference)
+    variant, recommended = here.resolve(reference)
     if not variant.artifacts:
         raise NotInstalled(
             f"{variant.reference} is not on this machine",
@@ -113,8 +113,8 @@ def load(
     if options:
         given = option_values(choice.offer.backend, options)
         settings = replace(settings, options={**settings.options, **given})
-    if advised is not None and settings.context is None:
-        settings = replace(settings, **advised.session_settings)
+    if recommended is not None and settings.context is None:
+        settings = replace(settings, **recommended.session_settings)
     tell(f"starting {choice.offer.backend.name}, reading {format_bytes(variant.size_bytes)}")
     session = load_session(choice.offer, artifact, settings, on_progress, cancelled)
     if alone and choice.offer.backend.automatic:  # the others make their timings up

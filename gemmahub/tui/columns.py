@@ -74,15 +74,15 @@ def _context(item: Item) -> str:
     if fit.fits is None:
         return "?"
     if not fit.fits:
-        advised = item.row.advised
-        return f"{advised.recommendation.largest_context:,}" if advised else "none"
+        found = item.row.recommendation
+        return f"{found.largest_context:,}" if found else "none"
     return f"{fit.largest_context:,}"
 
 
 def _speed(item: Item) -> str:
     speed = item.row.tokens_per_second
     if speed is None:
-        return "?" if item.row.fit.fits is None or item.row.advised else "-"
+        return "?" if item.row.fit.fits is None or item.row.recommendation else "-"
     return f"{speed:.1f}" if speed < 9.95 else f"{speed:.0f}"
 
 

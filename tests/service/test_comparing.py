@@ -9,9 +9,9 @@ import pytest
 
 from gemmahub.errors import NotFound, UsageError
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
-from gemmahub.planning.advice import Advised
+from gemmahub.planning.recommending import Recommendation
 from gemmahub.precision.mix import MixEntry
-from gemmahub.service import PlanOptions, RecommendOptions
+from gemmahub.service import PlanOptions, Requirements
 from gemmahub.service.comparing import CONTEXTS, MOST, Difference, MemoryAt, roles_of
 from gemmahub.service.comparing.rows import Cell, Row, lines_of, sections
 from gemmahub.service.comparing.text import compare_command, machine_line
@@ -37,7 +37,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SteadyHub:
 
 
 def compare(hub: SteadyHub, *references: str, **options: str) -> Comparison:
-    return hub.compare(references, RecommendOptions(**options))  # type: ignore[arg-type]
+    use = options.pop("use", "chat")
+    return hub.compare(references, Requirements(use), hub.machine_for(**options))
 
 
 def row(comparison: Comparison, label: str) -> Row:
@@ -70,11 +71,12 @@ def test_memory_is_that_of_the_plan(hub: SteadyHub) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"use": "fast"}, {"machine": "m2-16gb"}, {"ram": "9GiB"}])
 def test_speed_and_quality_are_those_of_recommend(hub: SteadyHub, options: dict[str, str]) -> None:
-    advice = hub.library(RecommendOptions(**options))  # type: ignore[arg-type]
-    advised = {r.variant.reference: r.advised for r in advice.rows}
+    machine = hub.machine_for(**{name: options[name] for name in options if name != "use"})
+    rows = hub.overview(Requirements(options.get("use", "chat")), machine).rows
+    recommended = {row.variant.reference: row.recommendation for row in rows}
     for side in compare(hub, QAT, PTQ, HERE, **options).sides:
-        found = advised[side.variant.reference]
-        assert isinstance(found, Advised)
+        found = recommended[side.variant.reference]
+        assert isinstance(found, Recommendation)
         theirs, ours = found.as_json(), side.as_json()
         for key in ("settings", "tokens_per_second", "quality", "quality_loss", "quality_basis"):
             assert ours[key] == theirs[key], key
@@ -216,13 +218,13 @@ def test_what_cannot_be_seen_is_no_difference(hub: SteadyHub) -> None:
 
 
 def test_the_command_says_the_same_elsewhere() -> None:
-    options = RecommendOptions(use="fast", memory="8GiB", ram="16GiB")
-    words = shlex.split(compare_command(["/my models/a.gguf", PTQ], options))
+    machine = {"memory": "8GiB", "ram": "16GiB"}
+    words = shlex.split(compare_command(["/my models/a.gguf", PTQ], "fast", machine))
     assert words == [
         "gemmahub", "compare", "/my models/a.gguf", PTQ, "--memory", "8GiB", "--ram", "16GiB",
         "--use", "fast",
     ]  # fmt: skip
-    assert compare_command(["a:b", "c:d"], RecommendOptions()) == "gemmahub compare a:b c:d"
+    assert compare_command(["a:b", "c:d"], "chat", {}) == "gemmahub compare a:b c:d"
 
 
 # --- what is compared -----------------------------------------------------------------------------
@@ -279,6 +281,6 @@ def test_what_is_on_the_hub_is_read_from_its_header(
     assert there.measured
     assert there.variant.remote.startswith(f"hf.co/user/gemma/{path.name}")
     assert there.memory.totals
-    assert there.choice is not None
+    assert there.plan is not None
     assert known.variant.reference == HERE
     assert server.sent(path.name) < path.stat().st_size / 10

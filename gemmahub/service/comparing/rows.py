@@ -120,7 +120,7 @@ def _fit_word(side: Side) -> str:
         return "not known"
     if fit.fits:
         return "tight" if fit.tight else "yes"
-    return "partly on the GPU" if side.choice else "NO"
+    return "partly on the GPU" if side.plan else "NO"
 
 
 def _precision_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
@@ -185,10 +185,10 @@ def _totals_row(label: str, totals: Sequence[MemoryAt | None]) -> Row:
 
 
 def _speed_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
-    from gemmahub.recommend import speed_text
+    from gemmahub.recommend.reasons import speed_text
 
     likely = [side.speed.likely if side.speed else None for side in sides]
-    speeds = [Cell(speed_text(side.choice) if side.choice else _UNKNOWN) for side in sides]
+    speeds = [Cell(speed_text(side.plan) if side.plan else _UNKNOWN) for side in sides]
     return (
         Row("settings", tuple(Cell(_settings(side)) for side in sides)),
         _marked("tokens/s", speeds, likely),
@@ -196,9 +196,9 @@ def _speed_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
 
 
 def _settings(side: Side) -> str:
-    if side.choice is None:
+    if side.plan is None:
         return _NONE
-    chosen = side.choice.settings
+    chosen = side.plan.settings
     layers = side.memory.gpu_layers
     part = "" if layers is None else f", {layers} layers on the GPU"
     return f"{chosen.context:,} {chosen.cache_type_k}{part}"

@@ -10,10 +10,9 @@ from gemmahub.text import format_bytes, format_gib, format_parameters, one_line
 from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from gemmahub.precision.report import PrecisionReport
-    from gemmahub.service.advice import RecommendOptions
     from gemmahub.service.comparing.records import Comparison, Side
 
 _AT: Final = 32_768  # tokens of context at which the memory is compared
@@ -63,16 +62,10 @@ def machine_line(comparison: Comparison) -> str:
     return f"{one_line(name)} · free: {free or 'not known'}"
 
 
-def compare_command(references: Sequence[str], options: RecommendOptions) -> str:
-    """The command that shows the same, as a shell takes it."""
-    return command_line(
-        "compare",
-        *references,
-        machine=options.machine,
-        memory=options.memory,
-        ram=options.ram,
-        use=None if options.use == "chat" else options.use,
-    )
+def compare_command(references: Sequence[str], use: str, machine: Mapping[str, str]) -> str:
+    """The command that shows the same, as a shell takes it; ``machine`` are its options for
+    another machine."""
+    return command_line("compare", *references, **machine, use=None if use == "chat" else use)
 
 
 def _words(side: Side, other: Side) -> Iterator[str]:
