@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.engines.choice import choose_backend
+from gemmahub.engines.choice import choose
 from gemmahub.hardware.simulate import simulate_machine
 from gemmahub.planning import machine_of, make_plan
 from gemmahub.planning.dry_load import dry_load_plan
@@ -50,7 +50,7 @@ def checked(entry: Recommendation, machine: Machine) -> Checked:
     model = (candidate.architecture, candidate.weights)
     plans = []
     with header_of(entry.variant, HUB.registry.catalog) as header:
-        offer = choose_backend(HUB.plugins_manager, header.artifact, None)
+        offer = choose(HUB.plugins_manager, header.artifact).offer
         for context in (settings.context, entry.largest_context):
             asked = replace(settings, context=context)
             plan = make_plan(entry.variant, model, asked, place)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gemmahub.catalog.records import Catalog, CatalogVariant, Model, PublishedTag
     from gemmahub.engines.contract import Inventory
     from gemmahub.hub.reference import HuggingFaceReference
-    from gemmahub.registry.artifacts import Inspector, Summary
+    from gemmahub.registry.artifacts import FileSummary, Inspector
     from gemmahub.stores.identity import ContentSums
 
 
@@ -120,7 +120,7 @@ class Registry:
             artifact = replace(artifact, sha256=self.sums.known(artifact.files[0]))
         return self.described(artifact, summary)
 
-    def described(self, artifact: Artifact, summary: Summary) -> Variant:
+    def described(self, artifact: Artifact, summary: FileSummary) -> Variant:
         """The variant that a file is, with what the catalogue knows of it. Reads nothing."""
         known = self._catalogued(artifact, summary)
         training = _known_training(known, artifact) if known else None
@@ -149,7 +149,7 @@ class Registry:
             memory=summary.memory,
         )
 
-    def _catalogued(self, artifact: Artifact, summary: Summary) -> CatalogVariant | None:
+    def _catalogued(self, artifact: Artifact, summary: FileSummary) -> CatalogVariant | None:
         """What the catalogue says of it: by sha256, else by repository or name, and size."""
         if artifact.sha256 and (found := self.catalog.by_sha256(artifact.sha256)):
             return found

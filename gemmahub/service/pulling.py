@@ -244,10 +244,10 @@ def _described(here: Installation, download: DownloadPlan) -> Variant:
 
 def _by_name(here: Installation, model: HubModel, error: NetworkError) -> Variant:
     """What the names say, where a server does not give a header alone."""
-    from gemmahub.registry.artifacts import Summary
+    from gemmahub.registry.artifacts import FileSummary
 
     artifact = artifact_of(model)
-    summary = Summary(model.format, model.size_bytes, (), {}, model.label, chat_template=False)
+    summary = FileSummary(model.format, model.size_bytes, (), {}, model.label, chat_template=False)
     found = here.registry.described(artifact, summary)
     note = f"not measured before it is here: {error.message}"
     return replace(found, artifacts=(), remote=place_of(model), notes=(*found.notes, note))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gemmahub.conversations import Journal
-    from gemmahub.engines.choice import Choice
+    from gemmahub.engines.choice import BackendChoice
     from gemmahub.engines.contract import Artifact, OnProgress, Session, Settings
     from gemmahub.memory import ImageMemory
     from gemmahub.registry.variants import Variant
@@ -35,8 +35,8 @@ class Running:
     @property
     def takes_images(self) -> bool:
         """Whether messages may have images: as the engine says, else as the model's files look."""
-        said = self.session.info.images
-        return "image" in self.variant.capabilities if said is None else said
+        declared = self.session.info.images
+        return "image" in self.variant.capabilities if declared is None else declared
 
     @property
     def image_note(self) -> str:
@@ -141,7 +141,7 @@ def named_first(
 
 def _choose(
     here: Installation, artifacts: list[Artifact], backend: str | None
-) -> tuple[Choice, Artifact]:
+) -> tuple[BackendChoice, Artifact]:
     """The backend, and of the places where the model lies the one that suits it.
 
     Raises: BackendMissing.

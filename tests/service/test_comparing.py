@@ -13,7 +13,7 @@ from gemmahub.planning.recommending import Recommendation
 from gemmahub.precision.mix import MixEntry
 from gemmahub.service import PlanOptions, Requirements
 from gemmahub.service.comparing import CONTEXTS, MOST, Difference, MemoryAt, roles_of
-from gemmahub.service.comparing.rows import Cell, Row, lines_of, sections
+from gemmahub.service.comparing.rows import Row, TableCell, lines_of, sections
 from gemmahub.service.comparing.text import compare_command, machine_line
 from gemmahub.testing.hub.content import Served
 from tests.hub.conftest import server  # noqa: F401 - a fixture
@@ -171,7 +171,9 @@ def test_every_role_of_either_has_a_row(hub: SteadyHub) -> None:
 
 
 def test_lines_break_between_words() -> None:
-    found = list(lines_of(Row("a label", (Cell("some words", better=True), Cell("x"))), 8, 6))
+    found = list(
+        lines_of(Row("a label", (TableCell("some words", better=True), TableCell("x"))), 8, 6)
+    )
     assert found == [("a label ", "some  ", "x     "), ("        ", "words ", "      "),
                      ("        ", "*     ", "      ")]  # fmt: skip
 

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from gemmahub.testing.hub.content import Fault, Repo, Seen, Served, tree_entry
+from gemmahub.testing.hub.content import Fault, HubRequest, Repo, Served, tree_entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,14 +26,14 @@ class HubState:
     def __init__(self) -> None:
         self.repos: dict[str, Repo] = {}
         self.faults: list[Fault] = []
-        self.seen: list[Seen] = []
+        self.seen: list[HubRequest] = []
         self.tokens: dict[str, set[str]] = {}
         self.released = threading.Event()
         self.cdn = ""
         self.signature = 0
         self._lock = threading.Lock()
 
-    def record(self, seen: Seen) -> None:
+    def record(self, seen: HubRequest) -> None:
         with self._lock:
             self.seen.append(seen)
 
@@ -61,7 +61,7 @@ class HubListener(ThreadingHTTPServer):
 class HubHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: HubListener
-    seen: Seen
+    seen: HubRequest
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing is printed."""
@@ -78,7 +78,7 @@ class HubHandler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         wanted = self.headers.get("Range", "")
-        self.seen = Seen(self.command, self.path, token, wanted, self.headers.get("Host", ""))
+        self.seen = HubRequest(self.command, self.path, token, wanted, self.headers.get("Host", ""))
         self.server.hub.record(self.seen)
         fault = self.server.hub.fault_for(self.command, unquote(self.path))
         if fault is not None and fault.kind == "status":
@@ -146,9 +146,9 @@ class HubHandler(BaseHTTPRequestHandler):
 
     def _paths_info(self, repo: Repo, revision: str) -> list[dict[str, Any]] | None:
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        asked = parse_qs(body.decode()).get("paths") or json.loads(body or b"{}").get("paths", [])
+        wanted = parse_qs(body.decode()).get("paths") or json.loads(body or b"{}").get("paths", [])
         found = repo.at(revision)
-        return [tree_entry(found[1][p]) for p in asked if p in found[1]] if found else None
+        return [tree_entry(found[1][p]) for p in wanted if p in found[1]] if found else None
 
     # --- files ---------------------------------------------------------------------------------
 
@@ -263,8 +263,8 @@ class HubHandler(BaseHTTPRequestHandler):
     def _refuse(
         self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
     ) -> None:
-        said = {"X-Error-Code": code, "X-Error-Message": message} if code else {}
-        self._json({"error": message}, status, said | dict(headers or {}))
+        about = {"X-Error-Code": code, "X-Error-Message": message} if code else {}
+        self._json({"error": message}, status, about | dict(headers or {}))
 
     def _json(self, body: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self._send(

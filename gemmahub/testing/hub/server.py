@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gemmahub.testing.hub.content import Fault, Repo, Seen, Served, overlap
+from gemmahub.testing.hub.content import Fault, HubRequest, Repo, Served, overlap
 from gemmahub.testing.hub.handler import HubListener, HubState
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class HubServer(HubState):
         """Bytes of that file that were sent more than once."""
         return overlap([seen.span for seen in self.seen if seen.file == file and seen.body])
 
-    def requests(self, part: str = "") -> list[Seen]:
+    def requests(self, part: str = "") -> list[HubRequest]:
         """The requests whose path contains ``part``."""
         return [seen for seen in self.seen if part in seen.path]
 
@@ -102,7 +102,7 @@ class HubServer(HubState):
         """Starts the counts afresh."""
         self.seen.clear()
 
-    def leaked(self) -> list[Seen]:
+    def leaked(self) -> list[HubRequest]:
         """Requests that brought a login to the CDN."""
         return [s for s in self.seen if s.token and s.host.endswith(f":{self._cdn.server_port}")]
 
