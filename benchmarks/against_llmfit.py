@@ -117,7 +117,8 @@ def work() -> None:
     """What recommending takes inside a process: the first time, and again."""
     from gemmahub.planning import machine_of
     from gemmahub.planning.candidates import bandwidths_of, candidates_of
-    from gemmahub.recommend import Use, Wish, recommend
+    from gemmahub.recommend.goals import Requirements, Use
+    from gemmahub.recommend.ranking import recommend
     from gemmahub.service import Gemmahub
 
     hub = Gemmahub()
@@ -127,8 +128,11 @@ def work() -> None:
             begin = time.perf_counter()
             candidates = candidates_of(installed, hub.registry.catalog, {})
             bandwidths, source = bandwidths_of(machine)
-            ranking = recommend(candidates, machine_of(machine), Wish(use), bandwidths, source)
-            ranking.recommendations(5)
+            ranking = recommend(
+                candidates, machine_of(machine), Requirements(use), bandwidths, source
+            )
+            for number, plan in enumerate(ranking.plans[:5]):
+                ranking.reasons(number, ranking.largest_context(plan))
             spent = (time.perf_counter() - begin) * 1000
             print(f"{label}, {use:12} {len(candidates)} variants {spent:6.1f} ms")
 

@@ -14,10 +14,13 @@ import sys
 import tempfile
 from dataclasses import replace
 from time import perf_counter
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from benchmarks.terminal import Terminal
-from gemmahub.service import Gemmahub, Library, RecommendOptions
+from gemmahub.service import Gemmahub, ModelOverview, Requirements
+
+if TYPE_CHECKING:
+    from gemmahub.hardware.records import Machine
 
 ROWS: Final = 5000
 ROUNDS: Final = 7
@@ -50,8 +53,14 @@ def painted(size: tuple[int, int]) -> tuple[float, float]:
 class ManyModels(Gemmahub):
     """This installation with the catalogue many times over."""
 
-    def library(self, options: RecommendOptions | None = None, *, again: bool = False) -> Library:
-        found = super().library(options, again=again)
+    def overview(
+        self,
+        wanted: Requirements | None = None,
+        machine: Machine | None = None,
+        *,
+        again: bool = False,
+    ) -> ModelOverview:
+        found = super().overview(wanted, machine, again=again)
         rows = [
             replace(
                 row,

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.engines.choice import choose_backend
+from gemmahub.engines.choice import choose
 from gemmahub.hardware.simulate import simulate_machine
 from gemmahub.planning import machine_of, make_plan
-from gemmahub.planning.advice import Advised, advise
-from gemmahub.planning.exact import exact_plan
+from gemmahub.planning.dry_load import dry_load_plan
 from gemmahub.planning.header import header_of
-from gemmahub.recommend import Use, Wish
+from gemmahub.planning.recommending import Recommendation, recommendations
+from gemmahub.recommend.goals import Requirements, Use
 from gemmahub.service import Gemmahub
 from gemmahub.text import format_gib
 
@@ -38,24 +38,23 @@ HUB: Final = Gemmahub()
 class Checked:
     """A recommendation and what the engine says of it."""
 
-    entry: Advised
+    entry: Recommendation
     plan: Plan
     largest: Plan
 
 
-def checked(entry: Advised, machine: Machine) -> Checked:
+def checked(entry: Recommendation, machine: Machine) -> Checked:
     """The dry loads with the recommended and with the largest context."""
-    choice = entry.recommendation.choice
-    candidate, settings = choice.candidate, choice.plan.settings
+    candidate, settings = entry.plan.candidate, entry.plan.settings
     place = machine_of(machine)
     model = (candidate.architecture, candidate.weights)
     plans = []
     with header_of(entry.variant, HUB.registry.catalog) as header:
-        offer = choose_backend(HUB.plugins_manager, header.artifact, None)
-        for context in (settings.context, entry.recommendation.largest_context):
+        offer = choose(HUB.plugins_manager, header.artifact).offer
+        for context in (settings.context, entry.largest_context):
             asked = replace(settings, context=context)
             plan = make_plan(entry.variant, model, asked, place)
-            plans.append(exact_plan(plan, offer, header, place))
+            plans.append(dry_load_plan(plan, offer, header, place))
     return Checked(entry, *plans)
 
 
@@ -91,14 +90,14 @@ def tables() -> tuple[list[str], int]:
         for use in (Use.CHAT, Use.LONG_CONTEXT):
             lines += ["", f"## {title}, for {use}", "", *HEAD]
             for size, machine in simulated:
-                advice = advise(HUB.registry, machine, Wish(use), measured={}, limit=3)
-                for entry in advice.entries:
+                wanted = Requirements(use, limit=3)
+                for entry in recommendations(HUB.registry, machine, wanted, {}):
                     found = checked(entry, machine)
                     for plan in (found.plan, found.largest):
                         count += 1
                         if not plan.memory.fits:
                             sys.exit(f"{size} GiB: {entry.command} does not fit: {plan.memory}")
-                    if entry.recommendation.rank == 1:
+                    if entry.rank == 1:
                         lines.append(row(size, found))
                     print(f"{size:3} GiB {use:12} {entry.command}", flush=True)
     return lines, count

@@ -49,7 +49,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that were really read."""
     seen: list[Path] = []
 
-    def read(path: Path) -> artifacts.Summary:
+    def read(path: Path) -> artifacts.FileSummary:
         seen.append(path)
         return read_summary(path)
 

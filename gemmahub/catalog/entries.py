@@ -121,7 +121,7 @@ class _File(Entry, kw_only=True):
     image_buffer_bytes: Positive | None = None
 
 
-class ModelTable(Entry, kw_only=True):
+class ModelEntry(Entry, kw_only=True):
     """A model; its variants are read one by one."""
 
     name: str

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from gemmahub.cli import output
-from gemmahub.cli.recommend import USES
+from gemmahub.recommend.goals import USES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,16 +29,18 @@ _BOLD: Final = "1"
 @click.option("--ram", help="For this much system memory instead: 64GiB.")
 @click.option("--machine", help="For a known machine instead: rtx-3090, m2-16gb.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def compare_command(references: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def compare_command(
+    references: tuple[str, ...], use: str, as_json: bool, **machine: str | None
+) -> None:
     """Variants side by side: precision by role, memory, speed and quality, and what differs.
 
     A REF is anything that `inspect` takes. What is neither here nor in the catalogue is read from
     its header, and not fetched.
     """
-    from gemmahub.service import Gemmahub, RecommendOptions
+    from gemmahub.service import Gemmahub, Requirements
 
     hub = Gemmahub(say=output.note)
-    comparison = hub.compare(references, RecommendOptions(**options))
+    comparison = hub.compare(references, Requirements(use), hub.machine_for(**machine))
     if as_json:
         output.json_data(comparison.as_json())
     else:
@@ -47,7 +49,7 @@ def compare_command(references: tuple[str, ...], as_json: bool, **options: Any) 
 
 def _show(comparison: Comparison) -> None:
     from gemmahub.service.comparing.rows import sections
-    from gemmahub.service.comparing.words import differences, machine_line, name_line
+    from gemmahub.service.comparing.text import machine_line, name_line
 
     for number, side in enumerate(comparison.sides):
         _hanging(name_line(number, side), 3)
@@ -62,7 +64,7 @@ def _show(comparison: Comparison) -> None:
         _table(found, range(start, min(count, start + step)), label)
     _remarks(found)
     output.data("")
-    for difference in differences(comparison):
+    for difference in comparison.differences:
         _hanging(str(difference), 3)
 
 
@@ -75,7 +77,7 @@ def _columns(label: int, count: int) -> int:
 
 def _table(sections: Sequence[Section], sides: range, label: int) -> None:
     from gemmahub.service.comparing.rows import BETTER, lines_of
-    from gemmahub.service.comparing.words import letter
+    from gemmahub.service.comparing.text import letter
 
     rows = [_of(row, sides) for section in sections for row in section.rows]
     width = max(len(cell.marked) for row in rows for cell in row.cells)

@@ -14,7 +14,7 @@ from gemmahub.text import format_gib, one_line
 if TYPE_CHECKING:
     from gemmahub.engines.contract import DryLoad
     from gemmahub.planning import ContextTotal, Plan
-    from gemmahub.planning.actual import Actual
+    from gemmahub.planning.verification import Verification
 
 _TOKENS = click.IntRange(1, 2**31 - 256)  # llama.cpp counts positions in 32 bits
 _AT_MOST = "at most"
@@ -46,7 +46,7 @@ def plan_command(reference: str, as_json: bool, verbose: bool, **options: Any) -
 
     hub = Gemmahub(say=output.note)
     plan = hub.plan(reference, PlanOptions(**options), on_progress=_show_progress)
-    if plan.actual is not None:
+    if plan.verification is not None:
         output.progress("")
     if verbose:
         from gemmahub.cli.models import say_moved
@@ -56,8 +56,8 @@ def plan_command(reference: str, as_json: bool, verbose: bool, **options: Any) -
         output.json_data(plan.as_json())
         return
     _show(plan)
-    if plan.actual is not None:
-        _show_actual(plan.actual)
+    if plan.verification is not None:
+        _show_verification(plan.verification)
     for note in plan.notes:
         output.note(f"note: {note}")
 
@@ -124,7 +124,7 @@ def _show_contexts(plan: Plan) -> None:
     rows.append([_AT_MOST, *(f"{largest:,}" for _, largest in plan.largest_contexts)])
     columns = ["context", *types]
     output.data(
-        f"\ntotal in GiB, {'asked of the engine' if plan.contexts_asked else 'by formula'}:"
+        f"\ntotal in GiB, {'asked of the engine' if plan.contexts_by_engine else 'by formula'}:"
     )
     if sum(max(map(len, column)) + 3 for column in zip(columns, *rows, strict=True)) > (
         output.width()
@@ -142,46 +142,46 @@ def _one_by_one(types: list[str], rows: list[list[str]]) -> list[list[str]]:
     return [[name, row[0], row[1 + at]] for at, name in enumerate(types) for row in rows]
 
 
-def _show_actual(actual: Actual) -> None:
+def _show_verification(loaded: Verification) -> None:
     output.data("")
     output.facts(
         [
-            ("loaded", f"{actual.engine} on {actual.device}"),
-            ("answered", f"{actual.prompt_tokens:,} tokens read, {actual.tokens:,} written"),
+            ("loaded", f"{loaded.engine} on {loaded.device}"),
+            ("answered", f"{loaded.prompt_tokens:,} tokens read, {loaded.tokens:,} written"),
         ]
     )
     output.data("")
     columns = ("part", "predicted", "actual", "difference")
-    output.table(columns, [*_allocated(actual), *_resident(actual)], right=columns[1:])
+    output.table(columns, [*_allocated(loaded), *_resident(loaded)], right=columns[1:])
 
 
-def _allocated(actual: Actual) -> list[tuple[str, ...]]:
-    from gemmahub.planning import PART_NAMES
+def _allocated(loaded: Verification) -> list[tuple[str, ...]]:
+    from gemmahub.memory import PART_NAMES
 
-    if not actual.parts:
+    if not loaded.parts:
         return []
-    predicted = sum(row.predicted_bytes for row in actual.parts)
-    total = sum(row.actual_bytes for row in actual.parts)
-    most = f"<= {_mib(actual.predicted_repack_bytes)}"
+    predicted = sum(row.predicted_bytes for row in loaded.parts)
+    total = sum(row.actual_bytes for row in loaded.parts)
+    most = f"<= {_mib(loaded.predicted_repack_bytes)}"
     return [
         *(
             _row(f"{row.device} {PART_NAMES[row.part]}", row.predicted_bytes, row.actual_bytes)
-            for row in actual.parts
+            for row in loaded.parts
         ),
         _row("total", predicted, total),
-        ("repacked weights", most, _mib(actual.repack_bytes), ""),
+        ("repacked weights", most, _mib(loaded.repack_bytes), ""),
     ]
 
 
-def _resident(actual: Actual) -> list[tuple[str, ...]]:
-    found = actual.resident
-    if found is None:
+def _resident(loaded: Verification) -> list[tuple[str, ...]]:
+    held = loaded.resident
+    if held is None:
         return []
-    mapped, other = actual.predicted_mapped_bytes, actual.predicted_anonymous_bytes
+    mapped, other = loaded.predicted_mapped_bytes, loaded.predicted_anonymous_bytes
     rows = (
-        ("resident, of files", mapped, found.file_bytes),
-        ("resident, anonymous", other, found.anonymous_bytes),
-        ("resident", mapped + other, found.total_bytes),
+        ("resident, of files", mapped, held.file_bytes),
+        ("resident, anonymous", other, held.anonymous_bytes),
+        ("resident", mapped + other, held.total_bytes),
     )
     return [_row(name, predicted, size) for name, predicted, size in rows if size is not None]
 

@@ -7,62 +7,74 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gemmahub.cli import output
+from gemmahub.recommend.goals import USES
 
 if TYPE_CHECKING:
-    from gemmahub.planning.advice import Advice, Advised
+    from collections.abc import Sequence
 
-USES = ("chat", "long-context", "vision", "fast")
+    from gemmahub.planning.recommending import Recommendation
 
 
 @click.command(name="recommend")
 @click.option("--use", type=click.Choice(USES), default="chat", show_default=True)
 @click.option("-c", "--context", type=click.IntRange(min=1), help="Tokens that must fit.")
 @click.option("--model", help="Variants of this model only: gemma-4-12b-it.")
-@click.option("--no-offload", is_flag=True, help="No layers in system memory beside a GPU.")
+@click.option(
+    "--no-offload",
+    "offload",
+    flag_value=False,
+    default=True,
+    help="No layers in system memory beside a GPU.",
+)
 @click.option("--installed", is_flag=True, help="Only what is on this machine.")
 @click.option("--memory", help="For a GPU of this size instead: 24GiB.")
 @click.option("--ram", help="For this much system memory instead: 64GiB.")
 @click.option("--machine", help="For a known machine instead: rtx-3090, m2-16gb.")
 @click.option("--limit", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def recommend_command(as_json: bool, **options: Any) -> None:
+def recommend_command(
+    as_json: bool, machine: str | None, memory: str | None, ram: str | None, **options: Any
+) -> None:
     """What this machine runs best: model, precision, context and offload, with reasons."""
-    from gemmahub.service import Gemmahub, RecommendOptions
+    from gemmahub.service import Gemmahub, Requirements
 
-    advice = Gemmahub().recommend(RecommendOptions(**options))
+    hub = Gemmahub()
+    place = hub.machine_for(machine, memory, ram)
+    found = hub.recommend(Requirements(**options), place)
     if as_json:
-        output.json_data(advice.as_json())
+        recommendations = [each.as_json() for each in found]
+        output.json_data({"machine": place.as_json(), "recommendations": recommendations})
     else:
-        _show(advice)
+        _show(found)
 
 
-def _show(advice: Advice) -> None:
+def _show(found: Sequence[Recommendation]) -> None:
     columns: tuple[str, ...] = ("", "model", "precision", "bits", "context", "GiB", "tokens/s", "")
-    rows = [_row(entry) for entry in advice.entries]
+    rows = [_row(each) for each in found]
     if not any(row[-1] for row in rows):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
     output.table(columns, rows, right=("bits", "context", "GiB", "tokens/s"))
-    first = advice.entries[0]
+    first = found[0]
     output.data("")
     output.data(f"{first.variant.reference}:")
-    for reason in first.recommendation.reasons:
+    for reason in first.reasons:
         output.paragraph(reason, indent=2)
     output.data("")
     output.data(first.command)
 
 
-def _row(entry: Advised) -> tuple[str, ...]:
-    from gemmahub.planning.advice import speed_text
+def _row(found: Recommendation) -> tuple[str, ...]:
+    from gemmahub.recommend.reasons import speed_text
 
-    choice = entry.recommendation.choice
-    bits, cache = entry.variant.precision.bits_per_weight, choice.settings.cache_type_k
+    plan, precision = found.plan, found.variant.precision
+    bits, cache = precision.bits_per_weight, plan.settings.cache_type_k
     return (
-        str(entry.recommendation.rank),
-        entry.variant.reference,
-        entry.variant.precision.short,
+        str(found.rank),
+        found.variant.reference,
+        precision.short,
         "?" if bits is None else f"{bits:.2f}",
-        f"{choice.settings.context:,}" + ("" if cache == "f16" else f" {cache}"),
-        f"{choice.plan.total_bytes / 2**30:.1f}",
-        speed_text(choice),
-        "installed" if entry.variant.artifacts else "",
+        f"{plan.settings.context:,}" + ("" if cache == "f16" else f" {cache}"),
+        f"{plan.memory.total_bytes / 2**30:.1f}",
+        speed_text(plan),
+        "installed" if found.variant.artifacts else "",
     )

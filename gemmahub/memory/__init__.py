@@ -11,8 +11,8 @@ from gemmahub.memory.gguf_architecture import from_gguf
 from gemmahub.memory.kv_cache import ENGINE, KVCache, kv_cache
 from gemmahub.memory.limits import largest_context, layers_that_fit
 from gemmahub.memory.machine import DeviceMemory, Machine, MachineMemory
-from gemmahub.memory.plan import MemoryPlan, Placed, plan_memory
-from gemmahub.memory.projector import image_buffer_bytes
+from gemmahub.memory.plan import PART_NAMES, MemoryPlan, Placed, plan_memory
+from gemmahub.memory.projector import ImageMemory, image_buffer_bytes
 from gemmahub.memory.settings import MemorySettings
 from gemmahub.memory.stored import MODELLED_FORMATS, RECORD_VERSION, MemoryModel, packed, unpack
 from gemmahub.memory.weights import Weights, weights_by_layer, weights_of
@@ -20,9 +20,11 @@ from gemmahub.memory.weights import Weights, weights_by_layer, weights_of
 __all__ = [
     "ENGINE",
     "MODELLED_FORMATS",
+    "PART_NAMES",
     "RECORD_VERSION",
     "ComputeBuffers",
     "DeviceMemory",
+    "ImageMemory",
     "KVCache",
     "LayerShape",
     "Machine",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from gemmahub.memory.architecture import MemoryArchitecture
     from gemmahub.memory.machine import MachineMemory
+    from gemmahub.memory.projector import ImageMemory
     from gemmahub.memory.settings import MemorySettings
     from gemmahub.memory.weights import Weights
 
@@ -29,8 +30,7 @@ def largest_context(
     machine: MachineMemory,
     *,
     limit: int | None = None,
-    projector_bytes: int = 0,
-    image_buffer_bytes: int = 0,
+    images: ImageMemory | None = None,
 ) -> int:
     """The largest context in steps of 256 tokens that fits with these settings, 0 if none does.
 
@@ -46,8 +46,7 @@ def largest_context(
             weights,
             replace(settings, context=steps * PADDING),
             machine,
-            projector_bytes=projector_bytes,
-            image_buffer_bytes=image_buffer_bytes,
+            images=images,
         )
 
     largest = plan(top)
@@ -69,8 +68,7 @@ def layers_that_fit(
     settings: MemorySettings,
     machine: MachineMemory,
     *,
-    projector_bytes: int = 0,
-    image_buffer_bytes: int = 0,
+    images: ImageMemory | None = None,
 ) -> int:
     """The largest ``gpu_layers`` that the accelerators have room for, whatever the host has."""
     top = len(architecture.layers) + 1
@@ -83,8 +81,7 @@ def layers_that_fit(
             weights,
             replace(settings, gpu_layers=layers),
             machine,
-            projector_bytes=projector_bytes,
-            image_buffer_bytes=image_buffer_bytes,
+            images=images,
         )
         return accelerators_fit(plan)
 

@@ -9,7 +9,7 @@ the overhead of its driver, an estimate.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.memory.compute import ACCELERATOR_DOUBT, ComputeBuffers, compute_buffers
 from gemmahub.memory.kv_cache import ENGINE, KVCache, kv_cache, layer_cell_bytes
@@ -21,12 +21,24 @@ if TYPE_CHECKING:
 
     from gemmahub.memory.architecture import MemoryArchitecture
     from gemmahub.memory.machine import DeviceMemory, MachineMemory
+    from gemmahub.memory.projector import ImageMemory
     from gemmahub.memory.settings import MemorySettings
     from gemmahub.memory.weights import Weights
 
 # Below this many tokens a step computes the host's layers on the host; from it on their weights
 # are copied to an accelerator (ggml_backend_cuda_device_offload_op, ggml/src/ggml-cuda).
 _OFFLOAD_FROM = 32
+
+
+PART_NAMES: Final = {
+    "weights": "weights",
+    "kv_cache": "KV cache",
+    "compute": "compute",
+    "output": "output",
+    "projector": "projector",
+    "overhead": "driver overhead",
+}
+"""The parts of a place as people read them, in the order in which they are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +141,12 @@ def plan_memory(
     settings: MemorySettings,
     machine: MachineMemory,
     *,
-    projector_bytes: int = 0,
-    image_buffer_bytes: int = 0,
+    images: ImageMemory | None = None,
 ) -> MemoryPlan:
     """The plan for these settings, whether it fits or not.
 
-    ``projector_bytes`` are the tensors of a vision or audio projector, ``image_buffer_bytes`` what
-    is there besides for the largest image (:mod:`~gemmahub.memory.projector`); both lie on the
-    first accelerator, as llama.cpp places them (``tools/mtmd/clip.cpp``). With 0 layers on
-    accelerators nothing is reckoned there: the engine must then be told not to use them.
+    ``images`` are counted where they are given. With 0 layers on accelerators nothing is counted
+    there: the engine must then be told not to use them.
     """
     layers = len(architecture.layers)
     wanted = settings.gpu_layers
@@ -154,7 +163,7 @@ def plan_memory(
     compute = compute_buffers(architecture, settings)
     cache = kv_cache(architecture, settings)
     caches = _caches(architecture, settings, cache, placement, len(machine.devices))
-    image = projector_bytes + image_buffer_bytes
+    image = images.known_bytes if images else 0
     scratch = _copied_weights(weights, placement, settings)
     places = [
         _accelerator(

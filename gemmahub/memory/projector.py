@@ -8,6 +8,7 @@ loaded. Flash attention is on where the backend has it; without it Gemma 4 needs
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.memory.families import every
@@ -19,6 +20,23 @@ if TYPE_CHECKING:
 
 # Loaded by each encoder, under one name for both (load_tensors, tools/mtmd/clip.cpp).
 _LOADED_BY_BOTH: Final = ("v.class_embd", "v.patch_embd.", "v.norm_embd.")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageMemory:
+    """What images take, in bytes: the projector's tensors, and the buffer that is there besides
+    while the largest image is computed; None where that was not measured.
+
+    It lies on the first accelerator, as llama.cpp places it (``tools/mtmd/clip.cpp``).
+    """
+
+    projector_bytes: int
+    buffer_bytes: int | None = None
+
+    @property
+    def known_bytes(self) -> int:
+        """What is known of both together."""
+        return self.projector_bytes + (self.buffer_bytes or 0)
 
 
 def image_buffer_bytes(metadata: Mapping[str, Any], tensors: Iterable[Tensor]) -> int | None:

@@ -8,13 +8,14 @@ from gemmahub.catalog.memory import memory_architecture
 from gemmahub.catalog.tensors import tensors_by_layer
 from gemmahub.errors import GemmahubError
 from gemmahub.memory import weights_by_layer
-from gemmahub.planning.model import images_of, model_of
-from gemmahub.recommend import Bandwidths, Candidate, Projector
+from gemmahub.planning.model import image_memory, images_of, model_of
+from gemmahub.recommend.records import Candidate
+from gemmahub.recommend.speed import Bandwidths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from gemmahub.catalog.records import Catalog, CatalogVariant, Model
+    from gemmahub.catalog.records import Catalog, Model
     from gemmahub.hardware import records as hardware
     from gemmahub.registry.variants import Variant
 
@@ -55,7 +56,7 @@ def candidates_of(
                     training=variant.training,
                     architecture=architecture,
                     weights=weights_by_layer(tensors.model, tensors.layers),
-                    projector=_projector(variant),
+                    images=image_memory(variant),
                     measured=measured.get(variant.reference),
                 )
             )
@@ -69,7 +70,6 @@ def _installed(
         architecture, weights = model_of(variant, catalog)
     except GemmahubError:
         return  # no memory is known of it, so nothing can be promised
-    images = images_of(variant, catalog)
     yield Candidate(
         reference=variant.reference,
         model=catalog.model(variant.reference.partition(":")[0]),
@@ -78,14 +78,9 @@ def _installed(
         architecture=architecture,
         weights=weights,
         installed=True,
-        projector=Projector(images.projector_bytes, images.buffer_bytes) if images else None,
+        images=images_of(variant, catalog),
         measured=measured.get(variant.reference),
     )
-
-
-def _projector(variant: CatalogVariant) -> Projector | None:
-    file = variant.projector
-    return Projector(file.bytes, getattr(file, "image_buffer_bytes", None)) if file else None
 
 
 def bandwidths_of(machine: hardware.Machine) -> tuple[Bandwidths, str]:

@@ -10,9 +10,7 @@ from gemmahub.memory import largest_context, plan_memory
 from gemmahub.memory.settings import is_quantised
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from gemmahub.memory import MachineMemory, MemoryModel, MemorySettings
+    from gemmahub.memory import ImageMemory, MachineMemory, MemoryModel, MemorySettings
 
 _FIRST: Final = 4096
 _UNKNOWN: Final = 131072  # tokens: how far to go where a model does not say what it was trained for
@@ -52,12 +50,11 @@ def context_totals(
     model: MemoryModel,
     settings: MemorySettings,
     machine: MachineMemory,
-    images: Mapping[str, int],
+    images: ImageMemory | None,
 ) -> tuple[tuple[ContextTotal, ...], tuple[tuple[str, int], ...]]:
     """Totals by context and cache type, and the largest context that fits by cache type.
 
-    ``images`` are the keywords that :func:`plan_memory` has for them. Without flash attention
-    quantised types are left out: llama.cpp refuses them.
+    Without flash attention quantised types are left out: llama.cpp refuses them.
     """
     architecture, weights = model
     totals, largest = [], []
@@ -66,10 +63,12 @@ def context_totals(
         chosen = replace(settings, cache_type_k=keys, cache_type_v=values)
         for context in context_lengths(settings.context, architecture.context_length):
             found = plan_memory(
-                architecture, weights, replace(chosen, context=context), machine, **images
+                architecture, weights, replace(chosen, context=context), machine, images=images
             )
             totals.append(ContextTotal(context, name, found.total_bytes, found.fits))
-        largest.append((name, largest_context(architecture, weights, chosen, machine, **images)))
+        largest.append(
+            (name, largest_context(architecture, weights, chosen, machine, images=images))
+        )
     return tuple(totals), tuple(largest)
 
 

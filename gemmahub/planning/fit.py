@@ -9,11 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from gemmahub.errors import GemmahubError
 from gemmahub.memory import MemorySettings, largest_context, layers_that_fit, plan_memory
-from gemmahub.text import format_gib
+from gemmahub.planning.model import known_machine_of, model_of
+from gemmahub.text import format_gib, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gemmahub.catalog.records import Catalog
+    from gemmahub.hardware import records as hardware
     from gemmahub.memory import MachineMemory, MemoryModel
+    from gemmahub.registry.variants import Variant
 
 USEFUL_CONTEXT: Final = 4096
 """Tokens below which a model fits in name only: a question with a page of text and its answer."""
@@ -63,6 +70,24 @@ class Fit:
             "short_bytes": self.short_bytes,
             "reason": self.reason,
         }
+
+
+def fits_of(variants: Iterable[Variant], catalog: Catalog, machine: hardware.Machine) -> list[Fit]:
+    """For each variant whether it fits in what is free; equal models are looked at once."""
+    place, reason = known_machine_of(machine)
+    if place is None:
+        return [Fit.unknown(reason) for _ in variants]
+    known: dict[str, Fit] = {}
+    found = []
+    for variant in variants:
+        key = variant.memory or variant.reference
+        if key not in known:
+            try:
+                known[key] = fit_of(model_of(variant, catalog), place)
+            except (GemmahubError, OSError) as error:
+                known[key] = Fit.unknown(one_line(str(error)))
+        found.append(known[key])
+    return found
 
 
 def fit_of(model: MemoryModel, machine: MachineMemory) -> Fit:

@@ -6,7 +6,7 @@ Reads at most a file's header.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.catalog.memory import memory_architecture
@@ -14,7 +14,7 @@ from gemmahub.catalog.tensors import variant_tensors
 from gemmahub.errors import GemmahubError
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.source import LocalFile
-from gemmahub.memory import MachineMemory, image_buffer_bytes, unpack, weights_of
+from gemmahub.memory import ImageMemory, MachineMemory, image_buffer_bytes, unpack, weights_of
 from gemmahub.memory.machine import DeviceMemory
 from gemmahub.registry.artifacts import read_summary
 from gemmahub.text.command import command_line
@@ -35,17 +35,6 @@ _KINDS: Final[dict[str, DeviceKind]] = {
     "intel": "vulkan",
     "metal": "metal",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Images:
-    """What looking at images takes besides, in bytes.
-
-    ``buffer_bytes`` is for the largest image that the projector takes; None: not measured.
-    """
-
-    projector_bytes: int
-    buffer_bytes: int | None = None
 
 
 def catalogued(variant: Variant, catalog: Catalog) -> tuple[Model, CatalogVariant] | None:
@@ -75,7 +64,7 @@ def model_of(variant: Variant, catalog: Catalog) -> MemoryModel:
     return found, weights_of(variant_tensors(architecture, types))
 
 
-def images_of(variant: Variant, catalog: Catalog) -> Images | None:
+def images_of(variant: Variant, catalog: Catalog) -> ImageMemory | None:
     """What images take besides; None for a variant of which no projector is known.
 
     A projector that lies beside the model counts with its file, else the catalogue's. The buffer
@@ -83,14 +72,20 @@ def images_of(variant: Variant, catalog: Catalog) -> Images | None:
     that says too little the catalogue's figure holds.
     """
     entry = catalogued(variant, catalog)
-    known = entry[1].projector if entry else None
-    buffer = known.image_buffer_bytes if known else None
+    known = image_memory(entry[1]) if entry else None
+    buffer = known.buffer_bytes if known else None
     for artifact in variant.artifacts:
         if artifact.projector is not None and artifact.projector.is_file():
             found = artifact.projector.stat()
             own = _buffer_of(artifact.projector, found.st_size, found.st_mtime_ns)
-            return Images(found.st_size, buffer if own is None else own)
-    return Images(known.bytes, buffer) if known else None
+            return ImageMemory(found.st_size, buffer if own is None else own)
+    return known
+
+
+def image_memory(variant: CatalogVariant) -> ImageMemory | None:
+    """What images take with the projector that the catalogue names, None where it has none."""
+    file = variant.projector
+    return ImageMemory(file.bytes, file.image_buffer_bytes) if file else None
 
 
 @functools.lru_cache(maxsize=64)
@@ -126,3 +121,11 @@ def machine_of(machine: hardware.Machine) -> MachineMemory:
             "how much memory is free is not known on this machine", "say it: --ram 16GiB"
         )
     return MachineMemory(devices, usable or available, available)
+
+
+def known_machine_of(machine: hardware.Machine) -> tuple[MachineMemory | None, str]:
+    """The same, or None and why its memory is not known."""
+    try:
+        return machine_of(machine), ""
+    except GemmahubError as error:
+        return None, error.message

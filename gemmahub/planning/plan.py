@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from gemmahub.memory import MemoryPlan, largest_context, plan_memory
 from gemmahub.planning.contexts import ContextTotal, context_totals
@@ -11,20 +11,9 @@ from gemmahub.text import format_gib, one_line
 
 if TYPE_CHECKING:
     from gemmahub.engines.contract import DryLoad
-    from gemmahub.memory import MachineMemory, MemoryModel, MemorySettings
-    from gemmahub.planning.actual import Actual
-    from gemmahub.planning.model import Images
+    from gemmahub.memory import ImageMemory, MachineMemory, MemoryModel, MemorySettings
+    from gemmahub.planning.verification import Verification
     from gemmahub.registry.variants import Variant
-
-PART_NAMES: Final = {
-    "weights": "weights",
-    "kv_cache": "KV cache",
-    "compute": "compute",
-    "output": "output",
-    "projector": "projector",
-    "overhead": "driver overhead",
-}
-"""The parts of a place as people read them, in the order in which they are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +21,10 @@ class Plan:
     """A variant on a machine: what it takes, and the largest context that fits with these settings.
 
     ``contexts`` are the totals of other contexts and cache types, ``largest_contexts`` the largest
-    that fit, by cache type; both by formula, or with ``contexts_asked`` by the engine. ``dry`` is
-    the engine's own answer where it was asked, ``actual`` what a real load took. ``images`` is what
-    images take, ``with_images`` whether that is counted. ``remarks`` say how the figures were come
-    by.
+    that fit, by cache type; by formula, or with ``contexts_by_engine`` by the engine. ``dry`` is
+    the engine's own answer where it was asked, ``verification`` what a real load took. ``images``
+    is what images take, ``with_images`` whether that is counted. ``remarks`` say where the figures
+    are from.
     """
 
     variant: Variant
@@ -44,11 +33,11 @@ class Plan:
     trained_context: int
     contexts: tuple[ContextTotal, ...] = ()
     largest_contexts: tuple[tuple[str, int], ...] = ()
-    images: Images | None = None
+    images: ImageMemory | None = None
     with_images: bool = False
     dry: DryLoad | None = None
-    actual: Actual | None = None
-    contexts_asked: bool = False
+    verification: Verification | None = None
+    contexts_by_engine: bool = False
     remarks: tuple[str, ...] = ()
 
     @property
@@ -62,17 +51,16 @@ class Plan:
                 "trained for: its answers get worse there"
             )
         found += self._image_notes()
-        return (*found, *(self.actual.notes if self.actual else ()))
+        return (*found, *(self.verification.notes if self.verification else ()))
 
     def _image_notes(self) -> list[str]:
         if self.images is None:
             image = "image" in self.variant.capabilities
             return ["the image projector is not counted: its size is not known"] if image else []
-        buffer, size = self.images.buffer_bytes, self.images.projector_bytes
+        buffer, more = self.images.buffer_bytes, self.images.known_bytes
         unknown = "the buffer for one image is not known and not counted"
         if self.with_images:
             return [] if buffer is not None else [unknown]
-        more = size + (buffer or 0)
         parts = unknown if buffer is None else f"{buffer:,} of them to compute the largest image in"
         return [
             f"images are not counted (--image): the projector would add {more:,} bytes "
@@ -93,8 +81,8 @@ class Plan:
             "largest_contexts": dict(self.largest_contexts),
             "notes": list(self.notes),
         }
-        if self.actual is not None:
-            found["actual"] = self.actual.as_json()
+        if self.verification is not None:
+            found["actual"] = self.verification.as_json()
         return {
             "reference": self.variant.reference,
             "precision": self.variant.precision.as_json(),
@@ -108,21 +96,17 @@ def make_plan(
     settings: MemorySettings,
     machine: MachineMemory,
     *,
-    images: Images | None = None,
+    images: ImageMemory | None = None,
     with_images: bool = False,
 ) -> Plan:
     """The plan by formula, with the totals of other contexts and cache types."""
     architecture, weights = model
     counted = images if with_images else None
-    extra = {
-        "projector_bytes": counted.projector_bytes if counted else 0,
-        "image_buffer_bytes": (counted.buffer_bytes or 0) if counted else 0,
-    }
-    totals, largest = context_totals(model, settings, machine, extra)
+    totals, largest = context_totals(model, settings, machine, counted)
     return Plan(
         variant=variant,
-        memory=plan_memory(architecture, weights, settings, machine, **extra),
-        largest_context=largest_context(architecture, weights, settings, machine, **extra),
+        memory=plan_memory(architecture, weights, settings, machine, images=counted),
+        largest_context=largest_context(architecture, weights, settings, machine, images=counted),
         trained_context=architecture.context_length,
         contexts=totals,
         largest_contexts=largest,

@@ -1,25 +1,5 @@
 """What a machine runs best: variant, precision, context, cache type and offload weighed together.
 
-Pure: candidates and a machine in, ranked plans with reasons out.
+Pure: candidates and a machine in, ranked plans with reasons out. ``ranking.recommend`` does it;
+``goals`` says what may be wanted, ``records`` what is ranked.
 """
-
-from gemmahub.recommend.goals import RESERVE, Use, Wish
-from gemmahub.recommend.ranking import Ranking, recommend
-from gemmahub.recommend.reasons import speed_text
-from gemmahub.recommend.records import Candidate, Choice, Projector, Recommendation
-from gemmahub.recommend.speed import Bandwidths, Speed
-
-__all__ = [
-    "RESERVE",
-    "Bandwidths",
-    "Candidate",
-    "Choice",
-    "Projector",
-    "Ranking",
-    "Recommendation",
-    "Speed",
-    "Use",
-    "Wish",
-    "recommend",
-    "speed_text",
-]

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from gemmahub.errors import UsageError
+from gemmahub.text import one_line
+
 
 class Use(StrEnum):
     """What a model is wanted for."""
@@ -14,6 +17,9 @@ class Use(StrEnum):
     LONG_CONTEXT = "long-context"
     VISION = "vision"
     FAST = "fast"
+
+
+USES: Final = tuple(use.value for use in Use)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,7 @@ class Goal:
     image: bool = False
 
 
-GOALS: Final[dict[Use, Goal]] = {
+GOALS: Final[dict[str, Goal]] = {
     # 12 tokens a second are somewhat above the pace at which people read.
     Use.CHAT: Goal(context=16_384, context_points=3, speed=12, speed_points=2.5),
     Use.LONG_CONTEXT: Goal(context=131_072, context_points=8, speed=8, speed_points=2.5),
@@ -52,16 +58,36 @@ for a GPU's driver that is the 1 GiB that llama.cpp leaves free (``--fit-target`
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What is asked for. ``context`` is a demand; None leaves it to the use. ``every_variant``
-    lists variants of one model beside each other instead of the best of each model."""
+class Requirements:
+    """What a model is wanted for.
 
-    use: Use = Use.CHAT
+    ``context`` in tokens is a demand; None leaves it to the use. Without ``offload`` no layers stay
+    in system memory beside a GPU. With ``every_variant``, and of one ``model`` alone, variants of a
+    model are ranked beside each other; else the best of each is. ``installed`` leaves out what is
+    not on this machine, ``limit`` what comes after so many.
+    """
+
+    use: str = Use.CHAT
     context: int | None = None
     offload: bool = True
     every_variant: bool = False
+    model: str | None = None
+    installed: bool = False
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises: UsageError for a use that there is none of."""
+        if self.use not in GOALS:
+            raise UsageError(
+                f"there is no use {one_line(self.use)!r}", f"choose one of {', '.join(USES)}"
+            )
 
     @property
     def goal(self) -> Goal:
         """The figures of the use."""
         return GOALS[self.use]
+
+    @property
+    def best_of_each(self) -> bool:
+        """Whether one variant of each model is enough."""
+        return not (self.every_variant or self.model)

@@ -8,79 +8,62 @@ from typing import TYPE_CHECKING
 from gemmahub.errors import DoesNotFit, NotFound
 from gemmahub.memory import largest_context
 from gemmahub.recommend.goals import RESERVE
-from gemmahub.recommend.reasons import reasons_for
-from gemmahub.recommend.records import Recommendation
+from gemmahub.recommend.reasons import reasons_for, stronger, trade
 from gemmahub.recommend.settings import Chooser
-from gemmahub.recommend.speed import Seen
+from gemmahub.recommend.speed import Measurement
 from gemmahub.text import format_gib
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gemmahub.memory import MachineMemory
-    from gemmahub.recommend.goals import Wish
-    from gemmahub.recommend.records import Candidate, Choice
+    from gemmahub.recommend.goals import Requirements
+    from gemmahub.recommend.records import Candidate, ScoredPlan
     from gemmahub.recommend.speed import Bandwidths
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """All choices, the best first, one of each model unless every variant was wanted."""
+    """All plans, the best first, one of each model unless every variant was wanted."""
 
-    choices: tuple[Choice, ...]
+    plans: tuple[ScoredPlan, ...]
     too_large: tuple[Candidate, ...]
     chooser: Chooser
 
-    def recommendations(self, limit: int | None = None) -> tuple[Recommendation, ...]:
-        """The first ``limit`` with their reasons."""
-        return tuple(self._described(i) for i in range(len(self.choices))[:limit])
-
-    def _described(self, index: int) -> Recommendation:
-        choice = self.choices[index]
-        largest = self.largest_context(choice)
-        first = self.choices[0] if index else None
-        runner_up = self.choices[1] if not index and len(self.choices) > 1 else None
-        return Recommendation(
-            rank=index + 1,
-            choice=choice,
-            largest_context=largest,
-            reasons=reasons_for(
-                choice,
-                largest,
-                wish=self.chooser.wish,
-                first=first,
-                runner_up=runner_up,
-                too_large=self.too_large if not index else (),
-                need=self.need,
-            ),
-        )
-
-    def largest_context(self, choice: Choice) -> int:
+    def largest_context(self, plan: ScoredPlan) -> int:
         """The largest context with the same other settings, the reserve left free."""
-        candidate = choice.candidate
-        projector = candidate.projector if self.chooser.wish.goal.image else None
+        candidate = plan.candidate
         return max(
-            choice.settings.context,
+            plan.settings.context,
             largest_context(
                 candidate.architecture,
                 candidate.weights,
-                choice.settings,
+                plan.settings,
                 self.chooser.room,
-                projector_bytes=projector.bytes if projector else 0,
-                image_buffer_bytes=(projector.image_buffer_bytes or 0) if projector else 0,
+                images=self.chooser.images(candidate),
             ),
         )
 
-    def need(self, candidate: Candidate) -> int:
-        """Bytes by which the least settings of a candidate are too large for this machine."""
-        least = self.chooser.least(candidate)
-        return -self.chooser.plan(candidate, least, self.chooser.room).headroom_bytes
+    def reasons(self, number: int, largest: int) -> tuple[str, ...]:
+        """Why the plan of that number stands there, in sentences; ``largest`` is the context that
+        would fit. Of the first also what it is better than, of the others what it is worse than."""
+        plan = self.plans[number]
+        found = reasons_for(plan, largest, self.chooser.wanted)
+        if number:
+            return (*found, f"Against the first: {trade(self.plans[0], plan)}.")
+        for second in self.plans[1:2]:
+            name = second.candidate.reference
+            found += (f"The runner-up, {name}: {trade(plan, second)}.",)
+        if (better := stronger(plan, self.too_large)) is not None:
+            short = format_gib(max(0, self.chooser.shortage(better)))
+            found += (f"{better.reference} scores higher and does not fit: {short} too much.",)
+        return found
 
 
 def recommend(
     candidates: Iterable[Candidate],
     machine: MachineMemory,
-    wish: Wish,
+    wanted: Requirements,
     bandwidths: Bandwidths,
     bandwidth_source: str = "the memory's bandwidth",
 ) -> Ranking:
@@ -93,69 +76,69 @@ def recommend(
     Raises: NotFound when no candidate can do what is wished; DoesNotFit when none fits, with what
     the smallest would need.
     """
-    able = _able(tuple(candidates), wish)
-    chooser = Chooser(machine, wish, bandwidths, bandwidth_source)
-    chooser.seen = _seen(able, chooser)
+    able = _able(tuple(candidates), wanted)
+    chooser = Chooser(machine, wanted, bandwidths, bandwidth_source)
+    chooser.measurements = _measurements(able, chooser)
     found = [c for c in map(chooser.on_accelerators, able) if c is not None]
-    if not found and wish.offload and machine.devices:
+    if not found and wanted.offload and machine.devices:
         found = [c for c in map(chooser.offloaded, able) if c is not None]
     if not found:
         raise _nothing_fits(able, chooser)
-    fitting = {choice.candidate.reference for choice in found}
-    groups = {choice.candidate.group for choice in found}
+    fitting = {plan.candidate.reference for plan in found}
+    groups = {plan.candidate.group for plan in found}
     too_large = [
         c
         for c in able
-        if c.reference not in fitting and (wish.every_variant or c.group not in groups)
+        if c.reference not in fitting and (not wanted.best_of_each or c.group not in groups)
     ]
     found.sort(key=_order)
-    if not wish.every_variant:
-        found = list({choice.candidate.group: choice for choice in reversed(found)}.values())
+    if wanted.best_of_each:
+        found = list({plan.candidate.group: plan for plan in reversed(found)}.values())
         found.sort(key=_order)
     return Ranking(tuple(found), tuple(too_large), chooser)
 
 
-def _order(choice: Choice) -> tuple[bool, float, bool, int, str]:
+def _order(plan: ScoredPlan) -> tuple[bool, float, bool, int, str]:
     """Known scores before unknown ones; at equal points what is here, smaller."""
-    candidate = choice.candidate
+    candidate = plan.candidate
     return (
-        choice.quality.score is None,
-        -round(choice.points, 2),
+        plan.quality.score is None,
+        -round(plan.points, 2),
         not candidate.installed,
         candidate.weights.bytes,
         candidate.reference,
     )
 
 
-def _able(candidates: Sequence[Candidate], wish: Wish) -> list[Candidate]:
+def _able(candidates: Sequence[Candidate], wanted: Requirements) -> list[Candidate]:
     """Those that take images where that is wished, and were trained for the wished context.
 
     Where none was trained for so long a context, all stay: the reasons warn of it.
     """
-    able = [c for c in candidates if c.projector is not None or not wish.goal.image]
+    able = [c for c in candidates if c.images is not None or not wanted.goal.image]
     if not able:
         raise NotFound(
             "no known variant of it takes images"
             if candidates
             else "there is nothing to recommend",
             "leave --use vision out"
-            if wish.goal.image
+            if wanted.goal.image
             else "gemmahub list --all shows the catalogue",
         )
-    long_enough = [c for c in able if (wish.context or 0) <= c.architecture.context_length]
+    long_enough = [c for c in able if (wanted.context or 0) <= c.architecture.context_length]
     return long_enough or able
 
 
-def _seen(candidates: Sequence[Candidate], chooser: Chooser) -> tuple[Seen, ...]:
+def _measurements(candidates: Sequence[Candidate], chooser: Chooser) -> tuple[Measurement, ...]:
     """What the measured candidates showed of this machine."""
     found = []
     for candidate in candidates:
         if not candidate.measured:
             continue
-        choice = chooser.on_accelerators(replace(candidate, measured=None))
-        seconds = choice.traffic.seconds(chooser.bandwidths) if choice is not None else None
-        if choice is not None and seconds:
-            found.append(Seen(choice.traffic.bytes, candidate.measured * seconds))
+        plan = chooser.on_accelerators(replace(candidate, measured=None))
+        seconds = plan.traffic.seconds(chooser.bandwidths) if plan is not None else None
+        if plan is not None and seconds:
+            found.append(Measurement(plan.traffic.bytes, candidate.measured * seconds))
     return tuple(found)
 
 
@@ -165,7 +148,7 @@ def _nothing_fits(able: Sequence[Candidate], chooser: Chooser) -> DoesNotFit:
     free = ", ".join(f"{p.device} {format_gib(p.free_bytes)}" for p in plan.places)
     context = chooser.least(smallest).context
     hint = "free some memory, or ask for less with --context"
-    if not chooser.wish.offload and chooser.machine.devices:
+    if not chooser.wanted.offload and chooser.machine.devices:
         hint = "leave --no-offload out, so that a part may stay in system memory"
     return DoesNotFit(
         f"nothing fits: the smallest, {smallest.reference}, takes {format_gib(plan.total_bytes)} "

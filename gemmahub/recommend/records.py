@@ -1,4 +1,4 @@
-"""What goes into a recommendation, and what comes out."""
+"""What is ranked: candidates, and the plans that are made for them."""
 
 from __future__ import annotations
 
@@ -7,28 +7,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gemmahub.catalog.records import Model
-    from gemmahub.memory import MemoryArchitecture, MemoryPlan, MemorySettings, Weights
+    from gemmahub.memory import ImageMemory, MemoryArchitecture, MemoryPlan, MemorySettings, Weights
     from gemmahub.recommend.quality import Quality
-    from gemmahub.recommend.speed import Speed, Traffic
-
-
-@dataclass(frozen=True, slots=True)
-class Projector:
-    """What makes a model see: bytes of the projector, and the buffer for one image.
-
-    ``image_buffer_bytes`` is None where nobody measured it.
-    """
-
-    bytes: int
-    image_buffer_bytes: int | None = None
+    from gemmahub.recommend.speed import MemoryTraffic, Speed
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A variant that may be recommended.
 
-    ``model`` is None for a file that the catalogue does not know. ``measured`` is the decode speed
-    in tokens a second that was seen here, None if it never ran.
+    ``model`` is None for a file that the catalogue does not know, ``images`` for one that takes
+    none. ``measured`` is the decode speed in tokens a second that was seen here, None if it never
+    ran.
     """
 
     reference: str
@@ -38,7 +28,7 @@ class Candidate:
     architecture: MemoryArchitecture
     weights: Weights
     installed: bool = False
-    projector: Projector | None = None
+    images: ImageMemory | None = None
     measured: float | None = None
 
     @property
@@ -48,26 +38,22 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ScoredPlan:
     """A candidate with the settings that suit it best, and what they are worth in points."""
 
     candidate: Candidate
-    plan: MemoryPlan
+    memory: MemoryPlan
     quality: Quality
     speed: Speed | None
-    traffic: Traffic
+    traffic: MemoryTraffic
     points: float
 
     @property
     def settings(self) -> MemorySettings:
-        return self.plan.settings
+        return self.memory.settings
 
-
-@dataclass(frozen=True, slots=True)
-class Recommendation:
-    """A choice with its rank, the largest context it could have, and the reasons in sentences."""
-
-    rank: int
-    choice: Choice
-    largest_context: int
-    reasons: tuple[str, ...]
+    @property
+    def gpu_layers(self) -> int | None:
+        """As :class:`~gemmahub.memory.MemorySettings` has it: None for all layers."""
+        layers = len(self.candidate.architecture.layers) + 1
+        return None if self.memory.gpu_layers == layers else self.memory.gpu_layers

@@ -10,16 +10,16 @@ from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.memory import MemorySettings, layers_that_fit, plan_memory
 from gemmahub.recommend.goals import LEAST_CONTEXT, RESERVE
 from gemmahub.recommend.quality import quality_of
-from gemmahub.recommend.records import Choice
+from gemmahub.recommend.records import ScoredPlan
 from gemmahub.recommend.speed import Speed, estimate, reached, traffic_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gemmahub.memory import MachineMemory, MemoryPlan
-    from gemmahub.recommend.goals import Goal, Wish
+    from gemmahub.memory import ImageMemory, MachineMemory, MemoryPlan
+    from gemmahub.recommend.goals import Goal, Requirements
     from gemmahub.recommend.records import Candidate
-    from gemmahub.recommend.speed import Bandwidths, Seen
+    from gemmahub.recommend.speed import Bandwidths, Measurement
 
 
 def with_reserve(machine: MachineMemory) -> MachineMemory:
@@ -37,35 +37,37 @@ class Chooser:
     """Finds settings for candidates on one machine. ``machine`` is the one without the reserve."""
 
     def __init__(
-        self, machine: MachineMemory, wish: Wish, bandwidths: Bandwidths, source: str
+        self, machine: MachineMemory, wanted: Requirements, bandwidths: Bandwidths, source: str
     ) -> None:
         self.machine = machine
         self.room = with_reserve(machine)
-        self.wish = wish
+        self.wanted = wanted
         self.bandwidths = bandwidths
         self.source = source
-        self.seen: tuple[Seen, ...] = ()
+        self.measurements: tuple[Measurement, ...] = ()
 
     def plan(
         self, candidate: Candidate, settings: MemorySettings, room: MachineMemory
     ) -> MemoryPlan:
-        """The plan of a candidate, with its projector where the use is for images."""
-        projector = candidate.projector if self.wish.goal.image else None
+        """The plan of a candidate."""
         return plan_memory(
             candidate.architecture,
             candidate.weights,
             settings,
             room,
-            projector_bytes=projector.bytes if projector else 0,
-            image_buffer_bytes=(projector.image_buffer_bytes or 0) if projector else 0,
+            images=self.images(candidate),
         )
+
+    def images(self, candidate: Candidate) -> ImageMemory | None:
+        """What images take, where the use is for them."""
+        return candidate.images if self.wanted.goal.image else None
 
     def contexts(self, candidate: Candidate) -> list[int]:
         """What is tried, the wanted context first; a demanded one alone."""
-        if self.wish.context is not None:
-            return [self.wish.context]
+        if self.wanted.context is not None:
+            return [self.wanted.context]
         trained = candidate.architecture.context_length or LEAST_CONTEXT
-        most = min(trained, self.wish.goal.context)
+        most = min(trained, self.wanted.goal.context)
         found = []
         while most > LEAST_CONTEXT:
             found.append(most)
@@ -77,11 +79,15 @@ class Chooser:
         cache = USUAL_CACHE_TYPES[-1]
         return MemorySettings(self.contexts(candidate)[-1], cache, cache)
 
-    def on_accelerators(self, candidate: Candidate) -> Choice | None:
+    def shortage(self, candidate: Candidate) -> int:
+        """Bytes by which the least settings are too large for this machine."""
+        return -self.plan(candidate, self.least(candidate), self.room).headroom_bytes
+
+    def on_accelerators(self, candidate: Candidate) -> ScoredPlan | None:
         """All layers on accelerators, or on the host where there are none."""
         return self._best(candidate, None)
 
-    def offloaded(self, candidate: Candidate) -> Choice | None:
+    def offloaded(self, candidate: Candidate) -> ScoredPlan | None:
         """As many layers on accelerators as have room; with none, all on the host."""
         layers = layers_that_fit(
             candidate.architecture, candidate.weights, self.least(candidate), self.room
@@ -93,7 +99,7 @@ class Chooser:
                 return found
         return None
 
-    def _best(self, candidate: Candidate, gpu_layers: int | None) -> Choice | None:
+    def _best(self, candidate: Candidate, gpu_layers: int | None) -> ScoredPlan | None:
         if candidate.weights.bytes > self._all_room():
             return None
         plans = self._plans(candidate, gpu_layers)
@@ -115,27 +121,27 @@ class Chooser:
                     yield self.plan(candidate, settings, self.machine)
                     break
 
-    def _weighed(self, candidate: Candidate, plan: MemoryPlan) -> Choice:
+    def _weighed(self, candidate: Candidate, plan: MemoryPlan) -> ScoredPlan:
         quality = quality_of(candidate.model, candidate.label, candidate.training)
         traffic = traffic_of(candidate.architecture, candidate.weights, plan, self.machine)
-        speed = estimate(traffic, self.bandwidths, reached(traffic, self.seen), self.source)
+        speed = estimate(traffic, self.bandwidths, reached(traffic, self.measurements), self.source)
         if candidate.measured:
             measured = candidate.measured
             speed = Speed(measured, measured, measured, "measured on this machine")
         points = quality.points(plan.settings.cache_type_k) - _penalty(
-            plan.settings.context, speed, self.wish.goal
+            plan.settings.context, speed, self.wanted.goal
         )
         if candidate.model is not None and not candidate.model.instruction_tuned:
             points -= BASE_MODEL_POINTS
-        return Choice(candidate, plan, quality, speed, traffic, points)
+        return ScoredPlan(candidate, plan, quality, speed, traffic, points)
 
 
 BASE_MODEL_POINTS: Final = 30.0
 """What a base model costs: it continues a text, and was not trained to answer. A judgement."""
 
 
-def _points(choice: Choice) -> float:
-    return choice.points
+def _points(plan: ScoredPlan) -> float:
+    return plan.points
 
 
 def _penalty(context: int, speed: Speed | None, goal: Goal) -> float:

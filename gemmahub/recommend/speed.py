@@ -58,7 +58,7 @@ class Speed:
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
+class MemoryTraffic:
     """Bytes that are read for one token, on each accelerator and on the host."""
 
     devices: tuple[int, ...]
@@ -82,7 +82,7 @@ class Traffic:
 
 def traffic_of(
     architecture: MemoryArchitecture, weights: Weights, plan: MemoryPlan, machine: MachineMemory
-) -> Traffic:
+) -> MemoryTraffic:
     """What a token reads, with ``FILLED`` positions in the cache or as many as there are."""
     layers = len(architecture.layers)
     placement = layer_devices(layers, plan.gpu_layers, [d.free_bytes for d in machine.devices])
@@ -94,7 +94,9 @@ def traffic_of(
     return _with_cache(architecture, plan, sums)
 
 
-def _with_cache(architecture: MemoryArchitecture, plan: MemoryPlan, sums: Sequence[int]) -> Traffic:
+def _with_cache(
+    architecture: MemoryArchitecture, plan: MemoryPlan, sums: Sequence[int]
+) -> MemoryTraffic:
     cells = cache_cells(architecture, plan.settings)
     filled = min(FILLED, plan.settings.context)
     window = min(filled, architecture.sliding_window or filled)
@@ -106,29 +108,31 @@ def _with_cache(architecture: MemoryArchitecture, plan: MemoryPlan, sums: Sequen
     whole = plan.kv_cache.bytes or 1
     shares = [int(read * place.kv_cache_bytes / whole) for place in plan.places]
     found = [weight + cache for weight, cache in zip(sums, shares, strict=True)]
-    return Traffic(tuple(found[:HOST]), found[HOST])
+    return MemoryTraffic(tuple(found[:HOST]), found[HOST])
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Measurement:
     """What a measurement showed: bytes read for a token, and the share of the bandwidth reached."""
 
     bytes: int
     share: float
 
 
-def reached(traffic: Traffic, seen: Sequence[Seen]) -> float | None:
+def reached(traffic: MemoryTraffic, measured: Sequence[Measurement]) -> float | None:
     """The share of the bandwidth that this machine reached with models of about that size.
 
     Small models spend more of their time on other things than reading, so those that read less
     than a ``1 / ALIKE`` of the bytes say nothing; nor do those that read so many times more.
     """
-    shares = [s.share for s in seen if traffic.bytes / ALIKE <= s.bytes <= traffic.bytes * ALIKE]
+    shares = [
+        m.share for m in measured if traffic.bytes / ALIKE <= m.bytes <= traffic.bytes * ALIKE
+    ]
     return median(shares) if shares else None
 
 
 def estimate(
-    traffic: Traffic, bandwidths: Bandwidths, reached: float | None, source: str
+    traffic: MemoryTraffic, bandwidths: Bandwidths, reached: float | None, source: str
 ) -> Speed | None:
     """The speed by roofline; ``reached`` is the share of the bandwidth that this machine reached
     when it was measured, None if it never was. ``source`` says where the bandwidth is from."""

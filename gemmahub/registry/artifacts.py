@@ -35,7 +35,7 @@ _ITEMS_LIMIT: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class FileSummary:
     """What a model file says of itself. ``metadata`` has scalars and short arrays only.
 
     ``memory`` is what the memory model needs of it, as :func:`gemmahub.memory.unpack` reads it.
@@ -94,7 +94,7 @@ class Summary:
         return found
 
 
-def read_summary(path: Path) -> Summary:
+def read_summary(path: Path) -> FileSummary:
     """Read a model's header.
 
     Raises: NotFound, FormatError, IntegrityError, each saying what is wrong with the file.
@@ -104,7 +104,7 @@ def read_summary(path: Path) -> Summary:
     return summary_of(open_model(path))
 
 
-def summary_of(model: ModelFile) -> Summary:
+def summary_of(model: ModelFile) -> FileSummary:
     """The summary of a model that is open already, such as one that lies in a repository."""
     mix = mix_of(model.tensors)
     label: str | None = None
@@ -114,7 +114,7 @@ def summary_of(model: ModelFile) -> Summary:
     else:
         metadata = _short(_as_gguf_keys(model.metadata))
         label = _folder_label(mix, model.format)
-    return Summary(
+    return FileSummary(
         format=model.format,
         size_bytes=model.size_bytes,
         mix=mix,
@@ -200,7 +200,7 @@ class Inspector:
         self._known: dict[str, tuple[str, str]] | None = None
         self._new: list[tuple[str, str, str]] = []
 
-    def summary(self, path: Path, files: tuple[Path, ...] = ()) -> Summary:
+    def summary(self, path: Path, files: tuple[Path, ...] = ()) -> FileSummary:
         """The summary of a model.
 
         Raises: as :func:`read_summary`.
@@ -248,19 +248,19 @@ def _stamp(files: tuple[Path, ...]) -> str:
     return " ".join(parts)
 
 
-def _to_json(summary: Summary) -> str | None:
+def _to_json(summary: FileSummary) -> str | None:
     """None for a summary that holds what no text can, such as half of a surrogate pair."""
     from gemmahub.registry.summary_row import to_json
 
-    data = {field.name: getattr(summary, field.name) for field in fields(Summary)}
+    data = {field.name: getattr(summary, field.name) for field in fields(FileSummary)}
     data["mix"] = [[e.role, e.type, e.tensors, e.parameters, e.bytes] for e in summary.mix]
     return to_json(data)
 
 
-def _from_json(text: str) -> Summary:
+def _from_json(text: str) -> FileSummary:
     """Raises: Unfit."""
     from gemmahub.registry.summary_row import from_text
 
     data = from_text(text)
     data["mix"] = tuple(MixEntry(*row) for row in data["mix"])
-    return Summary(**data)
+    return FileSummary(**data)

@@ -32,10 +32,8 @@ if TYPE_CHECKING:
     from gemmahub.catalog.records import Catalog, CatalogVariant, Model, PublishedTag
     from gemmahub.engines.contract import Inventory
     from gemmahub.hub.reference import HuggingFaceReference
-    from gemmahub.registry.artifacts import Inspector, Summary
+    from gemmahub.registry.artifacts import FileSummary, Inspector
     from gemmahub.stores.identity import ContentSums
-
-    Choose = Callable[[Model], Variant | None]
 
 
 @dataclass(slots=True)
@@ -80,10 +78,22 @@ class Registry:
         ]
         return Models((*installed.variants, *known), installed.broken)
 
-    def resolve(self, text: str, choose: Choose | None = None) -> Variant:
-        """The variant that a reference names.
+    def known(self, reference: str) -> Variant:
+        """The variant that is installed, or else catalogued, under this very reference.
 
-        ``choose`` picks the variant where a name has none.
+        Raises: KeyError when there is none.
+        """
+        for variant in self.installed().variants:
+            if variant.reference == reference:
+                return variant
+        name, _, variant_name = reference.partition(":")
+        model, declared = self.catalog.model(name), self.catalog.variant(name, variant_name)
+        if model is None or declared is None:
+            raise KeyError(reference)
+        return self._declared(model, declared)
+
+    def resolve(self, text: str) -> Variant:
+        """The variant that a reference names; of a name without one what is installed, QAT first.
 
         Raises: UsageError for no reference; NotFound, with the nearest names; what reading a file
         raises.
@@ -92,7 +102,7 @@ class Registry:
         if isinstance(reference, PathReference):
             return self._file(reference.path)
         if isinstance(reference, NameReference):
-            return self._name(reference, choose)
+            return self._name(reference)
         if isinstance(reference, SourceReference):
             return self._from_source(reference)
         return self._repository(reference, text)
@@ -110,7 +120,7 @@ class Registry:
             artifact = replace(artifact, sha256=self.sums.known(artifact.files[0]))
         return self.described(artifact, summary)
 
-    def described(self, artifact: Artifact, summary: Summary) -> Variant:
+    def described(self, artifact: Artifact, summary: FileSummary) -> Variant:
         """The variant that a file is, with what the catalogue knows of it. Reads nothing."""
         known = self._catalogued(artifact, summary)
         training = _known_training(known, artifact) if known else None
@@ -139,7 +149,7 @@ class Registry:
             memory=summary.memory,
         )
 
-    def _catalogued(self, artifact: Artifact, summary: Summary) -> CatalogVariant | None:
+    def _catalogued(self, artifact: Artifact, summary: FileSummary) -> CatalogVariant | None:
         """What the catalogue says of it: by sha256, else by repository or name, and size."""
         if artifact.sha256 and (found := self.catalog.by_sha256(artifact.sha256)):
             return found
@@ -195,7 +205,7 @@ class Registry:
 
     # --- from a name ---------------------------------------------------------------------------
 
-    def _name(self, reference: NameReference, choose: Choose | None) -> Variant:
+    def _name(self, reference: NameReference) -> Variant:
         model = self.catalog.model(reference.name)
         if model is None:
             if called := self._called(*self.sources.full_names(reference)):
@@ -203,12 +213,8 @@ class Registry:
             if tag := self.catalog.published(str(reference)):
                 raise self._not_here(tag)
             raise self._no_such_name(reference)
-        here = {v.reference: v for v in self.installed().variants}
         if reference.variant is None:
-            chosen = choose(model) if choose is not None else None
-            if chosen is None:
-                return self._best(model, here)
-            return here.get(chosen.reference) or chosen
+            return self._best(model)
         variant = model.variant(reference.variant)
         if variant is None:
             names = [v.name for v in model.variants]
@@ -217,19 +223,18 @@ class Registry:
                 f"{model.name} has no variant {one_line(reference.variant)!r}",
                 f"variants: {', '.join(near)}",
             )
-        return here.get(variant.reference) or self._declared(model, variant)
+        return self.known(variant.reference)
 
-    def _best(self, model: Model, here: dict[str, Variant]) -> Variant:
-        """Without a choice: one that is installed, QAT first, else the first of the catalogue."""
+    def _best(self, model: Model) -> Variant:
+        """One that is installed, QAT first, else the first of the catalogue."""
         if not model.variants:
             raise NotFound(
                 f"the catalogue knows {model.title} but no file of it", "gemmahub list --all"
             )
         ranked = sorted(model.variants, key=lambda v: (not v.confirmed, v.training != "QAT"))
-        for variant in ranked:
-            if variant.reference in here:
-                return here[variant.reference]
-        return self._declared(model, ranked[0])
+        here = {variant.reference for variant in self.installed().variants}
+        best = next((v for v in ranked if v.reference in here), ranked[0])
+        return self.known(best.reference)
 
     def _called(self, *names: str) -> Variant | None:
         """What a store calls by one of these names."""

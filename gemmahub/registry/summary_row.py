@@ -28,7 +28,7 @@ _Mix = tuple[Role, ShortText, Count, Count, Count | None]
 
 
 class SummaryRow(Struct, forbid_unknown_fields=True):
-    """As :class:`gemmahub.registry.artifacts.Summary`."""
+    """As :class:`gemmahub.registry.artifacts.FileSummary`."""
 
     format: ShortText
     size_bytes: Count

@@ -6,22 +6,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gemmahub.errors import GemmahubError
+from gemmahub.recommend.goals import Requirements
 from gemmahub.service import (
-    advice,
     disk,
-    library,
-    loaded,
-    plans,
+    overview,
     plugin_rows,
     pulling,
+    recommending,
     running,
     searching,
 )
-from gemmahub.service.advice import RecommendOptions
 from gemmahub.service.installation import Installation
-from gemmahub.service.library import Library, LibraryRow, Planner
-from gemmahub.service.loaded import LoadedModels
-from gemmahub.service.plans import PlanOptions
+from gemmahub.service.loaded import LoadedModels, loaded_models
+from gemmahub.service.overview import ModelOverview, ModelRow
+from gemmahub.service.planner import Planner, planner_for
+from gemmahub.service.plans import PlanOptions, plan
 from gemmahub.service.plugin_rows import ChosenRow, PluginRow
 from gemmahub.service.pulling import PullOptions, PullPlan
 from gemmahub.service.remote import look
@@ -37,8 +36,8 @@ if TYPE_CHECKING:
     from gemmahub.engines.sources import Pulled
     from gemmahub.hardware.records import Machine
     from gemmahub.planning import Plan
-    from gemmahub.planning.advice import Advice
     from gemmahub.planning.fit import Fit
+    from gemmahub.planning.recommending import Recommendation
     from gemmahub.registry.variants import Models, Variant
     from gemmahub.service.comparing import Comparison
     from gemmahub.service.disk import Removing
@@ -52,16 +51,16 @@ if TYPE_CHECKING:
 __all__ = [
     "ChosenRow",
     "Gemmahub",
-    "Library",
-    "LibraryRow",
     "LoadedModels",
+    "ModelOverview",
+    "ModelRow",
     "PlanOptions",
     "Planner",
     "PluginRow",
     "PullOptions",
     "PullPlan",
-    "RecommendOptions",
     "RepositoryRow",
+    "Requirements",
     "Running",
 ]
 
@@ -79,16 +78,22 @@ class Gemmahub(Installation):
 
         return fits_of(variants, self.registry.catalog, self.hardware())
 
-    def library(self, options: RecommendOptions | None = None, *, again: bool = False) -> Library:
+    def overview(
+        self,
+        wanted: Requirements | None = None,
+        machine: Machine | None = None,
+        *,
+        again: bool = False,
+    ) -> ModelOverview:
         """Every model that is here or known, with what it is worth on a machine; ``again`` looks
-        at the stores anew. See :func:`gemmahub.service.library.make`."""
+        at the stores again. See :func:`gemmahub.service.overview.overview`."""
         if again:
             self.look_again()
-        return library.make(self, options or RecommendOptions())
+        return overview.overview(self, wanted or Requirements(), machine)
 
-    def planner(self, row: LibraryRow, machine: Machine) -> Planner:
-        """What other settings would take; see :func:`gemmahub.service.library.planner`."""
-        return library.planner(self, row, machine)
+    def planner(self, row: ModelRow, machine: Machine) -> Planner:
+        """What other settings would take; see :func:`gemmahub.service.planner.planner_for`."""
+        return planner_for(self, row.variant, machine, row.recommendation)
 
     def inspect(self, reference: str, *, remote: bool = False) -> Variant:
         """What a reference names, with its precision; ``remote`` reads the header on the hub also
@@ -158,18 +163,22 @@ class Gemmahub(Installation):
     def plan(
         self, reference: str, options: PlanOptions, *, on_progress: OnProgress | None = None
     ) -> Plan:
-        """What a variant takes; see :func:`gemmahub.service.plans.make`."""
-        return plans.make(self, reference, options, on_progress)
+        """What a variant takes; see :func:`gemmahub.service.plans.plan`."""
+        return plan(self, reference, options, on_progress)
 
-    def recommend(self, options: RecommendOptions) -> Advice:
-        """What a machine runs best; see :func:`gemmahub.service.advice.make`."""
-        return advice.make(self, options)
+    def recommend(
+        self, wanted: Requirements, machine: Machine | None = None
+    ) -> tuple[Recommendation, ...]:
+        """What a machine runs best; see :func:`gemmahub.service.recommending.recommend`."""
+        return recommending.recommend(self, wanted, machine)
 
-    def compare(self, references: Sequence[str], options: RecommendOptions) -> Comparison:
-        """Variants side by side; see :func:`gemmahub.service.comparing.make`."""
+    def compare(
+        self, references: Sequence[str], wanted: Requirements, machine: Machine | None = None
+    ) -> Comparison:
+        """Variants side by side; see :func:`gemmahub.service.comparing.compare`."""
         from gemmahub.service import comparing
 
-        return comparing.make(self, references, options)
+        return comparing.compare(self, references, wanted, machine)
 
     def disk_usage(self) -> Usage:
         """What the models take on the disks; see :func:`gemmahub.service.disk.usage`."""
@@ -202,8 +211,8 @@ class Gemmahub(Installation):
         return disk.undo_dedupe(self, on_bytes)
 
     def loaded(self) -> LoadedModels:
-        """What engines hold in memory now; see :func:`gemmahub.service.loaded.make`."""
-        return loaded.make(self)
+        """What engines hold in memory now; see :func:`gemmahub.service.loaded.loaded_models`."""
+        return loaded_models(self)
 
     def plugins(self) -> list[PluginRow]:
         """All plugins that were found, with the state of the backends they offer."""

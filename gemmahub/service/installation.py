@@ -16,15 +16,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from gemmahub.catalog.records import Model
-    from gemmahub.engines.choice import Choice
+    from gemmahub.engines.choice import BackendChoice
     from gemmahub.engines.contract import Artifact, Inventory, ManagedStore
     from gemmahub.engines.manager import PluginManager
     from gemmahub.hardware.records import Machine
     from gemmahub.hub.client import Traffic
     from gemmahub.hub.source import Hub
     from gemmahub.measurements.speed_log import SpeedLog
-    from gemmahub.planning.advice import Advised
+    from gemmahub.planning.recommending import Recommendation
     from gemmahub.registry.registry import Registry
     from gemmahub.registry.sources import Sources
     from gemmahub.registry.variants import Variant
@@ -171,7 +170,9 @@ class Installation:
 
         return SpeedLog(self.config.data)
 
-    def choose(self, artifact: Artifact, name: str | None = None, *, needs: str = "") -> Choice:
+    def choose(
+        self, artifact: Artifact, name: str | None = None, *, needs: str = ""
+    ) -> BackendChoice:
         """The backend that runs an artifact: the one with that name, that of the settings, or the
         preferred one; with a capability that it ``needs``.
 
@@ -196,27 +197,42 @@ class Installation:
             return {}
         return self.speeds.speeds("gpu" if machine.devices else "cpu")
 
+    def machine_for(
+        self, machine: str | None = None, memory: str | None = None, ram: str | None = None
+    ) -> Machine:
+        """The machine that is meant: this one, a known one (``m2-16gb``), or one whose GPU or
+        system memory has another size, as people write it (``24GiB``).
+
+        Raises: UsageError for a size or a name that is none.
+        """
+        from gemmahub.hardware.simulate import other_machine, preset_machine
+
+        base = preset_machine(machine) if machine else self.hardware(measure=True)
+        return other_machine(memory, ram, base)
+
     def resolve(
         self, reference: str, machine: Machine | None = None
-    ) -> tuple[Variant, Advised | None]:
-        """The variant, and the advice that chose it where the reference left it open.
+    ) -> tuple[Variant, Recommendation | None]:
+        """The variant, and the recommendation that chose it where a name left it open.
 
         Raises: UsageError, NotFound, FormatError, IntegrityError.
         """
-        from gemmahub.planning.advice import advised_variant
-        from gemmahub.recommend import Wish
+        chosen = self._recommended(reference, machine)
+        if chosen is None:
+            return self.registry.resolve(reference), None
+        self.say(f"{one_line(reference)} -> {chosen.summary}")
+        return chosen.variant, chosen
 
-        advised: Advised | None = None
+    def _recommended(self, reference: str, machine: Machine | None) -> Recommendation | None:
+        """What is recommended of a catalogue name without a variant; None for all else."""
+        from gemmahub.registry.reference import NameReference, parse_reference
 
-        def choose(model: Model) -> Variant | None:
-            nonlocal advised
-            place = machine or self.hardware(measure=True)
-            advised = advised_variant(
-                self.registry, model, place, Wish(), measured=self.measured(place)
-            )
-            return advised.variant if advised else None
+        parsed = parse_reference(reference)
+        if not isinstance(parsed, NameReference) or parsed.variant is not None:
+            return None
+        if self.registry.catalog.model(parsed.name) is None:
+            return None
+        from gemmahub.planning.recommending import best_of
 
-        variant = self.registry.resolve(reference, choose)
-        if advised is not None:
-            self.say(f"{one_line(reference)} -> {advised.said}")
-        return variant, advised
+        place = machine or self.hardware(measure=True)
+        return best_of(self.registry, parsed.name, place, self.measured(place))

@@ -33,10 +33,10 @@ class LoadedRow:
     def mismatch(self) -> str:
         """What is to be said when engine and file do not agree on the label; empty when they do."""
         measured = self.variant.precision.label if self.variant else None
-        said = self.model.label
-        if not measured or not said or measured.casefold() == said.casefold():
+        declared = self.model.label
+        if not measured or not declared or measured.casefold() == declared.casefold():
             return ""
-        return f"{self.model.name}: {self.model.backend} says {said}, the file says {measured}"
+        return f"{self.model.name}: {self.model.backend} says {declared}, the file says {measured}"
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``gemmahub ps --json``."""
@@ -53,7 +53,7 @@ class LoadedModels:
     remarks: tuple[str, ...] = ()
 
 
-def make(here: Installation) -> LoadedModels:
+def loaded_models(here: Installation) -> LoadedModels:
     """What the engines that are servers hold in memory. One that fails is a remark."""
     manager = here.plugins_manager
     models: list[LoadedModel] = []
@@ -66,7 +66,7 @@ def make(here: Installation) -> LoadedModels:
             remarks.append(f"{offer.backend.name}: {answer.reason}")
             continue
         try:
-            models += _asked(offer)
+            models += _loaded_by(offer)
         except GemmahubError as error:
             remarks.append(f"{offer.backend.name}: {error.message}")
     known = _by_reference(here.registry.installed().variants) if models else {}
@@ -81,7 +81,7 @@ def _is_server(offer: BackendOffer) -> bool:
     return getattr(type(offer.backend), "loaded", Backend.loaded) is not Backend.loaded
 
 
-def _asked(offer: BackendOffer) -> list[LoadedModel]:
+def _loaded_by(offer: BackendOffer) -> list[LoadedModel]:
     try:
         return list(offer.backend.loaded())
     except GemmahubError:

@@ -47,7 +47,7 @@ class PlanOptions:
     verify: bool = False
 
 
-def make(
+def plan(
     here: Installation,
     reference: str,
     options: PlanOptions,
@@ -110,7 +110,7 @@ def _asked(
     fetch: Fetch | None,
 ) -> Plan:
     """The plan of the engine alone, for a format that the formulas do not know."""
-    from gemmahub.planning.asked import asked_plan
+    from gemmahub.planning.engine_plan import engine_plan
 
     if options.image:
         raise UsageError(f"images of {variant.format} models are not counted", "leave --image out")
@@ -121,15 +121,15 @@ def _asked(
         except BackendMissing as error:
             message = f"what a {variant.format} model takes, its engine has to say: {error.message}"
             raise BackendMissing(message, error.hint) from None
-        return asked_plan(variant, settings, place, offer, header)
+        return engine_plan(variant, settings, place, offer, header)
 
 
 def _exact(here: Installation, plan: Plan, place: MachineMemory, fetch: Fetch | None) -> Plan:
-    from gemmahub.planning.exact import exact_plan
+    from gemmahub.planning.dry_load import dry_load_plan
 
     with _header(here, plan.variant, fetch) as header:
         offer = here.choose(header.artifact, needs="dry_load").offer
-        return exact_plan(plan, offer, header, place)
+        return dry_load_plan(plan, offer, header, place)
 
 
 def _header(
@@ -148,11 +148,11 @@ def _header(
 
 
 def _verify(here: Installation, plan: Plan, on_progress: OnProgress | None) -> Plan:
-    from gemmahub.planning.actual import loadable, verified
+    from gemmahub.planning.verify import loadable, verify
 
     artifact = loadable(plan)
     offer = here.choose(artifact).offer
-    return verified(plan, offer, on_progress)
+    return verify(plan, offer, on_progress)
 
 
 def _memory_settings(options: PlanOptions, trained: int) -> MemorySettings:

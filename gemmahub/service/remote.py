@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from gemmahub.formats.source import OpenSource
     from gemmahub.hardware.records import Machine
     from gemmahub.hub.client import Traffic
-    from gemmahub.planning.advice import Advised
     from gemmahub.planning.header import Fetch
-    from gemmahub.registry.artifacts import Summary
+    from gemmahub.registry.artifacts import FileSummary
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
 
@@ -46,7 +45,6 @@ class Looked:
     for a dry load; None for what is here or only in the catalogue."""
 
     variant: Variant
-    advised: Advised | None = None
     fetch_header: Fetch | None = None
 
 
@@ -65,14 +63,14 @@ def look(
     Raises: UsageError, NotFound, FormatError, IntegrityError, Gated, NetworkError.
     """
     try:
-        variant, advised = here.resolve(reference, machine)
+        variant, _ = here.resolve(reference, machine)
     except NotInstalled as missing:
         return _not_here(here, missing)
     if not remote:
-        return Looked(variant, advised)
+        return Looked(variant)
     found = find(here, _name_at_hugging_face(here, variant, reference))
     described = replace(found.described(here), artifacts=variant.artifacts)
-    return Looked(described, advised, found.write_header)
+    return Looked(described, found.write_header)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ class RemoteModel:
     source: Source
     artifact: RemoteArtifact
 
-    def described(self, here: Installation, summary: Summary | None = None) -> Variant:
+    def described(self, here: Installation, summary: FileSummary | None = None) -> Variant:
         """The variant, its precision measured from the header of its weights, unless that was read
         from the file; nothing else is read.
 
@@ -95,12 +93,12 @@ class RemoteModel:
     def described_by_name(self, here: Installation, note: str) -> Variant:
         """What the names say, where the header cannot be had; ``note`` says why."""
         from gemmahub.precision.labels import label_in_name
-        from gemmahub.registry.artifacts import Summary
+        from gemmahub.registry.artifacts import FileSummary
 
         found = self.artifact
         label = label_in_name(found.weights[0].name) or label_in_name(found.repository)
         size = sum(file.size for file in found.weights)
-        summary = Summary(found.format, size, (), {}, label, chat_template=False)
+        summary = FileSummary(found.format, size, (), {}, label, chat_template=False)
         return self._variant(here, summary, note)
 
     def landing(self, to: Path | None = None) -> Landing:
@@ -152,7 +150,7 @@ class RemoteModel:
         names = describing(weights, others)
         return weights, names, lambda name: self.source.open(found, files[name])
 
-    def _variant(self, here: Installation, summary: Summary, note: str = "") -> Variant:
+    def _variant(self, here: Installation, summary: FileSummary, note: str = "") -> Variant:
         found = self.artifact
         weights = tuple(Path(file.name) for file in found.weights)
         artifact = Artifact(
@@ -227,7 +225,7 @@ def _not_here(here: Installation, missing: NotInstalled) -> Looked:
         if isinstance(error, Gated | NotFound):
             raise
         raise NetworkError(f"{missing.message}, and {error.message}", error.hint) from error
-    return Looked(replace(variant, notes=(*variant.notes, *known)), None, found.write_header)
+    return Looked(replace(variant, notes=(*variant.notes, *known)), found.write_header)
 
 
 def _name_at_hugging_face(here: Installation, variant: Variant, reference: str) -> str:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gemmahub.conversations import Journal
-    from gemmahub.engines.choice import Choice
+    from gemmahub.engines.choice import BackendChoice
     from gemmahub.engines.contract import Artifact, OnProgress, Session, Settings
-    from gemmahub.planning import Images
+    from gemmahub.memory import ImageMemory
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
 
@@ -30,13 +30,13 @@ class Running:
     backend: str
     session: Session
     reason: str = ""
-    images: Images | None = None
+    images: ImageMemory | None = None
 
     @property
     def takes_images(self) -> bool:
         """Whether messages may have images: as the engine says, else as the model's files look."""
-        said = self.session.info.images
-        return "image" in self.variant.capabilities if said is None else said
+        declared = self.session.info.images
+        return "image" in self.variant.capabilities if declared is None else declared
 
     @property
     def image_note(self) -> str:
@@ -102,7 +102,7 @@ def load(
 
     tell = on_stage or (lambda _: None)
     tell(f"looking for {one_line(reference)}")
-    variant, advised = here.resolve(reference)
+    variant, recommended = here.resolve(reference)
     if not variant.artifacts:
         raise NotInstalled(
             f"{variant.reference} is not on this machine",
@@ -113,8 +113,8 @@ def load(
     if options:
         given = option_values(choice.offer.backend, options)
         settings = replace(settings, options={**settings.options, **given})
-    if advised is not None and settings.context is None:
-        settings = replace(settings, **advised.session_settings)
+    if recommended is not None and settings.context is None:
+        settings = replace(settings, **recommended.session_settings)
     tell(f"starting {choice.offer.backend.name}, reading {format_bytes(variant.size_bytes)}")
     session = load_session(choice.offer, artifact, settings, on_progress, cancelled)
     if alone and choice.offer.backend.automatic:  # the others make their timings up
@@ -141,7 +141,7 @@ def named_first(
 
 def _choose(
     here: Installation, artifacts: list[Artifact], backend: str | None
-) -> tuple[Choice, Artifact]:
+) -> tuple[BackendChoice, Artifact]:
     """The backend, and of the places where the model lies the one that suits it.
 
     Raises: BackendMissing.

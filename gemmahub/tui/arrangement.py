@@ -11,7 +11,7 @@ from gemmahub.text import format_parameters, one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from gemmahub.service import LibraryRow
+    from gemmahub.service import ModelRow
 
 SHOWN: Final = ("all", "fits", "installed")
 
@@ -28,7 +28,7 @@ class Heading:
 class Item:
     """A row with texts that are looked up again and again: its name, and what a filter reads."""
 
-    row: LibraryRow
+    row: ModelRow
     reference: str
     title: str
     text: str
@@ -46,7 +46,7 @@ class Arrangement:
     filter: str = ""
 
 
-def item_of(row: LibraryRow) -> Item:
+def item_of(row: ModelRow) -> Item:
     """The row with its texts."""
     variant = row.variant
     words = (
@@ -62,7 +62,7 @@ def item_of(row: LibraryRow) -> Item:
     return Item(row, variant.reference, title_of(row), " ".join(words).casefold())
 
 
-def title_of(row: LibraryRow) -> str:
+def title_of(row: ModelRow) -> str:
     """How a row is called in a column: a path by its last part, without the scheme of its store."""
     return short_reference(row.variant.reference)
 
@@ -75,30 +75,30 @@ def short_reference(text: str) -> str:
     return reference.partition("://")[2] or reference
 
 
-def fit_word(row: LibraryRow) -> str:
+def fit_word(row: ModelRow) -> str:
     """``fits``, ``tight``, ``partly`` (some layers on the GPU), ``too big``, ``unknown``."""
     if row.fit.fits is None:
         return "unknown"
     if row.fit.fits:
         return "tight" if row.fit.tight else "fits"
-    return "partly" if row.advised else "too big"
+    return "partly" if row.recommendation else "too big"
 
 
-def place_of(row: LibraryRow) -> str:
+def place_of(row: ModelRow) -> str:
     """Where it is installed."""
     stores = dict.fromkeys(artifact.store or "file" for artifact in row.variant.artifacts)
     return one_line(", ".join(stores)) if stores else "not here"
 
 
-def shown(row: LibraryRow, show: str) -> bool:
+def shown(row: ModelRow, show: str) -> bool:
     """Whether a row belongs to what is shown."""
     if show == "installed":
         return row.installed
-    return show == "all" or bool(row.fit.fits) or row.advised is not None
+    return show == "all" or bool(row.fit.fits) or row.recommendation is not None
 
 
 # For each column: its key (None: unknown, always last), and whether larger comes first.
-_KEYS: Final[dict[str, tuple[Callable[[LibraryRow], Any], bool]]] = {
+_KEYS: Final[dict[str, tuple[Callable[[ModelRow], Any], bool]]] = {
     "rank": (lambda row: row.rank, False),
     "model": (lambda row: row.variant.reference.casefold(), False),
     "parameters": (lambda row: row.variant.parameters or None, True),

@@ -131,7 +131,7 @@ def bits_colour(bits: float) -> str:
 
 def memory_parts(place: Placed) -> list[Part]:
     """What a place holds; parts of no bytes are left out."""
-    from gemmahub.planning import PART_NAMES
+    from gemmahub.memory import PART_NAMES
 
     found = []
     for part, (letter, colour) in _PART_STYLES.items():

@@ -74,15 +74,15 @@ def _context(item: Item) -> str:
     if fit.fits is None:
         return "?"
     if not fit.fits:
-        advised = item.row.advised
-        return f"{advised.recommendation.largest_context:,}" if advised else "none"
+        found = item.row.recommendation
+        return f"{found.largest_context:,}" if found else "none"
     return f"{fit.largest_context:,}"
 
 
 def _speed(item: Item) -> str:
     speed = item.row.tokens_per_second
     if speed is None:
-        return "?" if item.row.fit.fits is None or item.row.advised else "-"
+        return "?" if item.row.fit.fits is None or item.row.recommendation else "-"
     return f"{speed:.1f}" if speed < 9.95 else f"{speed:.0f}"
 
 
@@ -110,14 +110,14 @@ _ESSENTIAL: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ColumnLayout:
     """Columns with their widths, and the cells between them."""
 
     columns: tuple[tuple[Column, int], ...]
     gap: int
 
 
-def layout(width: int) -> Layout:
+def layout(width: int) -> ColumnLayout:
     """The columns that ``width`` cells have room for; what is left over goes to those that can use
     it, the model first."""
     gap = 1 if width < 110 else 2
@@ -142,7 +142,7 @@ def layout(width: int) -> Layout:
             left -= more
     if left < 0:  # one column, and not even that has room
         widths[kept[0].key] = max(1, width)
-    return Layout(tuple((column, widths[column.key]) for column in kept), gap)
+    return ColumnLayout(tuple((column, widths[column.key]) for column in kept), gap)
 
 
 def fitted(text: str, width: int, *, right: bool = False) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from textual.content import Content
 
 from gemmahub.service.comparing.rows import BETTER, lines_of, sections
-from gemmahub.service.comparing.words import differences, letter
+from gemmahub.service.comparing.text import letter
 from gemmahub.tui.arrangement import short_reference
 from gemmahub.tui.bars import precision_parts, role_letter, stacked
 from gemmahub.tui.columns import bar, fitted
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gemmahub.service.comparing.records import Comparison
-    from gemmahub.service.comparing.rows import Cell, Row, Section
+    from gemmahub.service.comparing.rows import Row, Section, TableCell
 
 _GAP: Final = 2
 _LEAST: Final = 13  # cells a column needs to stand beside others
@@ -64,7 +64,7 @@ class _Painter:
             lines += self._remarks(section)
         lines.append(Content(""))
         self._heading("what differs")
-        for difference in differences(self.comparison):
+        for difference in self.comparison.differences:
             lines += self._wrapped(str(difference))
         if any(cell.better for part in self.sections for row in part.rows for cell in row.cells):
             lines += self._wrapped(f"{BETTER} the best of its row", _MUTED)
@@ -107,7 +107,7 @@ class _Painter:
             ]
             yield self._beside(label, pieces)
 
-    def _gauge(self, cell: Cell) -> Cell:
+    def _gauge(self, cell: TableCell) -> TableCell:
         if cell.share is None or self.column < _WITH_GAUGE:
             return cell
         return replace(cell, text=f"{bar(cell.share, _GAUGE)} {cell.text}")
@@ -137,7 +137,7 @@ def _label(row: Row) -> str:
     return f"{role_letter(row.role)} {row.label}" if row.role else row.label
 
 
-def _style(cell: Cell) -> str:
+def _style(cell: TableCell) -> str:
     if cell.fits is False:
         return "$text-error"
     return "bold" if cell.better else ""

@@ -12,7 +12,7 @@ from gemmahub.tui.bars import legend, memory_bar, precision_parts, stacked
 
 if TYPE_CHECKING:
     from gemmahub.planning import Plan
-    from gemmahub.service import LibraryRow
+    from gemmahub.service import ModelRow
 
 _LONG = 600
 
@@ -24,12 +24,12 @@ def memory(plan: Plan, cache_type: str, width: int) -> Content:
     return Content("\n").join([caches(plan.largest_context, cache_type), *bars])
 
 
-def no_plan(row: LibraryRow, reason: str) -> Content:
+def no_plan(row: ModelRow, reason: str) -> Content:
     """Why nothing can be planned."""
     return Content.styled(f"No plan: {one_line(reason or row.fit.reason)}", "$foreground-muted")
 
 
-def title(row: LibraryRow, width: int) -> Content:
+def title(row: ModelRow, width: int) -> Content:
     """Reference, name and facts, and the precision in one line."""
     variant = row.variant
     facts = [
@@ -49,7 +49,7 @@ def title(row: LibraryRow, width: int) -> Content:
     )
 
 
-def precision(row: LibraryRow, width: int) -> Content:
+def precision(row: ModelRow, width: int) -> Content:
     """The mix by role, what does not fit the label, and how the training is known."""
     report = row.variant.precision
     parts = precision_parts(report.mix)
@@ -77,11 +77,11 @@ def caches(largest: int, chosen: str) -> Content:
     return Content.assemble(*pieces)
 
 
-def words(row: LibraryRow, notes: tuple[str, ...]) -> Content:
+def words(row: ModelRow, notes: tuple[str, ...]) -> Content:
     """Reasons, doubts, licence, and where it lies or comes from."""
     variant, lines = row.variant, []
-    if row.advised is not None:
-        lines += [_point(reason) for reason in row.advised.recommendation.reasons]
+    if row.recommendation is not None:
+        lines += [_point(reason) for reason in row.recommendation.reasons]
     else:
         if row.fit.fits is False and row.fit.short_bytes:
             lines.append(_point(f"Too big by {format_gib(row.fit.short_bytes)}: {row.fit.reason}"))

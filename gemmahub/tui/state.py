@@ -119,7 +119,7 @@ def _fields() -> Any:
     """The values as msgspec checks them: of the kind of their default, and one of the choices."""
     import msgspec
 
-    from gemmahub.recommend.goals import Use
+    from gemmahub.recommend.goals import USES
     from gemmahub.tui.arrangement import SHOWN, SORTS
 
     text = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
@@ -128,7 +128,7 @@ def _fields() -> Any:
         "show": Literal[SHOWN],
         "sort": Literal[SORTS],
         "filter": text,
-        "use": Literal[tuple(use.value for use in Use)],
+        "use": Literal[USES],
     }
     return msgspec.defstruct(
         "RememberedFields",

@@ -10,8 +10,8 @@ import pytest
 
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.engines.contract import Artifact
-from gemmahub.memory import MachineMemory, MemorySettings
-from gemmahub.planning import Images, images_of, make_plan, model_of
+from gemmahub.memory import ImageMemory, MachineMemory, MemorySettings
+from gemmahub.planning import images_of, make_plan, model_of
 from gemmahub.service import Gemmahub
 from gemmahub.testing.gguf_writer import write_gguf
 
@@ -183,10 +183,10 @@ def test_a_projector_beside_the_model_counts_with_its_file(tmp_path: Path) -> No
     variant = Gemmahub().inspect(reference)
     here = replace(variant, artifacts=(Artifact("gguf", tmp_path / "x", projector=projector),))
     known = projector_of(reference)
-    assert images_of(variant, load_catalog()) == Images(known.bytes, known.image_buffer_bytes)
-    assert images_of(here, load_catalog()) == Images(1234, known.image_buffer_bytes)
+    assert images_of(variant, load_catalog()) == ImageMemory(known.bytes, known.image_buffer_bytes)
+    assert images_of(here, load_catalog()) == ImageMemory(1234, known.image_buffer_bytes)
     nameless = replace(here, reference="./x.gguf")
-    assert images_of(nameless, load_catalog()) == Images(1234, None)
+    assert images_of(nameless, load_catalog()) == ImageMemory(1234, None)
     assert images_of(replace(nameless, artifacts=()), load_catalog()) is None
 
 
@@ -206,7 +206,7 @@ def test_the_buffer_of_a_projector_is_read_from_its_header(tmp_path: Path) -> No
         artifacts=(Artifact("gguf", tmp_path / "x", projector=projector),),
     )
     known = projector_of("gemma-3-4b-it:q4_0-qat")
-    assert images_of(variant, load_catalog()) == Images(size, known.image_buffer_bytes)
+    assert images_of(variant, load_catalog()) == ImageMemory(size, known.image_buffer_bytes)
     write_gguf(projector, siglip | {"clip.vision.image_size": 448, "x": 0})
     found = images_of(variant, load_catalog())
     assert found is not None
@@ -216,13 +216,23 @@ def test_the_buffer_of_a_projector_is_read_from_its_header(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("images", "counted", "said"),
     [
-        (Images(2 << 30, 1 << 30), False, "3,221,225,472 bytes (3.00 GiB); 1,073,741,824 of them"),
-        (Images(2 << 30), False, "2,147,483,648 bytes (2.00 GiB); the buffer for one image is not"),
-        (Images(2 << 30), True, "the buffer for one image is not known and not counted"),
-        (Images(2 << 30, 1 << 30), True, ""),
+        (
+            ImageMemory(2 << 30, 1 << 30),
+            False,
+            "3,221,225,472 bytes (3.00 GiB); 1,073,741,824 of them",
+        ),
+        (
+            ImageMemory(2 << 30),
+            False,
+            "2,147,483,648 bytes (2.00 GiB); the buffer for one image is not",
+        ),
+        (ImageMemory(2 << 30), True, "the buffer for one image is not known and not counted"),
+        (ImageMemory(2 << 30, 1 << 30), True, ""),
     ],
 )
-def test_what_is_not_counted_of_images_is_said(images: Images, counted: bool, said: str) -> None:
+def test_what_is_not_counted_of_images_is_said(
+    images: ImageMemory, counted: bool, said: str
+) -> None:
     variant = Gemmahub().inspect("gemma-3-4b-it:q4_0-qat")
     found = make_plan(
         variant,
@@ -234,7 +244,7 @@ def test_what_is_not_counted_of_images_is_said(images: Images, counted: bool, sa
     )
     notes = [note for note in found.notes if "image" in note]
     assert said in notes[0] if said else not notes
-    size = images.projector_bytes + (images.buffer_bytes or 0)
+    size = images.known_bytes
     assert found.memory.places[-1].projector_bytes == (size if counted else 0)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from gemmahub.errors import DoesNotFit
 from gemmahub.measurements.speed_log import SpeedLog
-from gemmahub.service import Gemmahub, RecommendOptions
+from gemmahub.service import Gemmahub, Requirements
 
 Command = Any
 
@@ -161,4 +161,4 @@ def test_a_name_without_a_variant_is_what_is_recommended(command: Command) -> No
 
 def test_the_service_raises_what_the_command_shows() -> None:
     with pytest.raises(DoesNotFit):
-        Gemmahub().recommend(RecommendOptions(ram="128MiB"))
+        Gemmahub().recommend(Requirements(), Gemmahub().machine_for(ram="128MiB"))

@@ -20,6 +20,7 @@ from gemmahub.errors import FormatError
 from gemmahub.formats.tensor import Tensor
 from gemmahub.memory import (
     DeviceMemory,
+    ImageMemory,
     MachineMemory,
     MemoryArchitecture,
     MemoryPlan,
@@ -138,9 +139,9 @@ def test_several_accelerators_share_by_free_memory() -> None:
 
 
 def test_projector_lies_on_the_first_accelerator() -> None:
-    images = {"projector_bytes": 850 << 20, "image_buffer_bytes": 100 << 20}
-    with_gpu = plan_memory(GEMMA3, WEIGHTS3, SETTINGS, machine(24), **images)
-    without = plan_memory(GEMMA3, WEIGHTS3, SETTINGS, machine(), **images)
+    images = ImageMemory(850 << 20, 100 << 20)
+    with_gpu = plan_memory(GEMMA3, WEIGHTS3, SETTINGS, machine(24), images=images)
+    without = plan_memory(GEMMA3, WEIGHTS3, SETTINGS, machine(), images=images)
     assert with_gpu.places[0].projector_bytes == without.places[0].projector_bytes == 950 << 20
     check(with_gpu)
     check(without)

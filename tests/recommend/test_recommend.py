@@ -17,7 +17,10 @@ from gemmahub.catalog.tensors import tensors_by_layer
 from gemmahub.errors import DoesNotFit, NotFound
 from gemmahub.memory import DeviceMemory, MachineMemory, plan_memory, weights_by_layer
 from gemmahub.planning.candidates import candidates_of
-from gemmahub.recommend import RESERVE, Bandwidths, Candidate, Ranking, Use, Wish, recommend
+from gemmahub.recommend.goals import RESERVE, Requirements, Use
+from gemmahub.recommend.ranking import Ranking, recommend
+from gemmahub.recommend.records import Candidate
+from gemmahub.recommend.speed import Bandwidths
 
 GIB = 1 << 30
 CATALOG = load_catalog()
@@ -58,41 +61,46 @@ def cpu(ram: float, bandwidth: int | None = 50 * 10**9) -> tuple[MachineMemory, 
 
 
 def ranked(
-    place: tuple[MachineMemory, Bandwidths], wish: Wish | None = None, *more: Candidate
+    place: tuple[MachineMemory, Bandwidths], wanted: Requirements | None = None, *more: Candidate
 ) -> Ranking:
-    return recommend([*candidates(), *more], place[0], wish or Wish(), place[1])
+    return recommend([*candidates(), *more], place[0], wanted or Requirements(), place[1])
+
+
+def reasons(ranking: Ranking, number: int) -> tuple[str, ...]:
+    return ranking.reasons(number, ranking.largest_context(ranking.plans[number]))
 
 
 def test_every_plan_leaves_the_reserve() -> None:
     for size in (4, 6, 8, 12, 16, 24, 32, 48, 80):
         for place in (gpu(size), cpu(size)):
             for use in Use:
-                for choice in ranked(place, Wish(use)).choices:
-                    assert choice.plan.headroom_bytes >= RESERVE, (size, choice.candidate.reference)
+                for plan in ranked(place, Requirements(use)).plans:
+                    assert plan.memory.headroom_bytes >= RESERVE, (
+                        size,
+                        plan.candidate.reference,
+                    )
 
 
 @given(memory=st.floats(3, 100), ram=st.floats(8, 128), use=st.sampled_from(list(Use)))
 @hypothesis_settings(max_examples=25, deadline=None)
 def test_no_plan_is_without_headroom(memory: float, ram: float, use: Use) -> None:
     place = gpu(memory, ram)
-    for found in ranked(place, Wish(use)).recommendations():
-        choice = found.choice
-        candidate, settings = choice.candidate, choice.settings
-        again = replace(settings, context=found.largest_context)
-        projector = candidate.projector if use is Use.VISION else None
-        plan = plan_memory(
+    ranking = ranked(place, Requirements(use))
+    for plan in ranking.plans:
+        candidate, settings = plan.candidate, plan.settings
+        again = replace(settings, context=ranking.largest_context(plan))
+        largest = plan_memory(
             candidate.architecture,
             candidate.weights,
             again,
             place[0],
-            projector_bytes=projector.bytes if projector else 0,
-            image_buffer_bytes=(projector.image_buffer_bytes or 0) if projector else 0,
+            images=candidate.images if use is Use.VISION else None,
         )
-        assert plan.headroom_bytes >= RESERVE
+        assert largest.headroom_bytes >= RESERVE
 
 
 def test_more_memory_never_makes_the_first_worse() -> None:
-    best = [ranked(gpu(size)).choices[0].points for size in (3, 4, 6, 8, 12, 16, 24, 32, 48, 80)]
+    best = [ranked(gpu(size)).plans[0].points for size in (3, 4, 6, 8, 12, 16, 24, 32, 48, 80)]
     assert best == sorted(best)
     assert best[-1] > best[0] + 10
 
@@ -102,13 +110,13 @@ def test_more_memory_never_makes_the_first_worse() -> None:
     [(6, "gemma-4-e4b-it"), (16, "gemma-4-26b-a4b-it"), (24, "gemma-4-31b-it")],
 )
 def test_the_best_that_fits_a_gpu(size: int, model: str) -> None:
-    assert ranked(gpu(size)).choices[0].candidate.group == model
+    assert ranked(gpu(size)).plans[0].candidate.group == model
 
 
 def test_a_larger_model_at_int4_is_better_than_a_smaller_at_16_bits() -> None:
     small = of("gemma-4-12b-it", "BF16")
-    first = ranked(gpu(27), Wish(), small).choices
-    by_model = {choice.candidate.group: choice for choice in first}
+    first = ranked(gpu(27), Requirements(), small).plans
+    by_model = {plan.candidate.group: plan for plan in first}
     assert by_model["gemma-4-12b-it"].candidate is small  # it fits
     assert first[0].candidate.group == "gemma-4-31b-it"
     assert first[0].candidate.training == "QAT"
@@ -117,41 +125,41 @@ def test_a_larger_model_at_int4_is_better_than_a_smaller_at_16_bits() -> None:
 def test_qat_stands_above_quantization_after_training_at_equal_bits() -> None:
     trained = of("gemma-3-12b-it", "Q4_0", "QAT", "Q4_0")
     after = replace(trained, reference="gemma-3-12b-it:ptq", training="PTQ")
-    choices = recommend([after, trained], *_swap(gpu(12), Wish(every_variant=True))).choices
-    assert [c.candidate.training for c in choices] == ["QAT", "PTQ"]
+    plans = recommend([after, trained], *_swap(gpu(12), Requirements(every_variant=True))).plans
+    assert [c.candidate.training for c in plans] == ["QAT", "PTQ"]
 
 
 def _swap(
-    place: tuple[MachineMemory, Bandwidths], wish: Wish
-) -> tuple[MachineMemory, Wish, Bandwidths]:
-    return place[0], wish, place[1]
+    place: tuple[MachineMemory, Bandwidths], wanted: Requirements
+) -> tuple[MachineMemory, Requirements, Bandwidths]:
+    return place[0], wanted, place[1]
 
 
 def test_what_is_installed_wins_at_equal_points() -> None:
     one = of("gemma-3-12b-it", "Q4_0", "QAT", "Q4_0")
     two = replace(one, reference="gemma-3-12b-it:zzz", installed=True)
-    choices = recommend([one, two], *_swap(gpu(12), Wish(every_variant=True))).choices
-    assert choices[0].candidate is two
+    plans = recommend([one, two], *_swap(gpu(12), Requirements(every_variant=True))).plans
+    assert plans[0].candidate is two
 
 
 def test_layers_stay_on_the_host_only_when_nothing_fits() -> None:
-    for choice in ranked(gpu(8)).choices:
-        assert choice.plan.gpu_layers == len(choice.candidate.architecture.layers) + 1
+    for plan in ranked(gpu(8)).plans:
+        assert plan.memory.gpu_layers == len(plan.candidate.architecture.layers) + 1
     large = [c for c in candidates() if c.group == "gemma-4-31b-it"]
     place = gpu(8, bandwidth=300 * 10**9)
-    choice = recommend(large, *_swap(place, Wish(every_variant=True))).choices[0]
-    layers = len(choice.candidate.architecture.layers) + 1
-    assert 0 < choice.plan.gpu_layers < layers
-    assert choice.speed is not None
-    whole = recommend(large, *_swap(gpu(48, bandwidth=300 * 10**9), Wish())).choices[0]
+    plan = recommend(large, *_swap(place, Requirements(every_variant=True))).plans[0]
+    layers = len(plan.candidate.architecture.layers) + 1
+    assert 0 < plan.memory.gpu_layers < layers
+    assert plan.speed is not None
+    whole = recommend(large, *_swap(gpu(48, bandwidth=300 * 10**9), Requirements())).plans[0]
     assert whole.speed is not None
-    assert choice.speed.likely < whole.speed.likely / 2
+    assert plan.speed.likely < whole.speed.likely / 2
 
 
 def test_without_offload_nothing_fits_and_the_smallest_is_named() -> None:
     large = [c for c in candidates() if c.group == "gemma-4-31b-it"]
     with pytest.raises(DoesNotFit) as failure:
-        recommend(large, *_swap(gpu(8), Wish(offload=False)))
+        recommend(large, *_swap(gpu(8), Requirements(offload=False)))
     assert "gemma-4-31b-it:ud-q4_k_xl-qat" in failure.value.message
     assert "--no-offload" in failure.value.hint
 
@@ -164,45 +172,47 @@ def test_a_machine_without_memory_to_speak_of_hears_what_the_smallest_needs() ->
 
 def test_a_demanded_context_is_kept_and_the_cache_pays_for_it() -> None:
     large = [c for c in candidates() if c.reference == "gemma-3-27b-it:q4_0-qat"]
-    choice = recommend(large, *_swap(gpu(24), Wish(context=131_072))).choices[0]
-    assert choice.settings.context == 131_072
-    assert choice.settings.cache_type_k == choice.settings.cache_type_v == "q8_0"
+    plan = recommend(large, *_swap(gpu(24), Requirements(context=131_072))).plans[0]
+    assert plan.settings.context == 131_072
+    assert plan.settings.cache_type_k == plan.settings.cache_type_v == "q8_0"
     with pytest.raises(DoesNotFit):
-        recommend(large, *_swap(gpu(20), Wish(context=131_072, offload=False)))
+        recommend(large, *_swap(gpu(20), Requirements(context=131_072, offload=False)))
 
 
 def test_a_context_beyond_the_trained_one_is_for_models_that_have_none_longer() -> None:
     assert all(
-        choice.candidate.architecture.context_length >= 200_000
-        for choice in ranked(gpu(80), Wish(context=200_000)).choices
+        plan.candidate.architecture.context_length >= 200_000
+        for plan in ranked(gpu(80), Requirements(context=200_000)).plans
     )
     large = [c for c in candidates() if c.reference == "gemma-3-4b-it:q4_0-qat"]
-    found = recommend(large, *_swap(gpu(80), Wish(context=200_000))).recommendations()[0]
-    assert any("more than the 131,072 it was trained for" in reason for reason in found.reasons)
+    ranking = recommend(large, *_swap(gpu(80), Requirements(context=200_000)))
+    assert any(
+        "more than the 131,072 it was trained for" in reason for reason in reasons(ranking, 0)
+    )
 
 
 def test_vision_takes_models_with_a_projector_and_counts_it() -> None:
-    ranking = ranked(gpu(16), Wish(Use.VISION))
-    for choice in ranking.choices:
-        assert choice.candidate.projector is not None
-        counted = sum(place.projector_bytes for place in choice.plan.places)
-        assert counted >= choice.candidate.projector.bytes
+    ranking = ranked(gpu(16), Requirements(Use.VISION))
+    for plan in ranking.plans:
+        assert plan.candidate.images is not None
+        counted = sum(place.projector_bytes for place in plan.memory.places)
+        assert counted >= plan.candidate.images.projector_bytes
     text_only = [c for c in candidates() if c.group == "gemma-3-1b-it"]
     with pytest.raises(NotFound, match="images"):
-        recommend(text_only, *_swap(gpu(16), Wish(Use.VISION)))
+        recommend(text_only, *_swap(gpu(16), Requirements(Use.VISION)))
 
 
 def test_fast_prefers_fewer_bytes_a_token() -> None:
     place = cpu(32)
-    chat, fast = ranked(place).choices[0], ranked(place, Wish(Use.FAST)).choices[0]
+    chat, fast = ranked(place).plans[0], ranked(place, Requirements(Use.FAST)).plans[0]
     assert chat.speed is not None
     assert fast.speed is not None
     assert fast.speed.likely > 1.5 * chat.speed.likely
 
 
 def test_long_context_is_longer() -> None:
-    chat = ranked(gpu(12)).choices[0]
-    long = ranked(gpu(12), Wish(Use.LONG_CONTEXT)).choices[0]
+    chat = ranked(gpu(12)).plans[0]
+    long = ranked(gpu(12), Requirements(Use.LONG_CONTEXT)).plans[0]
     assert long.settings.context > chat.settings.context
 
 
@@ -211,8 +221,8 @@ def test_a_base_model_and_one_without_a_score_come_last() -> None:
     unknown = replace(
         of("gemma-4-31b-it", "Q4_0", "PTQ", "Q4_0"), reference="/models/x.gguf", model=None
     )
-    choices = ranked(gpu(48), Wish(), base, unknown).choices
-    names = [choice.candidate.group for choice in choices]
+    plans = ranked(gpu(48), Requirements(), base, unknown).plans
+    names = [plan.candidate.group for plan in plans]
     assert names.index("gemma-4-12b-it") < names.index("/models/x.gguf")
     assert names.index("gemma-4-12b-it") < names.index("gemma-4-31b")
 
@@ -220,25 +230,25 @@ def test_a_base_model_and_one_without_a_score_come_last() -> None:
 def test_speed_is_a_roofline_of_the_bytes_a_token_reads() -> None:
     place = gpu(80, bandwidth=1000 * 10**9)
     dense = next(c for c in candidates() if c.reference == "gemma-4-31b-it:q4_0-qat")
-    choice = recommend([dense], *_swap(place, Wish())).choices[0]
-    assert choice.speed is not None
+    plan = recommend([dense], *_swap(place, Requirements())).plans[0]
+    assert plan.speed is not None
     read = sum(dense.weights.layers) + dense.weights.output_layer
-    cache_read = choice.traffic.devices[0] - read
-    assert 0 < cache_read < choice.plan.kv_cache.bytes
-    assert choice.traffic.host == 0
-    assert choice.speed.likely == pytest.approx(0.55 * 1000e9 / choice.traffic.devices[0])
-    assert choice.speed.low < choice.speed.likely < choice.speed.high
+    cache_read = plan.traffic.devices[0] - read
+    assert 0 < cache_read < plan.memory.kv_cache.bytes
+    assert plan.traffic.host == 0
+    assert plan.speed.likely == pytest.approx(0.55 * 1000e9 / plan.traffic.devices[0])
+    assert plan.speed.low < plan.speed.likely < plan.speed.high
 
 
 def test_a_mixture_reads_its_chosen_experts_only() -> None:
     place = gpu(80, bandwidth=1000 * 10**9)
     mixture = next(c for c in candidates() if c.reference == "gemma-4-26b-a4b-it:q4_0-qat")
-    choice = recommend([mixture], *_swap(place, Wish())).choices[0]
+    plan = recommend([mixture], *_swap(place, Requirements())).plans[0]
     whole = mixture.weights.bytes
-    assert choice.traffic.devices[0] < whole / 3
+    assert plan.traffic.devices[0] < whole / 3
     idle = sum(mixture.weights.experts) * (1 - 8 / 128)
     weights = sum(mixture.weights.layers) + mixture.weights.output_layer - idle
-    assert weights < choice.traffic.devices[0] < 1.15 * weights  # and the cache
+    assert weights < plan.traffic.devices[0] < 1.15 * weights  # and the cache
 
 
 def test_measured_speeds_replace_the_estimate_and_scale_the_others() -> None:
@@ -246,10 +256,12 @@ def test_measured_speeds_replace_the_estimate_and_scale_the_others() -> None:
     other = of("gemma-3-12b-it", "Q4_0", "QAT", "Q4_0")
     tiny = of("gemma-3-270m-it", "Q4_0", "QAT", "Q4_0")
     place = cpu(16)
-    estimated = {c.candidate.group: c for c in recommend([other], *_swap(place, Wish())).choices}
+    estimated = {
+        c.candidate.group: c for c in recommend([other], *_swap(place, Requirements())).plans
+    }
     found = {
         c.candidate.group: c
-        for c in recommend([measured, other, tiny], *_swap(place, Wish())).choices
+        for c in recommend([measured, other, tiny], *_swap(place, Requirements())).plans
     }
     own, scaled = found["gemma-3-4b-it"].speed, found["gemma-3-12b-it"].speed
     before = estimated["gemma-3-12b-it"].speed
@@ -267,24 +279,24 @@ def test_measured_speeds_replace_the_estimate_and_scale_the_others() -> None:
 
 
 def test_an_unknown_bandwidth_is_an_unknown_speed() -> None:
-    choice = ranked(gpu(24)).choices[0]
-    assert choice.speed is None
+    plan = ranked(gpu(24)).plans[0]
+    assert plan.speed is None
 
 
 def test_the_reasons_tell_the_trade() -> None:
-    found = ranked(gpu(24, bandwidth=900 * 10**9)).recommendations(2)
-    text = " ".join(found[0].reasons)
+    ranking = ranked(gpu(24, bandwidth=900 * 10**9))
+    text = " ".join(reasons(ranking, 0))
     assert "MMLU-Pro 85.2" in text
     assert "trained for its 4 bits (QAT)" in text
     assert "The runner-up, gemma-4-26b-a4b-it:q4_0-qat:" in text
     assert "points fewer" in text
     assert "times as fast" in text
-    assert found[1].reasons[-1].startswith("Against the first:")
+    assert reasons(ranking, 1)[-1].startswith("Against the first:")
 
 
 def test_the_stronger_model_that_does_not_fit_is_named() -> None:
-    reasons = ranked(gpu(12)).recommendations(1)[0].reasons
+    ranking = ranked(gpu(12))
     assert any(
         reason.startswith("gemma-4-31b-it:ud-q4_k_xl-qat scores higher and does not fit")
-        for reason in reasons
+        for reason in reasons(ranking, 0)
     )

@@ -9,12 +9,12 @@ import pytest
 
 from gemmahub.errors import NotFound, UsageError
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
-from gemmahub.planning.advice import Advised
+from gemmahub.planning.recommending import Recommendation
 from gemmahub.precision.mix import MixEntry
-from gemmahub.service import PlanOptions, RecommendOptions
-from gemmahub.service.comparing import CONTEXTS, MOST, MemoryAt, roles_of
-from gemmahub.service.comparing.rows import Cell, Row, lines_of, sections
-from gemmahub.service.comparing.words import Difference, compare_command, differences, machine_line
+from gemmahub.service import PlanOptions, Requirements
+from gemmahub.service.comparing import CONTEXTS, MOST, Difference, MemoryAt, roles_of
+from gemmahub.service.comparing.rows import Row, TableCell, lines_of, sections
+from gemmahub.service.comparing.text import compare_command, machine_line
 from gemmahub.testing.hub.content import Served
 from tests.hub.conftest import server  # noqa: F401 - a fixture
 from tests.tui.library_support import HERE, SteadyHub, install, steady_hub
@@ -37,7 +37,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SteadyHub:
 
 
 def compare(hub: SteadyHub, *references: str, **options: str) -> Comparison:
-    return hub.compare(references, RecommendOptions(**options))  # type: ignore[arg-type]
+    use = options.pop("use", "chat")
+    return hub.compare(references, Requirements(use), hub.machine_for(**options))
 
 
 def row(comparison: Comparison, label: str) -> Row:
@@ -70,11 +71,12 @@ def test_memory_is_that_of_the_plan(hub: SteadyHub) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"use": "fast"}, {"machine": "m2-16gb"}, {"ram": "9GiB"}])
 def test_speed_and_quality_are_those_of_recommend(hub: SteadyHub, options: dict[str, str]) -> None:
-    advice = hub.library(RecommendOptions(**options))  # type: ignore[arg-type]
-    advised = {r.variant.reference: r.advised for r in advice.rows}
+    machine = hub.machine_for(**{name: options[name] for name in options if name != "use"})
+    rows = hub.overview(Requirements(options.get("use", "chat")), machine).rows
+    recommended = {row.variant.reference: row.recommendation for row in rows}
     for side in compare(hub, QAT, PTQ, HERE, **options).sides:
-        found = advised[side.variant.reference]
-        assert isinstance(found, Advised)
+        found = recommended[side.variant.reference]
+        assert isinstance(found, Recommendation)
         theirs, ours = found.as_json(), side.as_json()
         for key in ("settings", "tokens_per_second", "quality", "quality_loss", "quality_basis"):
             assert ours[key] == theirs[key], key
@@ -119,7 +121,7 @@ def test_a_variant_that_is_not_measured_says_so(hub: SteadyHub) -> None:
         assert texts(comparison, label)[1] == "?"
     remarks = [str(remark) for part in sections(comparison) for remark in part.remarks]
     assert any(r.startswith("B: not measured") and UNMEASURED in r for r in remarks)
-    (difference,) = differences(comparison)
+    (difference,) = comparison.differences
     assert "? against 5.49 bits/weight (? is not measured)" in difference.words
     none = compare(hub, UNMEASURED, "gemma-3-4b-it:q4_k_m-lmstudio")
     assert texts(none, "needed") == ["?", "?"]
@@ -169,7 +171,9 @@ def test_every_role_of_either_has_a_row(hub: SteadyHub) -> None:
 
 
 def test_lines_break_between_words() -> None:
-    found = list(lines_of(Row("a label", (Cell("some words", better=True), Cell("x"))), 8, 6))
+    found = list(
+        lines_of(Row("a label", (TableCell("some words", better=True), TableCell("x"))), 8, 6)
+    )
     assert found == [("a label ", "some  ", "x     "), ("        ", "words ", "      "),
                      ("        ", "*     ", "      ")]  # fmt: skip
 
@@ -186,7 +190,7 @@ def test_the_share_of_what_is_free(headroom: int, fits: bool, share: float) -> N
 
 
 def test_differences_in_words(hub: SteadyHub) -> None:
-    second, third = differences(compare(hub, QAT, PTQ, HERE))
+    second, third = compare(hub, QAT, PTQ, HERE).differences
     assert (second.reference, second.against) == (PTQ, QAT)
     assert second.words[:5] == (
         "774 MB smaller",
@@ -200,14 +204,14 @@ def test_differences_in_words(hub: SteadyHub) -> None:
     assert "about 5.9% against 2.7% of the score lost by the precision" in second.words
     assert str(second).startswith("B against A: 774 MB smaller, 4.96")
     assert "at most 32,768 tokens against 131,072" in third.words
-    (back,) = differences(compare(hub, PTQ, QAT))
+    (back,) = compare(hub, PTQ, QAT).differences
     assert back.words[0] == "774 MB larger"
     assert "1.83 GiB more memory with 32,768 tokens" in back.words
 
 
 def test_what_cannot_be_seen_is_no_difference(hub: SteadyHub) -> None:
     comparison = compare(hub, "gemma-3-12b-it:q4_k_m-unsloth", PTQ)
-    (found,) = differences(comparison)
+    (found,) = comparison.differences
     assert found.words == ("203 KB smaller",)
     cells = [cell for part in sections(comparison) for row in part.rows for cell in row.cells]
     assert not any(cell.better for cell in cells)
@@ -216,13 +220,13 @@ def test_what_cannot_be_seen_is_no_difference(hub: SteadyHub) -> None:
 
 
 def test_the_command_says_the_same_elsewhere() -> None:
-    options = RecommendOptions(use="fast", memory="8GiB", ram="16GiB")
-    words = shlex.split(compare_command(["/my models/a.gguf", PTQ], options))
+    machine = {"memory": "8GiB", "ram": "16GiB"}
+    words = shlex.split(compare_command(["/my models/a.gguf", PTQ], "fast", machine))
     assert words == [
         "gemmahub", "compare", "/my models/a.gguf", PTQ, "--memory", "8GiB", "--ram", "16GiB",
         "--use", "fast",
     ]  # fmt: skip
-    assert compare_command(["a:b", "c:d"], RecommendOptions()) == "gemmahub compare a:b c:d"
+    assert compare_command(["a:b", "c:d"], "chat", {}) == "gemmahub compare a:b c:d"
 
 
 # --- what is compared -----------------------------------------------------------------------------
@@ -279,6 +283,6 @@ def test_what_is_on_the_hub_is_read_from_its_header(
     assert there.measured
     assert there.variant.remote.startswith(f"hf.co/user/gemma/{path.name}")
     assert there.memory.totals
-    assert there.choice is not None
+    assert there.plan is not None
     assert known.variant.reference == HERE
     assert server.sent(path.name) < path.stat().st_size / 10

@@ -9,14 +9,14 @@ import pytest
 
 from gemmahub.errors import GemmahubError, UsageError
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
-from gemmahub.service import PlanOptions, RecommendOptions
+from gemmahub.service import PlanOptions, Requirements
 from gemmahub.text.command import command_to_run
 from tests.tui.library_support import HERE, SteadyHub, install, steady_hub
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gemmahub.service.library import Library
+    from gemmahub.service.overview import ModelOverview
 
 
 @pytest.fixture
@@ -27,22 +27,22 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SteadyHub:
 
 
 def test_rows_say_the_same_as_list_and_recommend(hub: SteadyHub) -> None:
-    library = hub.library()
+    library = hub.overview()
     models = hub.list_models(catalogue=True)
     fits = dict(zip([v.reference for v in models.variants], hub.fits(models.variants), strict=True))
     assert {row.variant.reference: row.fit for row in library.rows} == fits
     best = [row.variant.reference for row in library.rows if row.best]
-    advice = hub.recommend(RecommendOptions())
-    assert best == [entry.variant.reference for entry in advice.entries]
+    found = hub.recommend(Requirements())
+    assert best == [entry.variant.reference for entry in found]
     assert [row.rank for row in library.rows if row.rank] == list(range(1, 1 + _ranked(library)))
 
 
-def _ranked(library: Library) -> int:
+def _ranked(library: ModelOverview) -> int:
     return sum(row.rank is not None for row in library.rows)
 
 
 def test_shares_agree_with_fits(hub: SteadyHub) -> None:
-    rows = hub.library(RecommendOptions(memory="8GiB", ram="16GiB")).rows
+    rows = hub.overview(machine=hub.machine_for(memory="8GiB", ram="16GiB")).rows
     assert {row.fit.fits for row in rows} == {True, False, None}
     for row in rows:
         if row.fit.fits is None:
@@ -57,32 +57,32 @@ def test_shares_agree_with_fits(hub: SteadyHub) -> None:
 
 
 def test_another_machine_ranks_anew(hub: SteadyHub) -> None:
-    here, there = hub.library(), hub.library(RecommendOptions(machine="m1-8gb"))
+    here, there = hub.overview(), hub.overview(machine=hub.machine_for(machine="m1-8gb"))
     assert there.machine.simulated
     assert here.rows[0].variant.reference != there.rows[0].variant.reference
     with pytest.raises(UsageError):
-        hub.library(RecommendOptions(machine="abacus"))
+        hub.overview(machine=hub.machine_for(machine="abacus"))
 
 
 def test_where_nothing_fits_rows_are_still_there(hub: SteadyHub) -> None:
-    library = hub.library(RecommendOptions(memory="64MiB", ram="64MiB"))
+    library = hub.overview(machine=hub.machine_for(memory="64MiB", ram="64MiB"))
     assert "nothing fits" in library.problem
     assert library.rows[0].variant.reference == HERE
     assert all(row.rank is None for row in library.rows)
 
 
 def test_a_model_that_came_is_seen_when_looked_for_again(hub: SteadyHub, tmp_path: Path) -> None:
-    def installed(library: Library) -> set[str]:
+    def installed(library: ModelOverview) -> set[str]:
         return {row.variant.reference for row in library.rows if row.installed}
 
-    assert installed(hub.library()) == {HERE}
+    assert installed(hub.overview()) == {HERE}
     install(tmp_path, "gemma-3-270m-it:q4_0-qat")
-    assert installed(hub.library()) == {HERE}
-    assert installed(hub.library(again=True)) == {HERE, "gemma-3-270m-it:q4_0-qat"}
+    assert installed(hub.overview()) == {HERE}
+    assert installed(hub.overview(again=True)) == {HERE, "gemma-3-270m-it:q4_0-qat"}
 
 
 def test_a_planner_gives_the_plan_of_the_command(hub: SteadyHub) -> None:
-    library = hub.library()
+    library = hub.overview()
     for row in library.rows:
         if row.rank != 1 and row.variant.reference != HERE:
             continue
@@ -100,15 +100,15 @@ def test_a_planner_gives_the_plan_of_the_command(hub: SteadyHub) -> None:
 
 
 def test_what_no_memory_is_known_of_has_no_planner(hub: SteadyHub) -> None:
-    library = hub.library()
+    library = hub.overview()
     row = next(row for row in library.rows if row.fit.fits is None)
     with pytest.raises(GemmahubError):
         hub.planner(row, library.machine)
 
 
 def test_the_layers_that_are_recommended_are_planned(hub: SteadyHub) -> None:
-    library = hub.library(RecommendOptions(memory="1GiB", ram="64GiB"))
-    row = next(row for row in library.rows if row.advised and row.fit.fits is False)
+    library = hub.overview(machine=hub.machine_for(memory="1GiB", ram="64GiB"))
+    row = next(row for row in library.rows if row.recommendation and row.fit.fits is False)
     planner = hub.planner(row, library.machine)
     assert planner.gpu_layers is not None
     assert f"--gpu-layers {planner.gpu_layers}" in planner.command(4096)

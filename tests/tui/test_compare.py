@@ -11,7 +11,7 @@ import pytest
 from rich.cells import cell_len
 from textual.containers import VerticalScroll
 
-from gemmahub.service import RecommendOptions
+from gemmahub.service import Requirements
 from gemmahub.service.comparing.rows import sections
 from gemmahub.tui.app import GemmahubApp
 from gemmahub.tui.columns import COLUMNS, layout
@@ -62,7 +62,8 @@ async def opened(
     pilot: Pilot[None], hub: SteadyHub, *references: str, **options: Any
 ) -> CompareScreen:
     await loaded(pilot)
-    pilot.app.push_screen(CompareScreen(hub, references, RecommendOptions(**options)))
+    wanted = Requirements(options.pop("use", "chat"))
+    pilot.app.push_screen(CompareScreen(hub, references, wanted, options))
     return await compared(pilot)
 
 
@@ -122,7 +123,7 @@ async def test_another_machine_is_in_the_command(
 ) -> None:
     async with GemmahubApp(hub).run_test(size=SMALL) as pilot:
         library = await loaded(pilot)
-        library.options = RecommendOptions(machine="m2-16gb")
+        library.elsewhere = {"machine": "m2-16gb"}
         library.load()
         await pilot.app.workers.wait_for_complete()
         await pilot.pause()
@@ -165,7 +166,7 @@ async def test_keys_go_from_part_to_part_and_scroll(hub: SteadyHub) -> None:
 async def test_what_cannot_be_compared_is_said(hub: SteadyHub) -> None:
     async with GemmahubApp(hub).run_test(size=SMALL) as pilot:
         await loaded(pilot)
-        pilot.app.push_screen(CompareScreen(hub, [QAT, "no-such-model"], RecommendOptions()))
+        pilot.app.push_screen(CompareScreen(hub, [QAT, "no-such-model"], Requirements()))
         await pilot.pause()
         await pilot.app.workers.wait_for_complete()
         await pilot.pause()
@@ -176,8 +177,8 @@ async def test_what_cannot_be_compared_is_said(hub: SteadyHub) -> None:
 
 @pytest.mark.parametrize("width", [150, 77, 60, 40, 24, 9])
 def test_lines_are_never_wider_than_the_screen(hub: SteadyHub, width: int) -> None:
-    options = RecommendOptions(machine="rtx-3090")
-    comparison = hub.compare([QAT, UNMEASURED, HERE], options)
+    machine = hub.machine_for("rtx-3090")
+    comparison = hub.compare([QAT, UNMEASURED, HERE], Requirements(), machine)
     found = drawn_lines(comparison, width)
     lines = [line.plain.rstrip() for line in found.lines]
     assert max(map(cell_len, lines)) <= width

@@ -15,7 +15,7 @@ from textual.widgets import Input, OptionList, Static
 
 from gemmahub.errors import GemmahubError, NetworkError
 from gemmahub.hardware.simulate import preset_machine
-from gemmahub.service import Gemmahub, Library, RecommendOptions
+from gemmahub.service import Gemmahub, ModelOverview, Requirements
 from gemmahub.tui import messages
 from gemmahub.tui.app import GemmahubApp
 from gemmahub.tui.arrangement import Heading, Item
@@ -42,6 +42,8 @@ from tests.tui.library_support import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from gemmahub.hardware.records import Machine
 
 
 SMALL, LARGE = (80, 24), (160, 48)
@@ -267,7 +269,7 @@ async def test_what_if_with_sizes(hub: SteadyHub) -> None:
         entry.value = "6GiB + 8GiB"
         await pilot.press("enter")
         await _until(pilot, lambda: screen.library is not None and screen.library.machine.simulated)
-        assert screen.options.memory == "6GiB"
+        assert screen.elsewhere == {"memory": "6GiB", "ram": "8GiB"}
         assert "6.00 GiB free of 6.00 GiB" in drawn(screen)
 
 
@@ -310,7 +312,7 @@ async def test_the_first_run_says_what_to_do(
     hub = steady_hub(tmp_path)
     async with Heard(hub).run_test(size=SMALL) as pilot:
         screen = await loaded(pilot)
-        best = hub.recommend(RecommendOptions(limit=1)).entries[0].variant
+        best = hub.recommend(Requirements(limit=1))[0].variant
         assert screen.query_one(Welcome).display
         assert "No model is here yet" in drawn(screen)
         assert best.reference in drawn(screen)
@@ -352,12 +354,16 @@ async def test_a_failure_is_shown_and_the_ui_lives_on(hub: SteadyHub, failure: E
     class Failing(SteadyHub):
         broken = True
 
-        def library(
-            self, options: RecommendOptions | None = None, *, again: bool = False
-        ) -> Library:
+        def overview(
+            self,
+            wanted: Requirements | None = None,
+            machine: Machine | None = None,
+            *,
+            again: bool = False,
+        ) -> ModelOverview:
             if self.broken:
                 raise failure
-            return super().library(options, again=again)
+            return super().overview(wanted, machine, again=again)
 
     failing = Failing(config=hub.config)
     async with GemmahubApp(failing).run_test(size=LARGE) as pilot:

@@ -11,7 +11,6 @@ from rich.cells import cell_len
 
 from gemmahub.errors import UsageError
 from gemmahub.planning.fit import Fit
-from gemmahub.service import RecommendOptions
 from gemmahub.tui.arrangement import (
     SORTS,
     Arrangement,
@@ -26,7 +25,7 @@ from gemmahub.tui.arrangement import (
 )
 from gemmahub.tui.bars import Part, legend, shares, stacked
 from gemmahub.tui.columns import COLUMNS, bar, fitted, layout
-from gemmahub.tui.screens.what_if import with_sizes
+from gemmahub.tui.screens.what_if import sizes_in
 from gemmahub.tui.slider import Slider
 from gemmahub.tui.themes import BAR_DEFAULTS, THEMES
 from tests.tui.library_support import HERE, install, steady_hub
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 def items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Item]:
     monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo")
     install(tmp_path, HERE)
-    return [item_of(row) for row in steady_hub(tmp_path).library().rows]
+    return [item_of(row) for row in steady_hub(tmp_path).overview().rows]
 
 
 def test_every_column_sorts_and_what_is_unknown_comes_last(items: list[Item]) -> None:
@@ -208,18 +207,21 @@ def test_the_slider_fills_its_line(value: int, largest: int, width: int) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "memory", "ram"),
-    [("24GiB", "24GiB", None), ("24g + 64g", "24g", "64g"), ("+16GiB", None, "16GiB")],
+    ("text", "options"),
+    [
+        ("24GiB", {"memory": "24GiB"}),
+        ("24g + 64g", {"memory": "24g", "ram": "64g"}),
+        ("+16GiB", {"ram": "16GiB"}),
+    ],
 )
-def test_sizes_of_another_machine(text: str, memory: str | None, ram: str | None) -> None:
-    found = with_sizes(RecommendOptions(use="fast"), text)
-    assert (found.memory, found.ram, found.use) == (memory, ram, "fast")
+def test_sizes_of_another_machine(text: str, options: dict[str, str]) -> None:
+    assert sizes_in(text) == options
 
 
 @pytest.mark.parametrize("text", ["", " + ", "much", "24", "-3GiB"])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(UsageError):
-        with_sizes(RecommendOptions(), text)
+        sizes_in(text)
 
 
 def test_fit_words(items: list[Item]) -> None:
@@ -227,6 +229,6 @@ def test_fit_words(items: list[Item]) -> None:
 
     row = items[0].row
     assert fit_word(replace(row, fit=Fit(True, 1, tight=True))) == "tight"
-    assert fit_word(replace(row, fit=Fit(False), advised=None)) == "too big"
+    assert fit_word(replace(row, fit=Fit(False), recommendation=None)) == "too big"
     assert fit_word(replace(row, fit=Fit(False))) == "partly"
     assert fit_word(replace(row, fit=Fit.unknown("?"))) == "unknown"

@@ -31,7 +31,7 @@ from textual.widgets import (
 from gemmahub.config import Config
 from gemmahub.engines.contract import CheckResult, Sampling, Settings
 from gemmahub.errors import GemmahubError
-from gemmahub.service import RecommendOptions
+from gemmahub.service import Requirements
 from gemmahub.service.plugin_rows import BackendRow, PluginRow
 from gemmahub.service.progress import Progress
 from gemmahub.text.streams import guarded
@@ -172,14 +172,14 @@ async def test_no_screen_draws_a_raw_control_character(visit: Visit) -> None:
     evil = str(world.models[0])
     await visit.at(PluginsScreen(app.hub), lambda: MARK in "\n".join(lines(app)))
     await visit.at(KeysScreen(app.screen))
-    compared = CompareScreen(app.hub, (evil, str(world.strange)), RecommendOptions())
+    compared = CompareScreen(app.hub, (evil, str(world.strange)), Requirements())
     await visit.at(compared, lambda: compared.comparison)
     removed = RemoveScreen(app.hub, evil)
     await visit.at(removed, lambda: "looking what it shares" not in "\n".join(lines(app)))
     for reference in (f"no/{NAMES[0]}", TEXT, LINES):
         asked = PullScreen(app.hub, reference)
         await visit.at(asked, lambda asked=asked: asked.plan or asked.error)  # type: ignore[misc]
-    await visit.at(typed(WhatIfScreen(RecommendOptions())))
+    await visit.at(typed(WhatIfScreen()))
     await visit.at(typed(SearchScreen(app.hub)))
     for text in (TEXT, LINES):
         await visit.at(ConfirmDialog(text, text, text))

@@ -1,34 +1,53 @@
 """The use case: two or more variants side by side, figure by figure.
 
 :class:`Comparison` holds the figures. :mod:`~gemmahub.service.comparing.rows` puts them into the
-rows that the command and the terminal UI show, :mod:`~gemmahub.service.comparing.words` into
+rows that the command and the terminal UI show, :mod:`~gemmahub.service.comparing.text` into
 sentences.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import DoesNotFit, GemmahubError, NotFound, UsageError
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.planning.fit import Fit
-from gemmahub.service.advice import RecommendOptions, machine_for
-from gemmahub.service.comparing.records import Comparison, Memory, MemoryAt, Side, roles_of
-from gemmahub.service.library import Planner
+from gemmahub.service.comparing.records import (
+    Comparison,
+    Difference,
+    MemoryAt,
+    MemoryTable,
+    Side,
+    roles_of,
+)
+from gemmahub.service.comparing.text import differences
+from gemmahub.service.planner import Planner
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from gemmahub.hardware.records import Machine
     from gemmahub.memory import MachineMemory
-    from gemmahub.recommend.records import Choice
+    from gemmahub.recommend.goals import Requirements
+    from gemmahub.recommend.records import ScoredPlan
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
 
-__all__ = ["CONTEXTS", "MOST", "Comparison", "Memory", "MemoryAt", "Side", "make", "roles_of"]
+__all__ = [
+    "CONTEXTS",
+    "MOST",
+    "Comparison",
+    "Difference",
+    "MemoryAt",
+    "MemoryTable",
+    "Side",
+    "compare",
+    "roles_of",
+]
 
 CONTEXTS: Final = (4096, 16_384, 32_768, 131_072)
 """Tokens of context at which the memory is compared; those that a model was trained for."""
@@ -37,29 +56,34 @@ MOST: Final = 8
 """How many variants can stand side by side."""
 
 
-def make(here: Installation, references: Sequence[str], options: RecommendOptions) -> Comparison:
-    """Variants side by side on this machine, or on the one that ``options`` name.
+def compare(
+    here: Installation,
+    references: Sequence[str],
+    wanted: Requirements,
+    machine: Machine | None = None,
+) -> Comparison:
+    """Variants side by side on this machine, or on another one.
 
-    Of ``options`` count the machine, the use and the context that is demanded. A name without a
-    variant means the recommended one, as everywhere.
+    Of ``wanted`` count the use and the context that is demanded. A name without a variant means the
+    recommended one, as everywhere.
 
-    Raises: UsageError for fewer than two variants, too many, one that is named twice, or a machine
-    that there is none of; NotFound, FormatError, IntegrityError, Gated, NetworkError.
+    Raises: UsageError for fewer than two variants, too many, or one that is named twice; NotFound,
+    FormatError, IntegrityError, Gated, NetworkError.
     """
+    from gemmahub.planning import known_machine_of
+
     _check(references)
-    machine = machine_for(here, options)
+    machine = machine or here.machine_for()
     variants = [_variant(here, reference, machine) for reference in references]
     _check_different(references, variants)
-    place, reason = _place(machine)
-    choices: Mapping[str, Choice] = {}
-    if place is not None:
-        choices = _choices(here, machine, place, options, variants)
-    sides = tuple(_side(here, v, place, reason, choices.get(v.reference)) for v in variants)
+    place, reason = known_machine_of(machine)
+    plans = {} if place is None else _scored_plans(here, machine, wanted, variants)
+    sides = tuple(_side(here, v, place, reason, plans.get(v.reference)) for v in variants)
     free: tuple[tuple[str, int], ...] = ()
     if place is not None:
         accelerators = tuple((device.name, device.free_bytes) for device in place.devices)
         free = (*accelerators, ("system memory", place.host_free_bytes))
-    return Comparison(machine, options.use, free, sides)
+    return Comparison(machine, wanted.use, free, sides, differences(sides))
 
 
 # --- what is compared --------------------------------------------------------------------------
@@ -106,43 +130,28 @@ def _paths(variant: Variant) -> set[Path]:
 # --- its figures -------------------------------------------------------------------------------
 
 
-def _place(machine: Machine) -> tuple[MachineMemory | None, str]:
-    from gemmahub.planning import machine_of
-
-    try:
-        return machine_of(machine), ""
-    except GemmahubError as error:
-        return None, error.message
-
-
-def _choices(
-    here: Installation,
-    machine: Machine,
-    place: MachineMemory,
-    options: RecommendOptions,
-    variants: Sequence[Variant],
-) -> dict[str, Choice]:
+def _scored_plans(
+    here: Installation, machine: Machine, wanted: Requirements, variants: Sequence[Variant]
+) -> dict[str, ScoredPlan]:
     """The recommended settings by reference, chosen among all that is known: so they are those of
-    ``recommend`` and of the library."""
-    from gemmahub.planning.candidates import bandwidths_of, candidates_of
+    ``recommend`` and of the overview."""
     from gemmahub.planning.model import catalogued
-    from gemmahub.recommend import Use, Wish, recommend
+    from gemmahub.planning.recommending import ranked
 
     registry = here.registry
-    have = list(registry.installed().variants)
-    known = {variant.reference for variant in have}
+    known = {variant.reference for variant in registry.installed().variants}
+    more = []
     for variant in variants:
         entry = catalogued(variant, registry.catalog)
         is_candidate = entry is not None and entry[1].types is not None and entry[1].confirmed
         if variant.reference not in known and not is_candidate:
-            have.append(variant)
-    candidates = candidates_of(have, registry.catalog, here.measured(machine))
-    wish = Wish(Use(options.use), options.context, not options.no_offload, every_variant=True)
+            more.append(variant)
+    every = replace(wanted, every_variant=True, model=None, installed=False)
     try:
-        ranking = recommend(candidates, place, wish, *bandwidths_of(machine))
+        ranking = ranked(registry, machine, every, here.measured(machine), more)
     except (DoesNotFit, NotFound):
         return {}
-    return {choice.candidate.reference: choice for choice in ranking.choices}
+    return {plan.candidate.reference: plan for plan in ranking.plans}
 
 
 def _side(
@@ -150,28 +159,28 @@ def _side(
     variant: Variant,
     place: MachineMemory | None,
     reason: str,
-    choice: Choice | None,
+    plan: ScoredPlan | None,
 ) -> Side:
     from gemmahub.recommend.quality import quality_of
 
     precision = variant.precision
     model = here.registry.catalog.model(variant.reference.partition(":")[0])
-    fit, memory = Fit.unknown(reason), Memory(reason=reason)
+    fit, memory = Fit.unknown(reason), MemoryTable(reason=reason)
     if place is not None:
-        fit, memory = _memory(here, variant, place, choice)
+        fit, memory = _memory(here, variant, place, plan)
     return Side(
         variant=variant,
         fit=fit,
         roles=roles_of(precision.mix),
         memory=memory,
         quality=quality_of(model, precision.label, precision.training.value),
-        choice=choice,
+        plan=plan,
     )
 
 
 def _memory(
-    here: Installation, variant: Variant, place: MachineMemory, choice: Choice | None
-) -> tuple[Fit, Memory]:
+    here: Installation, variant: Variant, place: MachineMemory, plan: ScoredPlan | None
+) -> tuple[Fit, MemoryTable]:
     """Whether it fits as ``run`` loads it, and what it takes with the recommended layers."""
     from gemmahub.planning import model_of
     from gemmahub.planning.fit import fit_of
@@ -180,11 +189,8 @@ def _memory(
         model = model_of(variant, here.registry.catalog)
     except (GemmahubError, OSError) as error:
         reason = one_line(" · ".join(filter(None, (str(error), getattr(error, "hint", "")))), 400)
-        return Fit.unknown(reason), Memory(reason=reason)
-    layers = None
-    if choice is not None and place.devices:
-        planned = choice.plan.gpu_layers
-        layers = None if planned == len(model[0].layers) + 1 else planned
+        return Fit.unknown(reason), MemoryTable(reason=reason)
+    layers = plan.gpu_layers if plan is not None and place.devices else None
     planner = Planner(variant, model, place, gpu_layers=layers)
     top = planner.trained_context or CONTEXTS[-1]
     contexts = [context for context in CONTEXTS if context <= top] or [top]
@@ -193,7 +199,7 @@ def _memory(
         MemoryAt(p.settings.context, p.settings.cache_type_k, p.total_bytes, p.headroom_bytes)
         for p in plans
     )
-    return fit_of(model, place), Memory(
+    return fit_of(model, place), MemoryTable(
         totals=totals,
         largest_contexts=tuple(
             (cache, planner.largest_context(cache)) for cache in USUAL_CACHE_TYPES

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gemmahub.planning.fit import Fit
     from gemmahub.precision.mix import MixEntry
     from gemmahub.recommend.quality import Quality
-    from gemmahub.recommend.records import Choice
+    from gemmahub.recommend.records import ScoredPlan
     from gemmahub.recommend.speed import Speed
     from gemmahub.registry.variants import Variant
 
@@ -69,7 +69,7 @@ class MemoryAt:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MemoryTable:
     """What a variant takes, by formula. ``gpu_layers`` as in
     :class:`~gemmahub.memory.MemorySettings`: the recommended ones, None for all.
 
@@ -93,16 +93,16 @@ class Memory:
 class Side:
     """One variant of a comparison.
 
-    ``choice`` are the settings that are recommended for it with the speed they give, None where
+    ``plan`` has the settings that are recommended for it with the speed they give, None where
     nothing of it can be recommended: it does not fit, or too little is known of it.
     """
 
     variant: Variant
     fit: Fit
     roles: tuple[RolePrecision, ...]
-    memory: Memory
+    memory: MemoryTable
     quality: Quality
-    choice: Choice | None = None
+    plan: ScoredPlan | None = None
 
     @property
     def measured(self) -> bool:
@@ -112,14 +112,14 @@ class Side:
     @property
     def speed(self) -> Speed | None:
         """Decode speed with the recommended settings."""
-        return self.choice.speed if self.choice else None
+        return self.plan.speed if self.plan else None
 
     @property
     def speed_basis(self) -> str:
         """What the speed rests on, or why there is none."""
         if self.speed is not None:
             return self.speed.basis
-        if self.choice is not None:
+        if self.plan is not None:
             return "not known: the memory's bandwidth is unknown"
         if self.memory.reason:
             return "not known: its memory is not known"
@@ -128,7 +128,7 @@ class Side:
     def as_json(self) -> dict[str, Any]:
         """An entry of ``variants`` in ``gemmahub compare --json``."""
         variant, memory, speed = self.variant, self.memory, self.speed
-        plan = self.choice.plan if self.choice else None
+        plan = self.plan.memory if self.plan else None
         return {
             "reference": variant.reference,
             "name": variant.name,
@@ -156,27 +156,44 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """What sets a side apart from another one, in words; empty where no figure does."""
+
+    letters: tuple[str, str]
+    reference: str
+    against: str
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        words = ", ".join(self.words) or "no figure differs"
+        return f"{self.letters[0]} against {self.letters[1]}: {words}"
+
+    def as_json(self) -> dict[str, Any]:
+        """An entry of ``differences``."""
+        return {"reference": self.reference, "against": self.against, "words": list(self.words)}
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """The sides in the order in which they were named, for one machine and use.
 
-    ``free`` are the places of the machine with the bytes that are free there, accelerators first;
-    empty where that is not known.
+    ``differences`` set each side apart from the first. ``free`` are the places of the machine with
+    the bytes that are free there, accelerators first; empty where that is not known.
     """
 
     machine: Machine
     use: str
     free: tuple[tuple[str, int], ...]
     sides: tuple[Side, ...]
+    differences: tuple[Difference, ...]
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``gemmahub compare --json``."""
-        from gemmahub.service.comparing.words import differences
-
         return {
             "machine": self.machine.as_json(),
             "use": self.use,
             "variants": [side.as_json() for side in self.sides],
-            "differences": [found.as_json() for found in differences(self)],
+            "differences": [found.as_json() for found in self.differences],
         }
 
 

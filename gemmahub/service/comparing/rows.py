@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.precision.roles import ROLES
-from gemmahub.service.comparing.words import letter
+from gemmahub.service.comparing.text import letter
 from gemmahub.text import format_bytes, format_gib, format_parameters, one_line, percent
 from gemmahub.text.command import command_line
 
@@ -33,7 +33,7 @@ _LONG: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class TableCell:
     """What a row says of one side. ``better`` than the others; ``fits`` and ``share`` (of what is
     free) where it is a total of memory."""
 
@@ -53,7 +53,7 @@ class Row:
     """A label, and a cell for each side. ``role`` names the weights where the row is about them."""
 
     label: str
-    cells: tuple[Cell, ...]
+    cells: tuple[TableCell, ...]
     role: str = ""
 
 
@@ -109,8 +109,8 @@ def _file_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
     fits = [_fit_word(side) for side in sides]
     return (
         _row("size", sizes, format_bytes, smaller=True),
-        Row("weights", tuple(Cell(format_parameters(n) if n else _UNKNOWN) for n in weights)),
-        Row("fits", tuple(map(Cell, fits))),
+        Row("weights", tuple(TableCell(format_parameters(n) if n else _UNKNOWN) for n in weights)),
+        Row("fits", tuple(map(TableCell, fits))),
     )
 
 
@@ -120,7 +120,7 @@ def _fit_word(side: Side) -> str:
         return "not known"
     if fit.fits:
         return "tight" if fit.tight else "yes"
-    return "partly on the GPU" if side.choice else "NO"
+    return "partly on the GPU" if side.plan else "NO"
 
 
 def _precision_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
@@ -128,11 +128,11 @@ def _precision_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
     bits = [_UNKNOWN if r.bits_per_weight is None else f"{r.bits_per_weight:.2f}" for r in reports]
     known = {role.role for side in sides for role in side.roles}
     return (
-        Row("precision", tuple(Cell(one_line(report.short, _CELL)) for report in reports)),
-        Row("bits/weight", tuple(map(Cell, bits))),
-        Row("training", tuple(Cell(report.training.value) for report in reports)),
+        Row("precision", tuple(TableCell(one_line(report.short, _CELL)) for report in reports)),
+        Row("bits/weight", tuple(map(TableCell, bits))),
+        Row("training", tuple(TableCell(report.training.value) for report in reports)),
         *(
-            Row(role, tuple(Cell(_role(side, role)) for side in sides), role)
+            Row(role, tuple(TableCell(_role(side, role)) for side in sides), role)
             for role in (*ROLES, *sorted(known - set(ROLES)))
             if role in known
         ),
@@ -160,7 +160,7 @@ def _memory_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
         largest = [dict(side.memory.largest_contexts).get(cache) for side in sides]
         rows.append(_row(f"at most {cache}", largest, _largest))
     known = [row for row in rows if any(cell.text not in (_UNKNOWN, _NONE) for cell in row.cells)]
-    unknown = tuple(Cell(_UNKNOWN) for _ in sides)
+    unknown = tuple(TableCell(_UNKNOWN) for _ in sides)
     return tuple(known) or (Row("needed", unknown),)
 
 
@@ -171,9 +171,9 @@ def _largest(tokens: int | None) -> str:
 def _totals_row(label: str, totals: Sequence[MemoryAt | None]) -> Row:
     """Only where all fit one is better."""
     cells = [
-        Cell(_NONE)
+        TableCell(_NONE)
         if total is None
-        else Cell(
+        else TableCell(
             f"{format_gib(total.total_bytes)} {'fits' if total.fits else 'too big'}",
             fits=total.fits,
             share=total.share,
@@ -185,20 +185,20 @@ def _totals_row(label: str, totals: Sequence[MemoryAt | None]) -> Row:
 
 
 def _speed_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
-    from gemmahub.recommend import speed_text
+    from gemmahub.recommend.reasons import speed_text
 
     likely = [side.speed.likely if side.speed else None for side in sides]
-    speeds = [Cell(speed_text(side.choice) if side.choice else _UNKNOWN) for side in sides]
+    speeds = [TableCell(speed_text(side.plan) if side.plan else _UNKNOWN) for side in sides]
     return (
-        Row("settings", tuple(Cell(_settings(side)) for side in sides)),
+        Row("settings", tuple(TableCell(_settings(side)) for side in sides)),
         _marked("tokens/s", speeds, likely),
     )
 
 
 def _settings(side: Side) -> str:
-    if side.choice is None:
+    if side.plan is None:
         return _NONE
-    chosen = side.choice.settings
+    chosen = side.plan.settings
     layers = side.memory.gpu_layers
     part = "" if layers is None else f", {layers} layers on the GPU"
     return f"{chosen.context:,} {chosen.cache_type_k}{part}"
@@ -220,11 +220,11 @@ def _row(
     *,
     smaller: bool = False,
 ) -> Row:
-    return _marked(label, [Cell(text(value)) for value in values], values, smaller=smaller)
+    return _marked(label, [TableCell(text(value)) for value in values], values, smaller=smaller)
 
 
 def _marked(
-    label: str, cells: Sequence[Cell], values: Sequence[float | None], *, smaller: bool = False
+    label: str, cells: Sequence[TableCell], values: Sequence[float | None], *, smaller: bool = False
 ) -> Row:
     """The row with the best of its cells marked; none whose text another one has, too."""
     best = _best(values, smaller=smaller)

@@ -96,7 +96,7 @@ class Served:
 
 
 @dataclass(slots=True)
-class Seen:
+class HubRequest:
     """One request, and what was sent for it. ``file`` is the path of the file it is about."""
 
     method: str

@@ -6,25 +6,53 @@ import contextlib
 import json
 import re
 import socket
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from gemmahub.testing.hub.content import Fault, Repo, Seen, Served, tree_entry
+from gemmahub.testing.hub.content import Fault, HubRequest, Repo, Served, tree_entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gemmahub.testing.hub.server import HubServer
-
+_SEND_BUFFER: Final = 64 * 1024
 _RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)")
+
+
+class HubState:
+    """What both addresses of a hub answer from: repositories, logins, faults, and what was seen."""
+
+    def __init__(self) -> None:
+        self.repos: dict[str, Repo] = {}
+        self.faults: list[Fault] = []
+        self.seen: list[HubRequest] = []
+        self.tokens: dict[str, set[str]] = {}
+        self.released = threading.Event()
+        self.cdn = ""
+        self.signature = 0
+        self._lock = threading.Lock()
+
+    def record(self, seen: HubRequest) -> None:
+        with self._lock:
+            self.seen.append(seen)
+
+    def fault_for(self, method: str, path: str) -> Fault | None:
+        with self._lock:
+            return next((fault for fault in self.faults if fault.hits(method, path)), None)
 
 
 class HubListener(ThreadingHTTPServer):
     """One of the hub's two addresses."""
 
     daemon_threads = True
-    hub: HubServer
+
+    def __init__(self, hub: HubState) -> None:
+        super().__init__(("127.0.0.1", 0), HubHandler)
+        # What waits in a large buffer would count as sent, and never leaves when the client dies.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        self.hub = hub
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is nothing to print."""
@@ -33,7 +61,7 @@ class HubListener(ThreadingHTTPServer):
 class HubHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: HubListener
-    seen: Seen
+    seen: HubRequest
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing is printed."""
@@ -50,7 +78,7 @@ class HubHandler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         wanted = self.headers.get("Range", "")
-        self.seen = Seen(self.command, self.path, token, wanted, self.headers.get("Host", ""))
+        self.seen = HubRequest(self.command, self.path, token, wanted, self.headers.get("Host", ""))
         self.server.hub.record(self.seen)
         fault = self.server.hub.fault_for(self.command, unquote(self.path))
         if fault is not None and fault.kind == "status":
@@ -118,9 +146,9 @@ class HubHandler(BaseHTTPRequestHandler):
 
     def _paths_info(self, repo: Repo, revision: str) -> list[dict[str, Any]] | None:
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        asked = parse_qs(body.decode()).get("paths") or json.loads(body or b"{}").get("paths", [])
+        wanted = parse_qs(body.decode()).get("paths") or json.loads(body or b"{}").get("paths", [])
         found = repo.at(revision)
-        return [tree_entry(found[1][p]) for p in asked if p in found[1]] if found else None
+        return [tree_entry(found[1][p]) for p in wanted if p in found[1]] if found else None
 
     # --- files ---------------------------------------------------------------------------------
 
@@ -139,7 +167,7 @@ class HubHandler(BaseHTTPRequestHandler):
         file = files[path]
         headers = _about(file, "0" * 40 if fault and fault.kind == "commit" else commit)
         if file.lfs:
-            signed = f"?signature={self.server.hub.signature()}&name={quote(path, safe='')}"
+            signed = f"?signature=sig{self.server.hub.signature}&name={quote(path, safe='')}"
             where = f"{self.server.hub.cdn}/blob/{name}/{commit}/{file.sha256}{signed}"
             self._send(b"", 302, headers | {"Location": where})
         else:
@@ -155,7 +183,7 @@ class HubHandler(BaseHTTPRequestHandler):
 
     def _blob(self, parts: list[str], query: dict[str, list[str]], fault: Fault | None) -> None:
         """A large file, from the CDN: whoever has a signed address may read it, and nobody else."""
-        if query.get("signature") != [self.server.hub.signature()]:
+        if query.get("signature") != [f"sig{self.server.hub.signature}"]:
             self._refuse(403, "", "Request has expired")
             return
         repo = self.server.hub.repos["/".join(parts[:2])]
@@ -235,8 +263,8 @@ class HubHandler(BaseHTTPRequestHandler):
     def _refuse(
         self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
     ) -> None:
-        said = {"X-Error-Code": code, "X-Error-Message": message} if code else {}
-        self._json({"error": message}, status, said | dict(headers or {}))
+        about = {"X-Error-Code": code, "X-Error-Message": message} if code else {}
+        self._json({"error": message}, status, about | dict(headers or {}))
 
     def _json(self, body: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self._send(

@@ -17,12 +17,10 @@ path, as the hub's CDN has it. Xet is not offered. Source: what the client reads
 
 from __future__ import annotations
 
-import socket
-import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from gemmahub.testing.hub.content import Fault, Repo, Seen, Served, overlap
-from gemmahub.testing.hub.handler import HubHandler, HubListener
+from gemmahub.testing.hub.content import Fault, HubRequest, Repo, Served, overlap
+from gemmahub.testing.hub.handler import HubListener, HubState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,36 +30,23 @@ if TYPE_CHECKING:
     from gemmahub.testing.hub.content import FaultKind
 
 
-_SEND_BUFFER: Final = 64 * 1024
-
-
-class HubServer:
+class HubServer(HubState):
     """The hub and its CDN, on two ports of the loopback interface; a context manager."""
 
     def __init__(self) -> None:
-        self.repos: dict[str, Repo] = {}
-        self.faults: list[Fault] = []
-        self.seen: list[Seen] = []
-        self.tokens: dict[str, set[str]] = {}
-        self.released = threading.Event()
-        self._lock = threading.Lock()
-        self._signature = 0
-        self._hub = _listen(self)
-        self._cdn = _listen(self)
+        super().__init__()
+        self._hub, self._cdn = HubListener(self), HubListener(self)
+        # Large files come from another origin than the endpoint.
+        self.cdn = f"http://127.0.0.1:{self._cdn.server_port}"
 
     @property
     def endpoint(self) -> str:
         """For HF_ENDPOINT."""
-        return f"http://127.0.0.1:{self._hub.server_address[1]}"
+        return f"http://127.0.0.1:{self._hub.server_port}"
 
     def environment(self, home: Path) -> dict[str, str]:
         """What a process needs to talk to this hub with a login and a cache of its own."""
         return {"HF_ENDPOINT": self.endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
-
-    @property
-    def cdn(self) -> str:
-        """Where large files come from: another origin than the endpoint."""
-        return f"http://127.0.0.1:{self._cdn.server_address[1]}"
 
     def add(
         self,
@@ -99,7 +84,7 @@ class HubServer:
 
     def expire(self) -> None:
         """Signed addresses that were given out are refused from now on."""
-        self._signature += 1
+        self.signature += 1
 
     def sent(self, file: str) -> int:
         """Bytes of that file that were sent, in all answers together."""
@@ -109,7 +94,7 @@ class HubServer:
         """Bytes of that file that were sent more than once."""
         return overlap([seen.span for seen in self.seen if seen.file == file and seen.body])
 
-    def requests(self, part: str = "") -> list[Seen]:
+    def requests(self, part: str = "") -> list[HubRequest]:
         """The requests whose path contains ``part``."""
         return [seen for seen in self.seen if part in seen.path]
 
@@ -117,20 +102,9 @@ class HubServer:
         """Starts the counts afresh."""
         self.seen.clear()
 
-    def leaked(self) -> list[Seen]:
+    def leaked(self) -> list[HubRequest]:
         """Requests that brought a login to the CDN."""
         return [s for s in self.seen if s.token and s.host.endswith(f":{self._cdn.server_port}")]
-
-    def signature(self) -> str:
-        return f"sig{self._signature}"
-
-    def record(self, seen: Seen) -> None:
-        with self._lock:
-            self.seen.append(seen)
-
-    def fault_for(self, method: str, path: str) -> Fault | None:
-        with self._lock:
-            return next((fault for fault in self.faults if fault.hits(method, path)), None)
 
     def close(self) -> None:
         """Ends both servers and every answer that stalls."""
@@ -144,12 +118,3 @@ class HubServer:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-
-def _listen(hub: HubServer) -> HubListener:
-    server = HubListener(("127.0.0.1", 0), HubHandler)
-    # What waits in a large buffer would count as sent, and never leaves when the client dies.
-    server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-    server.hub = hub
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    return server

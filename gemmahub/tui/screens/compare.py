@@ -14,18 +14,18 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from gemmahub.errors import GemmahubError
-from gemmahub.service.comparing.words import about, compare_command, letter, machine_line
+from gemmahub.service.comparing.text import about, compare_command, letter, machine_line
 from gemmahub.text import one_line
 from gemmahub.tui.commands import copy_command
 from gemmahub.tui.comparison_view import Drawn, drawn
 from gemmahub.tui.widgets.flowing import Flowing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from textual.app import ComposeResult
 
-    from gemmahub.service import Gemmahub, RecommendOptions
+    from gemmahub.service import Gemmahub, Requirements
     from gemmahub.service.comparing.records import Comparison
 
 _LONG = 400
@@ -60,11 +60,18 @@ class CompareScreen(Screen[None]):
 
         error: GemmahubError
 
-    def __init__(self, hub: Gemmahub, references: Sequence[str], options: RecommendOptions) -> None:
+    def __init__(
+        self,
+        hub: Gemmahub,
+        references: Sequence[str],
+        wanted: Requirements,
+        elsewhere: Mapping[str, str] | None = None,
+    ) -> None:
+        """``elsewhere`` are the command's options for another machine."""
         super().__init__()
         self.hub = hub
         self.references = tuple(references)
-        self.options = options
+        self.wanted, self.elsewhere = wanted, elsewhere or {}
         self.comparison: Comparison | None = None
         self._drawn = Drawn()
 
@@ -87,13 +94,15 @@ class CompareScreen(Screen[None]):
     @property
     def command(self) -> str:
         """What shows the same outside of here."""
-        return compare_command(self.references, self.options)
+        return compare_command(self.references, self.wanted.use, self.elsewhere)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="compare")
     def look(self) -> None:
         """Reckon; a header that is not here may have to be read."""
         try:
-            self.post_message(self.Compared(self.hub.compare(self.references, self.options)))
+            machine = self.hub.machine_for(**self.elsewhere)
+            found = self.hub.compare(self.references, self.wanted, machine)
+            self.post_message(self.Compared(found))
         except GemmahubError as error:
             self.post_message(self.Failed(error))
         except Exception as error:  # noqa: BLE001 - a plugin may raise what it likes

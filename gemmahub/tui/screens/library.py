@@ -9,9 +9,10 @@ from textual import on, work
 from textual.binding import Binding
 from textual.widgets import Input
 
+from gemmahub.recommend.goals import USES
 from gemmahub.tui.arrangement import SHOWN, SORTS
 from gemmahub.tui.messages import OpenChat, OpenDuel, Pull
-from gemmahub.tui.screens.library_core import USES, LibraryCore
+from gemmahub.tui.screens.library_core import LibraryCore
 from gemmahub.tui.widgets.detail import DetailPane
 from gemmahub.tui.widgets.model_table import ModelTable
 
@@ -75,7 +76,7 @@ class LibraryScreen(LibraryCore):
             entry.value = ""
             self.state.remember(filter="")
         elif table.has_focus and self.library is not None and self.library.machine.simulated:
-            self.rank_for(replace(self.options, machine=None, memory=None, ram=None))
+            self.rank_for(self.wanted, {})
         table.focus()
 
     def action_context(self, step: int) -> None:
@@ -121,9 +122,9 @@ class LibraryScreen(LibraryCore):
 
     def action_use(self) -> None:
         """Rank for another use."""
-        number = USES.index(self.options.use)
+        number = USES.index(self.wanted.use)
         self.state.remember(use=USES[(number + 1) % len(USES)])
-        self.rank_for(replace(self.options, use=self.state.values.use))
+        self.rank_for(replace(self.wanted, use=self.state.values.use), self.elsewhere)
 
     def action_refresh(self) -> None:
         """Look at stores and memory again."""
@@ -160,7 +161,8 @@ class LibraryScreen(LibraryCore):
             self.notify("mark two or three variants with space first", markup=False)
             return
         references = [item.reference for item in items]
-        await self.app.push_screen(CompareScreen(self.hub, references, self.options))
+        screen = CompareScreen(self.hub, references, self.wanted, self.elsewhere)
+        await self.app.push_screen(screen)
 
     def action_duel(self) -> None:
         """One prompt to the two marked variants."""
@@ -189,6 +191,6 @@ class LibraryScreen(LibraryCore):
         """Another machine."""
         from gemmahub.tui.screens.what_if import WhatIfScreen
 
-        wanted = await self.app.push_screen_wait(WhatIfScreen(self.options))
-        if wanted is not None:
-            self.rank_for(wanted)
+        elsewhere = await self.app.push_screen_wait(WhatIfScreen())
+        if elsewhere is not None:
+            self.rank_for(self.wanted, elsewhere)

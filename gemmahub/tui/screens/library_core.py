@@ -12,7 +12,8 @@ from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 
 from gemmahub.errors import GemmahubError
-from gemmahub.service import RecommendOptions
+from gemmahub.recommend.goals import USES
+from gemmahub.service import Requirements
 from gemmahub.text import one_line, plural
 from gemmahub.text.command import command_line
 from gemmahub.tui.arrangement import (
@@ -37,10 +38,9 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from gemmahub.hardware.records import Machine
-    from gemmahub.service import Gemmahub, Library
+    from gemmahub.service import Gemmahub, ModelOverview
     from gemmahub.tui.state import State
 
-USES = ("chat", "long-context", "vision", "fast")
 _LOOK_EVERY = 3.0  # seconds between two looks at the memory
 _WORTH_DRAWING = 32 << 20  # bytes of free memory; less is noise
 
@@ -52,10 +52,10 @@ class LibraryCore(Screen[None]):
 
     @dataclass
     class Loaded(Message):
-        """The library was read for these options."""
+        """Everything was looked at for these options."""
 
-        library: Library
-        options: RecommendOptions
+        library: ModelOverview
+        options: tuple[Requirements, dict[str, str]]
         items: list[Item]
 
     @dataclass
@@ -84,8 +84,9 @@ class LibraryCore(Screen[None]):
             kept.grouped,
             kept.filter,
         )
-        self.options = RecommendOptions(use=kept.use if kept.use in USES else "chat")
-        self.library: Library | None = None
+        self.wanted = Requirements(kept.use if kept.use in USES else "chat")
+        self.elsewhere: dict[str, str] = {}  # options of the command for another machine
+        self.library: ModelOverview | None = None
         self.machine: Machine | None = None
         self._items: list[Item] = []
         self._ordered: list[Item] = []
@@ -129,10 +130,10 @@ class LibraryCore(Screen[None]):
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="library")
     def load(self, again: bool = False) -> None:
-        """Read the library for the options."""
-        options = self.options
+        """Look at everything, for what is wanted and the machine."""
+        wanted, elsewhere = self.wanted, self.elsewhere
         try:
-            library = self.hub.library(options, again=again)
+            library = self.hub.overview(wanted, self.hub.machine_for(**elsewhere), again=again)
         except GemmahubError as error:
             self.post_message(self.Failed(error))
             return
@@ -141,7 +142,7 @@ class LibraryCore(Screen[None]):
             self.post_message(self.Failed(GemmahubError(message, "gemmahub doctor looks for it")))
             return
         items = [item_of(row) for row in library.rows]
-        self.post_message(self.Loaded(library, options, items))
+        self.post_message(self.Loaded(library, (wanted, elsewhere), items))
         if self.query_one(MachineBar).engines is None:
             backends = [backend for row in self.hub.plugins() for backend in row.backends]
             engines = tuple((b.name, b.available) for b in backends if b.automatic)
@@ -157,7 +158,7 @@ class LibraryCore(Screen[None]):
 
     @on(Loaded)
     def _loaded(self, event: Loaded) -> None:
-        if event.options != self.options:
+        if event.options != (self.wanted, self.elsewhere):
             return  # another question was asked meanwhile
         self.library, self.machine = event.library, event.library.machine
         self._items = event.items
@@ -181,7 +182,7 @@ class LibraryCore(Screen[None]):
 
     @on(MachineBar.Seen)
     def _machine_seen(self, event: MachineBar.Seen) -> None:
-        if self.machine is None or self.machine.simulated or self.options.machine:
+        if self.machine is None or self.machine.simulated or self.elsewhere:
             return
         if _free(event.machine, self.machine) < _WORTH_DRAWING:
             return
@@ -193,9 +194,9 @@ class LibraryCore(Screen[None]):
     def _changed(self) -> None:
         self.load(again=True)
 
-    def rank_for(self, options: RecommendOptions) -> None:
-        """Read it again, ranked for these options."""
-        self.options = options
+    def rank_for(self, wanted: Requirements, elsewhere: dict[str, str]) -> None:
+        """Look again, for this use, and for another machine where options name one."""
+        self.wanted, self.elsewhere = wanted, elsewhere
         self.load()
 
     # --- arranging -----------------------------------------------------------------------------
@@ -211,7 +212,7 @@ class LibraryCore(Screen[None]):
         if self.library is not None:
             table.empty_text = self._why_empty()
         table.show(grouped(found) if arrangement.grouped else found)
-        use = "" if self.options.use == "chat" else f" · for {self.options.use}"
+        use = "" if self.wanted.use == "chat" else f" · for {self.wanted.use}"
         group = " · grouped" if arrangement.grouped else ""
         order = SORT_WORDS.get(arrangement.sort, f"by {arrangement.sort}")
         text = f"{plural(len(found), 'variant')} · {arrangement.show} · {order}"
@@ -270,10 +271,8 @@ class LibraryCore(Screen[None]):
     @property
     def command(self) -> str:
         """What a person would type for what is shown."""
-        options = self.options
-        sizes = {"machine": options.machine, "memory": options.memory, "ram": options.ram}
-        if any(sizes.values()):
-            return command_line("recommend", **sizes, use=options.use)
+        if self.elsewhere:
+            return command_line("recommend", **self.elsewhere, use=self.wanted.use)
         return self.query_one(DetailPane).command
 
 

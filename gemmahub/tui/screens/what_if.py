@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual import on
@@ -11,7 +10,6 @@ from textual.widgets.option_list import Option
 
 from gemmahub.errors import UsageError
 from gemmahub.hardware.simulate import PRESETS, parse_size
-from gemmahub.service import RecommendOptions
 from gemmahub.tui.screens.front import FrontScreen
 
 if TYPE_CHECKING:
@@ -23,15 +21,11 @@ _HERE = "here"
 _KEYS = "enter takes it · tab to the sizes · escape back"
 
 
-class WhatIfScreen(FrontScreen[RecommendOptions]):
-    """Answers the options with that machine in them."""
+class WhatIfScreen(FrontScreen[dict[str, str]]):
+    """Answers the options by which commands name that machine, none for this one."""
 
     BOX_TITLE = "What if the machine were another one?"
     SCROLLS = False
-
-    def __init__(self, options: RecommendOptions) -> None:
-        super().__init__()
-        self.options = replace(options, machine=None, memory=None, ram=None)
 
     def inside(self) -> Iterable[Widget]:
         """Known machines, and a line for sizes."""
@@ -46,18 +40,18 @@ class WhatIfScreen(FrontScreen[RecommendOptions]):
     @on(OptionList.OptionSelected)
     def _picked(self, event: OptionList.OptionSelected) -> None:
         name = event.option.id
-        self.dismiss(self.options if name == _HERE else replace(self.options, machine=name))
+        self.dismiss({} if name in (None, _HERE) else {"machine": str(name)})
 
     @on(Input.Submitted)
     def _said(self, event: Input.Submitted) -> None:
         try:
-            self.dismiss(with_sizes(self.options, event.value))
+            self.dismiss(sizes_in(event.value))
         except UsageError as error:
             self.query_one(".front--error", Static).update(f"{error.message}. {error.hint}")
 
 
-def with_sizes(options: RecommendOptions, text: str) -> RecommendOptions:
-    """The options with sizes as a person writes them: ``GPU``, ``GPU + RAM``, ``+ RAM``.
+def sizes_in(text: str) -> dict[str, str]:
+    """The options for sizes as a person writes them: ``GPU``, ``GPU + RAM``, ``+ RAM``.
 
     Raises: UsageError for what is no size.
     """
@@ -66,4 +60,4 @@ def with_sizes(options: RecommendOptions, text: str) -> RecommendOptions:
         parse_size(size)
     if not memory and not ram:
         raise UsageError("no size is given", "Write for example 24GiB, or +16GiB for RAM alone.")
-    return replace(options, memory=memory or None, ram=ram or None)
+    return {name: size for name, size in (("memory", memory), ("ram", ram)) if size}

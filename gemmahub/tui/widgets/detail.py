@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from textual import events
     from textual.content import Content
 
-    from gemmahub.service import LibraryRow, Planner
+    from gemmahub.service import ModelRow, Planner
 
 _TWO_COLUMNS = 70  # cells from which precision and memory stand side by side
 _GAP = 3
@@ -60,7 +60,7 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.row: LibraryRow | None = None
+        self.row: ModelRow | None = None
         self.planner: Planner | None = None
         self.reason = ""
         self.wanted: int | None = None
@@ -72,7 +72,7 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
 
     # --- what it shows -------------------------------------------------------------------------
 
-    def show_row(self, row: LibraryRow | None, planner: Planner | None, reason: str = "") -> None:
+    def show_row(self, row: ModelRow | None, planner: Planner | None, reason: str = "") -> None:
         """Show a model; without a planner ``reason`` says why nothing can be planned."""
         moved = row is None or self.row is None or row.variant is not self.row.variant
         self.row, self.planner, self.reason = row, planner, reason
@@ -121,9 +121,9 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
         self.cache_type = self.wanted_cache or cache
         self._set_slider(context if self.wanted is None else self.wanted)
 
-    def _recommended(self, row: LibraryRow, planner: Planner) -> tuple[int, str]:
-        if row.advised is not None:
-            settings = row.advised.recommendation.choice.settings
+    def _recommended(self, row: ModelRow, planner: Planner) -> tuple[int, str]:
+        if row.recommendation is not None:
+            settings = row.recommendation.plan.settings
             return settings.context, settings.cache_type_k
         trained = planner.trained_context or DEFAULT_CONTEXT
         return min(trained, DEFAULT_CONTEXT), USUAL_CACHE_TYPES[0]

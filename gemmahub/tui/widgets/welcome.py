@@ -10,7 +10,7 @@ from textual.widgets import Static
 from gemmahub.text import format_bytes, one_line, plural
 
 if TYPE_CHECKING:
-    from gemmahub.service import Gemmahub, Library, LibraryRow
+    from gemmahub.service import Gemmahub, ModelOverview, ModelRow
 
 
 class Welcome(Static):
@@ -19,12 +19,12 @@ class Welcome(Static):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("", id=id, markup=False)
         self.display = False
-        self._library: Library | None = None
+        self._library: ModelOverview | None = None
         self._offline = ""
         self._trouble = ""
         self._first_run = False
 
-    def show_for(self, library: Library, hub: Gemmahub) -> None:
+    def show_for(self, library: ModelOverview, hub: Gemmahub) -> None:
         """Decide from what is installed, and the network, whether a welcome is in place."""
         self._library, self._offline = library, hub.why_offline
         self._first_run = not hub.conversations.folder.is_dir()
@@ -51,18 +51,18 @@ class Welcome(Static):
             self.update(content)
 
 
-def best_installed(library: Library | None) -> str:
+def best_installed(library: ModelOverview | None) -> str:
     """The model that is here and suits this machine best, "" where none is here."""
     here = [row for row in library.rows if row.installed] if library else []
     return here[0].variant.reference if here else ""
 
 
-def _welcome(row: LibraryRow, trouble: str) -> Content:
+def _welcome(row: ModelRow, trouble: str) -> Content:
     variant, speed = row.variant, row.tokens_per_second
-    assert row.advised is not None
+    assert row.recommendation is not None
     facts = [
         one_line(variant.precision.summary),
-        f"{row.advised.recommendation.choice.settings.context:,} tokens",
+        f"{row.recommendation.plan.settings.context:,} tokens",
         f"about {speed:.0f} tokens/s" if speed and speed >= 1 else "",
         f"{format_bytes(variant.size_bytes)} to download" if variant.size_bytes else "",
     ]
@@ -87,7 +87,7 @@ def _welcome(row: LibraryRow, trouble: str) -> Content:
     )
 
 
-def _without_network(trouble: str, here: list[LibraryRow]) -> Content:
+def _without_network(trouble: str, here: list[ModelRow]) -> Content:
     others = len(here) - 1
     more = f" and {plural(others, 'other')}" if others else ""
     return Content.assemble(

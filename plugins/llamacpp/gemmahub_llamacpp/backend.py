@@ -20,26 +20,22 @@ from gemmahub.engines.contract import (
     Settings,
 )
 from gemmahub.errors import GenerationFailed, LoadFailed
-from gemmahub.formats.ggml_types import CACHE_TYPES, GGML_TYPES
 from gemmahub_llamacpp import engine
+from gemmahub_llamacpp.settings import (
+    MOST,
+    check_settings,
+    context_settings,
+    gpu_layers,
+    in_effect,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from gemmahub_llamacpp.context import Context, ContextSettings
+    from gemmahub_llamacpp.context import Context
     from gemmahub_llamacpp.model import Model
     from gemmahub_llamacpp.session import LlamaCppSession
-
-DEFAULT_CONTEXT: Final = 8192
-
-_MOST: Final = 2**31  # llama.cpp counts in 32 bits with a sign
-# Tokens. A record of each position is made also when nothing else is allocated (a dry load for
-# 2**28 tokens takes more than 10 GB), so a mistyped number could take all memory of the machine.
-_MOST_CONTEXT: Final = 2**24
-
-_FLOAT_TYPES: Final = ("f32", "f16", "bf16")
-_NUMBERS: Final = {kind.name.lower(): number for number, kind in GGML_TYPES.items()}
 
 _INSTALL: Final = (
     "`uv sync` in a checkout, else `pip install gemmahub-llamacpp`; it compiles llama.cpp and "
@@ -102,7 +98,7 @@ class LlamaCppBackend(Backend):
                 on_progress=on_progress,
             )
             try:
-                chosen = choose(checked, model.context_trained)
+                chosen = context_settings(checked, model.context_trained)
                 context = Context(model, chosen)
             except BaseException:
                 model.close()
@@ -175,77 +171,11 @@ def _load_projector(session: LlamaCppSession) -> None:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST
 
 
 def _wrong_option(option: Option, value: object, hint: str) -> LoadFailed:
     return LoadFailed(f"{LlamaCppBackend.name}: {option.name} cannot be {value!r}", hint)
-
-
-def check_settings(settings: Settings) -> None:
-    """Raises: LoadFailed for what is wrong with every model."""
-    for name in ("context", "threads", "ubatch", "parallel"):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise LoadFailed(f"{name} cannot be {value}", "give a number of 1 or more")
-        most = _MOST_CONTEXT if name == "context" else _MOST - 1
-        if value is not None and value > most:
-            raise LoadFailed(f"{name} cannot be {value:,}", f"give {most:,} or less")
-    if settings.parallel != 1:
-        raise LoadFailed(
-            f"this backend gives one answer at a time, not {settings.parallel}", "use parallel 1"
-        )
-    for name in ("cache_type_k", "cache_type_v"):
-        value = getattr(settings, name)
-        if value not in CACHE_TYPES:
-            raise LoadFailed(
-                f"{name} cannot be {value!r}", f"choose one of {', '.join(CACHE_TYPES)}"
-            )
-    if settings.cache_type_v not in _FLOAT_TYPES and not settings.flash_attention:
-        raise LoadFailed(
-            f"a {settings.cache_type_v} cache for V needs flash attention",
-            "switch flash attention on, or use f16 for V",
-        )
-
-
-def choose(settings: Settings, trained: int | None) -> ContextSettings:
-    """The context to make, with the caller's gaps filled in; ``options`` have none any more.
-
-    More context than the model was ``trained`` for is the caller's wish: llama.cpp allows it.
-    """
-    from gemmahub.hardware.cpu import compute_threads
-    from gemmahub_llamacpp.context import ContextSettings
-
-    return ContextSettings(
-        cells=settings.context or min(trained or DEFAULT_CONTEXT, DEFAULT_CONTEXT),
-        ubatch=settings.ubatch,
-        type_k=_NUMBERS[settings.cache_type_k],
-        type_v=_NUMBERS[settings.cache_type_v],
-        flash_attention=settings.flash_attention,
-        threads=settings.threads or compute_threads(),
-        swa_full=settings.options["swa_full"],
-        outputs_max=settings.options["outputs_max"],
-    )
-
-
-def in_effect(settings: Settings, context: Context, chosen: ContextSettings) -> Settings:
-    """The settings with the sizes as the engine rounded them."""
-    return replace(settings, context=context.size, ubatch=context.ubatch, threads=chosen.threads)
-
-
-def gpu_layers(settings: Settings, gpus: tuple[str, ...]) -> int:
-    """Layers on the GPU: -1 is all of them.
-
-    Raises: LoadFailed when layers are asked for and this build of llama.cpp sees no GPU.
-    """
-    if settings.gpu_layers is None:
-        return -1 if gpus else 0
-    if settings.gpu_layers and not gpus:
-        raise LoadFailed(
-            "GPU layers were asked for, but this build of llama.cpp sees no GPU",
-            "use --gpu-layers 0, or reinstall llama-cpp-python for your GPU (see the README)",
-        )
-    return max(-1, settings.gpu_layers)
 
 
 def _info(

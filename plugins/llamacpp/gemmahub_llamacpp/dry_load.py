@@ -17,7 +17,6 @@ from gemmahub.errors import GemmahubError, LoadFailed
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.gguf_values import ArrayRef
 from gemmahub.formats.source import LocalFile
-from gemmahub_llamacpp.backend import choose, in_effect
 from gemmahub_llamacpp.context import Context
 from gemmahub_llamacpp.engine import engine_name, library, log
 from gemmahub_llamacpp.model import Model
@@ -30,6 +29,7 @@ from gemmahub_llamacpp.report import (
     output_bytes,
     read_report,
 )
+from gemmahub_llamacpp.settings import context_settings, in_effect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -75,7 +75,7 @@ def _load(path: Path, settings: Settings) -> _Loaded:
         path, gpu_layers=settings.gpu_layers or 0, dry=True, overrides=_without_words(path)
     )
     try:
-        chosen = choose(settings, model.context_trained)
+        chosen = context_settings(settings, model.context_trained)
         context = Context(model, chosen)
         used = in_effect(settings, context, chosen)
         context.close()

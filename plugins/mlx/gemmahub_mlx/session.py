@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from gemmahub.engines.contract import Prompt, Sampling, SessionInfo, Usage
     from gemmahub_mlx.cache import Cache
-    from gemmahub_mlx.engine import Library
+    from gemmahub_mlx.engine import MlxLibrary
     from gemmahub_mlx.tokenizer import Tokenizer
 
 
@@ -30,7 +30,7 @@ class MlxSession(TokenSession):
 
     def __init__(
         self,
-        library: Library,
+        library: MlxLibrary,
         model: Any,
         tokenizer: Tokenizer,
         cache: Cache,

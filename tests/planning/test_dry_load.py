@@ -19,7 +19,7 @@ from gemmahub.engines.manager import BackendOffer, load_plugins
 from gemmahub.errors import GemmahubError, NotFound, UsageError
 from gemmahub.memory import DeviceMemory, MachineMemory, MemorySettings, plan_memory
 from gemmahub.planning import make_plan, model_of
-from gemmahub.planning.exact import engine_settings, exact_plan, with_dry_load
+from gemmahub.planning.dry_load import dry_load_plan, engine_settings, with_dry_load
 from gemmahub.planning.header import Header, header_of
 from gemmahub.service import Gemmahub
 
@@ -179,7 +179,7 @@ def test_every_setting_reaches_the_engine(offer: BackendOffer, settings: dict[st
     variant = variant_of("gemma-3-1b-it:q4_0-qat")
     plan = plan_of(variant, CPU_ONLY, **settings)
     with header_of(variant, load_catalog()) as header:
-        found = exact_plan(plan, offer, header, CPU_ONLY)
+        found = dry_load_plan(plan, offer, header, CPU_ONLY)
     usual = plan_of(variant, CPU_ONLY)
     assert found.memory.total_bytes == pytest.approx(plan.memory.total_bytes, abs=ROUNDED)
     assert abs(found.memory.total_bytes - usual.memory.total_bytes) > MIB
@@ -206,7 +206,7 @@ def test_an_engine_without_gpu_gives_its_buffers_to_a_plan_for_one(
     variant = variant_of("gemma-3-12b-it:q4_0-qat")
     plan = plan_of(variant, machine, gpu_layers=gpu_layers)
     with header_of(variant, load_catalog()) as header:
-        found = exact_plan(plan, offer, header, machine)
+        found = dry_load_plan(plan, offer, header, machine)
     assert found.dry is not None
     note = any("asked without accelerators" in note for note in found.notes)
     assert note == bool(machine.devices)
@@ -267,4 +267,4 @@ def test_the_engine_s_refusal_is_not_hidden(offer: BackendOffer, tmp_path: Path)
     path.write_bytes(b"no model" * 100)
     plan = plan_of(variant_of("gemma-3-4b-it:q4_0-qat"), two(12 * GIB))
     with pytest.raises(GemmahubError, match="magic"):
-        exact_plan(plan, offer, Header(Artifact("gguf", path, (path,))), two(12 * GIB))
+        dry_load_plan(plan, offer, Header(Artifact("gguf", path, (path,))), two(12 * GIB))

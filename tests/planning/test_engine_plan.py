@@ -236,8 +236,8 @@ def test_a_folder_of_mlx(tiny: Path) -> None:
     assert (found.trained_context, found.largest_context) == (4096, 4096)
     assert found.memory.settings.cache_type_k == "f32"
     assert found.memory.total_bytes < found.memory.places[-1].free_bytes
-    assert found.actual is not None
-    assert found.actual.tokens > 0
+    assert found.verification is not None
+    assert found.verification.tokens > 0
 
 
 def test_a_cache_in_fewer_bits(tiny: Path) -> None:

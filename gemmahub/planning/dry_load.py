@@ -63,7 +63,7 @@ def settings_for(chosen: MemorySettings, gpu_layers: int | None, backend: Backen
     )
 
 
-def exact_plan(plan: Plan, offer: BackendOffer, header: Header, machine: MachineMemory) -> Plan:
+def dry_load_plan(plan: Plan, offer: BackendOffer, header: Header, machine: MachineMemory) -> Plan:
     """The same plan with what the engine says it would allocate.
 
     Where the engine does not use the accelerators of the plan (it has no GPU support, or the

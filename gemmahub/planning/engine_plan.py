@@ -14,7 +14,7 @@ from gemmahub.memory.limits import UNLIMITED_CONTEXT, last_that_fits
 from gemmahub.memory.machine import CONTEXT_OVERHEAD
 from gemmahub.memory.plan import headroom
 from gemmahub.planning.contexts import ContextTotal, context_lengths
-from gemmahub.planning.exact import HOST, accelerators, settings_for
+from gemmahub.planning.dry_load import HOST, accelerators, settings_for
 from gemmahub.planning.plan import Plan
 from gemmahub.text import one_line
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _ESTIMATED: Final = "driver overhead is estimated"
 
 
-def asked_plan(
+def engine_plan(
     variant: Variant,
     settings: MemorySettings,
     machine: MachineMemory,
@@ -59,7 +59,7 @@ def asked_plan(
         contexts=totals,
         largest_contexts=((name, largest),),
         dry=dry,
-        contexts_asked=True,
+        contexts_by_engine=True,
         remarks=(*([header.remark] if header.remark else []), *engine.remarks),
     )
 

@@ -15,7 +15,8 @@ from gemmahub.engines.resident import Resident
 from gemmahub.errors import DoesNotFit, NotFound, UsageError
 from gemmahub.memory import DeviceMemory, MachineMemory, MemorySettings
 from gemmahub.planning import make_plan, model_of
-from gemmahub.planning.actual import Actual, Compared, compared, loadable, verified
+from gemmahub.planning.verification import Verification, VerifiedPart
+from gemmahub.planning.verify import loadable, verified_parts, verify
 from gemmahub.service import Gemmahub
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def test_the_real_model_takes_what_was_planned(settings: dict[str, Any]) -> None
     offer = load_plugins(only=["llamacpp"]).backend("llama.cpp")
     seen: list[float] = []
     plan = plan_of("gemma-3-270m", CPU_ONLY, gpu_layers=0, **settings)
-    actual = verified(plan, offer, seen.append).actual
+    actual = verify(plan, offer, seen.append).verification
     assert actual is not None
     assert seen[-1] == 1.0
     assert [row.part for row in actual.parts] == ["weights", "kv_cache", "compute", "output"]
@@ -76,7 +77,7 @@ def test_what_cannot_be_loaded_is_refused() -> None:
 
 def test_an_engine_that_does_not_say_what_it_takes() -> None:
     plan = plan_of("gemma-3-270m", CPU_ONLY)
-    actual = verified(plan, load_plugins(only=["echo"]).backend("echo")).actual
+    actual = verify(plan, load_plugins(only=["echo"]).backend("echo")).verification
     assert actual is not None
     assert actual.parts == ()
     assert "does not say what it allocated" in actual.notes[0]
@@ -92,25 +93,25 @@ def test_places_and_devices_are_matched_in_their_order() -> None:
         DeviceUse("CUDA0", gpu.weights_bytes, gpu.kv_cache_bytes, gpu.compute_bytes),
         DeviceUse("CUDA1", 0, 0, 77),
     )
-    rows = {(row.device, row.part): row for row in compared(plan, uses)}
+    rows = {(row.device, row.part): row for row in verified_parts(plan, uses)}
     assert rows["cuda:0", "kv_cache"].difference == 0
     assert rows["cpu", "compute"].difference == 1
-    assert rows["CUDA1", "compute"] == Compared("CUDA1", "compute", 0, 77)
+    assert rows["CUDA1", "compute"] == VerifiedPart("CUDA1", "compute", 0, 77)
     assert ("cpu", "kv_cache") not in rows
-    assert compared(plan, ()) == ()
-    without = compared(plan, (DeviceUse("CPU", host.weights_bytes),))
+    assert verified_parts(plan, ()) == ()
+    without = verified_parts(plan, (DeviceUse("CPU", host.weights_bytes),))
     lost = {(row.device, row.part): row for row in without}["cuda:0", "weights"]
     assert (lost.actual_bytes, lost.difference) == (0, -1)
 
 
 def test_notes_name_what_is_off_by_more_than_5_percent() -> None:
     rows = (
-        Compared("cpu", "weights", 100, 104),
-        Compared("cpu", "kv_cache", 100, 94),
-        Compared("gpu:0", "compute", 0, 5),
+        VerifiedPart("cpu", "weights", 100, 104),
+        VerifiedPart("cpu", "kv_cache", 100, 94),
+        VerifiedPart("gpu:0", "compute", 0, 5),
     )
     held = Resident(400, 100, 300, "somewhere")
-    actual = Actual("engine", "CPU", rows, 10, 20, 100, 200, held, 5, 3)
+    actual = Verification("engine", "CPU", rows, 10, 20, 100, 200, held, 5, 3)
     text = "\n".join(actual.notes)
     assert "weights on cpu" not in text
     assert "KV cache on cpu: more than 5 % off the plan (-6.0%)" in text

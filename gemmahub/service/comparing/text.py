@@ -1,19 +1,18 @@
-"""What sets the variants of a comparison apart, in words."""
+"""A comparison in words: its variants, the machine, and what sets the variants apart."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from gemmahub.precision.training import QAT
+from gemmahub.service.comparing.records import Difference
 from gemmahub.text import format_bytes, format_gib, format_parameters, one_line
 from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from gemmahub.precision.report import PrecisionReport
-    from gemmahub.service.advice import RecommendOptions
     from gemmahub.service.comparing.records import Comparison, Side
 
 _AT: Final = 32_768  # tokens of context at which the memory is compared
@@ -23,32 +22,14 @@ _MIB: Final = 1 << 20
 _LONG: Final = 600
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What sets a side apart from another one, in words; empty where no figure does."""
-
-    letters: tuple[str, str]
-    reference: str
-    against: str
-    words: tuple[str, ...]
-
-    def __str__(self) -> str:
-        words = ", ".join(self.words) or "no figure differs"
-        return f"{self.letters[0]} against {self.letters[1]}: {words}"
-
-    def as_json(self) -> dict[str, Any]:
-        """An entry of ``differences``."""
-        return {"reference": self.reference, "against": self.against, "words": list(self.words)}
-
-
 def letter(number: int) -> str:
     """What a side is called: A for the first."""
     return chr(ord("A") + number)
 
 
-def differences(comparison: Comparison) -> tuple[Difference, ...]:
+def differences(sides: Sequence[Side]) -> tuple[Difference, ...]:
     """What sets each side apart from the first one."""
-    first, *others = comparison.sides
+    first, *others = sides
     return tuple(
         Difference(
             (letter(number), letter(0)),
@@ -81,16 +62,10 @@ def machine_line(comparison: Comparison) -> str:
     return f"{one_line(name)} · free: {free or 'not known'}"
 
 
-def compare_command(references: Sequence[str], options: RecommendOptions) -> str:
-    """The command that shows the same, as a shell takes it."""
-    return command_line(
-        "compare",
-        *references,
-        machine=options.machine,
-        memory=options.memory,
-        ram=options.ram,
-        use=None if options.use == "chat" else options.use,
-    )
+def compare_command(references: Sequence[str], use: str, machine: Mapping[str, str]) -> str:
+    """The command that shows the same, as a shell takes it; ``machine`` are its options for
+    another machine."""
+    return command_line("compare", *references, **machine, use=None if use == "chat" else use)
 
 
 def _words(side: Side, other: Side) -> Iterator[str]:

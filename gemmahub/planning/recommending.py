@@ -1,0 +1,178 @@
+"""What to run on a machine: a ranking of plans, each with the variant that it is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gemmahub.errors import DoesNotFit, NotFound
+from gemmahub.planning.candidates import bandwidths_of, candidates_of
+from gemmahub.planning.model import machine_of
+from gemmahub.recommend.goals import Requirements
+from gemmahub.recommend.ranking import recommend
+from gemmahub.text import format_gib, nearest, one_line
+from gemmahub.text.command import command_to_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gemmahub.catalog.records import Model
+    from gemmahub.hardware.records import Machine
+    from gemmahub.recommend.ranking import Ranking
+    from gemmahub.recommend.records import ScoredPlan
+    from gemmahub.registry.registry import Registry
+    from gemmahub.registry.variants import Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """A variant with the settings that suit it best on a machine, and why, in sentences.
+
+    ``rank`` is 1 for the best. ``largest_context`` in tokens would fit with the other settings.
+    """
+
+    variant: Variant
+    plan: ScoredPlan
+    rank: int
+    largest_context: int
+    reasons: tuple[str, ...]
+
+    @property
+    def command(self) -> str:
+        """What runs it with the settings of the plan."""
+        settings = self.plan.settings
+        return command_to_run(
+            self.variant.reference,
+            settings.context,
+            settings.cache_type_k,
+            self.plan.gpu_layers if len(self.plan.memory.places) > 1 else None,
+        )
+
+    @property
+    def summary(self) -> str:
+        """What a person hears who gave a name without a variant."""
+        plan, precision = self.plan, self.variant.precision
+        bits = precision.bits_per_weight
+        places = " + ".join(
+            format_gib(place.free_bytes) for place in plan.memory.places if place.total_bytes
+        )
+        return (
+            f"{precision.short}, {'? ' if bits is None else f'{bits:.2f} '}bits/weight, "
+            f"{plan.settings.context:,} tokens (fits {places})"
+        )
+
+    @property
+    def session_settings(self) -> dict[str, Any]:
+        """What the engine is told of the plan, by the names of the contract's settings."""
+        settings = self.plan.settings
+        return {
+            "context": settings.context,
+            "cache_type_k": settings.cache_type_k,
+            "cache_type_v": settings.cache_type_v,
+            "gpu_layers": self.plan.gpu_layers,
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """An entry of ``recommendations`` in ``gemmahub recommend --json``."""
+        plan, memory, speed = self.plan, self.plan.memory.as_json(), self.plan.speed
+        return {
+            "rank": self.rank,
+            "reference": self.variant.reference,
+            "name": self.variant.name,
+            "precision": self.variant.precision.as_json(),
+            "settings": memory["settings"],
+            "memory": memory["memory"],
+            "headroom_bytes": plan.memory.headroom_bytes,
+            "largest_context": self.largest_context,
+            "tokens_per_second": None if speed is None else round(speed.likely, 2),
+            "tokens_per_second_low": None if speed is None else round(speed.low, 2),
+            "tokens_per_second_high": None if speed is None else round(speed.high, 2),
+            "speed_basis": "unknown bandwidth" if speed is None else speed.basis,
+            "quality": plan.quality.score,
+            "quality_loss": round(plan.quality.loss.share, 4),
+            "quality_basis": plan.quality.as_text(),
+            "points": round(plan.points, 2),
+            "reasons": list(self.reasons),
+            "installed": bool(self.variant.artifacts),
+            "command": self.command,
+        }
+
+
+def recommendations(
+    registry: Registry, machine: Machine, wanted: Requirements, measured: Mapping[str, float]
+) -> tuple[Recommendation, ...]:
+    """What to run on ``machine``, the best first; at least one. ``measured`` are decode speeds by
+    reference.
+
+    Raises: NotFound when there is nothing to choose from; DoesNotFit when nothing fits;
+    GemmahubError where the memory of the machine is not known.
+    """
+    ranking = ranked(registry, machine, wanted, measured)
+    found = []
+    for number, plan in enumerate(ranking.plans[: wanted.limit]):
+        largest = ranking.largest_context(plan)
+        reasons = ranking.reasons(number, largest)
+        variant = registry.known(plan.candidate.reference)
+        found.append(Recommendation(variant, plan, number + 1, largest, reasons))
+    return tuple(found)
+
+
+def ranked(
+    registry: Registry,
+    machine: Machine,
+    wanted: Requirements,
+    measured: Mapping[str, float],
+    more: Iterable[Variant] = (),
+) -> Ranking:
+    """What is installed, what the catalogue knows and ``more``, ranked; as far as it is ``wanted``.
+
+    Raises: as :func:`recommendations`.
+    """
+    model = None if wanted.model is None else known_model(registry, wanted.model)
+    candidates = candidates_of(
+        (*registry.installed().variants, *more),
+        registry.catalog,
+        measured,
+        models=None if model is None else (model,),
+    )
+    if wanted.installed:
+        candidates = [candidate for candidate in candidates if candidate.installed]
+    if not candidates:
+        what = "no installed variant" if wanted.installed else "no variant with a known composition"
+        raise NotFound(
+            f"there is {what}{f' of {model.name}' if model else ''} to recommend",
+            "gemmahub list --all shows the catalogue",
+        )
+    place, (bandwidths, source) = machine_of(machine), bandwidths_of(machine)
+    return recommend(candidates, place, wanted, bandwidths, source)
+
+
+def best_of(
+    registry: Registry, model: str, machine: Machine, measured: Mapping[str, float]
+) -> Recommendation | None:
+    """What a model's name without a variant means here: the best installed one, else the best.
+
+    None where nothing fits or nothing is known well enough.
+    """
+    for installed in (True, False):
+        wanted = Requirements(model=model, installed=installed, limit=1)
+        try:
+            return recommendations(registry, machine, wanted, measured)[0]
+        except (NotFound, DoesNotFit):
+            continue
+    return None
+
+
+def known_model(registry: Registry, name: str) -> Model:
+    """The catalogue's model of that name.
+
+    Raises: NotFound with the nearest names.
+    """
+    model = registry.catalog.model(name)
+    if model is not None:
+        return model
+    near = nearest(name, [known.name for known in registry.catalog.models])
+    raise NotFound(
+        f"the catalogue has no model {one_line(name)!r}",
+        f"did you mean {', '.join(near)}?" if near else "gemmahub list --all shows the catalogue",
+    )

@@ -1,0 +1,191 @@
+"""The use case: every model that is here or known, with fit, speed, rank and what runs it.
+
+A row answers at a glance what a person asks of a model; a
+:class:`~gemmahub.service.planner.Planner` answers again and again what other settings would take.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from gemmahub.errors import DoesNotFit, GemmahubError, NotFound
+from gemmahub.planning.fit import Fit
+from gemmahub.service.planner import Planner
+from gemmahub.service.plans import DEFAULT_CONTEXT
+from gemmahub.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gemmahub.catalog.records import Catalog
+    from gemmahub.engines.contract import BrokenEntry
+    from gemmahub.hardware.records import Machine
+    from gemmahub.memory import MachineMemory, MemoryPlan
+    from gemmahub.planning.recommending import Recommendation
+    from gemmahub.recommend.goals import Requirements
+    from gemmahub.recommend.quality import Quality
+    from gemmahub.registry.variants import Variant
+    from gemmahub.service.installation import Installation
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One variant. ``model`` is what variants of one model have in common.
+
+    ``needed_bytes`` is what it takes with ``run``'s defaults, all places together, and ``share``
+    that part of what is free at the tightest place, above 1 where it does not fit; None where it is
+    not known. ``recommendation`` is None where nothing of the variant fits; ``best``: it is the
+    best of its model. ``gated``: its licence must be accepted before a pull.
+    """
+
+    variant: Variant
+    model: str
+    fit: Fit
+    quality: Quality
+    needed_bytes: int | None = None
+    share: float | None = None
+    recommendation: Recommendation | None = None
+    best: bool = False
+    gated: bool = False
+
+    @property
+    def installed(self) -> bool:
+        """Whether it lies on this machine."""
+        return bool(self.variant.artifacts)
+
+    @property
+    def rank(self) -> int | None:
+        """Its place among all variants that fit, 1 for the best."""
+        return self.recommendation.rank if self.recommendation else None
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """The likely decode speed with the recommended settings."""
+        speed = self.recommendation.plan.speed if self.recommendation else None
+        return speed.likely if speed else None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOverview:
+    """All rows, recommended ones first, and the machine they are for.
+
+    ``problem`` says why there are no recommendations, empty where there are some.
+    """
+
+    machine: Machine
+    rows: tuple[ModelRow, ...]
+    broken: tuple[BrokenEntry, ...] = ()
+    problem: str = ""
+
+
+def overview(
+    here: Installation, wanted: Requirements, machine: Machine | None = None
+) -> ModelOverview:
+    """Everything that is here or known, for this machine or for another one.
+
+    ``wanted.limit``, ``model`` and ``installed`` are not regarded: the overview shows all.
+    """
+    from gemmahub.planning import known_machine_of
+
+    machine = machine or here.machine_for()
+    models = here.registry.models(catalogue=True)
+    found, problem = _recommendations(here, machine, wanted)
+    place, reason = known_machine_of(machine)
+    rows = [_row(v, here.registry.catalog, place, reason, found) for v in models.variants]
+    rows.sort(key=_order)
+    return ModelOverview(machine, tuple(_with_best(rows)), models.broken, problem)
+
+
+def _recommendations(
+    here: Installation, machine: Machine, wanted: Requirements
+) -> tuple[dict[str, Recommendation], str]:
+    """Recommendations by reference, and why there are none."""
+    from gemmahub.planning.recommending import recommendations
+
+    every = replace(wanted, every_variant=True, model=None, installed=False, limit=None)
+    try:
+        found = recommendations(here.registry, machine, every, here.measured(machine))
+    except (DoesNotFit, NotFound) as error:
+        return {}, " · ".join(filter(None, (error.message, error.hint)))
+    except GemmahubError as error:  # what is free is not known
+        return {}, error.message
+    return {each.variant.reference: each for each in found}, ""
+
+
+def _row(
+    variant: Variant,
+    catalog: Catalog,
+    place: MachineMemory | None,
+    reason: str,
+    recommended: Mapping[str, Recommendation],
+) -> ModelRow:
+    from gemmahub.planning.model import catalogued
+    from gemmahub.recommend.quality import quality_of
+
+    model = catalog.model(variant.reference.partition(":")[0])
+    entry = catalogued(variant, catalog)
+    precision = variant.precision
+    fit, needed, share = Fit.unknown(reason), None, None
+    if place is not None:
+        fit, needed, share = _fit(variant, catalog, place)
+    return ModelRow(
+        variant=variant,
+        model=model.name if model else variant.name,
+        fit=fit,
+        quality=quality_of(model, precision.label, precision.training.value),
+        needed_bytes=needed,
+        share=share,
+        recommendation=recommended.get(variant.reference),
+        gated=bool(entry and entry[1].gated),
+    )
+
+
+def _fit(
+    variant: Variant, catalog: Catalog, place: MachineMemory
+) -> tuple[Fit, int | None, float | None]:
+    """Whether it fits, and what it takes with the settings of ``gemmahub run``."""
+    from gemmahub.planning import model_of
+    from gemmahub.planning.fit import fit_of
+
+    try:
+        model = model_of(variant, catalog)
+        trained = model[0].context_length or DEFAULT_CONTEXT
+        plan = Planner(variant, model, place).memory(min(trained, DEFAULT_CONTEXT))
+        return fit_of(model, place), plan.total_bytes, _share(plan)
+    except (GemmahubError, OSError) as error:
+        return Fit.unknown(one_line(str(error))), None, None
+
+
+def _share(plan: MemoryPlan) -> float:
+    """What is taken of what is free, at the tightest place that is used."""
+    shares = [
+        place.total_bytes / place.free_bytes if place.free_bytes else 2.0
+        for place in plan.places
+        if place.total_bytes
+    ]
+    worst = max(shares, default=0.0)
+    # Places that share their memory can fit one by one and not together.
+    return worst if plan.fits else max(worst, 1.01)
+
+
+def _order(row: ModelRow) -> tuple[bool, int, bool, int, str]:
+    """Recommended ones by rank, then what is here, then by size."""
+    size = row.variant.size_bytes
+    return (
+        row.rank is None,
+        row.rank or 0,
+        not row.installed,
+        -(size or 0) if row.installed else size or 0,
+        row.variant.reference,
+    )
+
+
+def _with_best(rows: list[ModelRow]) -> list[ModelRow]:
+    seen: set[str] = set()
+    found = []
+    for row in rows:
+        best = row.rank is not None and row.model not in seen
+        seen.add(row.model)
+        found.append(replace(row, best=best) if best else row)
+    return found
