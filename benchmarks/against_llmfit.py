@@ -119,9 +119,9 @@ def work() -> None:
     from gemmahub.planning.candidates import bandwidths_of, candidates_of
     from gemmahub.recommend.goals import Requirements, Use
     from gemmahub.recommend.ranking import recommend
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library
 
-    hub = Gemmahub()
+    hub = Library()
     installed, machine = hub.registry.installed().variants, hub.hardware(measure=True)
     for label in ("first", "again"):
         for use in (Use.CHAT, Use.LONG_CONTEXT):

@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines.contract import Sampling, Settings
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 
 if TYPE_CHECKING:
     from gemmahub.engines.contract import Session
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
     settings = Settings(context=CONTEXT, threads=arguments.threads)
-    running = Gemmahub().start(arguments.model, settings)
+    running = Library().load(arguments.model, settings)
     artifact = running.variant.artifacts[0]
     with running.session as session:
         threads = session.info.settings.threads or 1

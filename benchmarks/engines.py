@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.engines.contract import Sampling, Settings
 from gemmahub.engines.resident import resident_memory
 from gemmahub.errors import GemmahubError
-from gemmahub.service import Gemmahub, PlanOptions
+from gemmahub.service import Library, PlanOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ class Engine:
     def measure(self, number: int) -> None:
         """One round: a load, a long prompt, a short one with an answer."""
         started = perf_counter()
-        running = Gemmahub().start(
+        running = Library().load(
             self.reference, Settings(context=CONTEXT, gpu_layers=0), backend=self.backend
         )
         with running.session:
@@ -84,7 +84,7 @@ class Engine:
     def show(self) -> None:
         """Print a row."""
         try:
-            plan = Gemmahub().plan(self.reference, PlanOptions(context=CONTEXT, gpu_layers=0))
+            plan = Library().plan(self.reference, PlanOptions(context=CONTEXT, gpu_layers=0))
             shown = plan.as_json()
             planned = f"{plan.memory.total_bytes / MIB:.0f} MiB ({shown['basis']})"
         except GemmahubError as error:
@@ -165,10 +165,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--copy", type=Path, help="Where the copy for MLX is, or is to be.")
     arguments = parser.parse_args()
-    model = Gemmahub().inspect(MODEL).artifacts[0].path
+    model = Library().inspect(MODEL).artifacts[0].path
     with ExitStack() as stack:
         engines = [Engine("llama.cpp", str(model))]
-        if Gemmahub().plugins_manager.backend("mlx").backend.availability().ok:
+        if Library().plugins_manager.backend("mlx").backend.availability().ok:
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="gemmahub-mlx-"))
             write_copy = import_module("mlx_copy").write_copy  # the module beside this one
             copy = write_copy(model, arguments.copy or Path(scratch) / "gemma-3-270m-bf16")

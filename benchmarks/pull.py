@@ -46,9 +46,9 @@ print(time.perf_counter() - begin)
 """
 PULL = """
 import time
-from gemmahub.service import Gemmahub
-hub, times = Gemmahub(), {}
-plan = hub.pull_plan("user/gemma")
+from gemmahub.service import Library
+hub, times = Library(), {}
+plan = hub.plan_pull("user/gemma")
 begin = time.perf_counter()
 hub.pull(plan, on_progress=lambda p: times.setdefault(p.phase, time.perf_counter()))
 end = time.perf_counter()

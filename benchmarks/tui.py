@@ -14,13 +14,15 @@ import sys
 import tempfile
 from dataclasses import replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.terminal import Terminal
-from gemmahub.service import Gemmahub, ModelOverview, Requirements
+from gemmahub.service import Library
 
 if TYPE_CHECKING:
-    from gemmahub.hardware.records import Machine
+    from collections.abc import Callable
+
+    from gemmahub.service.overview import ModelOverview
 
 ROWS: Final = 5000
 ROUNDS: Final = 7
@@ -50,17 +52,11 @@ def painted(size: tuple[int, int]) -> tuple[float, float]:
         terminal.close()
 
 
-class ManyModels(Gemmahub):
-    """This installation with the catalogue many times over."""
+def many_models(whole: Callable[..., ModelOverview]) -> Callable[..., ModelOverview]:
+    """The overview with the catalogue many times over."""
 
-    def overview(
-        self,
-        wanted: Requirements | None = None,
-        machine: Machine | None = None,
-        *,
-        again: bool = False,
-    ) -> ModelOverview:
-        found = super().overview(wanted, machine, again=again)
+    def overview(*arguments: Any, **options: Any) -> ModelOverview:
+        found = whole(*arguments, **options)
         rows = [
             replace(
                 row,
@@ -72,6 +68,8 @@ class ManyModels(Gemmahub):
             )
         ]
         return replace(found, rows=tuple(rows))
+
+    return overview
 
 
 def typed(terminal: Terminal, keys: list[bytes]) -> list[tuple[float, float]]:
@@ -125,9 +123,11 @@ def keys(size: tuple[int, int]) -> None:
 
 def child() -> None:
     """The program in the terminal."""
+    from gemmahub.service import overview
     from gemmahub.tui.app import GemmahubApp
 
-    GemmahubApp(ManyModels()).run()
+    overview.model_overview = many_models(overview.model_overview)
+    GemmahubApp(Library()).run()
 
 
 def main() -> None:

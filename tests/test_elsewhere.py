@@ -26,7 +26,7 @@ from gemmahub.errors import (
     UsageError,
 )
 from gemmahub.formats.source import LocalFile
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 from gemmahub.service.remote import find
 from gemmahub.testing.gguf_writer import write_gguf
 
@@ -93,12 +93,12 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderSource:
 
     manager = PluginManager()
     manager.add("folder", lambda: Plugin, "gemmahub-folder", "1")
-    monkeypatch.setattr(Gemmahub, "plugins_manager", manager)
+    monkeypatch.setattr(Library, "plugins_manager", manager)
     return found
 
 
 def test_a_model_elsewhere_is_measured(source: FolderSource) -> None:
-    variant = Gemmahub().inspect("ollama://tiny:q8")
+    variant = Library().inspect("ollama://tiny:q8")
     assert variant.parameters == 64 * 100 + 64 * 64
     assert {entry.type for entry in variant.precision.mix} == {"Q8_0", "Q4_0"}
     assert variant.artifacts == ()
@@ -109,12 +109,12 @@ def test_a_model_elsewhere_is_measured(source: FolderSource) -> None:
 
 def test_a_scheme_that_no_source_has(source: FolderSource) -> None:
     with pytest.raises(UsageError, match="unknown scheme 'other'"):
-        find(Gemmahub(), "other://tiny:q8")
+        find(Library(), "other://tiny:q8")
 
 
 def test_not_there(source: FolderSource, command: Callable[..., Any]) -> None:
     with pytest.raises(NotFound, match="folder has no ollama://none"):
-        find(Gemmahub(), "ollama://none:1b")
+        find(Library(), "ollama://none:1b")
     result = command("inspect", "ollama://none:1b")
     assert result.code == 3
 
@@ -150,8 +150,8 @@ def test_pull(source: FolderSource, command: Callable[..., Any], tmp_path: Path)
 
 def test_a_disk_that_is_too_small(source: FolderSource) -> None:
     source.need_bytes = 2**60
-    here = Gemmahub()
-    plan = here.pull_plan("ollama://tiny:q8")
+    here = Library()
+    plan = here.plan_pull("ollama://tiny:q8")
     assert plan.short_bytes > 0
     with pytest.raises(DoesNotFit, match=r"only .* is free in .* short\)"):
         here.pull(plan)
@@ -161,7 +161,7 @@ def test_a_catalogue_name_is_not_asked_for(source: FolderSource) -> None:
     source.problem = AssertionError("asked")
     for name in ("gemma-3-4b-it:q4_0-qat", "user/repo:Q4_0"):
         with pytest.raises(NetworkError, match="HF_HUB_OFFLINE"):
-            Gemmahub().pull_plan(name)
+            Library().plan_pull(name)
 
 
 @pytest.mark.parametrize("option", ["--revision=abc", "--no-projector"])
@@ -176,6 +176,6 @@ def test_an_option_that_the_source_does_not_know(
 def test_a_pull_that_the_source_cannot_cancel_ends_with_its_next_report(
     source: FolderSource,
 ) -> None:
-    here = Gemmahub()
+    here = Library()
     with pytest.raises(Cancelled):
-        here.pull(here.pull_plan("ollama://tiny:q8"), cancelled=lambda: True)
+        here.pull(here.plan_pull("ollama://tiny:q8"), cancelled=lambda: True)

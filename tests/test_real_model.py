@@ -188,9 +188,9 @@ def test_kill_9_of_the_worker_in_mid_answer() -> None:
 
 def test_closing_gives_the_memory_back() -> None:
     from gemmahub.engines.contract import Settings
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library
 
-    running = Gemmahub().start("gemma-3-270m", Settings(context=512))
+    running = Library().load("gemma-3-270m", Settings(context=512))
     pid = running.session.pid  # type: ignore[attr-defined]
     resident = Path(f"/proc/{pid}/statm")
     if resident.exists():

@@ -119,9 +119,9 @@ def rm_command(ids: Sequence[str], yes: bool) -> int:
 
 
 def _store() -> ConversationStore:
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library
 
-    return Gemmahub().conversations
+    return Library().conversations
 
 
 def _load(store: ConversationStore, id_: str) -> Saved:

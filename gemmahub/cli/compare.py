@@ -37,10 +37,10 @@ def compare_command(
     A REF is anything that `inspect` takes. What is neither here nor in the catalogue is read from
     its header, and not fetched.
     """
-    from gemmahub.service import Gemmahub, Requirements
+    from gemmahub.service import Library, Requirements
 
-    hub = Gemmahub(say=output.note)
-    comparison = hub.compare(references, Requirements(use), hub.machine_for(**machine))
+    library = Library(say=output.note)
+    comparison = library.compare(references, Requirements(use), library.machine_for(**machine))
     if as_json:
         output.json_data(comparison.as_json())
     else:

@@ -45,22 +45,22 @@ def continue_command(
     PROMPT is the next question; "-" or a pipe reads it from standard input. Without one, on a
     terminal, the conversation goes on there. What is asked and answered is kept.
     """
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library
 
     if again and (prompt is not None or images):
         raise UsageError("--again asks nothing new", "leave the prompt and the images out")
     question = None if again else question_of(prompt, example=_EXAMPLE)
-    hub = Gemmahub(say=output.note)
-    store = hub.conversations
+    library = Library(say=output.note)
+    store = library.conversations
     with store.open(store.find(id_)) as journal:
         before = journal.saved()
         held = before.described
         settings = replace(held.settings, context=ctx_size or held.settings.context)
-        running = hub.start(
+        running = library.load(
             model or held.reference, settings, backend=backend, on_progress=output.loading
         )
         output.progress("")
-        with closing(hub.chat(running, journal)) as chat:
+        with closing(running.chat(journal)) as chat:
             output.note(running.headline)
             images = images_of(running, images, plain=chat.plain)
             if images and running.image_note:
@@ -76,7 +76,7 @@ def continue_command(
             from gemmahub.cli.prompt_loop import converse
 
             _show_last(before)
-            return converse(ask, hub.config.data, images=images)
+            return converse(ask, library.config.data, images=images)
 
 
 def _show_last(saved: Saved) -> None:

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def du_command(as_json: bool) -> None:
     """What models take on the disks: by store, by model, and what lies there twice."""
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library, disk
 
-    hub = Gemmahub()
-    _finish(hub)
-    usage = hub.disk_usage()
+    library = Library()
+    _finish(library)
+    usage = disk.usage(library)
     if as_json:
         output.json_data(usage.as_json())
     else:
@@ -90,11 +90,11 @@ def rm_command(
 
     What another tool keeps (Ollama, LM Studio) is removed only from a store named by --store.
     """
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library, disk
 
-    hub = Gemmahub()
-    _finish(hub)
-    removing = hub.plan_removal(reference, stores)
+    library = Library()
+    _finish(library)
+    removing = disk.plan_removal(library, reference, stores)
     if not as_json:
         _show_removal(removing)
     elif dry_run:
@@ -109,7 +109,7 @@ def rm_command(
     if not _agreed(f"Remove {removing.variant.reference}?", yes=yes):
         output.note("nothing was removed")
         return ExitCode.FAILED
-    removed = hub.remove(removing)
+    removed = disk.remove(library, removing)
     if as_json:
         output.json_data(removed.as_json())
     else:
@@ -144,13 +144,13 @@ def _show_kept(word: str, kept: Iterable[Kept]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def dedupe_command(apply_: bool, reflink: bool, undo: bool, yes: bool, as_json: bool) -> int:
     """Let files of the same content in several stores share their place on the disk."""
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library, disk
 
-    hub = Gemmahub()
+    library = Library()
     if undo:
         if apply_ or reflink:
             raise UsageError("--undo stands alone", "gemmahub dedupe --undo")
-        undone = hub.undo_dedupe(_counting("copied"))
+        undone = disk.undo_dedupe(library, _counting("copied"))
         output.progress("")
         if as_json:
             output.json_data(undone.as_json())
@@ -158,7 +158,7 @@ def dedupe_command(apply_: bool, reflink: bool, undo: bool, yes: bool, as_json: 
             output.data(f"{plural(len(undone.copied), 'file')} copied back")
             _show_kept("left as it is", undone.skipped)
         return ExitCode.FAILED if undone.skipped else ExitCode.DONE
-    plan = hub.plan_dedupe(reflink=reflink, on_bytes=_counting("read"))
+    plan = disk.plan_dedupe(library, reflink=reflink, on_bytes=_counting("read"))
     output.progress("")
     if not as_json:
         _show_plan(plan)
@@ -171,7 +171,7 @@ def dedupe_command(apply_: bool, reflink: bool, undo: bool, yes: bool, as_json: 
     if not _agreed(f"Share {plural(len(plan.shares), 'file')}?", yes=yes):
         output.note("nothing was changed")
         return ExitCode.FAILED
-    done = hub.dedupe(plan, _counting("compared"))
+    done = disk.dedupe(library, plan, _counting("compared"))
     output.progress("")
     if as_json:
         output.json_data(done.as_json())
@@ -217,8 +217,10 @@ def _agreed(question: str, *, yes: bool) -> bool:
     return output.confirm(question)
 
 
-def _finish(hub: Any) -> None:
+def _finish(library: Any) -> None:
     """End a removal that a crash cut off, and say so."""
-    ended = hub.finish_removals()
+    from gemmahub.service import disk
+
+    ended = disk.finish_removals(library)
     if ended is not None:
         output.note(f"ended a removal that was cut off: freed {format_bytes(ended.freed_bytes)}")

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def hardware_command(measure: bool, as_json: bool) -> None:
     """What this machine is: accelerators, memory, processor, each figure with its source."""
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library
 
-    machine = Gemmahub().hardware(measure=measure)
+    machine = Library().hardware(measure=measure)
     if as_json:
         output.json_data(machine.as_json())
         return

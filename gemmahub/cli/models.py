@@ -15,7 +15,7 @@ from gemmahub.text.command import command_line
 if TYPE_CHECKING:
     from gemmahub.planning.fit import Fit
     from gemmahub.registry.variants import Variant
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library
 
 _REASONS = 3
 
@@ -32,11 +32,11 @@ _REASONS = 3
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_command(catalogue: bool, folders: tuple[Path, ...], as_json: bool) -> None:
     """Models on this machine, each with its precision."""
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library
 
-    gemmahub = Gemmahub(folders=folders)
-    models = gemmahub.list_models(catalogue=catalogue)
-    fits = gemmahub.fits(models.variants)
+    library = Library(folders=folders)
+    models = library.models(catalogue=catalogue)
+    fits = library.fits(models.variants)
     rows = list(zip(models.variants, fits, strict=True))
     if as_json:
         output.json_data(
@@ -97,23 +97,23 @@ def inspect_command(reference: str, remote: bool, as_json: bool, verbose: bool) 
     REFERENCE is a catalogue name, a file, a folder or a repository (user/repo:Q4_0). What is
     neither here nor in the catalogue is read from its header on Hugging Face, and not fetched.
     """
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library
 
-    hub = Gemmahub(say=output.note)
-    variant = hub.inspect(reference, remote=remote)
+    library = Library(say=output.note)
+    variant = library.inspect(reference, remote=remote)
     if as_json:
         output.json_data(variant.as_json())
     else:
         _show(variant, reference)
     if verbose:
-        say_moved(hub, variant.size_bytes)
+        say_moved(library, variant.size_bytes)
 
 
-def say_moved(hub: Gemmahub, size_bytes: int | None) -> None:
+def say_moved(library: Library, size_bytes: int | None) -> None:
     """What was moved to look at a model that is on the hub."""
     from gemmahub.service.remote import moved_text
 
-    traffic = hub.traffic
+    traffic = library.traffic
     output.note("the hub was not asked" if traffic is None else moved_text(traffic, size_bytes))
 
 

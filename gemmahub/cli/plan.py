@@ -42,16 +42,16 @@ _COUNT = click.IntRange(1, 2**31 - 256)
 @click.option("-v", "--verbose", is_flag=True, help="Say what was moved over the network.")
 def plan_command(reference: str, as_json: bool, verbose: bool, **options: Any) -> None:
     """What a model takes of the memory that is free, part by part, before it is loaded."""
-    from gemmahub.service import Gemmahub, PlanOptions
+    from gemmahub.service import Library, PlanOptions
 
-    hub = Gemmahub(say=output.note)
-    plan = hub.plan(reference, PlanOptions(**options), on_progress=_show_progress)
+    library = Library(say=output.note)
+    plan = library.plan(reference, PlanOptions(**options), on_progress=_show_progress)
     if plan.verification is not None:
         output.progress("")
     if verbose:
         from gemmahub.cli.models import say_moved
 
-        say_moved(hub, plan.variant.size_bytes)
+        say_moved(library, plan.variant.size_bytes)
     if as_json:
         output.json_data(plan.as_json())
         return

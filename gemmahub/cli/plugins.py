@@ -10,7 +10,7 @@ import click
 from gemmahub.cli import output
 
 if TYPE_CHECKING:
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library
 
 
 @click.group(name="plugins", invoke_without_command=True)
@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 def plugins_command(context: click.Context, as_json: bool) -> None:
     """Plugins, what they offer, and why one does not work."""
     if context.invoked_subcommand is None:
-        from gemmahub.service import Gemmahub
+        from gemmahub.service import Library
 
-        _show(Gemmahub(), as_json=as_json)
+        _show(Library(), as_json=as_json)
 
 
-def _show(hub: Gemmahub, *, as_json: bool) -> None:
-    rows, chosen = hub.plugins(), hub.chosen_backends()
+def _show(library: Library, *, as_json: bool) -> None:
+    from gemmahub.service import plugin_rows
+
+    rows, chosen = plugin_rows.rows(library), plugin_rows.chosen(library)
     if as_json:
         formats = {row.format: {"backend": row.backend, "reason": row.reason} for row in chosen}
         output.json_data({"plugins": [row.as_json() for row in rows], "formats": formats})
@@ -52,9 +54,9 @@ def new_command(name: str, folder: Path) -> None:
     NAME is that of its backend, in small letters: demo makes the folder gemmahub-demo. Nothing is
     overwritten.
     """
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library, plugin_rows
 
-    plugin = Gemmahub().new_plugin(name, folder)
+    plugin = plugin_rows.write_new(Library(), name, folder)
     output.data(str(plugin.folder))
     output.note(f"wrote {len(plugin.files)} files: {', '.join(map(str, plugin.files))}")
     output.note(

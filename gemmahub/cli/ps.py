@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def ps_command(as_json: bool) -> None:
     """Models that engines hold in memory now, with the context they really have."""
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library
+    from gemmahub.service.loaded import loaded_models
 
-    found = Gemmahub(say=output.note).loaded()
+    found = loaded_models(Library(say=output.note))
     if as_json:
         models = [row.as_json() for row in found.rows]
         output.json_data({"models": models, "remarks": list(found.remarks)})

@@ -17,7 +17,7 @@ from gemmahub.text.command import command_line
 if TYPE_CHECKING:
     from gemmahub.engines.sources import Pulled
     from gemmahub.errors import NotInstalled
-    from gemmahub.service import Gemmahub, PullPlan
+    from gemmahub.service import Library, PullPlan
 
 
 @click.command(name="pull")
@@ -40,11 +40,11 @@ def pull_command(reference: str, **options: Any) -> int:
     of Ollama's registry (ollama://gemma3:4b). What has arrived is kept when it is interrupted: the
     same command continues.
     """
-    from gemmahub.service import Gemmahub, PullOptions
+    from gemmahub.service import Library, PullOptions
 
-    hub = Gemmahub(say=output.note)
+    library = Library(say=output.note)
     chosen = PullOptions(options["revision"], options["projector"], options["to"])
-    plan = hub.pull_plan(reference, chosen)
+    plan = library.plan_pull(reference, chosen)
     if options["dry_run"] and options["as_json"]:
         output.json_data(plan.as_json())
         return ExitCode.DONE
@@ -52,23 +52,23 @@ def pull_command(reference: str, **options: Any) -> int:
     if options["verbose"]:
         from gemmahub.cli.models import say_moved
 
-        say_moved(hub, plan.variant.size_bytes)
+        say_moved(library, plan.variant.size_bytes)
     if options["dry_run"]:
         return ExitCode.DONE
     if plan.remote is None:
         _already(plan, as_json=options["as_json"])
         return ExitCode.DONE
-    pulled = fetch(hub, plan, reference, yes=options["yes"], as_json=options["as_json"])
+    pulled = fetch(library, plan, reference, yes=options["yes"], as_json=options["as_json"])
     return ExitCode.INTERRUPTED if pulled is None else ExitCode.DONE
 
 
 def fetch(
-    hub: Gemmahub, plan: PullPlan, reference: str, *, yes: bool, as_json: bool = False
+    library: Library, plan: PullPlan, reference: str, *, yes: bool, as_json: bool = False
 ) -> Pulled | None:
     """Get what a plan says, showing how far it is; None where somebody interrupted it.
 
     Raises: DoesNotFit for a disk that is too small, and for a model that will not fit in memory
-    unless somebody says yes; what :meth:`Gemmahub.pull` raises.
+    unless somebody says yes; what :meth:`Library.pull` raises.
     """
     from gemmahub.service.pulling import check_disk
 
@@ -77,7 +77,7 @@ def fetch(
     seen = Watched()
     try:
         with View() as view:
-            pulled = hub.pull(plan, on_progress=seen.through(view.show))
+            pulled = library.pull(plan, on_progress=seen.through(view.show))
     except KeyboardInterrupt:
         output.note(f"interrupted: {seen.kept}; {command_line('pull', reference)} continues")
         return None
@@ -95,19 +95,19 @@ def fetch(
     return pulled
 
 
-def offer(hub: Gemmahub, missing: NotInstalled) -> str:
+def offer(library: Library, missing: NotInstalled) -> str:
     """Ask whether to get a model that is not here, and get it; what names it from now on.
 
     Raises: ``missing`` when the answer is no; KeyboardInterrupt; as :func:`fetch`.
     """
-    plan = hub.pull_plan(missing.reference)
+    plan = library.plan_pull(missing.reference)
     show_plan(plan)
     variant, bits = plan.variant, plan.variant.precision.bits_per_weight
     rate = "" if bits is None else f", {bits:.2f} bits/weight"
     what = f"{variant.precision.short}{rate}, {format_bytes(plan.fetch_bytes)} to fetch"
     if not output.confirm(f"{variant.reference} is not on this machine ({what}). Get it?"):
         raise missing
-    pulled = fetch(hub, plan, missing.reference, yes=False)
+    pulled = fetch(library, plan, missing.reference, yes=False)
     if pulled is None:
         raise KeyboardInterrupt
     return pulled.reference

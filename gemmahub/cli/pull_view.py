@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gemmahub.planning.fit import Fit
     from gemmahub.service import PullPlan
-    from gemmahub.service.progress import OnProgress, Progress
+    from gemmahub.service.progress import OnPullProgress, Progress
 
 _LINE_SECONDS: Final = 5.0
 _NAME: Final = 30
@@ -58,7 +58,7 @@ class Watched:
     def __init__(self) -> None:
         self.last: Progress | None = None
 
-    def through(self, show: OnProgress) -> OnProgress:
+    def through(self, show: OnPullProgress) -> OnPullProgress:
         """``show``, remembering what goes through."""
 
         def both(progress: Progress) -> None:

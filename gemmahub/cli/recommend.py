@@ -36,11 +36,11 @@ def recommend_command(
     as_json: bool, machine: str | None, memory: str | None, ram: str | None, **options: Any
 ) -> None:
     """What this machine runs best: model, precision, context and offload, with reasons."""
-    from gemmahub.service import Gemmahub, Requirements
+    from gemmahub.service import Library, Requirements
 
-    hub = Gemmahub()
-    place = hub.machine_for(machine, memory, ram)
-    found = hub.recommend(Requirements(**options), place)
+    library = Library()
+    place = library.machine_for(machine, memory, ram)
+    found = library.recommend(Requirements(**options), place)
     if as_json:
         recommendations = [each.as_json() for each in found]
         output.json_data({"machine": place.as_json(), "recommendations": recommendations})

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.conversations import ChatSession
-    from gemmahub.service import Gemmahub, Running
+    from gemmahub.service import Library, Running
 _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
 
 
@@ -58,11 +58,11 @@ def run_command(reference: str, prompt: str | None, **options: Any) -> int:
     a conversation starts: Ctrl-C stops an answer, Ctrl-D ends the conversation.
     """
     from gemmahub.conversations import ChatSession
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library
 
     question = question_of(prompt, example=_EXAMPLE, alone=options["as_json"])
-    hub = Gemmahub(say=output.note)
-    running = _start(hub, reference, options)
+    library = Library(say=output.note)
+    running = _start(library, reference, options)
     output.progress("")
     _warn_of_training(running, options["ctx_size"])
     with running.session as session:
@@ -86,10 +86,10 @@ def run_command(reference: str, prompt: str | None, **options: Any) -> int:
         from gemmahub.cli.prompt_loop import converse
 
         forget = partial(chat.journal.cut, 0)
-        return converse(ask, hub.config.data, forget=forget, images=images)
+        return converse(ask, library.config.data, forget=forget, images=images)
 
 
-def _start(hub: Gemmahub, reference: str, options: dict[str, Any]) -> Running:
+def _start(library: Library, reference: str, options: dict[str, Any]) -> Running:
     """The loaded model; one that is not here is pulled first where a person says so."""
     settings = _settings(options)
     chosen: dict[str, Any] = {
@@ -97,14 +97,14 @@ def _start(hub: Gemmahub, reference: str, options: dict[str, Any]) -> Running:
         "options": _engine_options(options["engine_options"]),
     }
     try:
-        return hub.start(reference, settings, **chosen, on_progress=output.loading)
+        return library.load(reference, settings, **chosen, on_progress=output.loading)
     except NotInstalled as missing:
         if options["as_json"] or not output.interactive():
             raise
         from gemmahub.cli.pull import offer
 
-        reference = offer(hub, missing)
-    return hub.start(reference, settings, **chosen, on_progress=output.loading)
+        reference = offer(library, missing)
+    return library.load(reference, settings, **chosen, on_progress=output.loading)
 
 
 def _engine_options(texts: tuple[str, ...]) -> dict[str, str]:

@@ -24,10 +24,10 @@ def search_command(text: tuple[str, ...], limit: int, as_json: bool) -> None:
     TEXT are words in the name of a repository. Of Hugging Face, repositories of the catalogue come
     first, then Google's, then the others by downloads.
     """
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library
 
     words = " ".join(text)
-    rows = Gemmahub(say=output.note).search(words, limit)
+    rows = Library(say=output.note).search(words, limit)
     if as_json:
         output.json_data({"repositories": [row.as_json() for row in rows]})
         return

@@ -1,130 +1,128 @@
-"""The use cases. Both front ends call this and nothing below it."""
+"""The use cases. Both front ends call these and nothing below, but for records and text.
+
+:class:`Library` is what scripts and plugins use, too (``gemmahub.open()``); the other use cases are
+functions of the modules here, whose first argument it is.
+"""
 
 from __future__ import annotations
 
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gemmahub.errors import GemmahubError
 from gemmahub.recommend.goals import Requirements
-from gemmahub.service import (
-    disk,
-    overview,
-    plugin_rows,
-    pulling,
-    recommending,
-    running,
-    searching,
-)
+from gemmahub.service import plans, pulling, recommending, running
 from gemmahub.service.installation import Installation
-from gemmahub.service.loaded import LoadedModels, loaded_models
-from gemmahub.service.overview import ModelOverview, ModelRow
-from gemmahub.service.planner import Planner, planner_for
-from gemmahub.service.plans import PlanOptions, plan
-from gemmahub.service.plugin_rows import ChosenRow, PluginRow
+from gemmahub.service.plans import PlanOptions
 from gemmahub.service.pulling import PullOptions, PullPlan
 from gemmahub.service.remote import look
 from gemmahub.service.running import Running
-from gemmahub.service.searching import RepositoryRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
-    from gemmahub.conversations import ChatSession, ConversationStore, Journal
-    from gemmahub.engines.contract import CheckResult, OnProgress, Settings
+    from gemmahub.conversations import ConversationStore
+    from gemmahub.engines.contract import OnProgress, Settings
     from gemmahub.engines.sources import Pulled
     from gemmahub.hardware.records import Machine
     from gemmahub.planning import Plan
-    from gemmahub.planning.fit import Fit
     from gemmahub.planning.recommending import Recommendation
     from gemmahub.registry.variants import Models, Variant
     from gemmahub.service.comparing import Comparison
-    from gemmahub.service.disk import Removing
-    from gemmahub.service.progress import OnProgress as OnPullProgress
-    from gemmahub.stores.dedupe import DedupePlan
-    from gemmahub.stores.linking import Deduped, Undone
-    from gemmahub.stores.removal_steps import Removed
-    from gemmahub.stores.usage import Usage
-    from gemmahub.testing.scaffold import NewPlugin
+    from gemmahub.service.progress import OnPullProgress
+    from gemmahub.service.searching import RepositoryRow
 
-__all__ = [
-    "ChosenRow",
-    "Gemmahub",
-    "LoadedModels",
-    "ModelOverview",
-    "ModelRow",
-    "PlanOptions",
-    "Planner",
-    "PluginRow",
-    "PullOptions",
-    "PullPlan",
-    "RepositoryRow",
-    "Requirements",
-    "Running",
-]
+__all__ = ["Library", "PlanOptions", "PullOptions", "PullPlan", "Requirements", "Running"]
 
 
-class Gemmahub(Installation):
-    """This installation and what can be done with it."""
+class Library(Installation):
+    """The models that are on this machine or known, and what can be done with them.
 
-    def list_models(self, *, catalogue: bool = False) -> Models:
-        """What is on this machine, and on request what the catalogue knows."""
+    Methods raise :class:`~gemmahub.errors.GemmahubError` and its subclasses. References are those
+    of ``docs/commands.md``.
+    """
+
+    def models(self, *, catalogue: bool = False) -> Models:
+        """What is on this machine, and on request what the catalogue knows; what is broken."""
         return self.registry.models(catalogue=catalogue)
 
-    def fits(self, variants: Sequence[Variant]) -> list[Fit]:
-        """For each variant whether it fits in what is free here now, with ``run``'s defaults."""
-        from gemmahub.planning import fits_of
+    def resolve(self, reference: str) -> Variant:
+        """What a reference names, of what is here or in the catalogue; asks no server.
 
-        return fits_of(variants, self.registry.catalog, self.hardware())
-
-    def overview(
-        self,
-        wanted: Requirements | None = None,
-        machine: Machine | None = None,
-        *,
-        again: bool = False,
-    ) -> ModelOverview:
-        """Every model that is here or known, with what it is worth on a machine; ``again`` looks
-        at the stores again. See :func:`gemmahub.service.overview.overview`."""
-        if again:
-            self.look_again()
-        return overview.overview(self, wanted or Requirements(), machine)
-
-    def planner(self, row: ModelRow, machine: Machine) -> Planner:
-        """What other settings would take; see :func:`gemmahub.service.planner.planner_for`."""
-        return planner_for(self, row.variant, machine, row.recommendation)
+        A name without a variant is the one that is recommended for this machine.
+        Raises: UsageError, NotFound, FormatError, IntegrityError.
+        """
+        return self.chosen(reference)[0]
 
     def inspect(self, reference: str, *, remote: bool = False) -> Variant:
-        """What a reference names, with its precision; ``remote`` reads the header on the hub also
-        of what is here or in the catalogue. See :func:`gemmahub.service.remote.look`.
+        """What a reference names, with its precision. What is neither here nor in the catalogue is
+        read from its header in its source; ``remote`` does that with all.
 
         Raises: UsageError, NotFound, FormatError, IntegrityError, Gated, NetworkError.
         """
         return look(self, reference, remote=remote).variant
 
     def search(self, text: str, limit: int = 20) -> list[RepositoryRow]:
-        """Repositories for some words; see :func:`gemmahub.service.searching.search`."""
+        """What sources have for some words, ``limit`` repositories of each.
+
+        Raises: NetworkError.
+        """
+        from gemmahub.service import searching  # the memory model comes with it
+
         return searching.search(self, text, limit)
 
-    def pull_plan(self, reference: str, options: PullOptions | None = None) -> PullPlan:
-        """What pulling a model would do; see :func:`gemmahub.service.pulling.prepare`."""
+    def plan(
+        self,
+        reference: str,
+        options: PlanOptions | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> Plan:
+        """What a model takes of the memory; see :func:`gemmahub.service.plans.plan`."""
+        return plans.plan(self, reference, options or PlanOptions(), on_progress)
+
+    def recommend(
+        self, wanted: Requirements | None = None, machine: Machine | None = None
+    ) -> tuple[Recommendation, ...]:
+        """What this machine, or another one, runs best, the best first.
+
+        Raises: NotFound for an unknown model; DoesNotFit when nothing fits.
+        """
+        return recommending.recommend(self, wanted or Requirements(), machine)
+
+    def compare(
+        self,
+        references: Sequence[str],
+        wanted: Requirements | None = None,
+        machine: Machine | None = None,
+    ) -> Comparison:
+        """Two or more models side by side; see :func:`gemmahub.service.comparing.compare`."""
+        from gemmahub.service import comparing
+
+        return comparing.compare(self, references, wanted or Requirements(), machine)
+
+    def plan_pull(self, reference: str, options: PullOptions | None = None) -> PullPlan:
+        """What getting a model would do; see :func:`gemmahub.service.pulling.prepare`."""
         return pulling.prepare(self, reference, options or PullOptions())
 
     def pull(
         self,
-        plan: PullPlan,
+        wanted: str | PullPlan,
         *,
         on_progress: OnPullProgress | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Pulled:
-        """Get a model; see :func:`gemmahub.service.pulling.execute`."""
+        """Get a model, by its reference or as planned; see
+        :func:`gemmahub.service.pulling.execute`.
+
+        Raises also: what :meth:`plan_pull` raises, for a reference.
+        """
+        plan = self.plan_pull(wanted) if isinstance(wanted, str) else wanted
         return pulling.execute(self, plan, on_progress=on_progress, cancelled=cancelled)
 
-    def start(
+    def load(
         self,
         reference: str,
-        settings: Settings,
+        settings: Settings | None = None,
         *,
         backend: str | None = None,
         options: Mapping[str, str] | None = None,
@@ -133,7 +131,7 @@ class Gemmahub(Installation):
         cancelled: Callable[[], bool] | None = None,
         alone: bool = True,
     ) -> Running:
-        """Load a model; see :func:`gemmahub.service.running.load`."""
+        """Load a model that is here; see :func:`gemmahub.service.running.load`."""
         return running.load(
             self,
             reference,
@@ -146,98 +144,9 @@ class Gemmahub(Installation):
             alone=alone,
         )
 
-    def chat(self, running: Running, journal: Journal) -> ChatSession:
-        """Hold a kept conversation with a loaded model, which the journal then names."""
-        from gemmahub.conversations import ChatSession
-
-        running.describe_in(journal)
-        return ChatSession(running.session, journal)
-
     @cached_property
     def conversations(self) -> ConversationStore:
         """The kept conversations."""
         from gemmahub.conversations import ConversationStore
 
         return ConversationStore(self.config.data)
-
-    def plan(
-        self, reference: str, options: PlanOptions, *, on_progress: OnProgress | None = None
-    ) -> Plan:
-        """What a variant takes; see :func:`gemmahub.service.plans.plan`."""
-        return plan(self, reference, options, on_progress)
-
-    def recommend(
-        self, wanted: Requirements, machine: Machine | None = None
-    ) -> tuple[Recommendation, ...]:
-        """What a machine runs best; see :func:`gemmahub.service.recommending.recommend`."""
-        return recommending.recommend(self, wanted, machine)
-
-    def compare(
-        self, references: Sequence[str], wanted: Requirements, machine: Machine | None = None
-    ) -> Comparison:
-        """Variants side by side; see :func:`gemmahub.service.comparing.compare`."""
-        from gemmahub.service import comparing
-
-        return comparing.compare(self, references, wanted, machine)
-
-    def disk_usage(self) -> Usage:
-        """What the models take on the disks; see :func:`gemmahub.service.disk.usage`."""
-        return disk.usage(self)
-
-    def plan_removal(self, reference: str, stores: Sequence[str] = ()) -> Removing:
-        """What removing a model would do; see :func:`gemmahub.service.disk.plan_removal`."""
-        return disk.plan_removal(self, reference, stores)
-
-    def remove(self, removing: Removing) -> Removed:
-        """Carry a removal out."""
-        return disk.remove(self, removing)
-
-    def finish_removals(self) -> Removed | None:
-        """End removals that a crash cut off; None when there were none."""
-        return disk.finish_removals(self)
-
-    def plan_dedupe(
-        self, *, reflink: bool = False, on_bytes: Callable[[int], None] | None = None
-    ) -> DedupePlan:
-        """Which files could share their place; see :func:`gemmahub.service.disk.plan_dedupe`."""
-        return disk.plan_dedupe(self, reflink=reflink, on_bytes=on_bytes)
-
-    def dedupe(self, plan: DedupePlan, on_bytes: Callable[[int], None] | None = None) -> Deduped:
-        """Carry a sharing out."""
-        return disk.dedupe(self, plan, on_bytes)
-
-    def undo_dedupe(self, on_bytes: Callable[[int], None] | None = None) -> Undone:
-        """Take the last sharing back."""
-        return disk.undo_dedupe(self, on_bytes)
-
-    def loaded(self) -> LoadedModels:
-        """What engines hold in memory now; see :func:`gemmahub.service.loaded.loaded_models`."""
-        return loaded_models(self)
-
-    def plugins(self) -> list[PluginRow]:
-        """All plugins that were found, with the state of the backends they offer."""
-        return plugin_rows.rows(self)
-
-    def chosen_backends(self) -> list[ChosenRow]:
-        """Which backend runs which format when none is named, and why."""
-        return plugin_rows.chosen(self)
-
-    def new_plugin(self, name: str, folder: Path) -> NewPlugin:
-        """Write the beginning of a plugin into ``folder / gemmahub-NAME``.
-
-        Raises: UsageError for a name that cannot be one or is taken, and for a folder that exists.
-        """
-        return plugin_rows.write_new(self, name, folder)
-
-    def doctor(self) -> list[CheckResult]:
-        """Checks of this installation and those of the plugins."""
-        from gemmahub.hardware.probe import probe_machine
-        from gemmahub.service.doctor import broken_settings, model_folders, run_checks
-
-        try:
-            config = self.config
-        except GemmahubError as error:
-            return broken_settings(error)
-        models = self.list_models()
-        machine = probe_machine(folders=model_folders(config, models), cache=config.cache)
-        return run_checks(config, self.plugins_manager, models, machine)

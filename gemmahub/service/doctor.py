@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gemmahub import __version__
 from gemmahub.engines.contract import CheckResult
+from gemmahub.errors import GemmahubError
 from gemmahub.text import format_bytes, format_gib, plural
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
     from gemmahub.config import Config
     from gemmahub.engines.manager import PluginManager
-    from gemmahub.errors import GemmahubError
     from gemmahub.hardware.records import Device, Disk, Figure, Machine, Memory
     from gemmahub.registry.variants import Models
+    from gemmahub.service.installation import Installation
 
 _LOW_DISK_BYTES = 5_000_000_000
 _LITTLE_FREE = 0.25  # of the whole
@@ -29,6 +30,19 @@ _LIMIT_HINT = (
     "larger models need a higher limit: docker run --memory, MemoryMax= of systemd, "
     "resources.limits.memory of Kubernetes"
 )
+
+
+def checks(here: Installation) -> list[CheckResult]:
+    """Checks of this installation and those of the plugins."""
+    from gemmahub.hardware.probe import probe_machine
+
+    try:
+        config = here.config
+    except GemmahubError as error:
+        return broken_settings(error)
+    models = here.registry.models()
+    machine = probe_machine(folders=model_folders(config, models), cache=config.cache)
+    return run_checks(config, here.plugins_manager, models, machine)
 
 
 def run_checks(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gemmahub.hub.client import Traffic
     from gemmahub.hub.source import Hub
     from gemmahub.measurements.speed_log import SpeedLog
+    from gemmahub.planning.fit import Fit
     from gemmahub.planning.recommending import Recommendation
     from gemmahub.registry.registry import Registry
     from gemmahub.registry.sources import Sources
@@ -191,6 +192,12 @@ class Installation:
         folders = [self.config.cache, *self.config.folders]
         return probe_machine(folders=folders, cache=self.config.cache, measure=measure)
 
+    def fits(self, variants: Sequence[Variant]) -> list[Fit]:
+        """For each variant whether it fits in what is free here now, with ``run``'s defaults."""
+        from gemmahub.planning import fits_of
+
+        return fits_of(variants, self.registry.catalog, self.hardware())
+
     def measured(self, machine: Machine) -> dict[str, float]:
         """Decode speeds that were seen where a recommended plan would put the layers."""
         if machine.simulated:
@@ -210,7 +217,7 @@ class Installation:
         base = preset_machine(machine) if machine else self.hardware(measure=True)
         return other_machine(memory, ram, base)
 
-    def resolve(
+    def chosen(
         self, reference: str, machine: Machine | None = None
     ) -> tuple[Variant, Recommendation | None]:
         """The variant, and the recommendation that chose it where a name left it open.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gemmahub.errors import DoesNotFit, GemmahubError, NotFound
 from gemmahub.planning.fit import Fit
+from gemmahub.recommend.goals import Requirements
 from gemmahub.service.planner import Planner
 from gemmahub.service.plans import DEFAULT_CONTEXT
 from gemmahub.text import one_line
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from gemmahub.hardware.records import Machine
     from gemmahub.memory import MachineMemory, MemoryPlan
     from gemmahub.planning.recommending import Recommendation
-    from gemmahub.recommend.goals import Requirements
     from gemmahub.recommend.quality import Quality
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
@@ -79,18 +79,25 @@ class ModelOverview:
     problem: str = ""
 
 
-def overview(
-    here: Installation, wanted: Requirements, machine: Machine | None = None
+def model_overview(
+    here: Installation,
+    wanted: Requirements | None = None,
+    machine: Machine | None = None,
+    *,
+    again: bool = False,
 ) -> ModelOverview:
-    """Everything that is here or known, for this machine or for another one.
+    """Everything that is here or known, for this machine or for another one; ``again`` asks the
+    stores again.
 
     ``wanted.limit``, ``model`` and ``installed`` are not regarded: the overview shows all.
     """
     from gemmahub.planning import known_machine_of
 
+    if again:
+        here.look_again()
     machine = machine or here.machine_for()
     models = here.registry.models(catalogue=True)
-    found, problem = _recommendations(here, machine, wanted)
+    found, problem = _recommendations(here, machine, wanted or Requirements())
     place, reason = known_machine_of(machine)
     rows = [_row(v, here.registry.catalog, place, reason, found) for v in models.variants]
     rows.sort(key=_order)

@@ -39,7 +39,7 @@ class Progress:
     all_seconds_left: float | None = None
 
 
-OnProgress: TypeAlias = "Callable[[Progress], None]"
+OnPullProgress: TypeAlias = "Callable[[Progress], None]"
 
 
 class Meter:
@@ -53,7 +53,7 @@ class Meter:
         self,
         here: Mapping[str, int],
         sizes: Mapping[str, int],
-        report: OnProgress | None = None,
+        report: OnPullProgress | None = None,
         cancelled: Callable[[], bool] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from gemmahub.planning.fit import Fit
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
-    from gemmahub.service.progress import OnProgress
+    from gemmahub.service.progress import OnPullProgress
     from gemmahub.service.remote import RemoteModel
 
 
@@ -141,7 +141,7 @@ def prepare(here: Installation, reference: str, options: PullOptions) -> PullPla
     """
     name, known, variant = _wanted(here, reference, options)
     if variant is not None:
-        return PullPlan(variant, _fit(here, variant))
+        return PullPlan(variant, here.fits([variant])[0])
     remote = find(here, name, options.revision, projector=options.projector)
     if known is not None and options.revision is None:
         _check_known(known, remote.artifact)
@@ -153,14 +153,14 @@ def prepare(here: Installation, reference: str, options: PullOptions) -> PullPla
         notes=(*found.notes, *_twins(here, remote)),
     )
     free = _free(landing.folder) if landing.folder is not None else None
-    return PullPlan(found, _fit(here, found), remote, landing, options.to, free)
+    return PullPlan(found, here.fits([found])[0], remote, landing, options.to, free)
 
 
 def execute(
     here: Installation,
     plan: PullPlan,
     *,
-    on_progress: OnProgress | None = None,
+    on_progress: OnPullProgress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Pulled:
     """Get what a plan says; what is in a store is listed afterwards. What is here is verified.
@@ -220,7 +220,7 @@ def _wanted(
     if isinstance(parsed, SourceReference | HuggingFaceReference):
         (name,) = here.sources.full_names(parsed)
         return name, None, None
-    variant, _ = here.resolve(reference)
+    variant, _ = here.chosen(reference)
     entry = catalogued(variant, catalog)
     known = entry[1] if entry else None
     if variant.artifacts and options.revision is None and not _pulled_from(variant, known):
@@ -285,12 +285,6 @@ def _twins(here: Installation, remote: RemoteModel) -> list[str]:
         for artifact in variant.artifacts
         if sha256 and artifact.sha256 == sha256 and artifact.store != own
     ]
-
-
-def _fit(here: Installation, variant: Variant) -> Fit:
-    from gemmahub.planning import fits_of
-
-    return fits_of([variant], here.registry.catalog, here.hardware())[0]
 
 
 def _free(folder: Path) -> int | None:

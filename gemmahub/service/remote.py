@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,7 +62,7 @@ def look(
     Raises: UsageError, NotFound, FormatError, IntegrityError, Gated, NetworkError.
     """
     try:
-        variant, _ = here.resolve(reference, machine)
+        variant, _ = here.chosen(reference, machine)
     except NotInstalled as missing:
         return _not_here(here, missing)
     if not remote:
@@ -206,6 +205,8 @@ def find(
 
 def _takes(method: Callable[..., Any], name: str) -> bool:
     """Whether a source's method has a parameter: those of the first contract have fewer."""
+    import inspect
+
     found = inspect.signature(method).parameters
     return name in found or any(p.kind is p.VAR_KEYWORD for p in found.values())
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from gemmahub.engines.contract import Settings
 from gemmahub.errors import NotInstalled
 from gemmahub.text import format_bytes, format_gib, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gemmahub.conversations import Journal
+    from gemmahub.conversations import ChatSession, Journal
     from gemmahub.engines.choice import BackendChoice
-    from gemmahub.engines.contract import Artifact, OnProgress, Session, Settings
+    from gemmahub.engines.contract import Artifact, OnProgress, Session
     from gemmahub.memory import ImageMemory
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
@@ -63,8 +64,13 @@ class Running:
             parts.append("no chat template: plain completion")
         return " · ".join(parts)
 
-    def describe_in(self, journal: Journal) -> None:
-        """Write into a conversation what it is held with from now on. Raises: GemmahubError."""
+    def chat(self, journal: Journal) -> ChatSession:
+        """Hold a kept conversation, which says from now on what it is held with.
+
+        Raises: GemmahubError where that cannot be written.
+        """
+        from gemmahub.conversations import ChatSession
+
         info = self.session.info
         journal.set(
             reference=self.variant.reference,
@@ -72,12 +78,13 @@ class Running:
             precision=self.variant.precision.summary,
             engine=f"{info.engine} on {info.device}",
         )
+        return ChatSession(self.session, journal)
 
 
 def load(
     here: Installation,
     reference: str,
-    settings: Settings,
+    settings: Settings | None = None,
     *,
     backend: str | None = None,
     options: Mapping[str, str] | None = None,
@@ -101,8 +108,9 @@ def load(
     from gemmahub.planning import images_of
 
     tell = on_stage or (lambda _: None)
+    settings = settings or Settings()
     tell(f"looking for {one_line(reference)}")
-    variant, recommended = here.resolve(reference)
+    variant, recommended = here.chosen(reference)
     if not variant.artifacts:
         raise NotInstalled(
             f"{variant.reference} is not on this machine",

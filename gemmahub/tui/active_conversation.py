@@ -11,7 +11,7 @@ from gemmahub.tui.commands import chats_command, run_command
 if TYPE_CHECKING:
     from gemmahub.conversations import ChatSession, Journal
     from gemmahub.engines.contract import Settings
-    from gemmahub.service import Gemmahub, Running
+    from gemmahub.service import Library, Running
 
 _PLAIN: Final = (
     "This model has no chat template: it completes each prompt as plain text and remembers nothing."
@@ -21,11 +21,11 @@ _PLAIN: Final = (
 class ActiveConversation:
     """A journal, and the session that answers in it; None while no model is loaded."""
 
-    def __init__(self, hub: Gemmahub, journal: Journal, *, reopened: bool = False) -> None:
+    def __init__(self, library: Library, journal: Journal, *, reopened: bool = False) -> None:
         """``reopened``: it was kept before, and goes on."""
         self.journal = journal
         self.session: ChatSession | None = None
-        self._hub = hub
+        self._library = library
         self._reopened = reopened
 
     def command(self, reference: str, settings: Settings) -> str:
@@ -45,7 +45,7 @@ class ActiveConversation:
     def join(self, running: Running) -> str:
         """Model and conversation meet; what a reader should know of that. Raises: GemmahubError."""
         held = self.journal.saved()
-        self.session = self._hub.chat(running, self.journal)
+        self.session = running.chat(self.journal)
         told = []
         if held.messages and held.described.reference != running.variant.reference:
             told.append(f"So far held with {held.described.answerer or held.described.reference}.")

@@ -13,7 +13,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding
 
 from gemmahub.errors import GemmahubError
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 from gemmahub.text import one_line, plural
 from gemmahub.tui import messages, themes
 from gemmahub.tui.arrangement import SORTS
@@ -63,15 +63,15 @@ class GemmahubApp(App[None]):
         Binding("q,ctrl+q", "quit", "Quit", show=False),
     ]
 
-    def __init__(self, hub: Gemmahub | None = None, files: Path | None = None) -> None:
+    def __init__(self, library: Library | None = None, files: Path | None = None) -> None:
         """``files`` is the only folder that images come from and exports go to; None for any."""
         super().__init__()
         self._harmless = HarmlessLines()
         self.files = files
-        self.hub = hub or Gemmahub(say=self._say)
+        self.library = library or Library(say=self._say)
         self.broken_settings: GemmahubError | None = None
         try:
-            self.state = State(self.hub.config.data)
+            self.state = State(self.library.config.data)
         except GemmahubError as error:
             self.state, self.broken_settings = State(None), error
         for theme in themes.THEMES:
@@ -87,7 +87,7 @@ class GemmahubApp(App[None]):
         from gemmahub.tui.arrivals import tell_end
         from gemmahub.tui.downloads import Downloads
 
-        return Downloads(self.hub, self, lambda download: tell_end(self, download))
+        return Downloads(self.library, self, lambda download: tell_end(self, download))
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Every line of every widget is stripped last."""
@@ -102,7 +102,7 @@ class GemmahubApp(App[None]):
         kept = self.state.values.theme
         self.theme = kept if kept in self.available_themes else themes.DEFAULT
         self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
-        self.push_screen(LibraryScreen(self.hub, self.state))
+        self.push_screen(LibraryScreen(self.library, self.state))
         self.set_interval(LOOK_SECONDS, self._leave_a_lost_terminal)
         if self.broken_settings is not None:
             error = self.broken_settings
@@ -168,7 +168,7 @@ class GemmahubApp(App[None]):
         from gemmahub.tui.screens.chat import ChatScreen
         from gemmahub.tui.screens.downloads import DownloadsScreen
 
-        chat = ChatScreen(self.hub, event.reference, event.settings)
+        chat = ChatScreen(self.library, event.reference, event.settings)
         if isinstance(self.screen, DownloadsScreen):  # nobody wants to go back there
             self.switch_screen(chat)
         else:
@@ -178,7 +178,7 @@ class GemmahubApp(App[None]):
     def _open_duel(self, event: messages.OpenDuel) -> None:
         from gemmahub.tui.screens.duel import DuelScreen
 
-        self.push_screen(DuelScreen(self.hub, event.references))
+        self.push_screen(DuelScreen(self.library, event.references))
 
     @on(messages.Pull)
     def _pull(self, event: messages.Pull) -> None:
@@ -192,10 +192,10 @@ class GemmahubApp(App[None]):
         from gemmahub.tui.screens.search import SearchScreen
         from gemmahub.tui.widgets.welcome import Welcome, best_installed
 
-        library = next(s for s in self.screen_stack if isinstance(s, LibraryScreen))
-        asked = PullScreen(self.hub, wanted.reference, best_installed(library.library))
+        screen = next(s for s in self.screen_stack if isinstance(s, LibraryScreen))
+        asked = PullScreen(self.library, wanted.reference, best_installed(screen.overview))
         plan = await self.push_screen_wait(asked)
-        library.query_one(Welcome).tell(asked.trouble)
+        screen.query_one(Welcome).tell(asked.trouble)
         if plan is None:
             return
         if isinstance(self.screen, SearchScreen):
@@ -204,7 +204,7 @@ class GemmahubApp(App[None]):
             self.post_message(messages.OpenChat(plan.variant.reference, wanted.settings))
             return
         self.downloads.start(plan, then_chat=wanted.then_chat, settings=wanted.settings)
-        self.push_screen(DownloadsScreen(self.hub))
+        self.push_screen(DownloadsScreen(self.library))
 
     @on(messages.LibraryChanged)
     def _library_changed(self) -> None:
@@ -216,19 +216,19 @@ class GemmahubApp(App[None]):
         """Plugins, and what does not work."""
         from gemmahub.tui.screens.plugins import PluginsScreen
 
-        self.push_screen(PluginsScreen(self.hub))
+        self.push_screen(PluginsScreen(self.library))
 
     def action_downloads(self) -> None:
         """Downloads, running and done."""
         from gemmahub.tui.screens.downloads import DownloadsScreen
 
-        self.push_screen(DownloadsScreen(self.hub))
+        self.push_screen(DownloadsScreen(self.library))
 
     def action_search(self) -> None:
         """Models on the hub, by words or by name."""
         from gemmahub.tui.screens.search import SearchScreen
 
-        self.push_screen(SearchScreen(self.hub))
+        self.push_screen(SearchScreen(self.library))
 
     def action_talk_to_newest(self) -> None:
         """A chat with the model that arrived last."""

@@ -11,7 +11,7 @@ from gemmahub.text import format_parameters, one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from gemmahub.service import ModelRow
+    from gemmahub.service.overview import ModelRow
 
 SHOWN: Final = ("all", "fits", "installed")
 

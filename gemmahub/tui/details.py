@@ -12,7 +12,7 @@ from gemmahub.tui.bars import legend, memory_bar, precision_parts, stacked
 
 if TYPE_CHECKING:
     from gemmahub.planning import Plan
-    from gemmahub.service import ModelRow
+    from gemmahub.service.overview import ModelRow
 
 _LONG = 600
 

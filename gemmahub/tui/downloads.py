@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from textual.app import App
 
     from gemmahub.engines.contract import Settings
-    from gemmahub.service import Gemmahub, PullPlan
+    from gemmahub.service import Library, PullPlan
     from gemmahub.service.progress import Progress
 
 State = Literal["waiting", "running", "pausing", "paused", "failed", "done"]
@@ -68,11 +68,13 @@ class Downloads:
     ``on_end`` is told of each that is done, has failed or was stopped, in the UI's thread.
     """
 
-    def __init__(self, hub: Gemmahub, app: App[None], on_end: Callable[[Download], object]) -> None:
+    def __init__(
+        self, library: Library, app: App[None], on_end: Callable[[Download], object]
+    ) -> None:
         self.all: list[Download] = []
         self.newest: Download | None = None
         """The one that arrived last."""
-        self._hub = hub
+        self._library = library
         self._app = app
         self._on_end = on_end
 
@@ -139,8 +141,8 @@ class Downloads:
         """In a thread: fetch, and tell the UI how it ended."""
         app, error = self._app, None
         try:
-            with self._hub.heard_by(download.tell, download.stop):
-                download.reference = self._hub.pull(
+            with self._library.heard_by(download.tell, download.stop):
+                download.reference = self._library.pull(
                     download.plan,
                     on_progress=download.report,
                     cancelled=lambda: download.stop.is_set() or not app.is_running,

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from gemmahub.conversations import ChatEvent, ChatSession
     from gemmahub.engines.contract import Sampling, Settings
-    from gemmahub.service import Gemmahub, Running
+    from gemmahub.service import Library, Running
 
 
 class DuelSide:
     """Filled by a thread, drawn by the screen: ``state`` in words, ``feed`` with the answer."""
 
     def __init__(
-        self, hub: Gemmahub, reference: str, settings: Settings, sampling: Sampling
+        self, library: Library, reference: str, settings: Settings, sampling: Sampling
     ) -> None:
         self.reference = reference
         self.state = "waits for a question"
@@ -31,12 +31,12 @@ class DuelSide:
         self.running: Running | None = None
         self.names = Names(reference)
         self.failed = False
-        self._hub = hub
+        self._library = library
         self._settings = settings
         self.command = run_command(reference, settings, sampling)
         """What asks this side alone."""
         described = Described(reference, settings=settings, sampling=sampling)
-        self._journal = hub.conversations.new(described)
+        self._journal = library.conversations.new(described)
         self._chat: ChatSession | None = None
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -132,7 +132,7 @@ class DuelSide:
 
     def _loaded(self, *, alone: bool) -> ChatSession:
         if self._chat is None:
-            self.running = self._hub.start(
+            self.running = self._library.load(
                 self.reference,
                 self._settings,
                 on_stage=self._tell,
@@ -141,7 +141,7 @@ class DuelSide:
                 alone=alone,
             )
             self.names = names_of(self.running)
-            self._chat = self._hub.chat(self.running, self._journal)
+            self._chat = self.running.chat(self._journal)
         return self._chat
 
     def _tell(self, state: str) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from gemmahub.engines.contract import Settings
-    from gemmahub.service import Gemmahub, Running
+    from gemmahub.service import Library, Running
 
 
 @dataclass
@@ -53,9 +53,9 @@ class Loader:
     A model that arrives after :meth:`abandon` is given back at once.
     """
 
-    def __init__(self, hub: Gemmahub, reference: str, settings: Settings) -> None:
+    def __init__(self, library: Library, reference: str, settings: Settings) -> None:
         self.reference = reference
-        self._hub = hub
+        self._library = library
         self._settings = settings
         self._abandoned = threading.Event()
         self._stage = "loading"
@@ -71,7 +71,7 @@ class Loader:
             say(LoadStage(self._stage, fraction))
 
         try:
-            running = self._hub.start(
+            running = self._library.load(
                 self.reference,
                 self._settings,
                 on_stage=tell,
@@ -97,13 +97,13 @@ class Loader:
 class ModelSlot:
     """The model of a screen: none, one on its way, or a loaded one; never two."""
 
-    def __init__(self, owner: Widget, hub: Gemmahub, reference: str, settings: Settings) -> None:
+    def __init__(self, owner: Widget, library: Library, reference: str, settings: Settings) -> None:
         """``owner`` gets the messages of each load."""
         self.reference = reference
         self.settings = settings
         self.running: Running | None = None
         self._owner = owner
-        self._hub = hub
+        self._library = library
         self._loader: Loader | None = None
 
     @property
@@ -114,7 +114,7 @@ class ModelSlot:
     def load(self) -> None:
         """Load the model, instead of the one that is there."""
         self.unload()
-        loader = self._loader = Loader(self._hub, self.reference, self.settings)
+        loader = self._loader = Loader(self._library, self.reference, self.settings)
         self._owner.run_worker(
             lambda: loader.run(self._owner.post_message),
             thread=True,

@@ -12,7 +12,7 @@ from gemmahub.catalog.loader import load_catalog
 from gemmahub.engines.contract import Artifact
 from gemmahub.memory import ImageMemory, MachineMemory, MemorySettings
 from gemmahub.planning import images_of, make_plan, model_of
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 from gemmahub.testing.gguf_writer import write_gguf
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def test_a_projector_beside_the_model_counts_with_its_file(tmp_path: Path) -> No
     projector = tmp_path / "mmproj.gguf"
     projector.write_bytes(bytes(1234))
     reference = "gemma-3-4b-it:q4_0-qat"
-    variant = Gemmahub().inspect(reference)
+    variant = Library().inspect(reference)
     here = replace(variant, artifacts=(Artifact("gguf", tmp_path / "x", projector=projector),))
     known = projector_of(reference)
     assert images_of(variant, load_catalog()) == ImageMemory(known.bytes, known.image_buffer_bytes)
@@ -201,7 +201,7 @@ def test_the_buffer_of_a_projector_is_read_from_its_header(tmp_path: Path) -> No
     }
     size = write_gguf(projector, siglip, [("mm.soft_emb_norm.weight", (1152,), "F32")])
     variant = replace(
-        Gemmahub().inspect("gemma-3-4b-it:q4_0-qat"),
+        Library().inspect("gemma-3-4b-it:q4_0-qat"),
         reference="./x.gguf",
         artifacts=(Artifact("gguf", tmp_path / "x", projector=projector),),
     )
@@ -233,7 +233,7 @@ def test_the_buffer_of_a_projector_is_read_from_its_header(tmp_path: Path) -> No
 def test_what_is_not_counted_of_images_is_said(
     images: ImageMemory, counted: bool, said: str
 ) -> None:
-    variant = Gemmahub().inspect("gemma-3-4b-it:q4_0-qat")
+    variant = Library().inspect("gemma-3-4b-it:q4_0-qat")
     found = make_plan(
         variant,
         model_of(variant, load_catalog()),

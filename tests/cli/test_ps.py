@@ -13,7 +13,8 @@ from gemmahub.cli.ps import until
 from gemmahub.engines.contract import Availability, Backend, LoadedModel
 from gemmahub.engines.manager import PluginManager
 from gemmahub.errors import BackendError
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
+from gemmahub.service.loaded import loaded_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,12 +75,12 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> PluginManager:
 
     manager = PluginManager()
     manager.add("servers", lambda: Plugin, "gemmahub-servers", "1")
-    monkeypatch.setattr(Gemmahub, "plugins_manager", manager)
+    monkeypatch.setattr(Library, "plugins_manager", manager)
     return manager
 
 
 def test_one_server_that_fails_hides_no_other(servers: PluginManager) -> None:
-    found = Gemmahub().loaded()
+    found = loaded_models(Library())
     assert [row.model.name for row in found.rows] == ["tiny\x1b[2J:q4", "unknown"]
     remarks = sorted(found.remarks)
     assert [remark.partition(":")[0] for remark in remarks] == ["down", "raising", "refusing"]
@@ -117,7 +118,7 @@ def test_a_label_that_is_not_the_files(servers: PluginManager) -> None:
 
     from gemmahub.service.loaded import LoadedRow
 
-    here = Gemmahub()
+    here = Library()
     variant = here.registry.resolve("gemma-3-4b-it:q4_0-qat")
     assert LoadedRow(LOADED, variant).mismatch == ""
     wrong = LoadedRow(replace(LOADED, label="Q8_0"), variant)

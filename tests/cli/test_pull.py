@@ -262,14 +262,14 @@ def test_a_disk_that_becomes_full(hub: HubServer, tmp_path: Path) -> None:
 def small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with 2 GiB and no GPU."""
     from gemmahub.hardware.simulate import simulate_machine
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library
 
-    real = Gemmahub.hardware
+    real = Library.hardware
 
-    def small(self: Gemmahub, **options: Any) -> Any:
+    def small(self: Library, **options: Any) -> Any:
         return simulate_machine(None, 2 << 30, base=real(self, **options))
 
-    monkeypatch.setattr(Gemmahub, "hardware", small)
+    monkeypatch.setattr(Library, "hardware", small)
 
 
 @pytest.fixture

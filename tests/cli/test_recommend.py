@@ -9,7 +9,7 @@ import pytest
 
 from gemmahub.errors import DoesNotFit
 from gemmahub.measurements.speed_log import SpeedLog
-from gemmahub.service import Gemmahub, Requirements
+from gemmahub.service import Library, Requirements
 
 Command = Any
 
@@ -128,16 +128,16 @@ def test_answers_leave_their_speed_behind(command: Command) -> None:
 def test_a_backend_that_is_no_engine_leaves_no_speed(command: Command) -> None:
     result = command("run", "gemma-3-270m", "one two three " * 20, "--backend", "echo")
     assert result.code == 0, result
-    assert Gemmahub().speeds.speeds("cpu") == {}
+    assert Library().speeds.speeds("cpu") == {}
 
 
 def test_a_broken_speed_log_is_an_empty_one(command: Command) -> None:
-    log = SpeedLog(Gemmahub().config.data)
+    log = SpeedLog(Library().config.data)
     log.add("gemma-3-270m:q4_k_m", "cpu", 100, 2.0)
     log.add("gemma-3-270m:q4_k_m", "cpu", 3, 0.001)  # too short to tell
     log.add("gemma-3-270m:q4_k_m", "gpu", 100, 0.1)
     assert log.speeds("cpu") == {"gemma-3-270m:q4_k_m": 50.0}
-    (Gemmahub().config.data / "speed.sqlite").write_bytes(b"no database at all")
+    (Library().config.data / "speed.sqlite").write_bytes(b"no database at all")
     assert log.speeds("cpu") == {}
     log.add("gemma-3-270m:q4_k_m", "cpu", 100, 2.0)
     assert recommended(command, "--installed")["recommendations"]
@@ -161,4 +161,4 @@ def test_a_name_without_a_variant_is_what_is_recommended(command: Command) -> No
 
 def test_the_service_raises_what_the_command_shows() -> None:
     with pytest.raises(DoesNotFit):
-        Gemmahub().recommend(Requirements(), Gemmahub().machine_for(ram="128MiB"))
+        Library().recommend(Requirements(), Library().machine_for(ram="128MiB"))

@@ -188,7 +188,7 @@ def test_an_unexpected_error_is_told_without_them(
     def fail(*_: Any, **__: Any) -> None:
         raise Hostile(BROKEN_TEXT)
 
-    monkeypatch.setattr("gemmahub.service.Gemmahub.doctor", fail)
+    monkeypatch.setattr("gemmahub.service.doctor.checks", fail)
     monkeypatch.setenv("GEMMAHUB_DEBUG", "1")
     for words in (("doctor",), ("doctor", "--json")):
         done = command(*words)
@@ -215,7 +215,7 @@ def test_what_libraries_print_is_stripped(
         click.secho(TEXT, fg="red", err=True, color=True)
         raise GemmahubError("done")
 
-    monkeypatch.setattr("gemmahub.service.Gemmahub.doctor", chatter)
+    monkeypatch.setattr("gemmahub.service.doctor.checks", chatter)
     done = command("doctor")
     assert done.code == 1
     assert done.out.count(MARK) == 3

@@ -21,7 +21,7 @@ from gemmahub.memory import DeviceMemory, MachineMemory, MemorySettings, plan_me
 from gemmahub.planning import make_plan, model_of
 from gemmahub.planning.dry_load import dry_load_plan, engine_settings, with_dry_load
 from gemmahub.planning.header import Header, header_of
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +59,7 @@ def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def variant_of(reference: str) -> Variant:
     """As if it were not on this machine."""
-    return replace(Gemmahub().inspect(reference), artifacts=(), memory="")
+    return replace(Library().inspect(reference), artifacts=(), memory="")
 
 
 def plan_of(variant: Variant, machine: MachineMemory, **settings: Any) -> Plan:
@@ -99,7 +99,7 @@ def test_the_header_is_sparse_temporary_and_says_where_it_came_from(
 
 
 def test_what_is_here_is_asked_itself() -> None:
-    variant = Gemmahub().inspect("gemma-3-270m")
+    variant = Library().inspect("gemma-3-270m")
     with header_of(variant, load_catalog()) as header:
         assert header.artifact == variant.artifacts[0]
         assert not header.remark

@@ -14,7 +14,7 @@ from gemmahub.engines.contract import Settings
 from gemmahub.engines.dry_load import dry_load
 from gemmahub.engines.manager import load_plugins
 from gemmahub.errors import LoadFailed
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 from gemmahub.testing.safetensors_writer import write_safetensors
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def test_the_engine_says_how_it_knows(command: Command, tmp_path: Path) -> None:
 
 
 def test_a_foreign_error_of_a_server_names_it(tmp_path: Path) -> None:
-    (artifact,) = Gemmahub().inspect(str(model(tmp_path))).artifacts
+    (artifact,) = Library().inspect(str(model(tmp_path))).artifacts
     offer = load_plugins(only=["sandbank"]).backend("sandbank-server")
     with pytest.raises(LoadFailed, match=r"sandbank-server failed at a dry load.*no such engine"):
         dry_load(offer, replace(artifact, name="raise"), Settings(64))
@@ -218,7 +218,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def asked(folder: Path, options: PlanOptions) -> Plan:
-    return Gemmahub().plan(str(folder), options)
+    return Library().plan(str(folder), options)
 
 
 def test_a_folder_of_mlx(tiny: Path) -> None:

@@ -17,7 +17,7 @@ from gemmahub.memory import DeviceMemory, MachineMemory, MemorySettings
 from gemmahub.planning import make_plan, model_of
 from gemmahub.planning.verification import Verification, VerifiedPart
 from gemmahub.planning.verify import loadable, verified_parts, verify
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 
 if TYPE_CHECKING:
     from gemmahub.planning import Plan
@@ -28,7 +28,7 @@ CPU_ONLY = MachineMemory((), 64 * GIB, 64 * GIB)
 
 
 def plan_of(reference: str, machine: MachineMemory, **settings: Any) -> Plan:
-    variant = Gemmahub().inspect(reference)
+    variant = Library().inspect(reference)
     chosen = MemorySettings(**{"context": 2048, "batch": 512, **settings})
     return make_plan(variant, model_of(variant, load_catalog()), chosen, machine)
 

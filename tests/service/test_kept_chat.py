@@ -26,7 +26,7 @@ from gemmahub.conversations import (
 from gemmahub.conversations.chat_session import seen_by_the_model
 from gemmahub.engines.contract import Message, Sampling, Settings
 from gemmahub.errors import BackendCrashed, Cancelled, ContextExceeded, UsageError
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Gemmahub:
-    return Gemmahub(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
+def hub(tmp_path: Path) -> Library:
+    return Library(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
 
 
-def start(hub: Gemmahub, model: str, **options: object) -> ChatSession:
+def start(hub: Library, model: str, **options: object) -> ChatSession:
     context = options.pop("context", None)
     assert context is None or isinstance(context, int)
-    running = hub.start(model, Settings(context=context, options=options))
-    return hub.chat(running, hub.conversations.new(Described(model)))
+    running = hub.load(model, Settings(context=context, options=options))
+    return running.chat(hub.conversations.new(Described(model)))
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def model(tiny_model: Path) -> str:
 
 
 @pytest.fixture
-def chat(hub: Gemmahub, model: str) -> Iterator[ChatSession]:
+def chat(hub: Library, model: str) -> Iterator[ChatSession]:
     found = start(hub, model, delay=0.001)
     yield found
     found.close()
@@ -72,11 +72,11 @@ def last(events: Iterable[ChatEvent]) -> AnswerFinished:
     return event
 
 
-def kept(hub: Gemmahub, chat: ChatSession) -> list[SavedMessage]:
+def kept(hub: Library, chat: ChatSession) -> list[SavedMessage]:
     return list(ConversationStore(hub.config.data).load(journal_of(chat).id).messages)
 
 
-def test_what_is_handed_on_was_kept_before(hub: Gemmahub, chat: ChatSession) -> None:
+def test_what_is_handed_on_was_kept_before(hub: Library, chat: ChatSession) -> None:
     shown = ""
     words = " ".join(f"word{n}" for n in range(200))
     for event in chat.ask(words):
@@ -101,12 +101,12 @@ def test_tokens_come_in_batches(chat: ChatSession) -> None:
     assert [p.tokens for p in pieces] == sorted(p.tokens for p in pieces)
 
 
-def test_control_sequences_are_kept_and_not_shown(hub: Gemmahub, chat: ChatSession) -> None:
+def test_control_sequences_are_kept_and_not_shown(hub: Library, chat: ChatSession) -> None:
     assert text_of(chat.ask("a \x1b[31mred b")) == "a red b"
     assert kept(hub, chat)[1].text == "a \x1b[31mred b"
 
 
-def test_stop_keeps_what_came(hub: Gemmahub, model: str) -> None:
+def test_stop_keeps_what_came(hub: Library, model: str) -> None:
     chat = start(hub, model, delay=0.05)
     try:
         ended = None
@@ -122,7 +122,7 @@ def test_stop_keeps_what_came(hub: Gemmahub, model: str) -> None:
         chat.close()
 
 
-def test_a_killed_engine_is_told_and_all_is_kept(hub: Gemmahub, model: str) -> None:
+def test_a_killed_engine_is_told_and_all_is_kept(hub: Library, model: str) -> None:
     chat = start(hub, model, delay=0.01)
     pid = chat.session.pid  # type: ignore[attr-defined]
     shown, ended = "", None
@@ -140,7 +140,7 @@ def test_a_killed_engine_is_told_and_all_is_kept(hub: Gemmahub, model: str) -> N
     chat.detach()
     chat.session.close()
     # The same conversation goes on with a model that was loaded anew.
-    again = hub.chat(hub.start(model, Settings()), journal_of(chat))
+    again = hub.load(model).chat(journal_of(chat))
     try:
         assert text_of(again.ask("still there?")) == "still there?"
         assert next(m.text for m in kept(hub, again)) == question.text
@@ -149,7 +149,7 @@ def test_a_killed_engine_is_told_and_all_is_kept(hub: Gemmahub, model: str) -> N
         again.close()
 
 
-def test_what_fails_is_told_by_the_last_event(hub: Gemmahub, model: str) -> None:
+def test_what_fails_is_told_by_the_last_event(hub: Library, model: str) -> None:
     chat = start(hub, model, context=4)
     try:
         ended = last(chat.ask("far too many words here"))
@@ -160,7 +160,7 @@ def test_what_fails_is_told_by_the_last_event(hub: Gemmahub, model: str) -> None
         chat.close()
 
 
-def test_resend_replaces_what_followed(hub: Gemmahub, chat: ChatSession) -> None:
+def test_resend_replaces_what_followed(hub: Library, chat: ChatSession) -> None:
     for text in ("one", "two", "three"):
         last(chat.ask(text))
     assert text_of(chat.resend(2, "zwei")) == "zwei"
@@ -179,7 +179,7 @@ def test_sampling_and_system_prompt_count_from_the_next_question(chat: ChatSessi
     assert ended.timings.tokens == 2
 
 
-def test_leaving_in_the_middle_of_an_answer(hub: Gemmahub, model: str) -> None:
+def test_leaving_in_the_middle_of_an_answer(hub: Library, model: str) -> None:
     chat = start(hub, model, delay=0.01)
     ended: list[ChatEvent] = []
     begun = threading.Event()
@@ -203,10 +203,10 @@ def test_leaving_in_the_middle_of_an_answer(hub: Gemmahub, model: str) -> None:
         last(chat.ask("more"))
 
 
-def test_loading_is_told_of_and_can_be_cancelled(hub: Gemmahub, model: str) -> None:
+def test_loading_is_told_of_and_can_be_cancelled(hub: Library, model: str) -> None:
     stages: list[str] = []
     with pytest.raises(Cancelled):
-        hub.start(model, Settings(), on_stage=stages.append, cancelled=lambda: len(stages) > 1)
+        hub.load(model, Settings(), on_stage=stages.append, cancelled=lambda: len(stages) > 1)
     assert stages[0].startswith("looking for ")
     assert stages[1].startswith("starting echo, reading ")
 
@@ -247,19 +247,19 @@ from pathlib import Path
 from gemmahub.config import Config
 from gemmahub.conversations import Described
 from gemmahub.engines.contract import Settings
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 from gemmahub.conversations import AnswerDelta
 data, model = sys.argv[1:]
-hub = Gemmahub(config=Config(Path(data) / "cache", Path(data) / "data", backend="echo"))
-chat = hub.chat(hub.start(model, Settings(context=10**6, options={"delay": 0.0005})),
-                hub.conversations.new(Described(model)))
+hub = Library(config=Config(Path(data) / "cache", Path(data) / "data", backend="echo"))
+running = hub.load(model, Settings(context=10**6, options={"delay": 0.0005}))
+chat = running.chat(hub.conversations.new(Described(model)))
 for event in chat.ask(" ".join(f"word{n}" for n in range(100_000))):
     if isinstance(event, AnswerDelta):
         print(event.text.split()[-1], flush=True)
 """
 
 
-def test_kill_nine_in_the_middle_of_an_answer(hub: Gemmahub, model: str, tmp_path: Path) -> None:
+def test_kill_nine_in_the_middle_of_an_answer(hub: Library, model: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", CHAT, str(tmp_path), model]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None

@@ -11,7 +11,7 @@ import pytest
 
 from gemmahub.config import load_config
 from gemmahub.engines.contract import ManagedStore
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 from gemmahub.stores.defaults import default_stores
 
 if TYPE_CHECKING:
@@ -31,18 +31,18 @@ def test_all_that_are_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         str(tmp_path),
     ]
     assert all(isinstance(store, ManagedStore) for store in stores)
-    names = [store.name for store in Gemmahub().stores]
+    names = [store.name for store in Library().stores]
     assert names[:4] == [store.name for store in stores]
     assert "ollama" in names
 
 
 def test_only_those_that_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GEMMAHUB_STORES", " lmstudio , ollama")
-    names = [store.name for store in Gemmahub(folders=[tmp_path]).stores]
+    names = [store.name for store in Library(folders=[tmp_path]).stores]
     assert names == ["lmstudio", str(tmp_path), "ollama", "wheels"]
     monkeypatch.delenv("GEMMAHUB_STORES")
     (tmp_path / "config.toml").write_text('[stores]\nonly = ["huggingface"]\n')
-    assert "lmstudio" not in [store.name for store in Gemmahub().stores]
+    assert "lmstudio" not in [store.name for store in Library().stores]
 
 
 def test_listing_imports_no_network_library(hub: Hub, tmp_path: Path) -> None:
@@ -58,8 +58,8 @@ def test_listing_imports_no_network_library(hub: Hub, tmp_path: Path) -> None:
         "HOME": str(tmp_path),
     }
     program = (
-        "from gemmahub.service import Gemmahub\n"
-        "models = Gemmahub().list_models()\n"
+        "from gemmahub.service import Library\n"
+        "models = Library().models()\n"
         "assert [b.store for b in models.broken] == ['huggingface'], models\n"
         "import sys; print(*sys.modules)"
     )
@@ -81,8 +81,8 @@ def test_odd_names_are_listed_and_remembered(tmp_path: Path, name: str) -> None:
     write_gguf(folder / name, {"general.architecture": "gemma3"}, tensors)
     for _ in range(2):
         config = load_config()
-        service = Gemmahub(config=type(config)(tmp_path / "cache", tmp_path), folders=[folder])
-        found = [a.path.name for v in service.list_models().variants for a in v.artifacts]
+        service = Library(config=type(config)(tmp_path / "cache", tmp_path), folders=[folder])
+        found = [a.path.name for v in service.models().variants for a in v.artifacts]
         assert name in found
         service.sums.compute(folder / name)
     assert service.sums.known(folder / name) is not None

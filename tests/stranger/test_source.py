@@ -15,7 +15,7 @@ from gemmahub.catalog.loader import load_catalog
 from gemmahub.cli import output
 from gemmahub.engines.contract import Artifact
 from gemmahub.engines.manager import load_plugins
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 from gemmahub.service.running import named_first
 from gemmahub.testing.hub.models import small_model
 from gemmahub.tui.messages import Pull
@@ -40,7 +40,7 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo,llamacpp")
     manager = load_plugins()
     manager.add("demo", lambda: gemmahub_demo, "gemmahub-demo", "1")
-    monkeypatch.setattr(Gemmahub, "plugins_manager", manager)
+    monkeypatch.setattr(Library, "plugins_manager", manager)
     return tmp_path / "here"
 
 
@@ -80,7 +80,7 @@ def test_an_engine_plans_with_the_header_from_its_source(tmp_path: Path) -> None
     from gemmahub.formats.source import LocalFile
     from gemmahub.service.remote import look
 
-    fetch = look(Gemmahub(), NAME).fetch_header
+    fetch = look(Library(), NAME).fetch_header
     assert fetch is not None
     path, there = fetch(tmp_path / "header"), tmp_path / "there" / "tiny.gguf"
     assert path.stat().st_size == there.stat().st_size
@@ -147,14 +147,14 @@ def test_a_store_takes_the_place_of_ours_for_a_tool(
     monkeypatch: pytest.MonkeyPatch, demo: Path, name: str
 ) -> None:
     monkeypatch.delenv("GEMMAHUB_STORES", raising=False)
-    before = [store.name for store in Gemmahub().stores]
+    before = [store.name for store in Library().stores]
     assert name in before
     monkeypatch.setattr(gemmahub_demo.DemoStore, "name", name)
-    stores = {store.name: store for store in Gemmahub().stores}
+    stores = {store.name: store for store in Library().stores}
     assert isinstance(stores[name], gemmahub_demo.DemoStore)
     assert sorted(stores) == sorted(set(before) - {"demo"})
     monkeypatch.setattr(gemmahub_demo.DemoStore, "name", "huggingface")  # we pull into that one
-    assert [store.name for store in Gemmahub().stores].count("huggingface") == 2
+    assert [store.name for store in Library().stores].count("huggingface") == 2
 
 
 @pytest.mark.parametrize(
@@ -172,12 +172,12 @@ def test_of_several_places_the_one_that_was_named_is_run(reference: str, first: 
         Artifact("gguf", Path("x.gguf"), reference=name)
         for name in ("pub/gemma@q4_0", "hf://user/gemma/g.gguf", FULL)
     )
-    assert named_first(Gemmahub(), places, reference)[0].reference == first
+    assert named_first(Library(), places, reference)[0].reference == first
 
 
 async def test_its_model_is_found_and_fetched_in_the_ui(tmp_path: Path, demo: Path) -> None:
     async with running(a_hub(tmp_path)) as (app, pilot):
-        search = SearchScreen(app.hub)
+        search = SearchScreen(app.library)
         app.push_screen(search)
         await front(pilot, SearchScreen)
         await pilot.press(*NAME)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
     from textual.screen import Screen
 
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library
 
 T = TypeVar("T")
 SIZE = (80, 24)
@@ -51,7 +51,7 @@ async def until(condition: Callable[[], Any], what: str, pilot: Pilot[None]) -> 
 
 @asynccontextmanager
 async def chat(
-    hub: Gemmahub, model: str, *, size: tuple[int, int] = SIZE, loaded: bool = True, **options: Any
+    hub: Library, model: str, *, size: tuple[int, int] = SIZE, loaded: bool = True, **options: Any
 ) -> AsyncIterator[tuple[ChatScreen, Pilot[None]]]:
     context, notices = options.pop("context", None), options.pop("notices", False)
     screen = ChatScreen(hub, model, Settings(context=context, options=options))

@@ -10,7 +10,7 @@ from gemmahub.catalog.loader import load_catalog
 from gemmahub.catalog.tensors import variant_tensors
 from gemmahub.config import Config
 from gemmahub.hardware.simulate import preset_machine
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 from gemmahub.testing.gguf_writer import write_gguf
 from gemmahub.tui.screens.library import LibraryScreen
 from gemmahub.tui.widgets.model_table import ModelTable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 HERE = "gemma-3-1b-it:q4_0-qat"
 
 
-class SteadyHub(Gemmahub):
+class SteadyHub(Library):
     """This installation on a machine that does not change while it is looked at."""
 
     machine: Machine = replace(preset_machine("rtx-3090"), simulated=False)
@@ -76,7 +76,7 @@ def install(folder: Path, reference: str, name: str = "", *, title: str = "Gemma
 async def loaded(pilot: Pilot[None]) -> LibraryScreen:
     """The library screen, once its table shows what was read."""
     app: GemmahubApp = pilot.app  # type: ignore[assignment]
-    while not isinstance(app.screen, LibraryScreen) or app.screen.library is None:
+    while not isinstance(app.screen, LibraryScreen) or app.screen.overview is None:
         await pilot.pause(0.01)
     screen = app.screen
     await app.workers.wait_for_complete()

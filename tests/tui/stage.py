@@ -23,6 +23,7 @@ from gemmahub.conversations import (
     lines,
 )
 from gemmahub.engines.contract import CheckResult
+from gemmahub.service import doctor, plugin_rows
 from gemmahub.service.plugin_rows import BackendRow, PluginRow
 from gemmahub.testing.hub.content import Served
 from gemmahub.tui.app import GemmahubApp
@@ -32,9 +33,11 @@ from tests.tui.svg import slim
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+    import pytest
+
     from gemmahub.catalog.records import CatalogFile, CatalogVariant
-    from gemmahub.conversations import ChatEvent, Journal
-    from gemmahub.service import Gemmahub, Running
+    from gemmahub.conversations import ChatEvent
+    from gemmahub.service import Library
     from gemmahub.service.pulling import PullPlan
     from gemmahub.testing.hub.server import HubServer
 
@@ -72,37 +75,41 @@ weight = scale * (nibble - 8)
 class StagedHub(SteadyHub):
     """This installation with a state of its engines and plugins that is always the same."""
 
-    def plugins(self) -> list[PluginRow]:
-        gguf = BackendRow("llama.cpp", ("gguf",), ("text",), True, True, "0.3.36", "", "")
-        hint = "pip install mlx-lm"
-        mlx = BackendRow("mlx", ("mlx",), ("text",), True, False, "", "no mlx_lm here", hint)
-        return [
-            PluginRow(name, f"gemmahub-{name}", "0.1.0", "ok", offers, (), backends)
-            for name, offers, backends in (
-                ("llamacpp", ("backend llama.cpp (gguf)", "checks"), (gguf,)),
-                ("mlx", ("backend mlx (mlx)", "checks"), (mlx,)),
-                ("wheels", ("stores",), ()),
-            )
-        ]
-
-    def doctor(self) -> list[CheckResult]:
-        return [
-            CheckResult("settings", "ok", "defaults, no settings file"),
-            CheckResult("disk", "warning", "12 GB are free", "gemmahub disk says what takes room"),
-            CheckResult("backend llama.cpp", "ok", "0.3.36"),
-            CheckResult("backend mlx", "failed", "no mlx_lm here", "pip install mlx-lm"),
-        ]
-
-    def pull_plan(self, *arguments: Any, **options: Any) -> PullPlan:
-        plan = super().pull_plan(*arguments, **options)
+    def plan_pull(self, *arguments: Any, **options: Any) -> PullPlan:
+        plan = super().plan_pull(*arguments, **options)
         if plan.landing is None:
             return plan
         how = str(HOME / ".cache/huggingface/hub")
         return replace(plan, free_bytes=250 * 10**9, landing=replace(plan.landing, how=how))
 
-    def chat(self, running: Running, journal: Journal) -> ChatSession:
-        running.describe_in(journal)
-        return SteadyChat(running.session, journal)
+
+def hold_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines, plugins, checks and the speed of answers are always the same."""
+    monkeypatch.setattr(plugin_rows, "rows", lambda _: _plugins())
+    monkeypatch.setattr(doctor, "checks", lambda _: _CHECKS)
+    monkeypatch.setattr("gemmahub.conversations.ChatSession", SteadyChat)
+
+
+def _plugins() -> list[PluginRow]:
+    gguf = BackendRow("llama.cpp", ("gguf",), ("text",), True, True, "0.3.36", "", "")
+    hint = "pip install mlx-lm"
+    mlx = BackendRow("mlx", ("mlx",), ("text",), True, False, "", "no mlx_lm here", hint)
+    return [
+        PluginRow(name, f"gemmahub-{name}", "0.1.0", "ok", offers, (), backends)
+        for name, offers, backends in (
+            ("llamacpp", ("backend llama.cpp (gguf)", "checks"), (gguf,)),
+            ("mlx", ("backend mlx (mlx)", "checks"), (mlx,)),
+            ("wheels", ("stores",), ()),
+        )
+    ]
+
+
+_CHECKS: Final = [
+    CheckResult("settings", "ok", "defaults, no settings file"),
+    CheckResult("disk", "warning", "12 GB are free", "gemmahub disk says what takes room"),
+    CheckResult("backend llama.cpp", "ok", "0.3.36"),
+    CheckResult("backend mlx", "failed", "no mlx_lm here", "pip install mlx-lm"),
+]
 
 
 class SteadyChat(ChatSession):
@@ -134,7 +141,7 @@ def steady(timings: Timings) -> Timings:
 class StagedApp(GemmahubApp):
     """Nothing moves or blinks, and its pictures fetch nothing."""
 
-    def __init__(self, hub: Gemmahub) -> None:
+    def __init__(self, hub: Library) -> None:
         super().__init__(hub)
         self.animation_level = "none"
 

@@ -13,7 +13,7 @@ from textual.widgets import Button, Input, Markdown, TextArea
 
 from gemmahub.config import Config
 from gemmahub.conversations import ConversationStore
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 from gemmahub.tui.screens.chat import ChatScreen
 from gemmahub.tui.screens.chat_options import ChatOptionsScreen
 from gemmahub.tui.screens.conversation_list import ConversationList
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Gemmahub:
-    return Gemmahub(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
+def hub(tmp_path: Path) -> Library:
+    return Library(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def model(tiny_model: Path) -> str:
     return str(tiny_model)
 
 
-def test_a_question_is_answered_and_kept(hub: Gemmahub, model: str) -> None:
+def test_a_question_is_answered_and_kept(hub: Library, model: str) -> None:
     async def body() -> None:
         async with chat(hub, model) as (screen, pilot):
             await pilot.press(*"hi", "ctrl+j", *"you", "enter")
@@ -68,7 +68,7 @@ def test_a_question_is_answered_and_kept(hub: Gemmahub, model: str) -> None:
     run(body())
 
 
-def test_markdown_is_drawn_and_tags_stay(hub: Gemmahub, model: str) -> None:
+def test_markdown_is_drawn_and_tags_stay(hub: Library, model: str) -> None:
     async def body() -> None:
         async with chat(hub, model) as (screen, pilot):
             await ask(screen, pilot, "**bold** <b>tag</b> [link](http://x) [red]no markup[/red]")
@@ -78,7 +78,7 @@ def test_markdown_is_drawn_and_tags_stay(hub: Gemmahub, model: str) -> None:
     run(body())
 
 
-def test_escape_stops_and_twice_leaves(hub: Gemmahub, model: str) -> None:
+def test_escape_stops_and_twice_leaves(hub: Library, model: str) -> None:
     async def body() -> None:
         async with chat(hub, model, delay=0.02) as (screen, pilot):
             screen.query_one(PromptEditor).text = "word " * 2000
@@ -96,7 +96,7 @@ def test_escape_stops_and_twice_leaves(hub: Gemmahub, model: str) -> None:
     run(body())
 
 
-def test_again_and_edit_replace_what_followed(hub: Gemmahub, model: str) -> None:
+def test_again_and_edit_replace_what_followed(hub: Library, model: str) -> None:
     async def body() -> None:
         async with chat(hub, model) as (screen, pilot):
             await ask(screen, pilot, "one")
@@ -119,7 +119,7 @@ def test_again_and_edit_replace_what_followed(hub: Gemmahub, model: str) -> None
     run(body())
 
 
-def test_history_of_questions(hub: Gemmahub, model: str) -> None:
+def test_history_of_questions(hub: Library, model: str) -> None:
     async def body() -> None:
         async with chat(hub, model) as (screen, pilot):
             await ask(screen, pilot, "first")
@@ -140,7 +140,7 @@ def test_history_of_questions(hub: Gemmahub, model: str) -> None:
     run(body())
 
 
-def test_copy_takes_the_last_answer(hub: Gemmahub, model: str) -> None:
+def test_copy_takes_the_last_answer(hub: Library, model: str) -> None:
     async def body() -> None:
         async with chat(hub, model) as (screen, pilot):
             await pilot.press("f4")
@@ -152,7 +152,7 @@ def test_copy_takes_the_last_answer(hub: Gemmahub, model: str) -> None:
     run(body())
 
 
-def test_conversations_are_found_opened_renamed_deleted(hub: Gemmahub, model: str) -> None:
+def test_conversations_are_found_opened_renamed_deleted(hub: Library, model: str) -> None:
     async def body() -> None:
         async with chat(hub, model, size=(120, 40)) as (screen, pilot):
             await ask(screen, pilot, "about cats")
@@ -190,7 +190,7 @@ def test_conversations_are_found_opened_renamed_deleted(hub: Gemmahub, model: st
     run(body())
 
 
-def test_options_count_and_what_makes_no_sense_is_said(hub: Gemmahub, model: str) -> None:
+def test_options_count_and_what_makes_no_sense_is_said(hub: Library, model: str) -> None:
     async def body() -> None:
         async with chat(hub, model, size=(100, 40)) as (screen, pilot):
             await pilot.press("ctrl+s")
@@ -222,7 +222,7 @@ def test_options_count_and_what_makes_no_sense_is_said(hub: Gemmahub, model: str
     run(body())
 
 
-def test_a_context_that_fills_up_is_told_in_words(hub: Gemmahub, model: str) -> None:
+def test_a_context_that_fills_up_is_told_in_words(hub: Library, model: str) -> None:
     async def body() -> None:
         async with chat(hub, model, context=10) as (screen, pilot):
             await ask(screen, pilot, "a b c d")
@@ -233,7 +233,7 @@ def test_a_context_that_fills_up_is_told_in_words(hub: Gemmahub, model: str) -> 
     run(body())
 
 
-def test_export_writes_markdown_and_json(hub: Gemmahub, model: str, tmp_path: Path) -> None:
+def test_export_writes_markdown_and_json(hub: Library, model: str, tmp_path: Path) -> None:
     async def body() -> None:
         async with chat(hub, model) as (screen, pilot):
             await ask(screen, pilot, "export me")
@@ -250,19 +250,19 @@ def test_export_writes_markdown_and_json(hub: Gemmahub, model: str, tmp_path: Pa
     assert '"title": "export me"' in (tmp_path / "out.json").read_text()
 
 
-class Held(Gemmahub):
+class Held(Library):
     """Loads nothing before ``go`` is set."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.go = threading.Event()
 
-    def start(self, *arguments: Any, **keywords: Any) -> Any:
+    def load(self, *arguments: Any, **keywords: Any) -> Any:
         self.go.wait()
-        return super().start(*arguments, **keywords)
+        return super().load(*arguments, **keywords)
 
 
-def test_a_question_waits_for_the_model(hub: Gemmahub, model: str) -> None:
+def test_a_question_waits_for_the_model(hub: Library, model: str) -> None:
     async def body() -> None:
         held = Held(config=hub.config)
         try:
@@ -278,20 +278,20 @@ def test_a_question_waits_for_the_model(hub: Gemmahub, model: str) -> None:
     run(body())
 
 
-class Slow(Gemmahub):
+class Slow(Library):
     """Its first load takes until it is cancelled."""
 
     cancels = 0
 
-    def start(self, *arguments: Any, **keywords: Any) -> Any:
+    def load(self, *arguments: Any, **keywords: Any) -> Any:
         keywords["on_stage"]("reading for a long time")
         while not self.cancels and not keywords["cancelled"]():
             time.sleep(0.01)
         self.cancels += 1
-        return super().start(*arguments, **keywords)
+        return super().load(*arguments, **keywords)
 
 
-def test_loading_is_cancelled_and_begun_again(hub: Gemmahub, model: str) -> None:
+def test_loading_is_cancelled_and_begun_again(hub: Library, model: str) -> None:
     async def body() -> None:
         async with chat(Slow(config=hub.config), model, loaded=False) as (screen, pilot):
             await until(lambda: "long time" in told(screen), "stage", pilot)
@@ -308,7 +308,7 @@ def test_loading_is_cancelled_and_begun_again(hub: Gemmahub, model: str) -> None
     run(body())
 
 
-def test_a_model_that_is_not_there_is_said(hub: Gemmahub, tmp_path: Path) -> None:
+def test_a_model_that_is_not_there_is_said(hub: Library, tmp_path: Path) -> None:
     async def body() -> None:
         async with chat(hub, str(tmp_path / "none.gguf"), loaded=False) as (screen, pilot):
             await until(lambda: screen.query_one(LoadBox).has_class("-failed"), "failed", pilot)
@@ -319,7 +319,7 @@ def test_a_model_that_is_not_there_is_said(hub: Gemmahub, tmp_path: Path) -> Non
     run(body())
 
 
-def test_an_engine_that_is_killed_in_mid_answer(hub: Gemmahub, model: str) -> None:
+def test_an_engine_that_is_killed_in_mid_answer(hub: Library, model: str) -> None:
     async def body() -> None:
         async with chat(hub, model, delay=0.02) as (screen, pilot):
             screen.query_one(PromptEditor).text = "word " * 1500
@@ -342,7 +342,7 @@ def test_an_engine_that_is_killed_in_mid_answer(hub: Gemmahub, model: str) -> No
 
 @pytest.mark.parametrize("size", [(20, 5), (1, 1), (160, 48)])
 def test_resized_in_the_middle_of_an_answer(
-    hub: Gemmahub, model: str, size: tuple[int, int]
+    hub: Library, model: str, size: tuple[int, int]
 ) -> None:
     async def body() -> None:
         async with chat(hub, model, delay=0.002) as (screen, pilot):
@@ -358,7 +358,7 @@ def test_resized_in_the_middle_of_an_answer(
     run(body())
 
 
-def test_at_20_by_5_one_can_talk(hub: Gemmahub, model: str) -> None:
+def test_at_20_by_5_one_can_talk(hub: Library, model: str) -> None:
     async def body() -> None:
         async with chat(hub, model, size=(20, 5)) as (screen, pilot):
             await pilot.press(*"hi", "enter")
@@ -370,7 +370,7 @@ def test_at_20_by_5_one_can_talk(hub: Gemmahub, model: str) -> None:
     run(body())
 
 
-def test_a_conversation_that_is_open_elsewhere_is_refused(hub: Gemmahub, model: str) -> None:
+def test_a_conversation_that_is_open_elsewhere_is_refused(hub: Library, model: str) -> None:
     async def body() -> None:
         async with chat(hub, model) as (screen, pilot):
             await ask(screen, pilot, "mine")

@@ -15,7 +15,7 @@ from textual.widgets._toast import Toast
 from gemmahub.cli.main import run as run_line
 from gemmahub.config import Config
 from gemmahub.engines.contract import Sampling, Settings
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 from gemmahub.tui.app import GemmahubApp
 from gemmahub.tui.commands import run_command
 from gemmahub.tui.screens.chat import ChatScreen
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Gemmahub:
-    return Gemmahub(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
+def hub(tmp_path: Path) -> Library:
+    return Library(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_command_says_what_is_not_usual() -> None:
 
 
 def test_the_command_of_a_chat_runs(
-    hub: Gemmahub, model: str, capsys: pytest.CaptureFixture[str]
+    hub: Library, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def body() -> str:
         async with chat(hub, model, context=64) as (screen, pilot):
@@ -89,7 +89,7 @@ def test_the_command_of_a_chat_runs(
 
 
 def test_the_commands_of_the_list_do_the_same(
-    hub: Gemmahub, model: str, capsys: pytest.CaptureFixture[str]
+    hub: Library, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commands = []
 
@@ -128,7 +128,7 @@ def test_the_commands_of_the_list_do_the_same(
 
 
 def test_the_command_of_a_reopened_chat_goes_on_with_it(
-    hub: Gemmahub, model: str, capsys: pytest.CaptureFixture[str]
+    hub: Library, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def body() -> tuple[str, str]:
         async with chat(hub, model, context=64) as (screen, pilot):
@@ -149,7 +149,7 @@ def test_the_command_of_a_reopened_chat_goes_on_with_it(
     assert [m.text for m in hub.conversations.load(id_).messages][2:] == ["x", "x"]
 
 
-def test_the_list_exports(hub: Gemmahub, model: str, tmp_path: Path) -> None:
+def test_the_list_exports(hub: Library, model: str, tmp_path: Path) -> None:
     async def body() -> None:
         async with chat(hub, model) as (screen, pilot):
             await ask(screen, pilot, "about cats")
@@ -164,7 +164,7 @@ def test_the_list_exports(hub: Gemmahub, model: str, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "cats.json").read_text())["title"] == "about cats"
 
 
-def test_an_empty_chat_is_not_exported(hub: Gemmahub, model: str) -> None:
+def test_an_empty_chat_is_not_exported(hub: Library, model: str) -> None:
     async def body() -> None:
         async with chat(hub, model) as (screen, pilot):
             await pilot.press("f3")
@@ -174,7 +174,7 @@ def test_an_empty_chat_is_not_exported(hub: Gemmahub, model: str) -> None:
     run(body())
 
 
-def test_a_duel_shows_the_command_of_each_side(hub: Gemmahub, model: str) -> None:
+def test_a_duel_shows_the_command_of_each_side(hub: Library, model: str) -> None:
     async def body() -> None:
         async with GemmahubApp(hub).run_test(size=SIZE) as pilot:
             screen = DuelScreen(hub, [model, model])
@@ -187,7 +187,7 @@ def test_a_duel_shows_the_command_of_each_side(hub: Gemmahub, model: str) -> Non
     run(body())
 
 
-def test_keys_stand_in_their_groups(hub: Gemmahub, model: str) -> None:
+def test_keys_stand_in_their_groups(hub: Library, model: str) -> None:
     async def body() -> None:
         async with GemmahubApp(hub).run_test(size=SIZE) as pilot:
             screen = ChatScreen(hub, model)
@@ -218,7 +218,7 @@ def test_keys_stand_in_their_groups(hub: Gemmahub, model: str) -> None:
 
 
 @pytest.mark.parametrize("screen_type", ["chat", "duel"])
-def test_the_footer_fits_80_columns(hub: Gemmahub, model: str, screen_type: str) -> None:
+def test_the_footer_fits_80_columns(hub: Library, model: str, screen_type: str) -> None:
     async def body() -> None:
         async with GemmahubApp(hub).run_test(size=SIZE) as pilot:
             screen: ChatScreen | DuelScreen = (
@@ -233,7 +233,7 @@ def test_the_footer_fits_80_columns(hub: Gemmahub, model: str, screen_type: str)
     run(body())
 
 
-def test_notices_cover_neither_editor_nor_footer(hub: Gemmahub, model: str) -> None:
+def test_notices_cover_neither_editor_nor_footer(hub: Library, model: str) -> None:
     async def body() -> None:
         async with chat(hub, model, notices=True) as (screen, pilot):
             for text in ("", "four\nlines\nof\nit"):
@@ -250,7 +250,7 @@ def test_notices_cover_neither_editor_nor_footer(hub: Gemmahub, model: str) -> N
     run(body())
 
 
-def test_loading_again_tells_everything_once(hub: Gemmahub, model: str) -> None:
+def test_loading_again_tells_everything_once(hub: Library, model: str) -> None:
     async def body() -> None:
         async with chat(hub, model) as (screen, pilot):
             await ask(screen, pilot, "hi")

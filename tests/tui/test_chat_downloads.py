@@ -10,7 +10,7 @@ import pytest
 from textual.app import App
 from textual.widgets import Static
 
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 from gemmahub.text import format_bytes
 from gemmahub.tui import messages
 from gemmahub.tui.arrivals import tell_end
@@ -31,8 +31,8 @@ class Alone(App[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.hub = Gemmahub()
-        self.downloads = Downloads(self.hub, self, lambda ended: tell_end(self, ended))
+        self.library = Library()
+        self.downloads = Downloads(self.library, self, lambda ended: tell_end(self, ended))
         self.heard: list[object] = []
 
     def on_library_changed(self, event: messages.LibraryChanged) -> None:
@@ -57,9 +57,9 @@ async def pulling(
 ) -> AsyncIterator[tuple[Alone, Download, DownloadsScreen, Pilot[None]]]:
     app = Alone()
     async with app.run_test(size=(80, 24)) as pilot:
-        plan = await asyncio.to_thread(app.hub.pull_plan, "user/gemma")
+        plan = await asyncio.to_thread(app.library.plan_pull, "user/gemma")
         download = app.downloads.start(plan, then_chat=then_chat)
-        screen = DownloadsScreen(app.hub)
+        screen = DownloadsScreen(app.library)
         await app.push_screen(screen)
         await until(lambda: isinstance(screen.focused, DownloadRow), "a row", pilot)
         yield app, download, screen, pilot
@@ -82,7 +82,7 @@ def test_it_arrives_and_the_chat_opens(server: HubServer) -> None:
             library, chat = app.heard
             assert isinstance(library, messages.LibraryChanged)
             assert isinstance(chat, messages.OpenChat)
-            assert app.hub.inspect(chat.reference).artifacts
+            assert app.library.inspect(chat.reference).artifacts
 
     asyncio.run(body())
 
@@ -131,7 +131,7 @@ def test_it_goes_on_when_the_screen_is_left_and_is_cancelled(server: HubServer) 
             assert app.screen is not screen
             before = download.progress
             await until(lambda: download.progress != before, "more of it", pilot)
-            again = DownloadsScreen(app.hub)
+            again = DownloadsScreen(app.library)
             await app.push_screen(again)
             await until(lambda: isinstance(again.focused, DownloadRow), "a row", pilot)
             await pilot.resize_terminal(20, 5)

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from gemmahub.config import Config
 from gemmahub.engines.contract import Settings
-from gemmahub.service import Gemmahub, PlanOptions
+from gemmahub.service import Library, PlanOptions
 from gemmahub.text import format_gib
 from gemmahub.tui.screens.duel import DuelPane, DuelScreen, fit_together
 from gemmahub.tui.widgets.chat_lines import ChatTitle
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Gemmahub:
-    return Gemmahub(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
+def hub(tmp_path: Path) -> Library:
+    return Library(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
 
 
 @asynccontextmanager
 async def duel(
-    hub: Gemmahub, *models: str, size: tuple[int, int] = (100, 30), **options: Any
+    hub: Library, *models: str, size: tuple[int, int] = (100, 30), **options: Any
 ) -> AsyncIterator[tuple[DuelScreen, Pilot[None]]]:
     screen = DuelScreen(hub, models, Settings(context=2048, options=options))
     async with Alone(screen).run_test(size=size) as pilot:
@@ -55,7 +55,7 @@ def answers(screen: DuelScreen) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_both_answer(hub: Gemmahub, tiny_model: Path, at_once: bool) -> None:
+def test_both_answer(hub: Library, tiny_model: Path, at_once: bool) -> None:
     async def body() -> None:
         async with duel(hub, str(tiny_model), str(tiny_model)) as (screen, pilot):
             screen.at_once = at_once  # nothing is known of the memory of so small a file
@@ -75,7 +75,7 @@ def test_both_answer(hub: Gemmahub, tiny_model: Path, at_once: bool) -> None:
 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_only_answers_in_turn_are_remembered_as_how_fast_a_model_is(
-    hub: Gemmahub, tiny_model: Path, at_once: bool, monkeypatch: pytest.MonkeyPatch
+    hub: Library, tiny_model: Path, at_once: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(EchoBackend, "automatic", True)
 
@@ -88,7 +88,7 @@ def test_only_answers_in_turn_are_remembered_as_how_fast_a_model_is(
     assert list(hub.speeds.speeds("cpu")) == ([] if at_once else [str(tiny_model)])
 
 
-def test_one_that_is_not_there_does_not_stop_the_other(hub: Gemmahub, tiny_model: Path) -> None:
+def test_one_that_is_not_there_does_not_stop_the_other(hub: Library, tiny_model: Path) -> None:
     async def body() -> None:
         async with duel(hub, str(tiny_model), str(tiny_model) + ".none") as (screen, pilot):
             assert screen.at_once is False
@@ -100,7 +100,7 @@ def test_one_that_is_not_there_does_not_stop_the_other(hub: Gemmahub, tiny_model
     asyncio.run(body())
 
 
-def test_a_killed_engine_and_a_stop(hub: Gemmahub, tiny_model: Path) -> None:
+def test_a_killed_engine_and_a_stop(hub: Library, tiny_model: Path) -> None:
     async def body() -> None:
         async with duel(hub, str(tiny_model), str(tiny_model), delay=0.02) as (screen, pilot):
             screen.at_once = True
@@ -120,7 +120,7 @@ def test_a_killed_engine_and_a_stop(hub: Gemmahub, tiny_model: Path) -> None:
     asyncio.run(body())
 
 
-def test_two_models_are_planned_beside_each_other(hub: Gemmahub) -> None:
+def test_two_models_are_planned_beside_each_other(hub: Library) -> None:
     plan = hub.plan("gemma-3-1b-it:q4_0-qat", PlanOptions(context=4096, memory="8GiB", ram="8GiB"))
     fits, words = fit_together([plan, plan])
     assert fits

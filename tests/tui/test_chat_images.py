@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 from gemmahub.testing.model_writer import WIDTH, write_model
 from gemmahub.testing.projector_writer import TOKENS, write_png, write_projector
 from gemmahub.tui.screens.dialogs import LineDialog
@@ -40,7 +40,7 @@ def test_an_image_goes_along_with_a_question(folder: Path) -> None:
 
     async def body() -> None:
         model = str(folder / "tiny-F32.gguf")
-        async with chat(Gemmahub(), model, context=512) as (screen, pilot):
+        async with chat(Library(), model, context=512) as (screen, pilot):
             await attach(pilot, folder / "red.png")
             assert "red.png" in str(screen.query_one("#attached").render())
             await ask(screen, pilot, "What is this?")
@@ -64,7 +64,7 @@ def test_what_is_no_image_is_said_and_the_chat_goes_on(folder: Path) -> None:
 
     async def body() -> None:
         model = str(folder / "tiny-F32.gguf")
-        async with chat(Gemmahub(), model, context=512) as (screen, pilot):
+        async with chat(Library(), model, context=512) as (screen, pilot):
             await attach(pilot, folder / "text.png")
             await ask(screen, pilot, "What is this?")
             last = screen.view.journal.saved().messages[-1]
@@ -78,7 +78,7 @@ def test_what_is_no_image_is_said_and_the_chat_goes_on(folder: Path) -> None:
 def test_without_a_projector_no_image_is_asked_for(folder: Path) -> None:
     async def body() -> None:
         model = str(folder / "tiny-F32.gguf")
-        async with chat(Gemmahub(), model, context=512) as (screen, pilot):
+        async with chat(Library(), model, context=512) as (screen, pilot):
             await pilot.press("f8")
             await pilot.pause()
             assert pilot.app.screen is screen

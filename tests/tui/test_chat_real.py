@@ -9,7 +9,7 @@ from textual.app import App
 from textual.widgets import Static
 
 from gemmahub.engines.contract import Sampling, Settings
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 from gemmahub.tui.screens.chat import ChatScreen
 from gemmahub.tui.widgets.chat_lines import ChatFigures, ChatTitle
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
@@ -19,7 +19,7 @@ PROMPT = "The capital of France is"
 
 
 def test_a_real_model_answers_is_stopped_and_is_kept() -> None:
-    hub = Gemmahub()
+    hub = Library()
     screen = ChatScreen(hub, "gemma-3-270m", Settings(context=1024))
 
     class Alone(App[None]):

@@ -183,7 +183,7 @@ async def test_the_first_run_leads_to_a_chat_in_two_keys(hub: SteadyHub) -> None
         assert "hello there" in chat.view.journal.saved().messages[-1].text
         await pilot.press("escape", "escape")
         library = await front(pilot, LibraryScreen)  # and not the downloads, which are over
-        rows = library.library.rows
+        rows = library.overview.rows
         assert [r.variant.reference for r in rows if r.installed] == [BEST]
         assert not library.query_one(Welcome).display
         assert not app.told.count("did not arrive")
@@ -228,7 +228,7 @@ async def test_what_is_here_opens_at_once(hub: SteadyHub, tmp_path: Path) -> Non
 
 
 async def test_what_has_arrived_is_only_checked(hub: SteadyHub) -> None:
-    hub.pull(hub.pull_plan("user/gemma"))
+    hub.pull(hub.plan_pull("user/gemma"))
     async with running(hub) as (_, pilot):
         screen = await asked(pilot)
         assert "have arrived: only their sha256 is checked" in words(screen)
@@ -492,7 +492,7 @@ async def test_several_files_are_shown_one_by_one(hub: SteadyHub, server: HubSer
 def test_of_many_files_those_around_the_present_one(hub: SteadyHub) -> None:
     from gemmahub.service.progress import Progress
 
-    plan = hub.pull_plan("user/gemma")
+    plan = hub.plan_pull("user/gemma")
     assert plan.remote is not None
     files = tuple(RemoteFile(f"part{n}", 1000) for n in range(9))
     artifact = replace(plan.remote.artifact, files=files)

@@ -15,7 +15,7 @@ from textual.widgets import Input, OptionList, Static
 
 from gemmahub.errors import GemmahubError, NetworkError
 from gemmahub.hardware.simulate import preset_machine
-from gemmahub.service import Gemmahub, ModelOverview, Requirements
+from gemmahub.service import Library, Requirements
 from gemmahub.tui import messages
 from gemmahub.tui.app import GemmahubApp
 from gemmahub.tui.arrangement import Heading, Item
@@ -43,7 +43,7 @@ from tests.tui.library_support import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gemmahub.hardware.records import Machine
+    from gemmahub.service.overview import ModelOverview
 
 
 SMALL, LARGE = (80, 24), (160, 48)
@@ -68,7 +68,7 @@ def status(screen: LibraryScreen) -> str:
 class Heard(GemmahubApp):
     """The application, with the messages that lead to other screens kept instead of followed."""
 
-    def __init__(self, hub: Gemmahub) -> None:
+    def __init__(self, hub: Library) -> None:
         super().__init__(hub)
         self.heard: list[Any] = []
 
@@ -89,7 +89,7 @@ async def test_it_shows_every_model_with_its_precision(
         assert under_cursor(screen) == HERE
         assert table(screen).has_focus
         assert {i.reference for i in table(screen).lines if isinstance(i, Item)} == {
-            v.reference for v in hub.list_models(catalogue=True).variants
+            v.reference for v in hub.models(catalogue=True).variants
         }
         text = drawn(screen)
         for expected in (
@@ -243,7 +243,9 @@ async def test_what_if_ranks_anew_and_comes_back(hub: SteadyHub) -> None:
         options = pilot.app.screen.query_one(OptionList)
         options.highlighted = options.get_option_index("m1-8gb")
         await pilot.press("enter")
-        await _until(pilot, lambda: screen.library is not None and screen.library.machine.simulated)
+        await _until(
+            pilot, lambda: screen.overview is not None and screen.overview.machine.simulated
+        )
         assert "WHAT IF" in drawn(screen)
         assert "Mac with M1, 8 GB" in drawn(screen)
         assert "$ gemmahub recommend --machine m1-8gb" in drawn(screen)
@@ -253,7 +255,7 @@ async def test_what_if_ranks_anew_and_comes_back(hub: SteadyHub) -> None:
         assert pilot.app.heard == []  # type: ignore[attr-defined]
         await pilot.press("escape")
         await _until(
-            pilot, lambda: screen.library is not None and not screen.library.machine.simulated
+            pilot, lambda: screen.overview is not None and not screen.overview.machine.simulated
         )
         assert [line.reference for line in table(screen).lines] == here
 
@@ -268,7 +270,9 @@ async def test_what_if_with_sizes(hub: SteadyHub) -> None:
         entry = pilot.app.screen.query_one(Input)
         entry.value = "6GiB + 8GiB"
         await pilot.press("enter")
-        await _until(pilot, lambda: screen.library is not None and screen.library.machine.simulated)
+        await _until(
+            pilot, lambda: screen.overview is not None and screen.overview.machine.simulated
+        )
         assert screen.elsewhere == {"memory": "6GiB", "ram": "8GiB"}
         assert "6.00 GiB free of 6.00 GiB" in drawn(screen)
 
@@ -351,29 +355,19 @@ async def test_an_unreachable_hub_is_said_where_it_was_asked(hub: SteadyHub) -> 
     "failure", [GemmahubError("the stores are on fire", "pour water"), RuntimeError("a plugin")]
 )
 async def test_a_failure_is_shown_and_the_ui_lives_on(hub: SteadyHub, failure: Exception) -> None:
-    class Failing(SteadyHub):
-        broken = True
+    def failing(*_: Any, **__: Any) -> ModelOverview:
+        raise failure
 
-        def overview(
-            self,
-            wanted: Requirements | None = None,
-            machine: Machine | None = None,
-            *,
-            again: bool = False,
-        ) -> ModelOverview:
-            if self.broken:
-                raise failure
-            return super().overview(wanted, machine, again=again)
-
-    failing = Failing(config=hub.config)
-    async with GemmahubApp(failing).run_test(size=LARGE) as pilot:
+    broken = pytest.MonkeyPatch()
+    broken.setattr("gemmahub.service.overview.model_overview", failing)
+    async with GemmahubApp(hub).run_test(size=LARGE) as pilot:
         await pilot.pause()
         await pilot.app.workers.wait_for_complete()
         await pilot.pause()
         screen = pilot.app.screen
         assert isinstance(screen, LibraryScreen)
         assert str(getattr(failure, "message", "a plugin")) in drawn(screen)
-        failing.broken = False
+        broken.undo()
         await pilot.press("f5")
         await loaded(pilot)
         assert under_cursor(screen) == HERE

@@ -11,6 +11,7 @@ from rich.cells import cell_len
 
 from gemmahub.errors import UsageError
 from gemmahub.planning.fit import Fit
+from gemmahub.service.overview import model_overview
 from gemmahub.tui.arrangement import (
     SORTS,
     Arrangement,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 def items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Item]:
     monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo")
     install(tmp_path, HERE)
-    return [item_of(row) for row in steady_hub(tmp_path).overview().rows]
+    return [item_of(row) for row in model_overview(steady_hub(tmp_path)).rows]
 
 
 def test_every_column_sorts_and_what_is_unknown_comes_last(items: list[Item]) -> None:

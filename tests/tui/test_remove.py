@@ -47,8 +47,8 @@ async def test_a_model_is_removed_after_saying_what_goes(tmp_path: Path) -> None
         await pilot.app.workers.wait_for_complete()
         library = await loaded(pilot)
         assert not path.exists()
-        assert library.library is not None
-        row = next(row for row in library.library.rows if row.variant.reference == HERE)
+        assert library.overview is not None
+        row = next(row for row in library.overview.rows if row.variant.reference == HERE)
         assert not row.installed
 
 

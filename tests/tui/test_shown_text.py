@@ -161,7 +161,7 @@ def all_screens() -> set[type[Screen[Any]]]:
 
 async def test_no_screen_draws_a_raw_control_character(visit: Visit) -> None:
     world, app, pilot = visit.world, visit.app, visit.pilot
-    store = app.hub.conversations
+    store = app.library.conversations
     await visit.look()
     app.screen.query_one(Input).value = MARK.lower()
     for _ in range(5):
@@ -170,17 +170,17 @@ async def test_no_screen_draws_a_raw_control_character(visit: Visit) -> None:
     await pilot.press("g")
     await visit.look()
     evil = str(world.models[0])
-    await visit.at(PluginsScreen(app.hub), lambda: MARK in "\n".join(lines(app)))
+    await visit.at(PluginsScreen(app.library), lambda: MARK in "\n".join(lines(app)))
     await visit.at(KeysScreen(app.screen))
-    compared = CompareScreen(app.hub, (evil, str(world.strange)), Requirements())
+    compared = CompareScreen(app.library, (evil, str(world.strange)), Requirements())
     await visit.at(compared, lambda: compared.comparison)
-    removed = RemoveScreen(app.hub, evil)
+    removed = RemoveScreen(app.library, evil)
     await visit.at(removed, lambda: "looking what it shares" not in "\n".join(lines(app)))
     for reference in (f"no/{NAMES[0]}", TEXT, LINES):
-        asked = PullScreen(app.hub, reference)
+        asked = PullScreen(app.library, reference)
         await visit.at(asked, lambda asked=asked: asked.plan or asked.error)  # type: ignore[misc]
     await visit.at(typed(WhatIfScreen()))
-    await visit.at(typed(SearchScreen(app.hub)))
+    await visit.at(typed(SearchScreen(app.library)))
     for text in (TEXT, LINES):
         await visit.at(ConfirmDialog(text, text, text))
         await visit.at(LineDialog(text, text, lambda _: BROKEN_TEXT, lambda t: t))
@@ -188,7 +188,7 @@ async def test_no_screen_draws_a_raw_control_character(visit: Visit) -> None:
     await visit.at(ChatOptionsScreen(options(TEXT)))
     await visit.at(ConversationList(store))
     app.downloads.all += downloads(app)
-    await visit.at(DownloadsScreen(app.hub))
+    await visit.at(DownloadsScreen(app.library))
     await chat(visit)
     await duel(visit)
     assert visit.seen == all_screens()
@@ -231,7 +231,7 @@ def downloads(app: GemmahubApp) -> list[Download]:
 async def chat(visit: Visit) -> None:
     """A conversation with hostile turns, and one more."""
     app = visit.app
-    screen = ChatScreen(app.hub, str(visit.world.good), conversation="20260101-000000-aaaaaaaa")
+    screen = ChatScreen(app.library, str(visit.world.good), conversation="20260101-000000-aaaaaaaa")
     app.push_screen(screen)
     await until(visit.pilot, lambda: screen.view.chat, "a loaded model")
     await visit.look()
@@ -245,7 +245,7 @@ async def chat(visit: Visit) -> None:
 
 async def duel(visit: Visit) -> None:
     """Two sides with hostile names."""
-    screen = DuelScreen(visit.app.hub, [str(path) for path in visit.world.models[:2]])
+    screen = DuelScreen(visit.app.library, [str(path) for path in visit.world.models[:2]])
     await visit.at(screen, lambda: screen.at_once is not None)
 
 

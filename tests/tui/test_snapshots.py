@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from docs.make_screenshots import ALL, PICTURES
-from tests.tui.stage import StagedApp, StagedHub, furnish, serve
+from tests.tui.stage import StagedApp, StagedHub, furnish, hold_still, serve
 from tests.tui.ways import SCENES
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StagedHub]:
     monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo")
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.chdir(tmp_path)
+    hold_still(monkeypatch)
     with monkeypatch.context() as zone:
         zone.setenv("TZ", "UTC")
         time.tzset()

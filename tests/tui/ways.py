@@ -136,7 +136,7 @@ async def downloads(pilot: Pilot[None]) -> None:
     app: GemmahubApp = pilot.app  # type: ignore[assignment]
     await start(pilot)
     going, failed = [
-        Download(await asyncio.to_thread(app.hub.pull_plan, name), then_chat=False)
+        Download(await asyncio.to_thread(app.library.plan_pull, name), then_chat=False)
         for name in ELSEWHERE
     ]
     size = going.plan.fetch_bytes

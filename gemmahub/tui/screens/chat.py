@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from textual import events
     from textual.app import ComposeResult
 
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library
     from gemmahub.tui.widgets.turns import Question
 
 
@@ -64,7 +64,7 @@ class ChatScreen(Screen[None]):
 
     def __init__(
         self,
-        hub: Gemmahub,
+        library: Library,
         reference: str,
         settings: Settings | None = None,
         *,
@@ -72,9 +72,9 @@ class ChatScreen(Screen[None]):
     ) -> None:
         """``conversation`` is the id of a kept one to go on with."""
         super().__init__()
-        self.hub = hub
+        self.library = library
         self._figures = ChatFigures()
-        self.view = ChatView(hub, reference, settings or Settings(), self._figures)
+        self.view = ChatView(library, reference, settings or Settings(), self._figures)
         self._wanted = conversation
         self._leaving = False
 
@@ -101,7 +101,7 @@ class ChatScreen(Screen[None]):
     @work(thread=True, exit_on_error=False, group="history")
     def _fetch_history(self) -> None:
         with suppress(GemmahubError):
-            questions = self.hub.conversations.questions()
+            questions = self.library.conversations.questions()
             self.app.call_from_thread(self.query_one(PromptEditor).set_history, questions)
 
     @on(PromptEditor.Submitted)
@@ -233,7 +233,7 @@ class ChatScreen(Screen[None]):
         if not self._may_change():
             return
         here = self.view.journal.id
-        id_ = await self.app.push_screen_wait(ConversationList(self.hub.conversations, here))
+        id_ = await self.app.push_screen_wait(ConversationList(self.library.conversations, here))
         if id_ is not None and id_ != here and self._may_change():
             self.view.open(id_)
 

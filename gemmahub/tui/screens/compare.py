@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from textual.app import ComposeResult
 
-    from gemmahub.service import Gemmahub, Requirements
+    from gemmahub.service import Library, Requirements
     from gemmahub.service.comparing.records import Comparison
 
 _LONG = 400
@@ -62,14 +62,14 @@ class CompareScreen(Screen[None]):
 
     def __init__(
         self,
-        hub: Gemmahub,
+        library: Library,
         references: Sequence[str],
         wanted: Requirements,
         elsewhere: Mapping[str, str] | None = None,
     ) -> None:
         """``elsewhere`` are the command's options for another machine."""
         super().__init__()
-        self.hub = hub
+        self.library = library
         self.references = tuple(references)
         self.wanted, self.elsewhere = wanted, elsewhere or {}
         self.comparison: Comparison | None = None
@@ -100,8 +100,8 @@ class CompareScreen(Screen[None]):
     def look(self) -> None:
         """Reckon; a header that is not here may have to be read."""
         try:
-            machine = self.hub.machine_for(**self.elsewhere)
-            found = self.hub.compare(self.references, self.wanted, machine)
+            machine = self.library.machine_for(**self.elsewhere)
+            found = self.library.compare(self.references, self.wanted, machine)
             self.post_message(self.Compared(found))
         except GemmahubError as error:
             self.post_message(self.Failed(error))

@@ -18,7 +18,7 @@ from gemmahub.tui.widgets.chat_lines import bar_text
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library
     from gemmahub.service.progress import Progress
     from gemmahub.tui.downloads import Download, Downloads
 
@@ -107,10 +107,10 @@ class DownloadsScreen(Screen[None]):
         Binding("down,j", "app.focus_next", "Down", show=False),
     ]
 
-    def __init__(self, hub: Gemmahub, downloads: Downloads | None = None) -> None:
+    def __init__(self, library: Library, downloads: Downloads | None = None) -> None:
         """``downloads`` None: those of the application."""
         super().__init__()
-        self.hub = hub
+        self.library = library
         self._downloads = downloads
 
     @property

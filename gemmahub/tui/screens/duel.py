@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from gemmahub.planning import Plan
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library
 
 _CONTEXT = 4096  # a duel is one question or a few
 
@@ -114,18 +114,18 @@ class DuelScreen(Screen[None]):
 
     def __init__(
         self,
-        hub: Gemmahub,
+        library: Library,
         references: Sequence[str],
         settings: Settings | None = None,
         sampling: Sampling | None = None,
     ) -> None:
         """``settings`` and ``sampling`` are the same for all, so that only the variants differ."""
         super().__init__()
-        self.hub = hub
+        self.library = library
         settings = settings or Settings(context=_CONTEXT)
         self._settings = settings
         sampling = sampling or Sampling(max_tokens=1024)
-        self.sides = [DuelSide(hub, name, settings, sampling) for name in references]
+        self.sides = [DuelSide(library, name, settings, sampling) for name in references]
         self.at_once: bool | None = None
         self._together = False
         self._words = ""
@@ -149,7 +149,7 @@ class DuelScreen(Screen[None]):
     def _plan(self) -> None:
         options = PlanOptions(context=self._settings.context)
         try:
-            plans = [self.hub.plan(side.reference, options) for side in self.sides]
+            plans = [self.library.plan(side.reference, options) for side in self.sides]
         except GemmahubError as error:
             words = f"the memory is not known ({one_line(error.message, 120)})"
             self.post_message(DuelPlanned(False, words))

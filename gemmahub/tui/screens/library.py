@@ -54,7 +54,7 @@ class LibraryScreen(LibraryCore):
     @on(ModelTable.Chosen)
     def _chosen(self, event: ModelTable.Chosen) -> None:
         row, detail = event.item.row, self.query_one(DetailPane)
-        if self.library is not None and self.library.machine.simulated:
+        if self.overview is not None and self.overview.machine.simulated:
             self.notify("that is another machine: escape comes back to this one", markup=False)
         elif row.installed:
             self.post_message(OpenChat(row.variant.reference, detail.settings))
@@ -75,7 +75,7 @@ class LibraryScreen(LibraryCore):
         if entry.value and (entry.has_focus or table.has_focus):
             entry.value = ""
             self.state.remember(filter="")
-        elif table.has_focus and self.library is not None and self.library.machine.simulated:
+        elif table.has_focus and self.overview is not None and self.overview.machine.simulated:
             self.rank_for(self.wanted, {})
         table.focus()
 
@@ -161,7 +161,7 @@ class LibraryScreen(LibraryCore):
             self.notify("mark two or three variants with space first", markup=False)
             return
         references = [item.reference for item in items]
-        screen = CompareScreen(self.hub, references, self.wanted, self.elsewhere)
+        screen = CompareScreen(self.library, references, self.wanted, self.elsewhere)
         await self.app.push_screen(screen)
 
     def action_duel(self) -> None:
@@ -184,7 +184,7 @@ class LibraryScreen(LibraryCore):
         if item is None or not item.row.installed:
             self.notify("that model is not on this machine", markup=False)
             return
-        self.app.push_screen(RemoveScreen(self.hub, item.row.variant.reference))
+        self.app.push_screen(RemoveScreen(self.library, item.row.variant.reference))
 
     @work
     async def action_what_if(self) -> None:

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from gemmahub.hardware.records import Machine
-    from gemmahub.service import Gemmahub, ModelOverview
+    from gemmahub.service import Library
+    from gemmahub.service.overview import ModelOverview
     from gemmahub.tui.state import State
 
 _LOOK_EVERY = 3.0  # seconds between two looks at the memory
@@ -54,7 +55,7 @@ class LibraryCore(Screen[None]):
     class Loaded(Message):
         """Everything was looked at for these options."""
 
-        library: ModelOverview
+        overview: ModelOverview
         options: tuple[Requirements, dict[str, str]]
         items: list[Item]
 
@@ -70,11 +71,11 @@ class LibraryCore(Screen[None]):
 
         engines: tuple[tuple[str, bool], ...]
 
-    def __init__(self, hub: Gemmahub, state: State | None = None) -> None:
+    def __init__(self, library: Library, state: State | None = None) -> None:
         super().__init__()
         from gemmahub.tui.state import State as Fresh
 
-        self.hub = hub
+        self.library = library
         self.state = state or Fresh(None)
         kept = self.state.values
         self.arrangement = Arrangement(
@@ -86,7 +87,7 @@ class LibraryCore(Screen[None]):
         )
         self.wanted = Requirements(kept.use if kept.use in USES else "chat")
         self.elsewhere: dict[str, str] = {}  # options of the command for another machine
-        self.library: ModelOverview | None = None
+        self.overview: ModelOverview | None = None
         self.machine: Machine | None = None
         self._items: list[Item] = []
         self._ordered: list[Item] = []
@@ -123,7 +124,7 @@ class LibraryCore(Screen[None]):
     def on_screen_resume(self) -> None:
         """The memory is another one after a chat."""
         self._timer.resume()
-        if self.library is not None:
+        if self.overview is not None:
             self.look_at_machine()
 
     # --- reading, in threads -------------------------------------------------------------------
@@ -131,9 +132,13 @@ class LibraryCore(Screen[None]):
     @work(thread=True, exclusive=True, exit_on_error=False, group="library")
     def load(self, again: bool = False) -> None:
         """Look at everything, for what is wanted and the machine."""
+        from gemmahub.service import plugin_rows
+        from gemmahub.service.overview import model_overview
+
         wanted, elsewhere = self.wanted, self.elsewhere
         try:
-            library = self.hub.overview(wanted, self.hub.machine_for(**elsewhere), again=again)
+            machine = self.library.machine_for(**elsewhere)
+            overview = model_overview(self.library, wanted, machine, again=again)
         except GemmahubError as error:
             self.post_message(self.Failed(error))
             return
@@ -141,10 +146,12 @@ class LibraryCore(Screen[None]):
             message = f"unexpected {type(error).__name__}: {error}"
             self.post_message(self.Failed(GemmahubError(message, "gemmahub doctor looks for it")))
             return
-        items = [item_of(row) for row in library.rows]
-        self.post_message(self.Loaded(library, (wanted, elsewhere), items))
+        items = [item_of(row) for row in overview.rows]
+        self.post_message(self.Loaded(overview, (wanted, elsewhere), items))
         if self.query_one(MachineBar).engines is None:
-            backends = [backend for row in self.hub.plugins() for backend in row.backends]
+            backends = [
+                backend for row in plugin_rows.rows(self.library) for backend in row.backends
+            ]
             engines = tuple((b.name, b.available) for b in backends if b.automatic)
             self.post_message(self.Engines(engines))
 
@@ -152,7 +159,7 @@ class LibraryCore(Screen[None]):
     def look_at_machine(self) -> None:
         """See what is free now."""
         try:
-            self.query_one(MachineBar).post_message(MachineBar.Seen(self.hub.hardware()))
+            self.query_one(MachineBar).post_message(MachineBar.Seen(self.library.hardware()))
         except GemmahubError as error:
             self.post_message(self.Failed(error))
 
@@ -160,18 +167,18 @@ class LibraryCore(Screen[None]):
     def _loaded(self, event: Loaded) -> None:
         if event.options != (self.wanted, self.elsewhere):
             return  # another question was asked meanwhile
-        self.library, self.machine = event.library, event.library.machine
+        self.overview, self.machine = event.overview, event.overview.machine
         self._items = event.items
-        self.query_one(MachineBar).machine = event.library.machine
-        self.query_one(Welcome).show_for(event.library, self.hub)
+        self.query_one(MachineBar).machine = event.overview.machine
+        self.query_one(Welcome).show_for(event.overview, self.library)
         self._arrange()
-        if event.library.problem:
-            self.notify(event.library.problem, severity="warning", markup=False, timeout=8)
+        if event.overview.problem:
+            self.notify(event.overview.problem, severity="warning", markup=False, timeout=8)
 
     @on(Failed)
     def _failed(self, event: Failed) -> None:
         text = " · ".join(filter(None, (event.error.message, event.error.hint)))
-        if self.library is None:
+        if self.overview is None:
             self.query_one(ModelTable).empty_text = text
             self.query_one(ModelTable).refresh()
         self.notify(text, title="Failed", severity="error", markup=False, timeout=10)
@@ -209,7 +216,7 @@ class LibraryCore(Screen[None]):
         arrangement, table = self.arrangement, self.query_one(ModelTable)
         found = filtered(self._ordered, arrangement.filter)
         table.sort, table.descending = arrangement.sort, descends(arrangement)
-        if self.library is not None:
+        if self.overview is not None:
             table.empty_text = self._why_empty()
         table.show(grouped(found) if arrangement.grouped else found)
         use = "" if self.wanted.use == "chat" else f" · for {self.wanted.use}"
@@ -250,12 +257,16 @@ class LibraryCore(Screen[None]):
             self._show_detail()
 
     def _show_detail(self) -> None:
+        from gemmahub.service.planner import planner_for
+
         detail, item = self.query_one(DetailPane), self.query_one(ModelTable).item
         if item is None or self.machine is None:
             detail.show_row(None, None)
         else:
             try:
-                detail.show_row(item.row, self.hub.planner(item.row, self.machine))
+                row = item.row
+                planner = planner_for(self.library, row.variant, self.machine, row.recommendation)
+                detail.show_row(row, planner)
             except (GemmahubError, OSError) as error:
                 detail.show_row(item.row, None, str(error))
         self._show_command()  # not when the pane's message has come: that is a frame later

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from gemmahub.engines.contract import CheckResult
-    from gemmahub.service import Gemmahub, PluginRow
+    from gemmahub.service import Library
+    from gemmahub.service.plugin_rows import PluginRow
 
 _LONG = 500
 _STATES = {
@@ -51,9 +52,9 @@ class PluginsScreen(Screen[None]):
         checks: Sequence[CheckResult] = ()
         error: GemmahubError | None = None
 
-    def __init__(self, hub: Gemmahub) -> None:
+    def __init__(self, library: Library) -> None:
         super().__init__()
-        self.hub = hub
+        self.library = library
 
     def compose(self) -> ComposeResult:
         """The two reports below each other."""
@@ -77,9 +78,11 @@ class PluginsScreen(Screen[None]):
     @work(thread=True, exclusive=True, exit_on_error=False, group="doctor")
     def look(self) -> None:
         """Plugins first: they are here at once."""
+        from gemmahub.service import doctor, plugin_rows
+
         try:
-            plugins = self.hub.plugins()
-            self.post_message(self.Looked(plugins, self.hub.doctor()))
+            plugins = plugin_rows.rows(self.library)
+            self.post_message(self.Looked(plugins, doctor.checks(self.library)))
         except GemmahubError as error:
             self.post_message(self.Looked(error=error))
         except Exception as error:  # noqa: BLE001 - a plugin may raise what it likes

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from textual.widget import Widget
 
-    from gemmahub.service import Gemmahub, PullPlan
+    from gemmahub.service import Library, PullPlan
 
 _LONG = 500
 
@@ -58,10 +58,10 @@ class PullScreen(FrontScreen["PullPlan"]):
 
         text: str
 
-    def __init__(self, hub: Gemmahub, reference: str, instead: str = "") -> None:
+    def __init__(self, library: Library, reference: str, instead: str = "") -> None:
         """``instead`` is a model that is here, offered where the hub cannot be reached."""
         super().__init__()
-        self.hub = hub
+        self.library = library
         self.reference = reference
         self.instead = instead
         self.plan: PullPlan | None = None
@@ -104,8 +104,8 @@ class PullScreen(FrontScreen["PullPlan"]):
     def prepare(self) -> None:
         """What would come."""
         try:
-            with self.hub.heard_by(lambda text: self._tell(self.Waits(text)), self._left):
-                self._tell(self.Prepared(self.hub.pull_plan(self.reference)))
+            with self.library.heard_by(lambda text: self._tell(self.Waits(text)), self._left):
+                self._tell(self.Prepared(self.library.plan_pull(self.reference)))
         except GemmahubError as error:
             self._tell(self.Failed(error))
         except Exception as error:  # noqa: BLE001 - a plugin may raise what it likes

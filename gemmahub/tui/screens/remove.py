@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from gemmahub.engines.contract import Kept
-    from gemmahub.service import Gemmahub
+    from gemmahub.service import Library
     from gemmahub.service.disk import Removing
     from gemmahub.stores.removal_steps import Removed
 
@@ -44,6 +44,8 @@ class RemoveScreen(FrontScreen[bool]):
     class Planned(Message):
         """What would go."""
 
+        from gemmahub.service import disk
+
         removing: Removing
 
     @dataclass
@@ -58,9 +60,9 @@ class RemoveScreen(FrontScreen[bool]):
 
         removed: Removed
 
-    def __init__(self, hub: Gemmahub, reference: str) -> None:
+    def __init__(self, library: Library, reference: str) -> None:
         super().__init__()
-        self.hub = hub
+        self.library = library
         self.reference = reference
         self.removing: Removing | None = None
         self._busy = False
@@ -88,16 +90,20 @@ class RemoveScreen(FrontScreen[bool]):
     @work(thread=True, exclusive=True, exit_on_error=False, group="remove")
     def plan(self) -> None:
         """What would go."""
+        from gemmahub.service import disk
+
         try:
-            self.post_message(self.Planned(self.hub.plan_removal(self.reference)))
+            self.post_message(self.Planned(disk.plan_removal(self.library, self.reference)))
         except GemmahubError as error:
             self.post_message(self.Failed(error))
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="remove")
     def carry_out(self, removing: Removing) -> None:
         """Remove it."""
+        from gemmahub.service import disk
+
         try:
-            self.post_message(self.Done(self.hub.remove(removing)))
+            self.post_message(self.Done(disk.remove(self.library, removing)))
         except GemmahubError as error:
             self.post_message(self.Failed(error))
 

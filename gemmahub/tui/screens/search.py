@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from textual.widget import Widget
 
-    from gemmahub.service import Gemmahub, RepositoryRow
-    from gemmahub.service.searching import FileRow
+    from gemmahub.service import Library
+    from gemmahub.service.searching import FileRow, RepositoryRow
 
 _LONG = 500
 _LIMIT = 10
@@ -66,9 +66,9 @@ class SearchScreen(FrontScreen[None]):
         text: str
         failed: bool = False
 
-    def __init__(self, hub: Gemmahub) -> None:
+    def __init__(self, library: Library) -> None:
         super().__init__()
-        self.hub = hub
+        self.library = library
         self._left = threading.Event()
         self._asked = ""
 
@@ -99,7 +99,7 @@ class SearchScreen(FrontScreen[None]):
     def command(self) -> str:
         """What does the same outside of here."""
         text = self.query_one(Input).value.strip()
-        wanted = self.chosen or (text if is_name(self.hub, text) else "")
+        wanted = self.chosen or (text if is_name(self.library, text) else "")
         if wanted:
             return command_line("pull", wanted)
         return command_line("search", *text.split()) if text else ""
@@ -117,7 +117,7 @@ class SearchScreen(FrontScreen[None]):
         if not text:
             return
         try:
-            name = is_name(self.hub, text, strictly=True)
+            name = is_name(self.library, text, strictly=True)
         except UsageError as error:
             self._tell(self.Told(f"{error.message}. {error.hint}", failed=True))
             return
@@ -133,8 +133,8 @@ class SearchScreen(FrontScreen[None]):
     def search(self, words: str) -> None:
         """Ask, in a thread."""
         try:
-            with self.hub.heard_by(lambda text: self._tell(self.Told(text)), self._left):
-                self._tell(self.Found(words, self.hub.search(words, _LIMIT)))
+            with self.library.heard_by(lambda text: self._tell(self.Told(text)), self._left):
+                self._tell(self.Found(words, self.library.search(words, _LIMIT)))
         except GemmahubError as error:
             self._tell(self.Told(f"{error.message}\n{error.hint}", failed=True))
 
@@ -179,7 +179,7 @@ class SearchScreen(FrontScreen[None]):
         copy_command(self, self.command)
 
 
-def is_name(hub: Gemmahub, text: str, *, strictly: bool = False) -> bool:
+def is_name(library: Library, text: str, *, strictly: bool = False) -> bool:
     """Whether a text names one model, and is not words to look for.
 
     Raises: UsageError, if ``strictly``, for what can be neither: a path, a broken reference.
@@ -195,12 +195,12 @@ def is_name(hub: Gemmahub, text: str, *, strictly: bool = False) -> bool:
             shown = one_line(text, _LONG)
             raise UsageError(f"{shown} is a file or folder here", f"gemmahub run {shown}")
         return False
-    if isinstance(parsed, SourceReference) and hub.sources.of(text) is None:
+    if isinstance(parsed, SourceReference) and library.sources.of(text) is None:
         if strictly:
             raise unknown_scheme(text)
         return False
     if isinstance(parsed, NameReference) and parsed.variant is None:
-        return hub.registry.catalog.model(parsed.name) is not None
+        return library.registry.catalog.model(parsed.name) is not None
     return True
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from gemmahub.conversations import AnswerFinished, ChatEvent, ChatSession, Journal
     from gemmahub.engines.contract import Settings
-    from gemmahub.service import Gemmahub, Running
+    from gemmahub.service import Library, Running
 
 
 class ChatView(Vertical):
@@ -43,16 +43,16 @@ class ChatView(Vertical):
             self.text = text
 
     def __init__(
-        self, hub: Gemmahub, reference: str, settings: Settings, figures: ChatFigures
+        self, library: Library, reference: str, settings: Settings, figures: ChatFigures
     ) -> None:
         """``figures`` tells elsewhere on the screen how an answer goes."""
         super().__init__()
-        self.model = ModelSlot(self, hub, reference, settings)
+        self.model = ModelSlot(self, library, reference, settings)
         described = Described(reference, settings=settings)
-        self.conversation = ActiveConversation(hub, hub.conversations.new(described))
+        self.conversation = ActiveConversation(library, library.conversations.new(described))
         self.answering = False
         self.waiting = ""
-        self._hub = hub
+        self._library = library
         self._figures = figures
 
     def compose(self) -> ComposeResult:
@@ -97,14 +97,14 @@ class ChatView(Vertical):
     def open(self, id_: str | None) -> bool:
         """Go on with a kept conversation, or begin a new one. False when it cannot be opened; the
         one that was there then stays."""
-        store = self._hub.conversations
+        store = self._library.conversations
         try:
             if id_ is not None:
                 journal = store.open(id_)
             else:
                 described = self.journal.saved().described
                 journal = store.new(replace(described, settings=self.model.settings))
-            conversation = ActiveConversation(self._hub, journal, reopened=id_ is not None)
+            conversation = ActiveConversation(self._library, journal, reopened=id_ is not None)
             messages = journal.saved().messages
         except GemmahubError as error:
             self.complain(error)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from textual import events
     from textual.content import Content
 
-    from gemmahub.service import ModelRow, Planner
+    from gemmahub.service.overview import ModelRow
+    from gemmahub.service.planner import Planner
 
 _TWO_COLUMNS = 70  # cells from which precision and memory stand side by side
 _GAP = 3

@@ -10,7 +10,8 @@ from textual.widgets import Static
 from gemmahub.text import format_bytes, one_line, plural
 
 if TYPE_CHECKING:
-    from gemmahub.service import Gemmahub, ModelOverview, ModelRow
+    from gemmahub.service import Library
+    from gemmahub.service.overview import ModelOverview, ModelRow
 
 
 class Welcome(Static):
@@ -19,15 +20,15 @@ class Welcome(Static):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("", id=id, markup=False)
         self.display = False
-        self._library: ModelOverview | None = None
+        self._overview: ModelOverview | None = None
         self._offline = ""
         self._trouble = ""
         self._first_run = False
 
-    def show_for(self, library: ModelOverview, hub: Gemmahub) -> None:
+    def show_for(self, overview: ModelOverview, library: Library) -> None:
         """Decide from what is installed, and the network, whether a welcome is in place."""
-        self._library, self._offline = library, hub.why_offline
-        self._first_run = not hub.conversations.folder.is_dir()
+        self._overview, self._offline = overview, library.why_offline
+        self._first_run = not library.conversations.folder.is_dir()
         self._decide()
 
     def tell(self, trouble: str) -> None:
@@ -36,24 +37,24 @@ class Welcome(Static):
         self._decide()
 
     def _decide(self) -> None:
-        library = self._library
-        if library is None:
+        overview = self._overview
+        if overview is None:
             return
-        here = [row for row in library.rows if row.installed]
-        best = next((row for row in library.rows if row.rank is not None), None)
+        here = [row for row in overview.rows if row.installed]
+        best = next((row for row in overview.rows if row.rank is not None), None)
         content, trouble = None, self._trouble or self._offline
         if here and (self._trouble or (trouble and self._first_run)):
             content = _without_network(trouble, here)
         elif not here and best is not None:
             content = _welcome(best, trouble)
-        self.display = content is not None and not library.machine.simulated
+        self.display = content is not None and not overview.machine.simulated
         if content is not None:
             self.update(content)
 
 
-def best_installed(library: ModelOverview | None) -> str:
+def best_installed(overview: ModelOverview | None) -> str:
     """The model that is here and suits this machine best, "" where none is here."""
-    here = [row for row in library.rows if row.installed] if library else []
+    here = [row for row in overview.rows if row.installed] if overview else []
     return here[0].variant.reference if here else ""
 
 

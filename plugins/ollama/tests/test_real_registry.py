@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import pytest
 
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 from gemmahub.service.remote import find
 from gemmahub_ollama.place import MIRROR
 from gemmahub_ollama.source import OllamaSource
@@ -110,7 +110,7 @@ def mirror(registry: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_tag_is_measured(mirror: str, model_path: Path) -> None:
-    hub = Gemmahub()
+    hub = Library()
     found = find(hub, "ollama://gemma3:270m")
     precision = found.described(hub).precision
     assert precision.label == "Q4_K_M"

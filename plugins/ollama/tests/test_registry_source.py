@@ -20,7 +20,7 @@ from gemmahub.errors import (
     UsageError,
 )
 from gemmahub.registry.artifacts import read_summary
-from gemmahub.service import Gemmahub
+from gemmahub.service import Library
 from gemmahub.service.remote import find
 from gemmahub_ollama.place import MIRROR, place_of
 from gemmahub_ollama.source import OllamaSource
@@ -145,7 +145,7 @@ def test_a_tag_is_measured_without_fetching_it(
         artifact.revision == hashlib.sha256(registry.manifests["library/gemma3:270m"]).hexdigest()
     )
 
-    hub = Gemmahub()
+    hub = Library()
     here, there = read_summary(model_path), find(hub, "ollama://gemma3:270m").described(hub)
     assert there.precision.mix == here.mix
     assert there.precision.label == "Q4_K_M"
