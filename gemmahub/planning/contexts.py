@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
@@ -28,12 +28,7 @@ class ContextTotal:
 
     def as_json(self) -> dict[str, Any]:
         """An entry of ``contexts`` in ``gemmahub plan --json``."""
-        return {
-            "context": self.context,
-            "cache_type": self.cache_type,
-            "total_bytes": self.total_bytes,
-            "fits": self.fits,
-        }
+        return asdict(self)
 
 
 def context_lengths(asked: int, trained: int) -> list[int]:

@@ -107,7 +107,7 @@ def _recommendations(
     try:
         found = recommendations(here.registry, machine, every, here.measured(machine))
     except (DoesNotFit, NotFound) as error:
-        return {}, " · ".join(filter(None, (error.message, error.hint)))
+        return {}, error.in_full
     except GemmahubError as error:  # what is free is not known
         return {}, error.message
     return {each.variant.reference: each for each in found}, ""

@@ -188,7 +188,7 @@ def _memory(
     try:
         model = model_of(variant, here.registry.catalog)
     except (GemmahubError, OSError) as error:
-        reason = one_line(" · ".join(filter(None, (str(error), getattr(error, "hint", "")))), 400)
+        reason = one_line(getattr(error, "in_full", str(error)), 400)
         return Fit.unknown(reason), MemoryTable(reason=reason)
     layers = plan.gpu_layers if plan is not None and place.devices else None
     planner = Planner(variant, model, place, gpu_layers=layers)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+
+from gemmahub.recommend.speed import speed_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,12 +31,7 @@ class RolePrecision:
 
     def as_json(self) -> dict[str, Any]:
         """An entry of ``precision_by_role``."""
-        return {
-            "role": self.role,
-            "share": round(self.share, 4),
-            "types": list(self.types),
-            "bits_per_weight": self.bits_per_weight,
-        }
+        return asdict(self) | {"share": round(self.share, 4)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +56,7 @@ class MemoryAt:
 
     def as_json(self) -> dict[str, Any]:
         """An entry of ``contexts``."""
-        return {
-            "context": self.context,
-            "cache_type": self.cache_type,
-            "total_bytes": self.total_bytes,
-            "headroom_bytes": self.headroom_bytes,
-            "fits": self.fits,
-        }
+        return asdict(self) | {"fits": self.fits}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +118,7 @@ class Side:
 
     def as_json(self) -> dict[str, Any]:
         """An entry of ``variants`` in ``gemmahub compare --json``."""
-        variant, memory, speed = self.variant, self.memory, self.speed
+        variant, memory = self.variant, self.memory
         plan = self.plan.memory if self.plan else None
         return {
             "reference": variant.reference,
@@ -145,13 +136,9 @@ class Side:
             "gpu_layers": memory.gpu_layers,
             "memory_basis": f"formula, {memory.engine}" if memory.engine else memory.reason,
             "settings": plan.settings.as_json(plan.gpu_layers) if plan else None,
-            "tokens_per_second": round(speed.likely, 2) if speed else None,
-            "tokens_per_second_low": round(speed.low, 2) if speed else None,
-            "tokens_per_second_high": round(speed.high, 2) if speed else None,
+            **speed_json(self.speed),
             "speed_basis": self.speed_basis,
-            "quality": self.quality.score,
-            "quality_loss": round(self.quality.loss.share, 4),
-            "quality_basis": self.quality.as_text(),
+            **self.quality.as_json(),
         }
 
 
