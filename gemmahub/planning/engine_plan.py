@@ -119,8 +119,8 @@ class _Engine:
             if (dry := self._answer(context)) is not None:
                 places = _places(dry, self._machine)
                 total = sum(place.total_bytes for place in places)
-                fits = headroom(self._machine, places) >= 0
-                found.append(ContextTotal(context, cache_type, total, fits))
+                left = headroom(self._machine, places)
+                found.append(ContextTotal(context, cache_type, total, left))
         return tuple(found)
 
     def _room(self, context: int) -> int:

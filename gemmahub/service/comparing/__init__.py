@@ -17,7 +17,6 @@ from gemmahub.planning.fit import Fit
 from gemmahub.service.comparing.records import (
     Comparison,
     Difference,
-    MemoryAt,
     MemoryTable,
     Side,
     roles_of,
@@ -42,7 +41,6 @@ __all__ = [
     "MOST",
     "Comparison",
     "Difference",
-    "MemoryAt",
     "MemoryTable",
     "Side",
     "compare",
@@ -182,7 +180,7 @@ def _memory(
     here: Installation, variant: Variant, place: MachineMemory, plan: ScoredPlan | None
 ) -> tuple[Fit, MemoryTable]:
     """Whether it fits as ``run`` loads it, and what it takes with the recommended layers."""
-    from gemmahub.planning import model_of
+    from gemmahub.planning import ContextTotal, model_of
     from gemmahub.planning.fit import fit_of
 
     try:
@@ -196,7 +194,7 @@ def _memory(
     contexts = [context for context in CONTEXTS if context <= top] or [top]
     plans = [planner.memory(context, cache) for cache in USUAL_CACHE_TYPES for context in contexts]
     totals = tuple(
-        MemoryAt(p.settings.context, p.settings.cache_type_k, p.total_bytes, p.headroom_bytes)
+        ContextTotal(p.settings.context, p.settings.cache_type_k, p.total_bytes, p.headroom_bytes)
         for p in plans
     )
     return fit_of(model, place), MemoryTable(

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gemmahub.hardware.records import Machine
+    from gemmahub.planning import ContextTotal
     from gemmahub.planning.fit import Fit
     from gemmahub.precision.mix import MixEntry
     from gemmahub.recommend.quality import Quality
@@ -35,31 +36,6 @@ class RolePrecision:
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryAt:
-    """What one context takes with a cache type, all places together, and what stays free (negative:
-    what is missing) in bytes."""
-
-    context: int
-    cache_type: str
-    total_bytes: int
-    headroom_bytes: int
-
-    @property
-    def fits(self) -> bool:
-        return self.headroom_bytes >= 0
-
-    @property
-    def share(self) -> float:
-        """The part of what is free that it takes, 1 where it does not fit."""
-        free = self.total_bytes + self.headroom_bytes
-        return self.total_bytes / free if self.fits and free else 1.0
-
-    def as_json(self) -> dict[str, Any]:
-        """An entry of ``contexts``."""
-        return asdict(self) | {"fits": self.fits}
-
-
-@dataclass(frozen=True, slots=True)
 class MemoryTable:
     """What a variant takes, by formula. ``gpu_layers`` as in
     :class:`~gemmahub.memory.MemorySettings`: the recommended ones, None for all.
@@ -67,14 +43,14 @@ class MemoryTable:
     ``reason`` says why nothing is known; the figures are then empty.
     """
 
-    totals: tuple[MemoryAt, ...] = ()
+    totals: tuple[ContextTotal, ...] = ()
     largest_contexts: tuple[tuple[str, int], ...] = ()
     trained_context: int = 0
     gpu_layers: int | None = None
     engine: str = ""
     reason: str = ""
 
-    def at(self, context: int, cache_type: str) -> MemoryAt | None:
+    def at(self, context: int, cache_type: str) -> ContextTotal | None:
         """The total there; None for what is not known or beyond the trained context."""
         wanted = (context, cache_type)
         return next((t for t in self.totals if (t.context, t.cache_type) == wanted), None)
