@@ -32,7 +32,7 @@ def open(*, folders: Sequence[Path] = (), say: Callable[[str], None] | None = No
     """The models of this machine, with its settings and plugins; see ``docs/library.md``.
 
     ``folders`` are looked into besides those of the settings. ``say`` hears what a person should
-    know, such as what a name was taken for, one line at a time. Nothing is read before it is needed.
+    know, such as what a name was taken for, a line at a time. Nothing is read before it is needed.
     """
     from gemmahub.service import Library
 

@@ -58,6 +58,19 @@ class GemmahubError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.message, self.hint)
 
+    @classmethod
+    def of(cls, error: Exception) -> GemmahubError:
+        """The failure itself, or a report of what else was raised: plugins may raise anything."""
+        if isinstance(error, GemmahubError):
+            return error
+        message = f"unexpected {type(error).__name__}: {error}"
+        return cls(message, "gemmahub doctor looks for it")
+
+    @property
+    def in_full(self) -> str:
+        """What happened and what to do, in one line."""
+        return " · ".join(filter(None, (self.message, self.hint)))
+
 
 class UsageError(GemmahubError):
     """The command line asks for something that makes no sense."""

@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Final
 
 from gemmahub.cli.output import Painted
 from gemmahub.text import format_gib
+from gemmahub.text.bars import shares
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gemmahub.memory import Placed
 
-# Letter in the bar and SGR code of its colour, by part.
-_STYLES: Final = {
-    "weights": ("W", "34"),
-    "kv_cache": ("K", "32"),
-    "compute": ("C", "33"),
-    "output": ("O", "35"),
-    "projector": ("P", "36"),
-    "overhead": ("D", "31"),
+# The SGR code of its colour, by part; its letter is the first one of its name.
+_COLOURS: Final = {
+    "weights": "34",
+    "kv_cache": "32",
+    "compute": "33",
+    "output": "35",
+    "projector": "36",
+    "overhead": "31",
 }
 _FREE: Final = "."
 _LONGEST: Final = 72
@@ -45,8 +46,8 @@ def segments(place: Placed) -> list[BarPart]:
     from gemmahub.memory import PART_NAMES
 
     found = [
-        BarPart(letter, PART_NAMES[part], getattr(place, f"{part}_bytes"), colour)
-        for part, (letter, colour) in _STYLES.items()
+        BarPart(name[0].upper(), name, getattr(place, f"{part}_bytes"), _COLOURS[part])
+        for part, name in PART_NAMES.items()
     ]
     found.append(BarPart(_FREE, "free", max(0, place.free_bytes - place.total_bytes)))
     return [segment for segment in found if segment.bytes]
@@ -54,14 +55,9 @@ def segments(place: Placed) -> list[BarPart]:
 
 def bar(parts: Sequence[BarPart], width: int) -> Line:
     """The parts side by side on ``width`` characters, in proportion: the largest remainders win."""
-    whole = sum(part.bytes for part in parts)
-    if not whole:
+    if not parts:
         return (Painted(_FREE * width, ""),)
-    exact = [part.bytes * width / whole for part in parts]
-    cells = [int(length) for length in exact]
-    by_remainder = sorted(range(len(parts)), key=lambda i: cells[i] - exact[i])
-    for number in by_remainder[: width - sum(cells)]:
-        cells[number] += 1
+    cells = shares([part.bytes for part in parts], width)
     return tuple(
         Painted(part.letter * count, part.colour)
         for part, count in zip(parts, cells, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
@@ -18,22 +18,28 @@ _UNKNOWN: Final = 131072  # tokens: how far to go where a model does not say wha
 
 @dataclass(frozen=True, slots=True)
 class ContextTotal:
-    """All places together at one context and cache type. ``cache_type`` is ``q8_0``, or
-    ``q8_0/f16`` where keys and values differ."""
+    """All places together at one context and cache type, and what stays free there (negative: what
+    is missing), in bytes. ``cache_type`` is ``q8_0``, or ``q8_0/f16`` where keys and values differ.
+    """
 
     context: int
     cache_type: str
     total_bytes: int
-    fits: bool
+    headroom_bytes: int
+
+    @property
+    def fits(self) -> bool:
+        return self.headroom_bytes >= 0
+
+    @property
+    def share(self) -> float:
+        """The part of what is free that it takes, 1 where it does not fit."""
+        free = self.total_bytes + self.headroom_bytes
+        return self.total_bytes / free if self.fits and free else 1.0
 
     def as_json(self) -> dict[str, Any]:
-        """An entry of ``contexts`` in ``gemmahub plan --json``."""
-        return {
-            "context": self.context,
-            "cache_type": self.cache_type,
-            "total_bytes": self.total_bytes,
-            "fits": self.fits,
-        }
+        """An entry of ``contexts`` in ``gemmahub compare --json``."""
+        return asdict(self) | {"fits": self.fits}
 
 
 def context_lengths(asked: int, trained: int) -> list[int]:
@@ -65,7 +71,7 @@ def context_totals(
             found = plan_memory(
                 architecture, weights, replace(chosen, context=context), machine, images=images
             )
-            totals.append(ContextTotal(context, name, found.total_bytes, found.fits))
+            totals.append(ContextTotal(context, name, found.total_bytes, found.headroom_bytes))
         largest.append(
             (name, largest_context(architecture, weights, chosen, machine, images=images))
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.contract import Settings
 from gemmahub.engines.dry_load import DryLoader
@@ -12,7 +12,6 @@ from gemmahub.memory.plan import headroom
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     from gemmahub.engines.contract import Backend, DeviceUse, DryLoad
     from gemmahub.engines.manager import BackendOffer
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 
 HOST: Final = "CPU"
 """The host as engines name it."""
+
+ENGINE_PARTS: Final = ("weights_bytes", "kv_cache_bytes", "compute_bytes", "output_bytes")
+"""What an engine says of a device, by the names that a place of a plan has for it."""
 
 
 def engine_settings(memory: MemoryPlan, backend: Backend) -> Settings:
@@ -148,12 +150,5 @@ def _replaced(plan: Plan, dry: DryLoad, places: list[Placed], machine: MachineMe
 
 
 def _as_used(place: Placed, use: DeviceUse | None) -> Placed:
-    if use is None:
-        return place
-    return replace(
-        place,
-        weights_bytes=use.weights_bytes,
-        kv_cache_bytes=use.kv_cache_bytes,
-        compute_bytes=use.compute_bytes,
-        output_bytes=use.output_bytes,
-    )
+    found: dict[str, Any] = {part: getattr(use, part) for part in ENGINE_PARTS} if use else {}
+    return replace(place, **found)

@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.engines.dry_load import DryLoader
 from gemmahub.errors import LoadFailed, UsageError
 from gemmahub.formats.ggml_types import CACHE_TYPES
-from gemmahub.memory import ComputeBuffers, KVCache, MemoryPlan, Placed
+from gemmahub.memory import ComputeBuffers, DeviceMemory, KVCache, MemoryPlan, Placed
 from gemmahub.memory.kv_cache import PADDING, Cells
 from gemmahub.memory.limits import UNLIMITED_CONTEXT, last_that_fits
 from gemmahub.memory.machine import CONTEXT_OVERHEAD
 from gemmahub.memory.plan import headroom
 from gemmahub.planning.contexts import ContextTotal, context_lengths
-from gemmahub.planning.dry_load import HOST, accelerators, settings_for
+from gemmahub.planning.dry_load import ENGINE_PARTS, HOST, accelerators, settings_for
 from gemmahub.planning.plan import Plan
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gemmahub.engines.contract import Artifact, DeviceUse, DryLoad
     from gemmahub.engines.manager import BackendOffer
-    from gemmahub.memory import DeviceMemory, MachineMemory, MemorySettings
+    from gemmahub.memory import MachineMemory, MemorySettings
     from gemmahub.planning.header import Header
     from gemmahub.registry.variants import Variant
 
@@ -117,8 +119,8 @@ class _Engine:
             if (dry := self._answer(context)) is not None:
                 places = _places(dry, self._machine)
                 total = sum(place.total_bytes for place in places)
-                fits = headroom(self._machine, places) >= 0
-                found.append(ContextTotal(context, cache_type, total, fits))
+                left = headroom(self._machine, places)
+                found.append(ContextTotal(context, cache_type, total, left))
         return tuple(found)
 
     def _room(self, context: int) -> int:
@@ -194,36 +196,18 @@ def _cache_type(settings: MemorySettings) -> str:
 def _places(dry: DryLoad, machine: MachineMemory) -> list[Placed]:
     """Accelerators are matched by their order, as the engine counts them."""
     used = accelerators(dry)
-    found = [
-        _placed(device, used[number] if number < len(used) else None)
-        for number, device in enumerate(machine.devices)
-    ]
-    own = [use for use in dry.devices if use.device == HOST]
-    found.append(
-        Placed(
-            "cpu",
-            sum(use.weights_bytes for use in own),
-            sum(use.kv_cache_bytes for use in own),
-            sum(use.compute_bytes for use in own),
-            sum(use.output_bytes for use in own),
-            projector_bytes=0,
-            overhead_bytes=0,
-            capacity_bytes=machine.host_capacity_bytes,
-            free_bytes=machine.host_free_bytes,
-        )
-    )
-    return found
+    host = DeviceMemory("cpu", "cpu", machine.host_capacity_bytes, machine.host_free_bytes)
+    found = [_placed(device, used[n : n + 1]) for n, device in enumerate(machine.devices)]
+    return [*found, _placed(host, [use for use in dry.devices if use.device == HOST])]
 
 
-def _placed(device: DeviceMemory, use: DeviceUse | None) -> Placed:
+def _placed(device: DeviceMemory, uses: Sequence[DeviceUse]) -> Placed:
+    parts = {part: sum(getattr(use, part) for use in uses) for part in ENGINE_PARTS}
     return Placed(
         device.name,
-        use.weights_bytes if use else 0,
-        use.kv_cache_bytes if use else 0,
-        use.compute_bytes if use else 0,
-        use.output_bytes if use else 0,
+        **parts,
         projector_bytes=0,
-        overhead_bytes=CONTEXT_OVERHEAD[device.kind] if use else 0,
+        overhead_bytes=CONTEXT_OVERHEAD[device.kind] if uses else 0,
         capacity_bytes=device.capacity_bytes,
         free_bytes=device.free_bytes,
     )

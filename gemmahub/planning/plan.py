@@ -77,7 +77,10 @@ class Plan:
                 found["memory"][part] = getattr(self.dry, part)
         found |= {
             "largest_context": self.largest_context,
-            "contexts": [total.as_json() for total in self.contexts],
+            "contexts": [
+                {key: value for key, value in total.as_json().items() if key != "headroom_bytes"}
+                for total in self.contexts
+            ],
             "largest_contexts": dict(self.largest_contexts),
             "notes": list(self.notes),
         }

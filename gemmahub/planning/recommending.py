@@ -10,6 +10,7 @@ from gemmahub.planning.candidates import bandwidths_of, candidates_of
 from gemmahub.planning.model import machine_of
 from gemmahub.recommend.goals import Requirements
 from gemmahub.recommend.ranking import recommend
+from gemmahub.recommend.speed import speed_json
 from gemmahub.text import format_gib, nearest, one_line
 from gemmahub.text.command import command_to_run
 
@@ -84,13 +85,9 @@ class Recommendation:
             "memory": memory["memory"],
             "headroom_bytes": plan.memory.headroom_bytes,
             "largest_context": self.largest_context,
-            "tokens_per_second": None if speed is None else round(speed.likely, 2),
-            "tokens_per_second_low": None if speed is None else round(speed.low, 2),
-            "tokens_per_second_high": None if speed is None else round(speed.high, 2),
+            **speed_json(speed),
             "speed_basis": "unknown bandwidth" if speed is None else speed.basis,
-            "quality": plan.quality.score,
-            "quality_loss": round(plan.quality.loss.share, 4),
-            "quality_basis": plan.quality.as_text(),
+            **plan.quality.as_json(),
             "points": round(plan.points, 2),
             "reasons": list(self.reasons),
             "installed": bool(self.variant.artifacts),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.memory import PART_NAMES
@@ -32,13 +32,7 @@ class VerifiedPart:
 
     def as_json(self) -> dict[str, Any]:
         """An entry of ``parts``."""
-        return {
-            "device": self.device,
-            "part": self.part,
-            "predicted_bytes": self.predicted_bytes,
-            "actual_bytes": self.actual_bytes,
-            "difference": self.difference,
-        }
+        return asdict(self) | {"difference": self.difference}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from gemmahub.engines.contract import DeviceUse, Sampling
 from gemmahub.engines.isolated import WorkerProcess
 from gemmahub.engines.resident import resident_memory
 from gemmahub.errors import ContextExceeded, DoesNotFit, NotFound, UsageError
-from gemmahub.planning.dry_load import HOST, engine_settings
+from gemmahub.planning.dry_load import ENGINE_PARTS, HOST, engine_settings
 from gemmahub.planning.verification import Verification, VerifiedPart
 from gemmahub.text import format_gib
 from gemmahub.text.command import command_line
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from gemmahub.memory import MemoryPlan
     from gemmahub.planning.plan import Plan
 
-_PARTS: Final = ("weights", "kv_cache", "compute", "output")
 _TOKENS: Final = 8
 
 
@@ -102,11 +101,11 @@ def _rows(name: str, place: object, use: object) -> list[VerifiedPart]:
     found = [
         VerifiedPart(
             name,
-            part,
-            getattr(place, f"{part}_bytes", 0),
-            getattr(use, f"{part}_bytes", 0),
+            part.removesuffix("_bytes"),
+            getattr(place, part, 0),
+            getattr(use, part, 0),
         )
-        for part in _PARTS
+        for part in ENGINE_PARTS
     ]
     return [row for row in found if row.predicted_bytes or row.actual_bytes]
 

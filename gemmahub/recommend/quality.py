@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.precision.labels import label_bits
 from gemmahub.precision.training import QAT, QAT_TYPES
@@ -119,6 +119,14 @@ class Quality:
         """Score, loss, figures and doubt in one line."""
         lost = f"{self.loss.reason}: about {self.loss.share:.1%} lost"
         return "; ".join(filter(None, (self.basis, lost, self.loss.basis, self.loss.doubt)))
+
+    def as_json(self) -> dict[str, Any]:
+        """The keys of a quality in ``recommend`` and ``compare``."""
+        return {
+            "quality": self.score,
+            "quality_loss": round(self.loss.share, 4),
+            "quality_basis": self.as_text(),
+        }
 
     def points(self, cache_type: str) -> float:
         """What is left of the score with that cache."""

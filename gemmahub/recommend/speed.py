@@ -57,6 +57,16 @@ class Speed:
     basis: str
 
 
+def speed_json(speed: Speed | None) -> dict[str, float | None]:
+    """The keys of a speed in ``recommend`` and ``compare``."""
+    low, likely, high = (speed.low, speed.likely, speed.high) if speed else (None, None, None)
+    found = {"": likely, "_low": low, "_high": high}
+    return {
+        f"tokens_per_second{end}": None if rate is None else round(rate, 2)
+        for end, rate in found.items()
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryTraffic:
     """Bytes that are read for one token, on each accelerator and on the host."""

@@ -33,20 +33,17 @@ if TYPE_CHECKING:
 class ModelRow:
     """One variant. ``model`` is what variants of one model have in common.
 
-    ``needed_bytes`` is what it takes with ``run``'s defaults, all places together, and ``share``
-    that part of what is free at the tightest place, above 1 where it does not fit; None where it is
-    not known. ``recommendation`` is None where nothing of the variant fits; ``best``: it is the
-    best of its model. ``gated``: its licence must be accepted before a pull.
+    ``share`` is what it takes with ``run``'s defaults of what is free at the tightest place, above
+    1 where it does not fit; None where it is not known. ``recommendation`` is None where nothing of
+    the variant fits. ``gated``: its licence must be accepted before a pull.
     """
 
     variant: Variant
     model: str
     fit: Fit
     quality: Quality
-    needed_bytes: int | None = None
     share: float | None = None
     recommendation: Recommendation | None = None
-    best: bool = False
     gated: bool = False
 
     @property
@@ -101,7 +98,7 @@ def model_overview(
     place, reason = known_machine_of(machine)
     rows = [_row(v, here.registry.catalog, place, reason, found) for v in models.variants]
     rows.sort(key=_order)
-    return ModelOverview(machine, tuple(_with_best(rows)), models.broken, problem)
+    return ModelOverview(machine, tuple(rows), models.broken, problem)
 
 
 def _recommendations(
@@ -114,7 +111,7 @@ def _recommendations(
     try:
         found = recommendations(here.registry, machine, every, here.measured(machine))
     except (DoesNotFit, NotFound) as error:
-        return {}, " · ".join(filter(None, (error.message, error.hint)))
+        return {}, error.in_full
     except GemmahubError as error:  # what is free is not known
         return {}, error.message
     return {each.variant.reference: each for each in found}, ""
@@ -133,25 +130,22 @@ def _row(
     model = catalog.model(variant.reference.partition(":")[0])
     entry = catalogued(variant, catalog)
     precision = variant.precision
-    fit, needed, share = Fit.unknown(reason), None, None
+    fit, share = Fit.unknown(reason), None
     if place is not None:
-        fit, needed, share = _fit(variant, catalog, place)
+        fit, share = _fit(variant, catalog, place)
     return ModelRow(
         variant=variant,
         model=model.name if model else variant.name,
         fit=fit,
         quality=quality_of(model, precision.label, precision.training.value),
-        needed_bytes=needed,
         share=share,
         recommendation=recommended.get(variant.reference),
         gated=bool(entry and entry[1].gated),
     )
 
 
-def _fit(
-    variant: Variant, catalog: Catalog, place: MachineMemory
-) -> tuple[Fit, int | None, float | None]:
-    """Whether it fits, and what it takes with the settings of ``gemmahub run``."""
+def _fit(variant: Variant, catalog: Catalog, place: MachineMemory) -> tuple[Fit, float | None]:
+    """Whether it fits, and the share that it takes with the settings of ``gemmahub run``."""
     from gemmahub.planning import model_of
     from gemmahub.planning.fit import fit_of
 
@@ -159,9 +153,9 @@ def _fit(
         model = model_of(variant, catalog)
         trained = model[0].context_length or DEFAULT_CONTEXT
         plan = Planner(variant, model, place).memory(min(trained, DEFAULT_CONTEXT))
-        return fit_of(model, place), plan.total_bytes, _share(plan)
+        return fit_of(model, place), _share(plan)
     except (GemmahubError, OSError) as error:
-        return Fit.unknown(one_line(str(error))), None, None
+        return Fit.unknown(one_line(str(error))), None
 
 
 def _share(plan: MemoryPlan) -> float:
@@ -186,13 +180,3 @@ def _order(row: ModelRow) -> tuple[bool, int, bool, int, str]:
         -(size or 0) if row.installed else size or 0,
         row.variant.reference,
     )
-
-
-def _with_best(rows: list[ModelRow]) -> list[ModelRow]:
-    seen: set[str] = set()
-    found = []
-    for row in rows:
-        best = row.rank is not None and row.model not in seen
-        seen.add(row.model)
-        found.append(replace(row, best=best) if best else row)
-    return found

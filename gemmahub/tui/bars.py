@@ -12,6 +12,7 @@ from textual.content import Content
 
 from gemmahub.precision.number_formats import number_format
 from gemmahub.text import format_gib, one_line, percent
+from gemmahub.text.bars import shares
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,13 +32,13 @@ _ROLE_LETTERS: Final = {
     "audio": "S",
     "projector": "J",
 }
-_PART_STYLES: Final = {
-    "weights": ("W", "part-weights"),
-    "kv_cache": ("K", "part-kv"),
-    "compute": ("C", "part-compute"),
-    "output": ("O", "part-output"),
-    "projector": ("P", "part-projector"),
-    "overhead": ("D", "part-driver"),
+_PART_COLOURS: Final = {
+    "weights": "part-weights",
+    "kv_cache": "part-kv",
+    "compute": "part-compute",
+    "output": "part-output",
+    "projector": "part-projector",
+    "overhead": "part-driver",
 }
 _BITS: Final = (2, 4, 6, 8, 16)
 _SMALL: Final = 0.005
@@ -69,17 +70,6 @@ def stacked(parts: Sequence[Part], width: int, whole: float | None = None) -> Co
         if count
     ]
     return Content.assemble(*pieces, Content.styled("┄" * cells[-1], "$bar-free"))
-
-
-def shares(amounts: Sequence[float], width: int) -> list[int]:
-    """``width`` cells in proportion to the amounts; the largest remainders win."""
-    total = sum(amounts) or 1.0
-    exact = [amount * width / total for amount in amounts]
-    cells = [int(length) for length in exact]
-    by_remainder = sorted(range(len(cells)), key=lambda i: cells[i] - exact[i])
-    for number in by_remainder[: width - sum(cells)]:
-        cells[number] += 1
-    return cells
 
 
 def _piece(letter: str, count: int) -> str:
@@ -134,10 +124,10 @@ def memory_parts(place: Placed) -> list[Part]:
     from gemmahub.memory import PART_NAMES
 
     found = []
-    for part, (letter, colour) in _PART_STYLES.items():
-        amount: int = getattr(place, f"{part}_bytes")
-        if amount:
-            found.append(Part(letter, f"{PART_NAMES[part]} {format_gib(amount)}", amount, colour))
+    for part, name in PART_NAMES.items():
+        if amount := getattr(place, f"{part}_bytes"):
+            words = f"{name} {format_gib(amount)}"
+            found.append(Part(name[0].upper(), words, amount, _PART_COLOURS[part]))
     return found
 
 

@@ -9,10 +9,11 @@ import pytest
 
 from gemmahub.errors import NotFound, UsageError
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
+from gemmahub.planning import ContextTotal
 from gemmahub.planning.recommending import Recommendation
 from gemmahub.precision.mix import MixEntry
 from gemmahub.service import PlanOptions, Requirements
-from gemmahub.service.comparing import CONTEXTS, MOST, Difference, MemoryAt, roles_of
+from gemmahub.service.comparing import CONTEXTS, MOST, Difference, roles_of
 from gemmahub.service.comparing.rows import Row, TableCell, lines_of, sections
 from gemmahub.service.comparing.text import compare_command, machine_line
 from gemmahub.service.overview import model_overview
@@ -183,7 +184,7 @@ def test_lines_break_between_words() -> None:
     ("headroom", "fits", "share"), [(300, True, 0.25), (0, True, 1.0), (-1, False, 1.0)]
 )
 def test_the_share_of_what_is_free(headroom: int, fits: bool, share: float) -> None:
-    total = MemoryAt(4096, "f16", 100, headroom)
+    total = ContextTotal(4096, "f16", 100, headroom)
     assert (total.fits, total.share) == (fits, share)
 
 

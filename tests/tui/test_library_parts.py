@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from gemmahub.errors import UsageError
 from gemmahub.planning.fit import Fit
 from gemmahub.service.overview import model_overview
+from gemmahub.text.bars import shares
 from gemmahub.tui.arrangement import (
     SORTS,
     Arrangement,
@@ -24,7 +25,7 @@ from gemmahub.tui.arrangement import (
     ordered,
     title_of,
 )
-from gemmahub.tui.bars import Part, legend, shares, stacked
+from gemmahub.tui.bars import Part, legend, stacked
 from gemmahub.tui.columns import COLUMNS, bar, fitted, layout
 from gemmahub.tui.screens.what_if import sizes_in
 from gemmahub.tui.slider import Slider

@@ -17,7 +17,6 @@ from gemmahub.planning.fit import Fit
 from gemmahub.service.comparing.records import (
     Comparison,
     Difference,
-    MemoryAt,
     MemoryTable,
     Side,
     roles_of,
@@ -42,7 +41,6 @@ __all__ = [
     "MOST",
     "Comparison",
     "Difference",
-    "MemoryAt",
     "MemoryTable",
     "Side",
     "compare",
@@ -182,13 +180,13 @@ def _memory(
     here: Installation, variant: Variant, place: MachineMemory, plan: ScoredPlan | None
 ) -> tuple[Fit, MemoryTable]:
     """Whether it fits as ``run`` loads it, and what it takes with the recommended layers."""
-    from gemmahub.planning import model_of
+    from gemmahub.planning import ContextTotal, model_of
     from gemmahub.planning.fit import fit_of
 
     try:
         model = model_of(variant, here.registry.catalog)
     except (GemmahubError, OSError) as error:
-        reason = one_line(" · ".join(filter(None, (str(error), getattr(error, "hint", "")))), 400)
+        reason = one_line(getattr(error, "in_full", str(error)), 400)
         return Fit.unknown(reason), MemoryTable(reason=reason)
     layers = plan.gpu_layers if plan is not None and place.devices else None
     planner = Planner(variant, model, place, gpu_layers=layers)
@@ -196,7 +194,7 @@ def _memory(
     contexts = [context for context in CONTEXTS if context <= top] or [top]
     plans = [planner.memory(context, cache) for cache in USUAL_CACHE_TYPES for context in contexts]
     totals = tuple(
-        MemoryAt(p.settings.context, p.settings.cache_type_k, p.total_bytes, p.headroom_bytes)
+        ContextTotal(p.settings.context, p.settings.cache_type_k, p.total_bytes, p.headroom_bytes)
         for p in plans
     )
     return fit_of(model, place), MemoryTable(

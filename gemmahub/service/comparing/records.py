@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+
+from gemmahub.recommend.speed import speed_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gemmahub.hardware.records import Machine
+    from gemmahub.planning import ContextTotal
     from gemmahub.planning.fit import Fit
     from gemmahub.precision.mix import MixEntry
     from gemmahub.recommend.quality import Quality
@@ -29,43 +32,7 @@ class RolePrecision:
 
     def as_json(self) -> dict[str, Any]:
         """An entry of ``precision_by_role``."""
-        return {
-            "role": self.role,
-            "share": round(self.share, 4),
-            "types": list(self.types),
-            "bits_per_weight": self.bits_per_weight,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryAt:
-    """What one context takes with a cache type, all places together, and what stays free (negative:
-    what is missing) in bytes."""
-
-    context: int
-    cache_type: str
-    total_bytes: int
-    headroom_bytes: int
-
-    @property
-    def fits(self) -> bool:
-        return self.headroom_bytes >= 0
-
-    @property
-    def share(self) -> float:
-        """The part of what is free that it takes, 1 where it does not fit."""
-        free = self.total_bytes + self.headroom_bytes
-        return self.total_bytes / free if self.fits and free else 1.0
-
-    def as_json(self) -> dict[str, Any]:
-        """An entry of ``contexts``."""
-        return {
-            "context": self.context,
-            "cache_type": self.cache_type,
-            "total_bytes": self.total_bytes,
-            "headroom_bytes": self.headroom_bytes,
-            "fits": self.fits,
-        }
+        return asdict(self) | {"share": round(self.share, 4)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +43,14 @@ class MemoryTable:
     ``reason`` says why nothing is known; the figures are then empty.
     """
 
-    totals: tuple[MemoryAt, ...] = ()
+    totals: tuple[ContextTotal, ...] = ()
     largest_contexts: tuple[tuple[str, int], ...] = ()
     trained_context: int = 0
     gpu_layers: int | None = None
     engine: str = ""
     reason: str = ""
 
-    def at(self, context: int, cache_type: str) -> MemoryAt | None:
+    def at(self, context: int, cache_type: str) -> ContextTotal | None:
         """The total there; None for what is not known or beyond the trained context."""
         wanted = (context, cache_type)
         return next((t for t in self.totals if (t.context, t.cache_type) == wanted), None)
@@ -127,7 +94,7 @@ class Side:
 
     def as_json(self) -> dict[str, Any]:
         """An entry of ``variants`` in ``gemmahub compare --json``."""
-        variant, memory, speed = self.variant, self.memory, self.speed
+        variant, memory = self.variant, self.memory
         plan = self.plan.memory if self.plan else None
         return {
             "reference": variant.reference,
@@ -145,13 +112,9 @@ class Side:
             "gpu_layers": memory.gpu_layers,
             "memory_basis": f"formula, {memory.engine}" if memory.engine else memory.reason,
             "settings": plan.settings.as_json(plan.gpu_layers) if plan else None,
-            "tokens_per_second": round(speed.likely, 2) if speed else None,
-            "tokens_per_second_low": round(speed.low, 2) if speed else None,
-            "tokens_per_second_high": round(speed.high, 2) if speed else None,
+            **speed_json(self.speed),
             "speed_basis": self.speed_basis,
-            "quality": self.quality.score,
-            "quality_loss": round(self.quality.loss.share, 4),
-            "quality_basis": self.quality.as_text(),
+            **self.quality.as_json(),
         }
 
 

@@ -18,7 +18,8 @@ from gemmahub.text.command import command_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from gemmahub.service.comparing.records import Comparison, MemoryAt, Side
+    from gemmahub.planning import ContextTotal
+    from gemmahub.service.comparing.records import Comparison, Side
 
 BETTER: Final = "*"
 """Stands behind the best figure of a row."""
@@ -168,7 +169,7 @@ def _largest(tokens: int | None) -> str:
     return _NONE if tokens is None else f"{tokens:,}" if tokens else "none fits"
 
 
-def _totals_row(label: str, totals: Sequence[MemoryAt | None]) -> Row:
+def _totals_row(label: str, totals: Sequence[ContextTotal | None]) -> Row:
     """Only where all fit one is better."""
     cells = [
         TableCell(_NONE)

@@ -66,15 +66,6 @@ class HubHandler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing is printed."""
 
-    def do_HEAD(self) -> None:
-        self._answer()
-
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_POST(self) -> None:
-        self._answer()
-
     def _answer(self) -> None:
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         wanted = self.headers.get("Range", "")
@@ -89,6 +80,8 @@ class HubHandler(BaseHTTPRequestHandler):
             self._send(b"", 302, {"Location": f"{self.path}&further=1"})
         else:
             self._route(fault)
+
+    do_HEAD = do_GET = do_POST = _answer  # noqa: N815 - names of the standard library
 
     def _route(self, fault: Fault | None) -> None:
         url = urlsplit(self.path)

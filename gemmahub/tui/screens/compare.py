@@ -103,11 +103,8 @@ class CompareScreen(Screen[None]):
             machine = self.library.machine_for(**self.elsewhere)
             found = self.library.compare(self.references, self.wanted, machine)
             self.post_message(self.Compared(found))
-        except GemmahubError as error:
-            self.post_message(self.Failed(error))
         except Exception as error:  # noqa: BLE001 - a plugin may raise what it likes
-            message = f"unexpected {type(error).__name__}: {error}"
-            self.post_message(self.Failed(GemmahubError(message, "gemmahub doctor looks for it")))
+            self.post_message(self.Failed(GemmahubError.of(error)))
 
     @on(Compared)
     def _compared(self, event: Compared) -> None:
@@ -117,7 +114,7 @@ class CompareScreen(Screen[None]):
 
     @on(Failed)
     def _failed(self, event: Failed) -> None:
-        text = one_line(" · ".join(filter(None, (event.error.message, event.error.hint))), _LONG)
+        text = one_line(event.error.in_full, _LONG)
         self.query_one("#figures", Flowing).show(lambda _: Content.styled(text, "$text-error"))
 
     def _names(self, width: int) -> Content:

@@ -139,12 +139,8 @@ class LibraryCore(Screen[None]):
         try:
             machine = self.library.machine_for(**elsewhere)
             overview = model_overview(self.library, wanted, machine, again=again)
-        except GemmahubError as error:
-            self.post_message(self.Failed(error))
-            return
         except Exception as error:  # noqa: BLE001 - a plugin may raise what it likes
-            message = f"unexpected {type(error).__name__}: {error}"
-            self.post_message(self.Failed(GemmahubError(message, "gemmahub doctor looks for it")))
+            self.post_message(self.Failed(GemmahubError.of(error)))
             return
         items = [item_of(row) for row in overview.rows]
         self.post_message(self.Loaded(overview, (wanted, elsewhere), items))
@@ -177,7 +173,7 @@ class LibraryCore(Screen[None]):
 
     @on(Failed)
     def _failed(self, event: Failed) -> None:
-        text = " · ".join(filter(None, (event.error.message, event.error.hint)))
+        text = event.error.in_full
         if self.overview is None:
             self.query_one(ModelTable).empty_text = text
             self.query_one(ModelTable).refresh()

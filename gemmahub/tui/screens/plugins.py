@@ -93,7 +93,7 @@ class PluginsScreen(Screen[None]):
     def _looked(self, event: Looked) -> None:
         checks, plugins = self.query_one("#checks", Flowing), self.query_one("#plugins", Flowing)
         if event.error is not None:
-            text = " · ".join(filter(None, (event.error.message, event.error.hint)))
+            text = event.error.in_full
             checks.show(lambda _: Content.styled(text, "$text-error"))
             return
         checks.show(lambda width: _checks(event.checks, width))
