@@ -95,17 +95,25 @@ class Registry:
     def resolve(self, text: str) -> Variant:
         """The variant that a reference names; of a name without one what is installed, QAT first.
 
-        Raises: UsageError for no reference; NotFound, with the nearest names; what reading a file
+        Of the places where it is, the one that was named comes first: two tags of the same weights
+        may differ in what else they hold. Raises: UsageError for no reference; NotFound, with the nearest names; what reading a file
         raises.
         """
         reference = parse_reference(text)
         if isinstance(reference, PathReference):
             return self._file(reference.path)
         if isinstance(reference, NameReference):
-            return self._name(reference)
-        if isinstance(reference, SourceReference):
-            return self._from_source(reference)
-        return self._repository(reference, text)
+            found = self._name(reference)
+        elif isinstance(reference, SourceReference):
+            found = self._from_source(reference)
+        else:
+            found = self._repository(reference, text)
+        if len(found.artifacts) < 2:
+            return found
+        full = self.sources.full_names(reference)
+        names = {name.casefold() for name in (text.strip(), str(reference), *full)}
+        places = sorted(found.artifacts, key=lambda place: place.reference.casefold() not in names)
+        return replace(found, artifacts=tuple(places))
 
     # --- from a file ---------------------------------------------------------------------------
 

@@ -117,7 +117,7 @@ def load(
             f"gemmahub pull {variant.reference} gets it ({variant.download})",
             variant.reference,
         )
-    choice, artifact = _choose(here, named_first(here, variant.artifacts, reference), backend)
+    choice, artifact = _choose(here, variant.artifacts, backend)
     if options:
         given = option_values(choice.offer.backend, options)
         settings = replace(settings, options={**settings.options, **given})
@@ -133,22 +133,8 @@ def load(
     return Running(variant, choice.offer.backend.name, session, choice.reason, images)
 
 
-def named_first(
-    here: Installation, artifacts: tuple[Artifact, ...], reference: str
-) -> list[Artifact]:
-    """The places where a model lies; the one that the reference names first: two tags of the same
-    weights may differ in what else they hold."""
-    from gemmahub.registry.reference import NameReference, SourceReference, parse_reference
-
-    parsed = parse_reference(reference)
-    names = {reference.strip().casefold(), str(parsed).casefold()}
-    if isinstance(parsed, NameReference | SourceReference):
-        names.update(name.casefold() for name in here.sources.full_names(parsed))
-    return sorted(artifacts, key=lambda artifact: artifact.reference.casefold() not in names)
-
-
 def _choose(
-    here: Installation, artifacts: list[Artifact], backend: str | None
+    here: Installation, artifacts: tuple[Artifact, ...], backend: str | None
 ) -> tuple[BackendChoice, Artifact]:
     """The backend, and of the places where the model lies the one that suits it.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from gemmahub.catalog.loader import load_catalog
 from gemmahub.cli import output
 from gemmahub.engines.contract import Artifact
 from gemmahub.engines.manager import load_plugins
+from gemmahub.registry.variants import Models
 from gemmahub.service import Library
-from gemmahub.service.running import named_first
 from gemmahub.testing.hub.models import small_model
 from gemmahub.tui.messages import Pull
 from gemmahub.tui.screens.downloads import DownloadsScreen
@@ -163,16 +164,25 @@ def test_a_store_takes_the_place_of_ours_for_a_tool(
         ("tiny", FULL),
         (NAME, FULL),
         ("pub/gemma@q4_0", "pub/gemma@q4_0"),
-        ("pub/gemma/g-Q4_0.gguf", "pub/gemma@q4_0"),
+        ("hf://pub/gemma/g-Q4_0.gguf", "pub/gemma@q4_0"),
         ("hf://user/gemma/g.gguf", "hf://user/gemma/g.gguf"),
     ],
 )
 def test_of_several_places_the_one_that_was_named_is_run(reference: str, first: str) -> None:
-    places = tuple(
-        Artifact("gguf", Path("x.gguf"), reference=name)
-        for name in ("pub/gemma@q4_0", "hf://user/gemma/g.gguf", FULL)
+    registry = Library().registry
+    variant = registry.known(f"{NAMED}:q4_0-qat")
+    places = (
+        Artifact(
+            "gguf", Path("/m/g-Q4_0.gguf"), repository="pub/gemma", reference="pub/gemma@q4_0"
+        ),
+        Artifact(
+            "gguf", Path("/m/g.gguf"), repository="user/gemma", reference="hf://user/gemma/g.gguf"
+        ),
+        Artifact("gguf", Path("x.gguf"), reference=FULL),
     )
-    assert named_first(Library(), places, reference)[0].reference == first
+    here = replace(variant, reference="/m/g-Q4_0.gguf", artifacts=places)
+    registry._installed = Models((here,))
+    assert registry.resolve(reference).artifacts[0].reference == first
 
 
 async def test_its_model_is_found_and_fetched_in_the_ui(tmp_path: Path, demo: Path) -> None:
