@@ -3,6 +3,7 @@
 Session, proxies, certificates and login are huggingface_hub's (``get_session``,
 ``get_token_to_send``). The login goes to the endpoint's own origin and nowhere else. Its
 ``build_hf_headers`` is not used: it asks the hub a question of its own, whose answer has no limit.
+Nor is ``HfApi``: it reads answers whole, without a limit in bytes or in time.
 """
 
 from __future__ import annotations

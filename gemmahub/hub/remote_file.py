@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from gemmahub.formats.source import PrefixSource
+from gemmahub.http.values import content_range
 from gemmahub.hub import failures
 from gemmahub.hub.addresses import REDIRECTS, redirect_of, same_origin
 from gemmahub.hub.client import Later
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 GGUF_WINDOW: Final = 64 * 1024
 # The header of one safetensors file of many takes about 10 KB.
 SAFETENSORS_WINDOW: Final = 16 * 1024
-# 16 TiB, the largest size of a listing, has 14 digits.
-_RANGE: Final = re.compile(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15})")
 _EXPIRED: Final = frozenset({401, 403, 410})  # a signed address that was made some time ago
 
 
@@ -133,13 +131,11 @@ class RangedFile(PrefixSource):
                     self.name, f"{self.size:,} bytes, now {one_line(length, 40)}"
                 )
         else:
-            match = _RANGE.fullmatch(headers.get("content-range", ""))
-            if match is None or int(match[1]) != begin or int(match[2]) >= end:
+            found = content_range(headers.get("content-range", ""))
+            if found is None or found[0] != begin or found[1] >= end:
                 raise failures.odd_answer(place.url, "it sends another part than was asked for")
-            if int(match[3]) != self.size:
-                raise failures.changed(
-                    self.name, f"{self.size:,} bytes before, {int(match[3]):,} now"
-                )
+            if found[2] != self.size:
+                raise failures.changed(self.name, f"{self.size:,} bytes before, {found[2]:,} now")
         etag = headers.get("etag", "")
         if self._content_etag and etag and etag != self._content_etag:
             raise failures.changed(self.name, "its etag is another one now")

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gemmahub.config import Config, load_config
-from gemmahub.service import listening
+from gemmahub.service.listener import Listener, current, heard_by, wait
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Installation:
 
     def say(self, text: str) -> None:
         """Tell whoever listens: see :meth:`heard_by`, else the front end."""
-        listener = listening.current()
+        listener = current()
         say = self._say if listener is None else listener.say
         if say is not None:
             say(text)
@@ -57,7 +57,7 @@ class Installation:
         self, say: Callable[[str], None], stop: threading.Event | None = None
     ) -> AbstractContextManager[None]:
         """What is said inside goes to ``say``; setting ``stop`` ends waits with Cancelled."""
-        return listening.heard_by(listening.Listener(say, stop))
+        return heard_by(Listener(say, stop))
 
     @cached_property
     def config(self) -> Config:
@@ -106,7 +106,7 @@ class Installation:
     @cached_property
     def hub(self) -> Hub:
         """Hugging Face. Nothing of the network is loaded before it is asked."""
-        return self._hub(say=self.say, wait=listening.wait)
+        return self._hub(say=self.say, wait=wait)
 
     @cached_property
     def hub_at_once(self) -> Hub:

@@ -3,8 +3,8 @@
 A use case may wait: a hub limits requests, a connection is tried again. What runs beside others has
 a listener of its own, so that its words land where it is shown and its waits end when it is left::
 
-    with hub.heard_by(row.tell, stop):
-        hub.pull(plan)
+    with library.heard_by(row.tell, stop):
+        library.pull(plan)
 """
 
 from __future__ import annotations
