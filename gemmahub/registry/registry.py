@@ -96,7 +96,9 @@ class Registry:
         """The variant that a reference names; of a name without one what is installed, QAT first.
 
         Of the places where it is, the one that was named comes first: two tags of the same weights
-        may differ in what else they hold. Raises: UsageError for no reference; NotFound, with the nearest names; what reading a file
+        may differ in what else they hold.
+
+        Raises: UsageError for no reference; NotFound, with the nearest names; what reading a file
         raises.
         """
         reference = parse_reference(text)
