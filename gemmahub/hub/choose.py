@@ -15,7 +15,7 @@ from gemmahub.errors import IntegrityError, NotFound
 from gemmahub.formats.projector import is_projector
 from gemmahub.formats.split import split_key
 from gemmahub.hub.records import HubFile, HubModel
-from gemmahub.precision.labels import label_in_name
+from gemmahub.precision.labels import label_in_name, projector_rank
 from gemmahub.text import format_bytes, nearest, one_line, plural
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ _CONFIG: Final = "config.json"
 _NO_MODEL: Final = re.compile(r"imatrix|lora|adapter", re.IGNORECASE)
 _COMPANIONS: Final = (".json", ".jinja", ".model", ".txt", ".tiktoken")
 _SIZE: Final = re.compile(r"(?<![a-z0-9.])((?:e|a)?\d+(?:\.\d+)?[bm])(?![a-z0-9])")
-_PROJECTOR_ORDER: Final = ("F16", "BF16", "Q8_0", "F32")
 _NAMED: Final = 24
 _COMPARED: Final = 2_000  # names that a mistyped one is compared with, letter by letter
 
@@ -148,7 +147,7 @@ class Projectors:
         self._first: dict[tuple[str, str], tuple[int, str, HubFile]] = {}
         self._first_of_all: dict[str, tuple[int, str, HubFile]] = {}
         for file in projectors_in(repository):
-            folder, rank = folder_of(file.path), (_projector_rank(file), file.path, file)
+            folder, rank = folder_of(file.path), (projector_rank(file.name), file.path, file)
             for size in _sizes(file.name) or {""}:
                 _keep_first(self._first, (folder, size), rank)
             _keep_first(self._first_of_all, folder, rank)
@@ -254,11 +253,6 @@ def _plain(label: str) -> str:
 def _sizes(name: str) -> set[str]:
     """Model sizes in a name: {"4b"}, {"26b", "a4b"}."""
     return set(_SIZE.findall(name.lower().replace("_", "-")))
-
-
-def _projector_rank(file: HubFile) -> int:
-    label = label_in_name(file.name) or ""
-    return _PROJECTOR_ORDER.index(label) if label in _PROJECTOR_ORDER else len(_PROJECTOR_ORDER)
 
 
 def _left_out(repository: Repository) -> str:

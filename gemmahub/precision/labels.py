@@ -32,6 +32,9 @@ _PROMISES: Final[dict[str, frozenset[str]]] = {
 }
 
 
+_BEST_FIRST: Final = ("F16", "BF16", "Q8_0", "F32")
+
+
 def label_in_name(name: str) -> str | None:
     """The last label in a file or repository name, in upper case (``4bit`` as it is)."""
     found = [match["label"] for match in _NAMES.finditer(name)]
@@ -39,6 +42,13 @@ def label_in_name(name: str) -> str | None:
         return None
     label = found[-1].upper().replace("UD_", "UD-")
     return label.lower().replace("-", "") if label.endswith("BIT") else label
+
+
+def projector_rank(name: str) -> int:
+    """Which of several projectors to take, the least first: F16 runs on every backend of llama.cpp,
+    F32 takes twice the memory."""
+    label = label_in_name(name) or ""
+    return _BEST_FIRST.index(label) if label in _BEST_FIRST else len(_BEST_FIRST)
 
 
 def promised_types(label: str) -> frozenset[str]:

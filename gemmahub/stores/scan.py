@@ -8,7 +8,6 @@ take milliseconds. Split files are named as llama.cpp names them (``llama_split_
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections import defaultdict
 from dataclasses import dataclass
@@ -18,16 +17,13 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.engines.contract import BrokenEntry, last_read
 from gemmahub.formats.numbered import gaps
 from gemmahub.formats.projector import is_projector
+from gemmahub.formats.split import split_key
+from gemmahub.precision.labels import projector_rank
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 CONFIG: Final = "config.json"
-_SPLIT: Final = re.compile(
-    r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$", re.IGNORECASE
-)
-# Of several projectors: F16 runs on every backend of llama.cpp, BF16 and F32 take more.
-_PROJECTOR_LABELS: Final = ("f16", "bf16", "f32", "q8_0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +96,9 @@ def models_among(
             found.append(Found(Path(entry.path), problem=problem))
         elif is_projector(entry.name):
             projectors.append(entry.path)
-        elif match := _SPLIT.match(entry.name):
-            splits[match["stem"], int(match["count"])][int(match["number"])] = entry.path
+        elif key := split_key(entry.name):
+            stem, number, count = key
+            splits[stem, count][number] = entry.path
         else:
             whole.append(entry.path)
     projector = best_projector(projectors) or above
@@ -185,13 +182,8 @@ def projector_beside(path: Path) -> Path | None:
 
 def best_projector(paths: Sequence[str]) -> Path | None:
     """The projector to use of several in one folder."""
-
-    def rank(path: str) -> tuple[int, str]:
-        words = re.split(r"[^a-z0-9_]+", Path(path).stem.lower())
-        ranks = [n for n, label in enumerate(_PROJECTOR_LABELS) if label in words]
-        return (ranks[0] if ranks else len(_PROJECTOR_LABELS), path)
-
-    return Path(min(paths, key=rank)) if paths else None
+    ranked = min(paths, key=lambda path: (projector_rank(Path(path).name), path), default=None)
+    return None if ranked is None else Path(ranked)
 
 
 def _model_folder(folder: str, entries: Sequence[os.DirEntry[str]]) -> Found | None:
