@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -20,3 +21,18 @@ if worker and hasattr(os, "sched_setaffinity"):
     # processors in each of as many tests, most of the time goes by that way.
     allowed = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {allowed[int(worker.removeprefix("gw")) % len(allowed)]})
+
+
+def pytest_configure() -> None:
+    """The machines that run this are shared: a slow example says nothing about the code."""
+    from hypothesis import settings  # here, for its bytecode to be kept
+
+    settings.register_profile("shared", deadline=None)
+    settings.load_profile("shared")
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded now stays: looking for garbage in it took a sixth of the UI's tests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)

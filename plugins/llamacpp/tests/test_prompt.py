@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import subprocess
-import sys
+import shutil
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +11,8 @@ from gemmahub.engines.contract import Artifact, Message, Sampling, Settings
 from gemmahub.engines.prompt_tokens import _tokenize_apart, encode
 from gemmahub.engines.template_process import TemplateRenderer
 from gemmahub.errors import TemplateError
+from gemmahub.formats.gguf import read_gguf
+from gemmahub.formats.source import LocalFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,13 +140,30 @@ def test_without_a_template_a_conversation_is_plain_text(session: LlamaCppSessio
     assert model.detokenize(tokens).decode() == "one <end_of_turn>\n\ntwo"
 
 
+def write_with_template(model: Path, path: Path) -> None:
+    """The same file with one more key: header, keys and values, table of tensors, padding, weights.
+
+    Source: ggml-org/ggml ``docs/gguf.md``, version 3.
+    """
+    with LocalFile(model) as source:
+        header = read_gguf(source)
+    texts = [text.encode() for text in ("tokenizer.chat_template", GEMMA)]
+    key, value = (struct.pack("<Q", len(text)) + text for text in texts)
+    with model.open("rb") as old, path.open("wb") as new:
+        magic, version, tensors, keys = struct.unpack("<4sIQQ", old.read(24))
+        new.write(struct.pack("<4sIQQ", magic, version, tensors, keys + 1))
+        new.write(key + struct.pack("<I", 8) + value)  # 8: a text
+        new.write(old.read(header.header_bytes - 24))
+        new.write(bytes(-new.tell() % header.alignment))
+        old.seek(header.data_offset)
+        shutil.copyfileobj(old, new, 1 << 20)
+
+
 def test_a_file_with_a_template(
     tmp_path: Path, model_path: Path, backend: LlamaCppBackend, model: Model
 ) -> None:
     path = tmp_path / "with-template.gguf"
-    command = [sys.executable, "-m", "gguf.scripts.gguf_new_metadata"]
-    command += ["--chat-template", GEMMA, str(model_path), str(path)]
-    subprocess.run(command, check=True, capture_output=True)
+    write_with_template(model_path, path)
     with backend.load(Artifact("gguf", path), Settings(context=256)) as session:
         assert session.info.chat_template
         assert encode(session.model, CHAT) == encode(model, CHAT)
