@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.engines.choice import choose_backend
+from gemmahub.engines.choice import choose
 from gemmahub.hardware.simulate import simulate_machine
 from gemmahub.planning import machine_of, make_plan
 from gemmahub.planning.advice import Advised, advise
@@ -51,7 +51,7 @@ def checked(entry: Advised, machine: Machine) -> Checked:
     model = (candidate.architecture, candidate.weights)
     plans = []
     with header_of(entry.variant, HUB.registry.catalog) as header:
-        offer = choose_backend(HUB.plugins_manager, header.artifact, None)
+        offer = choose(HUB.plugins_manager, header.artifact, None).offer
         for context in (settings.context, entry.recommendation.largest_context):
             asked = replace(settings, context=context)
             plan = make_plan(entry.variant, model, asked, place)

@@ -69,14 +69,6 @@ def choose(
     return _preferred(manager, artifact, needs)
 
 
-def choose_backend(manager: PluginManager, artifact: Artifact, name: str | None) -> BackendOffer:
-    """The backend with that name, or the preferred one that is available for the format.
-
-    Raises: as :func:`choose`.
-    """
-    return choose(manager, artifact, name).offer
-
-
 def _preferred(manager: PluginManager, artifact: Artifact, needs: str) -> Choice:
     format_ = artifact.format
     candidates = [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gemmahub import hookimpl
-from gemmahub.engines.choice import Default, choose, choose_backend
+from gemmahub.engines.choice import Default, choose
 from gemmahub.engines.contract import Artifact, Availability, Backend, CheckResult, Settings
 from gemmahub.engines.manager import PluginManager, PluginRecord, load_plugins
 from gemmahub.errors import BackendMissing
@@ -189,14 +189,14 @@ def offers(*backends: Backend) -> PluginManager:
 def test_the_preferred_available_backend_is_chosen() -> None:
     down = Plain("down", Availability(False, reason="no server", hint="start it"), priority=9)
     manager = offers(Plain("slow"), down, Plain("fast", priority=5))
-    assert choose_backend(manager, ARTIFACT, None).backend.name == "fast"
+    assert choose(manager, ARTIFACT, None).offer.backend.name == "fast"
 
 
 def test_nothing_available_says_why_and_what_to_do() -> None:
     raising = Plain("raising", RuntimeError("boom"), priority=1)
     down = Plain("down", Availability(False, reason="no server", hint="start it"))
     with pytest.raises(BackendMissing) as caught:
-        choose_backend(offers(raising, down), ARTIFACT, None)
+        choose(offers(raising, down), ARTIFACT, None)
     assert "RuntimeError: boom" in caught.value.message
     assert "no server" in caught.value.message
     assert caught.value.hint
@@ -204,19 +204,19 @@ def test_nothing_available_says_why_and_what_to_do() -> None:
 
 def test_no_backend_for_the_format() -> None:
     with pytest.raises(BackendMissing, match="no installed backend runs mlx"):
-        choose_backend(offers(Plain("a")), Artifact("mlx", Path("x")), None)
+        choose(offers(Plain("a")), Artifact("mlx", Path("x")), None)
 
 
 def test_named_backend() -> None:
     manager = offers(Plain("llama.cpp"), Plain("down", Availability(False, reason="why")))
-    assert choose_backend(manager, ARTIFACT, "llama.cpp").backend.name == "llama.cpp"
+    assert choose(manager, ARTIFACT, "llama.cpp").offer.backend.name == "llama.cpp"
     with pytest.raises(BackendMissing, match=r"no backend is called 'lama.cpp'") as caught:
-        choose_backend(manager, ARTIFACT, "lama.cpp")
+        choose(manager, ARTIFACT, "lama.cpp")
     assert "llama.cpp" in caught.value.hint
     with pytest.raises(BackendMissing, match="why"):
-        choose_backend(manager, ARTIFACT, "down")
+        choose(manager, ARTIFACT, "down")
     with pytest.raises(BackendMissing, match="only gguf"):
-        choose_backend(manager, Artifact("mlx", Path("x")), "llama.cpp")
+        choose(manager, Artifact("mlx", Path("x")), "llama.cpp")
 
 
 def test_the_choice_says_why() -> None:
@@ -260,7 +260,7 @@ def test_a_capability_that_is_needed() -> None:
 
 def test_echo_is_never_chosen_by_itself(echo_manager: PluginManager) -> None:
     with pytest.raises(BackendMissing):
-        choose_backend(echo_manager, ARTIFACT, None)
+        choose(echo_manager, ARTIFACT, None)
 
 
 def test_surplus_options_are_refused(echo_manager: PluginManager) -> None:

@@ -10,6 +10,7 @@ from textual.binding import Binding
 from textual.widgets import Input
 
 from gemmahub.tui.arrangement import SHOWN, SORTS
+from gemmahub.tui.commands import copy_command
 from gemmahub.tui.messages import OpenChat, OpenDuel, Pull
 from gemmahub.tui.screens.library_core import USES, LibraryCore
 from gemmahub.tui.widgets.detail import DetailPane
@@ -134,10 +135,8 @@ class LibraryScreen(LibraryCore):
         self.query_one(DetailPane).scroll_relative(y=lines, animate=False)
 
     def action_copy(self) -> None:
-        """The command to the clipboard; the terminal does it, so it works over SSH."""
-        if self.command:
-            self.app.copy_to_clipboard(self.command)
-            self.notify(f"copied: {self.command}", markup=False, timeout=3)
+        """The command to the clipboard."""
+        copy_command(self, self.command)
 
     def action_mark(self) -> None:
         """Mark for comparing, or take the mark away."""
