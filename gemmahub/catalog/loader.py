@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import gemmahub.catalog as package
 from gemmahub.catalog.entries import (
     FileTables,
-    ModelTable,
+    ModelEntry,
     read_architecture,
     read_family,
     read_file,
@@ -64,7 +64,7 @@ def _models(root: FileTables, family: Family, where: str) -> list[Model]:
     used: set[str] = set()
     models = []
     for values, place in tables(root.models, "models", where):
-        table = read(ModelTable, values, place)
+        table = read(ModelEntry, values, place)
         if table.name != table.name.lower():
             raise fault(place, "model names are lower case")
         if table.size not in sizes:

@@ -31,7 +31,7 @@ Line = tuple[Painted, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class BarSegment:
     """A part of a bar: its letter, its name, bytes, and the SGR code of its colour."""
 
     letter: str
@@ -40,19 +40,19 @@ class Segment:
     colour: str = ""
 
 
-def segments(place: Placed) -> list[Segment]:
+def segments(place: Placed) -> list[BarSegment]:
     """What a place holds, and last what stays free; parts of no bytes are left out."""
     from gemmahub.planning.plan import PART_NAMES
 
     found = [
-        Segment(letter, PART_NAMES[part], getattr(place, f"{part}_bytes"), colour)
+        BarSegment(letter, PART_NAMES[part], getattr(place, f"{part}_bytes"), colour)
         for part, (letter, colour) in _STYLES.items()
     ]
-    found.append(Segment(_FREE, "free", max(0, place.free_bytes - place.total_bytes)))
+    found.append(BarSegment(_FREE, "free", max(0, place.free_bytes - place.total_bytes)))
     return [segment for segment in found if segment.bytes]
 
 
-def bar(parts: Sequence[Segment], width: int) -> Line:
+def bar(parts: Sequence[BarSegment], width: int) -> Line:
     """The parts side by side on ``width`` characters, in proportion: the largest remainders win."""
     whole = sum(part.bytes for part in parts)
     if not whole:

@@ -32,7 +32,7 @@ class Default:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class BackendChoice:
     """The backend that runs an artifact, and why this one."""
 
     offer: BackendOffer
@@ -46,7 +46,7 @@ def choose(
     *,
     default: Default | None = None,
     needs: str = "",
-) -> Choice:
+) -> BackendChoice:
     """The backend with that name, else the default of the settings, else the preferred one.
 
     A default counts for what it runs; ``needs`` is a capability that the backend must
@@ -56,7 +56,7 @@ def choose(
     Raises: BackendMissing, saying what is installed and what would mend it.
     """
     if name is not None:
-        return Choice(_named(manager, artifact, name), "named with --backend")
+        return BackendChoice(_named(manager, artifact, name), "named with --backend")
     if default is not None:
         offer = _of_setting(manager, default)
         if (
@@ -65,11 +65,11 @@ def choose(
             and (_suits(offer, artifact) or not offer.backend.automatic)
         ):
             _demand(manager, offer, f"; the setting {default.setting} names it")
-            return Choice(offer, f"the setting {default.setting} names it")
+            return BackendChoice(offer, f"the setting {default.setting} names it")
     return _preferred(manager, artifact, needs)
 
 
-def _preferred(manager: PluginManager, artifact: Artifact, needs: str) -> Choice:
+def _preferred(manager: PluginManager, artifact: Artifact, needs: str) -> BackendChoice:
     format_ = artifact.format
     candidates = [
         offer
@@ -84,7 +84,7 @@ def _preferred(manager: PluginManager, artifact: Artifact, needs: str) -> Choice
         answer = manager.availability(offer)
         if answer.ok:
             others = [other.backend.name for other in candidates[number + 1 :]]
-            return Choice(offer, _why(format_, others, reasons))
+            return BackendChoice(offer, _why(format_, others, reasons))
         reasons.append(f"{offer.backend.name}: {answer.reason}")
         hints.append(answer.hint)
     if not reasons:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from gemmahub.stores.dedupe import DedupePlan
     from gemmahub.stores.linking import Deduped, Undone
     from gemmahub.stores.removal_steps import Removed
-    from gemmahub.stores.usage import Usage
+    from gemmahub.stores.usage import DiskUsage
     from gemmahub.testing.scaffold import NewPlugin
 
 __all__ = [
@@ -186,7 +186,7 @@ class Gemmahub(Installation):
 
         return comparing.make(self, references, options)
 
-    def disk_usage(self) -> Usage:
+    def disk_usage(self) -> DiskUsage:
         """What the models take on the disks; see :func:`gemmahub.service.disk.usage`."""
         return disk.usage(self)
 

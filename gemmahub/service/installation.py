@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.catalog.records import Model
-    from gemmahub.engines.choice import Choice
+    from gemmahub.engines.choice import BackendChoice
     from gemmahub.engines.contract import Artifact, Inventory, ManagedStore
     from gemmahub.engines.manager import PluginManager
     from gemmahub.hardware.records import Machine
@@ -167,7 +167,9 @@ class Installation:
 
         return SpeedLog(self.config.data)
 
-    def choose(self, artifact: Artifact, name: str | None = None, *, needs: str = "") -> Choice:
+    def choose(
+        self, artifact: Artifact, name: str | None = None, *, needs: str = ""
+    ) -> BackendChoice:
         """The backend that runs an artifact: the one with that name, that of the settings, or the
         preferred one; with a capability that it ``needs``.
 

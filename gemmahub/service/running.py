@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gemmahub.conversations import Journal
-    from gemmahub.engines.choice import Choice
+    from gemmahub.engines.choice import BackendChoice
     from gemmahub.engines.contract import Artifact, OnProgress, Session, Settings
     from gemmahub.planning import Images
     from gemmahub.registry.variants import Variant
@@ -141,7 +141,7 @@ def named_first(
 
 def _choose(
     here: Installation, artifacts: list[Artifact], backend: str | None
-) -> tuple[Choice, Artifact]:
+) -> tuple[BackendChoice, Artifact]:
     """The backend, and of the places where the model lies the one that suits it.
 
     Raises: BackendMissing.

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 from rich.cells import cell_len, set_cell_size
 
 from gemmahub.text import format_bytes, format_parameters
-from gemmahub.tui.arrangement import fit_word, place_of
+from gemmahub.tui.sort_filter import fit_word, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gemmahub.tui.arrangement import Item
+    from gemmahub.tui.sort_filter import Item
 
 FIT_CELLS: Final = 4
 
@@ -110,14 +110,14 @@ _ESSENTIAL: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ColumnLayout:
     """Columns with their widths, and the cells between them."""
 
     columns: tuple[tuple[Column, int], ...]
     gap: int
 
 
-def layout(width: int) -> Layout:
+def layout(width: int) -> ColumnLayout:
     """The columns that ``width`` cells have room for; what is left over goes to those that can use
     it, the model first."""
     gap = 1 if width < 110 else 2
@@ -142,7 +142,7 @@ def layout(width: int) -> Layout:
             left -= more
     if left < 0:  # one column, and not even that has room
         widths[kept[0].key] = max(1, width)
-    return Layout(tuple((column, widths[column.key]) for column in kept), gap)
+    return ColumnLayout(tuple((column, widths[column.key]) for column in kept), gap)
 
 
 def fitted(text: str, width: int, *, right: bool = False) -> str:

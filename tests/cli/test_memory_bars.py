@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemmahub.cli.memory_bars import Line, Segment, bar, place_lines
+from gemmahub.cli.memory_bars import BarSegment, Line, bar, place_lines
 from gemmahub.memory import Placed
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ sizes = st.lists(st.integers(0, 1 << 40), min_size=1, max_size=7)
 
 @given(sizes=sizes, width=st.integers(1, 120))
 def test_bars_are_as_wide_as_asked_and_in_proportion(sizes: Sequence[int], width: int) -> None:
-    parts = [Segment("ABCDEFG"[i], "", size, "31") for i, size in enumerate(sizes) if size]
+    parts = [BarSegment("ABCDEFG"[i], "", size, "31") for i, size in enumerate(sizes) if size]
     found = text_of(bar(parts, width))
     assert len(found) == width
     whole = sum(part.bytes for part in parts)

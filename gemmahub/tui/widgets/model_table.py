@@ -12,8 +12,8 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
-from gemmahub.tui.arrangement import Heading, Item, fit_word
-from gemmahub.tui.columns import Layout, fitted, layout
+from gemmahub.tui.columns import ColumnLayout, fitted, layout
+from gemmahub.tui.sort_filter import Heading, Item, fit_word
 from gemmahub.tui.widgets.lines_view import LinesView
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
         self.lines: Sequence[Item | Heading] = ()
         self.empty_text = ""
         self._grouped = False
-        self._layout = Layout((), 1)
+        self._layout = ColumnLayout((), 1)
         self._layout_width = -1
 
     # --- what it shows -------------------------------------------------------------------------
@@ -224,7 +224,7 @@ class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
 
     # --- drawing -------------------------------------------------------------------------------
 
-    def _columns(self, width: int) -> Layout:
+    def _columns(self, width: int) -> ColumnLayout:
         if width != self._layout_width:
             self._layout, self._layout_width = layout(max(1, width - _MARKS)), width
         return self._layout

@@ -31,7 +31,7 @@ def ending_text(finish: str, error: str) -> str:
 
 
 class Turn(Vertical, can_focus=True):
-    """One turn; it can be focused, copied, and asked again."""
+    """One turn; it can be focused, copied as ``source``, and asked again."""
 
     DEFAULT_CSS = """
     Turn {
@@ -48,14 +48,10 @@ class Turn(Vertical, can_focus=True):
 
     ALLOW_MAXIMIZE: ClassVar = False
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, source: str) -> None:
         super().__init__()
         self.number = number
-
-    @property
-    def source(self) -> str:
-        """The text that is copied."""
-        raise NotImplementedError
+        self.source = source
 
 
 class Question(Turn):
@@ -66,12 +62,8 @@ class Question(Turn):
     """
 
     def __init__(self, message: SavedMessage) -> None:
-        super().__init__(message.number)
+        super().__init__(message.number, message.text)
         self._message = message
-
-    @property
-    def source(self) -> str:
-        return self._message.text
 
     def compose(self) -> ComposeResult:
         yield Static(Content("You"), classes="turn--who")
@@ -90,9 +82,8 @@ class Answer(Turn):
     """
 
     def __init__(self, number: int, who: str, text: str = "") -> None:
-        super().__init__(number)
+        super().__init__(number, strip_controls(text))
         self._who = who
-        self._text = strip_controls(text)
         self.note = ""
         self.bad = False
 
@@ -104,15 +95,11 @@ class Answer(Turn):
         answer.bad = bool(message.error)
         return answer
 
-    @property
-    def source(self) -> str:
-        return self._text
-
     def compose(self) -> ComposeResult:
         who = " · ".join(self._who.split(" · ")[:2])  # the title says it all
         yield Static(Content(one_line(who)), classes="turn--who")
         yield Markdown(
-            self._text,
+            self.source,
             # Tags that a model writes are text, not something to leave out.
             parser_factory=lambda: MarkdownIt("gfm-like", {"html": False}),
             open_links=False,
@@ -125,7 +112,7 @@ class Answer(Turn):
     async def append(self, text: str) -> None:
         """More of the answer; returns when it is laid out."""
         if text:
-            self._text += text
+            self.source += text
             await self.query_one(Markdown).append(text)
 
     async def finish(self, note: str, *, bad: bool = False) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub_llamacpp.context import Context, ContextSettings
-    from gemmahub_llamacpp.model import Model
+    from gemmahub_llamacpp.model import LlamaModel
     from gemmahub_llamacpp.session import LlamaCppSession
 
 DEFAULT_CONTEXT: Final = 8192
@@ -86,7 +86,7 @@ class LlamaCppBackend(Backend):
         Raises: LoadFailed, BackendMissing.
         """
         from gemmahub_llamacpp.context import Context
-        from gemmahub_llamacpp.model import Model
+        from gemmahub_llamacpp.model import LlamaModel
         from gemmahub_llamacpp.session import LlamaCppSession
         from gemmahub_llamacpp.vision import Vision
 
@@ -94,7 +94,7 @@ class LlamaCppBackend(Backend):
         path, gpus, checked = self._check(artifact, settings)
         engine.library()
         with engine.log.keep_all() as messages:
-            model = Model(
+            model = LlamaModel(
                 path,
                 gpu_layers=checked.gpu_layers or 0,
                 mmap=checked.options["mmap"],
@@ -249,7 +249,7 @@ def gpu_layers(settings: Settings, gpus: tuple[str, ...]) -> int:
 
 
 def _info(
-    model: Model, context: Context, settings: Settings, device: str, seconds: float
+    model: LlamaModel, context: Context, settings: Settings, device: str, seconds: float
 ) -> SessionInfo:
     """What was loaded."""
     return SessionInfo(
@@ -264,7 +264,7 @@ def _info(
     )
 
 
-def _allocated(model: Model, messages: list[bytes]) -> tuple[DeviceUse, ...] | None:
+def _allocated(model: LlamaModel, messages: list[bytes]) -> tuple[DeviceUse, ...] | None:
     """What llama.cpp says it allocated; None where it words it differently.
 
     Figures as in a dry load; weights as the size of their buffers, rounded to 0.01 MiB.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.http.line_stream import LineStream
-from gemmahub.http.line_stream import Refused as RefusedWith
+from gemmahub.http.line_stream import ErrorStatus, LineStream
 from gemmahub.http.values import NotJson, parse_json
 from gemmahub_ollama import failures
 
@@ -58,7 +57,7 @@ class JsonStream:
                 if said is not None:
                     raise Refused(0, said)
                 yield found
-        except RefusedWith as error:
+        except ErrorStatus as error:
             raise Refused(error.status, _said(error.body)) from error
 
 
