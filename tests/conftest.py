@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import huggingface_hub.constants  # noqa: F401 - reads the environment once, and not a test's
 import pytest
-from hypothesis import settings
 
 from gemmahub.engines.contract import Artifact
 from gemmahub.engines.manager import PluginManager, load_plugins
@@ -22,11 +21,6 @@ if TYPE_CHECKING:
 
 
 MODEL_BYTES = 253_113_024
-
-# The machines that run this are shared: a slow example says nothing about the code.
-settings.register_profile("shared", deadline=None)
-settings.load_profile("shared")
-
 
 _QUICK = ("catalog", "formats", "memory", "precision")
 _QUICK_FILES = ("test_artifacts.py", "test_config.py", "test_reference.py", "test_text.py")

@@ -110,7 +110,7 @@ class _Architecture(Entry, kw_only=True):
     source: str
 
 
-class _File(Entry, kw_only=True):
+class _FileEntry(Entry, kw_only=True):
     repository: Repository
     file: str
     bytes: Positive
@@ -216,7 +216,7 @@ def read_architecture(values: object, size: str, where: str) -> Architecture:
 
 def read_file(values: object, where: str) -> CatalogFile:
     """``[files.NAME]``."""
-    return CatalogFile(**asdict(read(_File, values, where)))
+    return CatalogFile(**asdict(read(_FileEntry, values, where)))
 
 
 def read_variant(values: object, model: str, file: FindFile, where: str) -> CatalogVariant:

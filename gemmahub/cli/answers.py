@@ -26,7 +26,7 @@ def show_answer(
     from gemmahub.conversations import AnswerFinished, AnswerStarted
 
     finished: AnswerFinished | None = None
-    shown = output.Answer()
+    shown = output.AnswerPrinter()
     with _interruptible(chat.stop) as interrupted, closing(events):
         for event in events:
             if isinstance(event, AnswerStarted):

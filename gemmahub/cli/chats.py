@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from gemmahub.conversations import (
         ConversationStore,
+        ConversationSummary,
         Match,
         Saved,
         SavedMessage,
-        Summary,
     )
 
 _SHOWN = 20
@@ -130,7 +130,7 @@ def _load(store: ConversationStore, id_: str) -> Saved:
     return saved
 
 
-def _warn_of_damage(store: ConversationStore, found: Saved | Summary) -> None:
+def _warn_of_damage(store: ConversationStore, found: Saved | ConversationSummary) -> None:
     if found.damaged:
         output.warning(
             f"{found.id}: {plural(found.damaged, 'line')} of its file cannot be read in full; "

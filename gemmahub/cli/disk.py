@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract import Kept
     from gemmahub.service.disk import Removing
     from gemmahub.stores.dedupe import DedupePlan
-    from gemmahub.stores.usage import Usage
+    from gemmahub.stores.usage import DiskUsage
 
 
 @click.command(name="du")
@@ -34,7 +34,7 @@ def du_command(as_json: bool) -> None:
         _show_usage(usage)
 
 
-def _show_usage(usage: Usage) -> None:
+def _show_usage(usage: DiskUsage) -> None:
     output.table(
         ("store", "models", "size", "other", "at"),
         [

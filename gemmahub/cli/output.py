@@ -46,7 +46,7 @@ def json_data(value: Any) -> None:
     _write(sys.stdout, escape_unshown(text) + "\n")
 
 
-class Answer:
+class AnswerPrinter:
     """An answer that arrives in pieces: each is printed at once, no sequence slips in between."""
 
     def __init__(self) -> None:

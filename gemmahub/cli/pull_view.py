@@ -12,7 +12,6 @@ from gemmahub.text import format_bytes, one_line, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
     from typing import Self
 
     from gemmahub.planning.fit import Fit
@@ -92,12 +91,7 @@ class View:
             self._bars.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         if self._bars is not None:
             self._bars.stop()
 

@@ -13,10 +13,10 @@ from gemmahub.conversations.export import as_json, as_markdown, as_text, file_na
 from gemmahub.conversations.journal import Journal
 from gemmahub.conversations.records import (
     BrokenConversation,
+    ConversationSummary,
     Described,
     Saved,
     SavedMessage,
-    Summary,
     Timings,
 )
 from gemmahub.conversations.store import ConversationStore, Match
@@ -30,12 +30,12 @@ __all__ = [
     "ChatEvent",
     "ChatSession",
     "ConversationStore",
+    "ConversationSummary",
     "Described",
     "Journal",
     "Match",
     "Saved",
     "SavedMessage",
-    "Summary",
     "Timings",
     "as_json",
     "as_markdown",

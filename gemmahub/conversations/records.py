@@ -137,7 +137,7 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class ConversationSummary:
     """A row in the list of conversations; ``problem`` as in :class:`Saved`."""
 
     id: str
@@ -172,10 +172,10 @@ class BrokenConversation:
     reason: str
 
 
-def summary_of(saved: Saved) -> Summary:
+def summary_of(saved: Saved) -> ConversationSummary:
     """The row of a conversation."""
     described = saved.described
-    return Summary(
+    return ConversationSummary(
         id=saved.id,
         title=saved.shown_title,
         reference=described.reference,

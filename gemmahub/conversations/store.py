@@ -13,9 +13,9 @@ from gemmahub.conversations import lines
 from gemmahub.conversations.journal import Journal, nobody_writes
 from gemmahub.conversations.records import (
     BrokenConversation,
+    ConversationSummary,
     Described,
     Saved,
-    Summary,
     summary_of,
 )
 from gemmahub.errors import GemmahubError, NotFound, UsageError
@@ -38,7 +38,7 @@ _NAMED: Final = 3
 class Match:
     """A conversation that a search found; ``excerpt`` is the text around the first place."""
 
-    summary: Summary
+    summary: ConversationSummary
     excerpt: str
 
 
@@ -111,9 +111,9 @@ class ConversationStore:
             raise UsageError(f"{len(found):,} conversations begin with {shown!r}", hint)
         raise NotFound(f"there is no conversation {shown!r}", hint)
 
-    def rows(self) -> list[Summary | BrokenConversation]:
+    def rows(self) -> list[ConversationSummary | BrokenConversation]:
         """All conversations, the last changed first; broken ones at the end."""
-        good: list[Summary] = []
+        good: list[ConversationSummary] = []
         broken: list[BrokenConversation] = []
         for path in self._paths():
             try:
@@ -180,7 +180,7 @@ class ConversationStore:
     def _named(self, ids: list[str]) -> str:
         """Ids with their titles, the newest ones of many."""
         shown = sorted(ids, reverse=True)[:_NAMED]
-        titles = {row.id: row.title for row in self.rows() if isinstance(row, Summary)}
+        titles = {row.id: row.title for row in self.rows() if isinstance(row, ConversationSummary)}
         return ", ".join(f"{id_} ({titles[id_]})" if id_ in titles else id_ for id_ in shown)
 
     def _path(self, id_: str) -> Path:

@@ -83,7 +83,7 @@ class ChatTemplate:
             answer = self._renderer.render(
                 request, _BYTES_PER_WRITTEN * longest + 10_000, self._end - monotonic()
             )
-        except limits.Stopped as error:
+        except limits.RenderingStopped as error:
             raise TemplateError(f"the chat template was stopped: {error}", HINT) from None
         return str(answer.get("kind")), str(answer.get("text"))
 

@@ -146,7 +146,7 @@ class IsolatedSession(WorkerProcess, SessionBase):
         self.send(request)
         while True:
             frame = self.next_frame("while loading the model")
-            if isinstance(frame, wire.Progress) and on_progress is not None:
+            if isinstance(frame, wire.LoadProgress) and on_progress is not None:
                 on_progress(frame.fraction)
             elif isinstance(frame, wire.Loaded):
                 self._info = frame.info

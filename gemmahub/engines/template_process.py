@@ -35,7 +35,7 @@ _LOOK_SECONDS: Final = 0.1
 _SIGXCPU: Final = 24  # Linux and macOS; Windows has none
 
 
-class Stopped(Exception):
+class RenderingStopped(Exception):
     """The rendering was ended; the text says why."""
 
 
@@ -55,7 +55,7 @@ class TemplateRenderer:
 
     def prepare(self) -> None:
         """Start the process, so that the first rendering need not wait for it."""
-        with suppress(Stopped):  # told when there is something to render
+        with suppress(RenderingStopped):  # told when there is something to render
             self._start()
 
     def render(self, request: dict[str, Any], longest: int, seconds: float) -> dict[str, Any]:
@@ -95,12 +95,7 @@ class TemplateRenderer:
     def __enter__(self) -> TemplateRenderer:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     @property
@@ -129,7 +124,7 @@ class TemplateRenderer:
         code = process.wait()
         if self._unwanted:
             raise Cancelled("rendering was cancelled", "ask again")
-        raise Stopped(watch.why or _explain(code))
+        raise RenderingStopped(watch.why or _explain(code))
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self._lock:
@@ -211,7 +206,7 @@ def _start_process() -> subprocess.Popen[bytes]:
     try:
         return start_python("gemmahub.engines.template_worker", *arguments, errors=errors)
     except OSError as error:
-        raise Stopped(f"no process to render it in can be started ({error})") from None
+        raise RenderingStopped(f"no process to render it in can be started ({error})") from None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

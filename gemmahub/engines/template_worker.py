@@ -49,7 +49,7 @@ def main() -> None:
         _die_with_parent()
     requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True).start()
-    limits = Limits()
+    limits = ProcessLimits()
     _give_up_rights()
     while True:
         request = requests.get()
@@ -57,7 +57,7 @@ def main() -> None:
             write_frame(sys.stdout.buffer, answer(request, limits))
 
 
-def answer(request: dict[str, Any], limits: Limits) -> dict[str, str]:
+def answer(request: dict[str, Any], limits: ProcessLimits) -> dict[str, str]:
     """What came of a request: ``kind`` and ``text``.
 
     The kind is ``text``; ``refused`` by the template itself; ``broken`` when it does not compile;
@@ -82,7 +82,7 @@ def _render(request: dict[str, Any]) -> dict[str, str]:
                 return {"kind": "long", "text": f"{request['characters']:,}"}
             pieces.append(piece)
         return {"kind": "text", "text": "".join(pieces)}
-    except Refused as refusal:
+    except TemplateRaised as refusal:
         return {"kind": "refused", "text": str(refusal)[:_LONGEST_MESSAGE]}
     except MemoryError:
         raise
@@ -96,7 +96,7 @@ def _render(request: dict[str, Any]) -> dict[str, str]:
         return {"kind": kind, "text": text if known else f"{type(error).__name__}: {text}"}
 
 
-class Limits:
+class ProcessLimits:
     """Memory and processor time as the system counts them, where it does.
 
     Processor time: Linux and macOS. Memory: Linux, as the data of the process, beyond what it had
@@ -176,7 +176,7 @@ def _listen(pipe: IO[bytes], requests: queue.SimpleQueue[dict[str, Any]]) -> Non
 # --- the sandbox -------------------------------------------------------------------------------
 
 
-class Refused(Exception):
+class TemplateRaised(Exception):
     """The template itself called ``raise_exception``."""
 
 
@@ -215,7 +215,7 @@ class _Generation(Extension):
 
 
 def _refuse(message: object = "") -> None:
-    raise Refused(str(message))
+    raise TemplateRaised(str(message))
 
 
 def _to_json(

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import pickle
 import struct
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from gemmahub.engines.contract import Chunk
 
@@ -32,8 +31,7 @@ _RECORD_MARK: Final = b"R"
 # --- to the worker -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """The first frame: which plugin's backend loads what."""
 
     plugin: str
@@ -42,15 +40,13 @@ class Load:
     settings: Settings
 
 
-@dataclass(frozen=True, slots=True)
-class DryRun:
+class DryRun(NamedTuple):
     """What that load would allocate. Any number of them, and nothing else, go to one worker."""
 
     load: Load
 
 
-@dataclass(frozen=True, slots=True)
-class Generate:
+class Generate(NamedTuple):
     """Answer a prompt; ``number`` names the answer."""
 
     number: int
@@ -58,8 +54,7 @@ class Generate:
     sampling: Sampling
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(NamedTuple):
     """Stop the answer with that number, if it is still running."""
 
     number: int
@@ -68,44 +63,38 @@ class Cancel:
 # --- from the worker ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class LoadProgress(NamedTuple):
     """The fraction of loading that is done."""
 
     fraction: float
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """The model is there; comes again before the end of an answer that changed what is loaded."""
 
     info: SessionInfo
 
 
-@dataclass(frozen=True, slots=True)
-class DryLoaded:
+class DryLoaded(NamedTuple):
     """What the model would take."""
 
     answer: DryLoad
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A piece of the answer with that number."""
 
     number: int
     chunk: Chunk
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """The answer with that number has ended."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """A backend error: of loading (number 0) or of an answer."""
 
     number: int

@@ -27,8 +27,8 @@ from gemmahub.engines.wire import (
     Generate,
     Load,
     Loaded,
+    LoadProgress,
     Piece,
-    Progress,
     read_frame,
     write_frame,
 )
@@ -103,7 +103,7 @@ class _Worker:
 
     def _load(self, load: Load) -> Session | None:
         def report(fraction: float) -> None:
-            self._send(Progress(fraction))
+            self._send(LoadProgress(fraction))
 
         try:
             backend = _find_backend(load)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import FormatError, IntegrityError
 from gemmahub.formats.folder import read_chat_template, read_config, safetensors_shards
-from gemmahub.formats.mlx_packing import Said, find_packing, said_of
+from gemmahub.formats.mlx_packing import DeclaredPacking, find_packing, said_of
 from gemmahub.formats.safetensors import SafetensorsFile, read_safetensors
 from gemmahub.formats.source import LocalFile
 from gemmahub.formats.tensor import Tensor
@@ -122,7 +122,7 @@ def _is_weight(name: str) -> bool:
 
 
 def _join(
-    weight: Tensor, stored: Mapping[str, Tensor], said: Said
+    weight: Tensor, stored: Mapping[str, Tensor], said: DeclaredPacking
 ) -> tuple[Tensor | None, tuple[str, ...], str]:
     """The logical tensor (None if not packed), the names that it takes in, and a note or ``""``."""
     module = weight.name.removesuffix(_WEIGHT)

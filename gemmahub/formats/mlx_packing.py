@@ -47,7 +47,7 @@ _FLOAT_MODES: Final[dict[str, Packing]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class DeclaredPacking:
     """What config says of one module; ``own`` where it names the module itself."""
 
     packing: Packing
@@ -60,21 +60,21 @@ class Said:
         return self.packing.name if self.quantized else "not quantised"
 
 
-def said_of(quantization: Mapping[str, Any] | None, module: str) -> Said:
+def said_of(quantization: Mapping[str, Any] | None, module: str) -> DeclaredPacking:
     """What the ``quantization`` object says of ``module``: its own entry, else the general one."""
     if quantization is None:
-        return Said(_DEFAULT, quantized=False, own=False)
+        return DeclaredPacking(_DEFAULT, quantized=False, own=False)
     general = _packing(quantization, None)
     own = _own_entry(quantization, module)
     if own is False:
-        return Said(general, quantized=False, own=True)
+        return DeclaredPacking(general, quantized=False, own=True)
     if isinstance(own, dict):
-        return Said(_packing(own, general), quantized=True, own=True)
-    return Said(general, quantized=True, own=own is True)
+        return DeclaredPacking(_packing(own, general), quantized=True, own=True)
+    return DeclaredPacking(general, quantized=True, own=own is True)
 
 
 def find_packing(
-    weight: Tensor, scales: Tensor, biases: Tensor | None, said: Said
+    weight: Tensor, scales: Tensor, biases: Tensor | None, said: DeclaredPacking
 ) -> tuple[Packing | None, str]:
     """How ``weight`` is packed by its shapes, and a note where that is not what config says.
 

@@ -13,11 +13,11 @@ from gemmahub.formats.detect import open_model
 from gemmahub.formats.folder import CONFIG, LARGEST_TEXT
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.safetensors import read_safetensors
+from gemmahub.formats.source import Closing
 from gemmahub.formats.sparse import write_sparse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from types import TracebackType
 
     from gemmahub.formats.detect import ModelFile
     from gemmahub.formats.source import OpenSource
@@ -86,7 +86,7 @@ def _header_bytes(name: str, source: OpenSource) -> int:
     return source.size
 
 
-class _Lent:
+class _Lent(Closing):
     """A source that who opened it closes, not who reads it: readers open a file several times."""
 
     def __init__(self, source: OpenSource) -> None:
@@ -99,14 +99,3 @@ class _Lent:
 
     def close(self) -> None:
         """Nothing: it is read again."""
-
-    def __enter__(self) -> _Lent:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -17,7 +17,6 @@ from gemmahub.text import format_bytes, one_line
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from types import TracebackType
     from typing import Self, TypeAlias
 
 LARGEST_PREFIX: Final = 64 * 1024 * 1024
@@ -50,12 +49,7 @@ class OpenSource(ByteSource, Protocol):
     def __enter__(self) -> Self:
         """Itself."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         """Closes it."""
 
 
@@ -64,7 +58,20 @@ if TYPE_CHECKING:
     """What opens the file of a path: :class:`LocalFile`, or one whose bytes lie elsewhere."""
 
 
-class LocalFile:
+class Closing:
+    """Closes at the end of a ``with`` block."""
+
+    def close(self) -> None:
+        """Gives back what is open; twice is fine."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class LocalFile(Closing):
     """A file on this machine, open for reading; a context manager.
 
     Raises :class:`NotFound` for a missing file, and :class:`FormatError` for a folder, a device or
@@ -102,19 +109,8 @@ class LocalFile:
         if fd >= 0:
             os.close(fd)
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class PrefixSource(ABC):
+class PrefixSource(Closing, ABC):
     """A file elsewhere whose beginning is kept as it comes, in one piece, so that no byte comes
     twice: a reader that skips an array costs the array. A context manager.
 
@@ -150,20 +146,6 @@ class PrefixSource(ABC):
     @abstractmethod
     def _extend(self, end: int) -> None:
         """Fetch what is missing of the first ``end`` bytes into ``_prefix``."""
-
-    def close(self) -> None:  # noqa: B027 - most have nothing open between reads
-        """Gives back what is open; twice is fine."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _open_regular(path: Path) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.hardware.datasheet import published_bandwidth
 from gemmahub.hardware.drm import Card, cards_of, driver_version
 from gemmahub.hardware.files import SystemFiles, Unreadable
-from gemmahub.hardware.records import Device, Figure, Kind, Memory, Problem
+from gemmahub.hardware.records import Device, Figure, Kind, Problem, SystemMemory
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _CARDS: Final = {
 }  # fmt: skip
 
 
-def probe_amd(host: Host, memory: Memory, problems: list[Problem]) -> tuple[Device, ...]:
+def probe_amd(host: Host, memory: SystemMemory, problems: list[Problem]) -> tuple[Device, ...]:
     """All AMD GPUs that the amdgpu driver runs."""
     files = host.files
     cards = list(cards_of(files, _VENDOR, PROBE, problems))
@@ -63,7 +63,7 @@ def _device(
     files: SystemFiles,
     card: Card,
     id_: str,
-    memory: Memory,
+    memory: SystemMemory,
     targets: dict[str, str],
     problems: list[Problem],
 ) -> Device:
@@ -116,7 +116,7 @@ def _pool(
     )
 
 
-def _bounded(mapped: Figure, memory: Memory) -> Figure:
+def _bounded(mapped: Figure, memory: SystemMemory) -> Figure:
     """Memory that the driver would map, as far as the system has it."""
     here = memory.available
     if mapped.value is None or here.value is None or here.value >= mapped.value:

@@ -18,7 +18,7 @@ _GIB: Final = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _Bandwidth:
     """A bandwidth in bytes a second and what tells it apart from others of the same name."""
 
     rate: int
@@ -50,7 +50,7 @@ def published_bandwidth(
     )
 
 
-def _fits(entry: _Entry, memory: int | None, performance_cores: int | None) -> bool:
+def _fits(entry: _Bandwidth, memory: int | None, performance_cores: int | None) -> bool:
     if entry.gib is not None and memory is not None:
         # Drivers keep some memory for themselves, so a 12 GB card shows 11.6 to 12.0 GiB.
         return entry.gib * 0.9 < memory / _GIB < entry.gib * 1.1
@@ -67,12 +67,12 @@ def _normal(name: str) -> str:
 
 
 @cache
-def _table() -> dict[str, tuple[_Entry, ...]]:
+def _table() -> dict[str, tuple[_Bandwidth, ...]]:
     import tomllib
     from importlib.resources import files
 
     text = (files("gemmahub.hardware") / "datasheet.toml").read_text("utf-8")
-    table: dict[str, tuple[_Entry, ...]] = {}
+    table: dict[str, tuple[_Bandwidth, ...]] = {}
     for group in tomllib.loads(text)["group"]:
         for name, value in group["bandwidth"].items():
             variants = value if isinstance(value, list) else [{"gbs": value}]
@@ -83,8 +83,8 @@ def _table() -> dict[str, tuple[_Entry, ...]]:
     return table
 
 
-def _entry(group: Mapping[str, Any], variant: Mapping[str, Any]) -> _Entry:
-    return _Entry(
+def _entry(group: Mapping[str, Any], variant: Mapping[str, Any]) -> _Bandwidth:
+    return _Bandwidth(
         rate=round(variant["gbs"] * 1e9),
         source=group["source"],
         doubt=group.get("doubt", ""),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.hardware.datasheet import published_bandwidth
 from gemmahub.hardware.drm import Card, cards_of, driver_version
 from gemmahub.hardware.files import SystemFiles, Unreadable
-from gemmahub.hardware.records import Device, Figure, Kind, Memory, Problem
+from gemmahub.hardware.records import Device, Figure, Kind, Problem, SystemMemory
 
 if TYPE_CHECKING:
     from gemmahub.hardware.host import Host
@@ -32,7 +32,7 @@ _CARDS: Final[dict[int, tuple[str, int | None]]] = {
 }
 
 
-def probe_intel(host: Host, memory: Memory, problems: list[Problem]) -> tuple[Device, ...]:
+def probe_intel(host: Host, memory: SystemMemory, problems: list[Problem]) -> tuple[Device, ...]:
     """All Intel GPUs, discrete and integrated."""
     cards = cards_of(host.files, _VENDOR, PROBE, problems)
     return tuple(
@@ -42,7 +42,7 @@ def probe_intel(host: Host, memory: Memory, problems: list[Problem]) -> tuple[De
 
 
 def _device(
-    files: SystemFiles, card: Card, id_: str, memory: Memory, problems: list[Problem]
+    files: SystemFiles, card: Card, id_: str, memory: SystemMemory, problems: list[Problem]
 ) -> Device:
     name, gib = _CARDS.get(card.device_id, (None, None))
     try:
@@ -96,7 +96,7 @@ def _free(files: SystemFiles, card: Card) -> Figure:
     return Figure(size, "sysfs lmem_avail_bytes")
 
 
-def _shared(device: Device, memory: Memory) -> Device:
+def _shared(device: Device, memory: SystemMemory) -> Device:
     doubt = "the system's memory; how much of it the driver maps is not known"
     return Device(
         id=device.id,

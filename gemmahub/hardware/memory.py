@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmahub.hardware.cgroup import limited, memory_limits
 from gemmahub.hardware.files import SystemFiles, Unreadable
 from gemmahub.hardware.host import Host, ask_psutil
-from gemmahub.hardware.records import Figure, Memory, Problem
+from gemmahub.hardware.records import Figure, Problem, SystemMemory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,12 +31,12 @@ _DOUBTS: Final = {  # of what is available, and of swap
 }
 
 
-def unknown_memory(reason: str) -> Memory:
+def unknown_memory(reason: str) -> SystemMemory:
     """Memory of which nothing is known."""
-    return Memory(*[Figure.unknown(reason)] * 4)
+    return SystemMemory(*[Figure.unknown(reason)] * 4)
 
 
-def probe_memory(host: Host, problems: list[Problem]) -> Memory:
+def probe_memory(host: Host, problems: list[Problem]) -> SystemMemory:
     """Memory of the machine and what this process may use of it."""
     if host.system in _DOUBTS:
         return _of_psutil(host, problems)
@@ -46,7 +46,7 @@ def probe_memory(host: Host, problems: list[Problem]) -> Memory:
 # --- Linux -------------------------------------------------------------------------------------
 
 
-def _linux(files: SystemFiles, problems: list[Problem]) -> Memory:
+def _linux(files: SystemFiles, problems: list[Problem]) -> SystemMemory:
     values = _meminfo(files, problems)
     total = _meminfo_figure(values, "MemTotal")
     available = _meminfo_figure(values, "MemAvailable", _CACHE_DOUBT)
@@ -58,7 +58,7 @@ def _linux(files: SystemFiles, problems: list[Problem]) -> Memory:
         if total.value is None or limit.limit < total.value
     ]
     tightest = min(limits, key=lambda limit: limit.limit, default=None)
-    return Memory(
+    return SystemMemory(
         total=total,
         available=limited(available, limits),
         swap_total=_meminfo_figure(values, "SwapTotal"),
@@ -98,11 +98,11 @@ def _meminfo_figure(values: Mapping[str, int], name: str, doubt: str = "") -> Fi
 # --- macOS and Windows -------------------------------------------------------------------------
 
 
-def _of_psutil(host: Host, problems: list[Problem]) -> Memory:
+def _of_psutil(host: Host, problems: list[Problem]) -> SystemMemory:
     memory = ask_psutil(host, PROBE, problems, "virtual_memory")
     swap = ask_psutil(host, PROBE, problems, "swap_memory")  # can fail alone on Windows
     doubt, swap_doubt = _DOUBTS[host.system]
-    return Memory(
+    return SystemMemory(
         _counted(memory, "virtual_memory", "total"),
         _counted(memory, "virtual_memory", "available", doubt),
         _counted(swap, "swap_memory", "total", swap_doubt),

@@ -14,7 +14,7 @@ from typing import Any, Final
 from gemmahub.hardware.datasheet import published_bandwidth
 from gemmahub.hardware.files import SystemFiles, Unreadable
 from gemmahub.hardware.host import Host, describe
-from gemmahub.hardware.records import Device, Figure, Kind, Memory, Problem
+from gemmahub.hardware.records import Device, Figure, Kind, Problem, SystemMemory
 from gemmahub.text import one_line
 
 PROBE: Final = "nvidia"
@@ -58,7 +58,7 @@ def gpus_without_driver(files: SystemFiles) -> int:
     return count
 
 
-def probe_nvidia(host: Host, memory: Memory, problems: list[Problem]) -> tuple[Device, ...]:
+def probe_nvidia(host: Host, memory: SystemMemory, problems: list[Problem]) -> tuple[Device, ...]:
     """All NVIDIA GPUs that programs can use; a GPU in MIG mode is listed by its slices."""
     if not nvidia_driver_present(host):
         count = gpus_without_driver(host.files) if host.system == "linux" else 0
@@ -103,7 +103,7 @@ def _visible(
 @dataclass(frozen=True, slots=True)
 class _Reader:
     nvml: Any
-    memory: Memory
+    memory: SystemMemory
     problems: list[Problem]
 
     def ask(self, name: str, *arguments: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.hardware.cpu import probe_cpu, unknown_cpu
 from gemmahub.hardware.host import Host, describe, guarded
 from gemmahub.hardware.memory import probe_memory, unknown_memory
-from gemmahub.hardware.records import Cpu, Device, Disk, Figure, Machine, Memory, Problem
+from gemmahub.hardware.records import Cpu, Device, Disk, Figure, Machine, Problem, SystemMemory
 from gemmahub.hardware.unified import jetson_model, probe_apple, probe_jetson
 from gemmahub.text import one_line
 
@@ -61,7 +61,9 @@ def probe_machine(
     )
 
 
-def _devices(host: Host, cpu: Cpu, memory: Memory, problems: list[Problem]) -> tuple[Device, ...]:
+def _devices(
+    host: Host, cpu: Cpu, memory: SystemMemory, problems: list[Problem]
+) -> tuple[Device, ...]:
     """Devices of all makers; each maker's probe has its own guard and deadline."""
     found: list[Device] = []
     for name, probe in _probes(host, cpu, memory, problems).items():
@@ -69,7 +71,9 @@ def _devices(host: Host, cpu: Cpu, memory: Memory, problems: list[Problem]) -> t
     return tuple(found)
 
 
-def _probes(host: Host, cpu: Cpu, memory: Memory, problems: list[Problem]) -> dict[str, Probe]:
+def _probes(
+    host: Host, cpu: Cpu, memory: SystemMemory, problems: list[Problem]
+) -> dict[str, Probe]:
     if host.system == "darwin":
         return {"apple": lambda: probe_apple(host, cpu, memory, problems)}
     board = jetson_model(host)

@@ -96,7 +96,7 @@ def _sum(own: Figure, shared: Figure | None) -> Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class SystemMemory:
     """The system's memory as this process may use it.
 
     ``total`` is the machine's; ``limit`` is what a container or service manager allows this
@@ -162,7 +162,7 @@ class Machine:
     name: str | None
     system: str
     cpu: Cpu
-    memory: Memory
+    memory: SystemMemory
     devices: tuple[Device, ...] = ()
     disks: tuple[Disk, ...] = ()
     problems: tuple[Problem, ...] = ()

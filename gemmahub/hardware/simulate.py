@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.errors import UsageError
 from gemmahub.hardware.cpu import unknown_cpu
 from gemmahub.hardware.datasheet import published_bandwidth
-from gemmahub.hardware.records import Device, Figure, Kind, Machine, Memory
+from gemmahub.hardware.records import Device, Figure, Kind, Machine, SystemMemory
 from gemmahub.hardware.unified import working_set
 from gemmahub.text import nearest, one_line
 
@@ -129,7 +129,7 @@ def simulate_machine(
         # Whether the GPU of that size would be like the one that is here is not ours to guess.
         bandwidth = Figure.unknown("a simulated GPU has no model", unit="B/s")
         devices = (_device("gpu:0", "simulated GPU", "", memory, bandwidth),)
-    system = base.memory if base is not None else Memory(*[Figure.unknown("not given")] * 4)
+    system = base.memory if base is not None else SystemMemory(*[Figure.unknown("not given")] * 4)
     if ram is not None:
         system = _memory(ram)
         devices = tuple(_resized(devices, system.total))
@@ -167,9 +167,9 @@ def _resized(devices: tuple[Device, ...], ram: Figure) -> Iterator[Device]:
             yield replace(device, total=total, free=total.doubted(_ALONE))
 
 
-def _memory(ram: int) -> Memory:
+def _memory(ram: int) -> SystemMemory:
     none = Figure(0, _SIMULATED)
-    return Memory(Figure(ram, _SIMULATED), Figure(ram, _SIMULATED, _ALONE), none, none)
+    return SystemMemory(Figure(ram, _SIMULATED), Figure(ram, _SIMULATED, _ALONE), none, none)
 
 
 def _device(id_: str, name: str, vendor: str, memory: int, bandwidth: Figure) -> Device:

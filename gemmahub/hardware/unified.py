@@ -8,7 +8,7 @@ from typing import Final
 from gemmahub.hardware.datasheet import published_bandwidth
 from gemmahub.hardware.files import Unreadable
 from gemmahub.hardware.host import Host, sysctl
-from gemmahub.hardware.records import Cpu, Device, Figure, Kind, Memory, Problem
+from gemmahub.hardware.records import Cpu, Device, Figure, Kind, Problem, SystemMemory
 from gemmahub.text import one_line
 
 _GIB: Final = 1 << 30
@@ -45,7 +45,7 @@ def working_set(memory: Figure) -> Figure:
 
 
 def probe_apple(
-    host: Host, cpu: Cpu, memory: Memory, problems: list[Problem]
+    host: Host, cpu: Cpu, memory: SystemMemory, problems: list[Problem]
 ) -> tuple[Device, ...]:
     """The GPU of an Apple chip; an Intel Mac has none that is worth planning for."""
     if not (cpu.model or "").startswith("Apple"):
@@ -73,7 +73,7 @@ def probe_apple(
     )
 
 
-def _wired_limit(text: str, memory: Memory) -> Figure:
+def _wired_limit(text: str, memory: SystemMemory) -> Figure:
     """What the GPU may wire: the limit that was set, else Metal's usual share."""
     if text.isdigit() and int(text) > 0:
         return Figure(int(text) << 20, "sysctl iogpu.wired_limit_mb")
@@ -95,7 +95,7 @@ def jetson_model(host: Host) -> str | None:
     return one_line(model, 100) if model and tegra else None
 
 
-def probe_jetson(host: Host, model: str, memory: Memory) -> tuple[Device, ...]:
+def probe_jetson(host: Host, model: str, memory: SystemMemory) -> tuple[Device, ...]:
     """The GPU of a Jetson board. NVML is not asked: it knows most of these boards poorly."""
     family, capability = next(
         (known for words, known in _JETSON_FAMILIES.items() if words in model.casefold()),

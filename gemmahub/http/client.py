@@ -24,7 +24,7 @@ _DEFAULT: Final = Limits()
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WebAnswer:
     """An answer that was read whole. ``headers`` by lower-case names; ``url`` is who gave it."""
 
     status: int
@@ -83,7 +83,7 @@ class WebClient:
         headers: Mapping[str, str] | None = None,
         redirects: int = 0,
         on_bytes: Callable[[int], None] = lambda count: None,
-    ) -> Answer:
+    ) -> WebAnswer:
         """An answer of any status, read whole; ``redirects`` is how often it may send on.
 
         Raises: TooLarge, TooSlow, NoAnswer, ConnectFailed, ConnectionLost, BadAnswer.
@@ -93,7 +93,7 @@ class WebClient:
             method, url, patience=patience, content=content, headers=headers, redirects=redirects
         ) as response:
             body = read_whole(response, limits.most_bytes, on_bytes)
-            return Answer(response.status_code, response.headers, body, str(response.url))
+            return WebAnswer(response.status_code, response.headers, body, str(response.url))
 
     @contextmanager
     def open(

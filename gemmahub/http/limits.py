@@ -66,7 +66,7 @@ class BadAnswer(ExchangeError):
     """An answer that breaks the protocol, or sends on to what is no web address."""
 
 
-class Stopped(Exception):
+class ExchangeStopped(Exception):
     """The exchange was stopped from here, by another thread."""
 
 
@@ -144,7 +144,7 @@ class Patience(float):
         Raises: TooSlow when there are none, Stopped.
         """
         if self._stopped:
-            raise Stopped
+            raise ExchangeStopped
         longest = float(self) if longest is None else longest
         if self._total is None:
             return max(longest, _SHORTEST)

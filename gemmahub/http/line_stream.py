@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gemmahub.http.addresses import host_of
 from gemmahub.http.bodies import lines, read_whole, unpacked
-from gemmahub.http.limits import ExchangeError, Stopped
+from gemmahub.http.limits import ExchangeError, ExchangeStopped
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gemmahub.http.limits import Limits
 
 
-class Refused(Exception):
+class ErrorStatus(Exception):
     """The server answered with an error: its status, and the body, read whole."""
 
     def __init__(self, status: int, body: bytes) -> None:
@@ -56,7 +56,7 @@ class LineStream:
             return
         try:
             yield from self._lines()
-        except (ExchangeError, Stopped):
+        except (ExchangeError, ExchangeStopped):
             if not self.stopped:
                 raise
 
@@ -67,7 +67,9 @@ class LineStream:
             method, url, patience=self._patience, content=self._content
         ) as response:
             if response.status_code >= 400:
-                raise Refused(response.status_code, read_whole(response, self._limits.most_bytes))
+                raise ErrorStatus(
+                    response.status_code, read_whole(response, self._limits.most_bytes)
+                )
             self._patience.within(self._limits.total)
             for line in lines(unpacked(response), self._limits.line_bytes, self._host):
                 if self.stopped:

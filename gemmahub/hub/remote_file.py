@@ -15,7 +15,6 @@ from gemmahub.text import format_bytes, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
-    from types import TracebackType
 
     import httpx2
 
@@ -63,13 +62,8 @@ class RangedFile(PrefixSource):
         self._content_etag = ""
         self._hops = 0
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._keep is not None and kind is None and len(self._prefix) > self._known:
+    def __exit__(self, *exc_info: object) -> None:
+        if self._keep is not None and exc_info[0] is None and len(self._prefix) > self._known:
             self._keep(self)
             self._known = len(self._prefix)
         self.close()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemmahub.memory.step_graph import Schedule, Segment
+    from gemmahub.memory.step_graph import Schedule, StepSegment
 
 ALIGNMENT: Final = 32
 """Of CPU buffers, bytes (``TENSOR_ALIGNMENT`` in ``ggml/src/ggml-backend.cpp``)."""
@@ -55,14 +55,14 @@ def buffer_bytes(schedule: Schedule, units: Sequence[int]) -> int:
     return max(state.peak for state in known.values())
 
 
-def _slot_bytes(segment: Segment, units: Sequence[int]) -> list[int]:
+def _slot_bytes(segment: StepSegment, units: Sequence[int]) -> list[int]:
     return [
         -(-size * units[unit] // ALIGNMENT) * ALIGNMENT
         for size, unit in zip(segment.sizes, segment.units, strict=True)
     ]
 
 
-def _replay(segment: Segment, sizes: Sequence[int], state: _State) -> _State:
+def _replay(segment: StepSegment, sizes: Sequence[int], state: _State) -> _State:
     starts, lengths = state.starts.copy(), state.lengths.copy()
     offsets = [*state.offsets, *(0 for _ in range(len(sizes) - segment.held))]
     peak = 0

@@ -54,7 +54,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class StepSegment:
     """A part of a graph as a sequence of takings and givings of memory.
 
     A slot is memory that one tensor takes and others may take over. The first ``held`` slots are
@@ -75,7 +75,7 @@ class Segment:
 class Schedule:
     """A graph as the different segments it has, and the order in which they follow each other."""
 
-    segments: tuple[Segment, ...]
+    segments: tuple[StepSegment, ...]
     order: tuple[int, ...]
 
 
@@ -120,7 +120,7 @@ class Graph:
         uses = _Uses(self._count, self._order)
         for leaf in self._leafs:
             uses.take(leaf)
-        numbers: dict[Segment, int] = {}
+        numbers: dict[StepSegment, int] = {}
         made = []
         for begin, end in pairwise((0, *self._cuts, len(self._order))):
             for node in self._order[begin:end]:
@@ -150,11 +150,11 @@ class _Uses:
         self._kinds = held
         self._events: list[int] = []
 
-    def segment(self) -> Segment:
+    def segment(self) -> StepSegment:
         """What has happened since the last one; the next begins."""
         left = tuple(sorted(self._slots.values()))
         units, sizes = zip(*self._kinds, strict=True) if self._kinds else ((), ())
-        done = Segment(self._held, units, sizes, tuple(self._events), left)
+        done = StepSegment(self._held, units, sizes, tuple(self._events), left)
         place = {slot: number for number, slot in enumerate(left)}
         self._slots = {node: place[slot] for node, slot in self._slots.items()}
         self._begin([self._kinds[slot] for slot in left])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gemmahub.stores.linking import Deduped, Undone
     from gemmahub.stores.removal import RemovalPlan
     from gemmahub.stores.removal_steps import Removed
-    from gemmahub.stores.usage import Usage
+    from gemmahub.stores.usage import DiskUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Removing:
     plan: RemovalPlan
 
 
-def usage(here: Installation) -> Usage:
+def usage(here: Installation) -> DiskUsage:
     """What the models on this machine take, by store and by model, and what lies here twice."""
     from gemmahub.stores.usage import disk_usage
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gemmahub.config import Config
     from gemmahub.engines.manager import PluginManager
-    from gemmahub.hardware.records import Device, Disk, Figure, Machine, Memory
+    from gemmahub.hardware.records import Device, Disk, Figure, Machine, SystemMemory
     from gemmahub.registry.variants import Models
     from gemmahub.service.installation import Installation
 
@@ -165,7 +165,7 @@ def machine_checks(machine: Machine) -> list[CheckResult]:
     ]
 
 
-def _memory(memory: Memory) -> list[CheckResult]:
+def _memory(memory: SystemMemory) -> list[CheckResult]:
     total, limit = memory.total.value, memory.limit
     checks = [_room("memory", memory.available, memory.usable, "close other programs")]
     if limit is not None and limit.value is not None:

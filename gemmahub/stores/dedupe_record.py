@@ -24,7 +24,7 @@ _Id = Annotated[int, Meta(ge=0, lt=2**32)]
 _Time = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
-class _Entry(Struct):
+class _LinkEntry(Struct):
     """What is needed to make a copy again; see :func:`write_dedupe_record`."""
 
     path: _Path
@@ -80,7 +80,7 @@ def _entry(share: Share, temporary: str) -> dict[str, Any]:
 def valid_entry(entry: object) -> dict[str, Any] | None:
     """An entry of a record that has all that is needed; a name with a path in it is refused."""
     try:
-        found: dict[str, Any] = to_builtins(as_kind(entry, _Entry))
+        found: dict[str, Any] = to_builtins(as_kind(entry, _LinkEntry))
     except Unfit:
         return None
     name = found["temporary"]

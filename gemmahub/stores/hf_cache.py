@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.engines.contract import Artifact, BrokenEntry, Inventory, Removal
 from gemmahub.formats.projector import is_projector
 from gemmahub.stores.folder import artifact_of
-from gemmahub.stores.hf_layout import Layout, sha256_in_name
+from gemmahub.stores.hf_layout import CacheFile, sha256_in_name
 from gemmahub.stores.scan import (
     Found,
     best_projector,
@@ -69,7 +69,7 @@ class HuggingFaceStore:
         except OSError as error:
             return Inventory(broken=(BrokenEntry(Path(root), self.name, str(error.strerror)),))
         for path, match in repositories:
-            layout = Layout(path, "/".join(part for part in match.groups() if part))
+            layout = CacheFile(path, "/".join(part for part in match.groups() if part))
             try:
                 self._repository(layout, artifacts, broken)
             except OSError as error:  # it changed, or was closed, while it was looked at
@@ -89,7 +89,7 @@ class HuggingFaceStore:
         return discard_blob(self.root, path)
 
     def _repository(
-        self, layout: Layout, artifacts: list[Artifact], broken: list[BrokenEntry]
+        self, layout: CacheFile, artifacts: list[Artifact], broken: list[BrokenEntry]
     ) -> None:
         report = broken_folder(self.name, broken)
         files: set[str] = set()
@@ -115,7 +115,9 @@ class HuggingFaceStore:
                     artifacts.append(artifact)
 
 
-def _artifact(model: Found, layout: Layout, snapshot: str, revision: str, store: str) -> Artifact:
+def _artifact(
+    model: Found, layout: CacheFile, snapshot: str, revision: str, store: str
+) -> Artifact:
     inside = os.path.relpath(model.path, snapshot).replace(os.sep, "/")
     reference = f"hf://{layout.repository}" + (f"/{inside}" if model.files else "")
     # Only what the grammar of references takes, so that the reference finds it again.
@@ -133,7 +135,7 @@ def _artifact(model: Found, layout: Layout, snapshot: str, revision: str, store:
     )
 
 
-def _escapes(model: Found, layout: Layout) -> str:
+def _escapes(model: Found, layout: CacheFile) -> str:
     """Why a model is not taken: a file of it is a link to somewhere out of its repository."""
     members = [*model.files, model.projector] if model.files else sorted(model.path.iterdir())
     for path in members:

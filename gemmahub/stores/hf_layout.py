@@ -29,7 +29,7 @@ def sha256_in_name(blob: Path | None) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class CacheFile:
     """``folder`` is ``<cache>/models--owner--name``; ``repository`` is ``owner/name``."""
 
     folder: str

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines.contract import Artifact, Kept, Removal, RemovalStep
-from gemmahub.stores.hf_layout import SHARED, Layout, real_folder
+from gemmahub.stores.hf_layout import SHARED, CacheFile, real_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,7 +35,7 @@ def removal_from(
     going = {artifact.path for artifact in artifacts}
     staying = [artifact for artifact in all_here if artifact.path not in going]
     for repository in dict.fromkeys(_repository_folder(root, a.path) for a in artifacts):
-        layout = Layout(str(repository), "")
+        layout = CacheFile(str(repository), "")
         links: dict[Path, None] = {}
         for artifact in artifacts:
             if repository in artifact.path.parents:
@@ -56,7 +56,7 @@ def discard_blob(root: Path, blob: Path) -> str:
         return ""
     if blob.parent.is_symlink():
         return _LINKED
-    users = _users(Layout(str(folder), ""), blob)
+    users = _users(CacheFile(str(folder), ""), blob)
     if users:
         return _USED.format(users[0])
     if not blob.is_symlink():
@@ -97,7 +97,7 @@ def shared_payload(root: Path, blob: Path) -> tuple[Path, frozenset[Path]] | Non
     return payload, frozenset(user for user in users if _leads_to(user, payload))
 
 
-def _of_repository(layout: Layout, links: dict[Path, None]) -> Removal:
+def _of_repository(layout: CacheFile, links: dict[Path, None]) -> Removal:
     """Steps of one repository, when these files of its snapshots go."""
     folder = Path(layout.folder)
     snapshots = {Path(path): _files_below(Path(path)) for path, _ in layout.snapshots(_raise)}
@@ -178,7 +178,7 @@ def _links_of(artifact: Artifact, staying: Sequence[Artifact], kept: list[Kept])
     return mine if others else everything
 
 
-def _users(layout: Layout, blob: Path) -> list[Path]:
+def _users(layout: CacheFile, blob: Path) -> list[Path]:
     """All files of all snapshots that are links to this blob."""
     found = []
     for snapshot, _ in layout.snapshots(_raise):

@@ -17,7 +17,7 @@ from gemmahub.records.small_table import SmallTable
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from gemmahub.engines.contract import Artifact
 
@@ -137,22 +137,10 @@ def content_of(artifact: Artifact, sums: ContentSums) -> str | None:
     files = weight_files(artifact)
     if len(files) == 1:
         return artifact.sha256 or sums.known(files[0])
-    return _joined([sums.known(file) for file in files])
-
-
-def identify(
-    artifact: Artifact, sums: ContentSums, on_bytes: Callable[[int], None] | None = None
-) -> str:
-    """The identity of a model; reads what no store has recorded.
-
-    Raises: as :meth:`ContentSums.compute`.
-    """
-    known = content_of(artifact, sums)
-    if known is not None:
-        return known
-    files = weight_files(artifact)
-    found = [sums.known(file) or sums.compute(file, on_bytes) for file in files]
-    return found[0] if len(found) == 1 else _joined(found) or ""
+    found = [sums.known(file) for file in files]
+    if not found or None in found:
+        return None
+    return hashlib.sha256("\n".join(map(str, found)).encode()).hexdigest()
 
 
 def inode_of(artifact: Artifact) -> tuple[int, int] | None:
@@ -163,13 +151,6 @@ def inode_of(artifact: Artifact) -> tuple[int, int] | None:
     except OSError:
         return None
     return (status.st_dev, status.st_ino) if status is not None and status.st_ino else None
-
-
-def _joined(sums: Iterable[str | None]) -> str | None:
-    found = list(sums)
-    if not found or None in found:
-        return None
-    return hashlib.sha256("\n".join(str(each) for each in found).encode()).hexdigest()
 
 
 def _key(path: str) -> str:

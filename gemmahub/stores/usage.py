@@ -89,7 +89,7 @@ class Duplicate:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class DiskUsage:
     """Everything ``du`` shows. ``disk_bytes`` counts each content once over all stores.
 
     ``unknown`` are files that have the length of another and whose content is not known: they may
@@ -113,7 +113,9 @@ class Usage:
         }
 
 
-def disk_usage(variants: Sequence[Variant], stores: Sequence[object], sums: ContentSums) -> Usage:
+def disk_usage(
+    variants: Sequence[Variant], stores: Sequence[object], sums: ContentSums
+) -> DiskUsage:
     """What the installed variants take, and the stores they are in. Reads no weights.
 
     Hard links, and links to one blob, count once, for the store that is first in ``stores``; a
@@ -139,7 +141,7 @@ def disk_usage(variants: Sequence[Variant], stores: Sequence[object], sums: Cont
         if variant.artifacts
     ]
     duplicates, unknown = find_duplicates(artifacts, sums)
-    return Usage(
+    return DiskUsage(
         tuple(usage for usage in usages if usage.models or usage.other_bytes),
         tuple(sorted(models, key=lambda model: -model.disk_bytes)),
         tuple(sorted(duplicates, key=lambda duplicate: -duplicate.extra_bytes)),

@@ -16,10 +16,10 @@ from gemmahub.errors import GemmahubError
 from gemmahub.service import Library
 from gemmahub.text import one_line, plural
 from gemmahub.tui import messages, themes
-from gemmahub.tui.arrangement import SORTS
 from gemmahub.tui.commands import TALK_KEY
 from gemmahub.tui.harmless import HarmlessLines
 from gemmahub.tui.screens.library import LibraryScreen
+from gemmahub.tui.sort_filter import SORTS
 from gemmahub.tui.state import State
 
 if TYPE_CHECKING:
@@ -79,13 +79,13 @@ class GemmahubApp(App[None]):
 
     def _say(self, text: str) -> None:
         """What the service wants heard, from whichever thread."""
-        self.post_message(messages.Said(text))
+        self.post_message(messages.Notice(text))
 
     @cached_property
     def downloads(self) -> Downloads:
         """What is being fetched; it goes on whichever screen is in front."""
-        from gemmahub.tui.arrivals import tell_end
         from gemmahub.tui.downloads import Downloads
+        from gemmahub.tui.notices import tell_end
 
         return Downloads(self.library, self, lambda download: tell_end(self, download))
 
@@ -159,8 +159,8 @@ class GemmahubApp(App[None]):
 
     # --- from one screen to another ------------------------------------------------------------
 
-    @on(messages.Said)
-    def _said(self, event: messages.Said) -> None:
+    @on(messages.Notice)
+    def _said(self, event: messages.Notice) -> None:
         self.notify(event.text, markup=False)
 
     @on(messages.OpenChat)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 from rich.cells import cell_len, set_cell_size
 
 from gemmahub.text import format_bytes, format_parameters
-from gemmahub.tui.arrangement import fit_word, place_of
+from gemmahub.tui.sort_filter import fit_word, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gemmahub.tui.arrangement import Item
+    from gemmahub.tui.sort_filter import Item
 
 FIT_CELLS: Final = 4
 

@@ -10,9 +10,9 @@ from textual.content import Content
 
 from gemmahub.service.comparing.rows import BETTER, lines_of, sections
 from gemmahub.service.comparing.text import letter
-from gemmahub.tui.arrangement import short_reference
 from gemmahub.tui.bars import precision_parts, role_letter, stacked
 from gemmahub.tui.columns import bar, fitted
+from gemmahub.tui.sort_filter import short_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

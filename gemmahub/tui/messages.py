@@ -46,7 +46,7 @@ class LibraryChanged(Message):
 
 
 @dataclass
-class Said(Message):
+class Notice(Message):
     """What the service wants a person to hear, such as what a name was taken for."""
 
     text: str

@@ -34,7 +34,7 @@ VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class UiState:
     """The values that survive, with what a first start has."""
 
     theme: str = ""
@@ -56,7 +56,7 @@ class State:
         self._path = folder / FILE_NAME if folder is not None else None
         self._others: dict[str, Any] = {}
         self.problem = ""
-        self.values = Remembered()
+        self.values = UiState()
         if self._path is not None:
             self._read(self._path)
 
@@ -73,7 +73,7 @@ class State:
             return
         changed = {
             f.name: getattr(self.values, f.name)
-            for f in fields(Remembered)
+            for f in fields(UiState)
             if getattr(self.values, f.name) != f.default
         }
         with contextlib.suppress(OSError):
@@ -98,7 +98,7 @@ class State:
             self.problem = f"{path} was written by a newer gemmahub: it is not used, nor changed"
             return
         record, unfit = as_far_as_it_fits(found, _fields())
-        self.values = Remembered(**{f.name: getattr(record, f.name) for f in fields(Remembered)})
+        self.values = UiState(**{f.name: getattr(record, f.name) for f in fields(UiState)})
         known = asdict(self.values)
         self._others = {name: value for name, value in found.items() if name not in known}
         if unfit and self._keep_aside(path, unfit[0]):
@@ -120,7 +120,7 @@ def _fields() -> Any:
     import msgspec
 
     from gemmahub.recommend.goals import USES
-    from gemmahub.tui.arrangement import SHOWN, SORTS
+    from gemmahub.tui.sort_filter import SHOWN, SORTS
 
     text = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
     kinds: dict[str, Any] = {
@@ -132,5 +132,5 @@ def _fields() -> Any:
     }
     return msgspec.defstruct(
         "RememberedFields",
-        [(f.name, kinds.get(f.name, type(f.default)), f.default) for f in fields(Remembered)],
+        [(f.name, kinds.get(f.name, type(f.default)), f.default) for f in fields(UiState)],
     )

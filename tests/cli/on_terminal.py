@@ -6,12 +6,9 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 import pytest
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 PATIENCE: Final = 20  # seconds until what is waited for counts as missing
 
@@ -52,12 +49,7 @@ class OnTerminal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         if self._pid:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)

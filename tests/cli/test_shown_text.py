@@ -300,7 +300,7 @@ def test_each_way_of_printing_strips(monkeypatch: pytest.MonkeyPatch) -> None:
     output.paragraph(TEXT, indent=2)
     output.progress(TEXT)
     assert not output.confirm(TEXT)
-    shown = output.Answer()
+    shown = output.AnswerPrinter()
     for char in TEXT:
         shown.write(char)
     shown.end()

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from gemmahub.conversations import (
     BrokenConversation,
     ConversationStore,
+    ConversationSummary,
     Described,
     Journal,
     Saved,
-    Summary,
     Timings,
     as_json,
     as_markdown,
@@ -177,7 +177,7 @@ def test_broken_ones_stand_below_the_others(store: ConversationStore) -> None:
     (store.folder / "newer.jsonl").write_text(f"{newer}\n")
     (store.folder / "notes.txt").write_text("not ours")
     good, *broken = store.rows()
-    assert isinstance(good, Summary)
+    assert isinstance(good, ConversationSummary)
     assert (good.title, good.messages, good.model) == ("hello", 2, "Gemma 3 4B")
     assert [row.reason for row in broken if isinstance(row, BrokenConversation)] == [
         "it is no file",

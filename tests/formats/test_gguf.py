@@ -12,7 +12,7 @@ from gemmahub.errors import NotFound
 from gemmahub.formats.gguf import ArrayRef, GgufFile, TextRef, read_gguf
 from gemmahub.formats.source import LocalFile
 from gemmahub.testing.gguf_writer import GgufValue, gguf_header, write_gguf
-from gemmahub.testing.memory_source import MemorySource
+from tests.formats.memory_source import MemorySource
 
 if TYPE_CHECKING:
     from pathlib import Path

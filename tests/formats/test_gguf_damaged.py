@@ -11,7 +11,7 @@ from gemmahub.errors import FormatError, GemmahubError, IntegrityError
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.source import LocalFile
 from gemmahub.testing.gguf_writer import gguf_header, write_gguf
-from gemmahub.testing.memory_source import MemorySource
+from tests.formats.memory_source import MemorySource
 
 if TYPE_CHECKING:
     from pathlib import Path

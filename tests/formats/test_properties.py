@@ -15,7 +15,7 @@ from gemmahub.errors import FormatError, GemmahubError, IntegrityError
 from gemmahub.formats.gguf import ArrayRef, read_gguf
 from gemmahub.formats.safetensors import read_safetensors
 from gemmahub.testing.gguf_writer import gguf_header
-from gemmahub.testing.memory_source import MemorySource
+from tests.formats.memory_source import MemorySource
 
 if TYPE_CHECKING:
     from collections.abc import Callable

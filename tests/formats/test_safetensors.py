@@ -10,8 +10,8 @@ import pytest
 from gemmahub.errors import FormatError, IntegrityError
 from gemmahub.formats.safetensors import DTYPE_BITS, read_safetensors
 from gemmahub.formats.source import LocalFile
-from gemmahub.testing.memory_source import MemorySource
 from gemmahub.testing.safetensors_writer import write_safetensors
+from tests.formats.memory_source import MemorySource
 
 if TYPE_CHECKING:
     from pathlib import Path

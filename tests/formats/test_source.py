@@ -9,7 +9,7 @@ import pytest
 from gemmahub.errors import FormatError, IntegrityError, NotFound
 from gemmahub.formats.cursor import FIRST_WINDOW, Cursor
 from gemmahub.formats.source import ByteSource, LocalFile
-from gemmahub.testing.memory_source import MemorySource
+from tests.formats.memory_source import MemorySource
 
 if TYPE_CHECKING:
     from pathlib import Path

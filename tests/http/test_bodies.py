@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gemmahub.http import BadAnswer, ConnectionLost, Limits, LineStream, TooLarge, WebClient
 from gemmahub.http.bodies import lines
+from gemmahub.http.client import WebClient
+from gemmahub.http.limits import BadAnswer, ConnectionLost, Limits, TooLarge
+from gemmahub.http.line_stream import LineStream
 from tests.http.hostile_server import OK, Conversation, Script, endless, serving, without_end
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ import socket
 import pytest
 
 from gemmahub.errors import UsageError
-from gemmahub.http import BadAnswer, ConnectFailed, ConnectionLost, WebClient
 from gemmahub.http.addresses import host_of, is_web, same_origin
+from gemmahub.http.client import WebClient
+from gemmahub.http.limits import BadAnswer, ConnectFailed, ConnectionLost
 from tests.http.hostile_server import Conversation, Script, serving
 
 SECRET = {"Authorization": "Bearer secret"}

@@ -9,8 +9,17 @@ import threading
 import pytest
 
 from gemmahub.errors import NetworkError
-from gemmahub.http import ConnectFailed, Limits, LineStream, NoAnswer, TooSlow, WebClient
-from gemmahub.http.limits import FLOOR_BYTES, FLOOR_SECONDS, Patience
+from gemmahub.http.client import WebClient
+from gemmahub.http.limits import (
+    FLOOR_BYTES,
+    FLOOR_SECONDS,
+    ConnectFailed,
+    Limits,
+    NoAnswer,
+    Patience,
+    TooSlow,
+)
+from gemmahub.http.line_stream import LineStream
 from tests.http.hostile_server import DRIPS, OK, Conversation, Script, dripping, serving
 
 SHORT = Limits(silence=20.0, total=0.3)

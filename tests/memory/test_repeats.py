@@ -23,7 +23,7 @@ from gemmahub.memory.repeats import course
 from gemmahub.memory.step_graph import Graph, Schedule
 
 if TYPE_CHECKING:
-    from gemmahub.memory.step_graph import Segment
+    from gemmahub.memory.step_graph import StepSegment
 
 MODELS = tuple(
     {
@@ -54,7 +54,7 @@ def in_one_piece(architecture: MemoryArchitecture, settings: GraphSettings) -> S
     return found
 
 
-def segments(schedule: Schedule) -> list[Segment]:
+def segments(schedule: Schedule) -> list[StepSegment]:
     return [schedule.segments[number] for number in schedule.order]
 
 

@@ -13,8 +13,8 @@ from textual.widgets import Static
 from gemmahub.service import Library
 from gemmahub.text import format_bytes
 from gemmahub.tui import messages
-from gemmahub.tui.arrivals import tell_end
 from gemmahub.tui.downloads import Download, Downloads
+from gemmahub.tui.notices import tell_end
 from gemmahub.tui.screens.downloads import DownloadRow, DownloadsScreen, duration
 from tests.tui.conftest import MODEL, NAME
 

@@ -13,7 +13,6 @@ from textual.content import Content
 from gemmahub.conversations import AnswerDelta, AnswerFinished, AnswerStarted
 from gemmahub.errors import GemmahubError
 from gemmahub.tui.answer_feed import FARTHEST_BEHIND, AnswerFeed, share_for
-from gemmahub.tui.segments import LONGEST, WISHED, Segments
 from gemmahub.tui.widgets.chat_lines import Figures, Names, bar_text
 
 if TYPE_CHECKING:
@@ -50,56 +49,6 @@ def test_the_context_in_words() -> None:
 def test_a_bar_is_as_wide_as_it_should_be(share: float, cells: int) -> None:
     assert len(bar_text(share, cells)) == cells + 2
     assert ("█" in bar_text(share, cells)) == (share * cells * 8 >= 7.5)
-
-
-LINES = st.sampled_from(
-    [
-        "",
-        "word " * 30,
-        "- item",
-        "  more",
-        "```python",
-        "```",
-        "~~~",
-        "# Title",
-        "| a | b |",
-        "1. x",
-    ]
-)
-
-
-@given(st.lists(LINES, max_size=400), st.integers(1, 3000))
-def test_segments_are_the_text_in_order(lines: list[str], size: int) -> None:
-    text = "\n".join(lines)
-    segments = Segments()
-    parts: list[str] = [""]
-    for start in range(0, len(text), size):
-        first, *others = segments.feed(text[start : start + size])
-        parts[-1] += first
-        parts += others
-    assert segments.source == text
-    whole = Segments().feed(text) if text else [""]
-    assert parts == whole  # however it comes, it is cut at the same places
-    if "```" not in text and "~~~" not in text:
-        assert "".join(parts) == text
-    assert all(len(part) <= LONGEST + WISHED for part in parts)
-
-
-def test_a_long_fence_ends_with_its_segment_and_begins_again() -> None:
-    code = "```python\n" + "x = 1\n" * LONGEST + "```\nafter\n"
-    parts = Segments().feed(code)
-    assert len(parts) > 2
-    assert all(part.count("```") % 2 == 0 for part in parts)
-    assert all(part.startswith("```python\n") for part in parts if "x = 1" in part)
-    assert sum(part.count("x = 1\n") for part in parts) == LONGEST
-    assert "".join(parts).endswith("after\n")
-
-
-def test_a_cut_lies_between_blocks() -> None:
-    text = "".join(f"Paragraph {n} " + "word " * 60 + "\n\n- a\n\n- b\n\n" for n in range(20))
-    parts = Segments().feed(text)
-    assert len(parts) > 2
-    assert all(part.startswith("Paragraph") for part in parts)
 
 
 def events(*texts: str) -> Iterator[ChatEvent]:

@@ -18,7 +18,6 @@ from gemmahub.hardware.simulate import preset_machine
 from gemmahub.service import Library, Requirements
 from gemmahub.tui import messages
 from gemmahub.tui.app import GemmahubApp
-from gemmahub.tui.arrangement import Heading, Item
 from gemmahub.tui.screens.chat import ChatScreen
 from gemmahub.tui.screens.duel import DuelScreen
 from gemmahub.tui.screens.keys import KeysScreen
@@ -26,6 +25,7 @@ from gemmahub.tui.screens.library import LibraryScreen
 from gemmahub.tui.screens.plugins import PluginsScreen
 from gemmahub.tui.screens.pull import PullScreen
 from gemmahub.tui.screens.what_if import WhatIfScreen
+from gemmahub.tui.sort_filter import Heading, Item
 from gemmahub.tui.widgets.detail import DetailPane
 from gemmahub.tui.widgets.machine_bar import MachineBar
 from gemmahub.tui.widgets.welcome import Welcome
@@ -218,9 +218,9 @@ async def test_the_mouse_in_the_table(hub: SteadyHub) -> None:
         assert table(screen).cursor == 3
         size = drawn(screen).splitlines()[3].index("size")
         await pilot.click(table(screen), offset=(size, 0))
-        assert screen.arrangement.sort == "size"
+        assert screen.sort_filter.sort == "size"
         await pilot.click(table(screen), offset=(size, 0))
-        assert screen.arrangement.reverse
+        assert screen.sort_filter.reverse
 
 
 async def test_the_command_goes_to_the_clipboard(hub: SteadyHub) -> None:
@@ -448,7 +448,7 @@ async def test_every_key_is_in_the_help_and_in_the_palette(hub: SteadyHub) -> No
             if command.title == "Show all, fits, installed":
                 command.callback()
         await pilot.pause()
-        assert screen.arrangement.show == "fits"
+        assert screen.sort_filter.show == "fits"
 
 
 async def test_plugins_say_what_does_not_work(

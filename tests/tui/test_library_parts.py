@@ -13,11 +13,15 @@ from gemmahub.errors import UsageError
 from gemmahub.planning.fit import Fit
 from gemmahub.service.overview import model_overview
 from gemmahub.text.bars import shares
-from gemmahub.tui.arrangement import (
+from gemmahub.tui.bars import Part, legend, stacked
+from gemmahub.tui.columns import COLUMNS, bar, fitted, layout
+from gemmahub.tui.screens.what_if import sizes_in
+from gemmahub.tui.slider import Slider
+from gemmahub.tui.sort_filter import (
     SORTS,
-    Arrangement,
     Heading,
     Item,
+    SortFilter,
     filtered,
     fit_word,
     grouped,
@@ -25,10 +29,6 @@ from gemmahub.tui.arrangement import (
     ordered,
     title_of,
 )
-from gemmahub.tui.bars import Part, legend, stacked
-from gemmahub.tui.columns import COLUMNS, bar, fitted, layout
-from gemmahub.tui.screens.what_if import sizes_in
-from gemmahub.tui.slider import Slider
 from gemmahub.tui.themes import BAR_DEFAULTS, THEMES
 from tests.tui.library_support import HERE, install, steady_hub
 
@@ -45,22 +45,22 @@ def items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Item]:
 
 def test_every_column_sorts_and_what_is_unknown_comes_last(items: list[Item]) -> None:
     for sort in SORTS:
-        there = ordered(items, Arrangement(sort=sort))
-        back = ordered(items, Arrangement(sort=sort, reverse=True))
+        there = ordered(items, SortFilter(sort=sort))
+        back = ordered(items, SortFilter(sort=sort, reverse=True))
         assert sorted(i.reference for i in there) == sorted(i.reference for i in items)
         assert there != back or sort == "where"
-    by_speed = [item.row.tokens_per_second for item in ordered(items, Arrangement(sort="speed"))]
+    by_speed = [item.row.tokens_per_second for item in ordered(items, SortFilter(sort="speed"))]
     known = [speed for speed in by_speed if speed is not None]
     assert known == sorted(known, reverse=True)
     assert by_speed[: len(known)] == known
     assert None in by_speed
-    slowest = ordered(items, Arrangement(sort="speed", reverse=True))
+    slowest = ordered(items, SortFilter(sort="speed", reverse=True))
     assert slowest[0].row.tokens_per_second == min(known)
     assert slowest[-1].row.tokens_per_second is None
 
 
 def test_what_is_installed_comes_first_and_then_the_best(items: list[Item]) -> None:
-    found = ordered(items, Arrangement())
+    found = ordered(items, SortFilter())
     assert found[0].reference == HERE
     ranks = [item.row.rank for item in found[1:]]
     known = [rank for rank in ranks if rank is not None]
@@ -69,10 +69,10 @@ def test_what_is_installed_comes_first_and_then_the_best(items: list[Item]) -> N
 
 
 def test_what_is_shown(items: list[Item]) -> None:
-    fits = ordered(items, Arrangement(show="fits"))
+    fits = ordered(items, SortFilter(show="fits"))
     assert {fit_word(item.row) for item in fits} <= {"fits", "tight", "partly"}
     assert {fit_word(item.row) for item in items} >= {"fits", "too big", "unknown"}
-    assert [i.reference for i in ordered(items, Arrangement(show="installed"))] == [HERE]
+    assert [i.reference for i in ordered(items, SortFilter(show="installed"))] == [HERE]
 
 
 def test_a_filter_wants_every_word_in_any_case(items: list[Item]) -> None:
@@ -85,7 +85,7 @@ def test_a_filter_wants_every_word_in_any_case(items: list[Item]) -> None:
 
 
 def test_groups_keep_the_order_of_their_first(items: list[Item]) -> None:
-    flat = ordered(items, Arrangement())
+    flat = ordered(items, SortFilter())
     lines = grouped(flat)
     assert isinstance(lines[0], Heading)
     assert lines[0].text.startswith("gemma-3-1b-it")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gemmahub.tui.state import Remembered, State
+from gemmahub.tui.state import State, UiState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 def test_state_is_kept(tmp_path: Path) -> None:
     state = State(tmp_path / "data")
-    assert state.values == Remembered()
+    assert state.values == UiState()
     state.remember(theme="gemmahub-light", reverse=True)
-    assert State(tmp_path / "data").values == Remembered(theme="gemmahub-light", reverse=True)
+    assert State(tmp_path / "data").values == UiState(theme="gemmahub-light", reverse=True)
     assert json.loads((tmp_path / "data" / "tui.json").read_text()) == {
         "theme": "gemmahub-light",
         "reverse": True,
@@ -42,7 +42,7 @@ def test_a_damaged_state_is_kept_aside_and_as_good_as_none(tmp_path: Path, text:
     (tmp_path / "tui.json").write_bytes(raw)
     (tmp_path / "tui.json.damaged").write_bytes(b"an earlier one")
     state = State(tmp_path)
-    assert state.values == Remembered()
+    assert state.values == UiState()
     assert "tui.json.damaged-2" in state.problem
     state.remember(sort="size")
     again = State(tmp_path)
@@ -56,7 +56,7 @@ def test_one_damaged_value_costs_no_other(tmp_path: Path) -> None:
     text = '{"theme": "nord", "sort": 5, "later": {"a": [1]}}'
     (tmp_path / "tui.json").write_text(text)
     state = State(tmp_path)
-    assert state.values == Remembered(theme="nord")
+    assert state.values == UiState(theme="nord")
     assert "sort: expected a text, got a whole number" in state.problem
     assert (tmp_path / "tui.json.damaged").read_text() == text
     state.remember(grouped=True)

@@ -23,7 +23,7 @@ GREEDY: Final = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WholeAnswer:
     """One answer, read to its end."""
 
     chunks: tuple[Chunk, ...]
@@ -35,7 +35,7 @@ class Answer:
         return "".join(chunk.text for chunk in self.chunks)
 
 
-def read(chunks: Iterable[Chunk]) -> Answer:
+def read(chunks: Iterable[Chunk]) -> WholeAnswer:
     """Read an answer to its end; the last chunk, and no other, carries the usage."""
     seen = tuple(chunks)
     assert seen, "an answer has at least one chunk: the last one, which carries the usage"
@@ -43,7 +43,7 @@ def read(chunks: Iterable[Chunk]) -> Answer:
     assert usage is not None, "the last chunk carries the usage, also of an answer cut short"
     early = [chunk for chunk in seen[:-1] if chunk.usage is not None]
     assert not early, "only the last chunk carries the usage"
-    return Answer(seen, usage)
+    return WholeAnswer(seen, usage)
 
 
 @contextmanager
@@ -158,7 +158,9 @@ class Kit:
         """The settings that sessions are loaded with."""
         return Settings(**{"context": self.context} | changes)  # type: ignore[arg-type]
 
-    def ask(self, session: Session, prompt: Prompt | None = None, **sampling: object) -> Answer:
+    def ask(
+        self, session: Session, prompt: Prompt | None = None, **sampling: object
+    ) -> WholeAnswer:
         """An answer, by default at temperature 0 and of 16 tokens."""
         wanted = {"max_tokens": 16, "temperature": GREEDY} | sampling
         return read(

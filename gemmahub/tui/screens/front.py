@@ -37,4 +37,4 @@ class FrontScreen(ModalScreen[Answer | None]):
 
     def inside(self) -> Iterable[Widget]:
         """The widgets in the box."""
-        raise NotImplementedError
+        return ()

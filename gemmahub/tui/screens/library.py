@@ -10,14 +10,15 @@ from textual.binding import Binding
 from textual.widgets import Input
 
 from gemmahub.recommend.goals import USES
-from gemmahub.tui.arrangement import SHOWN, SORTS
+from gemmahub.tui.commands import copy_command
 from gemmahub.tui.messages import OpenChat, OpenDuel, Pull
 from gemmahub.tui.screens.library_core import LibraryCore
+from gemmahub.tui.sort_filter import SHOWN, SORTS
 from gemmahub.tui.widgets.detail import DetailPane
 from gemmahub.tui.widgets.model_table import ModelTable
 
 if TYPE_CHECKING:
-    from gemmahub.tui.arrangement import Item
+    from gemmahub.tui.sort_filter import Item
 
 _MOST_MARKS = 3
 
@@ -93,12 +94,12 @@ class LibraryScreen(LibraryCore):
 
     def action_show(self) -> None:
         """All, what fits, or what is installed."""
-        number = SHOWN.index(self.arrangement.show)
+        number = SHOWN.index(self.sort_filter.show)
         self.rearrange(show=SHOWN[(number + 1) % len(SHOWN)])
 
     def action_sort(self, step: int) -> None:
         """By the next column."""
-        number = SORTS.index(self.arrangement.sort)
+        number = SORTS.index(self.sort_filter.sort)
         self.rearrange(sort=SORTS[(number + step) % len(SORTS)], reverse=False)
 
     def action_sort_by(self, column: str) -> None:
@@ -107,18 +108,18 @@ class LibraryScreen(LibraryCore):
 
     @on(ModelTable.SortAsked)
     def _sort_asked(self, event: ModelTable.SortAsked) -> None:
-        if event.column == self.arrangement.sort:
+        if event.column == self.sort_filter.sort:
             self.action_reverse()
         else:
             self.rearrange(sort=event.column, reverse=False)
 
     def action_reverse(self) -> None:
         """The other way round."""
-        self.rearrange(reverse=not self.arrangement.reverse)
+        self.rearrange(reverse=not self.sort_filter.reverse)
 
     def action_group(self) -> None:
         """Variants of a model together."""
-        self.rearrange(grouped=not self.arrangement.grouped)
+        self.rearrange(grouped=not self.sort_filter.grouped)
 
     def action_use(self) -> None:
         """Rank for another use."""
@@ -135,10 +136,8 @@ class LibraryScreen(LibraryCore):
         self.query_one(DetailPane).scroll_relative(y=lines, animate=False)
 
     def action_copy(self) -> None:
-        """The command to the clipboard; the terminal does it, so it works over SSH."""
-        if self.command:
-            self.app.copy_to_clipboard(self.command)
-            self.notify(f"copied: {self.command}", markup=False, timeout=3)
+        """The command to the clipboard."""
+        copy_command(self, self.command)
 
     def action_mark(self) -> None:
         """Mark for comparing, or take the mark away."""

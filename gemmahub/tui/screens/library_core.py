@@ -16,19 +16,19 @@ from gemmahub.recommend.goals import USES
 from gemmahub.service import Requirements
 from gemmahub.text import one_line, plural
 from gemmahub.text.command import command_line
-from gemmahub.tui.arrangement import (
+from gemmahub.tui.messages import LibraryChanged
+from gemmahub.tui.sort_filter import (
     SHOWN,
     SORT_WORDS,
     SORTS,
-    Arrangement,
     Item,
+    SortFilter,
     descends,
     filtered,
     grouped,
     item_of,
     ordered,
 )
-from gemmahub.tui.messages import LibraryChanged
 from gemmahub.tui.widgets.detail import DetailPane
 from gemmahub.tui.widgets.machine_bar import MachineBar
 from gemmahub.tui.widgets.model_table import ModelTable
@@ -78,7 +78,7 @@ class LibraryCore(Screen[None]):
         self.library = library
         self.state = state or Fresh(None)
         kept = self.state.values
-        self.arrangement = Arrangement(
+        self.sort_filter = SortFilter(
             kept.show if kept.show in SHOWN else "all",
             kept.sort if kept.sort in SORTS else "where",
             kept.reverse,
@@ -113,7 +113,7 @@ class LibraryCore(Screen[None]):
         table.focus()
         entry = self.query_one("#filter", Input)
         with entry.prevent(Input.Changed):
-            entry.value = self.arrangement.filter
+            entry.value = self.sort_filter.filter
         self._timer = self.set_interval(_LOOK_EVERY, self.look_at_machine)
         self.load()
 
@@ -205,43 +205,43 @@ class LibraryCore(Screen[None]):
     # --- arranging -----------------------------------------------------------------------------
 
     def _arrange(self) -> None:
-        self._ordered = ordered(self._items, self.arrangement)
+        self._ordered = ordered(self._items, self.sort_filter)
         self._filter()
 
     def _filter(self) -> None:
-        arrangement, table = self.arrangement, self.query_one(ModelTable)
-        found = filtered(self._ordered, arrangement.filter)
-        table.sort, table.descending = arrangement.sort, descends(arrangement)
+        sort_filter, table = self.sort_filter, self.query_one(ModelTable)
+        found = filtered(self._ordered, sort_filter.filter)
+        table.sort, table.descending = sort_filter.sort, descends(sort_filter)
         if self.overview is not None:
             table.empty_text = self._why_empty()
-        table.show(grouped(found) if arrangement.grouped else found)
+        table.show(grouped(found) if sort_filter.grouped else found)
         use = "" if self.wanted.use == "chat" else f" · for {self.wanted.use}"
-        group = " · grouped" if arrangement.grouped else ""
-        order = SORT_WORDS.get(arrangement.sort, f"by {arrangement.sort}")
-        text = f"{plural(len(found), 'variant')} · {arrangement.show} · {order}"
+        group = " · grouped" if sort_filter.grouped else ""
+        order = SORT_WORDS.get(sort_filter.sort, f"by {sort_filter.sort}")
+        text = f"{plural(len(found), 'variant')} · {sort_filter.show} · {order}"
         self.query_one("#status", Static).update(f"{text}{group}{use}", layout=False)
 
     def _why_empty(self) -> str:
-        if self.arrangement.filter:
-            return f"nothing has “{self.arrangement.filter}” in it: escape clears the filter"
-        if self.arrangement.show == "installed":
+        if self.sort_filter.filter:
+            return f"nothing has “{self.sort_filter.filter}” in it: escape clears the filter"
+        if self.sort_filter.show == "installed":
             return "nothing is installed yet: v shows what fits, enter gets it"
         return "nothing fits what is free: v shows all"
 
     def rearrange(self, **changes: object) -> None:
         """Show, sort, group otherwise, and keep it for the next time."""
-        self.arrangement = replace(self.arrangement, **changes)  # type: ignore[arg-type]
+        self.sort_filter = replace(self.sort_filter, **changes)  # type: ignore[arg-type]
         self.state.remember(**changes)
         self._arrange()
 
     @on(Input.Changed, "#filter")
     def _filter_typed(self, event: Input.Changed) -> None:
-        self.arrangement = replace(self.arrangement, filter=event.value)
+        self.sort_filter = replace(self.sort_filter, filter=event.value)
         self._filter()
 
     @on(Input.Submitted, "#filter")
     def _filter_done(self) -> None:
-        self.state.remember(filter=self.arrangement.filter)
+        self.state.remember(filter=self.sort_filter.filter)
         self.query_one(ModelTable).focus()
 
     # --- the details ---------------------------------------------------------------------------

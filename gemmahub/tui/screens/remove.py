@@ -14,6 +14,7 @@ from textual.widgets import Static
 from gemmahub.errors import GemmahubError
 from gemmahub.text import format_bytes, one_line
 from gemmahub.text.command import command_line
+from gemmahub.tui.commands import copy_command
 from gemmahub.tui.messages import LibraryChanged
 from gemmahub.tui.screens.front import FrontScreen
 from gemmahub.tui.widgets.flowing import Flowing
@@ -143,8 +144,7 @@ class RemoveScreen(FrontScreen[bool]):
 
     def action_copy(self) -> None:
         """The command to the clipboard."""
-        self.app.copy_to_clipboard(self.command)
-        self.notify(f"copied: {self.command}", markup=False, timeout=3)
+        copy_command(self, self.command)
 
 
 def _facts(removing: Removing) -> Content:

@@ -74,20 +74,20 @@ def _unix_socket(path: Path) -> socket.socket:
     if sys.platform == "win32":
         raise UsageError("Python has no Unix sockets on Windows", "gemmahub --web --port 8800")
     _remove_stale(path)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)  # it is never there with other permissions, not even for a moment
     try:
-        listening.bind(str(path))
-        listening.listen(_WAITING)
+        listener.bind(str(path))
+        listener.listen(_WAITING)
     except OSError as error:
-        listening.close()
+        listener.close()
         raise GemmahubError(
             f"cannot listen on {path}: {error.strerror or error}",
             "name a new file in a folder of yours, of at most 100 characters",
         ) from None
     finally:
         os.umask(before)
-    return listening
+    return listener
 
 
 def _remove_stale(path: Path) -> None:

@@ -16,7 +16,7 @@ from aiohttp import WSCloseCode, web
 from gemmahub.tui.web import protocol
 from gemmahub.tui.web.access import cookie_name, gate_for
 from gemmahub.tui.web.opening import Opening
-from gemmahub.tui.web.sessions import Session
+from gemmahub.tui.web.sessions import WebSession
 
 if TYPE_CHECKING:
     import socket
@@ -68,18 +68,18 @@ class WebServer:
 
     def run(self, *, open_page: bool) -> None:
         """Serve until a signal ends it. Raises: UsageError, GemmahubError; see Place.listen."""
-        listening = self._place.listen()
+        listener = self._place.listen()
         url = self._place.url(self._gate.token)
         try:
             if open_page:
                 self._opening = Opening(url)
-            asyncio.run(self._serve(listening, url))
+            asyncio.run(self._serve(listener, url))
         finally:
             self._opened()
-            listening.close()
+            listener.close()
             self._place.close()
 
-    async def _serve(self, listening: socket.socket, url: str) -> None:
+    async def _serve(self, listener: socket.socket, url: str) -> None:
         ended = asyncio.Event()
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             _on_signal(name, ended.set)
@@ -93,7 +93,7 @@ class WebServer:
         )  # without a log of addresses: one of them holds the token
         await runner.setup()
         try:
-            await web.SockSite(runner, listening).start()
+            await web.SockSite(runner, listener).start()
             self._tell(url)
             await ended.wait()
         finally:
@@ -171,7 +171,7 @@ class WebServer:
             columns = protocol.bounded_number(request.query.get("width", ""), _COLUMNS)
             rows = protocol.bounded_number(request.query.get("height", ""), _ROWS)
             size = protocol.bounded_size(columns, rows) or (_COLUMNS, _ROWS)
-            await Session(window, self._say).run(size, self._files)
+            await WebSession(window, self._say).run(size, self._files)
             await window.close()
         finally:
             self._windows.discard(window)

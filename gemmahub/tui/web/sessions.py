@@ -27,7 +27,7 @@ _LOG_BYTES: Final = 4096
 _PIECE_BYTES: Final = 65536
 
 
-class Session:
+class WebSession:
     """A UI process and the WebSocket that shows it."""
 
     def __init__(self, websocket: WebSocketResponse, report: Callable[[str], None]) -> None:

@@ -12,8 +12,8 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
-from gemmahub.tui.arrangement import Heading, Item, fit_word
 from gemmahub.tui.columns import ColumnLayout, fitted, layout
+from gemmahub.tui.sort_filter import Heading, Item, fit_word
 from gemmahub.tui.widgets.lines_view import LinesView
 
 if TYPE_CHECKING:

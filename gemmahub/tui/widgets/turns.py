@@ -10,7 +10,6 @@ from textual.content import Content
 from textual.widgets import Markdown, Static
 
 from gemmahub.text import one_line, strip_controls
-from gemmahub.tui.segments import Segments
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -32,7 +31,7 @@ def ending_text(finish: str, error: str) -> str:
 
 
 class Turn(Vertical, can_focus=True):
-    """One turn; it can be focused, copied, and asked again."""
+    """One turn; it can be focused, copied as ``source``, and asked again."""
 
     DEFAULT_CSS = """
     Turn {
@@ -49,14 +48,10 @@ class Turn(Vertical, can_focus=True):
 
     ALLOW_MAXIMIZE: ClassVar = False
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, source: str) -> None:
         super().__init__()
         self.number = number
-
-    @property
-    def source(self) -> str:
-        """The text that is copied."""
-        raise NotImplementedError
+        self.source = source
 
 
 class Question(Turn):
@@ -67,12 +62,8 @@ class Question(Turn):
     """
 
     def __init__(self, message: SavedMessage) -> None:
-        super().__init__(message.number)
+        super().__init__(message.number, message.text)
         self._message = message
-
-    @property
-    def source(self) -> str:
-        return self._message.text
 
     def compose(self) -> ComposeResult:
         yield Static(Content("You"), classes="turn--who")
@@ -82,23 +73,17 @@ class Question(Turn):
 
 
 class Answer(Turn):
-    """An answer as Markdown: complete, or growing.
-
-    A growing text is drawn anew from its last block on, so it is cut into segments: what a piece
-    costs does not depend on how long the answer has become.
-    """
+    """An answer as Markdown: complete, or growing. A piece is parsed with the last block before it,
+    so that what it costs does not depend on how many blocks the answer has."""
 
     DEFAULT_CSS = """
     Answer Markdown { padding: 0; margin: 0; background: transparent; }
-    Answer .turn--last > MarkdownParagraph:last-child { margin: 0; }
     Answer MarkdownH1, Answer MarkdownH2 { margin: 0 0 1 0; content-align: left middle; }
     """
 
     def __init__(self, number: int, who: str, text: str = "") -> None:
-        super().__init__(number)
+        super().__init__(number, strip_controls(text))
         self._who = who
-        self._segments = Segments()
-        self._pieces = self._segments.feed(strip_controls(text))
         self.note = ""
         self.bad = False
 
@@ -110,15 +95,15 @@ class Answer(Turn):
         answer.bad = bool(message.error)
         return answer
 
-    @property
-    def source(self) -> str:
-        return self._segments.source
-
     def compose(self) -> ComposeResult:
         who = " · ".join(self._who.split(" · ")[:2])  # the title says it all
         yield Static(Content(one_line(who)), classes="turn--who")
-        for text in self._pieces or [""]:
-            yield _markdown(text)
+        yield Markdown(
+            self.source,
+            # Tags that a model writes are text, not something to leave out.
+            parser_factory=lambda: MarkdownIt("gfm-like", {"html": False}),
+            open_links=False,
+        )
         note = Static(Content(self.note), classes="turn--note")
         note.set_class(self.bad, "-bad")
         note.display = bool(self.note)
@@ -126,13 +111,9 @@ class Answer(Turn):
 
     async def append(self, text: str) -> None:
         """More of the answer; returns when it is laid out."""
-        if not text:
-            return
-        first, *others = self._segments.feed(text)
-        if first:
-            await self.query(Markdown).last().append(first)
-        for segment in others:
-            await self.mount(_markdown(segment), before=".turn--note")
+        if text:
+            self.source += text
+            await self.query_one(Markdown).append(text)
 
     async def finish(self, note: str, *, bad: bool = False) -> None:
         """The answer has ended; ``note`` is told below it."""
@@ -141,15 +122,6 @@ class Answer(Turn):
         told.update(Content(note))
         told.set_class(bad, "-bad")
         told.display = bool(note)
-
-
-def _markdown(text: str) -> Markdown:
-    # Tags that a model writes are text, not something to leave out.
-    return Markdown(
-        text,
-        parser_factory=lambda: MarkdownIt("gfm-like", {"html": False}),
-        open_links=False,
-    )
 
 
 def note_at_the_end(timings: Timings | None, finish: str, error: str) -> str:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub_llamacpp.context import Context
-    from gemmahub_llamacpp.model import Model
+    from gemmahub_llamacpp.model import LlamaModel
     from gemmahub_llamacpp.session import LlamaCppSession
 
 _INSTALL: Final = (
@@ -82,7 +82,7 @@ class LlamaCppBackend(Backend):
         Raises: LoadFailed, BackendMissing.
         """
         from gemmahub_llamacpp.context import Context
-        from gemmahub_llamacpp.model import Model
+        from gemmahub_llamacpp.model import LlamaModel
         from gemmahub_llamacpp.session import LlamaCppSession
         from gemmahub_llamacpp.vision import Vision
 
@@ -90,7 +90,7 @@ class LlamaCppBackend(Backend):
         path, gpus, checked = self._check(artifact, settings)
         engine.library()
         with engine.log.keep_all() as messages:
-            model = Model(
+            model = LlamaModel(
                 path,
                 gpu_layers=checked.gpu_layers or 0,
                 mmap=checked.options["mmap"],
@@ -179,7 +179,7 @@ def _wrong_option(option: Option, value: object, hint: str) -> LoadFailed:
 
 
 def _info(
-    model: Model, context: Context, settings: Settings, device: str, seconds: float
+    model: LlamaModel, context: Context, settings: Settings, device: str, seconds: float
 ) -> SessionInfo:
     """What was loaded."""
     return SessionInfo(
@@ -194,7 +194,7 @@ def _info(
     )
 
 
-def _allocated(model: Model, messages: list[bytes]) -> tuple[DeviceUse, ...] | None:
+def _allocated(model: LlamaModel, messages: list[bytes]) -> tuple[DeviceUse, ...] | None:
     """What llama.cpp says it allocated; None where it words it differently.
 
     Figures as in a dry load; weights as the size of their buffers, rounded to 0.01 MiB.

@@ -14,7 +14,7 @@ from gemmahub_llamacpp.engine import assign, library, log
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gemmahub_llamacpp.model import Model
+    from gemmahub_llamacpp.model import LlamaModel
 
 
 class Status(IntEnum):
@@ -49,7 +49,7 @@ class Context:
     for the positions of images. ``size`` is how many fit.
     """
 
-    def __init__(self, model: Model, settings: ContextSettings) -> None:
+    def __init__(self, model: LlamaModel, settings: ContextSettings) -> None:
         """Raises: LoadFailed when llama.cpp refuses the settings or has no memory for them."""
         self._llama = library()
         # llama.cpp asks after each node of its graph, 700 times a token, whether to stop. A Python

@@ -19,11 +19,11 @@ from gemmahub.formats.gguf_values import ArrayRef
 from gemmahub.formats.source import LocalFile
 from gemmahub_llamacpp.context import Context
 from gemmahub_llamacpp.engine import engine_name, library, log
-from gemmahub_llamacpp.model import Model
+from gemmahub_llamacpp.model import LlamaModel
 from gemmahub_llamacpp.report import (
     CPU,
-    Cache,
     Report,
+    ReportedCache,
     device_uses,
     missing,
     output_bytes,
@@ -71,7 +71,7 @@ def measure(path: Path, files: Sequence[Path], settings: Settings) -> DryLoad:
 
 
 def _load(path: Path, settings: Settings) -> _Loaded:
-    model = Model(
+    model = LlamaModel(
         path, gpu_layers=settings.gpu_layers or 0, dry=True, overrides=_without_words(path)
     )
     try:
@@ -143,7 +143,9 @@ def _answer(
     report: Report, settings: Settings, weights: Mapping[str, int], output: Mapping[str, int]
 ) -> DryLoad:
     caches = report.caches
-    of_global, of_window = (caches.get(kind, Cache(0, 0, {})) for kind in ("global", "window"))
+    of_global, of_window = (
+        caches.get(kind, ReportedCache(0, 0, {})) for kind in ("global", "window")
+    )
     return DryLoad(
         engine=engine_name(),
         settings=replace(settings, flash_attention=report.flash_attention),

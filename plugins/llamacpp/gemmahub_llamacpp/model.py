@@ -26,7 +26,7 @@ _FILE_TYPE_GUESSED: Final = 1024  # enum llama_ftype: from the tensors, not from
 _OVERRIDE_INT, _OVERRIDE_STR = 0, 3  # enum llama_model_kv_override_type
 
 
-class Model:
+class LlamaModel:
     """The weights and the vocabulary. Not usable after ``close``.
 
     ``handle`` and ``vocab`` are llama.cpp's pointers.

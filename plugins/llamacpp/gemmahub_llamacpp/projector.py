@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from gemmahub_llamacpp.model import Model
+    from gemmahub_llamacpp.model import LlamaModel
     from gemmahub_llamacpp.picture import Picture
 
 MIB: Final = 1 << 20
@@ -35,17 +35,17 @@ _RESERVED: Final = re.compile(r"reserve_compute_meta: graph splits")
 _WARMED: Final = re.compile(r"warmup: flash attention is")
 
 
-class Stopped(Exception):
+class ImageStopped(Exception):
     """The answer was cancelled while an image was worked on."""
 
 
 @dataclass(slots=True)
-class Seen:
+class PreparedImage:
     """A picture as ``mtmd`` prepared it.
 
     ``before`` and ``after`` are the tokens around it, ``count`` the positions that it takes,
-    ``chunk`` is mtmd's own, to be freed with :meth:`Projector.free`. ``embedding`` holds ``count``
-    rows of the model's width, in 32-bit floats, once it is computed.
+    ``chunk`` is mtmd's own, to be freed with :meth:`LoadedProjector.free`. ``embedding`` holds
+    ``count`` rows of the model's width, in 32-bit floats, once it is computed.
     """
 
     before: list[int]
@@ -60,7 +60,7 @@ class Seen:
         return 0 if self.embedding is None else ctypes.sizeof(self.embedding)
 
 
-class Projector:
+class LoadedProjector:
     """A loaded projector. One thread at a time; ``stopped`` is asked whether to give up.
 
     ``buffers`` are the bytes of compute buffers by device, as llama.cpp reserved them; those for a
@@ -70,7 +70,7 @@ class Projector:
     def __init__(
         self,
         path: Path,
-        model: Model,
+        model: LlamaModel,
         *,
         threads: int,
         gpu: bool,
@@ -120,7 +120,7 @@ class Projector:
         if handle:
             self._mtmd.mtmd_free(handle)
 
-    def prepare(self, picture: Picture) -> Seen:
+    def prepare(self, picture: Picture) -> PreparedImage:
         """Decode the picture, scale it, and find what stands around it and how many tokens it is.
 
         Raises: GenerationFailed.
@@ -156,7 +156,7 @@ class Projector:
             self._mtmd.mtmd_input_chunks_free(chunks)
             self._mtmd.mtmd_bitmap_free(bitmap)
 
-    def _seen(self, chunks: Any) -> Seen:
+    def _seen(self, chunks: Any) -> PreparedImage:
         """Text tokens, an image, text tokens; Gemma's images are never cut into several."""
         around: tuple[list[int], list[int]] = ([], [])
         images: list[Any] = []
@@ -174,19 +174,21 @@ class Projector:
                 "this projector cuts images into parts, which this backend does not do",
                 "use another backend for this model",
             )
-        return Seen(around[0], count, around[1], self._mtmd.mtmd_input_chunk_copy(images[0]))
+        return PreparedImage(
+            around[0], count, around[1], self._mtmd.mtmd_input_chunk_copy(images[0])
+        )
 
-    def free(self, seen: Seen) -> None:
+    def free(self, seen: PreparedImage) -> None:
         """Free what mtmd holds of a picture; twice is fine."""
         chunk, seen.chunk = seen.chunk, None
         if chunk:
             self._mtmd.mtmd_input_chunk_free(chunk)
 
-    def whole(self, seen: Seen) -> bool:
+    def whole(self, seen: PreparedImage) -> bool:
         """Whether all its tokens must be computed in one step: they all see each other."""
         return bool(self._mtmd.mtmd_decode_use_non_causal(self.handle, seen.chunk))
 
-    def encode(self, seen: Seen) -> None:
+    def encode(self, seen: PreparedImage) -> None:
         """Compute the embedding; the pixels are freed then.
 
         Raises: Stopped; GenerationFailed.
@@ -208,7 +210,7 @@ class Projector:
         self._mtmd.mtmd_input_chunk_free(pixels)
         seen.embedding = embedding
 
-    def decode(self, context: Any, seen: Seen, position: int, batch: int) -> int:
+    def decode(self, context: Any, seen: PreparedImage, position: int, batch: int) -> int:
         """Put the image into the cache of a llama.cpp context, at ``position``.
 
         What ``llama_decode`` returns comes back.
@@ -257,7 +259,7 @@ class _Stop:
         if self._error is not None:
             raise self._error
         if self._halted:
-            raise Stopped
+            raise ImageStopped
 
 
 def read_buffers(lines: Iterable[str]) -> Counter[str]:

@@ -43,7 +43,7 @@ _RESERVE: Final = re.compile(r"sched_reserve: reserving")
 
 
 @dataclass(frozen=True, slots=True)
-class Cache:
+class ReportedCache:
     """One cache: the positions it holds, its bytes, and on which device how many layers are."""
 
     cells: int
@@ -61,7 +61,7 @@ class Report:
     """
 
     flash_attention: bool
-    caches: dict[str, Cache] = field(default_factory=dict)
+    caches: dict[str, ReportedCache] = field(default_factory=dict)
     layers: dict[int, str] = field(default_factory=dict)
     compute: Counter[str] = field(default_factory=Counter)
     output: Counter[str] = field(default_factory=Counter)
@@ -140,7 +140,7 @@ def output_bytes(report: Report, words: int) -> dict[str, int]:
     return {device: snap(size, words * _FLOAT_BYTES) for device, size in report.output.items()}
 
 
-def _cache_by_device(caches: Iterable[Cache]) -> dict[str, int]:
+def _cache_by_device(caches: Iterable[ReportedCache]) -> dict[str, int]:
     """The layers of one cache are alike: each has the same part of it."""
     found: Counter[str] = Counter()
     for cache in caches:
@@ -158,7 +158,7 @@ def missing(what: str) -> LoadFailed:
     )
 
 
-def _cache(found: re.Match[str], devices: Counter[str]) -> Cache:
+def _cache(found: re.Match[str], devices: Counter[str]) -> ReportedCache:
     cells, layers, streams = int(found[1]), int(found[2]), int(found[3])
     if devices.total() != layers:
         raise missing(f"the device of each of the {layers} layers of its KV cache")
@@ -169,7 +169,7 @@ def _cache(found: re.Match[str], devices: Counter[str]) -> Cache:
         block, block_bytes = _BLOCK_SIZES.get(name), _BLOCK_BYTES.get(name)
         row = _SMALLEST_ROW // block * block_bytes if block and block_bytes else 0
         size += snap(round(float(mib) * MIB), rows * row)
-    return Cache(cells, size, dict(devices))
+    return ReportedCache(cells, size, dict(devices))
 
 
 def _check(report: Report, flash: str) -> None:

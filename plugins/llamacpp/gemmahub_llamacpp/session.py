@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gemmahub.engines.contract import Chunk, Prompt, Sampling, SessionInfo, Usage
     from gemmahub_llamacpp.context import Context
-    from gemmahub_llamacpp.model import Model
+    from gemmahub_llamacpp.model import LlamaModel
     from gemmahub_llamacpp.vision import Vision
 
 
@@ -31,7 +31,9 @@ class LlamaCppSession(TokenSession):
     from others by the sha256 of its file.
     """
 
-    def __init__(self, model: Model, context: Context, vision: Vision, info: SessionInfo) -> None:
+    def __init__(
+        self, model: LlamaModel, context: Context, vision: Vision, info: SessionInfo
+    ) -> None:
         """Takes over the first three, and frees them in ``close``."""
         super().__init__(replace(info, images=vision.problem is None))
         if info.chat_template:

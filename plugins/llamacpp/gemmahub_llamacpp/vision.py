@@ -12,7 +12,7 @@ from gemmahub.text import one_line
 from gemmahub_llamacpp.context import Context, Status
 from gemmahub_llamacpp.engine import mtmd
 from gemmahub_llamacpp.picture import read_picture
-from gemmahub_llamacpp.projector import Projector, Seen, Stopped
+from gemmahub_llamacpp.projector import ImageStopped, LoadedProjector, PreparedImage
 from gemmahub_llamacpp.projector_numbers import problem_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from gemmahub.engines.contract import Artifact
     from gemmahub.formats.gguf import GgufFile
-    from gemmahub_llamacpp.model import Model
+    from gemmahub_llamacpp.model import LlamaModel
 
 KEPT_BYTES: Final = 32 << 20
 """Embeddings of images that are kept, so that an answer can be asked for again without computing
@@ -49,7 +49,7 @@ _KINDS: Final = {
 }
 
 
-class Cell(NamedTuple):
+class ImageCell(NamedTuple):
     """One position of an image in a prompt; equal where the same picture stands."""
 
     digest: str
@@ -62,7 +62,7 @@ class Vision:
     def __init__(
         self,
         artifact: Artifact,
-        model: Model,
+        model: LlamaModel,
         context: Context,
         *,
         threads: int,
@@ -74,8 +74,8 @@ class Vision:
         self._context = context
         self._threads = threads
         self._gpu = gpu
-        self._projector: Projector | None = None
-        self._seen: dict[str, tuple[Path, Seen]] = {}  # the one used last stands last
+        self._projector: LoadedProjector | None = None
+        self._seen: dict[str, tuple[Path, PreparedImage]] = {}  # the one used last stands last
         self._tensor_bytes = 0
         self.before = self.after = ""
         self.problem: BackendError | None = None
@@ -105,13 +105,13 @@ class Vision:
         """Whether the projector is in memory."""
         return self._projector is not None
 
-    def load(self) -> Projector:
+    def load(self) -> LoadedProjector:
         """The projector, loaded now if it was not yet. Raises: BackendError; Stopped."""
         if self.problem is not None:
             raise type(self.problem)(self.problem.message, self.problem.hint)
         assert self._path is not None
         if self._projector is None:
-            self._projector = Projector(
+            self._projector = LoadedProjector(
                 self._path,
                 self._model,
                 threads=self._threads,
@@ -141,7 +141,7 @@ class Vision:
 
     # --- images --------------------------------------------------------------------------------
 
-    def read(self, path: Path) -> list[int | Cell]:
+    def read(self, path: Path) -> list[int | ImageCell]:
         """What stands for an image in a prompt. Nothing when the answer was cancelled meanwhile:
         it then ends before anything is computed.
 
@@ -149,7 +149,7 @@ class Vision:
         """
         try:
             projector = self.load()
-        except Stopped:
+        except ImageStopped:
             return []
         picture = read_picture(path)
         _, seen = self._seen.pop(picture.digest, (path, None))
@@ -162,7 +162,7 @@ class Vision:
                 f"{self._context.ubatch}",
                 f"load the model with a ubatch of {seen.count} or more",
             )
-        cells = [Cell(picture.digest, place) for place in range(seen.count)]
+        cells = [ImageCell(picture.digest, place) for place in range(seen.count)]
         return [*seen.before, *cells, *seen.after]
 
     def prefill(self, prompt: Sequence[Any]) -> Status:
@@ -170,7 +170,7 @@ class Vision:
 
         Raises: GenerationFailed. After anything but DONE the cache is empty.
         """
-        if isinstance(prompt[-1], Cell):  # llama.cpp would have no logits to choose from
+        if isinstance(prompt[-1], ImageCell):  # llama.cpp would have no logits to choose from
             raise GenerationFailed("nothing follows the image", "ask something about it")
         status = Status.DONE
         for digest, part in groupby(prompt, _digest):
@@ -180,17 +180,17 @@ class Vision:
                 return status
         return status
 
-    def _image(self, digest: str, cells: Sequence[Cell]) -> Status:
+    def _image(self, digest: str, cells: Sequence[ImageCell]) -> Status:
         def compute(context: Any, position: int) -> int:
             try:
                 projector, seen = self._embedded(digest)
-            except Stopped:
+            except ImageStopped:
                 return Status.ABORTED
             return projector.decode(context, seen, position, self._context.ubatch)
 
         return self._context.append(cells, compute)
 
-    def _embedded(self, digest: str) -> tuple[Projector, Seen]:
+    def _embedded(self, digest: str) -> tuple[LoadedProjector, PreparedImage]:
         """The image with its embedding. Raises: Stopped; GenerationFailed."""
         projector = self.load()
         path, seen = self._seen.pop(digest)
@@ -205,7 +205,7 @@ class Vision:
             self._let_go(projector, digest)
         return projector, seen
 
-    def _let_go(self, projector: Projector, but: str) -> None:
+    def _let_go(self, projector: LoadedProjector, but: str) -> None:
         """Forget the embeddings of images that were not used for longest."""
         held = sum(seen.embedding_bytes for _, seen in self._seen.values())
         for digest, (_, seen) in self._seen.items():
@@ -218,7 +218,7 @@ class Vision:
 
 
 def _digest(item: object) -> str | None:
-    return item.digest if isinstance(item, Cell) else None
+    return item.digest if isinstance(item, ImageCell) else None
 
 
 def _missing(artifact: Artifact) -> GenerationFailed:
@@ -247,7 +247,7 @@ def _header(path: Path) -> GgufFile:
         raise GenerationFailed(error.message, _FETCH) from None
 
 
-def _check_header(name: str, header: GgufFile, model: Model) -> _Kind:
+def _check_header(name: str, header: GgufFile, model: LlamaModel) -> _Kind:
     """The kind of the projector. Raises: GenerationFailed when it is none, or of another model."""
     keys = header.metadata
     named = str(keys.get("clip.vision.projector_type") or keys.get("clip.projector_type") or "")

@@ -16,8 +16,8 @@ from gemmahub.testing.gguf_writer import write_gguf
 from gemmahub.testing.model_writer import WIDTH, write_model
 from gemmahub.testing.projector_writer import TOKENS, write_png, write_projector
 from gemmahub_llamacpp import vision
-from gemmahub_llamacpp.projector import Projector, read_buffers
-from gemmahub_llamacpp.vision import Cell
+from gemmahub_llamacpp.projector import LoadedProjector, read_buffers
+from gemmahub_llamacpp.vision import ImageCell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,10 +108,10 @@ def test_images_stand_before_the_text_in_their_order(
 ) -> None:
     both = replace(red, images=red.images + blue.images)
     tokens = encode_with_images(tiny.model, [both], tiny.vision)
-    cells = [token for token in tokens if isinstance(token, Cell)]
+    cells = [token for token in tokens if isinstance(token, ImageCell)]
     first, second = (tiny.vision.read(path)[1] for path in both.images)
     assert [cell.digest for cell in cells] == [first.digest] * TOKENS + [second.digest] * TOKENS  # type: ignore[union-attr]
-    rest = [token for token in tokens if not isinstance(token, Cell)]
+    rest = [token for token in tokens if not isinstance(token, ImageCell)]
     around = "\n\n<start_of_image><end_of_image>\n\n"
     text = f"<bos><start_of_turn>user\n{around * 2}{QUESTION}<end_of_turn>\n<start_of_turn>model\n"
     assert rest == tiny.model.tokenize(text, special=True, start=False)
@@ -182,13 +182,13 @@ def test_an_image_is_known_by_its_content(
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Which images were computed."""
     seen: list[object] = []
-    original = Projector.encode
+    original = LoadedProjector.encode
 
-    def encode(self: Projector, image: Any) -> None:
+    def encode(self: LoadedProjector, image: Any) -> None:
         seen.append(image)
         original(self, image)
 
-    monkeypatch.setattr(Projector, "encode", encode)
+    monkeypatch.setattr(LoadedProjector, "encode", encode)
     return seen
 
 
@@ -397,15 +397,15 @@ def test_cancel_while_an_image_is_computed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     expected, _ = ask(tiny, red)
-    original = getattr(Projector, when)
+    original = getattr(LoadedProjector, when)
     with backend.load(seeing, Settings(context=512)) as session:
 
-        def cancelled(self: Projector, *arguments: Any) -> Any:
+        def cancelled(self: LoadedProjector, *arguments: Any) -> Any:
             session.cancel()
             return original(self, *arguments)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Projector, when, cancelled)
+            patch.setattr(LoadedProjector, when, cancelled)
             text, usage = ask(session, red)
         assert (text, usage.tokens, usage.prefill_tokens) == ("", 0, 0)
         assert usage.finish_reason is FinishReason.CANCELLED
@@ -423,12 +423,12 @@ def test_cancel_while_the_projector_is_loaded(
     expected, _ = ask(tiny, red)
     with backend.load(seeing, Settings(context=512)) as session:
 
-        def load(*arguments: Any, **more: Any) -> Projector:
+        def load(*arguments: Any, **more: Any) -> LoadedProjector:
             session.cancel()
-            return Projector(*arguments, **more)
+            return LoadedProjector(*arguments, **more)
 
         with monkeypatch.context() as patch:
-            patch.setattr(vision, "Projector", load)
+            patch.setattr(vision, "LoadedProjector", load)
             _, usage = ask(session, red)
         assert usage.finish_reason is FinishReason.CANCELLED
         assert not session.vision.loaded

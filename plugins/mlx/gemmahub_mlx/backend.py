@@ -55,7 +55,7 @@ class MlxBackend(Backend):
 
         Raises: LoadFailed, BackendMissing.
         """
-        from gemmahub_mlx.cache import Cache
+        from gemmahub_mlx.cache import PromptCache
         from gemmahub_mlx.model import load_weights, precision_label
         from gemmahub_mlx.session import MlxSession
         from gemmahub_mlx.tokenizer import Tokenizer
@@ -84,7 +84,7 @@ class MlxBackend(Backend):
             images=False,
         )
         limit = before + memory.weights_bytes + memory.kv_cache_bytes if memory else None
-        cache = Cache(library, model, chosen.cache)
+        cache = PromptCache(library, model, chosen.cache)
         return MlxSession(library, model, tokenizer, cache, info, limit)
 
     def dry_load(self, artifact: Artifact, settings: Settings) -> DryLoad:

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemmahub_mlx.engine import MlxLibrary
+    from gemmahub_mlx.engine import MlxModules
     from gemmahub_mlx.memory import CacheFormat
 
 
-class Cache:
+class PromptCache:
     """A cache for each layer that has one, and the ``tokens`` whose keys and values are in them.
 
     Global layers have a cache that grows; layers with a sliding window one that rotates.
     """
 
-    def __init__(self, library: MlxLibrary, model: Any, form: CacheFormat) -> None:
+    def __init__(self, library: MlxModules, model: Any, form: CacheFormat) -> None:
         self._library = library
         self._model = model
         self._form = form

@@ -32,7 +32,7 @@ _INSTALL: Final = {
 }
 
 
-class MlxLibrary(NamedTuple):
+class MlxModules(NamedTuple):
     """The modules that are used of MLX and mlx-lm."""
 
     core: Any
@@ -89,7 +89,7 @@ def engine_name() -> str:
     return f"MLX ({DISTRIBUTION} {version()})"
 
 
-def library() -> MlxLibrary:
+def library() -> MlxModules:
     """The engine, ready for use.
 
     Raises: BackendMissing when it is not installed or its compiled part cannot be loaded.
@@ -111,10 +111,10 @@ def _hint() -> str:
     return _INSTALL.get(sys.platform, "use a GGUF file of the model")
 
 
-def _import() -> MlxLibrary:
+def _import() -> MlxModules:
     import mlx.core
     import mlx_lm.models.cache
     import mlx_lm.utils
     from mlx.utils import tree_flatten
 
-    return MlxLibrary(mlx.core, mlx_lm.utils, mlx_lm.models.cache, tree_flatten)
+    return MlxModules(mlx.core, mlx_lm.utils, mlx_lm.models.cache, tree_flatten)

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.engines.contract import OnProgress
-    from gemmahub_mlx.engine import MlxLibrary
+    from gemmahub_mlx.engine import MlxModules
 
 _NAMES: Final = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
 
-def load_weights(library: MlxLibrary, folder: Path, on_progress: OnProgress | None) -> Any:
+def load_weights(library: MlxModules, folder: Path, on_progress: OnProgress | None) -> Any:
     """The model of a folder, its weights in memory.
 
     Code that comes with a model is never run; mlx-lm refuses such a folder.
@@ -41,7 +41,7 @@ def load_weights(library: MlxLibrary, folder: Path, on_progress: OnProgress | No
     return model
 
 
-def precision_label(library: MlxLibrary, model: Any) -> str:
+def precision_label(library: MlxModules, model: Any) -> str:
     """The bits in which most weights of a loaded model are: ``4bit``, ``MXFP4``, ``BF16``.
 
     Named as ``gemmahub inspect`` does: packed weights by their bits, others by their type.

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from gemmahub.engines.contract import Prompt, Sampling, SessionInfo, Usage
-    from gemmahub_mlx.cache import Cache
-    from gemmahub_mlx.engine import MlxLibrary
+    from gemmahub_mlx.cache import PromptCache
+    from gemmahub_mlx.engine import MlxModules
     from gemmahub_mlx.tokenizer import Tokenizer
 
 
@@ -30,10 +30,10 @@ class MlxSession(TokenSession):
 
     def __init__(
         self,
-        library: MlxLibrary,
+        library: MlxModules,
         model: Any,
         tokenizer: Tokenizer,
-        cache: Cache,
+        cache: PromptCache,
         info: SessionInfo,
         limit: int | None = None,
     ) -> None:

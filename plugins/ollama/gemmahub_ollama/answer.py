@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.contract import Chunk, FinishReason, Usage
 from gemmahub.errors import BackendCrashed, GenerationFailed
-from gemmahub.http import ExchangeError, count_of, text_of
+from gemmahub.http.limits import ExchangeError
+from gemmahub.http.values import count_of, text_of
 from gemmahub_ollama import failures
 from gemmahub_ollama.line_stream import Nonsense, Refused
 

@@ -18,7 +18,7 @@ from gemmahub.engines.contract import (
     Settings,
 )
 from gemmahub.errors import BackendError, LoadFailed
-from gemmahub.http import count_of, object_of, text_of, texts_of
+from gemmahub.http.values import count_of, object_of, text_of, texts_of
 from gemmahub.text import one_line
 from gemmahub_ollama.address import server_address
 

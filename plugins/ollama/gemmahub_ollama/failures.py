@@ -12,11 +12,12 @@ from gemmahub.errors import (
     GenerationFailed,
     LoadFailed,
 )
-from gemmahub.http import ConnectFailed, ConnectionLost, NoAnswer, TooSlow, text_of
+from gemmahub.http.limits import ConnectFailed, ConnectionLost, NoAnswer, TooSlow
+from gemmahub.http.values import text_of
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from gemmahub.http import ExchangeError
+    from gemmahub.http.limits import ExchangeError
     from gemmahub_ollama.address import Address
 
 START = "start it: ollama serve (OLLAMA_HOST names another place); it is free at ollama.com"

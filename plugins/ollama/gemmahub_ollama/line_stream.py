@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.http import NotJson, parse_json
-from gemmahub.http.line_stream import LineStream
-from gemmahub.http.line_stream import Refused as RefusedWith
+from gemmahub.http.line_stream import ErrorStatus, LineStream
+from gemmahub.http.values import NotJson, parse_json
 from gemmahub_ollama import failures
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from gemmahub.http import Limits, WebClient
+    from gemmahub.http.client import WebClient
+    from gemmahub.http.limits import Limits
 
 _MOST_VALUES: Final = 200_000  # the last object may hold each token of a context
 
@@ -57,7 +57,7 @@ class JsonStream:
                 if said is not None:
                     raise Refused(0, said)
                 yield found
-        except RefusedWith as error:
+        except ErrorStatus as error:
             raise Refused(error.status, _said(error.body)) from error
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.http import NotJson, count_of, parse_json, text_of
+from gemmahub.http.values import NotJson, count_of, parse_json, text_of
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:

@@ -18,18 +18,11 @@ from gemmahub.errors import (
     NetworkError,
     NotFound,
 )
-from gemmahub.http import (
-    ConnectFailed,
-    ConnectionLost,
-    Limits,
-    NoAnswer,
-    TooSlow,
-    WebClient,
-    content_range,
-)
 from gemmahub.http.addresses import REDIRECTS
 from gemmahub.http.bodies import read_whole
-from gemmahub.http.limits import WHOLE
+from gemmahub.http.client import WebClient
+from gemmahub.http.limits import WHOLE, ConnectFailed, ConnectionLost, Limits, NoAnswer, TooSlow
+from gemmahub.http.values import content_range
 from gemmahub.text import one_line
 from gemmahub_ollama.place import MIRROR
 

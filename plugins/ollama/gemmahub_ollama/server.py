@@ -13,17 +13,10 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import LoadFailed
-from gemmahub.http import (
-    ExchangeError,
-    Limits,
-    NotJson,
-    WebClient,
-    count_of,
-    object_of,
-    parse_json,
-    text_of,
-)
 from gemmahub.http.bodies import read_whole
+from gemmahub.http.client import WebClient
+from gemmahub.http.limits import ExchangeError, Limits
+from gemmahub.http.values import NotJson, count_of, object_of, parse_json, text_of
 from gemmahub_ollama import failures
 from gemmahub_ollama.address import Address, server_address
 from gemmahub_ollama.line_stream import JsonStream, Nonsense, Refused

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import RealServer
-
     from gemmahub.engines.contract import Artifact, Settings
 
 

@@ -15,7 +15,7 @@ from gemmahub.errors import (
     IntegrityError,
     NetworkError,
 )
-from gemmahub.http import Limits
+from gemmahub.http.limits import Limits
 from gemmahub.testing.hub.models import small_model
 from gemmahub_ollama.place import MIRROR
 from tests.http.hostile_server import DRIPS, Conversation, Script, endless, serving

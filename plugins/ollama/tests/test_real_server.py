@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from conftest import RealServer
-
     from gemmahub.engines.contract import Artifact
 
 CHAT = "gemma-3-270m-chat:q4_k_m"

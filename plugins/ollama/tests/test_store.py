@@ -20,7 +20,6 @@ from gemmahub_ollama.store import OllamaStore, ollama_stores
 
 if TYPE_CHECKING:
     from conftest import Ollama
-
     from gemmahub.stores.removal import RemovalPlan
 
 MODEL = b"GGUF" + os.urandom(60_000)

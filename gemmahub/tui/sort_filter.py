@@ -35,7 +35,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrangement:
+class SortFilter:
     """What is shown (``all``, ``fits``, ``installed``), by which column, and which words it must
     have. ``reverse`` turns the column's natural order round."""
 
@@ -115,21 +115,21 @@ SORT_WORDS: Final = {"rank": "best first", "where": "installed first"}
 """How an order is said where ``by`` and the column's name would not do."""
 
 
-def descends(arrangement: Arrangement) -> bool:
+def descends(sort_filter: SortFilter) -> bool:
     """Whether larger values come first."""
-    return _KEYS.get(arrangement.sort, _KEYS["where"])[1] != arrangement.reverse
+    return _KEYS.get(sort_filter.sort, _KEYS["where"])[1] != sort_filter.reverse
 
 
-def ordered(items: Iterable[Item], arrangement: Arrangement) -> list[Item]:
+def ordered(items: Iterable[Item], sort_filter: SortFilter) -> list[Item]:
     """What is shown, sorted; without regard to the filter."""
-    key = _KEYS.get(arrangement.sort, _KEYS["where"])[0]
+    key = _KEYS.get(sort_filter.sort, _KEYS["where"])[0]
     known: list[tuple[Any, Item]] = []
     unknown: list[tuple[Any, Item]] = []
     for item in items:
-        if shown(item.row, arrangement.show):
+        if shown(item.row, sort_filter.show):
             value = key(item.row)
             (unknown if value is None else known).append((value, item))
-    known.sort(key=lambda pair: pair[0], reverse=descends(arrangement))
+    known.sort(key=lambda pair: pair[0], reverse=descends(sort_filter))
     return [item for _, item in (*known, *unknown)]
 
 
