@@ -65,7 +65,6 @@ def recommend(
     machine: MachineMemory,
     wanted: Requirements,
     bandwidths: Bandwidths,
-    bandwidth_source: str = "the memory's bandwidth",
 ) -> Ranking:
     """The candidates that fit ``machine``, ranked.
 
@@ -77,7 +76,7 @@ def recommend(
     the smallest would need.
     """
     able = _able(tuple(candidates), wanted)
-    chooser = Chooser(machine, wanted, bandwidths, bandwidth_source)
+    chooser = Chooser(machine, wanted, bandwidths)
     chooser.measurements = _measurements(able, chooser)
     found = [c for c in map(chooser.on_accelerators, able) if c is not None]
     if not found and wanted.offload and machine.devices:

@@ -12,7 +12,6 @@ from gemmahub.service import (
     overview,
     plugin_rows,
     pulling,
-    recommending,
     running,
     searching,
 )
@@ -184,8 +183,15 @@ class Gemmahub(Installation):
     def recommend(
         self, wanted: Requirements, machine: Machine | None = None
     ) -> tuple[Recommendation, ...]:
-        """What a machine runs best; see :func:`gemmahub.service.recommending.recommend`."""
-        return recommending.recommend(self, wanted, machine)
+        """What this machine, or another one, runs best, ranked and with reasons; at least one.
+
+        Raises: NotFound for an unknown model; DoesNotFit when nothing fits.
+        """
+        from gemmahub.planning.recommending import recommendations
+
+        place = machine or self.machine_for()
+        measured = self.measured(place)
+        return recommendations(self.registry, place, wanted, measured)
 
     def compare(
         self, references: Sequence[str], wanted: Requirements, machine: Machine | None = None
