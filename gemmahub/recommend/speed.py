@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gemmahub.memory import MachineMemory, MemoryArchitecture, MemoryPlan, Weights
 
 FILLED: Final = 4096
-"""Positions in the cache for which the speed is reckoned."""
+"""Positions in the cache for which the speed is estimated."""
 
 BAND: Final = (0.30, 0.55, 0.80)
 """Shares of the peak bandwidth that llama.cpp reaches when it decodes: low, likely, high.
