@@ -127,9 +127,8 @@ def work() -> None:
         for use in (Use.CHAT, Use.LONG_CONTEXT):
             begin = time.perf_counter()
             candidates = candidates_of(installed, hub.registry.catalog, {})
-            bandwidths, source = bandwidths_of(machine)
             ranking = recommend(
-                candidates, machine_of(machine), Requirements(use), bandwidths, source
+                candidates, machine_of(machine), Requirements(use), bandwidths_of(machine)
             )
             for number, plan in enumerate(ranking.plans[:5]):
                 ranking.reasons(number, ranking.largest_context(plan))

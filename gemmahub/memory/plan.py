@@ -2,7 +2,7 @@
 
 Weights, cache and compute buffers follow :mod:`~gemmahub.memory.weights`,
 :mod:`~gemmahub.memory.kv_cache` and :mod:`~gemmahub.memory.compute`. Caches lie with their layers.
-Every accelerator with layers is reckoned with the whole compute buffer, an upper bound, and with
+Every accelerator with layers is counted with the whole compute buffer, an upper bound, and with
 the overhead of its driver, an estimate.
 """
 

@@ -83,10 +83,10 @@ def _installed(
     )
 
 
-def bandwidths_of(machine: hardware.Machine) -> tuple[Bandwidths, str]:
-    """The bandwidths in the order of :func:`~gemmahub.planning.machine_of`, and their source."""
-    devices = [d for d in machine.devices if d.available.value is not None]
+def bandwidths_of(machine: hardware.Machine) -> Bandwidths:
+    """The bandwidths in the order of :func:`~gemmahub.planning.machine_of`."""
+    devices = [d.bandwidth for d in machine.devices if d.available.value is not None]
     host = machine.cpu.bandwidth
-    used = devices[0].bandwidth if devices else host
+    used = devices[0] if devices else host
     source = f"{used.value / 1e9:.0f} GB/s ({used.source})" if used.value else ""
-    return Bandwidths(tuple(d.bandwidth.value for d in devices), host.value), source
+    return Bandwidths(tuple(figure.value for figure in devices), host.value, source)

@@ -140,8 +140,8 @@ def ranked(
             f"there is {what}{f' of {model.name}' if model else ''} to recommend",
             "gemmahub list --all shows the catalogue",
         )
-    place, (bandwidths, source) = machine_of(machine), bandwidths_of(machine)
-    return recommend(candidates, place, wanted, bandwidths, source)
+    place, bandwidths = machine_of(machine), bandwidths_of(machine)
+    return recommend(candidates, place, wanted, bandwidths)
 
 
 def best_of(

@@ -53,7 +53,7 @@ LEAST_CONTEXT: Final = 4096
 
 MIB: Final = 1 << 20
 RESERVE: Final = 512 * MIB
-"""What a recommended plan leaves free at each place, bytes. With the overhead that a plan reckons
+"""What a recommended plan leaves free at each place, bytes. With the overhead that a plan counts
 for a GPU's driver that is the 1 GiB that llama.cpp leaves free (``--fit-target``)."""
 
 

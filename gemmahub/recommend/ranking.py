@@ -65,19 +65,18 @@ def recommend(
     machine: MachineMemory,
     wanted: Requirements,
     bandwidths: Bandwidths,
-    bandwidth_source: str = "the memory's bandwidth",
 ) -> Ranking:
     """The candidates that fit ``machine``, ranked.
 
-    Layers are left in host memory only when nothing fits the accelerators (and never against the
-    wish); every plan leaves ``goals.RESERVE`` free. ``bandwidths`` are of the machine's devices in
-    their order.
+    Layers are left in host memory only when nothing fits the accelerators (and never where that is
+    not wanted); every plan leaves ``goals.RESERVE`` free. ``bandwidths`` are of the machine's
+    devices in their order.
 
-    Raises: NotFound when no candidate can do what is wished; DoesNotFit when none fits, with what
+    Raises: NotFound when no candidate can do what is wanted; DoesNotFit when none fits, with what
     the smallest would need.
     """
     able = _able(tuple(candidates), wanted)
-    chooser = Chooser(machine, wanted, bandwidths, bandwidth_source)
+    chooser = Chooser(machine, wanted, bandwidths)
     chooser.measurements = _measurements(able, chooser)
     found = [c for c in map(chooser.on_accelerators, able) if c is not None]
     if not found and wanted.offload and machine.devices:
@@ -111,7 +110,7 @@ def _order(plan: ScoredPlan) -> tuple[bool, float, bool, int, str]:
 
 
 def _able(candidates: Sequence[Candidate], wanted: Requirements) -> list[Candidate]:
-    """Those that take images where that is wished, and were trained for the wished context.
+    """Those that take images where that is wanted, and were trained for the wanted context.
 
     Where none was trained for so long a context, all stay: the reasons warn of it.
     """

@@ -37,13 +37,12 @@ class Chooser:
     """Finds settings for candidates on one machine. ``machine`` is the one without the reserve."""
 
     def __init__(
-        self, machine: MachineMemory, wanted: Requirements, bandwidths: Bandwidths, source: str
+        self, machine: MachineMemory, wanted: Requirements, bandwidths: Bandwidths
     ) -> None:
         self.machine = machine
         self.room = with_reserve(machine)
         self.wanted = wanted
         self.bandwidths = bandwidths
-        self.source = source
         self.measurements: tuple[Measurement, ...] = ()
 
     def plan(
@@ -124,7 +123,7 @@ class Chooser:
     def _weighed(self, candidate: Candidate, plan: MemoryPlan) -> ScoredPlan:
         quality = quality_of(candidate.model, candidate.label, candidate.training)
         traffic = traffic_of(candidate.architecture, candidate.weights, plan, self.machine)
-        speed = estimate(traffic, self.bandwidths, reached(traffic, self.measurements), self.source)
+        speed = estimate(traffic, self.bandwidths, reached(traffic, self.measurements))
         if candidate.measured:
             measured = candidate.measured
             speed = Speed(measured, measured, measured, "measured on this machine")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gemmahub.memory import MachineMemory, MemoryArchitecture, MemoryPlan, Weights
 
 FILLED: Final = 4096
-"""Positions in the cache for which the speed is reckoned."""
+"""Positions in the cache for which the speed is estimated."""
 
 BAND: Final = (0.30, 0.55, 0.80)
 """Shares of the peak bandwidth that llama.cpp reaches when it decodes: low, likely, high.
@@ -41,10 +41,12 @@ ALIKE: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Bandwidths:
-    """Bytes a second of each accelerator in the plan's order and of host memory; None: unknown."""
+    """Bytes a second of each accelerator in the plan's order and of host memory; None: unknown.
+    ``source`` says where the figure is from."""
 
     devices: tuple[int | None, ...]
     host: int | None
+    source: str = "the memory's bandwidth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +143,16 @@ def reached(traffic: MemoryTraffic, measured: Sequence[Measurement]) -> float | 
     return median(shares) if shares else None
 
 
-def estimate(
-    traffic: MemoryTraffic, bandwidths: Bandwidths, reached: float | None, source: str
-) -> Speed | None:
+def estimate(traffic: MemoryTraffic, bandwidths: Bandwidths, reached: float | None) -> Speed | None:
     """The speed by roofline; ``reached`` is the share of the bandwidth that this machine reached
-    when it was measured, None if it never was. ``source`` says where the bandwidth is from."""
+    when it was measured, None if it never was."""
     seconds = traffic.seconds(bandwidths)
     if not seconds:
         return None
     if reached is not None:
         likely = reached / seconds
-        basis = f"estimate from {source}, scaled by this machine's own measurements"
+        basis = f"estimate from {bandwidths.source}, scaled by this machine's own measurements"
         return Speed(likely * (1 - MEASURED_DOUBT), likely, likely * (1 + MEASURED_DOUBT), basis)
     low, likely, high = (share / seconds for share in BAND)
-    return Speed(low, likely, high, f"estimate: {BAND[0]:.0%} to {BAND[2]:.0%} of {source}")
+    basis = f"estimate: {BAND[0]:.0%} to {BAND[2]:.0%} of {bandwidths.source}"
+    return Speed(low, likely, high, basis)

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gemmahub.recommend.goals import Requirements
-from gemmahub.service import plans, pulling, recommending, running
+from gemmahub.service import plans, pulling, running
 from gemmahub.service.installation import Installation
 from gemmahub.service.plans import PlanOptions
 from gemmahub.service.pulling import PullOptions, PullPlan
@@ -87,7 +87,11 @@ class Library(Installation):
 
         Raises: NotFound for an unknown model; DoesNotFit when nothing fits.
         """
-        return recommending.recommend(self, wanted or Requirements(), machine)
+        from gemmahub.planning.recommending import recommendations
+
+        place = machine or self.machine_for()
+        measured = self.measured(place)
+        return recommendations(self.registry, place, wanted or Requirements(), measured)
 
     def compare(
         self,
