@@ -55,7 +55,7 @@ _SAME_AS: Final = {
 }
 
 
-class FileTables(Entry):
+class FileTables(Entry, frozen=True):
     """A whole file; its tables are read one by one, so that errors name them."""
 
     family: dict[str, Any]
@@ -66,16 +66,7 @@ class FileTables(Entry):
     published: dict[str, Any] | None = None
 
 
-class _Family(Entry):
-    name: str
-    title: str
-    licence: str
-    licence_url: str
-    released: str
-    source: str
-
-
-class _Architecture(Entry, kw_only=True):
+class _Architecture(Entry, frozen=True, kw_only=True):
     """Zero for what an architecture does not have; see ``_SAME_AS`` for what may be left out."""
 
     architecture: str
@@ -110,18 +101,7 @@ class _Architecture(Entry, kw_only=True):
     source: str
 
 
-class _FileEntry(Entry, kw_only=True):
-    repository: Repository
-    file: str
-    bytes: Positive
-    sha256: Sha256
-    revision: Commit | None = None
-    grade: Grade
-    source: str
-    image_buffer_bytes: Positive | None = None
-
-
-class ModelEntry(Entry, kw_only=True):
+class ModelEntry(Entry, frozen=True, kw_only=True):
     """A model; its variants are read one by one."""
 
     name: str
@@ -133,7 +113,7 @@ class ModelEntry(Entry, kw_only=True):
     source: str | None = None
 
 
-class _Variant(Entry, kw_only=True):
+class _Variant(Entry, frozen=True, kw_only=True):
     name: str
     format: Literal["gguf"] = "gguf"
     label: str
@@ -154,7 +134,7 @@ class _Variant(Entry, kw_only=True):
     source: str
 
 
-class _Types(Entry):
+class _Types(Entry, frozen=True):
     default: GgmlType | None = None
     mix: Mix | None = None
     embedding: GgmlType | None = None
@@ -164,7 +144,7 @@ class _Types(Entry):
     unused_kv: bool = False
 
 
-class _Tags(Entry):
+class _Tags(Entry, frozen=True):
     scheme: str
     place: str
     as_of: str
@@ -172,7 +152,7 @@ class _Tags(Entry):
     tags: list[Any] = field(default_factory=list)
 
 
-class _Tag(Entry, kw_only=True):
+class _Tag(Entry, frozen=True, kw_only=True):
     tag: str
     resolves_to: str
     model: str
@@ -192,9 +172,9 @@ class _Tag(Entry, kw_only=True):
 
 def read_family(values: object, where: str) -> Family:
     """``[family]``. All functions here raise CatalogError."""
-    table = read(_Family, values, where)
-    day(table.released, "released", where)
-    return Family(**asdict(table))
+    family = read(Family, values, where)
+    day(family.released, "released", where)
+    return family
 
 
 def read_architecture(values: object, size: str, where: str) -> Architecture:
@@ -216,7 +196,7 @@ def read_architecture(values: object, size: str, where: str) -> Architecture:
 
 def read_file(values: object, where: str) -> CatalogFile:
     """``[files.NAME]``."""
-    return CatalogFile(**asdict(read(_FileEntry, values, where)))
+    return read(CatalogFile, values, where)
 
 
 def read_variant(values: object, model: str, file: FindFile, where: str) -> CatalogVariant:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
+from gemmahub.catalog.table import Commit, Entry, Positive, Repository, Sha256
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -23,8 +25,7 @@ Training = Literal["QAT", "PTQ", "none", "unknown"]
 Capability = Literal["text", "image", "audio"]
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(Entry, frozen=True):
     """A generation of Gemma under one licence."""
 
     name: str
@@ -115,8 +116,7 @@ class StoredTypes:
     unused_kv: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogFile:
+class CatalogFile(Entry, frozen=True, kw_only=True):
     """A file that belongs to a variant: a vision or audio projector, or a draft model.
 
     ``image_buffer_bytes`` is what llama.cpp 0.3.36 holds besides the file's tensors to compute the
@@ -125,14 +125,14 @@ class CatalogFile:
     (``benchmarks/projector_table.py``).
     """
 
-    repository: str
+    repository: Repository
     file: str
-    bytes: int
-    sha256: str
-    revision: str | None
+    bytes: Positive
+    sha256: Sha256
+    revision: Commit | None = None
     grade: Grade
     source: str
-    image_buffer_bytes: int | None = None
+    image_buffer_bytes: Positive | None = None
 
 
 @dataclass(frozen=True, slots=True)

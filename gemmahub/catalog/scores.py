@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gemmahub.catalog.records import Model
 
 
-class _Scores(Entry):
+class _Scores(Entry, frozen=True):
     benchmark: str
     setting: str
     values: dict[str, Any]

@@ -40,7 +40,7 @@ class CatalogError(GemmahubError):
     """The catalogue that ships with gemmahub is damaged."""
 
 
-class Entry(Struct, forbid_unknown_fields=True):
+class Entry(Struct, forbid_unknown_fields=True, frozen=True):
     """One table. What may be left out is None unless a default is stated."""
 
     def __post_init__(self) -> None:

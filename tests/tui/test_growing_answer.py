@@ -10,7 +10,7 @@ from textual.widgets.markdown import MarkdownBlock
 from gemmahub.tui.widgets.turns import Answer
 
 TABLE = "| a | b |\n|---|---|\n" + "| a cell of the table | another one |\n" * 60
-CODE = "```python\n" + "x = 1\n" * 400 + "```\n"
+CODE = "```python\n" + "total = first_value + second_value\n" * 70 + "```\n"
 TEXTS = {
     "table": f"Before it.\n\n{TABLE}\nAfter it.\n",
     "code": f"Before it.\n\n{CODE}\nAfter it.\n",
@@ -33,8 +33,8 @@ async def test_pieces_make_the_same_blocks_as_the_whole_text(name: str) -> None:
     async with app.run_test() as pilot:
         grown, whole = Answer(1, "who"), Answer(2, "who", text)
         await app.mount_all([grown, whole])
-        for start in range(0, len(text), 97):
-            await grown.append(text[start : start + 97])
+        for start in range(0, len(text), 197):
+            await grown.append(text[start : start + 197])
         await pilot.pause()
         one, other = (
             [
