@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from msgspec import Meta, field
-from msgspec.structs import asdict
+from msgspec import field
+from msgspec.structs import replace
 
 from gemmahub.catalog.kquant_mix import MIXES
 from gemmahub.catalog.records import (
     Architecture,
-    Capability,
     CatalogFile,
     CatalogVariant,
     Family,
-    Grade,
     PublishedTag,
-    StoredTypes,
-    Training,
 )
 from gemmahub.catalog.table import (
-    Commit,
-    Count,
     Entry,
     Positive,
-    PositiveNumber,
-    Repository,
-    Sha256,
-    ShortDigest,
     day,
     fault,
     read,
+    table_of,
     tables,
 )
 from gemmahub.formats.ggml_types import GGML_TYPES_BY_NAME
@@ -66,41 +57,6 @@ class FileTables(Entry, frozen=True):
     published: dict[str, Any] | None = None
 
 
-class _Architecture(Entry, frozen=True, kw_only=True):
-    """Zero for what an architecture does not have; see ``_SAME_AS`` for what may be left out."""
-
-    architecture: str
-    layers: Positive
-    embedding_length: Positive
-    feed_forward_length: list[tuple[Positive, Positive]]
-    heads: Positive
-    kv_heads_local: Positive
-    kv_heads_global: Positive | None = None
-    head_dim_local: Positive
-    head_dim_global: Positive | None = None
-    sliding_window: Positive
-    pattern_period: Positive
-    shared_kv_layers: Count = 0
-    per_layer_embedding_length: Count = 0
-    global_value_is_key: bool = False
-    experts: Count = 0
-    experts_used: Count = 0
-    expert_feed_forward_length: Count = 0
-    vocabulary: Positive
-    checkpoint_vocabulary: Positive | None = None
-    context_length: Positive
-    tied_embedding: bool
-    rope_base_global: PositiveNumber = 1e6
-    rope_base_local: PositiveNumber = 1e4
-    rope_scale_global: PositiveNumber = 1.0
-    final_softcap: PositiveNumber | None = None
-    parameters: Positive
-    active_parameters: Positive | None = None
-    capabilities: Annotated[tuple[Capability, ...], Meta(min_length=1)]
-    image_tokens: Positive | None = None
-    source: str
-
-
 class ModelEntry(Entry, frozen=True, kw_only=True):
     """A model; its variants are read one by one."""
 
@@ -113,35 +69,8 @@ class ModelEntry(Entry, frozen=True, kw_only=True):
     source: str | None = None
 
 
-class _Variant(Entry, frozen=True, kw_only=True):
-    name: str
-    format: Literal["gguf"] = "gguf"
-    label: str
-    training: Training
-    training_basis: str
-    repository: Repository
-    file: str
-    bytes: Positive | None = None
-    sha256: Sha256 | None = None
-    revision: Commit | None = None
-    gated: bool = False
-    content: str
-    types: dict[str, Any] | None = None
-    projector: str | None = None
-    drafter: str | None = None
-    note: str | None = None
-    grade: Grade
-    source: str
-
-
-class _Types(Entry, frozen=True):
-    default: GgmlType | None = None
-    mix: Mix | None = None
-    embedding: GgmlType | None = None
-    per_layer_embedding: GgmlType | None = None
-    kept: GgmlType = "BF16"
-    vocabulary: Positive | None = None
-    unused_kv: bool = False
+class _Runs(Entry, frozen=True):
+    feed_forward_length: list[tuple[Positive, Positive]]
 
 
 class _Tags(Entry, frozen=True):
@@ -150,24 +79,6 @@ class _Tags(Entry, frozen=True):
     as_of: str
     source: str
     tags: list[Any] = field(default_factory=list)
-
-
-class _Tag(Entry, frozen=True, kw_only=True):
-    tag: str
-    resolves_to: str
-    model: str
-    format: Literal["gguf", "mlx"] = "gguf"
-    label: str
-    training: Training
-    size: str
-    context: Positive
-    digest: ShortDigest | None = None
-    manifest_sha256: Sha256 | None = None
-    verified: bool = False
-    note: str | None = None
-    as_of: str | None = None
-    grade: Grade
-    source: str | None = None
 
 
 def read_family(values: object, where: str) -> Family:
@@ -179,19 +90,20 @@ def read_family(values: object, where: str) -> Family:
 
 def read_architecture(values: object, size: str, where: str) -> Architecture:
     """``[sizes.NAME]``. Per-layer values are written as ``[[value, layers], ...]``."""
-    table = read(_Architecture, values, where)
-    found = asdict(table)
-    runs = table.feed_forward_length
-    if (count := sum(layers for _, layers in runs)) != table.layers:
-        raise fault(where, f"feed_forward_length is for {count} layers of {table.layers}")
-    lengths = tuple(value for value, layers in runs for _ in range(layers))
+    found = table_of(values, where)
+    runs = read(_Runs, {"feed_forward_length": found.pop("feed_forward_length", None)}, where)
+    lengths = runs.feed_forward_length
+    layers = sum(count for _, count in lengths)
+    if layers != found.get("layers", layers):
+        raise fault(where, f"feed_forward_length is for {layers} layers of {found['layers']}")
+    found["feed_forward_length"] = [value for value, count in lengths for _ in range(count)]
     for key, same in _SAME_AS.items():
-        if found[key] is None:
-            found[key] = found[same]
-    name = found.pop("architecture")
-    if name not in families.names():
+        if same in found:
+            found.setdefault(key, found[same])
+    name = found.get("architecture")
+    if name is not None and name not in families.names():
         raise fault(where, f"architecture = {name!r} is none of {', '.join(families.names())}")
-    return Architecture(**found | {"name": name, "size": size, "feed_forward_length": lengths})
+    return read(Architecture, found | {"size": size}, where)
 
 
 def read_file(values: object, where: str) -> CatalogFile:
@@ -201,22 +113,9 @@ def read_file(values: object, where: str) -> CatalogFile:
 
 def read_variant(values: object, model: str, file: FindFile, where: str) -> CatalogVariant:
     """``[[models.variants]]``; ``file`` finds the file that a key such as ``projector`` names."""
-    table = read(_Variant, values, where)
-    found = asdict(table) | {
-        "model": model,
-        "types": None if table.types is None else _types(table.types, f"{where}, types"),
-        "projector": file("projector", table.projector),
-        "drafter": file("drafter", table.drafter),
-        "note": table.note or "",
-    }
-    return CatalogVariant(**found)
-
-
-def _types(values: object, where: str) -> StoredTypes:
-    table = read(_Types, values, where)
-    if (table.default is None) == (table.mix is None):
-        raise fault(where, "either default or mix, and not both")
-    return StoredTypes(**asdict(table))
+    found = table_of(values, where)
+    beside = {key: file(key, found[key]) for key in ("projector", "drafter") if key in found}
+    return read(CatalogVariant, found | beside | {"model": model}, where)
 
 
 def read_tags(values: dict[str, Any] | None, where: str) -> list[PublishedTag]:
@@ -229,16 +128,12 @@ def read_tags(values: dict[str, Any] | None, where: str) -> list[PublishedTag]:
 
 
 def _tag(values: object, head: _Tags, where: str) -> PublishedTag:
-    table = read(_Tag, values, where)
-    if table.digest and table.manifest_sha256:
+    about = {"scheme": head.scheme, "place": head.place}
+    usual = {"as_of": head.as_of, "source": head.source}
+    tag = read(PublishedTag, usual | table_of(values, where) | about, where)
+    day(tag.as_of, "as_of", where)
+    if tag.manifest_sha256 is None:
+        return tag
+    if tag.digest:
         raise fault(where, "digest is the beginning of manifest_sha256: give only one of them")
-    found = asdict(table) | {
-        "scheme": head.scheme,
-        "place": head.place,
-        "digest": table.manifest_sha256[:12] if table.manifest_sha256 else table.digest,
-        "note": table.note or "",
-        "as_of": day(table.as_of or head.as_of, "as_of", where),
-        "source": table.source or head.source,
-    }
-    verified, context = found.pop("verified"), found.pop("context")
-    return PublishedTag(**found, digest_verified=verified, context_length=context)
+    return replace(tag, digest=tag.manifest_sha256[:12])

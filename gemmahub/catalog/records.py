@@ -8,12 +8,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from gemmahub.catalog.table import Commit, Entry, Positive, Repository, Sha256
+from msgspec import Meta, field
+
+from gemmahub.catalog.kquant_mix import MIXES
+from gemmahub.catalog.table import (
+    Commit,
+    Count,
+    Entry,
+    Positive,
+    PositiveNumber,
+    Repository,
+    Sha256,
+    ShortDigest,
+)
+from gemmahub.formats.ggml_types import GGML_TYPES_BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    GgmlType = str
+    Mix = str
+else:
+    GgmlType = Literal[tuple(GGML_TYPES_BY_NAME)]
+    Mix = Literal[tuple(MIXES)]
 
 Grade = Literal["A", "B", "C"]
 """A: read in a source file, measured or recomputed; B: two or more independent public files
@@ -36,46 +55,47 @@ class Family(Entry, frozen=True):
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Architecture:
+class Architecture(Entry, frozen=True, kw_only=True):
     """The text decoder of one size, as a GGUF file of it holds it.
 
     ``parameters`` counts the weights of all tensors of a text GGUF with ``vocabulary`` rows,
     without the unused key and value tensors that some conversions keep
     (see :attr:`StoredTypes.unused_kv`). ``checkpoint_vocabulary`` is the number of embedding rows
-    of the publisher's checkpoint where that differs from the GGUF's.
+    of the publisher's checkpoint where that differs from the GGUF's. Zero is for what an
+    architecture does not have; a value for global layers that is left out is the one for local
+    layers, and ``active_parameters`` are ``parameters``.
     """
 
-    name: str
+    name: str = field(name="architecture")
     size: str
-    layers: int
-    embedding_length: int
-    feed_forward_length: tuple[int, ...]
-    heads: int
-    kv_heads_local: int
-    kv_heads_global: int
-    head_dim_local: int
-    head_dim_global: int
-    sliding_window: int
-    pattern_period: int
-    shared_kv_layers: int
-    per_layer_embedding_length: int
-    global_value_is_key: bool
-    experts: int
-    experts_used: int
-    expert_feed_forward_length: int
-    vocabulary: int
-    checkpoint_vocabulary: int
-    context_length: int
+    layers: Positive
+    embedding_length: Positive
+    feed_forward_length: tuple[Positive, ...]
+    heads: Positive
+    kv_heads_local: Positive
+    kv_heads_global: Positive
+    head_dim_local: Positive
+    head_dim_global: Positive
+    sliding_window: Positive
+    pattern_period: Positive
+    shared_kv_layers: Count = 0
+    per_layer_embedding_length: Count = 0
+    global_value_is_key: bool = False
+    experts: Count = 0
+    experts_used: Count = 0
+    expert_feed_forward_length: Count = 0
+    vocabulary: Positive
+    checkpoint_vocabulary: Positive
+    context_length: Positive
     tied_embedding: bool
-    rope_base_global: float
-    rope_base_local: float
-    rope_scale_global: float
-    final_softcap: float | None
-    parameters: int
-    active_parameters: int
-    capabilities: tuple[Capability, ...]
-    image_tokens: int | None
+    rope_base_global: PositiveNumber = 1e6
+    rope_base_local: PositiveNumber = 1e4
+    rope_scale_global: PositiveNumber = 1.0
+    final_softcap: PositiveNumber | None = None
+    parameters: Positive
+    active_parameters: Positive
+    capabilities: Annotated[tuple[Capability, ...], Meta(min_length=1)]
+    image_tokens: Positive | None = None
     source: str
 
     def is_local(self, layer: int) -> bool:
@@ -96,8 +116,7 @@ class Architecture:
         return self.head_dim_local if self.is_local(layer) else self.head_dim_global
 
 
-@dataclass(frozen=True, slots=True)
-class StoredTypes:
+class StoredTypes(Entry, frozen=True):
     """Which GGML type each tensor of a file has, said in one line.
 
     Either ``default`` (one type for all matrices) or ``mix`` (a llama.cpp K-quant mix). ``kept`` is
@@ -107,13 +126,18 @@ class StoredTypes:
     another layer's cache. One-dimensional tensors are F32 everywhere.
     """
 
-    default: str | None = None
-    mix: str | None = None
-    embedding: str | None = None
-    per_layer_embedding: str | None = None
-    kept: str = "BF16"
-    vocabulary: int | None = None
+    default: GgmlType | None = None
+    mix: Mix | None = None
+    embedding: GgmlType | None = None
+    per_layer_embedding: GgmlType | None = None
+    kept: GgmlType = "BF16"
+    vocabulary: Positive | None = None
     unused_kv: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.default is None) == (self.mix is None):
+            raise ValueError("either default or mix, and not both")
 
 
 class CatalogFile(Entry, frozen=True, kw_only=True):
@@ -135,27 +159,26 @@ class CatalogFile(Entry, frozen=True, kw_only=True):
     image_buffer_bytes: Positive | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogVariant:
+class CatalogVariant(Entry, frozen=True, kw_only=True):
     """One published file of a model. ``content`` says what is really in it."""
 
     model: str
     name: str
-    format: str
+    format: Literal["gguf"] = "gguf"
     label: str
     training: Training
     training_basis: str
-    repository: str
+    repository: Repository
     file: str
-    bytes: int | None
-    sha256: str | None
-    revision: str | None
-    gated: bool
+    bytes: Positive | None = None
+    sha256: Sha256 | None = None
+    revision: Commit | None = None
+    gated: bool = False
     content: str
-    types: StoredTypes | None
-    projector: CatalogFile | None
-    drafter: CatalogFile | None
-    note: str
+    types: StoredTypes | None = None
+    projector: CatalogFile | None = None
+    drafter: CatalogFile | None = None
+    note: str | None = None
     grade: Grade
     source: str
 
@@ -210,8 +233,7 @@ class Model:
         return next((s for s in self.scores if s.benchmark.lower() == wanted), None)
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedTag:
+class PublishedTag(Entry, frozen=True, kw_only=True):
     """What a tag of another source held on the day ``as_of``; tags can be moved by their publisher.
 
     ``scheme`` is that of its references, ``place`` what people call the source. ``size`` is as the
@@ -222,19 +244,18 @@ class PublishedTag:
 
     scheme: str
     place: str
-
     tag: str
     resolves_to: str
     model: str
-    format: str
+    format: Literal["gguf", "mlx"] = "gguf"
     label: str
     training: Training
     size: str
-    context_length: int
-    digest: str | None
-    manifest_sha256: str | None
-    digest_verified: bool
-    note: str
+    context_length: Positive = field(name="context")
+    digest: ShortDigest | None = None
+    manifest_sha256: Sha256 | None = None
+    digest_verified: bool = field(name="verified", default=False)
+    note: str | None = None
     as_of: str
     grade: Grade
     source: str

@@ -65,6 +65,12 @@ def read(kind: type[E], values: object, where: str) -> E:
     return found
 
 
+def table_of(values: object, where: str) -> dict[str, Any]:
+    """A copy of a table. Raises: CatalogError for anything else."""
+    found: dict[str, Any] = _read(dict[str, Any], values, where)
+    return dict(found)
+
+
 def percentages(values: dict[str, Any], where: str) -> dict[str, float]:
     """A table of percentages by name, in the order of the file. Raises: CatalogError."""
     return {key: _read(Percentage, value, f"{where}, {key}") for key, value in values.items()}

@@ -196,13 +196,12 @@ def _choices(kind: Any, place: str) -> str:
     """What a value, or that field of a struct, may be, if it is one of some texts."""
     import msgspec
 
-    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
-        return ", ".join(_literals(kind))
-    name, *_ = re.split(r"[.\[]", place)
-    for entry in msgspec.structs.fields(kind):
-        if entry.encode_name == name:
-            return ", ".join(_literals(entry.type))
-    return ""
+    for name in filter(None, re.split(r"[.\[]", place)):
+        if (struct := _struct_in(kind)) is None:
+            break
+        fields = {entry.encode_name: entry.type for entry in msgspec.structs.fields(struct)}
+        kind = fields.get(name)
+    return ", ".join(_literals(kind))
 
 
 def _literals(kind: Any) -> list[str]:
