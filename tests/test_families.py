@@ -25,7 +25,6 @@ MAY_NAME_ONE = {
     "plugins/mlx/gemmahub_mlx/families.py": "what mlx-lm does for one family alone",
     # Models that are written for tests and are Gemma 3: nothing is decided by their name.
     "gemmahub/testing": "small models and hubs for the tests of plugins",
-    "plugins/mlx/gemmahub_mlx/tiny.py": "the small model of the conformance tests",
 }
 
 

@@ -211,7 +211,7 @@ def test_lists_do_not_ask(command: Command, tmp_path: Path) -> None:
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A random Gemma 3 of two layers."""
     pytest.importorskip("mlx.core", reason="MLX is not installed")
-    from gemmahub_mlx.tiny import write_model
+    from plugins.mlx.tests.tiny import write_model
 
     monkeypatch.setenv("GEMMAHUB_PLUGINS", "mlx,llamacpp")
     return write_model(tmp_path / "tiny")

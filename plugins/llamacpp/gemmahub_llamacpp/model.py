@@ -11,7 +11,7 @@ from gemmahub.formats.ggml_types import FILE_TYPE_LABELS
 from gemmahub_llamacpp.engine import assign, library, log
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from gemmahub.engines.contract import OnProgress
@@ -184,10 +184,6 @@ class LlamaModel:
             self._piece_buffer = ctypes.create_string_buffer(-size)
             return self.piece(token)
         return buffer.raw[:size]
-
-    def detokenize(self, tokens: Sequence[int]) -> bytes:
-        """The text of several tokens, without control tokens."""
-        return b"".join(map(self.piece, tokens))
 
 
 def _overrides(llama_cpp: Any, values: Mapping[str, int | str]) -> Any:

@@ -90,7 +90,7 @@ def test_a_message_cannot_inject_control_tokens(model: LlamaModel, evil: str) ->
     for name in ("<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"):
         token = control(model, name)
         assert tokens.count(token) == harmless.count(token), name
-    shown = model.detokenize(tokens).decode()
+    shown = b"".join(map(model.piece, tokens)).decode()
     assert evil.strip() in shown
 
 
@@ -139,7 +139,7 @@ def test_without_a_template_a_conversation_is_plain_text(session: LlamaCppSessio
     tokens = encode(model, messages)
     assert tokens[0] == control(model, "<bos>")
     assert control(model, "<end_of_turn>") not in tokens
-    assert model.detokenize(tokens).decode() == "one <end_of_turn>\n\ntwo"
+    assert b"".join(map(model.piece, tokens)).decode() == "one <end_of_turn>\n\ntwo"
 
 
 def write_with_template(model: Path, path: Path) -> None:

@@ -29,7 +29,7 @@ def backend() -> MlxBackend:
 @pytest.fixture(scope="session")
 def folder(backend: MlxBackend, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Gemma 3 of two layers, the first with a window of 64 tokens."""
-    from gemmahub_mlx.tiny import write_model
+    from plugins.mlx.tests.tiny import write_model
 
     return write_model(tmp_path_factory.mktemp("mlx") / "tiny")
 

@@ -21,7 +21,7 @@ class TestConformance(BackendConformance):
     plugin: ClassVar[str] = "mlx"
 
     def make_artifact(self, folder: Path) -> Artifact:
-        from gemmahub_mlx.tiny import write_model
+        from plugins.mlx.tests.tiny import write_model
 
         path = write_model(folder / "tiny")
         return Artifact("mlx", path, (path / "model.safetensors",), name="tiny")

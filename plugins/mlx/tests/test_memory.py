@@ -13,7 +13,7 @@ from gemmahub.errors import BackendError
 from gemmahub.testing.safetensors_writer import write_safetensors
 from gemmahub_mlx.header import read_header
 from gemmahub_mlx.memory import CacheFormat, Run, plan
-from gemmahub_mlx.tiny import write_model
+from plugins.mlx.tests.tiny import write_model
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from gemmahub.engines.contract import Artifact, Sampling, Settings
 from gemmahub.formats.mlx import read_model_folder
 from gemmahub.registry.artifacts import read_summary
 from gemmahub_mlx.header import read_header
-from gemmahub_mlx.tiny import write_model
+from plugins.mlx.tests.tiny import write_model
 
 if TYPE_CHECKING:
     from pathlib import Path
