@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final
 
 from msgspec import field
 from msgspec.structs import replace
 
-from gemmahub.catalog.kquant_mix import MIXES
-from gemmahub.catalog.records import (
-    Architecture,
-    CatalogFile,
-    CatalogVariant,
-    Family,
-    PublishedTag,
-)
-from gemmahub.catalog.table import (
-    Entry,
-    Positive,
-    day,
-    fault,
-    read,
-    table_of,
-    tables,
-)
-from gemmahub.formats.ggml_types import GGML_TYPES_BY_NAME
+from gemmahub.catalog.records import Architecture, CatalogFile, CatalogVariant, Family, PublishedTag
+from gemmahub.catalog.table import Entry, Positive, day, fault, read, table_of, tables
 from gemmahub.memory import families
-
-if TYPE_CHECKING:
-    GgmlType = str
-    Mix = str
-else:
-    GgmlType = Literal[tuple(GGML_TYPES_BY_NAME)]
-    Mix = Literal[tuple(MIXES)]
 
 FindFile = Callable[[str, str | None], CatalogFile | None]
 """Gets the key and the name of a file that a variant names; raises CatalogError."""

@@ -18,13 +18,11 @@ from gemmahub.service.remote import look
 from gemmahub.service.running import Running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from gemmahub.conversations import ConversationStore
-    from gemmahub.engines.contract import OnProgress, Settings
     from gemmahub.engines.sources import Pulled
     from gemmahub.hardware.records import Machine
-    from gemmahub.planning import Plan
     from gemmahub.planning.recommending import Recommendation
     from gemmahub.registry.variants import Models, Variant
     from gemmahub.service.comparing import Comparison
@@ -40,6 +38,10 @@ class Library(Installation):
     Methods raise :class:`~gemmahub.errors.GemmahubError` and its subclasses. References are those
     of ``docs/commands.md``.
     """
+
+    plan = plans.plan
+    plan_pull = pulling.plan_pull
+    load = running.load
 
     def models(self, *, catalogue: bool = False) -> Models:
         """What is on this machine, and on request what the catalogue knows; what is broken."""
@@ -70,16 +72,6 @@ class Library(Installation):
 
         return searching.search(self, text, limit)
 
-    def plan(
-        self,
-        reference: str,
-        options: PlanOptions | None = None,
-        *,
-        on_progress: OnProgress | None = None,
-    ) -> Plan:
-        """What a model takes of the memory; see :func:`gemmahub.service.plans.plan`."""
-        return plans.plan(self, reference, options or PlanOptions(), on_progress)
-
     def recommend(
         self, wanted: Requirements | None = None, machine: Machine | None = None
     ) -> tuple[Recommendation, ...]:
@@ -104,10 +96,6 @@ class Library(Installation):
 
         return comparing.compare(self, references, wanted or Requirements(), machine)
 
-    def plan_pull(self, reference: str, options: PullOptions | None = None) -> PullPlan:
-        """What getting a model would do; see :func:`gemmahub.service.pulling.prepare`."""
-        return pulling.prepare(self, reference, options or PullOptions())
-
     def pull(
         self,
         wanted: str | PullPlan,
@@ -115,38 +103,12 @@ class Library(Installation):
         on_progress: OnPullProgress | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Pulled:
-        """Get a model, by its reference or as planned; see
-        :func:`gemmahub.service.pulling.execute`.
+        """Get a model, by its reference or as planned; see :func:`gemmahub.service.pulling.pull`.
 
         Raises also: what :meth:`plan_pull` raises, for a reference.
         """
         plan = self.plan_pull(wanted) if isinstance(wanted, str) else wanted
-        return pulling.execute(self, plan, on_progress=on_progress, cancelled=cancelled)
-
-    def load(
-        self,
-        reference: str,
-        settings: Settings | None = None,
-        *,
-        backend: str | None = None,
-        options: Mapping[str, str] | None = None,
-        on_progress: OnProgress | None = None,
-        on_stage: Callable[[str], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
-        alone: bool = True,
-    ) -> Running:
-        """Load a model that is here; see :func:`gemmahub.service.running.load`."""
-        return running.load(
-            self,
-            reference,
-            settings,
-            backend=backend,
-            options=options,
-            on_progress=on_progress,
-            on_stage=on_stage,
-            cancelled=cancelled,
-            alone=alone,
-        )
+        return pulling.pull(self, plan, on_progress=on_progress, cancelled=cancelled)
 
     @cached_property
     def conversations(self) -> ConversationStore:

@@ -47,10 +47,13 @@ class PlanOptions:
     verify: bool = False
 
 
+_USUAL: Final = PlanOptions()
+
+
 def plan(
     here: Installation,
     reference: str,
-    options: PlanOptions,
+    options: PlanOptions = _USUAL,
     on_progress: OnProgress | None = None,
 ) -> Plan:
     """What a variant takes on this machine, or on one with the memory that was given.

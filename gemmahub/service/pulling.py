@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.sources import WEIGHTS
 from gemmahub.errors import (
@@ -132,7 +132,10 @@ class PullPlan:
         return found
 
 
-def prepare(here: Installation, reference: str, options: PullOptions) -> PullPlan:
+_USUAL: Final = PullOptions()
+
+
+def plan_pull(here: Installation, reference: str, options: PullOptions = _USUAL) -> PullPlan:
     """What pulling ``reference`` would do.
 
     Raises: UsageError for what no source has, and for options that it does not know; NotFound,
@@ -156,7 +159,7 @@ def prepare(here: Installation, reference: str, options: PullOptions) -> PullPla
     return PullPlan(found, here.fits([found])[0], remote, landing, options.to, free)
 
 
-def execute(
+def pull(
     here: Installation,
     plan: PullPlan,
     *,
