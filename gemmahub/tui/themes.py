@@ -2,70 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from textual.theme import Theme
 
-# Colours of bars. Bits go from warm (few) to cool (many), so that a look at a bar tells how coarse
-# its weights are; letters in the bars say the same without colour.
-_DARK_BARS: Final = {
-    "bits-2": "#c07a7a",
-    "bits-4": "#c9a66b",
-    "bits-6": "#a9b36f",
-    "bits-8": "#7fae8a",
-    "bits-16": "#7297c4",
-    "bits-32": "#9a8bbf",
-    "part-weights": "#7297c4",
-    "part-kv": "#7fae8a",
-    "part-compute": "#c9a66b",
-    "part-output": "#b48bb5",
-    "part-projector": "#6fb0b3",
-    "part-driver": "#c07a7a",
-    "bar-text": "#14171c",
-    "bar-free": "#3a404b",
-}
-_LIGHT_BARS: Final = {
-    "bits-2": "#d9908c",
-    "bits-4": "#dcb673",
-    "bits-6": "#bcc47c",
-    "bits-8": "#8fc29b",
-    "bits-16": "#8db0dc",
-    "bits-32": "#b3a4d8",
-    "part-weights": "#8db0dc",
-    "part-kv": "#8fc29b",
-    "part-compute": "#dcb673",
-    "part-output": "#cda5ce",
-    "part-projector": "#84c4c7",
-    "part-driver": "#d9908c",
-    "bar-text": "#1c2026",
-    "bar-free": "#c3c8d0",
-}
-_CONTRAST_BARS: Final = {
-    "bits-2": "#ff6b6b",
-    "bits-4": "#ffd166",
-    "bits-6": "#d4e157",
-    "bits-8": "#69f0ae",
-    "bits-16": "#64b5ff",
-    "bits-32": "#d0a8ff",
-    "part-weights": "#64b5ff",
-    "part-kv": "#69f0ae",
-    "part-compute": "#ffd166",
-    "part-output": "#ff9ee7",
-    "part-projector": "#5ff2f7",
-    "part-driver": "#ff6b6b",
-    "bar-text": "#000000",
-    "bar-free": "#ffffff",
-}
 
-BAR_DEFAULTS: Final = _DARK_BARS
+def _bars(*bits: str, output: str, projector: str, text: str, free: str) -> dict[str, str]:
+    """Colours of bars: of weights of 2, 4, 6, 8, 16 and 32 ``bits``, and of the parts of memory.
+
+    Bits go from warm (few) to cool (many), so that a look at a bar tells how coarse its weights
+    are; letters in the bars say the same without colour.
+    """
+    two, four, six, eight, sixteen, more = bits
+    return {
+        "bits-2": two,
+        "bits-4": four,
+        "bits-6": six,
+        "bits-8": eight,
+        "bits-16": sixteen,
+        "bits-32": more,
+        "part-weights": sixteen,
+        "part-kv": eight,
+        "part-compute": four,
+        "part-output": output,
+        "part-projector": projector,
+        "part-driver": two,
+        "bar-text": text,
+        "bar-free": free,
+    }
+
+
+def _theme(
+    name: str, bars: dict[str, str], cursor: tuple[str, str, str], accent: str, **more: Any
+) -> Theme:
+    """``cursor`` has the background, foreground and style of the line under it."""
+    parts = zip(("background", "foreground", "text-style"), cursor, strict=True)
+    cursors = {f"block-cursor-{part}": value for part, value in parts}
+    variables = {**bars, "footer-key-foreground": accent, **cursors}
+    return Theme(f"gemmahub-{name}", accent=accent, variables=variables, **more)
+
+
+BAR_DEFAULTS: Final = _bars(
+    *("#c07a7a", "#c9a66b", "#a9b36f", "#7fae8a", "#7297c4", "#9a8bbf"),
+    output="#b48bb5",
+    projector="#6fb0b3",
+    text="#14171c",
+    free="#3a404b",
+)
 """What a theme of Textual's own uses, which knows nothing of our bars."""
 
 THEMES: Final = (
-    Theme(
-        name="gemmahub-dark",
+    _theme(
+        "dark",
+        BAR_DEFAULTS,
+        ("#33455c", "#ffffff", "none"),
+        accent="#d3b077",
         primary="#86a9d4",
         secondary="#7fae8a",
-        accent="#d3b077",
         warning="#d8ad5f",
         error="#d77c7c",
         success="#86bb90",
@@ -74,19 +67,20 @@ THEMES: Final = (
         surface="#1a1e24",
         panel="#232830",
         dark=True,
-        variables={
-            **_DARK_BARS,
-            "footer-key-foreground": "#d3b077",
-            "block-cursor-background": "#33455c",
-            "block-cursor-foreground": "#ffffff",
-            "block-cursor-text-style": "none",
-        },
     ),
-    Theme(
-        name="gemmahub-light",
+    _theme(
+        "light",
+        _bars(
+            *("#d9908c", "#dcb673", "#bcc47c", "#8fc29b", "#8db0dc", "#b3a4d8"),
+            output="#cda5ce",
+            projector="#84c4c7",
+            text="#1c2026",
+            free="#c3c8d0",
+        ),
+        ("#cfdcec", "#101418", "none"),
+        accent="#8a5a00",
         primary="#2f5f96",
         secondary="#3c7a4c",
-        accent="#8a5a00",
         warning="#8a5a00",
         error="#b03535",
         success="#2c7340",
@@ -95,19 +89,20 @@ THEMES: Final = (
         surface="#efefeb",
         panel="#e4e5e0",
         dark=False,
-        variables={
-            **_LIGHT_BARS,
-            "footer-key-foreground": "#8a5a00",
-            "block-cursor-background": "#cfdcec",
-            "block-cursor-foreground": "#101418",
-            "block-cursor-text-style": "none",
-        },
     ),
-    Theme(
-        name="gemmahub-contrast",
+    _theme(
+        "contrast",
+        _bars(
+            *("#ff6b6b", "#ffd166", "#d4e157", "#69f0ae", "#64b5ff", "#d0a8ff"),
+            output="#ff9ee7",
+            projector="#5ff2f7",
+            text="#000000",
+            free="#ffffff",
+        ),
+        ("#ffe066", "#000000", "bold"),
+        accent="#ffe066",
         primary="#7cc4ff",
         secondary="#69f0ae",
-        accent="#ffe066",
         warning="#ffe066",
         error="#ff8080",
         success="#69f0ae",
@@ -117,13 +112,6 @@ THEMES: Final = (
         panel="#1c1c1c",
         dark=True,
         text_alpha=1.0,
-        variables={
-            **_CONTRAST_BARS,
-            "footer-key-foreground": "#ffe066",
-            "block-cursor-background": "#ffe066",
-            "block-cursor-foreground": "#000000",
-            "block-cursor-text-style": "bold",
-        },
     ),
 )
 DEFAULT: Final = THEMES[0].name
