@@ -6,7 +6,6 @@ import threading
 from typing import TYPE_CHECKING, Final, Literal
 
 from gemmahub.errors import Cancelled, GemmahubError
-from gemmahub.text import one_line
 from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
@@ -147,12 +146,8 @@ class Downloads:
                     on_progress=download.report,
                     cancelled=lambda: download.stop.is_set() or not app.is_running,
                 ).reference
-        except GemmahubError as caught:
-            error = caught
         except Exception as caught:  # noqa: BLE001 - a plugin may raise what it likes
-            message = one_line(f"unexpected {type(caught).__name__}: {caught}", 300)
-            error = GemmahubError(message, "gemmahub doctor looks for the cause")
-        if error is not None:
+            error = GemmahubError.of(caught)
             download.here = _here(download)
         if app.is_running:
             app.call_from_thread(self._ended, download, error)

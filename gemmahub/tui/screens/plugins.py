@@ -83,11 +83,8 @@ class PluginsScreen(Screen[None]):
         try:
             plugins = plugin_rows.rows(self.library)
             self.post_message(self.Looked(plugins, doctor.checks(self.library)))
-        except GemmahubError as error:
-            self.post_message(self.Looked(error=error))
         except Exception as error:  # noqa: BLE001 - a plugin may raise what it likes
-            reason = GemmahubError(f"unexpected {type(error).__name__}: {error}")
-            self.post_message(self.Looked(error=reason))
+            self.post_message(self.Looked(error=GemmahubError.of(error)))
 
     @on(Looked)
     def _looked(self, event: Looked) -> None:

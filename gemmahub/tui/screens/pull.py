@@ -106,11 +106,8 @@ class PullScreen(FrontScreen["PullPlan"]):
         try:
             with self.library.heard_by(lambda text: self._tell(self.Waits(text)), self._left):
                 self._tell(self.Prepared(self.library.plan_pull(self.reference)))
-        except GemmahubError as error:
-            self._tell(self.Failed(error))
         except Exception as error:  # noqa: BLE001 - a plugin may raise what it likes
-            message = one_line(f"unexpected {type(error).__name__}: {error}", _LONG)
-            self._tell(self.Failed(GemmahubError(message, "gemmahub doctor looks for the cause")))
+            self._tell(self.Failed(GemmahubError.of(error)))
 
     def _tell(self, message: Message) -> None:
         if not self._left.is_set():

@@ -45,8 +45,6 @@ class RemoveScreen(FrontScreen[bool]):
     class Planned(Message):
         """What would go."""
 
-        from gemmahub.service import disk
-
         removing: Removing
 
     @dataclass
