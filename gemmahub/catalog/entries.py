@@ -83,11 +83,6 @@ def read_architecture(values: object, size: str, where: str) -> Architecture:
     return read(Architecture, found | {"size": size}, where)
 
 
-def read_file(values: object, where: str) -> CatalogFile:
-    """``[files.NAME]``."""
-    return read(CatalogFile, values, where)
-
-
 def read_variant(values: object, model: str, file: FindFile, where: str) -> CatalogVariant:
     """``[[models.variants]]``; ``file`` finds the file that a key such as ``projector`` names."""
     found = table_of(values, where)

@@ -13,18 +13,17 @@ from gemmahub.catalog.entries import (
     ModelEntry,
     read_architecture,
     read_family,
-    read_file,
     read_tags,
     read_variant,
 )
-from gemmahub.catalog.records import Catalog, Model
+from gemmahub.catalog.records import Catalog, CatalogFile, Model
 from gemmahub.catalog.scores import with_scores
 from gemmahub.catalog.table import CatalogError, day, fault, read, tables
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
-    from gemmahub.catalog.records import CatalogFile, Family, PublishedTag
+    from gemmahub.catalog.records import Family, PublishedTag
 
 
 @cache
@@ -59,7 +58,8 @@ def _models(root: FileTables, family: Family, where: str) -> list[Model]:
         for name, values in root.sizes.items()
     }
     extras = {
-        name: read_file(values, f"{where}, files {name}") for name, values in root.files.items()
+        name: read(CatalogFile, values, f"{where}, files {name}")
+        for name, values in root.files.items()
     }
     used: set[str] = set()
     models = []

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmahub.errors import UsageError
-from gemmahub.http.addresses import REDIRECTS, is_web, redirect_target, same_origin
+from gemmahub.http.addresses import is_web, redirect_target
 from gemmahub.hub import failures
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     import httpx2
-
-__all__ = ["REDIRECTS", "endpoint_of", "redirect_of", "same_origin"]
 
 
 def endpoint_of(address: str | None) -> str:

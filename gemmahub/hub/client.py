@@ -16,10 +16,11 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gemmahub.errors import GemmahubError, UsageError
+from gemmahub.http.addresses import REDIRECTS, same_origin
 from gemmahub.http.bodies import read_whole
 from gemmahub.http.limits import Patience, TooSlow
 from gemmahub.hub import failures
-from gemmahub.hub.addresses import REDIRECTS, endpoint_of, redirect_of, same_origin
+from gemmahub.hub.addresses import endpoint_of, redirect_of
 from gemmahub.hub.answers import network_failure, parsed, told_wait
 from gemmahub.text import one_line
 

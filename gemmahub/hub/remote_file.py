@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from gemmahub.formats.source import PrefixSource
+from gemmahub.http.addresses import REDIRECTS, same_origin
 from gemmahub.http.values import content_range
 from gemmahub.hub import failures
-from gemmahub.hub.addresses import REDIRECTS, redirect_of, same_origin
+from gemmahub.hub.addresses import redirect_of
 from gemmahub.hub.client import Later
 from gemmahub.text import format_bytes, one_line
 

@@ -177,10 +177,8 @@ def _without_files(entry: dict[str, Any], catalog: Catalog) -> FoundRepository:
         catalogued=_knows(catalog, entry["id"]),
         gated=gate_of(entry),
         private=entry.get("private") is True,
-        licence="",
         downloads=whole_number(entry.get("downloads")),
         files=(),
-        projector=False,
     )
 
 

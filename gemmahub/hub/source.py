@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gemmahub.catalog.records import CatalogVariant
 from gemmahub.engines.sources import PROJECTOR, WEIGHTS, Landing, Pulled, RemoteArtifact, RemoteFile
@@ -53,39 +53,22 @@ class Hub:
         *,
         folder: Path | None = None,
         sums: Sums | None = None,
-        endpoint: str | None = None,
-        token: str | bool | None = None,
         say: Callable[[str], None] | None = None,
-        wait: Callable[[float], None] | None = None,
-        timeout: float | None = None,
-        tries: int | None = None,
+        **options: Any,
     ) -> None:
         self.catalog = catalog
         self._cache = cache
         self._folder = folder
         self._sums = sums
-        self._endpoint = endpoint
-        self._token = token
         self._say = say
-        self._wait = wait
-        self._timeout = timeout
-        self._tries = tries
+        self._options = options
 
     @cached_property
     def client(self) -> HubClient:
         """What requests go through: huggingface_hub's session, with retries and counted bytes."""
-        import time
-
         from gemmahub.hub.client import HubClient
 
-        return HubClient(
-            endpoint=self._endpoint,
-            token=self._token,
-            say=self._say,
-            wait=self._wait or time.sleep,
-            timeout=self._timeout,
-            tries=self._tries,
-        )
+        return HubClient(say=self._say, **self._options)
 
     @property
     def traffic(self) -> Traffic:
@@ -149,7 +132,7 @@ class Hub:
 
         if to is not None:
             raise UsageError(
-                "what comes from Hugging Face goes into its cache, where other tools see it, too",
+                "models of Hugging Face go into its cache, where other tools see them",
                 "leave --to out; HF_HOME moves the cache",
             )
         folder, _ = self._store

@@ -39,7 +39,7 @@ def checks(here: Installation) -> list[CheckResult]:
     try:
         config = here.config
     except GemmahubError as error:
-        return broken_settings(error)
+        return [_installation(), CheckResult("settings", "failed", error.message, error.hint)]
     models = here.registry.models()
     machine = probe_machine(folders=model_folders(config, models), cache=config.cache)
     return run_checks(config, here.plugins_manager, models, machine)
@@ -77,11 +77,6 @@ def model_folders(config: Config, models: Models) -> tuple[Path, ...]:
         except OSError:
             continue  # the store says so itself
     return tuple(found.values())
-
-
-def broken_settings(error: GemmahubError) -> list[CheckResult]:
-    """What can be said when the settings file cannot be read."""
-    return [_installation(), CheckResult("settings", "failed", error.message, error.hint)]
 
 
 def _installation() -> CheckResult:
