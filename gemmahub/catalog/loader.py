@@ -53,14 +53,8 @@ def catalog_from(texts: Mapping[str, str]) -> Catalog:
 
 
 def _models(root: FileTables, family: Family, where: str) -> list[Model]:
-    sizes = {
-        name: read_architecture(values, name, f"{where}, sizes {name}")
-        for name, values in root.sizes.items()
-    }
-    extras = {
-        name: read(CatalogFile, values, f"{where}, files {name}")
-        for name, values in root.files.items()
-    }
+    sizes = {n: read_architecture(v, n, f"{where}, sizes {n}") for n, v in root.sizes.items()}
+    extras = {n: read(CatalogFile, v, f"{where}, files {n}") for n, v in root.files.items()}
     used: set[str] = set()
     models = []
     for values, place in tables(root.models, "models", where):
