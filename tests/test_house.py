@@ -57,7 +57,7 @@ def test_files_stay_short() -> None:
         for path in SOURCES
     }
     assert lengths.pop("gemmahub/engines/contract.py") < 600
-    assert {path: lines for path, lines in lengths.items() if lines > 345} == {}
+    assert {path: lines for path, lines in lengths.items() if lines > 335} == {}
 
 
 def exists(name: str) -> bool:

@@ -6,13 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gemmahub.catalog.tensors import tensors_by_layer
 from gemmahub.engines.contract import Artifact, BrokenEntry
 from gemmahub.errors import GemmahubError, NotFound, NotInstalled
 from gemmahub.precision.labels import label_in_name
-from gemmahub.precision.mix import MixEntry, mix_of_counted, total_parameters
-from gemmahub.precision.report import precision_report
-from gemmahub.precision.training import UNKNOWN, Evidence, Training
+from gemmahub.registry.declared import declared, download_of, known_training, licence_of
 from gemmahub.registry.joining import join_places
 from gemmahub.registry.reference import (
     NameReference,
@@ -24,7 +21,7 @@ from gemmahub.registry.reference import (
 from gemmahub.registry.sources import Sources
 from gemmahub.registry.variants import Models, Variant
 from gemmahub.stores.scan import projector_beside
-from gemmahub.text import format_bytes, nearest, one_line
+from gemmahub.text import nearest, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -71,7 +68,7 @@ class Registry:
             return installed
         have = {variant.reference for variant in installed.variants}
         known = [
-            self._declared(model, variant)
+            declared(self.catalog, model, variant)
             for model in self.catalog.models
             for variant in model.variants
             if variant.reference not in have
@@ -87,10 +84,10 @@ class Registry:
             if variant.reference == reference:
                 return variant
         name, _, variant_name = reference.partition(":")
-        model, declared = self.catalog.model(name), self.catalog.variant(name, variant_name)
-        if model is None or declared is None:
+        model, known = self.catalog.model(name), self.catalog.variant(name, variant_name)
+        if model is None or known is None:
             raise KeyError(reference)
-        return self._declared(model, declared)
+        return declared(self.catalog, model, known)
 
     def resolve(self, text: str) -> Variant:
         """The variant that a reference names; of a name without one what is installed, QAT first.
@@ -133,7 +130,7 @@ class Registry:
     def described(self, artifact: Artifact, summary: FileSummary) -> Variant:
         """The variant that a file is, with what the catalogue knows of it. Reads nothing."""
         known = self._catalogued(artifact, summary)
-        training = _known_training(known, artifact) if known else None
+        training = known_training(known, artifact) if known else None
         evidence = summary.evidence(artifact.repository, artifact.path.name, training)
         artifact = replace(
             artifact,
@@ -153,8 +150,8 @@ class Registry:
             capabilities=tuple(summary.capabilities(projector=artifact.projector is not None)),
             chat_template=summary.chat_template,
             artifacts=(artifact,),
-            download=_download(known) if known else "",
-            licence=self._licence(model),
+            download=download_of(known) if known else "",
+            licence=licence_of(self.catalog, model),
             notes=summary.notes + ((known.note,) if known and known.note else ()),
             memory=summary.memory,
         )
@@ -174,44 +171,6 @@ class Registry:
         # A name and a size can be made up: the architecture has to agree too.
         name_in_file = summary.metadata.get("general.architecture")
         return found if name_in_file == model.architecture.name else None
-
-    # --- from the catalogue --------------------------------------------------------------------
-
-    def _declared(self, model: Model, variant: CatalogVariant) -> Variant:
-        architecture = model.architecture
-        mix: tuple[MixEntry, ...] = ()
-        if variant.types is not None:
-            mix = mix_of_counted(tensors_by_layer(architecture, variant.types).counted())
-        evidence = Evidence(
-            {}, variant.repository, variant.file, Training(variant.training, variant.training_basis)
-        )
-        notes = [variant.note] if variant.note else []
-        if not variant.confirmed:
-            notes.append("unconfirmed: only one public source")
-        return Variant(
-            reference=variant.reference,
-            name=model.title,
-            format=variant.format,
-            parameters=total_parameters(mix) or architecture.parameters,
-            size_bytes=variant.bytes,
-            precision=precision_report(mix, variant.label, evidence),
-            architecture={
-                "name": architecture.name,
-                "layers": architecture.layers,
-                "embedding_length": architecture.embedding_length,
-                "context_length": architecture.context_length,
-                "sliding_window": architecture.sliding_window,
-            },
-            capabilities=architecture.capabilities if variant.projector else ("text",),
-            chat_template=None,
-            download=_download(variant),
-            licence=self._licence(model),
-            notes=tuple(notes),
-        )
-
-    def _licence(self, model: Model | None) -> str:
-        family = self.catalog.family(model.family) if model else None
-        return f"{family.licence} ({family.licence_url})" if family else ""
 
     # --- from a name ---------------------------------------------------------------------------
 
@@ -311,7 +270,7 @@ class Registry:
             if variant.reference in here:
                 return here[variant.reference]
         if found:
-            return self._declared(*found[0])
+            return declared(self.catalog, *found[0])
         for place in here.values():
             if any(_is_from(artifact, reference) for artifact in place.artifacts):
                 return place
@@ -336,20 +295,3 @@ def _is_from(artifact: Artifact, reference: HuggingFaceReference) -> bool:
         and (label is None or label.lower() in (label_here, label_here.removeprefix("ud-")))
         and (revision in (None, "main") or artifact.revision.startswith(revision or ""))
     )
-
-
-def _known_training(known: CatalogVariant, artifact: Artifact) -> Training | None:
-    """What the catalogue knows of the training of this very file, with the basis of the match."""
-    if known.training == UNKNOWN:
-        return None
-    if artifact.sha256 and known.sha256 == artifact.sha256:
-        basis = f"known sha256 {known.sha256[:12]}…: {known.training_basis}"
-    else:
-        basis = f"file name and size as in the catalogue: {known.training_basis}"
-    return Training(known.training, basis)
-
-
-def _download(variant: CatalogVariant) -> str:
-    size = f", {format_bytes(variant.bytes)}" if variant.bytes else ""
-    gated = ", gated: accept the licence there first" if variant.gated else ""
-    return f"hf.co/{variant.repository} {variant.file}{size}{gated}"

@@ -1,0 +1,74 @@
+"""What the catalogue says of a variant, whether it is here or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gemmahub.catalog.tensors import tensors_by_layer
+from gemmahub.precision.mix import MixEntry, mix_of_counted, total_parameters
+from gemmahub.precision.report import precision_report
+from gemmahub.precision.training import UNKNOWN, Evidence, Training
+from gemmahub.registry.variants import Variant
+from gemmahub.text import format_bytes
+
+if TYPE_CHECKING:
+    from gemmahub.catalog.records import Catalog, CatalogVariant, Model
+    from gemmahub.engines.contract import Artifact
+
+
+def declared(catalog: Catalog, model: Model, variant: CatalogVariant) -> Variant:
+    """A variant that is not here, by the catalogue alone."""
+    architecture = model.architecture
+    mix: tuple[MixEntry, ...] = ()
+    if variant.types is not None:
+        mix = mix_of_counted(tensors_by_layer(architecture, variant.types).counted())
+    evidence = Evidence(
+        {}, variant.repository, variant.file, Training(variant.training, variant.training_basis)
+    )
+    notes = [variant.note] if variant.note else []
+    if not variant.confirmed:
+        notes.append("unconfirmed: only one public source")
+    return Variant(
+        reference=variant.reference,
+        name=model.title,
+        format=variant.format,
+        parameters=total_parameters(mix) or architecture.parameters,
+        size_bytes=variant.bytes,
+        precision=precision_report(mix, variant.label, evidence),
+        architecture={
+            "name": architecture.name,
+            "layers": architecture.layers,
+            "embedding_length": architecture.embedding_length,
+            "context_length": architecture.context_length,
+            "sliding_window": architecture.sliding_window,
+        },
+        capabilities=architecture.capabilities if variant.projector else ("text",),
+        chat_template=None,
+        download=download_of(variant),
+        licence=licence_of(catalog, model),
+        notes=tuple(notes),
+    )
+
+
+def licence_of(catalog: Catalog, model: Model | None) -> str:
+    """The licence of a model's family with its address; "" where that is not known."""
+    family = catalog.family(model.family) if model else None
+    return f"{family.licence} ({family.licence_url})" if family else ""
+
+
+def known_training(known: CatalogVariant, artifact: Artifact) -> Training | None:
+    """What the catalogue knows of the training of this very file, with the basis of the match."""
+    if known.training == UNKNOWN:
+        return None
+    if artifact.sha256 and known.sha256 == artifact.sha256:
+        basis = f"known sha256 {known.sha256[:12]}…: {known.training_basis}"
+    else:
+        basis = f"file name and size as in the catalogue: {known.training_basis}"
+    return Training(known.training, basis)
+
+
+def download_of(variant: CatalogVariant) -> str:
+    """Where its file is, how large it is, and what it takes to get it."""
+    size = f", {format_bytes(variant.bytes)}" if variant.bytes else ""
+    gated = ", gated: accept the licence there first" if variant.gated else ""
+    return f"hf.co/{variant.repository} {variant.file}{size}{gated}"
