@@ -122,7 +122,7 @@ def test_not_there(source: FolderSource, command: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("problem", "code", "said"),
     [
-        (NetworkError("it is away", "wait"), 6, "it is away"),
+        (NetworkError("it is away", "wait"), 3, "it is away"),
         (KeyError("models"), 1, "the source folder failed: KeyError"),
         (GemmahubError("it says no", "ask again"), 1, "it says no"),
     ],

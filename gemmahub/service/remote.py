@@ -221,7 +221,8 @@ def _not_here(here: Installation, missing: NotInstalled) -> Looked:
         found = find(here, missing.reference)
         variant = found.described(here)
     except (NotFound, NetworkError) as error:
-        if known:
+        on_the_hub = isinstance(parse_reference(missing.reference), HuggingFaceReference)
+        if known or not on_the_hub:
             raise NotFound(f"{missing.message} ({error.message})", missing.hint) from error
         if isinstance(error, Gated | NotFound):
             raise

@@ -13,6 +13,7 @@ from dataclasses import replace
 from shutil import disk_usage
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import pytest
 from textual.widgets import Input, Static
 
@@ -85,7 +86,7 @@ def small_catalogue(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     assert model is not None
     assert variant is not None
     digest = hashlib.sha256(MODEL).hexdigest()
-    known = replace(
+    known = msgspec.structs.replace(
         variant, repository="user/gemma", file=NAME, bytes=len(MODEL), sha256=digest, projector=None
     )
     only = Catalog.of(whole.families, [replace(model, variants=(known,))], [])

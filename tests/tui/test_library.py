@@ -332,7 +332,7 @@ async def test_the_first_run_says_what_to_do(
 
 async def test_an_unreachable_hub_is_said_where_it_was_asked(hub: SteadyHub) -> None:
     class Offline(SteadyHub):
-        def pull_plan(self, reference: str, options: Any = None) -> Any:
+        def plan_pull(self, reference: str, options: Any = None) -> Any:
             raise NetworkError("the hub cannot be reached", "look at the connection")
 
     offline = Offline(config=hub.config)

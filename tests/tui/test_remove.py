@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pytest
     from textual.pilot import Pilot
 
+    from gemmahub.service import Library
     from gemmahub.service.disk import Removing
 
 
@@ -66,10 +67,10 @@ async def test_a_removal_that_fails_says_why(
     hub = steady_hub(tmp_path)
     path = install(tmp_path, HERE)
 
-    def full(removing: Removing) -> None:
+    def full(_: Library, removing: Removing) -> None:
         raise GemmahubError(f"cannot write for {removing.variant.reference}", "make room")
 
-    monkeypatch.setattr(hub, "remove", full)
+    monkeypatch.setattr("gemmahub.service.disk.remove", full)
     async with GemmahubApp(hub).run_test(size=(120, 40)) as pilot:
         await loaded(pilot)
         screen = await asked(pilot)

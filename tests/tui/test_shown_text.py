@@ -64,21 +64,24 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
 
     from gemmahub.hardware.records import Machine
+    from gemmahub.service import Library
 
 SIZE = (120, 40)
 
 
 class HostileHub(SteadyHub):
-    """An installation whose engines, plugins and machine have strange names, too."""
+    """An installation whose machine has a strange name, too."""
 
     machine: Machine = replace(SteadyHub.machine, name=TEXT)
 
-    def plugins(self) -> list[PluginRow]:
-        backend = BackendRow(TEXT, (TEXT,), (TEXT,), True, True, TEXT, TEXT, TEXT)
-        return [PluginRow(TEXT, TEXT, TEXT, "ok", (TEXT, LINES), (TEXT,), (backend,))]
 
-    def doctor(self) -> list[CheckResult]:
-        return [CheckResult(BROKEN_TEXT, state, TEXT, TEXT) for state in ("ok", "failed")]
+def strange_plugins(_: Library) -> list[PluginRow]:
+    backend = BackendRow(TEXT, (TEXT,), (TEXT,), True, True, TEXT, TEXT, TEXT)
+    return [PluginRow(TEXT, TEXT, TEXT, "ok", (TEXT, LINES), (TEXT,), (backend,))]
+
+
+def strange_checks(_: Library) -> list[CheckResult]:
+    return [CheckResult(BROKEN_TEXT, state, TEXT, TEXT) for state in ("ok", "failed")]
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,8 @@ def hub(world: World, monkeypatch: pytest.MonkeyPatch) -> HostileHub:
     for name, value in world.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo,ollama")
+    monkeypatch.setattr("gemmahub.service.plugin_rows.rows", strange_plugins)
+    monkeypatch.setattr("gemmahub.service.doctor.checks", strange_checks)
     return HostileHub(
         config=Config(
             cache=world.folder / "cache",
@@ -215,7 +220,8 @@ def downloads(app: GemmahubApp) -> list[Download]:
     files = (SimpleNamespace(name=TEXT, size=8), SimpleNamespace(name=LINES, size=8))
     plan: Any = SimpleNamespace(
         variant=replace(row.variant, reference=TEXT, name=LINES),
-        elsewhere=SimpleNamespace(artifact=SimpleNamespace(files=files)),
+        files=files,
+        size_bytes=16,
         fetch_bytes=16,
     )
     going, failed = Download(plan), Download(plan)
@@ -313,7 +319,8 @@ def test_what_is_said_after_the_end_is_stripped(
     app = GemmahubApp(hub)
     plan: Any = SimpleNamespace(
         variant=SimpleNamespace(reference=f"{MARK}{TEXT}"),
-        elsewhere=SimpleNamespace(artifact=SimpleNamespace(files=())),
+        files=(),
+        size_bytes=1,
         fetch_bytes=1,
     )
     app.downloads.all.append(Download(plan))
