@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import tomllib
@@ -130,3 +131,13 @@ def test_the_index_names_every_document_once() -> None:
     assert sorted(linked) == sorted(p.name for p in ROOT.glob("docs/*.md") if p.name != "index.md")
     parts = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert parts == ["Getting started", "Guides", "Concepts", "Reference"]
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    """One name, one meaning: nobody has to ask which ``Usage`` is meant."""
+    places: dict[str, list[str]] = {}
+    for path in SOURCES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

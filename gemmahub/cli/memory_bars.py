@@ -13,7 +13,7 @@ from gemmahub.text.bars import shares
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemmahub.memory import Placed
+    from gemmahub.memory import DevicePlan
 
 # The SGR code of its colour, by part; its letter is the first one of its name.
 _COLOURS: Final = {
@@ -41,7 +41,7 @@ class BarPart:
     colour: str = ""
 
 
-def segments(place: Placed) -> list[BarPart]:
+def segments(place: DevicePlan) -> list[BarPart]:
     """What a place holds, and last what stays free; parts of no bytes are left out."""
     from gemmahub.memory import PART_NAMES
 
@@ -65,7 +65,7 @@ def bar(parts: Sequence[BarPart], width: int) -> Line:
     )
 
 
-def place_lines(place: Placed, width: int) -> list[Line]:
+def place_lines(place: DevicePlan, width: int) -> list[Line]:
     """A heading, the bar and the legend of a place, none wider than ``width`` characters.
 
     The bar is as long as what is free there, or as what is needed where that is more.

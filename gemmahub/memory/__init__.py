@@ -11,7 +11,7 @@ from gemmahub.memory.gguf_architecture import from_gguf
 from gemmahub.memory.kv_cache import ENGINE, KVCache, kv_cache
 from gemmahub.memory.limits import largest_context, layers_that_fit
 from gemmahub.memory.machine import DeviceMemory, Machine, MachineMemory
-from gemmahub.memory.plan import PART_NAMES, MemoryPlan, Placed, plan_memory
+from gemmahub.memory.plan import PART_NAMES, DevicePlan, MemoryPlan, plan_memory
 from gemmahub.memory.projector import ImageMemory, image_buffer_bytes
 from gemmahub.memory.settings import MemorySettings
 from gemmahub.memory.stored import MODELLED_FORMATS, RECORD_VERSION, MemoryModel, packed, unpack
@@ -24,6 +24,7 @@ __all__ = [
     "RECORD_VERSION",
     "ComputeBuffers",
     "DeviceMemory",
+    "DevicePlan",
     "ImageMemory",
     "KVCache",
     "LayerShape",
@@ -33,7 +34,6 @@ __all__ = [
     "MemoryModel",
     "MemoryPlan",
     "MemorySettings",
-    "Placed",
     "UnknownArchitecture",
     "Weights",
     "compute_buffers",

@@ -42,7 +42,7 @@ PART_NAMES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class DevicePlan:
     """What one place (an accelerator, or the host) holds, in bytes."""
 
     device: str
@@ -80,7 +80,7 @@ class MemoryPlan:
     gpu_layers: int
     kv_cache: KVCache
     compute: ComputeBuffers
-    places: tuple[Placed, ...]
+    places: tuple[DevicePlan, ...]
     headroom_bytes: int
     mapped_bytes: int
     repack_bytes: int
@@ -177,7 +177,7 @@ def plan_memory(
         for i, device in enumerate(machine.devices)
     ]
     places.append(
-        Placed(
+        DevicePlan(
             device="cpu",
             weights_bytes=placed.host,
             kv_cache_bytes=caches[HOST],
@@ -209,8 +209,8 @@ def _all_on(placement: Sequence[int]) -> bool:
 
 def _accelerator(
     device: DeviceMemory, weights: int, cache: int, compute: int, image: int, *, used: bool
-) -> Placed:
-    return Placed(
+) -> DevicePlan:
+    return DevicePlan(
         device=device.name,
         weights_bytes=weights,
         kv_cache_bytes=cache,
@@ -253,7 +253,7 @@ def _copied_weights(weights: Weights, placement: Sequence[int], settings: Memory
     return max((size for size, device in layers if device == HOST), default=0)
 
 
-def headroom(machine: MachineMemory, places: Sequence[Placed]) -> int:
+def headroom(machine: MachineMemory, places: Sequence[DevicePlan]) -> int:
     """What is left at the tightest place that is in use; negative where something does not fit."""
     *accelerators, host = places
     left = host.free_bytes - host.total_bytes

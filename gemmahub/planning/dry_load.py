@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from gemmahub.engines.contract import Backend, DeviceUse, DryLoad
     from gemmahub.engines.manager import BackendOffer
-    from gemmahub.memory import MachineMemory, MemoryPlan, MemorySettings, Placed
+    from gemmahub.memory import DevicePlan, MachineMemory, MemoryPlan, MemorySettings
     from gemmahub.planning.header import Header
     from gemmahub.planning.plan import Plan
 
@@ -97,7 +97,7 @@ def accelerators(dry: DryLoad) -> list[DeviceUse]:
     return [use for use in dry.devices if use.device != HOST]
 
 
-def _used(plan: Plan) -> list[Placed]:
+def _used(plan: Plan) -> list[DevicePlan]:
     return [place for place in plan.memory.places[:-1] if place.total_bytes]
 
 
@@ -144,11 +144,11 @@ def _shared(parts: Sequence[int], total: int) -> list[int]:
     return found
 
 
-def _replaced(plan: Plan, dry: DryLoad, places: list[Placed], machine: MachineMemory) -> Plan:
+def _replaced(plan: Plan, dry: DryLoad, places: list[DevicePlan], machine: MachineMemory) -> Plan:
     memory = replace(plan.memory, places=tuple(places), headroom_bytes=headroom(machine, places))
     return replace(plan, memory=memory, dry=dry)
 
 
-def _as_used(place: Placed, use: DeviceUse | None) -> Placed:
+def _as_used(place: DevicePlan, use: DeviceUse | None) -> DevicePlan:
     found: dict[str, Any] = {part: getattr(use, part) for part in ENGINE_PARTS} if use else {}
     return replace(place, **found)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.engines.dry_load import DryLoader
 from gemmahub.errors import LoadFailed, UsageError
 from gemmahub.formats.ggml_types import CACHE_TYPES
-from gemmahub.memory import ComputeBuffers, DeviceMemory, KVCache, MemoryPlan, Placed
+from gemmahub.memory import ComputeBuffers, DeviceMemory, DevicePlan, KVCache, MemoryPlan
 from gemmahub.memory.kv_cache import PADDING, Cells
 from gemmahub.memory.limits import UNLIMITED_CONTEXT, last_that_fits
 from gemmahub.memory.machine import CONTEXT_OVERHEAD
@@ -193,7 +193,7 @@ def _cache_type(settings: MemorySettings) -> str:
     return keys if keys == values else f"{keys}/{values}"
 
 
-def _places(dry: DryLoad, machine: MachineMemory) -> list[Placed]:
+def _places(dry: DryLoad, machine: MachineMemory) -> list[DevicePlan]:
     """Accelerators are matched by their order, as the engine counts them."""
     used = accelerators(dry)
     host = DeviceMemory("cpu", "cpu", machine.host_capacity_bytes, machine.host_free_bytes)
@@ -201,9 +201,9 @@ def _places(dry: DryLoad, machine: MachineMemory) -> list[Placed]:
     return [*found, _placed(host, [use for use in dry.devices if use.device == HOST])]
 
 
-def _placed(device: DeviceMemory, uses: Sequence[DeviceUse]) -> Placed:
+def _placed(device: DeviceMemory, uses: Sequence[DeviceUse]) -> DevicePlan:
     parts = {part: sum(getattr(use, part) for use in uses) for part in ENGINE_PARTS}
-    return Placed(
+    return DevicePlan(
         device.name,
         **parts,
         projector_bytes=0,

@@ -17,7 +17,7 @@ from gemmahub.text.bars import shares
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemmahub.memory.plan import Placed
+    from gemmahub.memory.plan import DevicePlan
     from gemmahub.precision.mix import MixEntry
 
 _ROLE_LETTERS: Final = {
@@ -119,7 +119,7 @@ def bits_colour(bits: float) -> str:
     return f"bits-{next((limit for limit in _BITS if bits <= limit), 32)}"
 
 
-def memory_parts(place: Placed) -> list[Part]:
+def memory_parts(place: DevicePlan) -> list[Part]:
     """What a place holds; parts of no bytes are left out."""
     from gemmahub.memory import PART_NAMES
 
@@ -131,7 +131,7 @@ def memory_parts(place: Placed) -> list[Part]:
     return found
 
 
-def memory_bar(place: Placed, width: int) -> Content:
+def memory_bar(place: DevicePlan, width: int) -> Content:
     """A heading in words, the bar against what is free, and the legend."""
     over = place.total_bytes - place.free_bytes
     word = f"{format_gib(over)} too much" if over > 0 else "fits"

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemmahub.cli.memory_bars import BarPart, Line, bar, place_lines
-from gemmahub.memory import Placed
+from gemmahub.memory import DevicePlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,14 +26,14 @@ def text_of(line: Line) -> str:
     return "".join(piece.text for piece in line)
 
 
-def plain_lines(one: Placed, width: int) -> list[str]:
+def plain_lines(one: DevicePlan, width: int) -> list[str]:
     return [text_of(line) for line in place_lines(one, width)]
 
 
-def place(free: int = 24 * GIB, **parts: int) -> Placed:
+def place(free: int = 24 * GIB, **parts: int) -> DevicePlan:
     names = ("weights", "kv_cache", "compute", "output", "projector", "overhead")
     sizes = {f"{name}_bytes": parts.get(name, 0) for name in names}
-    return Placed(device="gpu:0", capacity_bytes=24 * GIB, free_bytes=free, **sizes)
+    return DevicePlan(device="gpu:0", capacity_bytes=24 * GIB, free_bytes=free, **sizes)
 
 
 def test_a_place_as_people_see_it() -> None:

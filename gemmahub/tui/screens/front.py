@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.widget import Widget
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-class FrontScreen(ModalScreen[Answer | None]):
+class FrontScreen(ModalScreen[Result | None]):
     """A box in front of the screen; escape answers None."""
 
     BINDINGS: ClassVar = [Binding("escape", "dismiss(None)", "Back")]

@@ -26,7 +26,7 @@ _REPEATS: Final = 30
 _FEW: Final = 64  # objects of an answer of one token, at most
 
 
-class Answer:
+class AnswerReader:
     """Reads one answer; the counts are the server's own, or ours where it was cut short.
 
     ``at_least``: tokens that the prompt has in any case. ``prompt_tokens`` are those that the

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmahub.engines.contract import Message, SessionBase
 from gemmahub.engines.sampling import check_sampling
 from gemmahub.errors import BackendError, GenerationFailed
-from gemmahub_ollama.answer import Answer
+from gemmahub_ollama.answer import AnswerReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +50,7 @@ class OllamaSession(SessionBase):
         self._unload = unload
         self._lock = threading.Lock()
         self._closed = False
-        self._answer: Answer | None = None
+        self._answer: AnswerReader | None = None
         self._asked: list[Message] = []
 
     def generate(self, prompt: Prompt, sampling: Sampling) -> Iterator[Chunk]:
@@ -67,7 +67,7 @@ class OllamaSession(SessionBase):
                 raise GenerationFailed("the session is closed", "load the model again")
             if self._answer is not None:
                 self._answer.stop()
-            answer = Answer(
+            answer = AnswerReader(
                 self._server, path, body, sampling, self.info.context, self._at_least(prompt)
             )
             self._answer = answer
