@@ -47,7 +47,7 @@ def models_in(repository: Repository) -> tuple[HubModel, ...]:
             companions.setdefault(folder_of(file.path), []).append(file)
     for file in sorted(repository.files, key=lambda f: f.path):
         name, folder = file.name, folder_of(file.path)
-        if name.lower().endswith(_GGUF) and _is_model_name(name):
+        if name.lower().endswith(_GGUF) and not is_projector(name) and not _NO_MODEL.search(name):
             key = split_key(name)
             stem, count = (key[0], key[2]) if key else (name, 1)
             ggufs.setdefault((folder, stem, count), []).append(file)
@@ -191,10 +191,6 @@ def label_of(path: str, repository: str) -> str | None:
 def folder_of(path: str) -> str:
     """The folder of a file in a repository, "" for the top."""
     return path.rpartition("/")[0]
-
-
-def _is_model_name(name: str) -> bool:
-    return not is_projector(name) and not _NO_MODEL.search(name)
 
 
 def _gguf_model(repository: Repository, parts: list[HubFile], projectors: Projectors) -> HubModel:

@@ -96,11 +96,6 @@ class HubClient:
         self._most_tries = tries or _TRIES
         self._headers: dict[str, str] | None = None
 
-    @property
-    def token(self) -> str | bool | None:
-        """The login in place of the stored one, False for none."""
-        return self._token
-
     def json(
         self, path: str, repository: str, what: str, params: Mapping[str, Any] | None = None
     ) -> Any:

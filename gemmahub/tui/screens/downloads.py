@@ -13,6 +13,7 @@ from textual.widgets import Footer, Static
 
 from gemmahub.text import format_bytes, one_line, percent, plural
 from gemmahub.tui import messages
+from gemmahub.tui.commands import copy_command
 from gemmahub.tui.widgets.chat_lines import bar_text
 
 if TYPE_CHECKING:
@@ -215,8 +216,7 @@ class DownloadsScreen(Screen[None]):
     def action_copy(self) -> None:
         """The command to the clipboard."""
         if (download := self.focused_download) is not None:
-            self.app.copy_to_clipboard(download.command)
-            self.notify(f"copied: {download.command}", markup=False, timeout=3)
+            copy_command(self, download.command)
 
 
 def bar_line(download: Download, width: int) -> str:

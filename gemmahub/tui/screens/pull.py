@@ -16,6 +16,7 @@ from gemmahub.errors import DoesNotFit, Gated, GemmahubError, NetworkError
 from gemmahub.text import format_bytes, one_line, plural
 from gemmahub.text.command import command_line
 from gemmahub.tui import messages
+from gemmahub.tui.commands import copy_command
 from gemmahub.tui.screens.front import FrontScreen
 from gemmahub.tui.widgets.flowing import Flowing
 
@@ -182,8 +183,7 @@ class PullScreen(FrontScreen["PullPlan"]):
 
     def action_copy(self) -> None:
         """The command to the clipboard."""
-        self.app.copy_to_clipboard(self.command)
-        self.notify(f"copied: {self.command}", markup=False, timeout=3)
+        copy_command(self, self.command)
 
 
 def here_instead(instead: str) -> Content:

@@ -68,7 +68,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class MlxMemory:
-    """Bytes by part, when the context is full; ``peak_bytes`` is all that is held at once.
+    """Bytes by part, when the context is full; together what ``mx.get_peak_memory()`` shows.
 
     ``kv_cache_bytes`` is the most that the caches hold; ``compute_bytes`` what a step takes beside
     weights and caches; ``output_bytes`` the logits of a token and what is made of them.
@@ -86,11 +86,6 @@ class MlxMemory:
     def kv_cache_bytes(self) -> int:
         """Both kinds of caches."""
         return self.kv_global_bytes + self.kv_window_bytes
-
-    @property
-    def peak_bytes(self) -> int:
-        """What ``mx.get_peak_memory()`` shows."""
-        return self.weights_bytes + self.kv_cache_bytes + self.compute_bytes + self.output_bytes
 
 
 def plan(header: ModelHeader, context: int, run: Run) -> MlxMemory:
