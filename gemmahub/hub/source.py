@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from gemmahub.catalog.records import CatalogVariant
 from gemmahub.engines.sources import PROJECTOR, WEIGHTS, Landing, Pulled, RemoteArtifact, RemoteFile
@@ -155,7 +155,7 @@ class Hub:
         from gemmahub.hub.download import Downloader
 
         folder, sums = self._store
-        model: HubModel = artifact.record
+        model: HubModel = artifact.record.model
         files = Downloader(
             self.client,
             sums,
@@ -255,6 +255,14 @@ class Hub:
         return replace(model, projector=found or model.projector)
 
 
+class _Record(NamedTuple):
+    """What an artifact keeps: the model, and its files by repository and path, for a model of
+    thousands is opened file by file."""
+
+    model: HubModel
+    files: dict[tuple[str, str], HubFile]
+
+
 def artifact_of(model: HubModel, *, projector: bool) -> RemoteArtifact:
     """A model on the hub as the contract has it; names of files are paths in the repository."""
     own, first = model.repository, model.files[0]
@@ -277,12 +285,11 @@ def artifact_of(model: HubModel, *, projector: bool) -> RemoteArtifact:
         notes=model.notes,
         licence=own.licence,
         place=f"hf.co/{own.name}{one_line(inside, 120)} at {own.commit[:12]}",
-        record=model,
+        record=_Record(model, {(f.repository, f.path): f for f in model.all_files}),
     )
 
 
 def _hub_files(artifact: RemoteArtifact, *files: RemoteFile) -> list[HubFile]:
     """The records of these files of a model."""
-    model: HubModel = artifact.record
-    known = {(file.repository, file.path): file for file in model.all_files}
-    return [known[file.repository, file.name] for file in files]
+    record: _Record = artifact.record
+    return [record.files[file.repository, file.name] for file in files]

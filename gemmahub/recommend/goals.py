@@ -64,7 +64,7 @@ class Requirements:
     ``context`` in tokens is a demand; None leaves it to the use. Without ``offload`` no layers stay
     in system memory beside a GPU. With ``every_variant``, and of one ``model`` alone, variants of a
     model are ranked beside each other; else the best of each is. ``installed`` leaves out what is
-    not on this machine, ``limit`` what comes after so many.
+    not on this machine; ``limit`` is the most that are returned.
     """
 
     use: str = Use.CHAT
