@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.catalog.records import CatalogVariant
-    from gemmahub.engines.sources import Landing, Pulled, PullProgress, RemoteArtifact, RemoteFile
+    from gemmahub.engines.sources import Landing, Pulled, RemoteArtifact, RemoteFile
     from gemmahub.planning.fit import Fit
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
@@ -109,22 +109,21 @@ class PullPlan:
             "short_bytes": self.short_bytes,
             "fit": self.fit.as_json(),
             "places": [str(artifact.path) for artifact in self.variant.artifacts],
-            "files": self._files_as_json(),
+            "files": self._files_as_json(artifact.repository) if artifact else [],
             "notes": list(self.variant.notes),
             "command": self.command,
         }
 
-    def _files_as_json(self) -> list[dict[str, Any]]:
+    def _files_as_json(self, repository: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = [
             {
                 "file": file.name,
                 "kind": file.kind,
-                "repository": file.repository or self.remote.artifact.repository or None,
+                "repository": file.repository or repository or None,
                 "size_bytes": file.size,
                 "sha256": file.sha256,
             }
             for file in self.files
-            if self.remote
         ]
         for entry, place in zip(found, self.landing.files if self.landing else (), strict=False):
             entry["fetch_bytes"] = entry["size_bytes"] - place.here_bytes
@@ -174,13 +173,11 @@ def pull(
     if plan.remote is None:
         raise UsageError(f"{plan.variant.reference} is here already", plan.command)
     check_disk(plan)
-    report: Callable[[PullProgress], None] | None = None
-    if on_progress is not None or cancelled is not None:
-        sizes = {file.name: file.size for file in plan.files}
-        places = plan.landing.files if plan.landing else ()
-        here_bytes = {f.name: p.here_bytes for f, p in zip(plan.files, places, strict=False)}
-        report = Meter(here_bytes, sizes, on_progress, cancelled)
-    pulled = plan.remote.pull(plan.to, report, cancelled)
+    places = plan.landing.files if plan.landing else ()
+    have = {file.name: place.here_bytes for file, place in zip(plan.files, places, strict=False)}
+    sizes = {file.name: file.size for file in plan.files}
+    meter = Meter(have, sizes, on_progress, cancelled)
+    pulled = plan.remote.pull(plan.to, meter, cancelled)
     here.look_again()
     return pulled
 
