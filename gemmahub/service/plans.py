@@ -47,13 +47,10 @@ class PlanOptions:
     verify: bool = False
 
 
-_USUAL: Final = PlanOptions()
-
-
 def plan(
     here: Installation,
     reference: str,
-    options: PlanOptions = _USUAL,
+    options: PlanOptions | None = None,
     on_progress: OnProgress | None = None,
 ) -> Plan:
     """What a variant takes on this machine, or on one with the memory that was given.
@@ -68,6 +65,7 @@ def plan(
     from gemmahub.planning import images_of, machine_of, make_plan, model_of
     from gemmahub.service.remote import look
 
+    options = options or PlanOptions()
     machine = _machine(here, options)
     place = machine_of(machine)
     looked = look(here, reference, machine)

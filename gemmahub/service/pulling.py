@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from gemmahub.engines.sources import WEIGHTS
 from gemmahub.errors import (
@@ -131,16 +131,14 @@ class PullPlan:
         return found
 
 
-_USUAL: Final = PullOptions()
-
-
-def plan_pull(here: Installation, reference: str, options: PullOptions = _USUAL) -> PullPlan:
+def plan_pull(here: Installation, reference: str, options: PullOptions | None = None) -> PullPlan:
     """What pulling ``reference`` would do.
 
     Raises: UsageError for what no source has, and for options that it does not know; NotFound,
     Gated, NetworkError; FormatError for a file that is no model; IntegrityError where the hub has
     another file than the catalogue; BackendMissing where it has no place to land.
     """
+    options = options or PullOptions()
     name, known, variant = _wanted(here, reference, options)
     if variant is not None:
         return PullPlan(variant, here.fits([variant])[0])
