@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from gemmahub.engines.contract import Backend, CheckResult, Store
     from gemmahub.engines.sources import Source
+    from gemmahub.formats.reader import FormatReader
     from gemmahub.hardware.records import Machine
 
 PROJECT = "gemmahub"
@@ -68,8 +69,17 @@ def gemmahub_sources() -> Iterable[Source]:  # type: ignore[empty-body]
 
 
 @hookspec
-def gemmahub_formats() -> Iterable[Any]:  # type: ignore[empty-body]
-    """Precision readers for further file formats. Reserved: nothing asks for them yet."""
+def gemmahub_formats() -> Iterable[FormatReader]:  # type: ignore[empty-body]
+    """Readers of further file formats, so that the precision of such a file is measured.
+
+    ::
+
+        @hookimpl
+        def gemmahub_formats():
+            from gemmahub_demo.reader import DemoReader  # gemmahub.formats.reader.FormatReader
+
+            return [DemoReader()]
+    """
 
 
 @hookspec

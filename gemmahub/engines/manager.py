@@ -11,7 +11,7 @@ import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import pluggy
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     import click
 
+    from gemmahub.engines.guarded_reader import GuardedReader
     from gemmahub.hardware.records import Machine
 
 
@@ -39,6 +40,7 @@ GROUP: Final = "gemmahub"
 RESTRICT: Final = "GEMMAHUB_PLUGINS"
 
 T = TypeVar("T")
+N = TypeVar("N", bound="Named")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,13 @@ class BackendOffer:
     backend: Backend
 
 
+class Named(Protocol):
+    """What plugins offer has a name of its own."""
+
+    @property
+    def name(self) -> str: ...
+
+
 class PluginManager:
     """The loaded plugins and why others are not. Build it with :func:`load_plugins`."""
 
@@ -71,6 +80,7 @@ class PluginManager:
         self._pluggy.add_hookspecs(hookspecs)
         self._records: dict[str, PluginRecord] = {}
         self._backends: list[BackendOffer] | None = None
+        self._formats: tuple[GuardedReader, ...] | None = None
 
     @property
     def records(self) -> tuple[PluginRecord, ...]:
@@ -154,6 +164,14 @@ class PluginManager:
         """The places that models are pulled from, each with its plugin's name."""
         return self._ask("gemmahub_sources", object)
 
+    def formats(self) -> tuple[GuardedReader, ...]:
+        """The readers of all plugins for further file formats."""
+        from gemmahub.engines.guarded_reader import GuardedReader
+
+        if self._formats is None:
+            self._formats = self._made("gemmahub_formats", GuardedReader)
+        return self._formats
+
     def inventories(self, stores: Iterable[tuple[str, Any]] | None = None) -> list[Inventory]:
         """What lies in these stores (all plugins'); one that raises is a broken entry."""
         chosen = self.stores() if stores is None else stores
@@ -195,6 +213,20 @@ class PluginManager:
                     wrong = type(answer).__name__
                     self._fail(name, f"{hook} returned a {wrong}, not a {kind.__name__}", "")
         return answers
+
+    def _made(self, hook: str, make: Callable[[Any, str, str], N]) -> tuple[N, ...]:
+        """What is made of a hook's answers, each with its plugin and who made that. An answer that
+        is not what it should be, or whose name is taken, is left out with a reason."""
+        taken: dict[str, N] = {}
+        for name, answer in self._ask(hook, object):
+            record = self._records[name]
+            try:
+                made = make(answer, name, f"{record.distribution} {record.version}")
+                if taken.setdefault(made.name, made) is not made:
+                    raise LookupError(f"another plugin offers {made.name}, too")
+            except Exception as error:  # noqa: BLE001 - third-party code, kept as a record
+                self._fail(name, f"{hook}: {_reason(error)}", update_hint(record.distribution))
+        return tuple(taken.values())
 
     def _call(self, name: str, plugin: object, hook: str, **arguments: object) -> Iterable[Any]:
         """What one plugin's hook returns; it gets those of the arguments that it names."""
