@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import operator
 import re
-import sys
-from contextlib import redirect_stdout
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -21,6 +19,7 @@ from gemmahub.formats.reader import (
 from gemmahub.formats.source import LocalFile
 from gemmahub.formats.tensor import Tensor
 from gemmahub.text import one_line
+from gemmahub.text.streams import kept_quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -77,11 +76,15 @@ class GuardedReader:
     def _ask(self, path: Path, function: Callable[[], T], *, limited: bool) -> T:
         if self._stuck:
             raise self._failed(path, "it did not answer before")
+
+        def quietly() -> T:
+            with kept_quiet():
+                return function()
+
         try:
-            with redirect_stdout(sys.stderr):
-                if not limited:
-                    return function()
-                (outcome,) = in_time(READ_SECONDS, [function])
+            if not limited:
+                return quietly()
+            (outcome,) = in_time(READ_SECONDS, [quietly])
             if outcome.error is not None:
                 raise outcome.error
             found: T = outcome.value

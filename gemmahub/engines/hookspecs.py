@@ -6,7 +6,7 @@ A plugin names its module under the entry-point group ``gemmahub`` and marks fun
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract import Backend, CheckResult, Store
     from gemmahub.engines.sources import Source
     from gemmahub.formats.reader import FormatReader
+    from gemmahub.hardware.device_probe import DeviceProbe
     from gemmahub.hardware.records import Machine
 
 PROJECT = "gemmahub"
@@ -83,8 +84,17 @@ def gemmahub_formats() -> Iterable[FormatReader]:  # type: ignore[empty-body]
 
 
 @hookspec
-def gemmahub_devices() -> Iterable[Any]:  # type: ignore[empty-body]
-    """Hardware probes. Reserved: nothing asks for them yet."""
+def gemmahub_devices() -> Iterable[DeviceProbe]:  # type: ignore[empty-body]
+    """Probes of further accelerators, asked whenever the machine is looked at.
+
+    ::
+
+        @hookimpl
+        def gemmahub_devices():
+            from gemmahub_demo.probe import DemoProbe  # gemmahub.hardware.device_probe.DeviceProbe
+
+            return [DemoProbe()]
+    """
 
 
 @hookspec

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     import click
 
+    from gemmahub.engines.guarded_probe import GuardedProbe
     from gemmahub.engines.guarded_reader import GuardedReader
     from gemmahub.hardware.records import Machine
 
@@ -81,6 +82,7 @@ class PluginManager:
         self._records: dict[str, PluginRecord] = {}
         self._backends: list[BackendOffer] | None = None
         self._formats: tuple[GuardedReader, ...] | None = None
+        self._devices: tuple[GuardedProbe, ...] | None = None
 
     @property
     def records(self) -> tuple[PluginRecord, ...]:
@@ -171,6 +173,14 @@ class PluginManager:
         if self._formats is None:
             self._formats = self._made("gemmahub_formats", GuardedReader)
         return self._formats
+
+    def devices(self) -> tuple[GuardedProbe, ...]:
+        """The probes of all plugins for further devices."""
+        from gemmahub.engines.guarded_probe import GuardedProbe
+
+        if self._devices is None:
+            self._devices = self._made("gemmahub_devices", GuardedProbe)
+        return self._devices
 
     def inventories(self, stores: Iterable[tuple[str, Any]] | None = None) -> list[Inventory]:
         """What lies in these stores (all plugins'); one that raises is a broken entry."""

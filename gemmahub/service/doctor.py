@@ -42,8 +42,10 @@ def checks(here: Installation) -> list[CheckResult]:
     except GemmahubError as error:
         return [_installation(), CheckResult("settings", "failed", error.message, error.hint)]
     models = here.registry.models()
-    machine = probe_machine(folders=model_folders(config, models), cache=config.cache)
-    return run_checks(config, here.plugins_manager, models, machine)
+    manager = here.plugins_manager
+    folders = model_folders(config, models)
+    machine = probe_machine(folders=folders, cache=config.cache, further=manager.devices())
+    return run_checks(config, manager, models, machine)
 
 
 def run_checks(

@@ -197,7 +197,10 @@ class Installation:
         from gemmahub.hardware.probe import probe_machine
 
         folders = [self.config.cache, *self.config.folders]
-        return probe_machine(folders=folders, cache=self.config.cache, measure=measure)
+        probes = self.plugins_manager.devices()
+        return probe_machine(
+            folders=folders, cache=self.config.cache, measure=measure, further=probes
+        )
 
     def fits(self, variants: Sequence[Variant]) -> list[Fit]:
         """For each variant whether it fits in what is free here now, with ``run``'s defaults."""
