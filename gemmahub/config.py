@@ -26,7 +26,7 @@ from gemmahub.text import nearest, one_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMATS: Final = ("gguf", "safetensors", "mlx")
+_FORMAT: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 LARGEST: Final = 1_000_000
 """Bytes of a settings file that are read; one with all settings has a few hundred."""
 _DEEPEST: Final = 64
@@ -181,10 +181,10 @@ def _check(name: str, value: object, path: Path) -> None:
     texts = value.values() if isinstance(value, dict) else value
     if "\0" in (texts if isinstance(texts, str) else "".join(texts)):  # type: ignore[arg-type]
         raise UsageError(f"{path}: {name} has a NUL character", "remove it")
-    if isinstance(value, dict) and (unknown := [key for key in value if key not in FORMATS]):
+    if isinstance(value, dict) and (odd := [key for key in value if not _FORMAT.fullmatch(key)]):
         raise UsageError(
-            f"{path}: {name} has no format {one_line(unknown[0])!r}",
-            f"formats: {', '.join(FORMATS)}",
+            f"{path}: {name}: no format is called {one_line(odd[0])!r}",
+            "formats are gguf, safetensors, mlx, and those that a plugin reads or runs",
         )
 
 
