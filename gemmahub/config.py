@@ -26,6 +26,8 @@ from gemmahub.text import nearest, one_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from platformdirs import PlatformDirs
+
 FORMATS: Final = ("gguf", "safetensors", "mlx")
 LARGEST: Final = 1_000_000
 """Bytes of a settings file that are read; one with all settings has a few hundred."""
@@ -71,16 +73,14 @@ def load_config() -> Config:
 
     Raises: UsageError when the settings file cannot be read or has a key that does not exist.
     """
-    from platformdirs import PlatformDirs
-
-    dirs = PlatformDirs("gemmahub", appauthor=False)
+    dirs = _platform_folders()
     path = Path(os.environ.get("GEMMAHUB_CONFIG") or Path(dirs.user_config_dir) / "config.toml")
     settings = _read(path)
     folders = [_folder(folder) for folder in settings.get("stores.folders", ())]
     extra = os.environ.get("GEMMAHUB_FOLDERS", "")
     folders += [_folder(folder) for folder in extra.split(os.pathsep) if folder]
     return Config(
-        cache=Path(os.environ.get("GEMMAHUB_CACHE") or dirs.user_cache_dir),
+        cache=cache_folder(),
         data=Path(os.environ.get("GEMMAHUB_DATA") or dirs.user_data_dir),
         folders=tuple(dict.fromkeys(folders)),
         backend=settings.get("run.backend"),
@@ -88,6 +88,17 @@ def load_config() -> Config:
         source=path if settings else None,
         backends=settings.get("run.backends", {}),
     )
+
+
+def cache_folder() -> Path:
+    """The folder for what can be made again; no settings file is read for it."""
+    return Path(os.environ.get("GEMMAHUB_CACHE") or _platform_folders().user_cache_dir)
+
+
+def _platform_folders() -> PlatformDirs:
+    from platformdirs import PlatformDirs
+
+    return PlatformDirs("gemmahub", appauthor=False)
 
 
 def _stores(chosen: list[str] | None) -> frozenset[str] | None:
