@@ -69,9 +69,13 @@ class Engine:
             self.name = running.session.info.engine
             self.precision = running.variant.precision.summary
             usage = ask(running, f"{number}. {LONG * SENTENCES}", 1)
+            assert usage.prefill_tokens
+            assert usage.prefill_seconds
             self.prompt = usage.prefill_tokens
             self.prefill.append(usage.prefill_tokens / usage.prefill_seconds)
             usage = ask(running, f"{number}. {SHORT}", DECODED)
+            assert usage.tokens
+            assert usage.decode_seconds
             self.decode.append((usage.tokens - 1) / usage.decode_seconds)
             self.resident = max(self.resident, self._resident(running))
 

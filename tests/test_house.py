@@ -57,7 +57,6 @@ def test_files_stay_short() -> None:
         path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
         for path in SOURCES
     }
-    assert lengths.pop("gemmahub/engines/contract.py") < 600
     assert {path: lines for path, lines in lengths.items() if lines > 335} == {}
 
 

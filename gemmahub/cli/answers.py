@@ -51,22 +51,31 @@ def _tell_end(finished: AnswerFinished, *, verbose: bool) -> None:
     if usage.truncated:
         output.warning("the prompt was truncated: it is longer than the context (--ctx-size)")
     if usage.finish_reason == "context":
-        text = f"the context of {usage.context:,} tokens is full; a larger --ctx-size holds more"
-        output.warning(text)
+        size = "" if usage.context is None else f" of {usage.context:,} tokens"
+        output.warning(f"the context{size} is full; a larger --ctx-size holds more")
     if verbose:
         output.note(_timings(usage))
 
 
 def _timings(usage: Usage) -> str:
-    def rate(tokens: int, seconds: float) -> str:
+    """What the engine said of the answer; ``?`` for what it did not say."""
+
+    def count(number: int | None) -> str:
+        return "?" if number is None else f"{number:,}"
+
+    def rate(tokens: int | None, seconds: float | None) -> str:
+        if tokens is None or seconds is None:
+            return "? tokens/s"
         return f"{tokens / seconds:.1f} tokens/s" if seconds > 0 else "no time"
 
+    prefill = usage.prefill_seconds
+    took = "?" if prefill is None else f"{prefill * 1000:.0f}"
     return (
-        f"prompt {usage.prompt_tokens:,} tokens, {usage.prefill_tokens:,} evaluated in "
-        f"{usage.prefill_seconds * 1000:.0f} ms "
-        f"({rate(usage.prefill_tokens, usage.prefill_seconds)})"
-        f" · answer {usage.tokens:,} tokens ({rate(usage.tokens, usage.decode_seconds)})"
-        f" · context {usage.context_used:,} of {usage.context:,} · ended by {usage.finish_reason}"
+        f"prompt {count(usage.prompt_tokens)} tokens, {count(usage.prefill_tokens)} evaluated in "
+        f"{took} ms ({rate(usage.prefill_tokens, prefill)})"
+        f" · answer {count(usage.tokens)} tokens ({rate(usage.tokens, usage.decode_seconds)})"
+        f" · context {count(usage.context_used)} of {count(usage.context)}"
+        f" · ended by {usage.finish_reason}"
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.conversations.chat_events import AnswerDelta, AnswerFinished, AnswerStarted
 from gemmahub.conversations.memory_journal import MemoryJournal
 from gemmahub.conversations.records import Described, Saved
-from gemmahub.engines.contract import Message, Sampling
+from gemmahub.engines.contract import ChunkKind, Message, Sampling
 from gemmahub.errors import BackendCrashed, GemmahubError, UsageError
 from gemmahub.text import StreamStripper
 
@@ -212,7 +212,7 @@ class _Answer:
         now = perf_counter()
         if chunk.usage is not None:
             self._usage = chunk.usage
-        if chunk.text:
+        if chunk.text and chunk.kind is ChunkKind.ANSWER:
             self._first = self._first or now - self._started
             self._held.append(chunk.text)
             self._tokens += 1

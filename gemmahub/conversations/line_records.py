@@ -5,10 +5,12 @@ Times are seconds since 1970. ``n`` is the number of a message.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from gemmahub.engines.contract import Adapter, Sampling, Settings, Tool
 from gemmahub.records.parsing import LATEST_TIME, is_plain
 
 LAST_NUMBER: Final = 2**53
@@ -20,6 +22,13 @@ Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Real = Annotated[float, Meta(ge=-1e300, le=1e300)]
 FilePath = Annotated[str, Meta(min_length=1, pattern=r"^[^\0]*\Z")]
+
+
+class AdapterFields(Struct):
+    """:class:`gemmahub.engines.contract.Adapter` as it is written."""
+
+    path: FilePath
+    scale: Real = 1.0
 
 
 class SettingsFields(Struct):
@@ -34,10 +43,31 @@ class SettingsFields(Struct):
     gpu_layers: Whole | None = None
     threads: Whole | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    drafter: FilePath | None = None
+    adapters: tuple[AdapterFields, ...] = ()
+    tensor_split: tuple[Real, ...] = ()
+    main_device: str | None = None
+    experts_in_memory: Whole | None = None
+    remote_workers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not is_plain(self.options):
             raise ValueError("options: they are nested too deeply, or have a number out of range")
+
+    def as_settings(self) -> Settings:
+        """What was written."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        adapters = tuple(Adapter(Path(a.path), a.scale) for a in self.adapters)
+        drafter = None if self.drafter is None else Path(self.drafter)
+        return Settings(**values | {"adapters": adapters, "drafter": drafter})
+
+
+class ToolFields(Struct):
+    """:class:`gemmahub.engines.contract.Tool` as it is written."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
 
 
 class SamplingFields(Struct):
@@ -50,23 +80,35 @@ class SamplingFields(Struct):
     min_p: Real | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    schema: dict[str, Any] | None = None
+    grammar: str | None = None
+    thinking: bool | Whole | None = None
+    tools: tuple[ToolFields, ...] = ()
 
     def __post_init__(self) -> None:
         if not is_plain(self.seed):
             raise ValueError("seed: it has more than 64 bits")
+        if not is_plain(self.schema) or not all(is_plain(tool.parameters) for tool in self.tools):
+            raise ValueError("schema: it is nested too deeply, or has a number out of range")
+
+    def as_sampling(self) -> Sampling:
+        """What was written."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        tools = tuple(Tool(t.name, t.description, t.parameters) for t in self.tools)
+        return Sampling(**values | {"tools": tools})
 
 
 class TimingsFields(Struct):
     """:class:`gemmahub.conversations.records.Timings` as it is written."""
 
-    prompt_tokens: Count = 0
-    prefill_tokens: Count = 0
-    tokens: Count = 0
-    prefill_seconds: Time = 0.0
-    decode_seconds: Time = 0.0
+    prompt_tokens: Count | None = None
+    prefill_tokens: Count | None = None
+    tokens: Count | None = None
+    prefill_seconds: Time | None = None
+    decode_seconds: Time | None = None
     first_token_seconds: Time = 0.0
-    context_used: Count = 0
-    context: Count = 0
+    context_used: Count | None = None
+    context: Count | None = None
     truncated: bool = False
 
 

@@ -36,7 +36,6 @@ from gemmahub.conversations.line_records import (
     SetLine,
 )
 from gemmahub.conversations.records import INTERRUPTED, Described, Saved, SavedMessage, Timings
-from gemmahub.engines.contract import Sampling, Settings
 from gemmahub.records.parsing import Unfit, as_far_as_it_fits, json_value, read_bounded
 
 if TYPE_CHECKING:
@@ -199,8 +198,8 @@ class _Fold:
                 model=head.model,
                 precision=head.precision,
                 engine=head.engine,
-                settings=Settings(**msgspec.structs.asdict(head.settings)),
-                sampling=Sampling(**msgspec.structs.asdict(head.sampling)),
+                settings=head.settings.as_settings(),
+                sampling=head.sampling.as_sampling(),
                 system=head.system,
             ),
             title=head.title,

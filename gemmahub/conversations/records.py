@@ -20,32 +20,30 @@ INTERRUPTED: Final = "interrupted"
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Counts and times of one answer. Times in seconds.
+    """Counts and times of one answer. Times in seconds; None where the engine did not say it.
 
     ``first_token_seconds`` is what the reader waited for the first text, ``context_used`` of
     ``context`` cells are taken after the answer. All else as in the contract's ``Usage``.
     """
 
-    prompt_tokens: int = 0
-    prefill_tokens: int = 0
-    tokens: int = 0
-    prefill_seconds: float = 0.0
-    decode_seconds: float = 0.0
+    prompt_tokens: int | None = None
+    prefill_tokens: int | None = None
+    tokens: int | None = None
+    prefill_seconds: float | None = None
+    decode_seconds: float | None = None
     first_token_seconds: float = 0.0
-    context_used: int = 0
-    context: int = 0
+    context_used: int | None = None
+    context: int | None = None
     truncated: bool = False
 
     @property
     def tokens_per_second(self) -> float | None:
         """Decode speed, None when there was nothing to time."""
-        return (
-            self.tokens / self.decode_seconds if self.decode_seconds > 0 and self.tokens else None
-        )
+        return self.tokens / self.decode_seconds if self.decode_seconds and self.tokens else None
 
     def __str__(self) -> str:
         """Tokens, speed and the first token, in words."""
-        parts = [plural(self.tokens, "token")]
+        parts = [] if self.tokens is None else [plural(self.tokens, "token")]
         if (speed := self.tokens_per_second) is not None:
             parts.append(format_rate(speed))
         parts.append(f"first token after {self.first_token_seconds:.2f} s")

@@ -38,6 +38,8 @@ class TokenSession(SessionBase, ABC):
     """
 
     def __init__(self, info: SessionInfo) -> None:
+        if info.context is None:
+            raise TypeError("an engine of tokens knows its context")
         self.info = info
         self.cancelled = threading.Event()
         self.lock = threading.Lock()
@@ -63,6 +65,12 @@ class TokenSession(SessionBase, ABC):
 
         Raises: GenerationFailed, ContextExceeded.
         """
+
+    @property
+    def context_size(self) -> int:
+        """Tokens that prompt and answer together may have."""
+        assert self.info.context is not None
+        return self.info.context
 
     def usage(self, counted: Usage) -> Usage:
         """The usage of the answer that ended just now; override it where the engine knows better.
@@ -106,7 +114,7 @@ class TokenSession(SessionBase, ABC):
         self.renderer.close()
 
     def _check_length(self, count: int) -> None:
-        size, trained = self.info.context, self.info.context_trained
+        size, trained = self.context_size, self.info.context_trained
         if count <= size:
             return
         wanted = -(-(count + _ROOM) // _ROOM) * _ROOM
@@ -159,7 +167,7 @@ class TokenSession(SessionBase, ABC):
         if self.cancelled.is_set() or self._answer is not mark:
             return FinishReason.CANCELLED
         # The last token needs no cell of the cache.
-        return FinishReason.CONTEXT if asked + said > self.info.context else None
+        return FinishReason.CONTEXT if asked + said > self.context_size else None
 
     def _counted(self, reason: FinishReason, asked: int, said: int, seconds: list[float]) -> Usage:
         computed = said > 0 or reason is FinishReason.STOP  # else it ended before or in the prefill
@@ -170,8 +178,8 @@ class TokenSession(SessionBase, ABC):
             tokens=said,
             prefill_seconds=seconds[0],
             decode_seconds=seconds[1],
-            context_used=min(asked + said, self.info.context) if computed else 0,
-            context=self.info.context,
+            context_used=min(asked + said, self.context_size) if computed else 0,
+            context=self.context_size,
         )
 
 

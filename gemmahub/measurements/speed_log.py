@@ -105,10 +105,11 @@ class RememberingSession(SessionBase):
         with contextlib.closing(self._session.generate(prompt, sampling)) as chunks:  # type: ignore[type-var]
             for chunk in chunks:
                 yield chunk
-                if chunk.usage is not None:
+                usage = chunk.usage
+                if usage is not None and usage.tokens and usage.decode_seconds:
                     # The first token belongs to the prefill.
-                    tokens = chunk.usage.tokens - 1
-                    self._log.add(self._reference, self._place, tokens, chunk.usage.decode_seconds)
+                    tokens, seconds = usage.tokens - 1, usage.decode_seconds
+                    self._log.add(self._reference, self._place, tokens, seconds)
 
     @property
     def pid(self) -> int | None:

@@ -116,7 +116,7 @@ def _touch(session: Session, step: int) -> tuple[int, int]:
     The system gives pages of memory only when they are written to.
     """
     # A word is about a token; half of a small context stays for the unexpected and the answer.
-    words = max(1, min(step, session.info.context // 2))
+    words = max(1, min(step, (session.info.context or step) // 2))
     sampling = Sampling(max_tokens=_TOKENS, temperature=0)
     while True:
         try:
@@ -127,4 +127,4 @@ def _touch(session: Session, step: int) -> tuple[int, int]:
                 raise
             words = max(1, words // 4)
     usage = last.usage
-    return (usage.prompt_tokens, usage.tokens) if usage else (0, 0)
+    return (usage.prompt_tokens or 0, usage.tokens or 0) if usage else (0, 0)

@@ -58,11 +58,11 @@ class Running:
             self.variant.name,
             self.variant.precision.summary,
             f"{info.engine} on {info.device}",
-            f"context {info.context:,} tokens",
+            "" if info.context is None else f"context {info.context:,} tokens",
         ]
         if not info.chat_template:
             parts.append("no chat template: plain completion")
-        return " · ".join(parts)
+        return " · ".join(filter(None, parts))
 
     def chat(self, journal: Journal) -> ChatSession:
         """Hold a kept conversation, which says from now on what it is held with.

@@ -54,7 +54,7 @@ PLUGINS = {
     "available_raises": (backend("x3", "raise OSError('no socket')"), "OSError: no socket"),
     "available_lies": (backend("x4", "return True"), "availability() returned bool"),
     "twin_backend": (backend("echo"), "'echo' is offered by both"),
-    "newer_contract": ("GEMMAHUB_CONTRACT = 2\n" + backend("x5"), "needs plugin contract 2"),
+    "newer_contract": ("GEMMAHUB_CONTRACT = 3\n" + backend("x5"), "needs plugin contract 3"),
     "newer_import": ("from gemmahub.engines.contract import Hologram", "ImportError: cannot"),
     "odd_contract": ("GEMMAHUB_CONTRACT = '1'\n" + backend("x6"), "a whole number, not '1'"),
     "misspelt": (

@@ -60,7 +60,7 @@ def test_the_whole_answer() -> None:
     assert (usage.prompt_tokens, usage.prefill_tokens, usage.tokens) == (3, 3, 3)
     assert (usage.context_used, usage.context) == (6, 100)
     assert usage.finish_reason is FinishReason.STOP
-    assert usage.prefill_seconds > 0
+    assert usage.prefill_seconds
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_what_ends_it(
     session = Bytes(context)
     answer, usage = ask(session, "abcdef", **sampling)
     assert (answer, usage.finish_reason) == (text, reason)
-    assert usage.context_used <= context
+    assert (usage.context_used or 0) <= context
     assert session.ended == bool(usage.tokens)
 
 

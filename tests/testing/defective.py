@@ -374,7 +374,7 @@ class IgnoresStopTexts(OtherSampling):
 @finds("test_prompt_longer_than_the_context")
 class CutsThePromptInSilence(Session):
     def encode(self, prompt: Prompt) -> list[bytes]:
-        return super().encode(prompt)[-self.info.context // 2 :]
+        return super().encode(prompt)[-self.context_size // 2 :]
 
 
 @finds("test_full_context_ends_the_answer")
@@ -411,7 +411,7 @@ class CountsTheCacheTwice(Changed):
         usage = chunk.usage
         if usage is None:
             return chunk
-        return Chunk(chunk.text, replace(usage, prefill_tokens=usage.prompt_tokens + 1))
+        return Chunk(chunk.text, replace(usage, prefill_tokens=(usage.prompt_tokens or 0) + 1))
 
 
 @finds("test_timings_add_up")
@@ -420,7 +420,7 @@ class Nanoseconds(Changed):
         usage = chunk.usage
         if usage is None:
             return chunk
-        return Chunk(chunk.text, replace(usage, decode_seconds=usage.decode_seconds * 1e9))
+        return Chunk(chunk.text, replace(usage, decode_seconds=(usage.decode_seconds or 1) * 1e9))
 
 
 @finds("test_only_backend_errors")

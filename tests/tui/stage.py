@@ -121,7 +121,7 @@ class SteadyChat(ChatSession):
                 yield event._replace(seconds=1.25, first_token_seconds=0.25)
             elif isinstance(event, AnswerFinished) and event.usage is not None:
                 usage = replace(
-                    event.usage, prefill_seconds=0.25, decode_seconds=event.usage.tokens / 32
+                    event.usage, prefill_seconds=0.25, decode_seconds=(event.usage.tokens or 0) / 32
                 )
                 yield event._replace(usage=usage, first_token_seconds=0.25)
             else:
@@ -133,7 +133,7 @@ def steady(timings: Timings) -> Timings:
     return replace(
         timings,
         prefill_seconds=0.25,
-        decode_seconds=timings.tokens / 32,
+        decode_seconds=(timings.tokens or 0) / 32,
         first_token_seconds=0.25,
     )
 

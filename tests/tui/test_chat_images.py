@@ -53,6 +53,8 @@ def test_an_image_goes_along_with_a_question(folder: Path) -> None:
             await ask(screen, pilot, "What is this?")
             without = screen.view.journal.saved().messages[1].timings
             assert without is not None
+            assert with_image.prompt_tokens
+            assert without.prompt_tokens
             assert with_image.prompt_tokens >= without.prompt_tokens + TOKENS
 
     run(body())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
 import pytest
 
-from gemmahub.engines.contract import Sampling, Settings, Usage
+from gemmahub.engines.contract import Artifact, Message, Sampling, Settings, Usage
 from gemmahub.engines.manager import BackendOffer, load_plugins
 from gemmahub.errors import BackendError
 from gemmahub.text import strip_controls
@@ -17,9 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from gemmahub.engines.contract import Artifact, Backend, Chunk, Prompt, Session
+    from gemmahub.engines.contract import (
+        Backend,
+        Chunk,
+        Prompt,
+        ServedModel,
+        Session,
+    )
 
 GREEDY: Final = 0.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +80,14 @@ class Kit:
     ``backend_name`` chooses among several backends of the plugin. ``context`` is what sessions are
     loaded with, in tokens. ``prompt`` has at least eight words and gets an answer of several
     tokens at temperature 0; ``multibyte_prompts`` lead to answers with characters of several
-    bytes, each often several tokens.
+    bytes, each often several tokens. ``completes`` False says that the engine only answers
+    conversations, and refuses a text that is to be completed as it stands.
     """
 
     plugin: ClassVar[str]
     backend_name: ClassVar[str] = ""
     context: ClassVar[int] = 512
+    completes: ClassVar[bool] = True
     prompt: ClassVar[str] = "The capital of France is a large and beautiful city called"
     multibyte_prompts: ClassVar[tuple[str, ...]] = (
         "😀 👍🏽 🇫🇷 😀 👍🏽 🇫🇷 😀 👍🏽",
@@ -85,12 +95,14 @@ class Kit:
         "Привет, мир. Grüße, où êtes-vous? Привет,",
     )
 
-    def make_artifact(self, folder: Path) -> Artifact:
+    def make_artifact(self, folder: Path) -> Artifact | ServedModel:
         """A model that the backend can load; ``folder`` is empty and stays while tests run."""
         raise NotImplementedError("write make_artifact(self, folder) -> Artifact")
 
-    def unknown_artifact(self, model: Artifact) -> Artifact:
+    def unknown_artifact(self, model: Artifact | ServedModel) -> Artifact | ServedModel:
         """A model that is not there; override it where a path is not what names a model."""
+        if not isinstance(model, Artifact):
+            return replace(model, name="no-such-model")
         path = model.path.with_name("no-such-model")
         return replace(model, path=path, files=(path,), name="no-such-model", reference="")
 
@@ -131,16 +143,18 @@ class Kit:
     @pytest.fixture
     def model(
         self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-    ) -> Artifact:
+    ) -> Artifact | ServedModel:
         """The model, made once for the class."""
-        made: Artifact | None = request.cls.__dict__.get("_made")
+        made: Artifact | ServedModel | None = request.cls.__dict__.get("_made")
         if made is None:
             made = self.make_artifact(tmp_path_factory.mktemp("model"))
             request.cls._made = made
         return made
 
     @pytest.fixture
-    def session(self, request: pytest.FixtureRequest, backend: Backend, model: Artifact) -> Session:
+    def session(
+        self, request: pytest.FixtureRequest, backend: Backend, model: Artifact | ServedModel
+    ) -> Session:
         """A session for all tests of the class that need no other settings, loaded here."""
         found: Session | None = request.cls.__dict__.get("_session")
         if found is None:
@@ -163,16 +177,24 @@ class Kit:
     ) -> WholeAnswer:
         """An answer, by default at temperature 0 and of 16 tokens."""
         wanted = {"max_tokens": 16, "temperature": GREEDY} | sampling
-        return read(
-            session.generate(self.prompt if prompt is None else prompt, Sampling(**wanted))  # type: ignore[arg-type]
+        asked = self.said(self.prompt if prompt is None else prompt)
+        return read(session.generate(asked, Sampling(**wanted)))  # type: ignore[arg-type]
+
+    def said(self, prompt: Prompt) -> Prompt:
+        """A prompt as the engine takes it."""
+        return (
+            prompt if self.completes or not isinstance(prompt, str) else [Message("user", prompt)]
         )
 
     def prompt_of(self, session: Session, tokens: int) -> str:
         """A prompt of about that many tokens, rather fewer, however the engine cuts words."""
-        few, more = (self.ask(session, "dog " * n, max_tokens=1).usage for n in (8, 40))
-        rate = (more.prompt_tokens - few.prompt_tokens) / 32
+        few, more = (
+            told(self.ask(session, "dog " * n, max_tokens=1).usage.prompt_tokens, "prompt_tokens")
+            for n in (8, 40)
+        )
+        rate = (more - few) / 32
         assert rate > 0, "a longer prompt has more tokens"
-        return "dog " * int((tokens - few.prompt_tokens) / rate)
+        return "dog " * int((tokens - few) / rate)
 
 
 def refuse_overrides(cls: type, kit: type) -> None:
@@ -192,6 +214,13 @@ def refuse_overrides(cls: type, kit: type) -> None:
                 f"{cls.__name__} changes the conformance test {name}; mend the backend instead, or "
                 'say what does not work: @pytest.mark.xfail(reason="...")'
             )
+
+
+def told(value: T | None, what: str) -> T:
+    """What the engine says; the test is skipped where it does not say it."""
+    if value is None:
+        pytest.skip(f"the engine does not say {what}")
+    return value
 
 
 def lacks(backend: Backend, capability: str) -> str:

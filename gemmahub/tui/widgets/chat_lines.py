@@ -171,9 +171,9 @@ class ChatFigures(Static):
     _before = 0  # tokens of the context that were taken before the answer
     _warned = False
 
-    def opened(self, context_used: int, context: int) -> None:
+    def opened(self, context_used: int | None, context: int | None) -> None:
         """Another conversation is shown."""
-        self.figures = Figures(context_used=context_used, context=context)
+        self.figures = Figures(context_used=context_used or 0, context=context or 0)
         self._warned = False
 
     def change(self, **values: Any) -> None:
@@ -200,8 +200,8 @@ class ChatFigures(Static):
         figures = self.figures = Figures(
             speed=timings.tokens_per_second,
             first_token=timings.first_token_seconds,
-            context_used=timings.context_used,
-            context=timings.context,
+            context_used=timings.context_used or 0,
+            context=timings.context or 0,
         )
         if timings.truncated:
             text = "The prompt was longer than the context: its beginning was left out."

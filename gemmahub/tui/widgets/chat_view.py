@@ -114,8 +114,8 @@ class ChatView(Vertical):
         self.query_one(Transcript).show(self.command, messages)
         running = self.model.running
         last = next((m.timings for m in reversed(messages) if m.timings), None)
-        context = running.session.info.context if running else 0
-        self._figures.opened(last.context_used if last else 0, context)
+        context = running.session.info.context if running else None
+        self._figures.opened(last.context_used if last else None, context)
         if running is not None:
             self._join(running)
         return True
@@ -141,7 +141,7 @@ class ChatView(Vertical):
         info = running.session.info
         on_host = info.device.upper().startswith("CPU")
         transcript.pace = Pace(share_for(info.settings.threads, os.cpu_count(), on_host=on_host))
-        self._figures.change(context=info.context)
+        self._figures.change(context=info.context or 0)
 
     # --- the model -----------------------------------------------------------------------------
 

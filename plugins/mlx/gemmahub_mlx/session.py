@@ -84,7 +84,7 @@ class MlxSession(TokenSession):
         while True:
             said += 1
             following = None
-            if len(self.cache.tokens) < self.info.context and said != sampling.max_tokens:
+            if len(self.cache.tokens) < self.context_size and said != sampling.max_tokens:
                 # Begun before this one is read, so that the device does not wait for Python.
                 following = sampler(self._step(last))
                 core.async_eval(following)

@@ -62,6 +62,7 @@ class OllamaSession(SessionBase):
         if not prompt:
             raise GenerationFailed("there is nothing to answer", "write a message")
         path, body = self._request(prompt, sampling)
+        assert self.info.context is not None
         with self._lock:
             if self._closed:
                 raise GenerationFailed("the session is closed", "load the model again")

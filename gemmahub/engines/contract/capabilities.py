@@ -1,0 +1,42 @@
+"""What a backend may have of the optional, by the names that stand in ``Backend.capabilities``.
+
+What is not declared is never asked for: the core refuses a setting or a request that needs a
+capability which the backend does not declare, so that nothing is ignored in silence.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+OF_BACKENDS: Final[dict[str, str]] = {
+    "dry_load": "says what a load would allocate (Backend.dry_load)",
+    "quantize": "writes a model at another precision (Backend.quantize)",
+    "serve": "serves a model over HTTP as OpenAI does (Backend.serve)",
+    "unload": "gives back a model's memory, whoever loaded it (Backend.unload)",
+    "parallel": "a session answers several at once",
+    "fixed_context": "the context is the server's, and Settings.context is not",
+}
+
+OF_SESSIONS: Final[dict[str, str]] = {
+    "images": "messages may have images, where the model takes them",
+    "audio": "messages may have audio, where the model hears it",
+    "thinking": "thoughts come as chunks of their own, and Sampling.thinking is obeyed",
+    "tools": "Sampling.tools are offered, calls come as chunks, results are taken",
+    "schema": "Sampling.schema is obeyed",
+    "grammar": "Sampling.grammar is obeyed",
+    "score": "log probabilities of a text's tokens (Session.score)",
+    "embed": "vectors of texts (Session.embed)",
+}
+
+OF_SETTINGS: Final[dict[str, str]] = {
+    "drafter": "Settings.drafter: a small model drafts tokens",
+    "adapters": "Settings.adapters: LoRA adapters",
+    "tensor_split": "Settings.tensor_split: shares of several devices",
+    "main_device": "Settings.main_device: which device is used, or leads",
+    "experts_in_memory": "Settings.experts_in_memory: experts that stay in system memory",
+    "remote_workers": "Settings.remote_workers: devices of other machines",
+}
+"""Each is named as its field of :class:`gemmahub.engines.contract.Settings`."""
+
+CAPABILITIES: Final[dict[str, str]] = OF_BACKENDS | OF_SESSIONS | OF_SETTINGS
+"""All of them, each with what it means."""

@@ -1,0 +1,49 @@
+"""How a model is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A LoRA adapter, and how strongly it counts."""
+
+    path: Path
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a model is loaded. None means: the backend chooses, and says so in its session's info.
+
+    ``context`` in tokens; ``gpu_layers`` counts layers on the accelerator (None: as many as there
+    are, where there is one); ``threads`` are CPU threads; ``options`` are the backend's own.
+
+    The others each need the capability of their name. ``drafter`` is a small model or head that
+    drafts tokens for this one. ``tensor_split`` are shares of the engine's devices, in their order;
+    ``main_device`` is one of them by the engine's name (``CUDA0``): the only one, or the one that
+    leads. ``experts_in_memory`` counts layers whose experts stay in system memory.
+    ``remote_workers`` are ``HOST:PORT``.
+    """
+
+    context: int | None = None
+    cache_type_k: str = "f16"
+    cache_type_v: str = "f16"
+    flash_attention: bool = True
+    ubatch: int = 512
+    parallel: int = 1
+    gpu_layers: int | None = None
+    threads: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    drafter: Path | None = None
+    adapters: tuple[Adapter, ...] = ()
+    tensor_split: tuple[float, ...] = ()
+    main_device: str | None = None
+    experts_in_memory: int | None = None
+    remote_workers: tuple[str, ...] = ()
