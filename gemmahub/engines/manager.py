@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pluggy
 
+from gemmahub.config import disabled_plugins
 from gemmahub.engines import hookspecs
 from gemmahub.engines.compatibility import check_contract, load_hint, update_hint
 from gemmahub.engines.contract import (
@@ -95,11 +96,9 @@ class PluginManager:
         offers = tuple(caller.name for caller in self._pluggy.get_hookcallers(plugin) or ())
         self._records[name] = replace(record, offers=tuple(sorted(offers)))
 
-    def leave_out(self, name: str, distribution: str, version: str) -> None:
-        """Record a plugin that was found and not loaded because of ``GEMMAHUB_PLUGINS``."""
-        self._records[name] = PluginRecord(
-            name, distribution, version, "left out", reason=f"not named in {RESTRICT}"
-        )
+    def leave_out(self, name: str, distribution: str, version: str, reason: str) -> None:
+        """Record a plugin that was found and not loaded, because the user says so."""
+        self._records[name] = PluginRecord(name, distribution, version, "left out", reason=reason)
 
     def backends(self) -> list[BackendOffer]:
         """The backends of all plugins, the preferred first. A name that is taken is refused."""
@@ -239,12 +238,13 @@ def _reason(error: BaseException) -> str:
 
 
 def load_plugins(only: Iterable[str] | None = None) -> PluginManager:
-    """Load the installed plugins, restricted to ``only`` or to those named in ``GEMMAHUB_PLUGINS``.
+    """Load the installed plugins, restricted to ``only`` or to those named in ``GEMMAHUB_PLUGINS``;
+    without ``only`` those that the settings disable are left out, too.
 
     The variable holds entry-point names with commas; set but empty, it loads none.
     """
     manager = PluginManager()
-    wanted = _wanted(only)
+    wanted, disabled = _wanted(only), disabled_plugins()
     taken: dict[str, str] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, _distribution(p)[0])):
         distribution, version = _distribution(point)
@@ -253,7 +253,9 @@ def load_plugins(only: Iterable[str] | None = None) -> PluginManager:
                 f"{point.name} ({distribution})", _clash(point.name, taken), distribution, version
             )
         elif wanted is not None and point.name not in wanted:
-            manager.leave_out(point.name, distribution, version)
+            manager.leave_out(point.name, distribution, version, f"not named in {RESTRICT}")
+        elif only is None and point.name in disabled:
+            manager.leave_out(point.name, distribution, version, "disabled in the settings")
         else:
             manager.add(point.name, point.load, distribution, version)
     return manager

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.engines.choice import BackendChoice
-    from gemmahub.engines.contract import Artifact, Inventory, ManagedStore
+    from gemmahub.engines.contract import Artifact, Backend, Inventory, ManagedStore
     from gemmahub.engines.manager import PluginManager
     from gemmahub.hardware.records import Machine
     from gemmahub.hub.client import Traffic
@@ -184,6 +184,17 @@ class Installation:
         setting = self.config.backend_for(artifact.format)
         default = None if setting is None else Default(*setting)
         return choose(self.plugins_manager, artifact, name, default=default, needs=needs)
+
+    def option_defaults(self, backend: Backend) -> dict[str, Any]:
+        """What the settings say of the backend's own options.
+
+        Raises: UsageError for an option that it has not, or a value that it does not take.
+        """
+        from gemmahub.config.file import settings_path
+        from gemmahub.engines.option_values import option_defaults
+
+        table = self.config.backend_tables.get(backend.name, {})
+        return option_defaults(backend, table, self.config.source or settings_path())
 
     def hardware(self, *, measure: bool = False) -> Machine:
         """What this machine is now; ``measure`` also measures the CPU's memory bandwidth once."""

@@ -118,9 +118,9 @@ def load(
             variant.reference,
         )
     choice, artifact = _choose(here, variant.artifacts, backend)
-    if options:
-        given = option_values(choice.offer.backend, options)
-        settings = replace(settings, options={**settings.options, **given})
+    engine = choice.offer.backend
+    given = {**settings.options, **option_values(engine, options or {})}
+    settings = replace(settings, options={**here.option_defaults(engine), **given})
     if recommended is not None and settings.context is None:
         settings = replace(settings, **recommended.session_settings)
     tell(f"starting {choice.offer.backend.name}, reading {format_bytes(variant.size_bytes)}")
