@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from gemmahub import __version__
 from gemmahub.errors import ExitCode, GemmahubError, UsageError
-from gemmahub.text.streams import allow_colours, guarded
+from gemmahub.text.streams import allow_colours, give_stdout_back, guarded, keep_stdout
 
 # name -> (module, one line of help). The help stands here so that `gemmahub --help`
 # loads no command.
@@ -99,9 +99,12 @@ class LazyGroup(click.Group):
         if self._plugins_added:
             return
         self._plugins_added = True
-        from gemmahub.engines.manager import load_plugins
+        from gemmahub.cli import output
+        from gemmahub.service import Library
 
-        load_plugins().add_commands(self)
+        library = Library(say=output.note)
+        taken = [*COMMANDS, *ALIASES]
+        self.commands.update(library.plugins_manager.commands(taken, library))
 
 
 @click.group(
@@ -153,6 +156,7 @@ def cli(
     elif output.interactive() and os.environ.get("TERM") != "dumb":
         from gemmahub.tui.app import run as open_ui
 
+        give_stdout_back()
         open_ui()
     else:
         output.data(context.get_help())
@@ -176,7 +180,13 @@ def _check_web_options(context: click.Context, web: bool) -> None:
 
 def main() -> None:
     """Run the command line and leave with its exit code. The only error boundary."""
-    sys.exit(run(sys.argv[1:]))
+    keep_stdout()
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except (OSError, AttributeError):  # said already, or there is none
+        _drop_stdout()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -246,4 +256,5 @@ def _flush() -> None:
 
 def _drop_stdout() -> None:
     """The reader went away (``gemmahub list | head``): keep Python from complaining at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

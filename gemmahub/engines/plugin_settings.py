@@ -29,10 +29,11 @@ from gemmahub.config.core import ENABLED, declared_tables
 from gemmahub.config.file import read_tables, settings_path
 from gemmahub.config.kinds import KINDS, is_of, value_of_text
 from gemmahub.errors import UsageError
+from gemmahub.records.parsing import Unfit
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -210,22 +211,13 @@ def from_keyring(entry: str) -> str:
 # --- what a plugin declares --------------------------------------------------------------------
 
 
-def faults_of(settings: Iterable[object]) -> list[str]:
-    """What is wrong with the settings that a plugin declares, in words."""
-    faults: list[str] = []
-    seen: set[tuple[str, str]] = set()
-    for setting in settings:
-        if not isinstance(setting, Setting):
-            faults.append(f"gemmahub_settings returned a {type(setting).__name__}, not a Setting")
-            continue
-        reason = _fault(setting)
-        if not reason and (setting.table, setting.name) in seen:
-            reason = "is declared twice"
-        if reason:
-            faults.append(f"setting {one_line(str(setting.name))!r} {reason}")
-        else:
-            seen.add((setting.table, setting.name))
-    return faults
+def check_setting(record: object) -> Setting:
+    """A setting as a plugin may declare it. Raises: Unfit."""
+    if not isinstance(record, Setting):
+        raise Unfit(f"it is a {type(record).__name__}, not a Setting")
+    if reason := _fault(record):
+        raise Unfit(f"the setting {one_line(repr(record.name), 60)} {reason}")
+    return record
 
 
 def _fault(setting: Setting) -> str:
@@ -234,6 +226,8 @@ def _fault(setting: Setting) -> str:
         return f"has a {wrong[0]} that is no text"
     if not _NAME.fullmatch(setting.name) or setting.name == ENABLED:
         return "has a name that no setting can have: small letters, digits, _ and -"
+    if setting.table and not _NAME.fullmatch(setting.table):
+        return "has a table with a name that none can have: small letters, digits, _ and -"
     if setting.env and not _VARIABLE.fullmatch(setting.env):
         return "names a variable that cannot be one"
     try:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from gemmahub.config import Config, load_config
+from gemmahub.config import Config, disabled_plugins, load_config
 from gemmahub.service.listener import Listener, current, heard_by, wait
 from gemmahub.text import one_line
 
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.engines.choice import BackendChoice
-    from gemmahub.engines.contract import Artifact, Backend, Inventory, ManagedStore
+    from gemmahub.engines.contract import (
+        Artifact,
+        Backend,
+        Inventory,
+        ManagedStore,
+        ServedModel,
+    )
     from gemmahub.engines.manager import PluginManager
     from gemmahub.hardware.records import Machine
     from gemmahub.hub.client import Traffic
@@ -73,12 +79,13 @@ class Installation:
         """The loaded plugins."""
         from gemmahub.engines.manager import load_plugins
 
-        return load_plugins()
+        return load_plugins(disabled=disabled_plugins())
 
     @cached_property
     def registry(self) -> Registry:
         """Catalogue and stores joined."""
         from gemmahub.catalog.loader import load_catalog
+        from gemmahub.engines.servers import served_models
         from gemmahub.registry.artifacts import Inspector
         from gemmahub.registry.registry import Registry
 
@@ -90,7 +97,14 @@ class Installation:
             ]
 
         inspector = Inspector(self.config.cache / "summaries.sqlite")
-        return Registry(load_catalog(), inventories, inspector, self.sums, self.sources)
+        return Registry(
+            load_catalog(),
+            inventories,
+            inspector,
+            self.sums,
+            self.sources,
+            servers=lambda: served_models(self.plugins_manager),
+        )
 
     @cached_property
     def sources(self) -> Sources:
@@ -172,18 +186,20 @@ class Installation:
         return SpeedLog(self.config.data)
 
     def choose(
-        self, artifact: Artifact, name: str | None = None, *, needs: str = ""
+        self, model: Artifact | ServedModel, name: str | None = None, *, needs: str = ""
     ) -> BackendChoice:
-        """The backend that runs an artifact: the one with that name, that of the settings, or the
+        """The backend that runs a model: the one with that name, that of the settings, or the
         preferred one; with a capability that it ``needs``.
 
         Raises: BackendMissing; UsageError when the settings file is broken.
         """
         from gemmahub.engines.choice import Default, choose
+        from gemmahub.engines.contract import Artifact
 
-        setting = self.config.backend_for(artifact.format)
+        format_ = model.format if isinstance(model, Artifact) else ""
+        setting = self.config.backend_for(format_)
         default = None if setting is None else Default(*setting)
-        return choose(self.plugins_manager, artifact, name, default=default, needs=needs)
+        return choose(self.plugins_manager, model, name, default=default, needs=needs)
 
     def option_defaults(self, backend: Backend) -> dict[str, Any]:
         """What the settings say of the backend's own options.

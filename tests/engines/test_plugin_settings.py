@@ -9,9 +9,10 @@ import keyring
 import pytest
 from keyring.backend import KeyringBackend
 
-from gemmahub.engines.plugin_settings import Setting, faults_of, settings_of
+from gemmahub.engines.plugin_settings import Setting, check_setting, settings_of
 from gemmahub.engines.process import start_python
 from gemmahub.errors import UsageError
+from gemmahub.records.parsing import Unfit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -202,7 +203,7 @@ def test_a_process_of_ours_reads_the_same(file: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
-        ("port", "returned a str, not a Setting"),
+        ("port", "it is a str, not a Setting"),
         (Setting("", "x"), "name that no setting can have"),
         (Setting("Big", "x"), "name that no setting can have"),
         (Setting("enabled", "x", bool), "name that no setting can have"),
@@ -219,10 +220,14 @@ def test_a_process_of_ours_reads_the_same(file: Path, tmp_path: Path) -> None:
         (Setting("a", "x", choices="abc"), "choices that are no list"),  # type: ignore[arg-type]
         (Setting("a", "x", default="c", choices=("a", "b")), "none of its choices"),
         (Setting("a", "x", env="A=B"), "a variable that cannot be one"),
-        (Setting("port", "twice"), "is declared twice"),
+        (Setting("a", "x", table="../x"), "a table with a name that none can have"),
     ],
 )
 def test_a_declaration_that_cannot_be_is_told_in_words(setting: object, told: str) -> None:
-    (fault,) = faults_of([Setting("port", "its port"), setting])
-    assert told in fault
-    assert faults_of(SETTINGS) == []
+    with pytest.raises(Unfit) as caught:
+        check_setting(setting)
+    assert told in str(caught.value)
+
+
+def test_a_declaration_that_can_be_is_taken_as_it_is() -> None:
+    assert tuple(map(check_setting, SETTINGS)) == SETTINGS
