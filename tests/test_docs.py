@@ -12,6 +12,7 @@ import click
 
 from gemmahub import config
 from gemmahub.cli.main import ALIASES, COMMANDS, cli
+from gemmahub.config import core
 from gemmahub.engines import hookspecs
 from gemmahub.errors import ExitCode
 
@@ -88,7 +89,7 @@ def test_every_exit_code_is_documented() -> None:
 
 def test_every_setting_and_variable_is_documented() -> None:
     document = text("docs/settings.md")
-    for name in config._KEYS:
+    for name in core.CORE:
         table, key = name.split(".")
         assert f"[{table}]" in document
         assert f"{key} = " in document
