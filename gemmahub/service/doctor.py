@@ -35,6 +35,7 @@ _LIMIT_HINT = (
 def checks(here: Installation) -> list[CheckResult]:
     """Checks of this installation and those of the plugins."""
     from gemmahub.hardware.probe import probe_machine
+    from gemmahub.service.settings import settings_checks
 
     try:
         config = here.config
@@ -42,7 +43,7 @@ def checks(here: Installation) -> list[CheckResult]:
         return [_installation(), CheckResult("settings", "failed", error.message, error.hint)]
     models = here.registry.models()
     machine = probe_machine(folders=model_folders(config, models), cache=config.cache)
-    return run_checks(config, here.plugins_manager, models, machine)
+    return [*run_checks(config, here.plugins_manager, models, machine), *settings_checks(here)]
 
 
 def run_checks(
