@@ -36,6 +36,7 @@ _LIMIT_HINT = (
 def checks(here: Installation) -> list[CheckResult]:
     """Checks of this installation and those of the plugins."""
     from gemmahub.hardware.probe import probe_machine
+    from gemmahub.service.settings import settings_checks
 
     try:
         config = here.config
@@ -45,7 +46,7 @@ def checks(here: Installation) -> list[CheckResult]:
     manager = here.plugins_manager
     folders = model_folders(config, models)
     machine = probe_machine(folders=folders, cache=config.cache, further=manager.devices())
-    return run_checks(config, manager, models, machine)
+    return [*run_checks(config, manager, models, machine), *settings_checks(here)]
 
 
 def run_checks(
