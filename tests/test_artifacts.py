@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from gemmahub.formats.reader import Readers
+
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
@@ -49,9 +51,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that were really read."""
     seen: list[Path] = []
 
-    def read(path: Path) -> artifacts.FileSummary:
+    def read(path: Path, readers: Readers) -> artifacts.FileSummary:
         seen.append(path)
-        return read_summary(path)
+        return read_summary(path, readers)
 
     monkeypatch.setattr(artifacts, "read_summary", read)
     return seen
@@ -273,7 +275,7 @@ def test_a_summary_that_no_text_can_hold_is_not_remembered(
 ) -> None:
     right = read_summary(model)
     odd = replace(right, metadata={**right.metadata, "general.name": "\ud800"})
-    monkeypatch.setattr(artifacts, "read_summary", lambda path: odd)
+    monkeypatch.setattr(artifacts, "read_summary", lambda path, readers: odd)
     inspector = Inspector(tmp_path / "s.sqlite")
     assert inspector.summary(model) == odd
     inspector.save()

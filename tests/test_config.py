@@ -35,7 +35,7 @@ def test_no_settings_name_no_backend() -> None:
     [
         ('[run]\nbackends = "ollama"\n', ("run.backends must be a table of texts", "gguf = ")),
         ("[run.backends]\ngguf = 1\n", ("run.backends must be a table of texts", "gguf = ")),
-        ('[run.backends]\nggfu = "ollama"\n', ("no format 'ggfu'", "gguf, safetensors, mlx")),
+        ('[run.backends]\n"a b" = "ollama"\n', ("no format is called 'a b'", "gguf, safetensors")),
         ('[run]\nbackend = ["ollama"]\n', ("run.backend must be a text", 'backend = "')),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-FORMATS: Final = ("gguf", "safetensors", "mlx")
+_FORMAT: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 TABLES: Final = ("plugins", "backends")
 """Tables of tables, whose keys plugins declare: ``[plugins.NAME]``, ``[backends.NAME]``."""
 ENABLED: Final = "enabled"
@@ -105,10 +106,10 @@ def check(name: str, value: object, path: Path) -> None:
         what = "has a NUL character" if has_nul(value) else f"must be {KINDS[setting.kind]}"
         hint = "remove it" if has_nul(value) else f"for example: {setting.example}"
         raise UsageError(f"{path}: {name} {what}", hint)
-    if isinstance(value, dict) and (unknown := [key for key in value if key not in FORMATS]):
+    if isinstance(value, dict) and (odd := [key for key in value if not _FORMAT.fullmatch(key)]):
         raise UsageError(
-            f"{path}: {name} has no format {one_line(unknown[0])!r}",
-            f"formats: {', '.join(FORMATS)}",
+            f"{path}: {name}: no format is called {one_line(odd[0])!r}",
+            "formats are gguf, safetensors, mlx, and those that a plugin reads or runs",
         )
 
 

@@ -115,9 +115,17 @@ def _preferred(manager: PluginManager, artifact: Artifact, needs: str) -> Backen
     what = f"no installed backend runs {format_} models" + (f" and has {needs}" if needs else "")
     raise BackendMissing(
         f"{what} ({'; '.join(reasons)})" if reasons else what,
-        f"install one, for example: pip install {_EXAMPLES.get(format_, _EXAMPLES['gguf'])}; "
-        "gemmahub plugins shows what is there",
+        f"{_advice(manager, format_)}; gemmahub plugins shows what is there",
     )
+
+
+def _advice(manager: PluginManager, format_: str) -> str:
+    """What to do where no backend runs a format: of a plugin's, only its plugin can know one."""
+    if format_ in _EXAMPLES:
+        return f"install one, for example: pip install {_EXAMPLES[format_]}"
+    names = {o.backend.name: ", ".join(o.backend.formats) for o in manager.backends()}
+    here = ", ".join(f"{name} ({formats})" for name, formats in names.items()) or "none"
+    return f"look for a plugin with a backend for {format_}; installed: {here}"
 
 
 def _unsuited(offer: BackendOffer) -> str:

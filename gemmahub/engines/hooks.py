@@ -76,6 +76,10 @@ class Hooks:
         """Keep what is said of a plugin that is not loaded."""
         self._records[record.name] = record
 
+    def of(self, plugin: str) -> PluginRecord:
+        """What is said of a plugin."""
+        return self._records[plugin]
+
     def distribution(self, plugin: str) -> str:
         """The distribution that a plugin is of."""
         return self._records[plugin].distribution

@@ -6,7 +6,7 @@ A plugin names its module under the entry-point group ``gemmahub`` and marks fun
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from gemmahub.engines.contract import Backend, CheckResult, Store
     from gemmahub.engines.sources import Source
+    from gemmahub.formats.reader import FormatReader
+    from gemmahub.hardware.device_probe import DeviceProbe
     from gemmahub.hardware.records import Machine
 
 PROJECT = "gemmahub"
@@ -68,13 +70,31 @@ def gemmahub_sources() -> Iterable[Source]:  # type: ignore[empty-body]
 
 
 @hookspec
-def gemmahub_formats() -> Iterable[Any]:  # type: ignore[empty-body]
-    """Precision readers for further file formats. Reserved: nothing asks for them yet."""
+def gemmahub_formats() -> Iterable[FormatReader]:  # type: ignore[empty-body]
+    """Readers of further file formats, so that the precision of such a file is measured.
+
+    ::
+
+        @hookimpl
+        def gemmahub_formats():
+            from gemmahub_demo.reader import DemoReader  # gemmahub.formats.reader.FormatReader
+
+            return [DemoReader()]
+    """
 
 
 @hookspec
-def gemmahub_devices() -> Iterable[Any]:  # type: ignore[empty-body]
-    """Hardware probes. Reserved: nothing asks for them yet."""
+def gemmahub_devices() -> Iterable[DeviceProbe]:  # type: ignore[empty-body]
+    """Probes of further accelerators, asked whenever the machine is looked at.
+
+    ::
+
+        @hookimpl
+        def gemmahub_devices():
+            from gemmahub_demo.probe import DemoProbe  # gemmahub.hardware.device_probe.DeviceProbe
+
+            return [DemoProbe()]
+    """
 
 
 @hookspec

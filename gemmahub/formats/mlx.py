@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmahub.errors import FormatError, IntegrityError
 from gemmahub.formats.folder import read_chat_template, read_config, safetensors_shards
 from gemmahub.formats.mlx_packing import DeclaredPacking, find_packing, said_of
+from gemmahub.formats.reader import MOST_TENSORS
 from gemmahub.formats.safetensors import SafetensorsFile, read_safetensors
 from gemmahub.formats.source import LocalFile
 from gemmahub.formats.tensor import Tensor
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
     from gemmahub.formats.source import Opener
 
-MOST_TENSORS: Final = 1 << 17
-"""Of all files of a folder. The largest published models have 95,000."""
 _WEIGHT: Final = ".weight"
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from gemmahub.errors import FormatError
 from gemmahub.formats.cursor import FIRST_WINDOW
 from gemmahub.formats.detect import open_model
 from gemmahub.formats.folder import CONFIG, LARGEST_TEXT
@@ -15,14 +16,16 @@ from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.safetensors import read_safetensors
 from gemmahub.formats.source import Closing
 from gemmahub.formats.sparse import write_sparse
+from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from gemmahub.formats.detect import ModelFile
+    from gemmahub.formats.reader import ModelFile, Readers
     from gemmahub.formats.source import OpenSource
 
 _GGUF: Final = ".gguf"
+_BEGINNING: Final = 4096  # of a file with tensors, in bytes: what a reader tells a format by
 # What a model folder is described by. Of the files with a chat template the first is enough.
 _DESCRIBING: Final = (CONFIG, "model.safetensors.index.json")
 _TEMPLATES: Final = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
@@ -38,25 +41,30 @@ def describing(weights: Iterable[str], others: Iterable[tuple[str, int]]) -> lis
 
 
 def read_remote(
-    name: str, weights: Sequence[str], files: Iterable[str], open_file: Callable[[str], OpenSource]
+    name: str,
+    weights: Sequence[str],
+    files: Iterable[str],
+    open_file: Callable[[str], OpenSource],
+    further: Readers = tuple,
 ) -> ModelFile:
     """A model as its headers describe it; only these are read.
 
     ``name`` is what its folder would be called, ``files`` are those that :func:`describing` names,
-    the ``weights`` among them; ``open_file`` opens one by its name. Raises: FormatError,
-    IntegrityError, and what opening and reading raise.
+    the ``weights`` among them; ``open_file`` opens one by its name, ``further`` finds the readers
+    of plugins. Raises: FormatError, IntegrityError, and what opening and reading raise.
     """
     with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="gemmahub-") as scratch:
         opened = {Path(n).name: stack.enter_context(open_file(n)) for n in files}
-        # Names for the readers, which look at the folder to find parts and shards.
+        # For the readers, which look at the folder to find parts and shards, and at beginnings.
         folder = Path(scratch) / name
         folder.mkdir()
         for file, source in opened.items():
             text = file in (*_DESCRIBING, *_TEMPLATES)
-            (folder / file).write_bytes(source.read(0, source.size) if text else b"")
+            length = source.size if text else min(source.size, _BEGINNING)
+            (folder / file).write_bytes(source.read(0, length))
         whole = CONFIG in opened and not weights[0].lower().endswith(_GGUF)
         path = folder if whole else folder / Path(weights[0]).name
-        found = open_model(path, lambda part: _Lent(opened[part.name]))
+        found = open_model(path, lambda part: _Lent(opened[part.name]), further)
     places = {Path(n).name: Path(n) for n in weights}
     return replace(found, files=tuple(places[path.name] for path in found.files))
 
@@ -83,6 +91,11 @@ def _header_bytes(name: str, source: OpenSource) -> int:
         return read_gguf(source).data_offset
     if name.endswith(".safetensors"):
         return read_safetensors(source).data_offset
+    if source.size > LARGEST_TEXT:
+        raise FormatError(
+            f"where the header of {one_line(name)} ends is not known",
+            "Fetch the file: what is here can be planned.",
+        )
     return source.size
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -81,41 +80,13 @@ def ask_psutil(
         return None
 
 
-def guarded(
-    probe: str,
-    function: Callable[[], T],
-    default: T,
-    problems: list[Problem],
-    deadline: float | None = None,
-) -> T:
-    """What ``function`` returns; a failure or a missed deadline becomes a line in ``problems``.
-
-    With a deadline the function runs in a thread of its own. A thread that is stuck inside a
-    driver cannot be stopped; as a daemon it does not keep the interpreter from ending.
-    """
-    outcome: list[T] = []
-    failure: list[BaseException] = []
-
-    def attempt() -> None:
-        try:
-            outcome.append(function())
-        except Exception as error:  # noqa: BLE001 - a probe that fails is a line, never a crash
-            failure.append(error)
-
-    if deadline is None:
-        attempt()
-    else:
-        thread = threading.Thread(target=attempt, name=f"probe {probe}", daemon=True)
-        thread.start()
-        thread.join(deadline)
-    if outcome:
-        return outcome[0]
-    if failure:
-        problems.append(Problem(probe, describe(failure[0])))
-    else:
-        reason = f"no answer from the driver within {deadline:g} s"
-        problems.append(Problem(probe, reason, "a driver that hangs comes back with a restart"))
-    return default
+def guarded(probe: str, function: Callable[[], T], default: T, problems: list[Problem]) -> T:
+    """What ``function`` returns; a failure becomes a line in ``problems``."""
+    try:
+        return function()
+    except Exception as error:  # noqa: BLE001 - a probe that fails is a line, never a crash
+        problems.append(Problem(probe, describe(error)))
+        return default
 
 
 def describe(error: BaseException) -> str:

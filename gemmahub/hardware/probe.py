@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import platform
 import shutil
+import threading
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.hardware.cpu import probe_cpu, unknown_cpu
+from gemmahub.hardware.device_probe import Seen
 from gemmahub.hardware.host import Host, describe, guarded
+from gemmahub.hardware.makers import MAKERS
 from gemmahub.hardware.memory import probe_memory, unknown_memory
 from gemmahub.hardware.records import Cpu, Device, Disk, Figure, Machine, Problem, SystemMemory
-from gemmahub.hardware.unified import jetson_model, probe_apple, probe_jetson
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
-    Probe = Callable[[], tuple[Device, ...]]
+    from gemmahub.hardware.device_probe import DeviceProbe
 
 _MODEL_FILES: Final = ("proc/device-tree/model", "sys/class/dmi/id/product_name")
 
@@ -28,12 +31,14 @@ def probe_machine(
     folders: Iterable[Path] = (),
     cache: Path | None = None,
     measure: bool = False,
+    further: Iterable[DeviceProbe] = (),
 ) -> Machine:
     """What this machine is, now.
 
     ``folders`` are places whose free disk space is of interest. ``cache`` is where the measured
     memory bandwidth of the CPU is kept; it is measured (about 0.3 s, once) only with ``measure``.
-    Never raises; what could not be found out is in ``problems``.
+    ``further`` are the probes of plugins. Never raises; what could not be found out is in
+    ``problems``.
     """
     host = host or Host()
     problems: list[Problem] = []
@@ -50,47 +55,62 @@ def probe_machine(
         cpu = guarded(
             "bandwidth", lambda: with_bandwidth(cpu, cache, measure, available), cpu, problems
         )
+    devices, told = _devices(host, cpu, memory, (*MAKERS, *further))
+    problems += told
+    if host.system == "win32":
+        reason = "on Windows gemmahub itself probes NVIDIA GPUs only"
+        problems.append(Problem("graphics", reason))
     return Machine(
         name=guarded("name", lambda: _name(host), None, problems),
         system=guarded("system", lambda: _system(host), host.system, problems),
         cpu=cpu,
         memory=memory,
-        devices=_devices(host, cpu, memory, problems),
+        devices=devices,
         disks=tuple(_disk(folder, problems) for folder in dict.fromkeys(folders)),
         problems=tuple(dict.fromkeys(problems)),
     )
 
 
 def _devices(
-    host: Host, cpu: Cpu, memory: SystemMemory, problems: list[Problem]
-) -> tuple[Device, ...]:
-    """Devices of all makers; each maker's probe has its own guard and deadline."""
-    found: list[Device] = []
-    for name, probe in _probes(host, cpu, memory, problems).items():
-        found += guarded(name, probe, (), problems, host.deadline)
-    return tuple(found)
+    host: Host, cpu: Cpu, memory: SystemMemory, probes: Iterable[DeviceProbe]
+) -> tuple[tuple[Device, ...], list[Problem]]:
+    """Devices of all probes, and what went wrong. Each probe has a guard and a thread of its own:
+    one that is stuck inside a driver cannot be stopped, and as a daemon it does not keep the
+    interpreter from ending.
+    """
+    attempts = [_Attempt(probe, Seen(probe.name, host, cpu, memory)) for probe in probes]
+    for attempt in attempts:
+        attempt.start()
+    end = monotonic() + host.deadline
+    found: dict[str, Device] = {}
+    problems: list[Problem] = []
+    for attempt in attempts:
+        attempt.join(max(0.0, end - monotonic()))
+        devices, seen = attempt.found, attempt.seen
+        for device in devices or ():
+            if found.setdefault(device.id, device) is not device:
+                seen.problem(f"it has a second {device.id}, which was left out")
+        if devices is None:
+            reason = f"no answer from the driver within {host.deadline:g} s"
+            seen.problem(reason, "a driver that hangs comes back with a restart")
+        problems += seen.problems
+    return tuple(found.values()), problems
 
 
-def _probes(
-    host: Host, cpu: Cpu, memory: SystemMemory, problems: list[Problem]
-) -> dict[str, Probe]:
-    if host.system == "darwin":
-        return {"apple": lambda: probe_apple(host, cpu, memory, problems)}
-    board = jetson_model(host)
-    if board is not None:
-        return {"jetson": lambda: probe_jetson(host, board, memory)}
-    from gemmahub.hardware.nvidia import probe_nvidia
+class _Attempt(threading.Thread):
+    """One probe; ``found`` stays None while it has not answered."""
 
-    probes: dict[str, Probe] = {"nvidia": lambda: probe_nvidia(host, memory, problems)}
-    if host.system == "win32":
-        problems.append(Problem("graphics", "on Windows only NVIDIA GPUs are probed"))
-    elif host.files.exists("sys/class/drm"):
-        from gemmahub.hardware.amd import probe_amd
-        from gemmahub.hardware.intel import probe_intel
+    def __init__(self, probe: DeviceProbe, seen: Seen) -> None:
+        super().__init__(name=f"probe {seen.probe}", daemon=True)
+        self.seen = seen
+        self.found: tuple[Device, ...] | None = None
+        self._probe = probe
 
-        probes["amd"] = lambda: probe_amd(host, memory, problems)
-        probes["intel"] = lambda: probe_intel(host, memory, problems)
-    return probes
+    def run(self) -> None:
+        """Ask it."""
+        nothing: tuple[Device, ...] = ()
+        ask = lambda: tuple(self._probe.devices(self.seen))  # noqa: E731
+        self.found = guarded(self.seen.probe, ask, nothing, self.seen.problems)
 
 
 def _name(host: Host) -> str | None:

@@ -45,7 +45,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """An accelerator. ``id`` is ``cuda:0``, ``cuda:0/mig:1``, ``amd:0``, ``intel:0``, ``metal:0``.
+    """An accelerator. ``id`` is ``cuda:0``, ``cuda:0/mig:1``, ``amd:0``, ``intel:0``, ``metal:0``,
+    or what a plugin calls it: ``npu:0``.
 
     ``total`` is what the device offers to programs, ``free`` what can be allocated now; for an
     integrated AMD GPU both mean the carved-out VRAM, and ``shared_total`` and ``shared_free`` the
@@ -59,8 +60,8 @@ class Device:
     kind: Kind
     total: Figure
     free: Figure
-    used_by_others: Figure
-    bandwidth: Figure
+    used_by_others: Figure = Figure(None, "", "the probe does not tell")
+    bandwidth: Figure = Figure(None, "", "the probe does not tell", "B/s")
     shared_total: Figure | None = None
     shared_free: Figure | None = None
     compute_capability: str | None = None

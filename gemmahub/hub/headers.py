@@ -8,7 +8,7 @@ from gemmahub.formats.remote import describing, read_remote
 from gemmahub.hub.remote_file import RangedFile
 
 if TYPE_CHECKING:
-    from gemmahub.formats.detect import ModelFile
+    from gemmahub.formats.reader import ModelFile
     from gemmahub.hub.client import HubClient
     from gemmahub.hub.records import HubFile, HubModel
     from gemmahub.hub.remembered import Remembered

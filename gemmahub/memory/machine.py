@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-DeviceKind = Literal["cuda", "rocm", "vulkan", "metal", "cpu"]
+DeviceKind = Literal["cuda", "rocm", "vulkan", "metal", "other", "cpu"]
 
 MIB: Final = 1 << 20
 
@@ -14,13 +14,14 @@ CONTEXT_OVERHEAD: Final[dict[DeviceKind, int]] = {
     "rocm": 512 * MIB,
     "vulkan": 256 * MIB,
     "metal": 64 * MIB,
+    "other": 256 * MIB,
     "cpu": 0,
 }
 """What a driver takes for its context, kernels and libraries, besides what llama.cpp allocates.
 
 ESTIMATES, not measured for this table: they differ by driver, chip and number of compiled kernels,
 for CUDA by about a factor of two either way. llama.cpp keeps 1 GiB of each device free for them
-(``--fit-target``, ``common/common.h``).
+(``--fit-target``, ``common/common.h``). ``other`` are devices of which only a plugin knows.
 """
 
 

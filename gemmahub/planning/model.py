@@ -113,7 +113,7 @@ def machine_of(machine: hardware.Machine) -> MachineMemory:
     devices = tuple(
         DeviceMemory(
             name=device.id,
-            kind=_KINDS.get(device.id.split(":")[0], "vulkan"),
+            kind=_KINDS.get(device.id.split(":")[0], "other"),
             capacity_bytes=device.capacity.value or 0,
             free_bytes=device.available.value or 0,
             unified=device.takes_system_memory,

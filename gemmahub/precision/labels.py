@@ -14,6 +14,11 @@ _NAMES: Final = re.compile(
     r"|[2-8]-?bit))(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
+_BITS: Final = re.compile(
+    r"(?:UD[-_])?(?:(?:I?Q|TQ)(\d)_(?:[0-9KSM]|XXS|XS|NL)(?:_.*)?"
+    r"|(?:MXFP|NVFP|FP|BF|F)(\d+)(?:_(?:E\dM\d\w*|MOE))?|(\d)bit)",
+    re.IGNORECASE,
+)
 _PREFIX: Final = re.compile(r"^UD[-_]", re.IGNORECASE)
 
 # Labels whose files consist mostly of a type of another name (llama.cpp src/llama-quant.cpp,
@@ -68,9 +73,7 @@ def same_label(one: str, other: str) -> bool:
 
 def label_bits(label: str) -> int | None:
     """The bits that a label names: 4 for ``Q4_K_M`` and ``4bit``, 16 for ``BF16``, or None."""
-    if match := re.fullmatch(r"(\d)bit", label, re.IGNORECASE):
-        return int(match[1])
-    match = re.search(r"(?:Q|FP|BF|F)(\d+)", label.upper())
-    if match is None:
+    match = _BITS.fullmatch(label)
+    if match is None:  # also a type that nobody knows: its name is no promise
         return 8 if label.upper() == "SFP" else None
-    return int(match[1])
+    return int(next(filter(None, match.groups())))

@@ -211,7 +211,7 @@ def _mismatch(
     described = _described_types(label, shares)
     share = sum(shares.get(type_, 0.0) for type_ in described)
     dominant = next(iter(shares), None)
-    if dominant is not None and share <= 0.5:
+    if dominant is not None and share <= 0.5 and _judged(label, dominant):
         own = " and ".join(f"{percent(shares[t])} are {t}" for t in shares if t in described)
         own = own or f"none are {label}"
         problems.append(
@@ -231,4 +231,9 @@ def _described_types(label: str, shares: dict[str, float]) -> frozenset[str]:
     bits = label_bits(label)
     if label.lower().endswith("bit"):  # an MLX label names bits, not a type
         return frozenset(t for t in shares if number_format(t).bits == bits)
-    return promised
+    return promised | {label}
+
+
+def _judged(label: str, type_: str) -> bool:
+    """Whether it is known that a label does not mean a type: not of a plugin's for its own type."""
+    return number_format(type_).bits > 0 or label_in_name(label) is not None

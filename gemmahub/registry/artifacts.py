@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
+from gemmahub.formats.reader import BUILT_IN_FORMATS
 from gemmahub.memory import RECORD_VERSION, packed
 from gemmahub.precision.mix import MixEntry, mix_of, total_parameters
 from gemmahub.precision.number_formats import number_format
@@ -21,12 +22,14 @@ from gemmahub.records.parsing import Unfit
 from gemmahub.records.small_table import SmallTable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from gemmahub.formats.detect import ModelFile
+    from gemmahub.formats.reader import ModelFile, Readers
 
 # Grows when summaries are made in another way, so that remembered ones are made again.
 _SUMMARY_VERSION: Final = 3
+_MADE_BY: Final = " by "
 _TEXT_LIMIT: Final = 500
 _NAME_LIMIT: Final = 60
 _KEY_LIMIT: Final = 200
@@ -94,14 +97,14 @@ class FileSummary:
         return found
 
 
-def read_summary(path: Path) -> FileSummary:
-    """Read a model's header.
+def read_summary(path: Path, readers: Readers = tuple) -> FileSummary:
+    """Read a model's header; ``readers`` finds those of plugins.
 
     Raises: NotFound, FormatError, IntegrityError, each saying what is wrong with the file.
     """
     from gemmahub.formats.detect import open_model
 
-    return summary_of(open_model(path))
+    return summary_of(open_model(path, further=readers))
 
 
 def summary_of(model: ModelFile) -> FileSummary:
@@ -111,9 +114,11 @@ def summary_of(model: ModelFile) -> FileSummary:
     if model.format == "gguf":
         metadata = _short(model.metadata)
         label = _file_type_label(metadata)
-    else:
+    elif model.format in BUILT_IN_FORMATS:
         metadata = _short(_as_gguf_keys(model.metadata))
         label = _folder_label(mix, model.format)
+    else:
+        metadata, label = _short(model.metadata), model.label
     return FileSummary(
         format=model.format,
         size_bytes=model.size_bytes,
@@ -126,7 +131,7 @@ def summary_of(model: ModelFile) -> FileSummary:
     )
 
 
-def _short(metadata: dict[str, Any]) -> dict[str, Any]:
+def _short(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Scalars and short arrays: no vocabulary, no template, nothing whose size the file chooses."""
     kept: dict[str, Any] = {}
     for key, value in metadata.items():
@@ -158,7 +163,7 @@ _CONFIG_KEYS: Final = {
 }
 
 
-def _as_gguf_keys(config: dict[str, Any]) -> dict[str, Any]:
+def _as_gguf_keys(config: Mapping[str, Any]) -> dict[str, Any]:
     """A ``config.json`` under the names that GGUF uses, so that one reader serves both."""
     text = config.get("text_config")
     text = text if isinstance(text, dict) else config
@@ -192,11 +197,13 @@ def _folder_label(mix: tuple[MixEntry, ...], format_: str) -> str | None:
 class Inspector:
     """Reads summaries, and remembers them. Without a database it reads each time.
 
-    A remembered row that is damaged is read again from its file, and written over.
+    A remembered row that is damaged is read again from its file, and written over. So is what a
+    plugin's reader said that is not among the ``readers`` now, in this version.
     """
 
-    def __init__(self, database: Path | None) -> None:
+    def __init__(self, database: Path | None, readers: Readers = tuple) -> None:
         self._table = None if database is None else _table(database)
+        self._readers = readers
         self._known: dict[str, tuple[str, str]] | None = None
         self._new: list[tuple[str, str, str]] = []
 
@@ -209,13 +216,24 @@ class Inspector:
         key = str(path.absolute()).encode(errors="backslashreplace").decode()
         stamp = _stamp(files or (path,))
         known = self._remembered().get(key)
-        if known is not None and known[0] == stamp:
+        if known is not None and self._holds(known[0], stamp):
             with contextlib.suppress(Unfit):
                 return _from_json(known[1])
-        summary = read_summary(path)
+        summary = read_summary(path, self._readers)
         if (text := _to_json(summary)) is not None:
-            self._new.append((key, stamp, text))
+            self._new.append((key, stamp + self._made_by(summary.format), text))
         return summary
+
+    def _holds(self, remembered: str, stamp: str) -> bool:
+        made, separator, reader = remembered.partition(_MADE_BY)
+        known = not separator or reader in {each.made_by for each in self._readers()}
+        return made == stamp and known
+
+    def _made_by(self, format_: str) -> str:
+        """What a stamp says of the reader, where it is a plugin's."""
+        if format_ in BUILT_IN_FORMATS:
+            return ""
+        return next(_MADE_BY + each.made_by for each in self._readers() if each.name == format_)
 
     def save(self) -> None:
         """Write down what was read. A cache that cannot be written is no failure."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from gemmahub import __version__
 from gemmahub.engines.contract import CheckResult
 from gemmahub.errors import GemmahubError
+from gemmahub.formats.reader import BUILT_IN_FORMATS
 from gemmahub.text import format_bytes, format_gib, plural
 
 if TYPE_CHECKING:
@@ -42,8 +43,10 @@ def checks(here: Installation) -> list[CheckResult]:
     except GemmahubError as error:
         return [_installation(), CheckResult("settings", "failed", error.message, error.hint)]
     models = here.registry.models()
-    machine = probe_machine(folders=model_folders(config, models), cache=config.cache)
-    return [*run_checks(config, here.plugins_manager, models, machine), *settings_checks(here)]
+    manager = here.plugins_manager
+    folders = model_folders(config, models)
+    machine = probe_machine(folders=folders, cache=config.cache, further=manager.devices())
+    return [*run_checks(config, manager, models, machine), *settings_checks(here)]
 
 
 def run_checks(
@@ -56,6 +59,7 @@ def run_checks(
     return [
         _installation(),
         CheckResult("settings", "ok", str(config.source or "defaults, no settings file")),
+        *_formats(config, manager),
         _folder("cache folder", config.cache),
         *_plugins(manager),
         _models(models),
@@ -83,6 +87,23 @@ def model_folders(config: Config, models: Models) -> tuple[Path, ...]:
 def _installation() -> CheckResult:
     python = f"Python {platform.python_version()} ({sys.executable})"
     return CheckResult("gemmahub", "ok", f"{__version__}, {python}")
+
+
+def _formats(config: Config, manager: PluginManager) -> list[CheckResult]:
+    """The formats that the settings name and nothing here knows: typing mistakes, or of a plugin
+    that is missing."""
+    known = {*BUILT_IN_FORMATS, *(reader.name for reader in manager.formats())}
+    known |= {format_ for offer in manager.backends() for format_ in offer.backend.formats}
+    return [
+        CheckResult(
+            f"setting run.backends.{format_}",
+            "warning",
+            f"nothing that is installed reads or runs {format_} models",
+            f"formats here: {', '.join(sorted(known))}",
+        )
+        for format_ in config.backends
+        if format_ not in known
+    ]
 
 
 def _folder(name: str, folder: Path) -> CheckResult:

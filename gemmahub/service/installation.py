@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ManagedStore,
         ServedModel,
     )
+    from gemmahub.engines.guarded_reader import GuardedReader
     from gemmahub.engines.manager import PluginManager
     from gemmahub.hardware.records import Machine
     from gemmahub.hub.client import Traffic
@@ -96,7 +97,7 @@ class Installation:
                 *self.plugins_manager.inventories(others),
             ]
 
-        inspector = Inspector(self.config.cache / "summaries.sqlite")
+        inspector = Inspector(self.config.cache / "summaries.sqlite", lambda: self.readers)
         return Registry(
             load_catalog(),
             inventories,
@@ -105,6 +106,11 @@ class Installation:
             self.sources,
             servers=lambda: served_models(self.plugins_manager),
         )
+
+    @property
+    def readers(self) -> tuple[GuardedReader, ...]:
+        """What plugins read of file formats that gemmahub does not know."""
+        return self.plugins_manager.formats()
 
     @cached_property
     def sources(self) -> Sources:
@@ -175,7 +181,8 @@ class Installation:
             if not getattr(store, "tool", "") or wanted(str(store.name), self.config)
         ]
         taken = {str(getattr(store, "name", "")) for _, store in others}
-        own = default_stores(self.config)
+        formats = {suffix: reader.name for reader in self.readers for suffix in reader.suffixes}
+        own = default_stores(self.config, formats)
         return [store for store in own if not store.tool or store.name not in taken], others
 
     @cached_property
@@ -217,7 +224,10 @@ class Installation:
         from gemmahub.hardware.probe import probe_machine
 
         folders = [self.config.cache, *self.config.folders]
-        return probe_machine(folders=folders, cache=self.config.cache, measure=measure)
+        probes = self.plugins_manager.devices()
+        return probe_machine(
+            folders=folders, cache=self.config.cache, measure=measure, further=probes
+        )
 
     def fits(self, variants: Sequence[Variant]) -> list[Fit]:
         """For each variant whether it fits in what is free here now, with ``run``'s defaults."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import BackendMissing, UsageError
+from gemmahub.precision.mix import total_bytes
+from gemmahub.text import format_bytes
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -121,8 +123,16 @@ def _asked(
             offer = here.choose(header.artifact, needs="dry_load").offer
         except BackendMissing as error:
             message = f"what a {variant.format} model takes, its engine has to say: {error.message}"
-            raise BackendMissing(message, error.hint) from None
+            raise BackendMissing(f"{message}{_weights(variant)}", error.hint) from None
         return engine_plan(variant, settings, place, offer, header)
+
+
+def _weights(variant: Variant) -> str:
+    """What is known of a model where no engine can be asked, as the end of a message."""
+    size = total_bytes(variant.precision.mix) if variant.precision.mix else None
+    if size is None:
+        return ""
+    return f"; its weights alone take {format_bytes(size)}, the rest is not known"
 
 
 def _exact(here: Installation, plan: Plan, place: MachineMemory, fetch: Fetch | None) -> Plan:

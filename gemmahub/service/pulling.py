@@ -17,6 +17,7 @@ from gemmahub.errors import (
     RangesIgnored,
     UsageError,
 )
+from gemmahub.formats.reader import FOLDER_FORMATS
 from gemmahub.hub.reference import HuggingFaceReference
 from gemmahub.registry.reference import (
     NameReference,
@@ -276,7 +277,7 @@ def _described(here: Installation, remote: RemoteModel, landing: Landing) -> Var
     ]
     if len(weights) == len(artifact.weights):
         paths = tuple(place.path for place in weights)
-        path = paths[0] if artifact.format == "gguf" else paths[0].parent
+        path = paths[0].parent if artifact.format in FOLDER_FORMATS else paths[0]
         with suppress(IntegrityError, FormatError):  # a damaged file, which is fetched again
             return remote.described(here, here.registry.inspector.summary(path, paths))
     try:

@@ -19,6 +19,7 @@ from gemmahub.errors import (
     NotInstalled,
     UsageError,
 )
+from gemmahub.formats.reader import BUILT_IN_FORMATS, FOLDER_FORMATS
 from gemmahub.hub.reference import HuggingFaceReference
 from gemmahub.registry.reference import parse_reference, unknown_scheme
 from gemmahub.registry.sources import guarded
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gemmahub.engines.sources import Landing, OnPull, Pulled, RemoteArtifact, Source
-    from gemmahub.formats.detect import ModelFile
+    from gemmahub.formats.reader import ModelFile, Readers
     from gemmahub.formats.source import OpenSource
     from gemmahub.hardware.records import Machine
     from gemmahub.hub.client import Traffic
@@ -81,13 +82,22 @@ class RemoteModel:
 
     def described(self, here: Installation, summary: FileSummary | None = None) -> Variant:
         """The variant, its precision measured from the header of its weights, unless that was read
-        from the file; nothing else is read.
+        from the file; nothing else is read. Of a format that nothing here reads, what names say.
 
         Raises: FormatError, IntegrityError; NetworkError, RangesIgnored, Gated.
         """
         from gemmahub.registry.artifacts import summary_of
 
-        return self._variant(here, summary or summary_of(self.headers()))
+        if summary is not None:
+            return self._variant(here, summary)
+        try:
+            return self._variant(here, summary_of(self.headers(lambda: here.readers)))
+        except FormatError:
+            format_ = self.artifact.format
+            if format_ in (*BUILT_IN_FORMATS, *(reader.name for reader in here.readers)):
+                raise
+            note = f"not measured: no installed plugin reads {one_line(format_, 40)} files"
+            return self.described_by_name(here, note)
 
     def described_by_name(self, here: Installation, note: str) -> Variant:
         """What the names say, where the header cannot be had; ``note`` says why."""
@@ -121,7 +131,7 @@ class RemoteModel:
         with guarded(self.source):
             return write_remote(*self._files(), folder)
 
-    def headers(self) -> ModelFile:
+    def headers(self, readers: Readers = tuple) -> ModelFile:
         """The model as its headers describe it; read again where what was remembered made no sense.
 
         Raises: as :meth:`described`.
@@ -131,12 +141,12 @@ class RemoteModel:
         folder = re.sub(r"[^\w.-]+", "-", self.artifact.name)[:80].strip(".") or "model"
         with guarded(self.source):
             try:
-                return read_remote(folder, *self._files())
+                return read_remote(folder, *self._files(), readers)
             except (FormatError, IntegrityError):
                 forget = getattr(self.source, "forget", None)
                 if forget is None or not forget(self.artifact):
                     raise
-                return read_remote(folder, *self._files())
+                return read_remote(folder, *self._files(), readers)
 
     def _files(self) -> tuple[list[str], list[str], Callable[[str], OpenSource]]:
         """The names of its weights, of all files that describe it, and what opens one."""
@@ -154,7 +164,7 @@ class RemoteModel:
         weights = tuple(Path(file.name) for file in found.weights)
         artifact = Artifact(
             format=found.format,
-            path=weights[0] if found.format == "gguf" else Path(found.name),
+            path=Path(found.name) if found.format in FOLDER_FORMATS else weights[0],
             files=weights,
             name=found.name,
             repository=found.repository,

@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gemmahub.config import Config
     from gemmahub.engines.contract import ManagedStore
 
 
-def default_stores(config: Config) -> list[ManagedStore]:
-    """All of them, the folders of the settings last; ``config.stores`` may leave out tools'."""
+def default_stores(config: Config, formats: Mapping[str, str]) -> list[ManagedStore]:
+    """All of them, the folders of the settings last; ``config.stores`` may leave out tools'.
+
+    ``formats`` are those that plugins read, by the ends of file names (``{".sand": "sandbank"}``).
+    """
     from gemmahub.stores.folder import FolderStore
     from gemmahub.stores.hf_cache import HuggingFaceStore
     from gemmahub.stores.llamacpp import LlamaCppStore
@@ -18,7 +23,8 @@ def default_stores(config: Config) -> list[ManagedStore]:
 
     known: list[ManagedStore] = [HuggingFaceStore(), LlamaCppStore(), LMStudioStore()]
     chosen = [store for store in known if wanted(store.name, config)]
-    return [*chosen, *(FolderStore(folder, name=str(folder)) for folder in config.folders)]
+    folders = (FolderStore(folder, str(folder), formats=formats) for folder in config.folders)
+    return [*chosen, *folders]
 
 
 def wanted(name: str, config: Config) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +18,7 @@ from gemmahub.engines.contract import (
 from gemmahub.stores.scan import CONFIG, Found, absence, broken_folder, models_among, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 # What else belongs to a model folder: configs, tokenizer, chat template, model card.
 _BELONGS: Final = frozenset(
@@ -28,11 +28,15 @@ _BELONGS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class FolderStore:
-    """All model files below a folder. Links to folders are not followed: no circles."""
+    """All model files below a folder. Links to folders are not followed: no circles.
+
+    ``formats`` are as for :func:`gemmahub.stores.scan.models_among`.
+    """
 
     folder: Path
     name: str = "folder"
     tool: str = ""
+    formats: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -48,7 +52,7 @@ class FolderStore:
         artifacts: list[Artifact] = []
         broken: list[BrokenEntry] = []
         for place, entries in walk(str(self.folder), broken_folder(self.name, broken)):
-            for found in models_among(place, entries):
+            for found in models_among(place, entries, formats=self.formats):
                 if found.problem:
                     broken.append(BrokenEntry(found.path, self.name, found.problem))
                 else:

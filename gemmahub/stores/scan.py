@@ -21,7 +21,7 @@ from gemmahub.formats.split import split_key
 from gemmahub.precision.labels import projector_rank
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 CONFIG: Final = "config.json"
 
@@ -30,20 +30,17 @@ CONFIG: Final = "config.json"
 class Found:
     """A model among the files of a folder. ``problem`` says what is wrong, empty when nothing is.
 
-    ``path`` is the file (the first part), or the folder of a folder format; ``files`` are the
-    parts of a GGUF model, empty for a folder.
+    ``format`` is that of its name: of ``safetensors`` the header tells what is MLX. ``path`` is the
+    file (the first part), or the folder of a folder format; ``files`` are the parts of a GGUF
+    model, empty for a folder.
     """
 
+    format: str
     path: Path
     files: tuple[Path, ...] = ()
     projector: Path | None = None
     last_used: float | None = None
     problem: str = ""
-
-    @property
-    def format(self) -> str:
-        """``gguf`` or ``safetensors``; what is MLX among the latter, its header tells."""
-        return "gguf" if self.files else "safetensors"
 
 
 def walk(
@@ -75,11 +72,13 @@ def models_among(
     *,
     folders: bool = True,
     above: Path | None = None,
+    formats: Mapping[str, str] | None = None,
 ) -> list[Found]:
     """The models in one folder; ``folders`` also takes it as a model folder, if it is one.
 
     ``above`` is a projector in the folder above, for models in a folder without one (llama.cpp's
-    ``find_best_mmproj`` in ``common/download.cpp`` takes the nearest folder's).
+    ``find_best_mmproj`` in ``common/download.cpp`` takes the nearest folder's). ``formats`` are
+    further formats of single files, by the ends of their names in small letters.
     """
     found: list[Found] = []
     times: dict[str, float | None] = {}
@@ -93,7 +92,7 @@ def models_among(
         if problem is None:
             continue
         if problem:
-            found.append(Found(Path(entry.path), problem=problem))
+            found.append(Found("gguf", Path(entry.path), problem=problem))
         elif is_projector(entry.name):
             projectors.append(entry.path)
         elif key := split_key(entry.name):
@@ -111,6 +110,7 @@ def models_among(
         found.append(_gguf(files, projector, times, problem))
     if folders and (model := _model_folder(folder, entries)):
         found.append(model)
+    found += _of_formats(entries, formats or {})
     return sorted(found, key=lambda model: str(model.path))
 
 
@@ -166,7 +166,20 @@ def _gguf(
     problem: str = "",
 ) -> Found:
     paths = tuple(Path(file) for file in files)
-    return Found(paths[0], paths, projector, _latest(times[file] for file in files), problem)
+    last_used = _latest(times[file] for file in files)
+    return Found("gguf", paths[0], paths, projector, last_used, problem)
+
+
+def _of_formats(entries: Sequence[os.DirEntry[str]], formats: Mapping[str, str]) -> Iterator[Found]:
+    """Files whose names end as those of further formats do."""
+    for entry in entries if formats else ():
+        name = entry.name.lower()
+        format_ = next((f for suffix, f in formats.items() if name.endswith(suffix)), None)
+        if format_ is not None:
+            problem, last_used = _look(entry)
+            if problem is not None:
+                path = Path(entry.path)
+                yield Found(format_, path, (path,), last_used=last_used, problem=problem)
 
 
 def projector_beside(path: Path) -> Path | None:
@@ -197,7 +210,7 @@ def _model_folder(folder: str, entries: Sequence[os.DirEntry[str]]) -> Found | N
     if not times and not problems:
         return None
     problem = problems[0] if problems else ""
-    return Found(Path(folder), last_used=_latest(times), problem=problem)
+    return Found("safetensors", Path(folder), last_used=_latest(times), problem=problem)
 
 
 def _latest(times: Iterable[float | None]) -> float | None:

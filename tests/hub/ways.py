@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.engines.sources import PulledFile, RemoteArtifact
-    from gemmahub.formats.detect import ModelFile
+    from gemmahub.formats.reader import ModelFile
     from gemmahub.hub.source import Hub
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gemmahub.formats.ggml_types import GGML_TYPES_BY_NAME, ggml_type
+from gemmahub.formats.ggml_types import FILE_TYPE_LABELS, GGML_TYPES_BY_NAME, ggml_type
 from gemmahub.formats.tensor import Tensor
 from gemmahub.precision.labels import label_bits, label_in_name, promised_types
 from gemmahub.precision.mix import MixEntry, mix_of
@@ -183,6 +183,15 @@ def test_what_labels_promise() -> None:
     assert [label_bits(x) for x in ("Q4_K_M", "8bit", "BF16", "IQ2_XS", "SFP", "what")] == [
         4, 8, 16, 2, 8, None,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("label", ["SANDQ4X", "Q5_SAND", "Q5SAND", "BF16X", "sand5", "XF16"])
+def test_a_label_that_nobody_knows_names_no_bits(label: str) -> None:
+    assert label_bits(label) is None
+
+
+def test_every_label_of_a_file_type_names_its_bits() -> None:
+    assert all(label_bits(label) for label in FILE_TYPE_LABELS.values())
 
 
 def test_every_ggml_type_has_a_number_format() -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def test_all_that_are_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("GEMMAHUB_STORES")
     monkeypatch.setenv("GEMMAHUB_FOLDERS", str(tmp_path))
-    stores = default_stores(load_config())
+    stores = default_stores(load_config(), {})
     assert [store.name for store in stores] == [
         "huggingface",
         "llama.cpp",

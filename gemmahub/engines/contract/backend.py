@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract.sessions import Session, SessionInfo
     from gemmahub.engines.contract.settings import Settings
     from gemmahub.errors import BackendError
-    from gemmahub.formats.detect import ModelFile
+    from gemmahub.formats.reader import ModelFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import BackendError, GemmahubError, LoadFailed
 from gemmahub.formats.folder import read_config, safetensors_shards
-from gemmahub.formats.mlx import MOST_TENSORS
+from gemmahub.formats.reader import MOST_TENSORS
 from gemmahub.formats.safetensors import DTYPE_BITS, read_safetensors
 from gemmahub.formats.source import LocalFile
 from gemmahub.memory import UnknownArchitecture, from_config
