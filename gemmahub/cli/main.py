@@ -99,9 +99,12 @@ class LazyGroup(click.Group):
         if self._plugins_added:
             return
         self._plugins_added = True
-        from gemmahub.engines.manager import load_plugins
+        from gemmahub.cli import output
+        from gemmahub.service import Library
 
-        load_plugins().add_commands(self)
+        library = Library(say=output.note)
+        taken = [*COMMANDS, *ALIASES]
+        self.commands.update(library.plugins_manager.commands(taken, library))
 
 
 @click.group(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from gemmahub.engines.contract import ServedModel
 from gemmahub.engines.guarded import load_guarded
 from gemmahub.engines.isolated import load_isolated
 from gemmahub.errors import BackendMissing, Cancelled
@@ -41,7 +42,7 @@ class BackendChoice:
 
 def choose(
     manager: PluginManager,
-    artifact: Artifact,
+    model: Artifact | ServedModel,
     name: str | None = None,
     *,
     default: Default | None = None,
@@ -51,50 +52,70 @@ def choose(
 
     A default counts for what it runs; ``needs`` is a capability that the backend must
     have, and a default without it does not count. The preferred one is that of the highest
-    priority among those that are available here.
+    priority among those that are available here. A served model has the backend of its server.
 
     Raises: BackendMissing, saying what is installed and what would mend it.
     """
+    if isinstance(model, ServedModel):
+        return _of_server(manager, model, name)
     if name is not None:
-        return BackendChoice(_named(manager, artifact, name), "named with --backend")
+        return BackendChoice(_named(manager, model, name), "named with --backend")
     if default is not None:
         offer = _of_setting(manager, default)
         if (
-            artifact.format in offer.backend.formats
+            model.format in offer.backend.formats
             and needs in (*offer.backend.capabilities, "")
-            and (_suits(offer, artifact) or not offer.backend.automatic)
+            and (not offer.backend.automatic or manager.suits(offer, model))
         ):
             _demand(manager, offer, f"; the setting {default.setting} names it")
             return BackendChoice(offer, f"the setting {default.setting} names it")
-    return _preferred(manager, artifact, needs)
+    return _preferred(manager, model, needs)
+
+
+def _of_server(manager: PluginManager, model: ServedModel, name: str | None) -> BackendChoice:
+    offer = manager.backend(model.backend)
+    if name not in (None, offer.backend.name, offer.plugin):
+        raise BackendMissing(
+            f"{model.reference} is a model of a server, which only {offer.backend.name} talks to",
+            "leave --backend out",
+        )
+    _demand(manager, offer, "")
+    return BackendChoice(offer, f"it serves {model.reference}")
 
 
 def _preferred(manager: PluginManager, artifact: Artifact, needs: str) -> BackendChoice:
+    """Raises: BackendMissing, which names those that run the format and why each is not taken."""
     format_ = artifact.format
-    candidates = [
-        offer
-        for offer in manager.backends()
-        if format_ in offer.backend.formats
-        and _suits(offer, artifact)
-        and needs in (*offer.backend.capabilities, "")
-    ]
     reasons: list[str] = []
+    candidates = []
+    for offer in manager.backends():
+        if format_ not in offer.backend.formats:
+            continue
+        if needs not in (*offer.backend.capabilities, ""):
+            reasons.append(f"{offer.backend.name} has no {needs}")
+        elif manager.suits(offer, artifact):
+            candidates.append(offer)
+        else:
+            reasons.append(_unsuited(offer))
     hints: list[str] = []
-    for number, offer in enumerate(candidates):
-        answer = manager.availability(offer)
+    missing: list[str] = []
+    answers = manager.availabilities(candidates)
+    for number, (offer, answer) in enumerate(zip(candidates, answers, strict=True)):
         if answer.ok:
             others = [other.backend.name for other in candidates[number + 1 :]]
-            return BackendChoice(offer, _why(format_, others, reasons))
-        reasons.append(f"{offer.backend.name}: {answer.reason}")
+            return BackendChoice(offer, _why(format_, others, missing))
+        missing.append(f"{offer.backend.name}: {answer.reason}")
         hints.append(answer.hint)
-    if not reasons:
+    reasons = [*missing, *reasons, *_failed(manager)]
+    if missing:
         raise BackendMissing(
-            f"no installed backend runs {format_} models" + (f" and has {needs}" if needs else ""),
-            f"{_advice(manager, format_)}; gemmahub plugins shows what is there",
+            f"no backend for {format_} models works here ({'; '.join(reasons)})",
+            next((hint for hint in hints if hint), "gemmahub doctor says more"),
         )
+    what = f"no installed backend runs {format_} models" + (f" and has {needs}" if needs else "")
     raise BackendMissing(
-        f"no backend for {format_} models works here ({'; '.join(reasons)})",
-        next((hint for hint in hints if hint), "gemmahub doctor says more"),
+        f"{what} ({'; '.join(reasons)})" if reasons else what,
+        f"{_advice(manager, format_)}; gemmahub plugins shows what is there",
     )
 
 
@@ -107,11 +128,21 @@ def _advice(manager: PluginManager, format_: str) -> str:
     return f"look for a plugin with a backend for {format_}; installed: {here}"
 
 
-def _suits(offer: BackendOffer, artifact: Artifact) -> bool:
-    try:
-        return bool(offer.backend.suits(artifact))
-    except Exception:  # noqa: BLE001 - third-party code: it can still be named
-        return False
+def _unsuited(offer: BackendOffer) -> str:
+    """Why a backend of the format is not taken by itself."""
+    name = offer.backend.name
+    when = "takes only some of them by itself" if offer.backend.automatic else "only when named"
+    return f"{name}: {when}, --backend {name}"
+
+
+def _failed(manager: PluginManager) -> list[str]:
+    """Plugins that might have one, were they loaded."""
+    found = []
+    for state, why in (("failed", "failed"), ("left out", "left out by GEMMAHUB_PLUGINS"),
+                       ("disabled", "disabled")):  # fmt: skip
+        if names := [record.name for record in manager.records if record.state == state]:
+            found.append(f"{why}: {', '.join(names)}")
+    return found
 
 
 def _why(format_: str, others: list[str], missing: list[str]) -> str:
@@ -153,7 +184,7 @@ def _demand(manager: PluginManager, offer: BackendOffer, why: str) -> None:
 
 def load_session(
     offer: BackendOffer,
-    artifact: Artifact,
+    model: Artifact | ServedModel,
     settings: Settings,
     on_progress: OnProgress | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -166,9 +197,9 @@ def load_session(
     Raises: BackendError, Cancelled.
     """
     if offer.backend.in_process:
-        return load_isolated(offer, artifact, settings, on_progress, cancelled)
+        return load_isolated(offer, model, settings, on_progress, cancelled)
     if cancelled is None:
-        return load_guarded(offer, artifact, settings, on_progress)
+        return load_guarded(offer, model, settings, on_progress)
 
     def report(fraction: float) -> None:
         if cancelled():
@@ -176,7 +207,7 @@ def load_session(
         if on_progress is not None:
             on_progress(fraction)
 
-    session = load_guarded(offer, artifact, settings, report)
+    session = load_guarded(offer, model, settings, report)
     if cancelled():
         session.close()
         raise Cancelled("loading was cancelled", "load the model again")

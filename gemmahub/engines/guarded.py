@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         OnProgress,
         Prompt,
         Sampling,
+        ServedModel,
         Session,
         SessionInfo,
         Settings,
@@ -67,7 +68,7 @@ class GuardedSession(SessionBase):
 
 def load_guarded(
     offer: BackendOffer,
-    artifact: Artifact,
+    model: Artifact | ServedModel,
     settings: Settings,
     on_progress: OnProgress | None = None,
 ) -> GuardedSession:
@@ -88,7 +89,7 @@ def load_guarded(
 
     try:
         with foreign_errors(LoadFailed, f"{name} failed while loading"):
-            session = offer.backend.load(artifact, settings, report)
+            session = offer.backend.load(model, settings, report)
             session.info  # noqa: B018 - one that has none fails here
             return GuardedSession(session, name)
     except BackendError:

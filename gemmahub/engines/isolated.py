@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         OnProgress,
         Prompt,
         Sampling,
+        ServedModel,
         SessionInfo,
         Settings,
     )
@@ -208,7 +209,7 @@ class IsolatedSession(WorkerProcess, SessionBase):
 
 def load_isolated(
     offer: BackendOffer,
-    artifact: Artifact,
+    model: Artifact | ServedModel,
     settings: Settings,
     on_progress: OnProgress | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -219,7 +220,7 @@ def load_isolated(
     Raises: BackendError of the backend; BackendCrashed when the process ends; Cancelled.
     """
     session = IsolatedSession(offer.backend.name)
-    request = wire.Load(offer.plugin, offer.backend.name, artifact, settings)
+    request = wire.Load(offer.plugin, offer.backend.name, model, settings)
     try:
         with _killed_when(cancelled, session):
             session.load(request, on_progress)

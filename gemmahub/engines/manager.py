@@ -1,60 +1,59 @@
-"""Finds plugins, loads them one by one, and asks them: the only module that owns pluggy.
+"""What plugins offer and say, and why some do not: it trusts nobody.
 
-A plugin that fails, at import or in a hook, becomes a record with its reason. Nothing it does
-reaches the caller as an exception.
+Each record is looked at (:mod:`gemmahub.engines.validation`), each call has a limit in time
+(:mod:`gemmahub.engines.hooks`). A plugin that fails is a row with its reason.
 """
 
 from __future__ import annotations
 
 import os
-import sys
-from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import pluggy
-
-from gemmahub.engines import hookspecs
-from gemmahub.engines.compatibility import check_contract, load_hint, update_hint
-from gemmahub.engines.contract import (
-    Availability,
-    Backend,
-    BrokenEntry,
-    CheckResult,
-    Inventory,
+from gemmahub.engines.compatibility import update_hint
+from gemmahub.engines.contract import Availability, Backend, BrokenEntry, Inventory
+from gemmahub.engines.guarded_store import guarded_store
+from gemmahub.engines.hooks import (
+    EMPTY,
+    Call,
+    FoundPlugin,
+    Hooks,
+    PluginRecord,
+    named_once,
+    reason_of,
 )
-from gemmahub.errors import BackendMissing
+from gemmahub.engines.in_time import Outcome, TookTooLong
+from gemmahub.engines.validation import (
+    check_availability,
+    check_backend,
+    check_inventory,
+    check_result,
+    check_source,
+)
+from gemmahub.errors import BackendMissing, GemmahubError
+from gemmahub.records.parsing import Unfit
 from gemmahub.text import nearest, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     import click
 
+    from gemmahub.engines.contract import CheckResult, Store
     from gemmahub.engines.guarded_probe import GuardedProbe
     from gemmahub.engines.guarded_reader import GuardedReader
+    from gemmahub.engines.sources import Source
     from gemmahub.hardware.records import Machine
-
 
 GROUP: Final = "gemmahub"
 RESTRICT: Final = "GEMMAHUB_PLUGINS"
-
 T = TypeVar("T")
-N = TypeVar("N", bound="Named")
 
-
-@dataclass(frozen=True, slots=True)
-class PluginRecord:
-    """One plugin as it is shown; ``state`` is ``ok``, ``failed`` or ``left out``."""
-
-    name: str
-    distribution: str
-    version: str
-    state: str
-    offers: tuple[str, ...] = ()
-    reason: str = ""
-    hint: str = ""
+_FRESH_SECONDS: Final = 5.0  # a command asks once; the UI asks again for a server that came up
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,69 +65,36 @@ class BackendOffer:
     backend: Backend
 
 
-class Named(Protocol):
-    """What plugins offer has a name of its own."""
-
-    @property
-    def name(self) -> str: ...
-
-
 class PluginManager:
-    """The loaded plugins and why others are not. Build it with :func:`load_plugins`."""
+    """The loaded plugins and what they offer. Build it with :func:`load_plugins`."""
 
     def __init__(self) -> None:
-        self._pluggy = pluggy.PluginManager(hookspecs.PROJECT)
-        self._pluggy.add_hookspecs(hookspecs)
-        self._records: dict[str, PluginRecord] = {}
+        self.hooks = Hooks()
         self._backends: list[BackendOffer] | None = None
+        self._stores: list[tuple[str, Store]] | None = None
+        self._sources: list[tuple[str, Source]] | None = None
         self._formats: tuple[GuardedReader, ...] | None = None
         self._devices: tuple[GuardedProbe, ...] | None = None
+        self._available: dict[str, tuple[float, Availability]] = {}
 
     @property
     def records(self) -> tuple[PluginRecord, ...]:
         """All plugins that were found, by name, with what went wrong so far."""
-        return tuple(self._records[name] for name in sorted(self._records))
+        return self.hooks.records
 
     def add(self, name: str, load: Callable[[], object], distribution: str, version: str) -> None:
-        """Load one plugin; a failure is kept as its record."""
-        record = PluginRecord(name, distribution, version, "ok")
-        self._records[name] = record
-        try:
-            with redirect_stdout(sys.stderr):  # what a module prints is no data of the command
-                plugin = load()
-            check_contract(plugin)
-            self._pluggy.register(plugin, name=name)
-            self._check_hooks(plugin)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - third-party code, kept as a record
-            if self._pluggy.has_plugin(name):
-                self._pluggy.unregister(name=name)
-            self._fail(name, _reason(error), load_hint(error, distribution))
-            return
-        offers = tuple(caller.name for caller in self._pluggy.get_hookcallers(plugin) or ())
-        self._records[name] = replace(record, offers=tuple(sorted(offers)))
+        """Load one more plugin; a failure is kept as its record."""
+        self.hooks.add([FoundPlugin(name, load, distribution, version)])
 
-    def leave_out(self, name: str, distribution: str, version: str) -> None:
-        """Record a plugin that was found and not loaded because of ``GEMMAHUB_PLUGINS``."""
-        self._records[name] = PluginRecord(
-            name, distribution, version, "left out", reason=f"not named in {RESTRICT}"
-        )
+    # --- backends --------------------------------------------------------------------------------
 
     def backends(self) -> list[BackendOffer]:
         """The backends of all plugins, the preferred first. A name that is taken is refused."""
         if self._backends is None:
-            taken: dict[str, BackendOffer] = {}
-            for name, backend in self._ask("gemmahub_backends", Backend):
-                offer = BackendOffer(name, self._records[name].distribution, backend)
-                first = taken.setdefault(backend.name, offer)
-                if first is not offer:
-                    self._fail(
-                        name,
-                        f"backend {backend.name!r} is offered by both {first.distribution} "
-                        f"and {offer.distribution}; the first is used",
-                        f"uninstall one, or set {RESTRICT} to the plugins you want",
-                    )
+            offered = self._named("gemmahub_backends", "backend", check_backend)
             self._backends = sorted(
-                taken.values(), key=lambda o: (-o.backend.priority, o.backend.name)
+                (BackendOffer(name, self.hooks.distribution(name), b) for name, b in offered),
+                key=lambda o: (-o.backend.priority, o.backend.name),
             )
         return self._backends
 
@@ -149,156 +115,220 @@ class PluginManager:
 
     def availability(self, offer: BackendOffer) -> Availability:
         """The backend's own answer; an exception in it is the reason why it is not available."""
-        try:
-            answer = offer.backend.availability()
-            if isinstance(answer, Availability):
-                return answer
-            reason = f"availability() returned {type(answer).__name__}"
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - third-party code, becomes a reason
-            reason = _reason(error)
-        return Availability(False, reason=reason, hint=update_hint(offer.distribution))
+        return self.availabilities([offer])[0]
 
-    def stores(self) -> list[tuple[str, Any]]:
+    def availabilities(self, offers: Sequence[BackendOffer]) -> list[Availability]:
+        """The answers of several, asked at the same time, and not again within a few seconds."""
+        now = monotonic()
+        names = [offer.backend.name for offer in offers]
+        asked = [o for o in offers if self._age(o.backend.name, now) > _FRESH_SECONDS]
+        calls = [Call(o.plugin, "availability()", o.backend.availability) for o in asked]
+        for offer, outcome in zip(asked, self.hooks.call(calls), strict=True):
+            try:
+                if outcome.error is not None:
+                    raise outcome.error
+                answer = check_availability(outcome.value)
+            except BaseException as error:  # noqa: BLE001 - third-party code, becomes a reason
+                answer = Availability(
+                    False, reason=said(error), hint=update_hint(offer.distribution)
+                )
+            self._available[offer.backend.name] = (now, answer)
+        return [self._available[name][1] for name in names]
+
+    def _age(self, backend: str, now: float) -> float:
+        return now - self._available[backend][0] if backend in self._available else float("inf")
+
+    def suits(self, offer: BackendOffer, artifact: Any) -> bool:
+        """Whether a backend may be taken for an artifact without being named; one that raises may
+        not."""
+        call = Call(offer.plugin, "suits()", partial(offer.backend.suits, artifact))
+        (outcome,) = self.hooks.call([call])
+        return outcome.error is None and bool(outcome.value)
+
+    def ask_servers(self, method: str, *arguments: object) -> list[tuple[BackendOffer, Outcome]]:
+        """What backends that have a method of their own say, such as ``loaded``; of one that does
+        not work here the reason as the error."""
+        servers = [offer for offer in self.backends() if _has_own(offer.backend, method)]
+        answers = self.availabilities(servers)
+        working = [o for o, answer in zip(servers, answers, strict=True) if answer.ok]
+        calls = [
+            Call(o.plugin, f"{method}()", partial(getattr(o.backend, method), *arguments))
+            for o in working
+        ]
+        found = dict(zip((o.backend.name for o in working), self.hooks.call(calls), strict=True))
+        return [
+            (offer, found.get(offer.backend.name) or Outcome(error=BackendMissing(answer.reason)))
+            for offer, answer in zip(servers, answers, strict=True)
+        ]
+
+    # --- stores, sources, formats, devices -------------------------------------------------------
+
+    def stores(self) -> list[tuple[str, Store]]:
         """The stores of all plugins, each with its plugin's name."""
-        return self._ask("gemmahub_stores", object)
+        if self._stores is None:
+            self._stores = self._named("gemmahub_stores", "store", guarded_store)
+        return self._stores
 
-    def sources(self) -> list[tuple[str, Any]]:
+    def sources(self) -> list[tuple[str, Source]]:
         """The places that models are pulled from, each with its plugin's name."""
-        return self._ask("gemmahub_sources", object)
+        if self._sources is None:
+            self._sources = self._named("gemmahub_sources", "source", check_source)
+        return self._sources
 
     def formats(self) -> tuple[GuardedReader, ...]:
         """The readers of all plugins for further file formats."""
-        from gemmahub.engines.guarded_reader import GuardedReader
+        from gemmahub.engines.guarded_reader import GuardedReader, check_reader
 
         if self._formats is None:
-            self._formats = self._made("gemmahub_formats", GuardedReader)
+            found = self._named("gemmahub_formats", "format", check_reader)
+            self._formats = tuple(GuardedReader(r, p, self.hooks) for p, r in found)
         return self._formats
 
     def devices(self) -> tuple[GuardedProbe, ...]:
         """The probes of all plugins for further devices."""
-        from gemmahub.engines.guarded_probe import GuardedProbe
+        from gemmahub.engines.guarded_probe import GuardedProbe, check_probe
 
         if self._devices is None:
-            self._devices = self._made("gemmahub_devices", GuardedProbe)
+            found = self._named("gemmahub_devices", "probe", check_probe)
+            self._devices = tuple(GuardedProbe(probe) for _, probe in found)
         return self._devices
 
-    def inventories(self, stores: Iterable[tuple[str, Any]] | None = None) -> list[Inventory]:
-        """What lies in these stores (all plugins'); one that raises is a broken entry."""
+    def inventories(self, stores: Sequence[tuple[str, Store]] | None = None) -> list[Inventory]:
+        """What lies in these stores (all plugins'); one that fails is a broken entry."""
         chosen = self.stores() if stores is None else stores
-        return [self._inventory(plugin, store) for plugin, store in chosen]
+        calls = [Call(plugin, "inventory()", store.inventory) for plugin, store in chosen]
+        return [
+            self._inventory(plugin, store, outcome)
+            for (plugin, store), outcome in zip(chosen, self.hooks.call(calls), strict=True)
+        ]
+
+    def _inventory(self, plugin: str, store: Store, outcome: Outcome) -> Inventory:
+        if outcome.error is None:
+            return check_inventory(outcome.value, store.name)
+        reason = said(outcome.error)
+        hint = "run with GEMMAHUB_DEBUG=1 for details"
+        self.hooks.fail(plugin, f"its store failed: {reason}", hint)
+        return Inventory(broken=(BrokenEntry(Path(store.name), store.name, reason),))
+
+    # --- doctor and commands ---------------------------------------------------------------------
 
     def checks(self, machine: Machine) -> list[CheckResult]:
         """The checks of all plugins for ``gemmahub doctor`` on that machine."""
-        return [check for _, check in self._ask("gemmahub_checks", CheckResult, machine=machine)]
+        found = self._checked("gemmahub_checks", check_result, {"machine": machine})
+        return [check for _, check in found]
 
-    def add_commands(self, cli: click.Group) -> None:
-        """Let each plugin add its commands."""
-        for name, plugin in self._pluggy.list_name_plugin():
-            if plugin is not None:
-                self._call(name, plugin, "gemmahub_commands", cli=cli)
+    def commands(self, taken: Collection[str], library: Any) -> dict[str, click.Command]:
+        """The commands of all plugins by their names; one whose name is taken is refused."""
+        import click
 
-    def _inventory(self, plugin: str, store: Any) -> Inventory:
-        try:
-            answer = store.inventory()
-            if isinstance(answer, Inventory):
-                return answer
-            reason = f"inventory() returned {type(answer).__name__}"
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - third-party code, becomes a row
-            reason = _reason(error)
-        self._fail(plugin, f"its store failed: {reason}", "run with GEMMAHUB_DEBUG=1 for details")
-        from pathlib import Path
+        groups: list[tuple[str, click.Group]] = []
 
-        name = str(getattr(store, "name", plugin))
-        return Inventory(broken=(BrokenEntry(Path(name), name, reason),))
+        def own(plugin: str) -> dict[str, object]:
+            groups.append((plugin, click.Group(name="gemmahub")))
+            return {"cli": groups[-1][1]}
 
-    def _ask(self, hook: str, kind: type[T], **arguments: object) -> list[tuple[str, T]]:
-        answers: list[tuple[str, T]] = []
-        for name, plugin in self._pluggy.list_name_plugin():
-            if plugin is None:
-                continue
-            for answer in self._call(name, plugin, hook, **arguments):
-                if isinstance(answer, kind):
-                    answers.append((name, answer))
+        self.hooks.ask("gemmahub_commands", {"library": library}, own)
+        found = dict.fromkeys(taken, "gemmahub")
+        commands = {}
+        for plugin, made in groups:
+            for name, command in made.commands.items():
+                if name in found:
+                    reason = f"its command {one_line(name)!r} is one of {found[name]}"
+                    self.hooks.fail(plugin, reason, "its authors have to rename it")
+                elif not isinstance(command, click.Command) or not isinstance(name, str):
+                    self.hooks.fail(plugin, f"its command {one_line(repr(name))} is none")
                 else:
-                    wrong = type(answer).__name__
-                    self._fail(name, f"{hook} returned a {wrong}, not a {kind.__name__}", "")
-        return answers
+                    found[name], commands[name] = plugin, command
+        return commands
 
-    def _made(self, hook: str, make: Callable[[Any, str, str], N]) -> tuple[N, ...]:
-        """What is made of a hook's answers, each with its plugin and who made that. An answer that
-        is not what it should be, or whose name is taken, is left out with a reason."""
-        taken: dict[str, N] = {}
-        for name, answer in self._ask(hook, object):
-            record = self._records[name]
+    # --- what they have in common ----------------------------------------------------------------
+
+    def _named(self, hook: str, what: str, check: Callable[[Any], T]) -> list[tuple[str, T]]:
+        """Records with a name, which only the first one may have."""
+        found = [(plugin, record.name, record) for plugin, record in self._checked(hook, check)]  # type: ignore[attr-defined]
+
+        def refuse(plugin: str, name: str, first: str) -> None:
+            one, other = self.hooks.distribution(first), self.hooks.distribution(plugin)
+            self.hooks.fail(
+                plugin,
+                f"{what} {name!r} is offered by both {one} and {other}; the first is used",
+                f"uninstall one, or set {RESTRICT} to the plugins you want",
+            )
+
+        return named_once(found, refuse)
+
+    def _checked(
+        self, hook: str, check: Callable[[Any], T], arguments: Mapping[str, object] = EMPTY
+    ) -> list[tuple[str, T]]:
+        """What a hook returns, without what is not as the contract says."""
+        found: list[tuple[str, T]] = []
+        for plugin, record in self.hooks.ask(hook, arguments):
             try:
-                made = make(answer, name, f"{record.distribution} {record.version}")
-                if taken.setdefault(made.name, made) is not made:
-                    raise LookupError(f"another plugin offers {made.name}, too")
+                found.append((plugin, check(record)))
             except Exception as error:  # noqa: BLE001 - third-party code, kept as a record
-                self._fail(name, f"{hook}: {_reason(error)}", update_hint(record.distribution))
-        return tuple(taken.values())
-
-    def _call(self, name: str, plugin: object, hook: str, **arguments: object) -> Iterable[Any]:
-        """What one plugin's hook returns; it gets those of the arguments that it names."""
-        found = [
-            implementation
-            for implementation in getattr(self._pluggy.hook, hook).get_hookimpls()
-            if implementation.plugin is plugin
-        ]
-        try:
-            return tuple(
-                answer
-                for implementation in found
-                for answer in implementation.function(
-                    *(arguments[argument] for argument in implementation.argnames)
-                )
-                or ()
-            )
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - third-party code, kept as a record
-            self._fail(
-                name,
-                f"{hook} failed: {_reason(error)}",
-                update_hint(self._records[name].distribution),
-            )
-            return ()
-
-    def _check_hooks(self, plugin: object) -> None:
-        callers = self._pluggy.get_hookcallers(plugin) or []
-        unknown = [caller.name for caller in callers if not caller.has_spec()]
-        if unknown:
-            near = nearest(unknown[0], (h for h in dir(hookspecs) if h.startswith("gemmahub_")))
-            meant = f" (did you mean {near[0]}?)" if near else ""
-            raise LookupError(f"no hook is called {unknown[0]}{meant}")
-
-    def _fail(self, name: str, reason: str, hint: str) -> None:
-        old = self._records[name]
-        reasons = "; ".join(part for part in (old.reason, reason) if part)
-        self._records[name] = replace(old, state="failed", reason=reasons, hint=hint or old.hint)
+                wrong = f"{hook}: {said(error)}".replace(": it is a", " returned a")
+                self.hooks.fail(plugin, wrong, "its authors have to correct it")
+        return found
 
 
-def _reason(error: BaseException) -> str:
-    return one_line(f"{type(error).__name__}: {error}")
+def said(error: BaseException) -> str:
+    """A reason in words: an exception's own where it is one of ours."""
+    if isinstance(error, GemmahubError):
+        return error.message
+    return str(error) if isinstance(error, Unfit | TookTooLong) else reason_of(error)
 
 
-def load_plugins(only: Iterable[str] | None = None) -> PluginManager:
-    """Load the installed plugins, restricted to ``only`` or to those named in ``GEMMAHUB_PLUGINS``.
+def _has_own(backend: Backend, method: str) -> bool:
+    return getattr(type(backend), method, None) is not getattr(Backend, method)
 
-    The variable holds entry-point names with commas; set but empty, it loads none.
+
+def load_plugins(
+    only: Iterable[str] | None = None, disabled: Collection[str] = ()
+) -> PluginManager:
+    """Load the installed plugins that are not ``disabled``, restricted to ``only`` or to those
+    named in ``GEMMAHUB_PLUGINS``.
+
+    The variable holds entry-point names with commas; set but empty, it loads none. Of two plugins
+    with one name neither is loaded: nobody can tell which is meant.
     """
     manager = PluginManager()
     wanted = _wanted(only)
-    taken: dict[str, str] = {}
-    for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, _distribution(p)[0])):
-        distribution, version = _distribution(point)
-        if taken.setdefault(point.name, distribution) != distribution:
-            manager.add(
-                f"{point.name} ({distribution})", _clash(point.name, taken), distribution, version
-            )
-        elif wanted is not None and point.name not in wanted:
-            manager.leave_out(point.name, distribution, version)
+    points: dict[str, dict[str, FoundPlugin]] = {}
+    for point in entry_points(group=GROUP):
+        found = _found(point)
+        points.setdefault(point.name, {}).setdefault(found.distribution, found)
+    loaded = []
+    for name in sorted(points):
+        same = [points[name][distribution] for distribution in sorted(points[name])]
+        if len(same) > 1 and (wanted is None or name in wanted):
+            _refuse(manager, same)
+        elif wanted is not None and name not in wanted:
+            _leave(manager, same[0], "left out", f"not named in {RESTRICT}")
+        elif name in disabled:
+            hint = f"gemmahub plugins enable {one_line(name)}"
+            _leave(manager, same[0], "disabled", "disabled in the settings", hint)
         else:
-            manager.add(point.name, point.load, distribution, version)
+            loaded.append(same[0])
+    manager.hooks.add(loaded)
     return manager
+
+
+def _refuse(manager: PluginManager, same: list[FoundPlugin]) -> None:
+    of = " and ".join(plugin.distribution for plugin in same)
+    for plugin in same:
+        name = f"{plugin.name} ({plugin.distribution})"
+        reason = f"two plugins are called {plugin.name!r}, of {of}: neither is used"
+        hint = f"pip uninstall {plugin.distribution}, or the other"
+        manager.hooks.record(
+            PluginRecord(name, plugin.distribution, plugin.version, "failed", (), reason, hint)
+        )
+
+
+def _leave(
+    manager: PluginManager, plugin: FoundPlugin, state: str, reason: str, hint: str = ""
+) -> None:
+    name, _, distribution, version = plugin
+    manager.hooks.record(PluginRecord(name, distribution, version, state, (), reason, hint))
 
 
 def _wanted(only: Iterable[str] | None) -> set[str] | None:
@@ -310,13 +340,9 @@ def _wanted(only: Iterable[str] | None) -> set[str] | None:
     return {name.strip() for name in restriction.split(",") if name.strip()}
 
 
-def _distribution(point: EntryPoint) -> tuple[str, str]:
+def _found(point: EntryPoint) -> FoundPlugin:
     dist = point.dist
-    return (dist.name, dist.version) if dist is not None else (point.module, "")
-
-
-def _clash(name: str, taken: dict[str, str]) -> Callable[[], object]:
-    def refuse() -> object:
-        raise LookupError(f"the plugin name {name!r} is already taken by {taken[name]}")
-
-    return refuse
+    name, version = (dist.name, dist.version) if dist is not None else (point.module, "")
+    return FoundPlugin(
+        one_line(point.name, 60), point.load, one_line(name, 60), one_line(version, 40)
+    )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         DryLoad,
         Prompt,
         Sampling,
+        ServedModel,
         SessionInfo,
         Settings,
     )
@@ -36,7 +37,7 @@ class Load(NamedTuple):
 
     plugin: str
     backend: str
-    artifact: Artifact
+    model: Artifact | ServedModel
     settings: Settings
 
 

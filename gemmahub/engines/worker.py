@@ -17,6 +17,7 @@ import threading
 from contextlib import closing
 from typing import IO, TYPE_CHECKING, Any
 
+from gemmahub.engines.contract import Artifact
 from gemmahub.engines.guarded import closable, foreign_error, whole
 from gemmahub.engines.wire import (
     Cancel,
@@ -107,7 +108,7 @@ class _Worker:
 
         try:
             backend = _find_backend(load)
-            session = backend.load(load.artifact, load.settings, report)
+            session = backend.load(load.model, load.settings, report)
             session.info  # noqa: B018 - what is no session fails here
             return session
         except Exception as error:  # noqa: BLE001 - the process border: errors travel as records
@@ -116,7 +117,8 @@ class _Worker:
 
     def _dry_load(self, load: Load) -> None:
         try:
-            answer = _find_backend(load).dry_load(load.artifact, load.settings)
+            assert isinstance(load.model, Artifact)
+            answer = _find_backend(load).dry_load(load.model, load.settings)
             self._send(DryLoaded(answer))
         except Exception as error:  # noqa: BLE001 - the process border: errors travel as records
             self._send(_failure(0, error, LoadFailed, f"{load.backend} failed at a dry load"))

@@ -11,7 +11,18 @@ import json
 import os
 import re
 import stat
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, get_args, get_origin
+from dataclasses import fields
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+)
 
 from gemmahub.text import one_line
 
@@ -43,6 +54,26 @@ def as_kind(value: object, kind: type[T]) -> T:
     import msgspec
 
     return _checked(lambda: msgspec.convert(value, kind), kind)
+
+
+def checked(record: object, kind: type[T]) -> T:
+    """A record made by others, each of its fields of the type that it is declared with.
+
+    ``kind`` is a dataclass whose types can be read at run time; a list does for a tuple.
+    Raises: Unfit.
+    """
+    import msgspec
+
+    if not isinstance(record, kind):
+        raise Unfit(f"it is a {type(record).__name__}, not a {kind.__name__}")
+    values = {entry.name: getattr(record, entry.name) for entry in fields(kind)}  # type: ignore[arg-type]
+    return _checked(lambda: msgspec.convert(values, kind, dec_hook=_path), kind)
+
+
+def _path(kind: type, value: object) -> Path:
+    if isinstance(value, kind):
+        return cast("Path", value)
+    raise ValueError(f"expected a path, got {type(value).__name__}")
 
 
 class Fitted(NamedTuple):

@@ -5,14 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from gemmahub.errors import GemmahubError
-from gemmahub.text import one_line
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gemmahub.engines.contract import LoadedModel
-    from gemmahub.engines.manager import BackendOffer
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
 
@@ -55,41 +51,12 @@ class LoadedModels:
 
 def loaded_models(here: Installation) -> LoadedModels:
     """What the engines that are servers hold in memory. One that fails is a remark."""
-    manager = here.plugins_manager
-    models: list[LoadedModel] = []
-    remarks: list[str] = []
-    for offer in manager.backends():
-        if not _is_server(offer):
-            continue
-        answer = manager.availability(offer)
-        if not answer.ok:
-            remarks.append(f"{offer.backend.name}: {answer.reason}")
-            continue
-        try:
-            models += _loaded_by(offer)
-        except GemmahubError as error:
-            remarks.append(f"{offer.backend.name}: {error.message}")
+    from gemmahub.engines.servers import models_in_memory
+
+    models, remarks = models_in_memory(here.plugins_manager)
     known = _by_reference(here.registry.installed().variants) if models else {}
     rows = tuple(LoadedRow(model, known.get(model.reference.casefold())) for model in models)
     return LoadedModels(rows, tuple(remarks))
-
-
-def _is_server(offer: BackendOffer) -> bool:
-    """Whether the backend says what it has loaded: a session of ours dies with its command."""
-    from gemmahub.engines.contract import Backend
-
-    return getattr(type(offer.backend), "loaded", Backend.loaded) is not Backend.loaded
-
-
-def _loaded_by(offer: BackendOffer) -> list[LoadedModel]:
-    try:
-        return list(offer.backend.loaded())
-    except GemmahubError:
-        raise
-    except Exception as error:
-        raise GemmahubError(
-            one_line(f"loaded() failed: {type(error).__name__}: {error}")
-        ) from error
 
 
 def _by_reference(variants: Iterable[Variant]) -> dict[str, Variant]:

@@ -10,7 +10,8 @@ from gemmahub.engines.contract import Artifact
 from gemmahub.errors import BackendMissing
 
 if TYPE_CHECKING:
-    from gemmahub.engines.manager import BackendOffer, PluginManager, PluginRecord
+    from gemmahub.engines.hooks import PluginRecord
+    from gemmahub.engines.manager import BackendOffer, PluginManager
     from gemmahub.service.installation import Installation
     from gemmahub.testing.scaffold import NewPlugin
 

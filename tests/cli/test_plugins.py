@@ -42,7 +42,11 @@ def test_which_backend_runs_which_format(
     formats = json.loads(command("plugins", "--json").out)["formats"]
     assert formats["gguf"]["backend"] == "llama.cpp"
     assert formats["gguf"]["reason"].startswith("the only one for gguf")
-    assert formats["mlx"] == {"backend": None, "reason": "no installed backend runs mlx models"}
+    assert formats["mlx"] == {
+        "backend": None,
+        "reason": "no installed backend runs mlx models (echo: only when named, --backend echo; "
+        "left out by GEMMAHUB_PLUGINS: mlx, ollama, wheels)",
+    }
     (tmp_path / "config.toml").write_text('[run.backends]\nmlx = "echo"\n')
     result = command("plugins")
     assert "mlx: echo: the setting run.backends.mlx names it" in result.err

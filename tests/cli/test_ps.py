@@ -81,7 +81,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> PluginManager:
 
 def test_one_server_that_fails_hides_no_other(servers: PluginManager) -> None:
     found = loaded_models(Library())
-    assert [row.model.name for row in found.rows] == ["tiny\x1b[2J:q4", "unknown"]
+    assert [row.model.name for row in found.rows] == ["tiny:q4", "unknown"]
     remarks = sorted(found.remarks)
     assert [remark.partition(":")[0] for remark in remarks] == ["down", "raising", "refusing"]
     assert "KeyError" in remarks[1]

@@ -98,10 +98,12 @@ def install(folder: Path, name: str, module: str) -> None:
     (info / "entry_points.txt").write_text(f"[gemmahub]\n{name} = {module}\n")
 
 
-def gemmahub(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+def gemmahub(
+    folder: Path, *arguments: object, debug: bool = False
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "gemmahub", *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": str(folder)},
+        env=os.environ | {"PYTHONPATH": str(folder), "GEMMAHUB_DEBUG": str(int(debug))},
         capture_output=True,
         text=True,
     )
@@ -121,7 +123,10 @@ def test_plugins_shows_each_with_its_reason(broken: Path) -> None:
     assert [b["name"] for b in rows["echo"]["backends"]] == ["echo"]
     for name in NEWER:
         assert "pip install --upgrade 'gemmahub<2,>=0.9'" in rows[name]["remarks"][1]
+    assert "hello" not in done.stderr
+    done = gemmahub(broken, "plugins", debug=True)
     assert "hello" in done.stderr
+    assert "hello" not in done.stdout
 
 
 def test_doctor_goes_on(broken: Path) -> None:

@@ -13,12 +13,14 @@ import pytest
 from gemmahub import hookimpl
 from gemmahub.engines.choice import Default, choose
 from gemmahub.engines.contract import Artifact, Availability, Backend, CheckResult, Settings
-from gemmahub.engines.manager import PluginManager, PluginRecord, load_plugins
+from gemmahub.engines.manager import PluginManager, load_plugins
 from gemmahub.errors import BackendMissing
 from gemmahub.hardware.simulate import simulate_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from gemmahub.engines.hooks import PluginRecord
 
 
 class Plain(Backend):
@@ -87,15 +89,24 @@ def broken_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 @pytest.mark.usefixtures("broken_distribution")
-def test_import_error_and_taken_name_are_rows() -> None:
+def test_an_import_error_is_a_row_and_of_two_with_one_name_neither_is_used() -> None:
     manager = load_plugins(only=["bad", "echo"])
     bad = record(manager, "bad")
     assert (bad.state, bad.reason) == ("failed", "RuntimeError: no GPU here")
     assert "broken" in bad.hint
-    twin = record(manager, "echo (twin)")
-    assert twin.state == "failed"
-    assert "gemmahub-echo" in twin.reason
-    assert [offer.backend.name for offer in manager.backends()] == ["echo"]
+    for distribution in ("twin", "gemmahub-echo"):
+        twin = record(manager, f"echo ({distribution})")
+        assert twin.state == "failed"
+        assert "two plugins are called 'echo', of gemmahub-echo and twin" in twin.reason
+        assert f"pip uninstall {distribution}" in twin.hint
+    assert manager.backends() == []
+
+
+@pytest.mark.usefixtures("broken_distribution")
+def test_what_is_left_out_has_not_failed() -> None:
+    manager = load_plugins(only=["llamacpp"])
+    assert {r.name: r.state for r in manager.records}["echo"] == "left out"
+    assert record(manager, "bad").state == "left out"
 
 
 def test_raising_hook_is_a_row_and_the_others_answer() -> None:
@@ -170,11 +181,8 @@ def test_commands_of_plugins_are_guarded() -> None:
     def explode(cli: click.Group) -> None:
         raise ValueError
 
-    group = click.Group()
-    manager_of(
-        good=plugin(gemmahub_commands=add), bad=plugin(gemmahub_commands=explode)
-    ).add_commands(group)
-    assert list(group.commands) == ["extra"]
+    manager = manager_of(good=plugin(gemmahub_commands=add), bad=plugin(gemmahub_commands=explode))
+    assert list(manager.commands((), None)) == ["extra"]
 
 
 # --- choosing ----------------------------------------------------------------------------------

@@ -130,11 +130,11 @@ def test_what_it_finds_odd_is_a_line_of_doctor(
 @pytest.mark.parametrize(
     ("probe", "reason"),
     [
-        ("npu", "'str' object has no attribute 'name'"),
-        (probe_of([], "NPU 1"), "a probe cannot be called 'NPU 1'"),
-        (probe_of([], None), "a probe cannot be called None"),
+        ("npu", "its name is None, not a text"),
+        (probe_of([], "NPU 1"), "its name is 'NPU 1'"),
+        (probe_of([], None), "its name is None, not a text"),
         (probe_of([], "nvidia"), "gemmahub has a probe nvidia itself"),
-        (SimpleNamespace(name="odd", devices=[]), "the probe odd has no method devices"),
+        (SimpleNamespace(name="odd", devices=[]), "the probe odd has no devices()"),
     ],
 )
 def test_what_is_no_probe_is_a_row_with_its_reason(

@@ -15,6 +15,7 @@ from gemmahub.catalog.header import write_catalog_header
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.cli import output
 from gemmahub.engines.contract import Artifact
+from gemmahub.engines.guarded_store import GuardedStore
 from gemmahub.engines.manager import load_plugins
 from gemmahub.registry.variants import Models
 from gemmahub.service import Library
@@ -39,10 +40,14 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "there" / "tiny.gguf").write_bytes(small_model() + bytes(2**20))
     monkeypatch.setenv("DEMO_FOLDER", str(tmp_path))
     monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo,llamacpp")
+    install(monkeypatch)
+    return tmp_path / "here"
+
+
+def install(monkeypatch: pytest.MonkeyPatch) -> None:
     manager = load_plugins()
     manager.add("demo", lambda: gemmahub_demo, "gemmahub-demo", "1")
     monkeypatch.setattr(Library, "plugins_manager", manager)
-    return tmp_path / "here"
 
 
 def test_the_plugin_is_listed_as_ok(command: Command) -> None:
@@ -151,10 +156,14 @@ def test_a_store_takes_the_place_of_ours_for_a_tool(
     before = [store.name for store in Library().stores]
     assert name in before
     monkeypatch.setattr(gemmahub_demo.DemoStore, "name", name)
+    install(monkeypatch)
     stores = {store.name: store for store in Library().stores}
-    assert isinstance(stores[name], gemmahub_demo.DemoStore)
+    store = stores[name]
+    assert isinstance(store, GuardedStore)
+    assert isinstance(store.store, gemmahub_demo.DemoStore)
     assert sorted(stores) == sorted(set(before) - {"demo"})
     monkeypatch.setattr(gemmahub_demo.DemoStore, "name", "huggingface")  # we pull into that one
+    install(monkeypatch)
     assert [store.name for store in Library().stores].count("huggingface") == 2
 
 

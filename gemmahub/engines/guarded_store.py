@@ -1,0 +1,78 @@
+"""A store of a plugin, from which only errors of ours come, and records as the contract says."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from gemmahub.engines.contract import Inventory, Removal
+from gemmahub.engines.validation import check_inventory, check_name
+from gemmahub.errors import GemmahubError
+from gemmahub.records.parsing import Unfit
+from gemmahub.text import one_line
+from gemmahub.text.streams import kept_quiet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from gemmahub.engines.contract import Artifact, Store
+
+_MANAGED: Final = ("tool", "root", "removal", "discard")
+
+
+class GuardedStore:
+    """A store that lists."""
+
+    def __init__(self, store: Any, name: str) -> None:
+        self.store = store
+        self.name = name
+
+    def inventory(self) -> Inventory:
+        """What lies there now. Raises: whatever the store does; Unfit."""
+        return check_inventory(self.store.inventory(), self.name)
+
+
+class GuardedManagedStore(GuardedStore):
+    """A store that also says how its models are removed."""
+
+    def __init__(self, store: Any, name: str) -> None:
+        super().__init__(store, name)
+        self.tool, self.root = store.tool, store.root
+        if not isinstance(self.tool, str) or not isinstance(self.root, Path):
+            raise Unfit(f"tool and root of the store {name} are a text and a Path")
+
+    def removal(self, artifacts: Sequence[Artifact]) -> Removal:
+        """What would go with these artifacts. Raises: GemmahubError."""
+        with self._guarded():
+            found = self.store.removal(artifacts)
+            if not isinstance(found, Removal):
+                raise Unfit(f"removal() returned {type(found).__name__}")
+            return found
+
+    def discard(self, path: Path) -> str:
+        """Remove what nothing uses any more. Raises: OSError, GemmahubError."""
+        with self._guarded():
+            return one_line(str(self.store.discard(path) or ""))
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            with kept_quiet():
+                yield
+        except (GemmahubError, OSError):
+            raise
+        except Exception as error:
+            raise GemmahubError(
+                one_line(f"the store {self.name} failed: {type(error).__name__}: {error}"),
+                "this is a defect of its plugin: report it; GEMMAHUB_DEBUG=1 shows more",
+            ) from error
+
+
+def guarded_store(store: Any) -> Store:
+    """The store as others see it. Raises: Unfit for what is none."""
+    name = check_name(getattr(store, "name", None))
+    if not callable(getattr(store, "inventory", None)):
+        raise Unfit(f"the store {name} has no inventory()")
+    managed = all(hasattr(store, part) for part in _MANAGED)
+    return GuardedManagedStore(store, name) if managed else GuardedStore(store, name)
