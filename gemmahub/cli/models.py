@@ -13,6 +13,7 @@ from gemmahub.text import format_bytes, format_parameters, percent, plural
 from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
+    from gemmahub.engines.contract import ServedModel
     from gemmahub.planning.fit import Fit
     from gemmahub.registry.variants import Variant
     from gemmahub.service import Library
@@ -75,14 +76,13 @@ def _explain(rows: list[tuple[Variant, Fit]]) -> None:
 
 def _row(variant: Variant, fit: Fit) -> tuple[str, ...]:
     bits = variant.precision.bits_per_weight
-    places = ", ".join(dict.fromkeys(a.store for a in variant.artifacts if a.store))
     return (
         variant.reference,
         variant.precision.short,
         "?" if bits is None else f"{bits:.2f}",
         format_bytes(variant.size_bytes),
         fit.short,
-        places or ("not installed" if not variant.artifacts else "file"),
+        ", ".join(variant.places) or "not installed",
     )
 
 
@@ -103,6 +103,8 @@ def inspect_command(reference: str, remote: bool, as_json: bool, verbose: bool) 
     variant = library.inspect(reference, remote=remote)
     if as_json:
         output.json_data(variant.as_json())
+    elif variant.served is not None:
+        _show_served(variant.served, variant)
     else:
         _show(variant, reference)
     if verbose:
@@ -115,6 +117,26 @@ def say_moved(library: Library, size_bytes: int | None) -> None:
 
     traffic = library.traffic
     output.note("the hub was not asked" if traffic is None else moved_text(traffic, size_bytes))
+
+
+def _show_served(model: ServedModel, variant: Variant) -> None:
+    """What its server states; nothing of it can be measured."""
+
+    def tokens(count: int | None) -> str:
+        return "not stated" if count is None else f"{count:,} tokens"
+
+    images = {True: "yes", False: "no", None: "not stated"}[model.images]
+    output.facts(
+        [
+            ("model", f"{model.name} ({model.reference})"),
+            ("precision", variant.precision.summary),
+            ("server", f"{model.place or '?'} (backend {model.backend})"),
+            ("architecture", model.architecture or "not stated"),
+            ("context", f"{tokens(model.context)}, trained for: {tokens(model.context_trained)}"),
+            ("takes images", images),
+            ("note", "no file here: what the server states is not measured"),
+        ]
+    )
 
 
 def _show(variant: Variant, reference: str) -> None:

@@ -18,6 +18,7 @@ from gemmahub.text.streams import kept_quiet
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gemmahub.engines.manager import PluginManager
     from gemmahub.hardware.device_probe import DeviceProbe, Seen
 
 _ID: Final = re.compile(r"[a-z][a-z0-9_-]{0,30}:[0-9]{1,4}(/[a-z0-9_-]{1,20}:[0-9]{1,4})?")
@@ -58,6 +59,13 @@ class GuardedProbe:
                 yield _checked(device)
             except Exception as error:  # noqa: BLE001 - third-party values
                 seen.problem(f"a device was left out: {error}", _REPORT)
+
+
+def probes_of(manager: PluginManager) -> tuple[GuardedProbe, ...]:
+    """The probes of all plugins; one that is none, or whose name is taken, is a failure of its
+    plugin."""
+    found = manager.named("gemmahub_devices", "probe", check_probe)
+    return tuple(GuardedProbe(probe) for _, probe in found)
 
 
 def check_probe(probe: Any) -> DeviceProbe:

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from gemmahub.engines.hooks import Call, Hooks, reason_of
+from gemmahub.engines.hooks import Call, reason_of
 from gemmahub.engines.in_time import TookTooLong
 from gemmahub.errors import FormatError, GemmahubError
 from gemmahub.formats.reader import (
@@ -26,6 +26,8 @@ from gemmahub.text.streams import kept_quiet
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from gemmahub.engines.hooks import Hooks
+    from gemmahub.engines.manager import PluginManager
     from gemmahub.formats.reader import FormatReader
     from gemmahub.formats.source import Opener
 
@@ -176,6 +178,13 @@ def _checked_metadata(metadata: Any) -> Mapping[str, Any]:
     if not all(isinstance(key, str) for key in found):
         raise Unfit("metadata has keys that are no texts")
     return found
+
+
+def readers_of(manager: PluginManager) -> tuple[GuardedReader, ...]:
+    """The readers of all plugins; one that is none, or whose name is taken, is a failure of its
+    plugin."""
+    found = manager.named("gemmahub_formats", "format", check_reader)
+    return tuple(GuardedReader(reader, plugin, manager.hooks) for plugin, reader in found)
 
 
 def check_reader(reader: Any) -> FormatReader:

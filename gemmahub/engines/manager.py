@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     import click
 
     from gemmahub.engines.contract import CheckResult, Store
-    from gemmahub.engines.guarded_probe import GuardedProbe
-    from gemmahub.engines.guarded_reader import GuardedReader
     from gemmahub.engines.sources import Source
     from gemmahub.hardware.records import Machine
 
@@ -73,8 +71,6 @@ class PluginManager:
         self._backends: list[BackendOffer] | None = None
         self._stores: list[tuple[str, Store]] | None = None
         self._sources: list[tuple[str, Source]] | None = None
-        self._formats: tuple[GuardedReader, ...] | None = None
-        self._devices: tuple[GuardedProbe, ...] | None = None
         self._available: dict[str, tuple[float, Availability]] = {}
 
     @property
@@ -91,7 +87,7 @@ class PluginManager:
     def backends(self) -> list[BackendOffer]:
         """The backends of all plugins, the preferred first. A name that is taken is refused."""
         if self._backends is None:
-            offered = self._named("gemmahub_backends", "backend", check_backend)
+            offered = self.named("gemmahub_backends", "backend", check_backend)
             self._backends = sorted(
                 (BackendOffer(name, self.hooks.distribution(name), b) for name, b in offered),
                 key=lambda o: (-o.backend.priority, o.backend.name),
@@ -161,37 +157,19 @@ class PluginManager:
             for offer, answer in zip(servers, answers, strict=True)
         ]
 
-    # --- stores, sources, formats, devices -------------------------------------------------------
+    # --- stores and sources ----------------------------------------------------------------------
 
     def stores(self) -> list[tuple[str, Store]]:
         """The stores of all plugins, each with its plugin's name."""
         if self._stores is None:
-            self._stores = self._named("gemmahub_stores", "store", guarded_store)
+            self._stores = self.named("gemmahub_stores", "store", guarded_store)
         return self._stores
 
     def sources(self) -> list[tuple[str, Source]]:
         """The places that models are pulled from, each with its plugin's name."""
         if self._sources is None:
-            self._sources = self._named("gemmahub_sources", "source", check_source)
+            self._sources = self.named("gemmahub_sources", "source", check_source)
         return self._sources
-
-    def formats(self) -> tuple[GuardedReader, ...]:
-        """The readers of all plugins for further file formats."""
-        from gemmahub.engines.guarded_reader import GuardedReader, check_reader
-
-        if self._formats is None:
-            found = self._named("gemmahub_formats", "format", check_reader)
-            self._formats = tuple(GuardedReader(r, p, self.hooks) for p, r in found)
-        return self._formats
-
-    def devices(self) -> tuple[GuardedProbe, ...]:
-        """The probes of all plugins for further devices."""
-        from gemmahub.engines.guarded_probe import GuardedProbe, check_probe
-
-        if self._devices is None:
-            found = self._named("gemmahub_devices", "probe", check_probe)
-            self._devices = tuple(GuardedProbe(probe) for _, probe in found)
-        return self._devices
 
     def inventories(self, stores: Sequence[tuple[str, Store]] | None = None) -> list[Inventory]:
         """What lies in these stores (all plugins'); one that fails is a broken entry."""
@@ -243,7 +221,7 @@ class PluginManager:
 
     # --- what they have in common ----------------------------------------------------------------
 
-    def _named(self, hook: str, what: str, check: Callable[[Any], T]) -> list[tuple[str, T]]:
+    def named(self, hook: str, what: str, check: Callable[[Any], T]) -> list[tuple[str, T]]:
         """Records with a name, which only the first one may have."""
         found = [(plugin, record.name, record) for plugin, record in self._checked(hook, check)]  # type: ignore[attr-defined]
 

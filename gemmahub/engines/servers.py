@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedModels:
     """The models that servers offer, and why those of some could not be listed."""
 
     models: tuple[ServedModel, ...] = ()
     broken: tuple[BrokenEntry, ...] = ()
 
 
-def served_models(manager: PluginManager) -> Served:
+def served_models(manager: PluginManager) -> ServedModels:
     """All of them. A server that is not there now offers none."""
     models: list[tuple[str, str, ServedModel]] = []
     broken: list[BrokenEntry] = []
@@ -50,7 +50,7 @@ def served_models(manager: PluginManager) -> Served:
     def refuse(backend: str, reference: str, first: str) -> None:
         fail(backend, f"{reference} is offered by {first}, too, and that one is used")
 
-    return Served(tuple(model for _, model in named_once(models, refuse)), tuple(broken))
+    return ServedModels(tuple(model for _, model in named_once(models, refuse)), tuple(broken))
 
 
 def models_in_memory(manager: PluginManager) -> tuple[list[LoadedModel], list[str]]:

@@ -49,6 +49,12 @@ def model_of(variant: Variant, catalog: Catalog) -> MemoryModel:
 
     Raises: GemmahubError when the format or the architecture is not known well enough.
     """
+    if variant.served is not None:
+        raise GemmahubError(
+            f"what {variant.reference} takes is not known: it runs in a server, "
+            f"{variant.served.place or variant.served.backend}, which does not say it",
+            "gemmahub ps shows what servers hold in memory, as far as they say it",
+        )
     if variant.artifacts or variant.memory:
         return unpack(variant.memory or read_summary(variant.artifacts[0].path).memory)
     entry = catalogued(variant, catalog)

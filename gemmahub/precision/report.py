@@ -31,7 +31,8 @@ _NAMED_SHARE: Final = 0.05
 class PrecisionReport:
     """Precision of one artifact. ``bits_per_weight`` is measured: tensor bytes × 8 / weights.
 
-    It is None when the size of a tensor type is not known.
+    It is None when the size of a tensor type is not known. ``stated``: a server says the label, or
+    nothing; there are no tensors to measure.
     """
 
     label: str
@@ -43,10 +44,13 @@ class PrecisionReport:
     summary: str
     mismatch: str | None
     mix: tuple[MixEntry, ...]
+    stated: bool = False
 
     @property
     def short(self) -> str:
         """Label, number format and training, for columns: ``Q4_0 int4 QAT``."""
+        if self.stated:
+            return self.summary
         training = " QAT" if self.training.value == QAT else ""
         if not self.mix:
             return f"{self.label}{training} (not measured)"
@@ -64,6 +68,7 @@ class PrecisionReport:
             "training_basis": self.training.basis,
             "training_note": self.training.note or None,
             "summary": self.summary,
+            "stated": self.stated,
             "mismatch": self.mismatch,
             "types": _types_json(self.mix),
             "roles": [
@@ -104,6 +109,22 @@ def precision_report(
         summary=_summary(label, one_format, mix, training, bits_per_weight),
         mismatch=_mismatch(label, named, shares, mix),
         mix=tuple(mix),
+    )
+
+
+def stated_report(label: str, server: str) -> PrecisionReport:
+    """The report of a model that a server offers: its label as it is stated, or not; no figure."""
+    return PrecisionReport(
+        label=label,
+        label_in_name=None,
+        number_format="unknown",
+        bits=None,
+        bits_per_weight=None,
+        training=Training(UNKNOWN, f"{server} does not say it"),
+        summary=f"stated: {label}" if label else "not stated",
+        mismatch=None,
+        mix=(),
+        stated=True,
     )
 
 

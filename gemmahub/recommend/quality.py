@@ -27,9 +27,10 @@ GUESSING: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """The share of a model's score that a precision costs, why, from which figures, the doubt."""
+    """The share of a model's score that a precision costs, why, from which figures, the doubt;
+    None where the precision is not known."""
 
-    share: float
+    share: float | None
     reason: str
     basis: str = ""
     doubt: str = ""
@@ -100,6 +101,8 @@ _QAT4_OTHERWISE: Final = Loss(
     "the benefit of the training is not guaranteed",
 )
 
+_UNKNOWN: Final = Loss(None, "its precision is not measured")
+
 # Gemma 3 270M, divergence from an f16 cache: q8_0 0.010 with 94 % the same most probable token,
 # perplexity -0.3 %; q4_0 0.170, 80 %, +10.9 % (benchmarks/cache_quality.py). Nothing is known of
 # larger models, whose caches hold more heads.
@@ -117,34 +120,41 @@ class Quality:
 
     def as_text(self) -> str:
         """Score, loss, figures and doubt in one line."""
-        lost = f"{self.loss.reason}: about {self.loss.share:.1%} lost"
+        share = self.loss.share
+        lost = f"{self.loss.reason}: " + (
+            "not known" if share is None else f"about {share:.1%} lost"
+        )
         return "; ".join(filter(None, (self.basis, lost, self.loss.basis, self.loss.doubt)))
 
     def as_json(self) -> dict[str, Any]:
         """The keys of a quality in ``recommend`` and ``compare``."""
         return {
             "quality": self.score,
-            "quality_loss": round(self.loss.share, 4),
+            "quality_loss": None if self.loss.share is None else round(self.loss.share, 4),
             "quality_basis": self.as_text(),
         }
 
     def points(self, cache_type: str) -> float:
-        """What is left of the score with that cache."""
+        """What is left of the score with that cache; an unknown loss counts as a large one."""
         score = GUESSING if self.score is None else self.score
-        return score * (1 - self.loss.share) * (1 - CACHE_SHARE.get(cache_type, 0.0))
+        share = _BY_BITS[2].share if self.loss.share is None else self.loss.share
+        return score * (1 - (share or 0.0)) * (1 - CACHE_SHARE.get(cache_type, 0.0))
 
 
 def loss_of(label: str, training: str) -> Loss:
-    """The loss of a file with that label; 4 bits after training where the label says nothing."""
-    bits = min(16, label_bits(label) or 4)
+    """The loss of a file with that label; not known where the label says nothing."""
+    bits = min(16, label_bits(label) or 0)
+    if not bits:
+        return _UNKNOWN
     if training == QAT and bits == 4:
         return _QAT4 if label.upper() in QAT_TYPES else _QAT4_OTHERWISE
     return _BY_BITS.get(bits, _PTQ4)
 
 
-def quality_of(model: Model | None, label: str, training: str) -> Quality:
-    """The quality of a variant; ``model`` is None for a file that the catalogue does not know."""
-    loss = loss_of(label, training)
+def quality_of(model: Model | None, label: str, training: str, *, stated: bool = False) -> Quality:
+    """The quality of a variant; ``model`` is None for a file that the catalogue does not know.
+    What a server only states of its precision is no basis for a loss."""
+    loss = _UNKNOWN if stated else loss_of(label, training)
     score = model.score(BENCHMARK) if model is not None else None
     if score is None:
         what = "in the catalogue: no score is known" if model is None else f"{BENCHMARK}"

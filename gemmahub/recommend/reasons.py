@@ -49,6 +49,8 @@ def _capability(plan: ScoredPlan) -> str:
 
 def _precision(plan: ScoredPlan) -> str:
     loss = plan.quality.loss
+    if loss.share is None:
+        return f"What its precision costs is not known: {loss.reason}."
     if not loss.share:
         return "Full precision: nothing is lost."
     if plan.quality.score is None:

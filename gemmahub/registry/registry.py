@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmahub.engines.contract import Artifact, BrokenEntry
+from gemmahub.engines.servers import ServedModels
 from gemmahub.errors import GemmahubError, NotFound, NotInstalled
 from gemmahub.precision.labels import label_in_name
 from gemmahub.registry.declared import declared, download_of, known_training, licence_of
@@ -18,6 +19,7 @@ from gemmahub.registry.reference import (
     parse_reference,
     unknown_scheme,
 )
+from gemmahub.registry.served import served_variant
 from gemmahub.registry.sources import Sources
 from gemmahub.registry.variants import Models, Variant
 from gemmahub.stores.scan import projector_beside
@@ -42,6 +44,7 @@ class Registry:
     inspector: Inspector
     sums: ContentSums | None = None
     sources: Sources = field(default_factory=Sources)
+    servers: Callable[[], ServedModels] = ServedModels
     _installed: Models | None = field(default=None, init=False)
 
     def installed(self) -> Models:
@@ -62,10 +65,12 @@ class Registry:
         return self._installed
 
     def models(self, *, catalogue: bool = False) -> Models:
-        """What is installed; with ``catalogue`` also what is not."""
-        installed = self.installed()
+        """What is installed or served; with ``catalogue`` also what is neither."""
+        installed, served = self.installed(), self.servers()
+        here = (*installed.variants, *map(served_variant, served.models))
+        broken = (*installed.broken, *served.broken)
         if not catalogue:
-            return installed
+            return Models(here, broken)
         have = {variant.reference for variant in installed.variants}
         known = [
             declared(self.catalog, model, variant)
@@ -73,7 +78,7 @@ class Registry:
             for variant in model.variants
             if variant.reference not in have
         ]
-        return Models((*installed.variants, *known), installed.broken)
+        return Models((*here, *known), broken)
 
     def known(self, reference: str) -> Variant:
         """The variant that is installed, or else catalogued, under this very reference.
@@ -229,6 +234,9 @@ class Registry:
         (name,) = self.sources.full_names(reference)
         if here := self._called(name):
             return here
+        for model in self.servers().models:
+            if model.reference == name:
+                return served_variant(model)
         if tag := self.catalog.published(name):
             raise self._not_here(tag)
         source = self.sources.of(name)

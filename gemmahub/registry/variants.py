@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gemmahub.engines.contract import Artifact, BrokenEntry
+    from gemmahub.engines.contract import Artifact, BrokenEntry, ServedModel
     from gemmahub.precision.report import PrecisionReport
 
 
@@ -16,7 +16,8 @@ class Variant:
 
     ``parameters`` counts weights; ``size_bytes`` is what lies on disk, or will. ``memory`` is what
     the memory model needs, as :func:`gemmahub.memory.unpack` reads it, empty without a header.
-    ``remote`` names the file on the hub from whose header the figures are.
+    ``remote`` names the file on the hub from whose header the figures are. ``served`` is the model
+    of a server, which has no files; its figures are 0 or None where the server does not say them.
     """
 
     reference: str
@@ -34,6 +35,19 @@ class Variant:
     notes: tuple[str, ...] = ()
     memory: str = ""
     remote: str = ""
+    served: ServedModel | None = None
+
+    @property
+    def runnable(self) -> bool:
+        """Whether it can be run now: its files are here, or a server has it."""
+        return bool(self.artifacts) or self.served is not None
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where it is, in words: the stores with its files, or its server."""
+        if self.served is not None:
+            return (f"{self.served.backend} {self.served.place}".strip(),)
+        return tuple(dict.fromkeys(artifact.store or "file" for artifact in self.artifacts))
 
     def as_json(self) -> dict[str, Any]:
         """The contract's object of ``gemmahub inspect --json``."""
@@ -58,6 +72,7 @@ class Variant:
                 for a in self.artifacts
             ],
             "remote": self.remote or None,
+            "served": None if self.served is None else asdict(self.served),
             "licence": self.licence or None,
             "notes": list(self.notes),
         }

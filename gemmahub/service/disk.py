@@ -46,6 +46,12 @@ def plan_removal(here: Installation, reference: str, stores: Sequence[str] = ())
 
     _check_names(here, stores)
     variant = here.registry.resolve(reference)
+    if variant.served is not None:
+        server = variant.served.place or variant.served.backend
+        raise NotFound(
+            f"{variant.reference} is a model of the server {server}, and no file here",
+            "remove it there",
+        )
     if not any(artifact.store for artifact in variant.artifacts):
         what = "is in no store" if variant.artifacts else "is not on this machine"
         raise NotFound(f"{variant.reference} {what}", "gemmahub list shows what is here")

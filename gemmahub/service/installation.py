@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.engines.choice import BackendChoice
-    from gemmahub.engines.contract import Artifact, Inventory, ManagedStore
+    from gemmahub.engines.contract import Artifact, Inventory, ManagedStore, ServedModel
+    from gemmahub.engines.guarded_probe import GuardedProbe
     from gemmahub.engines.guarded_reader import GuardedReader
     from gemmahub.engines.manager import PluginManager
     from gemmahub.hardware.records import Machine
@@ -80,6 +81,7 @@ class Installation:
     def registry(self) -> Registry:
         """Catalogue and stores joined."""
         from gemmahub.catalog.loader import load_catalog
+        from gemmahub.engines.servers import served_models
         from gemmahub.registry.artifacts import Inspector
         from gemmahub.registry.registry import Registry
 
@@ -91,12 +93,21 @@ class Installation:
             ]
 
         inspector = Inspector(self.config.cache / "summaries.sqlite", lambda: self.readers)
-        return Registry(load_catalog(), inventories, inspector, self.sums, self.sources)
+        return Registry(
+            load_catalog(),
+            inventories,
+            inspector,
+            self.sums,
+            self.sources,
+            servers=lambda: served_models(self.plugins_manager),
+        )
 
-    @property
+    @cached_property
     def readers(self) -> tuple[GuardedReader, ...]:
-        """What plugins read of file formats that gemmahub does not know."""
-        return self.plugins_manager.formats()
+        """Those of plugins, for file formats that gemmahub does not read itself."""
+        from gemmahub.engines.guarded_reader import readers_of
+
+        return readers_of(self.plugins_manager)
 
     @cached_property
     def sources(self) -> Sources:
@@ -179,27 +190,35 @@ class Installation:
         return SpeedLog(self.config.data)
 
     def choose(
-        self, artifact: Artifact, name: str | None = None, *, needs: str = ""
+        self, model: Artifact | ServedModel, name: str | None = None, *, needs: str = ""
     ) -> BackendChoice:
-        """The backend that runs an artifact: the one with that name, that of the settings, or the
+        """The backend that runs a model: the one with that name, that of the settings, or the
         preferred one; with a capability that it ``needs``.
 
         Raises: BackendMissing; UsageError when the settings file is broken.
         """
         from gemmahub.engines.choice import Default, choose
+        from gemmahub.engines.contract import Artifact
 
-        setting = self.config.backend_for(artifact.format)
+        format_ = model.format if isinstance(model, Artifact) else ""
+        setting = self.config.backend_for(format_)
         default = None if setting is None else Default(*setting)
-        return choose(self.plugins_manager, artifact, name, default=default, needs=needs)
+        return choose(self.plugins_manager, model, name, default=default, needs=needs)
+
+    @cached_property
+    def probes(self) -> tuple[GuardedProbe, ...]:
+        """Those of plugins, for devices that gemmahub does not find itself."""
+        from gemmahub.engines.guarded_probe import probes_of
+
+        return probes_of(self.plugins_manager)
 
     def hardware(self, *, measure: bool = False) -> Machine:
         """What this machine is now; ``measure`` also measures the CPU's memory bandwidth once."""
         from gemmahub.hardware.probe import probe_machine
 
         folders = [self.config.cache, *self.config.folders]
-        probes = self.plugins_manager.devices()
         return probe_machine(
-            folders=folders, cache=self.config.cache, measure=measure, further=probes
+            folders=folders, cache=self.config.cache, measure=measure, further=self.probes
         )
 
     def fits(self, variants: Sequence[Variant]) -> list[Fit]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from gemmahub.precision.report import stated_report
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -22,8 +24,10 @@ class LoadedRow:
 
     @property
     def precision(self) -> str:
-        """Measured where the file is here, else the engine's own label."""
-        return self.variant.precision.short if self.variant else self.model.label
+        """Measured where the file is here, else what the engine states."""
+        if self.variant is not None:
+            return self.variant.precision.short
+        return stated_report(self.model.label, self.model.backend).summary
 
     @property
     def mismatch(self) -> str:

@@ -48,8 +48,8 @@ class ModelRow:
 
     @property
     def installed(self) -> bool:
-        """Whether it lies on this machine."""
-        return bool(self.variant.artifacts)
+        """Whether it can be run now: it lies on this machine, or a server has it."""
+        return self.variant.runnable
 
     @property
     def rank(self) -> int | None:
@@ -137,7 +137,9 @@ def _row(
         variant=variant,
         model=model.name if model else variant.name,
         fit=fit,
-        quality=quality_of(model, precision.label, precision.training.value),
+        quality=quality_of(
+            model, precision.label, precision.training.value, stated=precision.stated
+        ),
         share=share,
         recommendation=recommended.get(variant.reference),
         gated=bool(entry and entry[1].gated),

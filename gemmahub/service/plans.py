@@ -72,7 +72,7 @@ def plan(
     place = machine_of(machine)
     looked = look(here, reference, machine)
     variant = looked.variant
-    if not _modelled(variant):
+    if variant.served is None and not _modelled(variant):
         plan = _asked(here, variant, options, place, looked.fetch_header)
         return _verify(here, plan, on_progress) if options.verify else plan
     model = model_of(variant, here.registry.catalog)

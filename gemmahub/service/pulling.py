@@ -216,6 +216,11 @@ def _wanted(
     if isinstance(parsed, NameReference) and catalog.model(parsed.name) is None:
         tag = catalog.published(str(parsed))
         parsed = parsed if tag is None else parse_reference(tag.reference)
+    if isinstance(parsed, SourceReference) and (server := _server_of(here, str(parsed))):
+        raise UsageError(
+            f"{shown} is a model of the server {server}: there is nothing to pull",
+            f"gemmahub run {shown}",
+        )
     if isinstance(parsed, SourceReference | HuggingFaceReference):
         (name,) = here.sources.full_names(parsed)
         return name, None, None
@@ -230,6 +235,14 @@ def _wanted(
             "name the repository: user/repo:Q4_0",
         )
     return known.reference, known, None
+
+
+def _server_of(here: Installation, reference: str) -> str:
+    """The server that offers a model under this reference, where no source answers for it."""
+    if here.sources.of(reference) is not None:
+        return ""
+    models = here.registry.servers().models
+    return next((m.place or m.backend for m in models if m.reference == reference), "")
 
 
 def _pulled_from(variant: Variant, known: CatalogVariant | None) -> bool:

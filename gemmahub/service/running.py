@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from gemmahub.engines.contract import Settings
+from gemmahub.engines.contract import Artifact, Settings
 from gemmahub.errors import NotInstalled
 from gemmahub.text import format_bytes, format_gib, one_line
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from gemmahub.conversations import ChatSession, Journal
     from gemmahub.engines.choice import BackendChoice
-    from gemmahub.engines.contract import Artifact, OnProgress, Session
+    from gemmahub.engines.contract import OnProgress, ServedModel, Session
     from gemmahub.memory import ImageMemory
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
@@ -111,47 +112,51 @@ def load(
     settings = settings or Settings()
     tell(f"looking for {one_line(reference)}")
     variant, recommended = here.chosen(reference)
-    if not variant.artifacts:
+    if not variant.runnable:
         raise NotInstalled(
             f"{variant.reference} is not on this machine",
             f"gemmahub pull {variant.reference} gets it ({variant.download})",
             variant.reference,
         )
-    choice, artifact = _choose(here, variant.artifacts, backend)
+    choice, model = _choose(here, variant, backend)
     if options:
         given = option_values(choice.offer.backend, options)
         settings = replace(settings, options={**settings.options, **given})
     if recommended is not None and settings.context is None:
         settings = replace(settings, **recommended.session_settings)
-    tell(f"starting {choice.offer.backend.name}, reading {format_bytes(variant.size_bytes)}")
-    session = load_session(choice.offer, artifact, settings, on_progress, cancelled)
+    reading = "" if variant.served else f", reading {format_bytes(variant.size_bytes)}"
+    tell(f"starting {choice.offer.backend.name}{reading}")
+    session = load_session(choice.offer, model, settings, on_progress, cancelled)
     if alone and choice.offer.backend.automatic:  # the others make their timings up
         layers = variant.architecture.get("layers")
         session = RememberingSession(session, here.speeds, variant.reference, layers)
     # The catalogue's figure is for its own projector: without one here no image is taken.
-    images = images_of(variant, here.registry.catalog) if artifact.projector else None
+    projector = isinstance(model, Artifact) and model.projector
+    images = images_of(variant, here.registry.catalog) if projector else None
     return Running(variant, choice.offer.backend.name, session, choice.reason, images)
 
 
 def _choose(
-    here: Installation, artifacts: tuple[Artifact, ...], backend: str | None
-) -> tuple[BackendChoice, Artifact]:
+    here: Installation, variant: Variant, backend: str | None
+) -> tuple[BackendChoice, Artifact | ServedModel]:
     """The backend, and of the places where the model lies the one that suits it.
 
     Raises: BackendMissing.
     """
     from gemmahub.errors import BackendMissing
 
+    if variant.served is not None:
+        return here.choose(variant.served, backend), variant.served
     first: BackendMissing | None = None
-    for artifact in artifacts:
+    for artifact in variant.artifacts:
         try:
             choice = here.choose(artifact, backend)
         except BackendMissing as error:
             first = first or error
             continue
-        if not choice.offer.backend.suits(artifact):  # named
-            suited = filter(choice.offer.backend.suits, artifacts)
-            return choice, next(suited, artifact)
+        suits = partial(here.plugins_manager.suits, choice.offer)
+        if not suits(artifact):  # named
+            return choice, next(filter(suits, variant.artifacts), artifact)
         return choice, artifact
     assert first is not None
     raise first

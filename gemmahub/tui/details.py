@@ -93,6 +93,8 @@ def words(row: ModelRow, notes: tuple[str, ...]) -> Content:
         lines.append(_fact("licence", variant.licence))
     if row.gated:
         lines.append(_fact("gated", "accept the licence on its page, then log in to get it"))
+    if variant.served is not None:
+        lines.append(_fact("server", variant.places[0]))
     for artifact in variant.artifacts:
         lines.append(_fact(artifact.store or "file", str(artifact.path)))
     if variant.download and not variant.artifacts:

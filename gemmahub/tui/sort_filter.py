@@ -86,8 +86,7 @@ def fit_word(row: ModelRow) -> str:
 
 def place_of(row: ModelRow) -> str:
     """Where it is installed."""
-    stores = dict.fromkeys(artifact.store or "file" for artifact in row.variant.artifacts)
-    return one_line(", ".join(stores)) if stores else "not here"
+    return one_line(", ".join(row.variant.places)) or "not here"
 
 
 def shown(row: ModelRow, show: str) -> bool:

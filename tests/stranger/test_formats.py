@@ -16,6 +16,7 @@ import pytest
 from gemmahub import hookimpl
 from gemmahub.engines import hooks
 from gemmahub.engines.contract import Availability, Backend
+from gemmahub.engines.guarded_reader import readers_of
 from gemmahub.engines.manager import PluginManager, load_plugins
 from gemmahub.engines.sources import RemoteArtifact, RemoteFile
 from gemmahub.errors import FormatError, IntegrityError
@@ -228,11 +229,11 @@ def test_no_plugin_is_asked_about_a_gguf_or_safetensors_file(
 ) -> None:
     manager = installed(sandbank=plugin(TakesAll()))
     write_gguf(tmp_path / "m.gguf", {}, [("t", (32,), "Q8_0")])
-    assert open_model(tmp_path / "m.gguf", further=manager.formats).format == "gguf"
+    assert open_model(tmp_path / "m.gguf", further=lambda: readers_of(manager)).format == "gguf"
     for name in ("torn.gguf", "torn.safetensors"):
         (tmp_path / name).write_bytes(b"nothing of the kind")
         with pytest.raises((FormatError, IntegrityError)):
-            open_model(tmp_path / name, further=manager.formats)
+            open_model(tmp_path / name, further=lambda: readers_of(manager))
     assert TakesAll.asked == []
 
 
@@ -271,8 +272,8 @@ def test_what_is_no_reader_is_a_row_with_its_reason(
     command: Command, installed: Callable[..., PluginManager], reader: object, reason: str
 ) -> None:
     manager = installed(odd=plugin(reader), sandbank=gemmahub_sandbank)
-    assert [reader.name for reader in manager.formats()] == ["sandbank"]
-    manager.formats()
+    assert [reader.name for reader in readers_of(manager)] == ["sandbank"]
+    readers_of(manager)
     checks = {c["name"]: c for c in json.loads(command("doctor", "--json").out)["checks"]}
     assert checks["plugin odd"]["message"].count(reason) == 1
     assert command("list").code == 0
@@ -282,7 +283,7 @@ def test_a_format_that_another_plugin_reads_is_refused(
     installed: Callable[..., PluginManager],
 ) -> None:
     manager = installed(sandbank=gemmahub_sandbank, again=plugin(SandbankReader()))
-    manager.formats()
+    readers_of(manager)
     (failed,) = (record for record in manager.records if record.state == "failed")
     assert "format 'sandbank' is offered by both" in failed.reason
 
@@ -344,7 +345,7 @@ def test_more_tensors_than_any_model_has_are_not_waited_for(
 
     manager = installed(odd=plugin(Endless()))
     with pytest.raises(FormatError, match="more than 131,072 tensors"):
-        open_model(sandbank, further=manager.formats)
+        open_model(sandbank, further=lambda: readers_of(manager))
 
 
 @pytest.mark.parametrize(
@@ -372,7 +373,7 @@ def test_a_model_that_makes_no_sense_is_an_error_that_names_the_plugin(
 
     manager = installed(odd=plugin(Odd()))
     with pytest.raises(FormatError, match=r"the plugin odd cannot read dune\.sand") as caught:
-        open_model(sandbank, further=manager.formats)
+        open_model(sandbank, further=lambda: readers_of(manager))
     assert reason in caught.value.message
 
 

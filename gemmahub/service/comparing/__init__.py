@@ -171,7 +171,9 @@ def _side(
         fit=fit,
         roles=roles_of(precision.mix),
         memory=memory,
-        quality=quality_of(model, precision.label, precision.training.value),
+        quality=quality_of(
+            model, precision.label, precision.training.value, stated=precision.stated
+        ),
         plan=plan,
     )
 

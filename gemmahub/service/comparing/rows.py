@@ -207,10 +207,13 @@ def _settings(side: Side) -> str:
 
 def _quality_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
     scores = [side.quality.score for side in sides]
-    losses = [round(side.quality.loss.share, 4) for side in sides]
+    shares = [side.quality.loss.share for side in sides]
+    losses = [None if share is None else round(share, 4) for share in shares]
     return (
         _row("published score", scores, lambda n: "none" if n is None else f"{n:g}"),
-        _row("lost, about", losses, lambda n: f"{n or 0:.1%}", smaller=True),
+        _row(
+            "lost, about", losses, lambda n: "not known" if n is None else f"{n:.1%}", smaller=True
+        ),
     )
 
 

@@ -49,8 +49,7 @@ def name_line(number: int, side: Side) -> str:
 def about(side: Side) -> str:
     """The model's name, and where it is."""
     variant = side.variant
-    stores = dict.fromkeys(artifact.store or "file" for artifact in variant.artifacts)
-    place = ", ".join(stores) or variant.remote or "not here"
+    place = ", ".join(variant.places) or variant.remote or "not here"
     return f"{one_line(variant.name)} · {one_line(place)}"
 
 
@@ -137,6 +136,8 @@ def _quality_words(side: Side, other: Side) -> str:
     one, two = side.quality, other.quality
     if one.score is not None and two.score is not None and one.score != two.score:
         return f"published score {one.score:g} against {two.score:g}"
+    if one.loss.share is None or two.loss.share is None:
+        return ""
     losses = f"{one.loss.share:.1%}", f"{two.loss.share:.1%}"
     if losses[0] == losses[1]:
         return ""
