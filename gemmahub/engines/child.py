@@ -11,6 +11,20 @@ import runpy
 import sys
 import threading
 from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_last_steps: list[Callable[[], None]] = []
+
+
+def before_the_end(step: Callable[[], None]) -> None:
+    """Call ``step`` when the program that started this process is gone; then the process ends.
+
+    It is called in a thread of its own.
+    """
+    _last_steps.append(step)
 
 
 def main() -> None:
@@ -32,10 +46,16 @@ def end_with_program(lifeline: int) -> None:
     def watch() -> None:
         with suppress(OSError):
             os.read(lifeline, 1)
-        os._exit(1)  # nobody is left whom anything could be told
+        try:
+            for step in _last_steps:
+                step()
+        finally:
+            os._exit(1)  # nobody is left whom anything could be told
 
     threading.Thread(target=watch, name="lifeline", daemon=True).start()
 
 
 if __name__ == "__main__":
-    main()
+    from gemmahub.engines import child  # the same module as the one that others import
+
+    child.main()

@@ -52,7 +52,8 @@ class GuardedReader:
     """
 
     def __init__(self, reader: FormatReader, plugin: str, hooks: Hooks) -> None:
-        self.name, self.made_by = reader.name, hooks.made_by(plugin)
+        self.name, record = reader.name, hooks.of(plugin)
+        self.made_by = f"{record.distribution} {record.version}"
         self.suffixes: tuple[str, ...] = tuple(getattr(reader, "suffixes", ()))
         self._reader, self._plugin, self._hooks = reader, plugin, hooks
         self._model: Callable[..., Any] | None = getattr(reader, "model", None)

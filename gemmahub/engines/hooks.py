@@ -76,14 +76,13 @@ class Hooks:
         """Keep what is said of a plugin that is not loaded."""
         self._records[record.name] = record
 
+    def of(self, plugin: str) -> PluginRecord:
+        """What is said of a plugin."""
+        return self._records[plugin]
+
     def distribution(self, plugin: str) -> str:
         """The distribution that a plugin is of."""
         return self._records[plugin].distribution
-
-    def made_by(self, plugin: str) -> str:
-        """That distribution and its version."""
-        record = self._records[plugin]
-        return f"{record.distribution} {record.version}"
 
     def add(self, found: Sequence[FoundPlugin]) -> None:
         """Load plugins; a failure is kept as its record."""

@@ -6,7 +6,6 @@ engine's last lines; closing the session ends the process, which gives all its m
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import threading
@@ -17,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from gemmahub.config import debug
 from gemmahub.engines import wire
 from gemmahub.engines.contract import SessionBase
-from gemmahub.engines.process import start_python
+from gemmahub.engines.process import explain_exit, start_python
 from gemmahub.errors import BackendCrashed, Cancelled, backend_error
 from gemmahub.text import one_line
 
@@ -117,7 +116,7 @@ class WorkerProcess:
             self._process.kill()
             code = self._process.wait()
         self._logger.join(_PATIENCE_SECONDS)  # the last lines are the ones that matter
-        how, hint = _explain_exit(code)
+        how, hint = explain_exit(code)
         last = " | ".join(line for line in self.log[-3:] if line)
         message = f"the {self._engine} process {how} {when}"
         return BackendCrashed(f"{message}: {last}" if last else message, hint)
@@ -261,23 +260,6 @@ def _killed_when(cancelled: Callable[[], bool] | None, worker: WorkerProcess) ->
 def _ends(frame: Any, number: int) -> bool:
     """Whether the answer with that number ends with this frame."""
     return isinstance(frame, wire.Done | wire.Failed) and frame.number == number
-
-
-def _explain_exit(code: int) -> tuple[str, str]:
-    if code >= 0:
-        return f"ended with exit code {code}", "GEMMAHUB_DEBUG=1 shows the engine's log"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    if name == "SIGKILL":
-        return (
-            "was killed (SIGKILL)",
-            "the system may have run out of memory: try a smaller --ctx-size or a smaller variant",
-        )
-    if name == "SIGABRT":
-        return "aborted (SIGABRT)", "the engine gave up on this model or these settings; try others"
-    return f"died of {name}", "try again; if it happens again, report it with the engine's log"
 
 
 def _close_pipe(pipe: IO[bytes] | None) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -78,6 +79,24 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     }
     paths = [path for path in found.pop("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(path)]  # noqa: PTH117 - a str
     return found | ({"PYTHONPATH": os.pathsep.join(paths)} if paths else {})
+
+
+def explain_exit(code: int) -> tuple[str, str]:
+    """How a process ended, in words after its name, and what to do next."""
+    if code >= 0:
+        return f"ended with exit code {code}", "GEMMAHUB_DEBUG=1 shows the engine's log"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    if name == "SIGKILL":
+        return (
+            "was killed (SIGKILL)",
+            "the system may have run out of memory: try a smaller --ctx-size or a smaller variant",
+        )
+    if name == "SIGABRT":
+        return "aborted (SIGABRT)", "the engine gave up on this model or these settings; try others"
+    return f"died of {name}", "try again; if it happens again, report it with the engine's log"
 
 
 def _prepared(

@@ -10,8 +10,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.config import debug
+from gemmahub.engines.json_frames import read_frame, write_frame
 from gemmahub.engines.process import start_python
-from gemmahub.engines.template_wire import read_frame, write_frame
 from gemmahub.errors import Cancelled
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ Python's insides; it does not keep it from ``'x' * 10**12``, or from loops in lo
 does, where a template reaches nothing of it: while one is rendered, this process may take so much
 memory and processor time and no more. It can write no file and start no process either.
 
-Requests come on standard input and answers leave on standard output (``template_wire``). The
+Requests come on standard input and answers leave on standard output (``json_frames``). The
 process ends when standard input does. Only Jinja is imported, so that it starts quickly.
 """
 
@@ -26,7 +26,7 @@ from jinja2 import Template, TemplateError, nodes
 from jinja2.ext import Extension
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from gemmahub.engines.template_wire import read_frame, write_frame
+from gemmahub.engines.json_frames import read_frame, write_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

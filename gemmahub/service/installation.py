@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from gemmahub.config import Config, load_config
+from gemmahub.config import Config, disabled_plugins, load_config
 from gemmahub.service.listener import Listener, current, heard_by, wait
 from gemmahub.text import one_line
 
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.engines.choice import BackendChoice
-    from gemmahub.engines.contract import Artifact, Inventory, ManagedStore, ServedModel
+    from gemmahub.engines.contract import (
+        Artifact,
+        Backend,
+        Inventory,
+        ManagedStore,
+        ServedModel,
+    )
     from gemmahub.engines.guarded_probe import GuardedProbe
     from gemmahub.engines.guarded_reader import GuardedReader
     from gemmahub.engines.manager import PluginManager
@@ -75,7 +81,7 @@ class Installation:
         """The loaded plugins."""
         from gemmahub.engines.manager import load_plugins
 
-        return load_plugins()
+        return load_plugins(disabled=disabled_plugins())
 
     @cached_property
     def registry(self) -> Registry:
@@ -211,6 +217,17 @@ class Installation:
         from gemmahub.engines.guarded_probe import probes_of
 
         return probes_of(self.plugins_manager)
+
+    def option_defaults(self, backend: Backend) -> dict[str, Any]:
+        """What the settings say of the backend's own options.
+
+        Raises: UsageError for an option that it has not, or a value that it does not take.
+        """
+        from gemmahub.config.file import settings_path
+        from gemmahub.engines.option_values import option_defaults
+
+        table = self.config.backend_tables.get(backend.name, {})
+        return option_defaults(backend, table, self.config.source or settings_path())
 
     def hardware(self, *, measure: bool = False) -> Machine:
         """What this machine is now; ``measure`` also measures the CPU's memory bandwidth once."""

@@ -119,9 +119,9 @@ def load(
             variant.reference,
         )
     choice, model = _choose(here, variant, backend)
-    if options:
-        given = option_values(choice.offer.backend, options)
-        settings = replace(settings, options={**settings.options, **given})
+    engine = choice.offer.backend
+    given = {**settings.options, **option_values(engine, options or {})}
+    settings = replace(settings, options={**here.option_defaults(engine), **given})
     if recommended is not None and settings.context is None:
         settings = replace(settings, **recommended.session_settings)
     reading = "" if variant.served else f", reading {format_bytes(variant.size_bytes)}"

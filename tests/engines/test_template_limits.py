@@ -13,8 +13,8 @@ import pytest
 from gemmahub.engines import template_process as limits
 from gemmahub.engines.chat_template import ChatTemplate
 from gemmahub.engines.contract import Message
+from gemmahub.engines.json_frames import write_frame
 from gemmahub.engines.template_process import TemplateRenderer
-from gemmahub.engines.template_wire import write_frame
 from gemmahub.errors import Cancelled, TemplateError
 
 if TYPE_CHECKING:

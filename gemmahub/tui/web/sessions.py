@@ -1,4 +1,8 @@
-"""One window of the browser: a UI process of its own, which lives no longer than its WebSocket."""
+"""One window of the browser: a UI process of its own, which lives no longer than its WebSocket.
+
+It is Python of ours, watches its lifeline itself, and talks to the event loop through its pipes, so
+it is no program of :mod:`gemmahub.engines.program`; the log and how an end is told are the same.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import WSCloseCode, WSMsgType
 
-from gemmahub.engines.process import start_python_in_loop
+from gemmahub.engines.process import explain_exit, start_python_in_loop
+from gemmahub.engines.program_log import ProgramLog
 from gemmahub.text import one_line
 from gemmahub.tui.web import protocol
 
@@ -23,7 +28,6 @@ if TYPE_CHECKING:
 _READY: Final = b"__GANGLION__\n"  # the first line of Textual's web driver
 _PRELUDE_LINES: Final = 10
 _PATIENCE_SECONDS: Final = 3.0
-_LOG_BYTES: Final = 4096
 _PIECE_BYTES: Final = 65536
 
 
@@ -33,7 +37,7 @@ class WebSession:
     def __init__(self, websocket: WebSocketResponse, report: Callable[[str], None]) -> None:
         self._websocket = websocket
         self._report = report
-        self._log = b""
+        self._log = ProgramLog()
 
     async def run(self, size: tuple[int, int], files: Path) -> None:
         """Until either side ends; the process has ended afterwards."""
@@ -102,7 +106,8 @@ class WebSession:
         output = process.stderr
         assert output is not None
         while piece := await output.read(_PIECE_BYTES):
-            self._log = (self._log + piece)[-_LOG_BYTES:]
+            self._log.feed(piece)
+        self._log.finish()
 
     async def _report_failure(self, process: Process, log: asyncio.Task[None]) -> None:
         """Say why the UI ended by itself, unless it was left."""
@@ -110,8 +115,8 @@ class WebSession:
             code = await asyncio.wait_for(process.wait(), _PATIENCE_SECONDS)
             await asyncio.wait([log], timeout=_PATIENCE_SECONDS)
             if code:
-                last = self._log.decode(errors="replace").splitlines()[-3:]
-                self._report(one_line(f"the UI ended with code {code}: {' | '.join(last)}", 500))
+                how, _ = explain_exit(code)
+                self._report(one_line(f"the UI {how}: {self._log.reason()}", 500))
 
 
 async def _end(process: Process) -> None:

@@ -1,7 +1,8 @@
-"""Frames between a session and the process that renders its chat templates: a length, then JSON.
+"""Frames between this program and processes of ours that handle what strangers wrote: a length,
+then JSON.
 
-JSON and not pickle: what a stranger's template could make of that process must not become objects
-here.
+JSON and not pickle: what a stranger's template could make of the process that renders it must not
+become objects here.
 """
 
 from __future__ import annotations
