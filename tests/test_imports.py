@@ -9,7 +9,8 @@ import pytest
 
 HEAVY = (
     "llama_cpp", "numpy", "textual", "rich", "requests", "httpx", "httpx2", "huggingface_hub",
-    "jinja2", "msgspec", "sqlite3", "psutil", "filelock", "gemmahub.formats.gguf",
+    "jinja2", "msgspec", "sqlite3", "psutil", "filelock", "tomlkit", "keyring",
+    "gemmahub.formats.gguf",
 )  # fmt: skip
 
 

@@ -6,10 +6,8 @@ Each record is looked at (:mod:`gemmahub.engines.validation`), each call has a l
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -24,9 +22,10 @@ from gemmahub.engines.hooks import (
     Hooks,
     PluginRecord,
     named_once,
-    reason_of,
+    said,
 )
-from gemmahub.engines.in_time import Outcome, TookTooLong
+from gemmahub.engines.in_time import Outcome
+from gemmahub.engines.installed import RESTRICT, to_be_loaded
 from gemmahub.engines.validation import (
     check_availability,
     check_backend,
@@ -34,8 +33,7 @@ from gemmahub.engines.validation import (
     check_result,
     check_source,
 )
-from gemmahub.errors import BackendMissing, GemmahubError
-from gemmahub.records.parsing import Unfit
+from gemmahub.errors import BackendMissing
 from gemmahub.text import nearest, one_line
 
 if TYPE_CHECKING:
@@ -44,11 +42,10 @@ if TYPE_CHECKING:
     import click
 
     from gemmahub.engines.contract import CheckResult, Store
+    from gemmahub.engines.plugin_settings import Setting
     from gemmahub.engines.sources import Source
     from gemmahub.hardware.records import Machine
 
-GROUP: Final = "gemmahub"
-RESTRICT: Final = "GEMMAHUB_PLUGINS"
 T = TypeVar("T")
 
 _FRESH_SECONDS: Final = 5.0  # a command asks once; the UI asks again for a server that came up
@@ -196,28 +193,16 @@ class PluginManager:
         return [check for _, check in found]
 
     def commands(self, taken: Collection[str], library: Any) -> dict[str, click.Command]:
-        """The commands of all plugins by their names; one whose name is taken is refused."""
-        import click
+        """The commands of all plugins by their names; one whose name is ``taken`` is refused."""
+        from gemmahub.engines.plugin_commands import commands_of
 
-        groups: list[tuple[str, click.Group]] = []
+        return commands_of(self.hooks, taken, library)
 
-        def own(plugin: str) -> dict[str, object]:
-            groups.append((plugin, click.Group(name="gemmahub")))
-            return {"cli": groups[-1][1]}
+    def settings(self) -> list[tuple[str, Setting]]:
+        """The settings that plugins declare, each with its plugin's name."""
+        from gemmahub.engines.plugin_settings import check_setting
 
-        self.hooks.ask("gemmahub_commands", {"library": library}, own)
-        found = dict.fromkeys(taken, "gemmahub")
-        commands = {}
-        for plugin, made in groups:
-            for name, command in made.commands.items():
-                if name in found:
-                    reason = f"its command {one_line(name)!r} is one of {found[name]}"
-                    self.hooks.fail(plugin, reason, "its authors have to rename it")
-                elif not isinstance(command, click.Command) or not isinstance(name, str):
-                    self.hooks.fail(plugin, f"its command {one_line(repr(name))} is none")
-                else:
-                    found[name], commands[name] = plugin, command
-        return commands
+        return self._checked("gemmahub_settings", check_setting)
 
     # --- what they have in common ----------------------------------------------------------------
 
@@ -249,13 +234,6 @@ class PluginManager:
         return found
 
 
-def said(error: BaseException) -> str:
-    """A reason in words: an exception's own where it is one of ours."""
-    if isinstance(error, GemmahubError):
-        return error.message
-    return str(error) if isinstance(error, Unfit | TookTooLong) else reason_of(error)
-
-
 def _has_own(backend: Backend, method: str) -> bool:
     return getattr(type(backend), method, None) is not getattr(Backend, method)
 
@@ -264,63 +242,7 @@ def load_plugins(
     only: Iterable[str] | None = None, disabled: Collection[str] = ()
 ) -> PluginManager:
     """Load the installed plugins that are not ``disabled``, restricted to ``only`` or to those
-    named in ``GEMMAHUB_PLUGINS``.
-
-    The variable holds entry-point names with commas; set but empty, it loads none. Of two plugins
-    with one name neither is loaded: nobody can tell which is meant.
-    """
+    named in ``GEMMAHUB_PLUGINS``; see :func:`gemmahub.engines.installed.to_be_loaded`."""
     manager = PluginManager()
-    wanted = _wanted(only)
-    points: dict[str, dict[str, FoundPlugin]] = {}
-    for point in entry_points(group=GROUP):
-        found = _found(point)
-        points.setdefault(point.name, {}).setdefault(found.distribution, found)
-    loaded = []
-    for name in sorted(points):
-        same = [points[name][distribution] for distribution in sorted(points[name])]
-        if len(same) > 1 and (wanted is None or name in wanted):
-            _refuse(manager, same)
-        elif wanted is not None and name not in wanted:
-            _leave(manager, same[0], "left out", f"not named in {RESTRICT}")
-        elif name in disabled:
-            hint = f"gemmahub plugins enable {one_line(name)}"
-            _leave(manager, same[0], "disabled", "disabled in the settings", hint)
-        else:
-            loaded.append(same[0])
-    manager.hooks.add(loaded)
+    manager.hooks.add(to_be_loaded(manager.hooks, only, disabled))
     return manager
-
-
-def _refuse(manager: PluginManager, same: list[FoundPlugin]) -> None:
-    of = " and ".join(plugin.distribution for plugin in same)
-    for plugin in same:
-        name = f"{plugin.name} ({plugin.distribution})"
-        reason = f"two plugins are called {plugin.name!r}, of {of}: neither is used"
-        hint = f"pip uninstall {plugin.distribution}, or the other"
-        manager.hooks.record(
-            PluginRecord(name, plugin.distribution, plugin.version, "failed", (), reason, hint)
-        )
-
-
-def _leave(
-    manager: PluginManager, plugin: FoundPlugin, state: str, reason: str, hint: str = ""
-) -> None:
-    name, _, distribution, version = plugin
-    manager.hooks.record(PluginRecord(name, distribution, version, state, (), reason, hint))
-
-
-def _wanted(only: Iterable[str] | None) -> set[str] | None:
-    if only is not None:
-        return set(only)
-    restriction = os.environ.get(RESTRICT)
-    if restriction is None:
-        return None
-    return {name.strip() for name in restriction.split(",") if name.strip()}
-
-
-def _found(point: EntryPoint) -> FoundPlugin:
-    dist = point.dist
-    name, version = (dist.name, dist.version) if dist is not None else (point.module, "")
-    return FoundPlugin(
-        one_line(point.name, 60), point.load, one_line(name, 60), one_line(version, 40)
-    )

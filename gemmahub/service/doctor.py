@@ -37,6 +37,7 @@ _LIMIT_HINT = (
 def checks(here: Installation) -> list[CheckResult]:
     """Checks of this installation and those of the plugins."""
     from gemmahub.hardware.probe import probe_machine
+    from gemmahub.service.settings import settings_checks
 
     try:
         config = here.config
@@ -45,7 +46,8 @@ def checks(here: Installation) -> list[CheckResult]:
     models = here.registry.models()
     folders = model_folders(config, models)
     machine = probe_machine(folders=folders, cache=config.cache, further=here.probes)
-    return run_checks(config, here.plugins_manager, models, machine)
+    found = run_checks(config, here.plugins_manager, models, machine)
+    return [*found, *settings_checks(here)]
 
 
 def run_checks(

@@ -81,6 +81,15 @@ ASKED: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "hardware": (("hardware",), ("hardware", "--json")),
     "plugins": (("plugins",), ("plugins", "--json")),
     "plugins new": (("plugins", "new", ARGUMENT),),
+    "config": (("config",),),
+    "config list": (("config", "list"), ("config", "list", "--json")),
+    "config get": (("config", "get", ARGUMENT), ("config", "get", "run.backend", "--json")),
+    "config set": (("config", "set", ARGUMENT, "x"), ("config", "set", "run.backend", ARGUMENT),
+                   ("config", "get", "run.backend"), ("config", "list"),
+                   ("config", "set", "run.backends", ARGUMENT)),
+    "config unset": (("config", "unset", ARGUMENT), ("config", "unset", "run.backend")),
+    "config edit": (("config", "edit"),),
+    "config path": (("config", "path"),),
     "doctor": (("doctor",), ("doctor", "--json")),
 }  # fmt: skip
 
@@ -107,6 +116,7 @@ def installed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo,ollama")
+    monkeypatch.setenv("VISUAL", "true")  # an editor that changes nothing
 
 
 def line_for(world: World, words: tuple[str, ...]) -> list[str]:
@@ -427,5 +437,6 @@ def test_nothing_prints_past_the_sink() -> None:
         "cli/output.py",
         "engines/worker.py",  # into the engine's log
         "engines/isolated.py",  # the engine's log, stripped there and by the guarded stream
+        "engines/running_program.py",  # likewise
         "testing/clean_start.py",  # a process of its own, whose output a test reads
     }
