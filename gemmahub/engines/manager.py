@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     import click
 
     from gemmahub.engines.contract import CheckResult, Store
-    from gemmahub.engines.guarded_probe import GuardedProbe
-    from gemmahub.engines.guarded_reader import GuardedReader
     from gemmahub.engines.plugin_settings import Setting
     from gemmahub.engines.sources import Source
     from gemmahub.hardware.records import Machine
@@ -70,8 +68,6 @@ class PluginManager:
         self._backends: list[BackendOffer] | None = None
         self._stores: list[tuple[str, Store]] | None = None
         self._sources: list[tuple[str, Source]] | None = None
-        self._formats: tuple[GuardedReader, ...] | None = None
-        self._devices: tuple[GuardedProbe, ...] | None = None
         self._available: dict[str, tuple[float, Availability]] = {}
 
     @property
@@ -88,9 +84,7 @@ class PluginManager:
     def backends(self) -> list[BackendOffer]:
         """The backends of all plugins, the preferred first. A name that is taken is refused."""
         if self._backends is None:
-            offered = self._named(
-                "gemmahub_backends", "backend", lambda record, _: check_backend(record)
-            )
+            offered = self.named("gemmahub_backends", "backend", check_backend)
             self._backends = sorted(
                 (BackendOffer(name, self.hooks.distribution(name), b) for name, b in offered),
                 key=lambda o: (-o.backend.priority, o.backend.name),
@@ -165,36 +159,14 @@ class PluginManager:
     def stores(self) -> list[tuple[str, Store]]:
         """The stores of all plugins, each with its plugin's name."""
         if self._stores is None:
-            self._stores = self._named(
-                "gemmahub_stores", "store", lambda record, _: guarded_store(record)
-            )
+            self._stores = self.named("gemmahub_stores", "store", guarded_store)
         return self._stores
 
     def sources(self) -> list[tuple[str, Source]]:
         """The places that models are pulled from, each with its plugin's name."""
         if self._sources is None:
-            self._sources = self._named(
-                "gemmahub_sources", "source", lambda record, _: check_source(record)
-            )
+            self._sources = self.named("gemmahub_sources", "source", check_source)
         return self._sources
-
-    def formats(self) -> tuple[GuardedReader, ...]:
-        """The readers of all plugins for further file formats."""
-        from gemmahub.engines.guarded_reader import GuardedReader
-
-        if self._formats is None:
-            found = self._named("gemmahub_formats", "format", guarded(GuardedReader))
-            self._formats = tuple(reader for _, reader in found)
-        return self._formats
-
-    def devices(self) -> tuple[GuardedProbe, ...]:
-        """The probes of all plugins for further devices."""
-        from gemmahub.engines.guarded_probe import GuardedProbe
-
-        if self._devices is None:
-            found = self._named("gemmahub_devices", "probe", guarded(GuardedProbe))
-            self._devices = tuple(probe for _, probe in found)
-        return self._devices
 
     def inventories(self, stores: Sequence[tuple[str, Store]] | None = None) -> list[Inventory]:
         """What lies in these stores (all plugins'); one that fails is a broken entry."""
@@ -217,9 +189,7 @@ class PluginManager:
 
     def checks(self, machine: Machine) -> list[CheckResult]:
         """The checks of all plugins for ``gemmahub doctor`` on that machine."""
-        found = self._checked(
-            "gemmahub_checks", lambda record, _: check_result(record), {"machine": machine}
-        )
+        found = self._checked("gemmahub_checks", check_result, {"machine": machine})
         return [check for _, check in found]
 
     def commands(self, taken: Collection[str], library: Any) -> dict[str, click.Command]:
@@ -232,13 +202,11 @@ class PluginManager:
         """The settings that plugins declare, each with its plugin's name."""
         from gemmahub.engines.plugin_settings import check_setting
 
-        return self._checked("gemmahub_settings", lambda record, _: check_setting(record))
+        return self._checked("gemmahub_settings", check_setting)
 
     # --- what they have in common ----------------------------------------------------------------
 
-    def _named(
-        self, hook: str, what: str, check: Callable[[Any, PluginRecord], T]
-    ) -> list[tuple[str, T]]:
+    def named(self, hook: str, what: str, check: Callable[[Any], T]) -> list[tuple[str, T]]:
         """Records with a name, which only the first one may have."""
         found = [(plugin, record.name, record) for plugin, record in self._checked(hook, check)]  # type: ignore[attr-defined]
 
@@ -253,27 +221,17 @@ class PluginManager:
         return named_once(found, refuse)
 
     def _checked(
-        self,
-        hook: str,
-        check: Callable[[Any, PluginRecord], T],
-        arguments: Mapping[str, object] = EMPTY,
+        self, hook: str, check: Callable[[Any], T], arguments: Mapping[str, object] = EMPTY
     ) -> list[tuple[str, T]]:
         """What a hook returns, without what is not as the contract says."""
         found: list[tuple[str, T]] = []
         for plugin, record in self.hooks.ask(hook, arguments):
             try:
-                found.append((plugin, check(record, self.hooks.of(plugin))))
+                found.append((plugin, check(record)))
             except Exception as error:  # noqa: BLE001 - third-party code, kept as a record
                 wrong = f"{hook}: {said(error)}".replace(": it is a", " returned a")
                 self.hooks.fail(plugin, wrong, "its authors have to correct it")
         return found
-
-
-def guarded(kind: Callable[[Any, str, str], T]) -> Callable[[Any, PluginRecord], T]:
-    """What makes a reader or a probe of what a plugin offers, which is named in its failures."""
-    return lambda record, plugin: kind(
-        record, plugin.name, f"{plugin.distribution} {plugin.version}"
-    )
 
 
 def _has_own(backend: Backend, method: str) -> bool:
