@@ -29,7 +29,8 @@ def test_each_backend_with_its_state(command: Command) -> None:
     rows = {row["name"]: row for row in answer["plugins"]}
     (echo,) = rows["echo"]["backends"]
     assert echo == {
-        "name": "echo", "formats": ["gguf", "safetensors", "mlx"], "capabilities": sorted(CAPABILITIES.keys() - {"fixed_context"}),
+        "name": "echo", "formats": ["gguf", "safetensors", "mlx"],
+        "capabilities": sorted(CAPABILITIES.keys() - {"fixed_context"}),
         "automatic": False, "available": True, "version": "1", "reason": "", "hint": "",
     }  # fmt: skip
     (llama,) = rows["llamacpp"]["backends"]
