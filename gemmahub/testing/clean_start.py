@@ -30,6 +30,15 @@ def main(plugin: str, backend: str, how: str = "") -> dict[str, Any]:
     start = set(sys.modules)
     manager = load_plugins(only=[plugin])
     offers = manager.backends()
+    manager.stores()
+    manager.sources()
+    before = set(sys.modules)
+    from gemmahub.engines.guarded_probe import probes_of
+    from gemmahub.engines.guarded_reader import readers_of
+
+    start |= set(sys.modules) - before  # ours
+    readers_of(manager)
+    probes_of(manager)
     after_hooks = set(sys.modules)
     chosen = next((o for o in offers if backend in ("", o.backend.name)), None)
     answer = None if chosen is None else asdict(manager.availability(chosen))

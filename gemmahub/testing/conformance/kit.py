@@ -11,6 +11,7 @@ import pytest
 from gemmahub.engines.contract import Artifact, ChunkKind, Message, Sampling, Settings, Usage
 from gemmahub.engines.manager import BackendOffer, load_plugins
 from gemmahub.errors import BackendError
+from gemmahub.testing.conformance.base import PluginKit
 from gemmahub.text import strip_controls
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def only_backend_errors(what: str) -> Iterator[list[BackendError]]:
             assert text == strip_controls(text), f"{what}: control characters in {text!r}"
 
 
-class Kit:
+class Kit(PluginKit):
     """What a plugin says of itself to the tests. ``plugin`` and ``make_artifact`` are needed.
 
     ``backend_name`` chooses among several backends of the plugin. ``context`` is what sessions are
@@ -96,7 +97,6 @@ class Kit:
     call of the tool ``look_up``; ``quantize_label`` is a precision that the engine makes.
     """
 
-    plugin: ClassVar[str]
     backend_name: ClassVar[str] = ""
     context: ClassVar[int] = 512
     completes: ClassVar[bool] = True
@@ -138,7 +138,7 @@ class Kit:
     @pytest.fixture
     def offer(self) -> BackendOffer:
         """The backend, found through the plugin's entry point."""
-        manager = load_plugins(only=[self.plugin])
+        manager = load_plugins(only=[self._plugin()])
         offers = manager.backends()
         reasons = [f"{r.name}: {r.reason}" for r in manager.records if r.state == "failed"]
         named = [o for o in offers if not self.backend_name or o.backend.name == self.backend_name]
@@ -209,25 +209,6 @@ class Kit:
         rate = (more - few) / 32
         assert rate > 0, "a longer prompt has more tokens"
         return "dog " * int((tokens - few) / rate)
-
-
-def refuse_overrides(cls: type, kit: type) -> None:
-    """Raises: TypeError when ``cls`` changes a test of the ``kit`` without saying why, or what the
-    tests are made of.
-    """
-    for name in dir(kit):
-        own = name.startswith("_") and not name.startswith("__")
-        if not name.startswith("test_") and not own:
-            continue
-        found = getattr(cls, name)
-        if found is getattr(kit, name):
-            continue
-        marks = getattr(found, "pytestmark", [])
-        if not any(mark.name == "xfail" and mark.kwargs.get("reason") for mark in marks):
-            raise TypeError(
-                f"{cls.__name__} changes the conformance test {name}; mend the backend instead, or "
-                'say what does not work: @pytest.mark.xfail(reason="...")'
-            )
 
 
 def told(value: T | None, what: str) -> T:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from gemmahub.engines.contract import CAPABILITIES, Availability, Backend
-from gemmahub.engines.process import start_python
 from gemmahub.errors import LoadFailed
+from gemmahub.testing.conformance.base import ALLOWED
 from gemmahub.testing.conformance.kit import Kit, only_backend_errors
 
 if TYPE_CHECKING:
@@ -23,25 +20,9 @@ CHEAP_SECONDS: Final = 2.0
 """The longest that ``availability()`` may take: ``gemmahub plugins`` asks all backends in turn. A
 server that does not answer is given up before."""
 
-_ALLOWED: Final = frozenset({"click", "platformdirs", "pluggy"})
-
 
 class PluginTests(Kit):
     """Tests of a plugin without a model."""
-
-    def clean_start(self, how: str = "") -> dict[str, Any]:
-        """What the plugin does in a fresh interpreter."""
-        module = "gemmahub.testing.clean_start"
-        paths = os.pathsep.join(path for path in sys.path if path)
-        with start_python(
-            module, self.plugin, self.backend_name, how, environment={"PYTHONPATH": paths}
-        ) as process:
-            out, errors = process.communicate()
-        assert process.returncode == 0, errors.decode(errors="replace")
-        found: dict[str, Any] = json.loads(out)
-        assert found["found"], f"no plugin {self.plugin!r} in the entry-point group gemmahub"
-        assert not found["reason"], f"the plugin failed: {found['reason']}"
-        return found
 
     def test_class_data(self, offer: BackendOffer) -> None:
         """name, formats, capabilities and options are declared as the contract says."""
@@ -61,12 +42,6 @@ class PluginTests(Kit):
             assert option.default is None or isinstance(option.default, (option.type, int))
             assert not option.choices or option.default in (None, *option.choices)
 
-    def test_importing_the_plugin_loads_no_engine(self) -> None:
-        """Every command imports the plugin's root and calls its hooks: import the engine later."""
-        found = self.clean_start()
-        surplus = set(found["imported_by_hooks"]) - _ALLOWED
-        assert not surplus, f"imported by the plugin's root or hooks: {sorted(surplus)}"
-
     def test_availability_answers(self, offer: BackendOffer) -> None:
         """It never raises, and says the version, or what is missing and what to do about it."""
         answer = offer.backend.availability()
@@ -81,7 +56,7 @@ class PluginTests(Kit):
         """It does not import an engine that runs in this process, and takes no time."""
         if offer.backend.in_process:
             found = self.clean_start()
-            assert not set(found["imported_by_availability"]) - _ALLOWED, (
+            assert not set(found["imported_by_availability"]) - ALLOWED, (
                 "importing an engine may take seconds, or abort: look for its distribution instead "
                 "(importlib.metadata.version, importlib.util.find_spec)"
             )
