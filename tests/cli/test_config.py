@@ -202,7 +202,7 @@ def test_set_keeps_comments_order_mode_and_a_link(
         ("plugins.echo.enabled", "maybe", "true or false"),
         ("plugins.echo.key", "{ file = 'x' }", "must be a text, { env"),
         ("run.backends", "gguf", "it is a table of texts"),
-        ("run.backends", "onnx=x", "has no format 'onnx'"),
+        ("run.backends", "A B=x", "no format is called 'A B'"),
         ("stores.folders", "[1]", "it is a list of texts"),
         ("run.backend", "a\0b", "NUL"),
     ],
