@@ -7,17 +7,20 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from gemmahub.engines.hooks import reason_of
+from gemmahub.engines.validation import check_name
 from gemmahub.hardware.makers import MAKERS
 from gemmahub.hardware.records import Device, Figure, Kind
+from gemmahub.records.parsing import Unfit
 from gemmahub.text import one_line
 from gemmahub.text.streams import kept_quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gemmahub.hardware.device_probe import Seen
+    from gemmahub.engines.manager import PluginManager
+    from gemmahub.hardware.device_probe import DeviceProbe, Seen
 
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _ID: Final = re.compile(r"[a-z][a-z0-9_-]{0,30}:[0-9]{1,4}(/[a-z0-9_-]{1,20}:[0-9]{1,4})?")
 _MOST_DEVICES: Final = 64
 _MOST_NOTES: Final = 10
@@ -26,21 +29,11 @@ _REPORT: Final = "this is a defect of its plugin: report it"
 
 
 class GuardedProbe:
-    """A plugin's :class:`~gemmahub.hardware.device_probe.DeviceProbe`.
+    """A plugin's :class:`~gemmahub.hardware.device_probe.DeviceProbe`, as :func:`check_probe` gives
+    it."""
 
-    Raises: TypeError, ValueError for what is no probe, and for the name of one of ours.
-    """
-
-    def __init__(self, probe: Any, plugin: str, made_by: str) -> None:
-        name = probe.name
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            shown = one_line(repr(name), 60)
-            raise ValueError(f"a probe cannot be called {shown}: small letters, digits, hyphens")
-        if name in (maker.name for maker in MAKERS):
-            raise ValueError(f"gemmahub has a probe {name} itself")
-        if not callable(getattr(probe, "devices", None)):
-            raise TypeError(f"the probe {name} has no method devices")
-        self.name, self.plugin, self.made_by = name, plugin, made_by
+    def __init__(self, probe: DeviceProbe) -> None:
+        self.name = probe.name
         self._probe, self._waiting = probe, False
 
     def devices(self, seen: Seen) -> Iterator[Device]:
@@ -54,7 +47,7 @@ class GuardedProbe:
             with kept_quiet():
                 found = list(self._probe.devices(seen))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - third-party code, becomes a line
-            seen.problem(f"{type(error).__name__}: {error}", _REPORT)
+            seen.problem(reason_of(error), _REPORT)
             return
         finally:
             self._waiting = False
@@ -68,12 +61,30 @@ class GuardedProbe:
                 seen.problem(f"a device was left out: {error}", _REPORT)
 
 
+def probes_of(manager: PluginManager) -> tuple[GuardedProbe, ...]:
+    """The probes of all plugins; one that is none, or whose name is taken, is a failure of its
+    plugin."""
+    found = manager.named("gemmahub_devices", "probe", check_probe)
+    return tuple(GuardedProbe(probe) for _, probe in found)
+
+
+def check_probe(probe: Any) -> DeviceProbe:
+    """The probe, where it is one. Raises: Unfit."""
+    name = check_name(getattr(probe, "name", None))
+    if name in (maker.name for maker in MAKERS):
+        raise Unfit(f"gemmahub has a probe {name} itself")
+    if not callable(getattr(probe, "devices", None)):
+        raise Unfit(f"the probe {name} has no devices()")
+    found: DeviceProbe = probe
+    return found
+
+
 def _checked(device: Any) -> Device:
-    """The device with plain numbers and harmless texts. Raises: TypeError, ValueError."""
+    """The device with plain numbers and harmless texts. Raises: Unfit."""
     if not isinstance(device, Device):
-        raise TypeError(f"it is a {type(device).__name__}, not a Device")
+        raise Unfit(f"it is a {type(device).__name__}, not a Device")
     if not isinstance(device.id, str) or not _ID.fullmatch(device.id):
-        raise ValueError(f"its id is like npu:0, not {one_line(repr(device.id), 60)}")
+        raise Unfit(f"its id is like npu:0, not {one_line(repr(device.id), 60)}")
     shared = device.shared_total, device.shared_free
     checked = replace(
         device,
@@ -93,22 +104,22 @@ def _checked(device: Any) -> Device:
     )
     free, total = checked.free.value, checked.total.value
     if free is not None and total is not None and free > total:
-        raise ValueError(f"{device.id} has more free memory than memory")
+        raise Unfit(f"{device.id} has more free memory than memory")
     return checked
 
 
 def _bytes(figure: Any) -> Figure:
     if not isinstance(figure, Figure):
-        raise TypeError(f"a figure is a Figure, not a {type(figure).__name__}")
+        raise Unfit(f"a figure is a Figure, not a {type(figure).__name__}")
     value = None if figure.value is None else operator.index(figure.value)
     if value is not None and not 0 <= value < _LARGEST:
-        raise ValueError(f"a figure cannot be {one_line(repr(value), 40)}")
+        raise Unfit(f"a figure cannot be {one_line(repr(value), 40)}")
     return Figure(value, _text(figure.source), _text(figure.doubt))
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"a text is a str, not a {type(value).__name__}")
+        raise Unfit(f"a text is a str, not a {type(value).__name__}")
     return one_line(value, 100)
 
 

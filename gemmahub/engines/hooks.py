@@ -17,6 +17,8 @@ from gemmahub.engines import hookspecs
 from gemmahub.engines.compatibility import check_contract, load_hint, update_hint
 from gemmahub.engines.in_time import Outcome, TookTooLong, in_time
 from gemmahub.engines.validation import MOST_RECORDS
+from gemmahub.errors import GemmahubError
+from gemmahub.records.parsing import Unfit
 from gemmahub.text import nearest, one_line
 from gemmahub.text.streams import kept_quiet
 
@@ -192,6 +194,13 @@ class Hooks:
 def reason_of(error: BaseException) -> str:
     """An exception in one line."""
     return one_line(f"{type(error).__name__}: {error}", 300)
+
+
+def said(error: BaseException) -> str:
+    """A reason in words: an exception's own where it is one of ours."""
+    if isinstance(error, GemmahubError):
+        return error.message
+    return str(error) if isinstance(error, Unfit | TookTooLong) else reason_of(error)
 
 
 def _quietly(function: Callable[[], Any]) -> Any:

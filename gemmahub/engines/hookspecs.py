@@ -6,7 +6,7 @@ A plugin names its module under the entry-point group ``gemmahub`` and marks fun
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import click
 
     from gemmahub.engines.contract import Backend, CheckResult, Store
+    from gemmahub.engines.plugin_settings import Setting
     from gemmahub.engines.sources import Source
     from gemmahub.formats.reader import FormatReader
     from gemmahub.hardware.device_probe import DeviceProbe
@@ -112,17 +113,33 @@ def gemmahub_checks(machine: Machine) -> Iterable[CheckResult]:  # type: ignore[
 
 
 @hookspec
-def gemmahub_commands(cli: click.Group) -> None:
-    """Add commands to the command line, a click group.
+def gemmahub_settings() -> Iterable[Setting]:  # type: ignore[empty-body]
+    """Settings of the plugin: they are checked, documented by ``gemmahub config``, and read with
+    :func:`gemmahub.engines.plugin_settings.settings_of`.
+
+    ::
+
+        SETTINGS = (Setting("address", "where the server listens", default="127.0.0.1:8080"),)
+
+        @hookimpl
+        def gemmahub_settings():
+            return SETTINGS  # gemmahub.engines.plugin_settings.Setting
+    """
+
+
+@hookspec
+def gemmahub_commands(cli: click.Group, library: Any) -> None:
+    """Add commands to the command line, a click group; ``library`` is what ``gemmahub.open()``
+    gives. A name that gemmahub or another plugin has is refused.
 
     ::
 
         @hookimpl
-        def gemmahub_commands(cli):
+        def gemmahub_commands(cli, library):
             import click
 
             @cli.command(name="demo")
             def demo():
-                \"""Say hello.\"""
-                click.echo("hello")
+                \"""Count the models.\"""
+                click.echo(f"{len(library.models().variants)} models")
     """

@@ -6,10 +6,8 @@ Each record is looked at (:mod:`gemmahub.engines.validation`), each call has a l
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -24,9 +22,10 @@ from gemmahub.engines.hooks import (
     Hooks,
     PluginRecord,
     named_once,
-    reason_of,
+    said,
 )
-from gemmahub.engines.in_time import Outcome, TookTooLong
+from gemmahub.engines.in_time import Outcome
+from gemmahub.engines.installed import RESTRICT, to_be_loaded
 from gemmahub.engines.validation import (
     check_availability,
     check_backend,
@@ -34,8 +33,7 @@ from gemmahub.engines.validation import (
     check_result,
     check_source,
 )
-from gemmahub.errors import BackendMissing, GemmahubError
-from gemmahub.records.parsing import Unfit
+from gemmahub.errors import BackendMissing
 from gemmahub.text import nearest, one_line
 
 if TYPE_CHECKING:
@@ -44,13 +42,10 @@ if TYPE_CHECKING:
     import click
 
     from gemmahub.engines.contract import CheckResult, Store
-    from gemmahub.engines.guarded_probe import GuardedProbe
-    from gemmahub.engines.guarded_reader import GuardedReader
+    from gemmahub.engines.plugin_settings import Setting
     from gemmahub.engines.sources import Source
     from gemmahub.hardware.records import Machine
 
-GROUP: Final = "gemmahub"
-RESTRICT: Final = "GEMMAHUB_PLUGINS"
 T = TypeVar("T")
 
 _FRESH_SECONDS: Final = 5.0  # a command asks once; the UI asks again for a server that came up
@@ -73,8 +68,6 @@ class PluginManager:
         self._backends: list[BackendOffer] | None = None
         self._stores: list[tuple[str, Store]] | None = None
         self._sources: list[tuple[str, Source]] | None = None
-        self._formats: tuple[GuardedReader, ...] | None = None
-        self._devices: tuple[GuardedProbe, ...] | None = None
         self._available: dict[str, tuple[float, Availability]] = {}
 
     @property
@@ -91,9 +84,7 @@ class PluginManager:
     def backends(self) -> list[BackendOffer]:
         """The backends of all plugins, the preferred first. A name that is taken is refused."""
         if self._backends is None:
-            offered = self._named(
-                "gemmahub_backends", "backend", lambda record, _: check_backend(record)
-            )
+            offered = self.named("gemmahub_backends", "backend", check_backend)
             self._backends = sorted(
                 (BackendOffer(name, self.hooks.distribution(name), b) for name, b in offered),
                 key=lambda o: (-o.backend.priority, o.backend.name),
@@ -168,36 +159,14 @@ class PluginManager:
     def stores(self) -> list[tuple[str, Store]]:
         """The stores of all plugins, each with its plugin's name."""
         if self._stores is None:
-            self._stores = self._named(
-                "gemmahub_stores", "store", lambda record, _: guarded_store(record)
-            )
+            self._stores = self.named("gemmahub_stores", "store", guarded_store)
         return self._stores
 
     def sources(self) -> list[tuple[str, Source]]:
         """The places that models are pulled from, each with its plugin's name."""
         if self._sources is None:
-            self._sources = self._named(
-                "gemmahub_sources", "source", lambda record, _: check_source(record)
-            )
+            self._sources = self.named("gemmahub_sources", "source", check_source)
         return self._sources
-
-    def formats(self) -> tuple[GuardedReader, ...]:
-        """The readers of all plugins for further file formats."""
-        from gemmahub.engines.guarded_reader import GuardedReader
-
-        if self._formats is None:
-            found = self._named("gemmahub_formats", "format", guarded(GuardedReader))
-            self._formats = tuple(reader for _, reader in found)
-        return self._formats
-
-    def devices(self) -> tuple[GuardedProbe, ...]:
-        """The probes of all plugins for further devices."""
-        from gemmahub.engines.guarded_probe import GuardedProbe
-
-        if self._devices is None:
-            found = self._named("gemmahub_devices", "probe", guarded(GuardedProbe))
-            self._devices = tuple(probe for _, probe in found)
-        return self._devices
 
     def inventories(self, stores: Sequence[tuple[str, Store]] | None = None) -> list[Inventory]:
         """What lies in these stores (all plugins'); one that fails is a broken entry."""
@@ -220,40 +189,24 @@ class PluginManager:
 
     def checks(self, machine: Machine) -> list[CheckResult]:
         """The checks of all plugins for ``gemmahub doctor`` on that machine."""
-        found = self._checked(
-            "gemmahub_checks", lambda record, _: check_result(record), {"machine": machine}
-        )
+        found = self._checked("gemmahub_checks", check_result, {"machine": machine})
         return [check for _, check in found]
 
     def commands(self, taken: Collection[str], library: Any) -> dict[str, click.Command]:
-        """The commands of all plugins by their names; one whose name is taken is refused."""
-        import click
+        """The commands of all plugins by their names; one whose name is ``taken`` is refused."""
+        from gemmahub.engines.plugin_commands import commands_of
 
-        groups: list[tuple[str, click.Group]] = []
+        return commands_of(self.hooks, taken, library)
 
-        def own(plugin: str) -> dict[str, object]:
-            groups.append((plugin, click.Group(name="gemmahub")))
-            return {"cli": groups[-1][1]}
+    def settings(self) -> list[tuple[str, Setting]]:
+        """The settings that plugins declare, each with its plugin's name."""
+        from gemmahub.engines.plugin_settings import check_setting
 
-        self.hooks.ask("gemmahub_commands", {"library": library}, own)
-        found = dict.fromkeys(taken, "gemmahub")
-        commands = {}
-        for plugin, made in groups:
-            for name, command in made.commands.items():
-                if name in found:
-                    reason = f"its command {one_line(name)!r} is one of {found[name]}"
-                    self.hooks.fail(plugin, reason, "its authors have to rename it")
-                elif not isinstance(command, click.Command) or not isinstance(name, str):
-                    self.hooks.fail(plugin, f"its command {one_line(repr(name))} is none")
-                else:
-                    found[name], commands[name] = plugin, command
-        return commands
+        return self._checked("gemmahub_settings", check_setting)
 
     # --- what they have in common ----------------------------------------------------------------
 
-    def _named(
-        self, hook: str, what: str, check: Callable[[Any, PluginRecord], T]
-    ) -> list[tuple[str, T]]:
+    def named(self, hook: str, what: str, check: Callable[[Any], T]) -> list[tuple[str, T]]:
         """Records with a name, which only the first one may have."""
         found = [(plugin, record.name, record) for plugin, record in self._checked(hook, check)]  # type: ignore[attr-defined]
 
@@ -268,34 +221,17 @@ class PluginManager:
         return named_once(found, refuse)
 
     def _checked(
-        self,
-        hook: str,
-        check: Callable[[Any, PluginRecord], T],
-        arguments: Mapping[str, object] = EMPTY,
+        self, hook: str, check: Callable[[Any], T], arguments: Mapping[str, object] = EMPTY
     ) -> list[tuple[str, T]]:
         """What a hook returns, without what is not as the contract says."""
         found: list[tuple[str, T]] = []
         for plugin, record in self.hooks.ask(hook, arguments):
             try:
-                found.append((plugin, check(record, self.hooks.of(plugin))))
+                found.append((plugin, check(record)))
             except Exception as error:  # noqa: BLE001 - third-party code, kept as a record
                 wrong = f"{hook}: {said(error)}".replace(": it is a", " returned a")
                 self.hooks.fail(plugin, wrong, "its authors have to correct it")
         return found
-
-
-def said(error: BaseException) -> str:
-    """A reason in words: an exception's own where it is one of ours."""
-    if isinstance(error, GemmahubError):
-        return error.message
-    return str(error) if isinstance(error, Unfit | TookTooLong) else reason_of(error)
-
-
-def guarded(kind: Callable[[Any, str, str], T]) -> Callable[[Any, PluginRecord], T]:
-    """What makes a reader or a probe of what a plugin offers, which is named in its failures."""
-    return lambda record, plugin: kind(
-        record, plugin.name, f"{plugin.distribution} {plugin.version}"
-    )
 
 
 def _has_own(backend: Backend, method: str) -> bool:
@@ -306,63 +242,7 @@ def load_plugins(
     only: Iterable[str] | None = None, disabled: Collection[str] = ()
 ) -> PluginManager:
     """Load the installed plugins that are not ``disabled``, restricted to ``only`` or to those
-    named in ``GEMMAHUB_PLUGINS``.
-
-    The variable holds entry-point names with commas; set but empty, it loads none. Of two plugins
-    with one name neither is loaded: nobody can tell which is meant.
-    """
+    named in ``GEMMAHUB_PLUGINS``; see :func:`gemmahub.engines.installed.to_be_loaded`."""
     manager = PluginManager()
-    wanted = _wanted(only)
-    points: dict[str, dict[str, FoundPlugin]] = {}
-    for point in entry_points(group=GROUP):
-        found = _found(point)
-        points.setdefault(point.name, {}).setdefault(found.distribution, found)
-    loaded = []
-    for name in sorted(points):
-        same = [points[name][distribution] for distribution in sorted(points[name])]
-        if len(same) > 1 and (wanted is None or name in wanted):
-            _refuse(manager, same)
-        elif wanted is not None and name not in wanted:
-            _leave(manager, same[0], "left out", f"not named in {RESTRICT}")
-        elif name in disabled:
-            hint = f"gemmahub plugins enable {one_line(name)}"
-            _leave(manager, same[0], "disabled", "disabled in the settings", hint)
-        else:
-            loaded.append(same[0])
-    manager.hooks.add(loaded)
+    manager.hooks.add(to_be_loaded(manager.hooks, only, disabled))
     return manager
-
-
-def _refuse(manager: PluginManager, same: list[FoundPlugin]) -> None:
-    of = " and ".join(plugin.distribution for plugin in same)
-    for plugin in same:
-        name = f"{plugin.name} ({plugin.distribution})"
-        reason = f"two plugins are called {plugin.name!r}, of {of}: neither is used"
-        hint = f"pip uninstall {plugin.distribution}, or the other"
-        manager.hooks.record(
-            PluginRecord(name, plugin.distribution, plugin.version, "failed", (), reason, hint)
-        )
-
-
-def _leave(
-    manager: PluginManager, plugin: FoundPlugin, state: str, reason: str, hint: str = ""
-) -> None:
-    name, _, distribution, version = plugin
-    manager.hooks.record(PluginRecord(name, distribution, version, state, (), reason, hint))
-
-
-def _wanted(only: Iterable[str] | None) -> set[str] | None:
-    if only is not None:
-        return set(only)
-    restriction = os.environ.get(RESTRICT)
-    if restriction is None:
-        return None
-    return {name.strip() for name in restriction.split(",") if name.strip()}
-
-
-def _found(point: EntryPoint) -> FoundPlugin:
-    dist = point.dist
-    name, version = (dist.name, dist.version) if dist is not None else (point.module, "")
-    return FoundPlugin(
-        one_line(point.name, 60), point.load, one_line(name, 60), one_line(version, 40)
-    )

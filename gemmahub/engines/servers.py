@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmahub.engines.contract import BrokenEntry, LoadedModel, ServedModel
-from gemmahub.engines.hooks import CALL_SECONDS, named_once
-from gemmahub.engines.manager import said
+from gemmahub.engines.hooks import CALL_SECONDS, named_once, said
 from gemmahub.engines.validation import check_loaded, check_served
 from gemmahub.errors import BackendMissing
 

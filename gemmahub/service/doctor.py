@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gemmahub import __version__
 from gemmahub.engines.contract import CheckResult
+from gemmahub.engines.guarded_reader import readers_of
 from gemmahub.errors import GemmahubError
 from gemmahub.formats.reader import BUILT_IN_FORMATS
 from gemmahub.text import format_bytes, format_gib, plural
@@ -43,10 +44,10 @@ def checks(here: Installation) -> list[CheckResult]:
     except GemmahubError as error:
         return [_installation(), CheckResult("settings", "failed", error.message, error.hint)]
     models = here.registry.models()
-    manager = here.plugins_manager
     folders = model_folders(config, models)
-    machine = probe_machine(folders=folders, cache=config.cache, further=manager.devices())
-    return [*run_checks(config, manager, models, machine), *settings_checks(here)]
+    machine = probe_machine(folders=folders, cache=config.cache, further=here.probes)
+    found = run_checks(config, here.plugins_manager, models, machine)
+    return [*found, *settings_checks(here)]
 
 
 def run_checks(
@@ -92,7 +93,7 @@ def _installation() -> CheckResult:
 def _formats(config: Config, manager: PluginManager) -> list[CheckResult]:
     """The formats that the settings name and nothing here knows: typing mistakes, or of a plugin
     that is missing."""
-    known = {*BUILT_IN_FORMATS, *(reader.name for reader in manager.formats())}
+    known = {*BUILT_IN_FORMATS, *(reader.name for reader in readers_of(manager))}
     known |= {format_ for offer in manager.backends() for format_ in offer.backend.formats}
     return [
         CheckResult(

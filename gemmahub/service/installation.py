@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ManagedStore,
         ServedModel,
     )
+    from gemmahub.engines.guarded_probe import GuardedProbe
     from gemmahub.engines.guarded_reader import GuardedReader
     from gemmahub.engines.manager import PluginManager
     from gemmahub.hardware.records import Machine
@@ -107,10 +108,12 @@ class Installation:
             servers=lambda: served_models(self.plugins_manager),
         )
 
-    @property
+    @cached_property
     def readers(self) -> tuple[GuardedReader, ...]:
-        """What plugins read of file formats that gemmahub does not know."""
-        return self.plugins_manager.formats()
+        """Those of plugins, for file formats that gemmahub does not read itself."""
+        from gemmahub.engines.guarded_reader import readers_of
+
+        return readers_of(self.plugins_manager)
 
     @cached_property
     def sources(self) -> Sources:
@@ -208,6 +211,13 @@ class Installation:
         default = None if setting is None else Default(*setting)
         return choose(self.plugins_manager, model, name, default=default, needs=needs)
 
+    @cached_property
+    def probes(self) -> tuple[GuardedProbe, ...]:
+        """Those of plugins, for devices that gemmahub does not find itself."""
+        from gemmahub.engines.guarded_probe import probes_of
+
+        return probes_of(self.plugins_manager)
+
     def option_defaults(self, backend: Backend) -> dict[str, Any]:
         """What the settings say of the backend's own options.
 
@@ -224,9 +234,8 @@ class Installation:
         from gemmahub.hardware.probe import probe_machine
 
         folders = [self.config.cache, *self.config.folders]
-        probes = self.plugins_manager.devices()
         return probe_machine(
-            folders=folders, cache=self.config.cache, measure=measure, further=probes
+            folders=folders, cache=self.config.cache, measure=measure, further=self.probes
         )
 
     def fits(self, variants: Sequence[Variant]) -> list[Fit]:

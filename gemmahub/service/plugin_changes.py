@@ -13,7 +13,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.engines.manager import GROUP
+from gemmahub.engines.installed import GROUP
 from gemmahub.errors import GemmahubError, NotFound, UsageError
 from gemmahub.service.python_environment import PythonEnvironment, python_environment
 from gemmahub.service.setting_changes import set_setting, unset_setting

@@ -74,7 +74,8 @@ def rows(here: Installation) -> list[PluginRow]:
     backends: dict[str, list[BackendRow]] = {}
     for offer in manager.backends():
         backends.setdefault(offer.plugin, []).append(_backend_row(manager, offer))
-    manager.inventories()  # so that a store that fails shows here
+    manager.inventories()  # so that a store, reader or probe that fails shows here
+    _ = here.readers, here.probes
     return [_row(record, tuple(backends.get(record.name, ()))) for record in manager.records]
 
 

@@ -91,7 +91,7 @@ def known_settings(manager: PluginManager) -> list[KnownSetting]:
         for name, core in CORE.items()
     ]
     enabled = Setting(ENABLED, "whether the plugin is loaded", bool, True)
-    declared = _declared(manager)
+    declared = manager.settings()
     for name in dict.fromkeys(record.name.partition(" (")[0] for record in manager.records):
         found.append(KnownSetting(("plugins", name, ENABLED), enabled, name))
         found += [
@@ -143,10 +143,6 @@ def settings_checks(here: Installation) -> list[CheckResult]:
         what = f"others can read {path}, which holds {', '.join(plain)}"
         found.append(CheckResult("settings file", "warning", what, f"chmod 600 {path}"))
     return found
-
-
-def _declared(manager: PluginManager) -> list[tuple[str, Setting]]:
-    return list(getattr(manager, "settings", list)())
 
 
 def row_of(known: KnownSetting, tables: Mapping[str, Any], path: Path) -> SettingRow:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def main(plugin: str, backend: str, how: str = "") -> dict[str, Any]:
     """The plugin's state, what it imported at which step, and what it says of its engine."""
-    from gemmahub.engines.manager import GROUP, load_plugins
+    from gemmahub.engines.installed import GROUP
+    from gemmahub.engines.manager import load_plugins
 
     points = [point for point in metadata.entry_points(group=GROUP) if point.name == plugin]
     own = {point.module.partition(".")[0] for point in points}

@@ -31,7 +31,7 @@ DECLARED = (
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The settings file, of an installation whose echo plugin has settings."""
     declared = [("echo", setting) for setting in DECLARED]
-    monkeypatch.setattr(PluginManager, "settings", lambda _: declared, raising=False)
+    monkeypatch.setattr(PluginManager, "settings", lambda _: declared)
     monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo,ollama")
     monkeypatch.setenv("GEMMAHUB_CACHE", str(tmp_path / "cache"))
     for name in ("DEMO_PORT", "DEMO_KEY", "GEMMAHUB_STORES", "VISUAL", "EDITOR"):
@@ -202,7 +202,7 @@ def test_set_keeps_comments_order_mode_and_a_link(
         ("plugins.echo.enabled", "maybe", "true or false"),
         ("plugins.echo.key", "{ file = 'x' }", "must be a text, { env"),
         ("run.backends", "gguf", "it is a table of texts"),
-        ("run.backends", "A B=x", "no format is called 'A B'"),
+        ("run.backends", "on nx=x", "no format is called 'on nx'"),
         ("stores.folders", "[1]", "it is a list of texts"),
         ("run.backend", "a\0b", "NUL"),
     ],

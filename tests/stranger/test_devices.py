@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gemmahub import hookimpl
+from gemmahub.engines.guarded_probe import probes_of
 from gemmahub.engines.manager import PluginManager, load_plugins
 from gemmahub.hardware import host
 from gemmahub.hardware.probe import probe_machine
@@ -130,11 +131,11 @@ def test_what_it_finds_odd_is_a_line_of_doctor(
 @pytest.mark.parametrize(
     ("probe", "reason"),
     [
-        ("npu", "'str' object has no attribute 'name'"),
-        (probe_of([], "NPU 1"), "a probe cannot be called 'NPU 1'"),
-        (probe_of([], None), "a probe cannot be called None"),
+        ("npu", "its name is None, not a text"),
+        (probe_of([], "NPU 1"), "its name is 'NPU 1'"),
+        (probe_of([], None), "its name is None, not a text"),
         (probe_of([], "nvidia"), "gemmahub has a probe nvidia itself"),
-        (SimpleNamespace(name="odd", devices=[]), "the probe odd has no method devices"),
+        (SimpleNamespace(name="odd", devices=[]), "the probe odd has no devices()"),
     ],
 )
 def test_what_is_no_probe_is_a_row_with_its_reason(
@@ -199,7 +200,7 @@ def test_devices_that_make_no_sense_are_left_out_and_told(
 def test_one_odd_device_does_not_hide_another(installed: Callable[..., PluginManager]) -> None:
     answer = [replace(NPU, id="?"), replace(NPU, id="odd:1", name="\x1b[2JFine")]
     manager = installed(odd=plugin(probe_of(answer)))
-    machine = probe_machine(further=manager.devices())
+    machine = probe_machine(further=probes_of(manager))
     assert [d.name for d in machine.devices if d.id.startswith("odd")] == ["Fine"]
 
 
@@ -223,10 +224,10 @@ def test_probes_that_hang_cost_one_deadline_together_and_are_not_asked_again(
         join(thread, timeout)
 
     monkeypatch.setattr(threading.Thread, "join", counted)
-    impatient = replace(host.Host(), deadline=0.5)
+    probes, impatient = probes_of(manager), replace(host.Host(), deadline=0.5)
     try:
-        first = probe_machine(impatient, further=manager.devices())
-        again = probe_machine(impatient, further=manager.devices())
+        first = probe_machine(impatient, further=probes)
+        again = probe_machine(impatient, further=probes)
     finally:
         forever.set()
     for machine in (first, again):
@@ -261,7 +262,7 @@ def test_a_probe_sees_the_machine(installed: Callable[..., PluginManager]) -> No
         return []
 
     manager = installed(odd=plugin(probe_of(look)))
-    machine = probe_machine(further=manager.devices())
+    machine = probe_machine(further=probes_of(manager))
     (seen,) = seen_by
     assert seen.memory == machine.memory
     assert seen.cpu.model == machine.cpu.model
