@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 @click.command(name="show")
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show_command(name: str, as_json: bool) -> None:
+@click.pass_context
+def show_command(context: click.Context, name: str, as_json: bool) -> None:
     """One plugin: what it offers, its backends' options, its settings, and how to set them.
 
     gemmahub plugins NAME is the same.
@@ -23,7 +24,7 @@ def show_command(name: str, as_json: bool) -> None:
     from gemmahub.service import Library, one_plugin
 
     found = one_plugin.detail(Library(), name)
-    if as_json:
+    if as_json or (context.parent is not None and context.parent.params.get("as_json")):
         output.json_data(found.as_json())
         return
     row = found.row

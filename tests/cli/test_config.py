@@ -332,8 +332,7 @@ def test_edit_keeps_the_copy_with_a_mistake(
     told: str,
 ) -> None:
     file.write_text("[run]\nbackend = 'a'\n")
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     editor(tmp_path, monkeypatch, f"path.write_text('{text}')")
     result = command("config", "edit")
     assert result.code == 2
@@ -354,6 +353,15 @@ def test_edit_offers_to_edit_a_mistake_again(
     result = command("config", "edit")
     assert (result.code, "Edit it again?" in result.err) == (0, True)
     assert file.read_text() == "[run]"
+
+
+def test_an_editor_that_is_not_there_leaves_no_copy(
+    command: Command, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("VISUAL", "/no/such/editor")
+    assert command("config", "edit").code == 2
+    assert list(tmp_path.glob("gemmahub-settings-*")) == []
 
 
 def test_edit_does_not_write_over_a_change_that_was_made_meanwhile(

@@ -442,7 +442,7 @@ def test_nothing_prints_past_the_sink() -> None:
     assert found == {
         "cli/output.py",
         "engines/worker.py",  # into the engine's log
-        "engines/isolated.py",  # the engine's log, stripped there and by the guarded stream
+        "engines/worker_process.py",  # the engine's log, stripped there and by the guarded stream
         "engines/running_program.py",  # likewise
         "testing/clean_start.py",  # a process of its own, whose output a test reads
     }

@@ -272,7 +272,7 @@ def test_one_plugin_is_shown_with_options_and_settings(command: Command, tmp_pat
     for text in ("gemmahub-ollama", "options of ollama", "keep_alive", "1h", "enabled"):
         assert text in result.out
     assert "--option import=VALUE" in result.err
-    answer = json.loads(command("plugins", "gemmahub-ollama", "--json").out)
+    answer = json.loads(command("plugins", "--json", "gemmahub-ollama").out)
     options = {row["name"]: row for row in answer["options"]["ollama"]}
     assert options["backends.ollama.keep_alive"]["origin"] == "file"
     assert [row["name"] for row in answer["settings"]] == ["plugins.ollama.enabled"]
