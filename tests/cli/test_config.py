@@ -279,6 +279,15 @@ def test_set_and_unset_work_however_the_file_is_written(
     assert tomllib.loads(file.read_bytes().decode()) == before
 
 
+@pytest.mark.parametrize("text", ["plugins = 5\n", "[plugins]\necho = 'x'\n"])
+def test_set_names_what_is_in_the_place_of_a_table(command: Command, file: Path, text: str) -> None:
+    file.write_text(text)
+    result = command("config", "set", "plugins.echo.port", "5")
+    assert (result.code, "must be a table" in result.err) == (2, True)
+    assert file.read_text() == text
+    assert command("config", "list").code == 0
+
+
 def test_two_at_once_lose_nothing(file: Path) -> None:
     program = [sys.executable, "-m", "gemmahub", "config", "set"]
     names = ("run.backend", "stores.only", "stores.folders", "plugins.echo.enabled")
