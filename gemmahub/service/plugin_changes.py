@@ -76,7 +76,7 @@ def plan_install(wanted: str) -> PluginChange:
     """
     environment = python_environment()
     requirement, name = _requirement(wanted)
-    return PluginChange(environment, name, environment.install(requirement))
+    return PluginChange(environment, name, environment.install(requirement, name))
 
 
 def plan_uninstall(here: Installation, wanted: str) -> PluginChange:

@@ -30,22 +30,23 @@ _PLAIN: Final = {"name", "extras", "specifier", "marker"}
 class PythonEnvironment:
     """An environment: ``kind`` in words, the command without the names, for both ways.
 
-    ``others`` is what a uv tool was installed with besides gemmahub, which each command has to
-    name again. ``variables`` are added to the environment of the command.
+    ``others`` is what a uv tool was installed with besides gemmahub, requirements by normal name:
+    each command has to name them again. ``variables`` are added to the environment of the command.
     """
 
     kind: str
     adds: tuple[str, ...]
     removes: tuple[str, ...]
-    others: tuple[str, ...] | None = None
+    others: Mapping[str, str] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     refusal: str = ""
 
-    def install(self, requirement: str) -> list[str]:
-        """The command that installs a distribution."""
+    def install(self, requirement: str, name: str) -> list[str]:
+        """The command that installs a distribution, of that normal name where it is known."""
         if self.others is None:
             return [*self.adds, requirement]
-        return [*self.adds, *_with([*self.others, requirement])]
+        others = [other for known, other in self.others.items() if known != name]
+        return [*self.adds, *_with([*others, requirement])]
 
     def uninstall(self, name: str) -> list[str]:
         """The command that removes a distribution, by its normal name."""
@@ -53,7 +54,7 @@ class PythonEnvironment:
             return []
         if self.others is None:
             return [*self.removes, name]
-        return [*self.removes, *_with([o for o in self.others if _name_in(o) != name])]
+        return [*self.removes, *_with([o for known, o in self.others.items() if known != name])]
 
     def ready(self, command: list[str]) -> list[str]:
         """The command with the path of its program, to be run.
@@ -89,7 +90,7 @@ def python_environment() -> PythonEnvironment:
             "a package of the system's Python",
             ("uv", "tool", "install", "gemmahub"),
             (),
-            (),
+            {},
             refusal="this Python belongs to the system, which nobody else may change (PEP 668): "
             "install gemmahub with its plugins as a tool of its own",
         )
@@ -125,22 +126,22 @@ def _pipx(prefix: Path, metadata: Path) -> PythonEnvironment:
 
 
 def _uv_tool(prefix: Path, receipt: Path) -> PythonEnvironment:
-    kind, refusal = "a uv tool", ""
-    first, others = "gemmahub", []
+    refusal, first = "", "gemmahub"
+    others: dict[str, str] = {}
+    variables = {"UV_TOOL_DIR": str(prefix.parent)}
     try:
         tool = tomllib.loads(receipt.read_text(encoding="utf-8"))["tool"]
         if tool.get("options"):
             raise ValueError("it was installed with options of its own")
-        found = tool["requirements"]
-        mains = [r for r in found if _normal(r["name"]) == "gemmahub"]
-        first = _requirement(mains[0])
-        others = [_requirement(r) for r in found if r not in mains]
+        others = {_normal(entry["name"]): _requirement(entry) for entry in tool["requirements"]}
+        first = others.pop("gemmahub")
+        for entry in tool.get("entrypoints", ()):
+            variables["UV_TOOL_BIN_DIR"] = str(Path(entry["install-path"]).parent)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = one_line(str(error))
         refusal = f"how uv installed gemmahub cannot be repeated ({receipt}: {reason})"
     command = ("uv", "tool", "install", first)
-    variables = {"UV_TOOL_DIR": str(prefix.parent)}
-    return PythonEnvironment(kind, command, command, tuple(others), variables, refusal)
+    return PythonEnvironment("a uv tool", command, command, others, variables, refusal)
 
 
 def _requirement(entry: Mapping[str, Any]) -> str:
@@ -165,16 +166,6 @@ def _uv_project(prefix: Path) -> Path | None:
 
 def _with(requirements: list[str]) -> list[str]:
     return [word for requirement in requirements for word in ("--with", requirement)]
-
-
-def _name_in(requirement: str) -> str:
-    """The normal name in a requirement; for a path that of its folder or wheel."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    try:
-        return _normal(Requirement(requirement).name)
-    except InvalidRequirement:
-        return _normal(Path(requirement).name.partition("-")[0])
 
 
 def _normal(name: str) -> str:

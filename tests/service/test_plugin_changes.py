@@ -23,7 +23,8 @@ Command = Any
 TOOL = """\
 #!{python}
 import json, os, sys
-variables = {{name: os.environ.get(name) for name in ("UV_TOOL_DIR", "PIPX_HOME")}}
+names = ("UV_TOOL_DIR", "UV_TOOL_BIN_DIR", "PIPX_HOME")
+variables = {{name: os.environ.get(name) for name in names}}
 with open({log!r}, "a") as file:
     print(json.dumps([sys.argv[1:], variables]), file=file)
 print("tool: \\x1b[31mworking")
@@ -67,6 +68,7 @@ requirements = [
     { name = "idna", specifier = "<4", marker = "sys_platform == 'linux'" },
     { name = "gemmahub-local", directory = "/src/local" },
 ]
+entrypoints = [{ name = "gemmahub", install-path = "/somewhere/bin/gemmahub", from = "gemmahub" }]
 """
 KEPT = ["--with", "gemmahub-echo", "--with", "idna<4; sys_platform == 'linux'"]
 
@@ -85,13 +87,16 @@ def test_a_uv_tool_is_installed_again_with_what_it_had(
     ((words, variables),) = calls(log)
     assert words == [*first, "--with", "gemmahub-ollama"]
     assert variables["UV_TOOL_DIR"] == str(tmp_path / "tools")
+    assert variables["UV_TOOL_BIN_DIR"] == "/somewhere/bin"
     log.unlink()
-    with_plugin = RECEIPT.replace('"gemmahub-echo"', '"gemmahub-ollama"')
-    (folder / "uv-receipt.toml").write_text(with_plugin)
+    (folder / "uv-receipt.toml").write_text(RECEIPT.replace("gemmahub-local", "gemmahub_Ollama"))
     result = command("plugins", "uninstall", "ollama", "--yes")
     assert (result.code, "is still there" in result.err) == (1, True)  # the fake removes nothing
     ((words, _),) = calls(log)
-    assert words == [*first[:3], *KEPT[2:], "--with", "/src/local"]
+    assert words == first[:-2]  # without the folder of that name
+    log.unlink()
+    command("plugins", "install", "ollama==0.1", "--yes")  # takes the folder's place
+    assert calls(log)[0][0] == [*first[:-2], "--with", "gemmahub-ollama==0.1"]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +122,8 @@ def test_a_uv_tool_whose_receipt_says_too_little_is_left_alone(
     result = command("plugins", "install", "ollama", "--yes")
     assert result.code == 1
     assert told in result.err
-    assert "uv tool install gemmahub --with gemmahub-ollama" in result.err
+    assert "uv tool install gemmahub " in result.err
+    assert "--with gemmahub-ollama" in result.err
     assert not log.exists()
 
 
