@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gemmahub.engines.contract import CAPABILITIES
 from gemmahub.testing.gguf_writer import write_gguf
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def test_each_backend_with_its_state(command: Command) -> None:
     rows = {row["name"]: row for row in answer["plugins"]}
     (echo,) = rows["echo"]["backends"]
     assert echo == {
-        "name": "echo", "formats": ["gguf", "safetensors", "mlx"], "capabilities": [],
+        "name": "echo", "formats": ["gguf", "safetensors", "mlx"], "capabilities": sorted(CAPABILITIES.keys() - {"fixed_context"}),
         "automatic": False, "available": True, "version": "1", "reason": "", "hint": "",
     }  # fmt: skip
     (llama,) = rows["llamacpp"]["backends"]

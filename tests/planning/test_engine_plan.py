@@ -211,10 +211,10 @@ def test_lists_do_not_ask(command: Command, tmp_path: Path) -> None:
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A random Gemma 3 of two layers."""
     pytest.importorskip("mlx.core", reason="MLX is not installed")
-    from plugins.mlx.tests.tiny import write_model
+    from gemmahub.testing.folder_writer import write_model_folder
 
     monkeypatch.setenv("GEMMAHUB_PLUGINS", "mlx,llamacpp")
-    return write_model(tmp_path / "tiny")
+    return write_model_folder(tmp_path / "tiny")
 
 
 def asked(folder: Path, options: PlanOptions) -> Plan:

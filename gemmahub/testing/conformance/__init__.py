@@ -24,7 +24,16 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
-        for module in ("kit", "answering", "images", "loading", "plugin", "stopping")
+        for module in (
+            "kit",
+            "answering",
+            "images",
+            "loading",
+            "offering",
+            "plugin",
+            "speaking",
+            "stopping",
+        )
     )
 )
 
@@ -32,13 +41,18 @@ from gemmahub.testing.conformance.answering import AnsweringTests  # noqa: E402
 from gemmahub.testing.conformance.images import ImageTests  # noqa: E402
 from gemmahub.testing.conformance.kit import Kit, refuse_overrides  # noqa: E402
 from gemmahub.testing.conformance.loading import LoadingTests  # noqa: E402
+from gemmahub.testing.conformance.offering import OfferingTests  # noqa: E402
 from gemmahub.testing.conformance.plugin import PluginTests  # noqa: E402
+from gemmahub.testing.conformance.speaking import SpeakingTests  # noqa: E402
 from gemmahub.testing.conformance.stopping import StoppingTests  # noqa: E402
 
 __all__ = ["BackendConformance"]
 
 
-class BackendConformance(PluginTests, LoadingTests, AnsweringTests, ImageTests, StoppingTests, Kit):
+class BackendConformance(
+    PluginTests, LoadingTests, AnsweringTests, ImageTests, SpeakingTests, OfferingTests,
+    StoppingTests, Kit,
+):  # fmt: skip
     """Subclass it, set ``plugin`` and write ``make_artifact``; see :class:`Kit` for the rest."""
 
     def __init_subclass__(cls, **arguments: object) -> None:

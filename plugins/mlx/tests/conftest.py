@@ -29,9 +29,9 @@ def backend() -> MlxBackend:
 @pytest.fixture(scope="session")
 def folder(backend: MlxBackend, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Gemma 3 of two layers, the first with a window of 64 tokens."""
-    from plugins.mlx.tests.tiny import write_model
+    from gemmahub.testing.folder_writer import write_model_folder
 
-    return write_model(tmp_path_factory.mktemp("mlx") / "tiny")
+    return write_model_folder(tmp_path_factory.mktemp("mlx") / "tiny")
 
 
 @pytest.fixture(scope="session")

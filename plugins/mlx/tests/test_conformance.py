@@ -21,7 +21,7 @@ class TestConformance(BackendConformance):
     plugin: ClassVar[str] = "mlx"
 
     def make_artifact(self, folder: Path) -> Artifact:
-        from plugins.mlx.tests.tiny import write_model
+        from gemmahub.testing.folder_writer import write_model_folder
 
-        path = write_model(folder / "tiny")
+        path = write_model_folder(folder / "tiny")
         return Artifact("mlx", path, (path / "model.safetensors",), name="tiny")

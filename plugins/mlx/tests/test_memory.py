@@ -10,10 +10,10 @@ import pytest
 
 from gemmahub.engines.contract import Artifact, Sampling, Settings
 from gemmahub.errors import BackendError
+from gemmahub.testing.folder_writer import write_model_folder
 from gemmahub.testing.safetensors_writer import write_safetensors
 from gemmahub_mlx.header import read_header
 from gemmahub_mlx.memory import CacheFormat, Run, plan
-from plugins.mlx.tests.tiny import write_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,7 +116,7 @@ def test_plan_is_what_mlx_takes(
     cache: str,
 ) -> None:
     """Weights and caches to the byte; the peak within 10 % where MLX is held to the plan."""
-    folder = write_model(tmp_path / "model", dtype, **config)
+    folder = write_model_folder(tmp_path / "model", dtype, **config)
     settings = Settings(context, cache, cache, ubatch=step, options={"hold_memory": True})
     planned = backend.dry_load(Artifact("mlx", folder), settings)
     seen = fill(backend, folder, settings)
@@ -132,7 +132,7 @@ def test_plan_is_what_mlx_takes(
 def test_without_the_option_the_plan_is_not_exceeded(
     backend: MlxBackend, tmp_path: Path, config: dict[str, Any]
 ) -> None:
-    folder = write_model(tmp_path / "model", **config)
+    folder = write_model_folder(tmp_path / "model", **config)
     settings = Settings(512, ubatch=128)
     (use,) = backend.dry_load(Artifact("mlx", folder), settings).devices
     seen = fill(backend, folder, settings)
@@ -143,7 +143,7 @@ def test_without_the_option_the_plan_is_not_exceeded(
 def test_quantised_weights_are_counted_as_loaded(backend: MlxBackend, tmp_path: Path) -> None:
     import mlx_lm.utils as utils
 
-    folder = write_model(tmp_path / "model")
+    folder = write_model_folder(tmp_path / "model")
     model, config = utils.load_model(folder)
     model, config = utils.quantize_model(model, config, 32, 4)
     utils.save_model(folder, model)

@@ -9,8 +9,8 @@ import pytest
 from gemmahub.engines.contract import Artifact, Sampling, Settings
 from gemmahub.formats.mlx import read_model_folder
 from gemmahub.registry.artifacts import read_summary
+from gemmahub.testing.folder_writer import write_model_folder
 from gemmahub_mlx.header import read_header
-from plugins.mlx.tests.tiny import write_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ def test_bits_per_weight_are_those_of_mlx_lm(
 ) -> None:
     import mlx_lm.utils as utils
 
-    folder = write_model(tmp_path / "model", "bfloat16", head_dim=64)
+    folder = write_model_folder(tmp_path / "model", "bfloat16", head_dim=64)
     model, config = utils.load_model(folder)
     model, config = utils.quantize_model(model, config, **arguments)
     utils.save_model(folder, model)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gemmahub.errors import LoadFailed
+from gemmahub.testing.folder_writer import CONFIG, vocabulary, write_tokenizer
 from gemmahub_mlx.tokenizer import Tokenizer
-from plugins.mlx.tests.tiny import CONFIG, vocabulary, write_tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
