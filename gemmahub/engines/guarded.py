@@ -6,18 +6,23 @@ others, turning foreign exceptions into backend errors that name the engine, is 
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from gemmahub.engines.contract import Chunk, SessionBase
+from gemmahub.engines.contract import Chunk, ScoredText, SessionBase
+from gemmahub.engines.declared import check_capability, check_request, check_settings
 from gemmahub.errors import BackendError, GenerationFailed, LoadFailed
 from gemmahub.text import one_line
+from gemmahub.text.streams import kept_quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from gemmahub.engines.contract import (
         Artifact,
+        Backend,
         OnProgress,
         Prompt,
         Sampling,
@@ -29,12 +34,18 @@ if TYPE_CHECKING:
     from gemmahub.engines.manager import BackendOffer
 
 
-class GuardedSession(SessionBase):
-    """A session from which only backend errors come."""
+T = TypeVar("T")
 
-    def __init__(self, session: Session, engine: str) -> None:
+_END: Final = object()
+
+
+class GuardedSession(SessionBase):
+    """A session from which only backend errors come, and nothing that it prints."""
+
+    def __init__(self, session: Session, backend: Backend) -> None:
         self._session = session
-        self._engine = engine
+        self._backend = backend
+        self._engine = backend.name
 
     @property
     def info(self) -> SessionInfo:
@@ -43,26 +54,52 @@ class GuardedSession(SessionBase):
 
     def generate(self, prompt: Prompt, sampling: Sampling) -> Iterator[Chunk]:
         """Stream an answer, in whole characters."""
-        with foreign_errors(GenerationFailed, f"{self._engine} failed while answering"):
+        check_request(self._backend, prompt, sampling)
+        with self._guarded("while answering"):
             chunks = closable(self._session.generate(prompt, sampling))
-        return self._stream(chunks)
+        return self._each(chunks, "while answering", whole)
 
-    def _stream(self, chunks: Any) -> Iterator[Chunk]:
-        with (
-            foreign_errors(GenerationFailed, f"{self._engine} failed while answering"),
-            closing(chunks),
-        ):
-            for chunk in chunks:
-                yield whole(chunk)
+    def score(self, text: str, window: int = 512, top: int = 0) -> Iterator[ScoredText]:
+        """As the engine's."""
+        check_capability(self._backend, "score")
+        with self._guarded("while scoring"):
+            scored = closable(self._session.score(text, window, top))
+        check = partial(checked_answer, kind=ScoredText, engine=self._engine)
+        yield from self._each(scored, "while scoring", check)
+
+    def embed(self, texts: Sequence[str]) -> Sequence[tuple[float, ...]]:
+        """As the engine's."""
+        check_capability(self._backend, "embed")
+        with self._guarded("while embedding"):
+            return [tuple(map(float, vector)) for vector in self._session.embed(texts)]
+
+    def _each(self, found: Any, when: str, check: Callable[[Any], T]) -> Iterator[T]:
+        """One after the other; the engine's code runs quietly, the caller's does not."""
+        try:
+            while True:
+                with self._guarded(when):
+                    one = next(found, _END)
+                    if one is _END:
+                        return
+                    checked = check(one)
+                yield checked
+        finally:
+            with self._guarded(when):
+                found.close()
+
+    @contextmanager
+    def _guarded(self, when: str) -> Iterator[None]:
+        with kept_quiet(), foreign_errors(GenerationFailed, f"{self._engine} failed {when}"):
+            yield
 
     def cancel(self) -> None:
         """Stop the running answer."""
-        with foreign_errors(GenerationFailed, f"{self._engine} failed at a cancel"):
+        with self._guarded("at a cancel"):
             self._session.cancel()
 
     def close(self) -> None:
         """Give back all memory."""
-        with foreign_errors(BackendError, f"{self._engine} failed while closing"):
+        with kept_quiet(), foreign_errors(BackendError, f"{self._engine} failed while closing"):
             self._session.close()
 
 
@@ -77,6 +114,7 @@ def load_guarded(
     Raises: BackendError, and whatever ``on_progress`` raises.
     """
     name = offer.backend.name
+    check_settings(offer.backend, settings)
     heard: list[Exception] = []
 
     def report(fraction: float) -> None:
@@ -88,10 +126,10 @@ def load_guarded(
             raise
 
     try:
-        with foreign_errors(LoadFailed, f"{name} failed while loading"):
+        with kept_quiet(), foreign_errors(LoadFailed, f"{name} failed while loading"):
             session = offer.backend.load(model, settings, report)
             session.info  # noqa: B018 - one that has none fails here
-            return GuardedSession(session, name)
+            return GuardedSession(session, offer.backend)
     except BackendError:
         if heard:
             raise heard[0] from None
@@ -117,6 +155,16 @@ def foreign_error(kind: type[BackendError], what: str, error: Exception) -> Back
     )
 
 
+def checked_answer(record: object, kind: type[T], engine: str) -> T:
+    """What an engine gave, as the contract has it. Raises: GenerationFailed."""
+    from gemmahub.records.parsing import Unfit, checked
+
+    try:
+        return checked(record, kind)
+    except Unfit as error:
+        raise foreign_error(GenerationFailed, f"{engine} gave what it should not", error) from error
+
+
 def closable(chunks: Any) -> Any:
     """An iterator with ``close``, whatever the backend returned."""
     return chunks if hasattr(chunks, "close") else (chunk for chunk in chunks)
@@ -131,4 +179,4 @@ def whole(chunk: Chunk) -> Chunk:
         raise TypeError(f"an answer consists of Chunks, this is a {type(chunk).__name__}")
     if chunk.text.isascii():
         return chunk
-    return Chunk(chunk.text.encode("utf-8", "replace").decode(), chunk.usage)
+    return replace(chunk, text=chunk.text.encode("utf-8", "replace").decode())

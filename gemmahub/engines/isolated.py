@@ -6,22 +6,20 @@ engine's last lines; closing the session ends the process, which gives all its m
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections import deque
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.config import debug
 from gemmahub.engines import wire
-from gemmahub.engines.contract import SessionBase
-from gemmahub.engines.process import explain_exit, start_python
+from gemmahub.engines.contract import ScoredText, SessionBase
+from gemmahub.engines.declared import check_capability, check_request, check_settings
+from gemmahub.engines.guarded import checked_answer
+from gemmahub.engines.worker_process import WorkerProcess
 from gemmahub.errors import BackendCrashed, Cancelled, backend_error
-from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from gemmahub.engines.contract import (
         Artifact,
@@ -35,101 +33,25 @@ if TYPE_CHECKING:
     )
     from gemmahub.engines.manager import BackendOffer
 
-_LOG_LINES: Final = 200
 _PATIENCE_SECONDS: Final = 5.0
 _WATCH_SECONDS: Final = 0.1
 
 
-class WorkerProcess:
-    """A worker process, its log, and why it ended."""
-
-    def __init__(self, engine: str) -> None:
-        self._engine = engine
-        self._process = start_python("gemmahub.engines.worker")
-        self._log: deque[str] = deque(maxlen=_LOG_LINES)
-        self._closed = False
-        self._logger = threading.Thread(target=self._keep_log, daemon=True)
-        self._logger.start()
-
-    @property
-    def pid(self) -> int:
-        """The worker's process id."""
-        return self._process.pid
-
-    @property
-    def log(self) -> list[str]:
-        """The engine's last lines."""
-        return list(self._log)
-
-    def close(self) -> None:
-        """End the process; it has no state that would be lost."""
-        if self._closed:
-            return
-        self._closed = True
-        self._process.kill()
-        self._process.wait()
-        self._logger.join(_PATIENCE_SECONDS)
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            _close_pipe(pipe)
-
-    def kill(self) -> None:
-        """End the process from another thread; whoever waits for it hears of a crash."""
-        self._process.kill()
-
-    def send(self, record: object) -> None:
-        """Raises: BackendCrashed."""
-        pipe = self._process.stdin
-        try:
-            if pipe is not None:
-                wire.write_frame(pipe, record)
-        except (OSError, ValueError):
-            raise self._crash("before it could answer") from None
-
-    def next_frame(self, when: str) -> Any:
-        """Wait for the worker's next record. Raises: BackendCrashed, which says ``when``."""
-        # Read here and not in a thread: a second thread to wake for each token costs the engine
-        # more time than all the rest of this class.
-        pipe = self._process.stdout
-        try:
-            frame = None if pipe is None or pipe.closed else wire.read_frame(pipe)
-        except KeyboardInterrupt:
-            self._process.kill()  # half a frame may be lost: nothing after it would make sense
-            raise
-        if frame is None:
-            raise self._crash(when)
-        return frame
-
-    def _keep_log(self) -> None:
-        pipe, show = self._process.stderr, debug()
-        try:
-            for line in pipe or ():
-                self._log.append(text := one_line(line.decode(errors="replace"), 500))
-                if show:
-                    sys.stderr.write(f"{self._engine}: {text}\n")
-        except (OSError, ValueError):
-            return  # closed under us
-
-    def _crash(self, when: str) -> BackendCrashed:
-        try:
-            code = self._process.wait(_PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
-        self._logger.join(_PATIENCE_SECONDS)  # the last lines are the ones that matter
-        how, hint = explain_exit(code)
-        last = " | ".join(line for line in self.log[-3:] if line)
-        message = f"the {self._engine} process {how} {when}"
-        return BackendCrashed(f"{message}: {last}" if last else message, hint)
-
-
 class IsolatedSession(WorkerProcess, SessionBase):
-    """A loaded model in a worker process. Build it with :func:`load_isolated`."""
+    """A loaded model in a worker process. Build it with :func:`load_isolated`.
 
-    def __init__(self, engine: str) -> None:
-        super().__init__(engine)
+    Several answers at once come through one pipe: whoever waits for a frame while nobody reads
+    reads the next one, and hands it to the answer that it is of.
+    """
+
+    def __init__(self, offer: BackendOffer) -> None:
+        super().__init__(offer.backend.name)
+        self._backend = offer.backend
         self._info: SessionInfo | None = None
-        self._answers = 0
-        self._running = 0
+        self._count = 0
+        self._running: dict[int, deque[Any]] = {}
+        self._told = threading.Condition()
+        self._reading = False
 
     @property
     def info(self) -> SessionInfo:
@@ -156,40 +78,77 @@ class IsolatedSession(WorkerProcess, SessionBase):
 
     def generate(self, prompt: Prompt, sampling: Sampling) -> Iterator[Chunk]:
         """Stream an answer; closing the iterator cancels it."""
+        check_request(self._backend, prompt, sampling)
+        for frame in self._asked(lambda number: wire.Generate(number, prompt, sampling)):
+            if isinstance(frame, wire.Piece):
+                yield frame.chunk
+
+    def score(self, text: str, window: int = 512, top: int = 0) -> Iterator[ScoredText]:
+        """As the engine's; closing the iterator ends it."""
+        check_capability(self._backend, "score")
+        arguments = (text, window, top)
+        for frame in self._asked(lambda number: wire.CallSession(number, "score", arguments)):
+            if isinstance(frame, wire.Item):
+                yield checked_answer(frame.value, ScoredText, self._engine)
+
+    def embed(self, texts: Sequence[str]) -> Sequence[tuple[float, ...]]:
+        """As the engine's."""
+        check_capability(self._backend, "embed")
+        frames = self._asked(lambda number: wire.CallSession(number, "embed", (tuple(texts),)))
+        return [frame.value for frame in frames if isinstance(frame, wire.Item)]
+
+    def cancel(self) -> None:
+        """Ask the engine to stop what runs; the last chunk of an answer then carries the usage."""
+        for number in list(self._running):
+            self.send(wire.Cancel(number, everything=True))
+
+    def _asked(self, request: Callable[[int], object]) -> Iterator[Any]:
+        """The frames of an answer; leaving it before its end cancels it."""
         if self._closed:
             raise BackendCrashed("the session is closed", "load the model again")
-        self._answers += 1
-        number = self._running = self._answers
-        self.send(wire.Generate(number, prompt, sampling))
+        with self._told:
+            self._count += 1
+            number = self._count
+            self._running[number] = deque()
         ended = False
         try:
+            self.send(request(number))
             while True:
-                frame = self.next_frame("in the middle of an answer")
-                ended = _ends(frame, number)
-                if isinstance(frame, wire.Failed) and ended:
+                frame = self._frame_of(number, "in the middle of an answer")
+                ended = isinstance(frame, wire.Done | wire.Failed)
+                if isinstance(frame, wire.Failed):
                     raise backend_error(frame.kind, frame.message, frame.hint)
                 if ended:
                     return
-                self._take_info(frame)
-                if isinstance(frame, wire.Piece) and frame.number == number:
-                    yield frame.chunk
+                yield frame
         except BackendCrashed:
             ended = True
             raise
         finally:
-            self._running = 0
             if not ended:
                 self._abandon(number)
+            self._running.pop(number, None)
 
-    def cancel(self) -> None:
-        """Ask the engine to stop the running answer; its last chunk then carries the usage."""
-        if self._running:
-            self.send(wire.Cancel(self._running))
-
-    def _take_info(self, frame: object) -> None:
-        """An engine may load more with an answer, and then says so."""
-        if isinstance(frame, wire.Loaded):
-            self._info = frame.info
+    def _frame_of(self, number: int, when: str) -> Any:
+        """The next frame of one answer. Raises: BackendCrashed."""
+        mine = self._running[number]
+        while True:
+            with self._told:
+                while self._reading and not mine:
+                    self._told.wait()
+                if mine:
+                    return mine.popleft()
+                self._reading = True
+            try:
+                frame = self.next_frame(when)
+                if isinstance(frame, wire.Loaded):  # an engine may load more with an answer
+                    self._info = frame.info
+                elif frame.number in self._running:
+                    self._running[frame.number].append(frame)
+            finally:
+                with self._told:
+                    self._reading = False
+                    self._told.notify_all()
 
     def _abandon(self, number: int) -> None:
         """Cancel an answer nobody wants, so that the next one starts clean."""
@@ -198,8 +157,8 @@ class IsolatedSession(WorkerProcess, SessionBase):
         watchdog.start()
         try:
             self.send(wire.Cancel(number))
-            while not _ends(frame := self.next_frame("after a cancel"), number):
-                self._take_info(frame)
+            while not isinstance(self._frame_of(number, "after a cancel"), wire.Done | wire.Failed):
+                pass
         except BackendCrashed:
             return  # the next answer says so
         finally:
@@ -218,7 +177,8 @@ def load_isolated(
 
     Raises: BackendError of the backend; BackendCrashed when the process ends; Cancelled.
     """
-    session = IsolatedSession(offer.backend.name)
+    check_settings(offer.backend, settings)
+    session = IsolatedSession(offer)
     request = wire.Load(offer.plugin, offer.backend.name, model, settings)
     try:
         with _killed_when(cancelled, session):
@@ -255,17 +215,3 @@ def _killed_when(cancelled: Callable[[], bool] | None, worker: WorkerProcess) ->
     finally:
         done.set()
         watcher.join()
-
-
-def _ends(frame: Any, number: int) -> bool:
-    """Whether the answer with that number ends with this frame."""
-    return isinstance(frame, wire.Done | wire.Failed) and frame.number == number
-
-
-def _close_pipe(pipe: IO[bytes] | None) -> None:
-    if pipe is None:
-        return
-    try:
-        pipe.close()
-    except OSError:
-        return  # unsent bytes for a process that is gone

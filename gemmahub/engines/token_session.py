@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from contextlib import closing
+from contextlib import closing, contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,12 +29,13 @@ _ROOM: Final = 256  # tokens for an answer, and the step in which a context is s
 class TokenSession(SessionBase, ABC):
     """Write :meth:`encode` and :meth:`tokens`; override ``close`` where there is memory to free.
 
-    One answer at a time: beginning a new one ends the one before. ``cancelled`` is set while the
-    running answer shall stop; it is looked at between two tokens, and an engine that computes for
-    longer than 200 ms without giving one looks at it itself. ``lock`` is held while a prompt is
-    encoded and while a token is computed, not while the caller holds a chunk: who frees memory in
-    ``close`` takes it, after ``super().close()``. ``renderer`` is the process for the model's chat
-    template, which starts when it is used; a cancel ends what it renders.
+    One answer at a time, and beginning a new one ends the one before; ``parallel`` True lets
+    several run at once. ``cancelled`` is set while what runs shall stop; it is looked at between
+    two tokens, and an engine that computes for longer than 200 ms without giving one looks at it
+    itself. ``lock`` is held while a prompt is encoded and while a token is computed, not while the
+    caller holds a chunk: who frees memory in ``close`` takes it, after ``super().close()``.
+    ``renderer`` is the process for the model's chat template, which starts when it is used; a
+    cancel ends what it renders.
     """
 
     def __init__(self, info: SessionInfo) -> None:
@@ -44,8 +45,10 @@ class TokenSession(SessionBase, ABC):
         self.cancelled = threading.Event()
         self.lock = threading.Lock()
         self.renderer = TemplateRenderer(self.cancelled)
+        self.parallel = False
         self._closed = False
         self._answer: object = None
+        self._running = 0
 
     @abstractmethod
     def encode(self, prompt: Prompt) -> Sequence[Any]:
@@ -89,7 +92,8 @@ class TokenSession(SessionBase, ABC):
         with self.lock:
             if self._closed:
                 raise GenerationFailed("the session is closed", "load the model again")
-            self.cancelled.clear()
+            if not self.parallel or not self._running:
+                self.cancelled.clear()
             self._answer = mark = object()
             if not isinstance(prompt, str) and not prompt:
                 raise _nothing("conversation")
@@ -130,7 +134,7 @@ class TokenSession(SessionBase, ABC):
         text = TextStream(sampling.stop)
         seconds = [0.0, 0.0]  # prefill, decode; without the time in which the caller holds a chunk
         asked, said, reason = len(prompt), 0, None
-        with closing(self.tokens(prompt, sampling)) as pieces:
+        with self._counted_in(), closing(self.tokens(prompt, sampling)) as pieces:
             while reason is None:
                 with self.lock:
                     reason = self._before(mark, asked, said, sampling)
@@ -153,18 +157,32 @@ class TokenSession(SessionBase, ABC):
                     reason = FinishReason.STOP
         with self.lock:
             counted = self._counted(reason, asked, said, seconds)
-            usage = self.usage(counted) if self._answer is mark else counted
+            usage = counted if self._ended_by_another(mark) else self.usage(counted)
         yield Chunk(text.finish(), usage)
+
+    @contextmanager
+    def _counted_in(self) -> Iterator[None]:
+        """One more answer runs."""
+        with self.lock:
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self._running -= 1
+
+    def _ended_by_another(self, mark: object) -> bool:
+        return self._answer is not mark and not self.parallel
 
     def _before(
         self, mark: object, asked: int, said: int, sampling: Sampling
     ) -> FinishReason | None:
         """Why no further token is asked for."""
-        if self._closed and self._answer is mark:
+        if self._closed and not self._ended_by_another(mark):
             raise GenerationFailed("the session was closed", "load the model again")
         if said == sampling.max_tokens:
             return FinishReason.LENGTH
-        if self.cancelled.is_set() or self._answer is not mark:
+        if self.cancelled.is_set() or self._ended_by_another(mark):
             return FinishReason.CANCELLED
         # The last token needs no cell of the cache.
         return FinishReason.CONTEXT if asked + said > self.context_size else None

@@ -14,7 +14,6 @@ from gemmahub.engines.contract import Chunk
 if TYPE_CHECKING:
     from gemmahub.engines.contract import (
         Artifact,
-        DryLoad,
         Prompt,
         Sampling,
         ServedModel,
@@ -41,10 +40,15 @@ class Load(NamedTuple):
     settings: Settings
 
 
-class DryRun(NamedTuple):
-    """What that load would allocate. Any number of them, and nothing else, go to one worker."""
+class Ask(NamedTuple):
+    """A method of a backend, and what it is given. Any number of them, and nothing else, go to one
+    worker. ``reports``: it takes a function that hears of its progress."""
 
-    load: Load
+    plugin: str
+    backend: str
+    method: str
+    arguments: tuple[Any, ...]
+    reports: bool = False
 
 
 class Generate(NamedTuple):
@@ -55,10 +59,20 @@ class Generate(NamedTuple):
     sampling: Sampling
 
 
-class Cancel(NamedTuple):
-    """Stop the answer with that number, if it is still running."""
+class CallSession(NamedTuple):
+    """Another method of the session; ``number`` names the call as if it were an answer."""
 
     number: int
+    method: str
+    arguments: tuple[Any, ...]
+
+
+class Cancel(NamedTuple):
+    """Stop the answer with that number, if it is still running. ``everything``: all others are to
+    stop, too, so that the engine itself may be told."""
+
+    number: int
+    everything: bool = False
 
 
 # --- from the worker ---------------------------------------------------------------------------
@@ -76,10 +90,17 @@ class Loaded(NamedTuple):
     info: SessionInfo
 
 
-class DryLoaded(NamedTuple):
-    """What the model would take."""
+class Answer(NamedTuple):
+    """What a method of the backend returned."""
 
-    answer: DryLoad
+    value: Any
+
+
+class Item(NamedTuple):
+    """What a method of the session returned, or one of several things."""
+
+    number: int
+    value: Any
 
 
 class Piece(NamedTuple):
@@ -109,7 +130,7 @@ def write_frame(pipe: IO[bytes], record: object) -> None:
 
     Raises: OSError when the other end is gone.
     """
-    if isinstance(record, Piece) and record.chunk.usage is None:
+    if isinstance(record, Piece) and record.chunk == Chunk(record.chunk.text):
         data = _TEXT.pack(_TEXT_MARK, record.number) + record.chunk.text.encode()
     else:
         data = _RECORD_MARK + pickle.dumps(record, protocol=pickle.HIGHEST_PROTOCOL)

@@ -1,4 +1,4 @@
-"""The worker process: hosts one session of an engine that runs inside Python, or its dry loads.
+"""The worker process: hosts one session of an engine that runs inside Python, or asks its backend.
 
 Run as ``python -m gemmahub.engines.worker``. Frames come on standard input and leave on what was
 standard output; whatever the engine itself prints, on either stream, goes to standard error, which
@@ -17,15 +17,16 @@ import threading
 from contextlib import closing
 from typing import IO, TYPE_CHECKING, Any
 
-from gemmahub.engines.contract import Artifact
 from gemmahub.engines.guarded import closable, foreign_error, whole
 from gemmahub.engines.wire import (
+    Answer,
+    Ask,
+    CallSession,
     Cancel,
     Done,
-    DryLoaded,
-    DryRun,
     Failed,
     Generate,
+    Item,
     Load,
     Loaded,
     LoadProgress,
@@ -62,24 +63,27 @@ class _Worker:
     def __init__(self, inbox: IO[bytes], outbox: IO[bytes]) -> None:
         self._inbox = inbox
         self._outbox = outbox
+        self._writing = threading.Lock()
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._engine = ""
+        self._parallel = False
         self._session: Session | None = None
-        self._running = 0
-        self._cancelled = 0
+        self._running: set[int] = set()
+        self._cancels: dict[int, Cancel] = {}
 
     def run(self) -> None:
         request = read_frame(self._inbox)
-        if not isinstance(request, Load | DryRun):
+        if not isinstance(request, Load | Ask):
             return
         threading.Thread(target=self._listen, daemon=True).start()
         if isinstance(request, Load):
-            self._serve(request)
-        while isinstance(request, DryRun):
-            self._dry_load(request.load)
+            self._hold(request)
+        while isinstance(request, Ask):
+            self._ask(request)
             request = self._requests.get()
 
-    def _serve(self, load: Load) -> None:
+    def _hold(self, load: Load) -> None:
+        """Answer with one session until the other end hangs up."""
         self._engine = load.backend
         session = self._load(load)
         if session is None:
@@ -87,27 +91,37 @@ class _Worker:
         self._session = session
         with session:
             self._send(Loaded(session.info))
-            while isinstance(request := self._requests.get(), Generate):
-                self._generate(session, request)
+            while isinstance(request := self._requests.get(), Generate | CallSession):
+                if self._parallel:
+                    arguments = (session, request)
+                    threading.Thread(target=self._answer, args=arguments, daemon=True).start()
+                else:
+                    self._answer(session, request)
 
     def _listen(self) -> None:
         """Take requests while the engine is busy; a cancel does not wait for its turn."""
         while (record := read_frame(self._inbox)) is not None:
             if isinstance(record, Cancel):
-                self._cancelled = record.number
-                if self._session is not None and self._running == record.number:
-                    self._session.cancel()
+                self._cancels[record.number] = record
+                if record.number in self._running:
+                    self._stop_engine(record.number)
             else:
                 self._requests.put(record)
         # Nobody listens any more: an engine in the middle of a long computation would not notice.
         os._exit(0)
+
+    def _stop_engine(self, number: int) -> None:
+        """Tell the engine, unless it would stop the answers of others, too."""
+        if self._session is not None and (self._cancels[number].everything or not self._parallel):
+            self._session.cancel()
 
     def _load(self, load: Load) -> Session | None:
         def report(fraction: float) -> None:
             self._send(LoadProgress(fraction))
 
         try:
-            backend = _find_backend(load)
+            backend = _find_backend(load.plugin, load.backend)
+            self._parallel = "parallel" in backend.capabilities
             session = backend.load(load.model, load.settings, report)
             session.info  # noqa: B018 - what is no session fails here
             return session
@@ -115,28 +129,30 @@ class _Worker:
             self._send(_failure(0, error, LoadFailed, f"{load.backend} failed while loading"))
             return None
 
-    def _dry_load(self, load: Load) -> None:
-        try:
-            assert isinstance(load.model, Artifact)
-            answer = _find_backend(load).dry_load(load.model, load.settings)
-            self._send(DryLoaded(answer))
-        except Exception as error:  # noqa: BLE001 - the process border: errors travel as records
-            self._send(_failure(0, error, LoadFailed, f"{load.backend} failed at a dry load"))
+    def _ask(self, ask: Ask) -> None:
+        def report(fraction: float) -> None:
+            self._send(LoadProgress(fraction))
 
-    def _generate(self, session: Session, request: Generate) -> None:
+        try:
+            method = getattr(_find_backend(ask.plugin, ask.backend), ask.method)
+            value = method(*ask.arguments, *((report,) if ask.reports else ()))
+            if ask.method == "serve":
+                self._server = value  # for as long as this process lives
+                value = (value.address, value.info)
+            self._send(Answer(value))
+        except Exception as error:  # noqa: BLE001 - the process border: errors travel as records
+            what = f"{ask.backend} failed at {ask.method}()"
+            self._send(_failure(0, error, LoadFailed, what))
+
+    def _answer(self, session: Session, request: Generate | CallSession) -> None:
         number = request.number
-        self._running = number
+        self._running.add(number)
         told = session.info
         try:
-            with closing(closable(session.generate(request.prompt, request.sampling))) as chunks:
-                if self._cancelled == number:
-                    session.cancel()  # it came before there was an answer to stop
-                for chunk in chunks:
-                    self._send(Piece(number, whole(chunk)))
-                    if self._cancelled == number and chunk.usage is None:
-                        session.cancel()
-                        if not _ends_soon(chunks, number, self._send):
-                            break
+            if isinstance(request, Generate):
+                self._generate(session, request)
+            else:
+                self._call(session, request)
             self._tell(session, told)
             self._send(Done(number))
         except Exception as error:  # noqa: BLE001 - the process border: errors travel as records
@@ -144,7 +160,29 @@ class _Worker:
             self._tell(session, told)
             self._send(_failure(number, error, GenerationFailed, what))
         finally:
-            self._running = 0
+            self._running.discard(number)
+            self._cancels.pop(number, None)
+
+    def _generate(self, session: Session, request: Generate) -> None:
+        number = request.number
+        with closing(closable(session.generate(request.prompt, request.sampling))) as chunks:
+            if number in self._cancels:
+                self._stop_engine(number)  # it came before there was an answer to stop
+            for chunk in chunks:
+                self._send(Piece(number, whole(chunk)))
+                if number in self._cancels and chunk.usage is None:
+                    self._stop_engine(number)
+                    if not _ends_soon(chunks, number, self._send):
+                        break
+
+    def _call(self, session: Session, request: CallSession) -> None:
+        """Another method of the session: what it returns, item by item."""
+        found = getattr(session, request.method)(*request.arguments)
+        with closing(closable(found)) as items:
+            for item in items:
+                self._send(Item(request.number, item))
+                if request.number in self._cancels:
+                    break
 
     def _tell(self, session: Session, told: SessionInfo) -> None:
         """Send what is loaded, if the answer changed it."""
@@ -153,7 +191,8 @@ class _Worker:
 
     def _send(self, record: object) -> None:
         try:
-            write_frame(self._outbox, record)
+            with self._writing:
+                write_frame(self._outbox, record)
         except OSError:
             os._exit(0)
 
@@ -171,8 +210,8 @@ def _ends_soon(chunks: Any, number: int, send: Any) -> bool:
     return True
 
 
-def _find_backend(load: Load) -> Backend:
-    return _plugin(load.plugin).backend(load.backend).backend
+def _find_backend(plugin: str, name: str) -> Backend:
+    return _plugin(plugin).backend(name).backend
 
 
 @functools.cache

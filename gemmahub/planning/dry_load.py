@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from gemmahub.engines.asking import BackendCalls
 from gemmahub.engines.contract import Settings
-from gemmahub.engines.dry_load import DryLoader
 from gemmahub.errors import LoadFailed, UsageError
 from gemmahub.memory.plan import headroom
 
@@ -77,9 +77,9 @@ def dry_load_plan(plan: Plan, offer: BackendOffer, header: Header, machine: Mach
     if header.remark:
         plan = replace(plan, remarks=(*plan.remarks, header.remark))
     planned, reason = len(_used(plan)), ""
-    with DryLoader(offer) as loader:
+    with BackendCalls(offer) as calls:
         try:
-            dry = loader.load(artifact, settings)
+            dry = calls.dry_load(artifact, settings)
         except LoadFailed as error:
             if not planned:
                 raise
@@ -88,7 +88,7 @@ def dry_load_plan(plan: Plan, offer: BackendOffer, header: Header, machine: Mach
             if len(accelerators(dry)) == planned:
                 return with_dry_load(plan, dry, machine)
             reason = f"it uses {len(accelerators(dry))} accelerators, the plan {planned}"
-        dry = loader.load(artifact, replace(settings, gpu_layers=0))
+        dry = calls.dry_load(artifact, replace(settings, gpu_layers=0))
     return with_cpu_dry_load(plan, dry, machine, reason)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.engines.dry_load import DryLoader
+from gemmahub.engines.asking import BackendCalls
 from gemmahub.errors import LoadFailed, UsageError
 from gemmahub.formats.ggml_types import CACHE_TYPES
 from gemmahub.memory import ComputeBuffers, DeviceMemory, DevicePlan, KVCache, MemoryPlan
@@ -45,8 +45,8 @@ def engine_plan(
 
     Raises: UsageError for settings that the backend does not have; BackendError when it refuses.
     """
-    with DryLoader(offer) as loader:
-        engine = _Engine(loader, offer, header.artifact, settings, machine)
+    with BackendCalls(offer) as calls:
+        engine = _Engine(calls, offer, header.artifact, settings, machine)
         dry = engine.begin()
         memory = _memory(dry, settings, machine, variant)
         trained = variant.architecture.get("context_length") or 0
@@ -71,13 +71,13 @@ class _Engine:
 
     def __init__(
         self,
-        loader: DryLoader,
+        calls: BackendCalls,
         offer: BackendOffer,
         artifact: Artifact,
         settings: MemorySettings,
         machine: MachineMemory,
     ) -> None:
-        self._loader = loader
+        self._calls = calls
         self._artifact = artifact
         self._machine = machine
         self._asked = settings
@@ -137,7 +137,7 @@ class _Engine:
         return self._answers[context]
 
     def _ask(self, context: int) -> DryLoad:
-        dry = self._loader.load(self._artifact, replace(self._settings, context=context))
+        dry = self._calls.dry_load(self._artifact, replace(self._settings, context=context))
         if not dry.devices:
             raise LoadFailed(
                 f"{one_line(dry.engine, 80)} does not say where its memory would lie",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines.choice import load_session
 from gemmahub.engines.contract import DeviceUse, Sampling
-from gemmahub.engines.isolated import WorkerProcess
 from gemmahub.engines.resident import resident_memory
+from gemmahub.engines.worker_process import WorkerProcess
 from gemmahub.errors import ContextExceeded, DoesNotFit, NotFound, UsageError
 from gemmahub.planning.dry_load import ENGINE_PARTS, HOST, engine_settings
 from gemmahub.planning.verification import Verification, VerifiedPart

@@ -11,8 +11,8 @@ import pytest
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.catalog.records import StoredTypes
 from gemmahub.catalog.tensors import variant_tensors
+from gemmahub.engines.asking import BackendCalls, dry_load
 from gemmahub.engines.contract import Artifact, DeviceUse, Settings
-from gemmahub.engines.dry_load import DryLoader, dry_load
 from gemmahub.engines.manager import BackendOffer, load_plugins
 from gemmahub.errors import BackendCrashed, BackendError, LoadFailed
 from gemmahub.testing.gguf_writer import tensor_bytes, write_gguf
@@ -63,8 +63,8 @@ def offer() -> BackendOffer:
 
 
 @pytest.fixture(scope="module")
-def loader(offer: BackendOffer) -> Iterator[DryLoader]:
-    with DryLoader(offer) as found:
+def calls(offer: BackendOffer) -> Iterator[BackendCalls]:
+    with BackendCalls(offer) as found:
         yield found
 
 
@@ -82,11 +82,11 @@ def on_cpu(**values: Any) -> Settings:
     ],
 )
 def test_the_figures_of_large_models(
-    tmp_path: Path, loader: DryLoader, size: str, cache: str, kv_mib: float, compute_mib: float
+    tmp_path: Path, calls: BackendCalls, size: str, cache: str, kv_mib: float, compute_mib: float
 ) -> None:
     artifact, weights = header(tmp_path, size)
     asked = on_cpu(context=32768, cache_type_k=cache, cache_type_v=cache)
-    found = loader.load(artifact, asked)
+    found = calls.dry_load(artifact, asked)
     assert found.kv_cache_bytes == kv_mib * MIB
     assert found.kv_cache_global_bytes + found.kv_cache_window_bytes == found.kv_cache_bytes
     assert (found.cells_global, found.cells_window, found.context) == (32768, 1536, 32768)
@@ -102,15 +102,15 @@ def test_the_figures_of_large_models(
     )
 
 
-def test_settings_change_the_figures(tmp_path: Path, loader: DryLoader) -> None:
+def test_settings_change_the_figures(tmp_path: Path, calls: BackendCalls) -> None:
     artifact, _ = header(tmp_path, "27b")
-    without = loader.load(artifact, on_cpu(context=32768, flash_attention=False))
+    without = calls.dry_load(artifact, on_cpu(context=32768, flash_attention=False))
     assert not without.flash_attention
     assert not without.settings.flash_attention
     assert abs(without.compute_bytes - 2178.52 * MIB) < 2 * ROUNDED
-    full = loader.load(artifact, on_cpu(context=32768, options={"swa_full": True}))
+    full = calls.dry_load(artifact, on_cpu(context=32768, options={"swa_full": True}))
     assert full.kv_cache_bytes == 15872 * MIB
-    padded = loader.load(artifact, on_cpu(context=5000, ubatch=128))
+    padded = calls.dry_load(artifact, on_cpu(context=5000, ubatch=128))
     assert (padded.context, padded.cells_global, padded.cells_window) == (5120, 5120, 1280)
     assert padded.settings.ubatch == 128
 
@@ -118,44 +118,44 @@ def test_settings_change_the_figures(tmp_path: Path, loader: DryLoader) -> None:
 def test_one_worker_answers_on_after_refusals(tmp_path: Path, offer: BackendOffer) -> None:
     artifact, _ = header(tmp_path, "27b")
     wrong, _ = header(tmp_path, "12b", embedding_length=4096)
-    with DryLoader(offer) as loader:
-        assert loader.pid is None
-        first = loader.load(artifact, on_cpu(context=8192))
-        pid = loader.pid
+    with BackendCalls(offer) as calls:
+        assert calls.pid is None
+        first = calls.dry_load(artifact, on_cpu(context=8192))
+        pid = calls.pid
         with pytest.raises(LoadFailed, match=r"12b\.gguf.*wrong shape"):
-            loader.load(wrong, on_cpu())
+            calls.dry_load(wrong, on_cpu())
         with pytest.raises(LoadFailed, match="2,147,483,648"):
-            loader.load(artifact, on_cpu(context=1 << 31))
+            calls.dry_load(artifact, on_cpu(context=1 << 31))
         for _ in range(5):
-            assert loader.load(artifact, on_cpu(context=8192)) == first
-        assert loader.pid == pid
-    assert loader.pid is None
+            assert calls.dry_load(artifact, on_cpu(context=8192)) == first
+        assert calls.pid == pid
+    assert calls.pid is None
 
 
-def test_files_that_are_no_model(tmp_path: Path, loader: DryLoader) -> None:
+def test_files_that_are_no_model(tmp_path: Path, calls: BackendCalls) -> None:
     garbage = tmp_path / "garbage.gguf"
     garbage.write_bytes(b"no model at all" * 100)
     with pytest.raises(LoadFailed, match=r"garbage\.gguf.*magic"):
-        loader.load(Artifact("gguf", garbage), on_cpu())
+        calls.dry_load(Artifact("gguf", garbage), on_cpu())
     with pytest.raises(LoadFailed, match="there is no file"):
-        loader.load(Artifact("gguf", tmp_path / "absent.gguf"), on_cpu())
+        calls.dry_load(Artifact("gguf", tmp_path / "absent.gguf"), on_cpu())
 
 
 def test_a_crash_is_one_failed_load_and_the_next_gets_a_new_process(
     tmp_path: Path, offer: BackendOffer
 ) -> None:
     artifact, _ = header(tmp_path, "12b")
-    with DryLoader(offer) as loader:
-        before = loader.load(artifact, on_cpu())
-        pid = loader.pid
+    with BackendCalls(offer) as calls:
+        before = calls.dry_load(artifact, on_cpu())
+        pid = calls.pid
         assert pid is not None
         os.kill(pid, signal.SIGABRT)
         with pytest.raises(BackendCrashed, match="aborted"):
-            loader.load(artifact, on_cpu())
-        assert loader.pid is None
-        assert loader.load(artifact, on_cpu()) == before
-        loader.close()
-        loader.close()
+            calls.dry_load(artifact, on_cpu())
+        assert calls.pid is None
+        assert calls.dry_load(artifact, on_cpu()) == before
+        calls.close()
+        calls.close()
 
 
 def test_one_load_alone(tmp_path: Path, offer: BackendOffer) -> None:

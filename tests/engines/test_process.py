@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gemmahub.engines.isolated import WorkerProcess
 from gemmahub.engines.process import clean_environment, start_python
+from gemmahub.engines.worker_process import WorkerProcess
 
 # A module that a test writes, and a program that starts it.
 BUSY = """

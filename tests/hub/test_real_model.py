@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gemmahub.engines.asking import dry_load
 from gemmahub.engines.contract import Artifact, Settings
-from gemmahub.engines.dry_load import dry_load
 from gemmahub.engines.manager import load_plugins
 from gemmahub.formats.detect import open_model
 from gemmahub.formats.gguf import read_gguf

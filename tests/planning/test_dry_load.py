@@ -13,8 +13,8 @@ import pytest
 
 from gemmahub.catalog.header import write_catalog_header
 from gemmahub.catalog.loader import load_catalog
+from gemmahub.engines.asking import BackendCalls
 from gemmahub.engines.contract import Artifact, DeviceUse, DryLoad, Settings
-from gemmahub.engines.dry_load import DryLoader
 from gemmahub.engines.manager import BackendOffer, load_plugins
 from gemmahub.errors import GemmahubError, NotFound, UsageError
 from gemmahub.memory import DeviceMemory, MachineMemory, MemorySettings, plan_memory
@@ -43,8 +43,8 @@ def offer() -> BackendOffer:
 
 
 @pytest.fixture(scope="module")
-def loader(offer: BackendOffer) -> Iterator[DryLoader]:
-    with DryLoader(offer) as found:
+def calls(offer: BackendOffer) -> Iterator[BackendCalls]:
+    with BackendCalls(offer) as found:
         yield found
 
 
@@ -69,12 +69,12 @@ def plan_of(variant: Variant, machine: MachineMemory, **settings: Any) -> Plan:
 
 @pytest.mark.parametrize("reference", KNOWN)
 def test_engine_and_formula_agree_on_every_catalogued_file(
-    loader: DryLoader, reference: str
+    calls: BackendCalls, reference: str
 ) -> None:
     variant = variant_of(reference)
     formula = plan_of(variant, CPU_ONLY).memory
     with header_of(variant, load_catalog()) as header:
-        found = loader.load(header.artifact, Settings(context=8192, gpu_layers=0))
+        found = calls.dry_load(header.artifact, Settings(context=8192, gpu_layers=0))
     assert found.weights_bytes == sum(place.weights_bytes for place in formula.places)
     assert found.kv_cache_global_bytes == formula.kv_cache.global_bytes
     assert found.kv_cache_window_bytes == formula.kv_cache.window_bytes

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gemmahub.engines.asking import dry_load
 from gemmahub.engines.contract import Settings
-from gemmahub.engines.dry_load import dry_load
 from gemmahub.engines.manager import load_plugins
 from gemmahub.errors import LoadFailed
 from gemmahub.service import Library
@@ -151,7 +151,7 @@ def test_the_engine_says_how_it_knows(command: Command, tmp_path: Path) -> None:
 def test_a_foreign_error_of_a_server_names_it(tmp_path: Path) -> None:
     (artifact,) = Library().inspect(str(model(tmp_path))).artifacts
     offer = load_plugins(only=["sandbank"]).backend("sandbank-server")
-    with pytest.raises(LoadFailed, match=r"sandbank-server failed at a dry load.*no such engine"):
+    with pytest.raises(LoadFailed, match=r"sandbank-server failed at dry_load.*no such engine"):
         dry_load(offer, replace(artifact, name="raise"), Settings(64))
 
 

@@ -11,7 +11,8 @@
             return Artifact("gguf", folder / "model.gguf", ...)
 
 :class:`StoreConformance`, :class:`SourceConformance`, :class:`FormatConformance` and
-:class:`DeviceConformance` are the same for what else a plugin offers. pytest finds the inherited
+:class:`DeviceConformance` are the same for what else a plugin offers, :class:`PluginConformance`
+are the tests that are left for one that adds commands only. pytest finds the inherited
 tests. What a plugin does not offer is skipped, and the reason of the skip names it. An inherited
 test may be replaced only by one that is marked ``pytest.mark.xfail(reason=...)``: anything else is
 refused when the class is made, so that a plugin that passes does pass.
@@ -32,19 +33,35 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
-        for module in ("base", "kit", "answering", "images", "loading", "plugin", "stopping")
-    ),
-    *(f"{__name__}.{module}" for module in ("devices", "formats", "sources", "stores")),
+        for module in (
+            "base",
+            "kit",
+            "answering",
+            "images",
+            "loading",
+            "offering",
+            "plugin",
+            "speaking",
+            "stopping",
+            "devices",
+            "formats",
+            "sources",
+            "stores",
+        )
+    )
 )
 
 from gemmahub.testing.conformance.answering import AnsweringTests  # noqa: E402
+from gemmahub.testing.conformance.base import PluginConformance  # noqa: E402
 from gemmahub.testing.conformance.devices import DeviceConformance  # noqa: E402
 from gemmahub.testing.conformance.formats import FormatConformance  # noqa: E402
 from gemmahub.testing.conformance.images import ImageTests  # noqa: E402
 from gemmahub.testing.conformance.kit import Kit  # noqa: E402
 from gemmahub.testing.conformance.loading import LoadingTests  # noqa: E402
+from gemmahub.testing.conformance.offering import OfferingTests  # noqa: E402
 from gemmahub.testing.conformance.plugin import PluginTests  # noqa: E402
 from gemmahub.testing.conformance.sources import SourceConformance  # noqa: E402
+from gemmahub.testing.conformance.speaking import SpeakingTests  # noqa: E402
 from gemmahub.testing.conformance.stopping import StoppingTests  # noqa: E402
 from gemmahub.testing.conformance.stores import StoreConformance  # noqa: E402
 
@@ -52,10 +69,14 @@ __all__ = [
     "BackendConformance",
     "DeviceConformance",
     "FormatConformance",
+    "PluginConformance",
     "SourceConformance",
     "StoreConformance",
 ]
 
 
-class BackendConformance(PluginTests, LoadingTests, AnsweringTests, ImageTests, StoppingTests, Kit):
+class BackendConformance(
+    PluginTests, LoadingTests, AnsweringTests, ImageTests, SpeakingTests, OfferingTests,
+    StoppingTests, Kit,
+):  # fmt: skip
     """Subclass it, set ``plugin`` and write ``make_artifact``; see :class:`Kit` for the rest."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gemmahub.engines.contract import Message
-from gemmahub.testing.conformance.kit import Kit, lacks, only_backend_errors, told
+from gemmahub.testing.conformance.kit import Kit, demand, only_backend_errors, told
 from gemmahub.testing.projector_writer import write_png
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ class ImageTests(Kit):
         assert self.ask(session).text == expected
 
     def _demand_images(self, backend: Backend, session: Session) -> None:
-        if "images" not in backend.capabilities:
-            pytest.skip(lacks(backend, "images"))
+        demand(backend, "images")
         if session.info.images is not True:
             pytest.skip("this model takes no images (info.images); give it a projector")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
 import pytest
 
-from gemmahub.engines.contract import Artifact, Message, Sampling, Settings, Usage
+from gemmahub.engines.contract import Artifact, ChunkKind, Message, Sampling, Settings, Usage
 from gemmahub.engines.manager import BackendOffer, load_plugins
 from gemmahub.errors import BackendError
-from gemmahub.testing.conformance.base import PluginKit
+from gemmahub.testing.conformance.base import PluginConformance
 from gemmahub.text import strip_controls
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Prompt,
         ServedModel,
         Session,
+        ToolCall,
     )
 
 GREEDY: Final = 0.0
@@ -40,8 +41,18 @@ class WholeAnswer:
 
     @property
     def text(self) -> str:
-        """The whole text."""
-        return "".join(chunk.text for chunk in self.chunks)
+        """The whole text, without what was thought before it."""
+        return "".join(c.text for c in self.chunks if c.kind is ChunkKind.ANSWER)
+
+    @property
+    def reasoning(self) -> str:
+        """What was thought."""
+        return "".join(c.text for c in self.chunks if c.kind is ChunkKind.REASONING)
+
+    @property
+    def calls(self) -> list[ToolCall]:
+        """The tools that were called."""
+        return [c.tool_call for c in self.chunks if c.tool_call is not None]
 
 
 def read(chunks: Iterable[Chunk]) -> WholeAnswer:
@@ -75,19 +86,22 @@ def only_backend_errors(what: str) -> Iterator[list[BackendError]]:
             assert text == strip_controls(text), f"{what}: control characters in {text!r}"
 
 
-class Kit(PluginKit):
+class Kit(PluginConformance):
     """What a plugin says of itself to the tests. ``plugin`` and ``make_artifact`` are needed.
 
     ``backend_name`` chooses among several backends of the plugin. ``context`` is what sessions are
     loaded with, in tokens. ``prompt`` has at least eight words and gets an answer of several
     tokens at temperature 0; ``multibyte_prompts`` lead to answers with characters of several
     bytes, each often several tokens. ``completes`` False says that the engine only answers
-    conversations, and refuses a text that is to be completed as it stands.
+    conversations, and refuses a text that is to be completed as it stands. ``tool_prompt`` gets a
+    call of the tool ``look_up``; ``quantize_label`` is a precision that the engine makes.
     """
 
     backend_name: ClassVar[str] = ""
     context: ClassVar[int] = 512
     completes: ClassVar[bool] = True
+    tool_prompt: ClassVar[str] = "How high is K2? Use look_up to find it."
+    quantize_label: ClassVar[str] = "Q8_0"
     prompt: ClassVar[str] = "The capital of France is a large and beautiful city called"
     multibyte_prompts: ClassVar[tuple[str, ...]] = (
         "😀 👍🏽 🇫🇷 😀 👍🏽 🇫🇷 😀 👍🏽",
@@ -204,6 +218,7 @@ def told(value: T | None, what: str) -> T:
     return value
 
 
-def lacks(backend: Backend, capability: str) -> str:
-    """The reason for a skip."""
-    return f"{backend.name} does not declare the capability {capability!r}"
+def demand(backend: Backend, capability: str) -> None:
+    """Skip the test of what the backend does not declare."""
+    if capability not in backend.capabilities:
+        pytest.skip(f"{backend.name} does not declare the capability {capability!r}")

@@ -8,7 +8,7 @@ import pytest
 
 from gemmahub.engines.contract import Artifact, Sampling, Session
 from gemmahub.errors import BackendError
-from gemmahub.testing.conformance.kit import Kit, lacks, only_backend_errors, told
+from gemmahub.testing.conformance.kit import Kit, demand, only_backend_errors, told
 
 if TYPE_CHECKING:
     from gemmahub.engines.contract import Backend, DeviceUse, DryLoad
@@ -173,8 +173,7 @@ class LoadingTests(Kit):
         self, backend: Backend, session: Session, model: Artifact
     ) -> None:
         """What the dry load says is what the load then takes."""
-        if "dry_load" not in backend.capabilities:
-            pytest.skip(lacks(backend, "dry_load"))
+        demand(backend, "dry_load")
         assert isinstance(model, Artifact)
         found = backend.dry_load(model, self.settings())
         assert found.context == session.info.context
@@ -188,8 +187,7 @@ class LoadingTests(Kit):
         self, backend: Backend, model: Artifact
     ) -> None:
         """As a load of it."""
-        if "dry_load" not in backend.capabilities:
-            pytest.skip(lacks(backend, "dry_load"))
+        demand(backend, "dry_load")
         with only_backend_errors("a dry load of a model that is not there") as caught:
             unknown = self.unknown_artifact(model)
             assert isinstance(unknown, Artifact)

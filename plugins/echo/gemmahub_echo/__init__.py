@@ -9,10 +9,12 @@ from gemmahub import hookimpl
 if TYPE_CHECKING:
     from gemmahub.engines.contract import Backend
 
+GEMMAHUB_CONTRACT = 2
+
 
 @hookimpl
 def gemmahub_backends() -> list[Backend]:
     """Offer the echo backend."""
-    from gemmahub_echo.backend import EchoBackend
+    from gemmahub_echo.everything import EveryEchoBackend
 
-    return [EchoBackend()]
+    return [EveryEchoBackend()]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gemmahub.engines.asking import dry_load
 from gemmahub.engines.contract import Artifact, Settings
-from gemmahub.engines.dry_load import dry_load
 from gemmahub.engines.manager import load_plugins
 from gemmahub.errors import LoadFailed
 from gemmahub_mlx import engine
