@@ -12,9 +12,10 @@ from gemmahub.errors import ExitCode
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor_command(as_json: bool) -> int:
     """Check this installation; exit code 1 when something does not work."""
+    from gemmahub.cli.main import TAKEN
     from gemmahub.service import Library, doctor
 
-    checks = doctor.checks(Library())
+    checks = doctor.checks(Library(), TAKEN)
     failed = any(check.status == "failed" for check in checks)
     if as_json:
         rows = [

@@ -37,6 +37,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "doctor": ("doctor", "Check this installation"),
 }
 ALIASES: Final = {"ls": "list", "show": "inspect"}
+TAKEN: Final = (*COMMANDS, *ALIASES)
+"""Names that no plugin's command can have."""
 
 
 class _HelpFormatter(click.HelpFormatter):
@@ -104,8 +106,7 @@ class LazyGroup(click.Group):
         from gemmahub.service import Library
 
         library = Library(say=output.note)
-        taken = [*COMMANDS, *ALIASES]
-        self.commands.update(library.plugins_manager.commands(taken, library))
+        self.commands.update(library.plugins_manager.commands(TAKEN, library))
 
 
 @click.group(

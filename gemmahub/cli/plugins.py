@@ -48,9 +48,10 @@ def plugins_command(context: click.Context, as_json: bool) -> None:
 
 
 def _show(library: Library, *, as_json: bool) -> None:
+    from gemmahub.cli.main import TAKEN
     from gemmahub.service import plugin_rows
 
-    rows, chosen = plugin_rows.rows(library), plugin_rows.chosen(library)
+    rows, chosen = plugin_rows.rows(library, TAKEN), plugin_rows.chosen(library)
     if as_json:
         formats = {row.format: {"backend": row.backend, "reason": row.reason} for row in chosen}
         output.json_data({"plugins": [row.as_json() for row in rows], "formats": formats})

@@ -18,6 +18,7 @@ from gemmahub.formats.reader import BUILT_IN_FORMATS
 from gemmahub.text import format_bytes, format_gib, plural
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from gemmahub.config import Config
@@ -34,9 +35,11 @@ _LIMIT_HINT = (
 )
 
 
-def checks(here: Installation) -> list[CheckResult]:
-    """Checks of this installation and those of the plugins."""
+def checks(here: Installation, taken: Collection[str] = ()) -> list[CheckResult]:
+    """Checks of this installation and those of the plugins; ``taken`` are the names of commands
+    that no plugin can have."""
     from gemmahub.hardware.probe import probe_machine
+    from gemmahub.service.plugin_rows import ask_everything
     from gemmahub.service.settings import settings_checks
 
     try:
@@ -46,14 +49,19 @@ def checks(here: Installation) -> list[CheckResult]:
     models = here.registry.models()
     folders = model_folders(config, models)
     machine = probe_machine(folders=folders, cache=config.cache, further=here.probes)
-    found = run_checks(config, here.plugins_manager, models, machine)
+    own = ask_everything(here, machine, taken)
+    found = run_checks(config, here.plugins_manager, models, machine, own)
     return [*found, *settings_checks(here)]
 
 
 def run_checks(
-    config: Config, manager: PluginManager, models: Models, machine: Machine
+    config: Config,
+    manager: PluginManager,
+    models: Models,
+    machine: Machine,
+    own: Sequence[CheckResult],
 ) -> list[CheckResult]:
-    """All checks, in the order in which a person would look.
+    """All checks, in the order in which a person would look; ``own`` are those of plugins.
 
     ``machine`` was probed with the :func:`model_folders`.
     """
@@ -66,7 +74,7 @@ def run_checks(
         _models(models),
         *(_disk(disk) for disk in machine.disks),
         *machine_checks(machine),
-        *manager.checks(machine),
+        *own,
     ]
 
 

@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gemmahub.engines.contract import Artifact
+from gemmahub.engines.servers import served_models
 from gemmahub.errors import BackendMissing
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from gemmahub.engines.contract import Availability, CheckResult
     from gemmahub.engines.hooks import PluginRecord
-    from gemmahub.engines.manager import BackendOffer, PluginManager
+    from gemmahub.engines.manager import BackendOffer
+    from gemmahub.hardware.records import Machine
     from gemmahub.service.installation import Installation
     from gemmahub.testing.scaffold import NewPlugin
 
@@ -68,15 +73,40 @@ class PluginRow:
         }
 
 
-def rows(here: Installation) -> list[PluginRow]:
-    """All plugins that were found, with the state of the backends they offer."""
+def rows(here: Installation, taken: Collection[str] = ()) -> list[PluginRow]:
+    """All plugins that were found, with the state of the backends they offer; ``taken`` are the
+    names of commands that no plugin can have."""
     manager = here.plugins_manager
+    ask_everything(here, here.hardware(), taken)
     backends: dict[str, list[BackendRow]] = {}
-    for offer in manager.backends():
-        backends.setdefault(offer.plugin, []).append(_backend_row(manager, offer))
-    manager.inventories()  # so that a store, reader or probe that fails shows here
-    _ = here.readers, here.probes
+    for offer, row in zip(manager.backends(), backend_rows(here), strict=True):
+        backends.setdefault(offer.plugin, []).append(row)
     return [_row(record, tuple(backends.get(record.name, ()))) for record in manager.records]
+
+
+def ask_everything(
+    here: Installation, machine: Machine, taken: Collection[str]
+) -> list[CheckResult]:
+    """Ask plugins all that they can be asked, so that what does not work is in their records.
+
+    ``taken`` are the names of commands that no plugin can have. Returns the checks for doctor.
+    """
+    manager = here.plugins_manager
+    manager.availabilities(manager.backends())
+    served_models(manager)
+    manager.inventories()
+    manager.sources()
+    manager.settings()
+    manager.commands(taken, here)
+    _ = here.readers, here.probes
+    return manager.checks(machine)
+
+
+def backend_rows(here: Installation) -> list[BackendRow]:
+    """The backends of all plugins, and whether their engines can be used here."""
+    manager = here.plugins_manager
+    offers = manager.backends()
+    return [_backend_row(o, a) for o, a in zip(offers, manager.availabilities(offers), strict=True)]
 
 
 def chosen(here: Installation) -> list[ChosenRow]:
@@ -108,8 +138,8 @@ def write_new(here: Installation, name: str, folder: Path, kind: str = "backend"
     return plugin
 
 
-def _backend_row(manager: PluginManager, offer: BackendOffer) -> BackendRow:
-    backend, answer = offer.backend, manager.availability(offer)
+def _backend_row(offer: BackendOffer, answer: Availability) -> BackendRow:
+    backend = offer.backend
     return BackendRow(
         backend.name,
         tuple(backend.formats),

@@ -44,6 +44,17 @@ def backend(name: str, availability: str = "", hook: str = "return [Plain()]") -
     return BACKEND.format(name=name, availability=here, hook=hook)
 
 
+HOOK = "from gemmahub import hookimpl\n@hookimpl\n"
+
+
+def store(name: str | None, inventory: str = "return Inventory()") -> str:
+    return (
+        f"from gemmahub import hookimpl\nfrom gemmahub.engines.contract import Inventory\n"
+        f"class S:\n  name = {name!r}\n  def inventory(self):\n    {inventory}\n"
+        "@hookimpl\ndef gemmahub_stores(): return [S()]"
+    )
+
+
 # module -> (its text, what has to be said about it)
 PLUGINS = {
     "import_raises": ("raise RuntimeError('no driver \\x1b[2J')", "RuntimeError: no driver"),
@@ -62,18 +73,58 @@ PLUGINS = {
         "did you mean gemmahub_backends?",
     ),
     "store_raises": (
-        "from gemmahub import hookimpl\nclass S:\n  name = 's'\n  def inventory(self): 1 / 0\n"
-        "@hookimpl\ndef gemmahub_stores(): return [S()]",
+        store("s", "1 / 0"),
         "its store failed: ZeroDivisionError",
     ),
     "check_raises": (
-        "from gemmahub import hookimpl\n@hookimpl\ndef gemmahub_checks(): raise OSError('gone')",
-        "",  # only doctor asks it
+        HOOK + "def gemmahub_checks(): raise OSError('gone')",
+        "gemmahub_checks failed: OSError: gone",
     ),
     "command_raises": (
-        "from gemmahub import hookimpl\n@hookimpl\ndef gemmahub_commands(cli): raise OSError",
-        "",  # only the command line asks it
+        HOOK + "def gemmahub_commands(cli): raise OSError",
+        "gemmahub_commands failed: OSError",
     ),
+    "command_taken": (
+        HOOK + "def gemmahub_commands(cli):\n"
+        "  import click\n  cli.add_command(click.Command('list'))",
+        "its command 'list' is one of gemmahub",
+    ),
+    "backend_none": (
+        backend("x7").replace('name = "x7"', "name = None"),
+        "its name is None, not a text",
+    ),
+    "backend_blank": (backend("a b"), "letters, digits and . _ + - make a name"),
+    "formats_text": (
+        backend("x8").replace('("gguf",)', '"gguf"'),
+        "formats of x8 is the text 'gguf'; write ('gguf',)",
+    ),
+    "capabilities_text": (
+        backend("x9").replace('formats = ("gguf",)', 'capabilities = "images"'),
+        "capabilities of x9 is the text 'images'",
+    ),
+    "flag_text": (
+        backend("x10").replace('formats = ("gguf",)', 'in_process = "no"'),
+        "in_process of x10 is not true or false",
+    ),
+    "hook_text": (backend("x11", hook="return 'gguf'"), "it returned a str, not a list of records"),
+    "inventory_text": (
+        store("s2", "from gemmahub.engines.contract import Inventory\n    return Inventory('abc')"),
+        "it returned 'abc', not a list of records",
+    ),
+    "store_none": (store(None), "its name is None, not a text"),
+    "store_twin": (store("s1") + "\ndef more(): pass", "store 's1' is offered by both"),
+    "source_text": (
+        HOOK + "def gemmahub_sources():\n  class S: name, schemes = 's', 'demo'\n  return [S()]",
+        "schemes of the source s are 'demo', not a list of texts",
+    ),
+    "setting_odd": (
+        HOOK + "def gemmahub_settings(): return [{'name': 'x'}]",
+        "not a Setting",
+    ),
+    "format_odd": (HOOK + "def gemmahub_formats(): return [object()]", "gemmahub_formats"),
+    "probe_odd": (HOOK + "def gemmahub_devices(): return [object()]", "gemmahub_devices"),
+    "older_contract": ("GEMMAHUB_CONTRACT = 0\n" + backend("x12"), "update the plugin"),
+    "store_fine": (store("s1"), ""),
 }
 NEWER = ("newer_contract", "newer_import")
 

@@ -143,7 +143,9 @@ def checks(version: str, machine: Machine, folder: Path) -> dict[str, CheckResul
     manager = PluginManager()
     backends = hookimpl(lambda: [Engine(version)])
     manager.add("e", lambda: SimpleNamespace(gemmahub_backends=backends), "dist-e", "1")
-    found = run_checks(Config(folder / "cache", folder), manager, Models(()), machine)
+    found = run_checks(
+        Config(folder / "cache", folder), manager, Models(()), machine, manager.checks(machine)
+    )
     return {check.name: check for check in found}
 
 

@@ -145,9 +145,7 @@ class LibraryCore(Screen[None]):
         items = [item_of(row) for row in overview.rows]
         self.post_message(self.Loaded(overview, (wanted, elsewhere), items))
         if self.query_one(MachineBar).engines is None:
-            backends = [
-                backend for row in plugin_rows.rows(self.library) for backend in row.backends
-            ]
+            backends = plugin_rows.backend_rows(self.library)
             engines = tuple((b.name, b.available) for b in backends if b.automatic)
             self.post_message(self.Engines(engines))
 
