@@ -15,6 +15,7 @@ from gemmahub.cli.plugin_changes import (
     install_command,
     uninstall_command,
 )
+from gemmahub.testing.scaffold import KINDS
 
 if TYPE_CHECKING:
     from gemmahub.service import Library
@@ -70,20 +71,23 @@ def _show(library: Library, *, as_json: bool) -> None:
     default=Path(),
     help="Where the plugin's folder is made [here].",
 )
-def new_command(name: str, folder: Path) -> None:
+@click.option(
+    "--kind", type=click.Choice(KINDS), default=KINDS[0], show_default=True, help="What it offers."
+)
+def new_command(name: str, folder: Path, kind: str) -> None:
     """Write a new plugin that installs and passes the conformance tests.
 
-    NAME is that of its backend, in small letters: demo makes the folder gemmahub-demo. Nothing is
-    overwritten.
+    NAME is that of what it offers, in small letters: demo makes the folder gemmahub-demo. Nothing
+    is overwritten.
     """
     from gemmahub.service import Library, plugin_rows
 
-    plugin = plugin_rows.write_new(Library(), name, folder)
+    plugin = plugin_rows.write_new(Library(), name, folder, kind)
     output.data(str(plugin.folder))
     output.note(f"wrote {len(plugin.files)} files: {', '.join(map(str, plugin.files))}")
     output.note(
         f"next: pip install -e {plugin.folder} pytest, then pytest {plugin.folder}, then\n"
-        f'gemmahub run MODEL "say it again" --backend {name}; the README there says what follows'
+        f"{plugin.attempt}; the README there says what follows"
     )
 
 

@@ -92,8 +92,8 @@ def chosen(here: Installation) -> list[ChosenRow]:
     return found
 
 
-def write_new(here: Installation, name: str, folder: Path) -> NewPlugin:
-    """Write the beginning of a plugin.
+def write_new(here: Installation, name: str, folder: Path, kind: str = "backend") -> NewPlugin:
+    """Write the beginning of a plugin of a kind: :data:`gemmahub.testing.scaffold.KINDS`.
 
     Raises: UsageError for a name that cannot be one or is taken, and for a folder that exists.
     """
@@ -103,7 +103,7 @@ def write_new(here: Installation, name: str, folder: Path) -> NewPlugin:
     manager = here.plugins_manager
     taken = {offer.backend.name for offer in manager.backends()}
     taken |= {part for record in manager.records for part in (record.name, record.distribution)}
-    plugin = new_plugin(name, folder, taken=taken, version=__version__)
+    plugin = new_plugin(name, folder, taken=taken, version=__version__, kind=kind)
     plugin.write()
     return plugin
 

@@ -15,8 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gemmahub.testing.conformance import BackendConformance
-from gemmahub.testing.scaffold import new_plugin
+from gemmahub.testing.conformance import (
+    BackendConformance,
+    PluginConformance,
+    SourceConformance,
+    StoreConformance,
+)
+from gemmahub.testing.scaffold import KINDS, new_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +59,50 @@ def test_its_tests_pass_at_once(
     assert found["test_backend", "test_says_it_again"] == "passed"
 
 
+KITS = {
+    "backend": BackendConformance,
+    "store": StoreConformance,
+    "source": SourceConformance,
+    "command": PluginConformance,
+}
+
+
+@pytest.fixture(params=KINDS)
+def written(command: Command, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A new plugin of each kind."""
+    result = command("plugins", "new", "my-demo", "--kind", request.param, "--folder", tmp_path)
+    assert result.code == 0, result.err
+    return tmp_path / "gemmahub-my-demo"
+
+
+def test_of_each_kind_the_tests_pass_at_once(
+    written: Path,
+    request: pytest.FixtureRequest,
+    install: Callable[[Path, str, str], None],
+    run_pytest: Callable[..., dict[tuple[str, str], str]],
+) -> None:
+    install(written, "my-demo", "gemmahub_my_demo")
+    found = run_pytest(written)
+    assert set(found.values()) <= {"passed", "skipped"}, found
+    kit = KITS[request.node.callspec.params["written"]]
+    own = {test for owner, test in found if owner == "TestConformance"}
+    assert own == {test for test in dir(kit) if test.startswith("test_")}
+
+
+def test_each_readme_says_how_to_try_it_and_how_lazily_to_import(written: Path) -> None:
+    readme = (written / "README.md").read_text()
+    assert "pytest" in readme
+    assert "What to do next" in readme
+    assert "Keep the root of the package light" in readme
+    assert "NAME" not in readme
+
+
+def test_a_kind_that_is_none_is_a_wrong_use(command: Command, tmp_path: Path) -> None:
+    result = command("plugins", "new", "demo", "--kind", "toaster", "--folder", tmp_path)
+    assert result.code == 2
+    assert all(kind in result.err for kind in KINDS)
+
+
 def uv(*arguments: object) -> None:
     """Run uv without a network; skips where that is not possible here."""
     if shutil.which("uv") is None:
@@ -85,12 +134,13 @@ def test_the_templates_are_in_the_wheel(tmp_path: Path) -> None:
     uv("build", "--wheel", "--out-dir", tmp_path, ROOT)
     (wheel,) = tmp_path.glob("gemmahub-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    here = {path.name for path in (ROOT / "gemmahub/testing/scaffold/plugin").iterdir()}
-    assert {Path(name).name for name in names if "/scaffold/plugin/" in name} == here
+    templates = ROOT / "gemmahub/testing/scaffold/plugin"
+    here = {path.relative_to(ROOT).as_posix() for path in templates.rglob("*.txt")}
+    assert {name for name in names if "/scaffold/plugin/" in name} == here
     assert "gemmahub/testing/conformance/kit.py" in names
 
 
-def test_what_is_written_is_formatted_and_typed(demo: Path, tmp_path: Path) -> None:
+def test_what_is_written_is_formatted_and_typed(written: Path, tmp_path: Path) -> None:
     ruff = ["ruff", "--isolated", "--config", "line-length=100"]
     for check in (
         [*ruff, "check", "--no-cache", "--select", "ANN,B,E,F,I,N,PT,RUF,SIM,TC,UP"],
@@ -98,7 +148,7 @@ def test_what_is_written_is_formatted_and_typed(demo: Path, tmp_path: Path) -> N
         ["mypy", "--strict", "--cache-dir", str(tmp_path / "mypy"), "--config-file="],
     ):
         command = [sys.executable, "-m", *check, "."]
-        done = subprocess.run(command, cwd=demo, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=written, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -11,7 +11,8 @@
             return Artifact("gguf", folder / "model.gguf", ...)
 
 :class:`StoreConformance`, :class:`SourceConformance`, :class:`FormatConformance` and
-:class:`DeviceConformance` are the same for what else a plugin offers. pytest finds the inherited
+:class:`DeviceConformance` are the same for what else a plugin offers, :class:`PluginConformance`
+are the tests that are left for one that adds commands only. pytest finds the inherited
 tests. What a plugin does not offer is skipped, and the reason of the skip names it. An inherited
 test may be replaced only by one that is marked ``pytest.mark.xfail(reason=...)``: anything else is
 refused when the class is made, so that a plugin that passes does pass.
@@ -36,6 +37,7 @@ _MODULES = (
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _MODULES))
 
 from gemmahub.testing.conformance.answering import AnsweringTests  # noqa: E402
+from gemmahub.testing.conformance.base import PluginConformance  # noqa: E402
 from gemmahub.testing.conformance.devices import DeviceConformance  # noqa: E402
 from gemmahub.testing.conformance.formats import FormatConformance  # noqa: E402
 from gemmahub.testing.conformance.images import ImageTests  # noqa: E402
@@ -52,6 +54,7 @@ __all__ = [
     "BackendConformance",
     "DeviceConformance",
     "FormatConformance",
+    "PluginConformance",
     "SourceConformance",
     "StoreConformance",
 ]

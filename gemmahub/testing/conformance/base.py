@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 import pytest
 
+from gemmahub.engines.guarded_probe import probes_of
+from gemmahub.engines.guarded_reader import readers_of
 from gemmahub.engines.manager import PluginManager, load_plugins
 from gemmahub.engines.process import start_python
 from gemmahub.errors import GemmahubError
@@ -29,7 +31,7 @@ ALLOWED: Final = frozenset({"click", "platformdirs", "pluggy"})
 _UNSET = ("GEMMAHUB_FOLDERS", "GEMMAHUB_STORES", "GEMMAHUB_PLUGINS", "GEMMAHUB_DEBUG")
 
 
-class PluginKit:
+class PluginConformance:
     """Set ``plugin``, the name of the entry point; None for what is of no plugin.
 
     The tests read none of the user's settings, and write nothing where the user's things are.
@@ -82,6 +84,14 @@ class PluginKit:
         found = self.clean_start()
         surplus = set(found["imported_by_hooks"]) - ALLOWED
         assert not surplus, f"imported by the plugin's root or hooks: {sorted(surplus)}"
+
+    def test_the_plugin_is_loaded(self) -> None:
+        """Through its entry point, and nothing that its hooks return is refused."""
+        manager = load_plugins(only=[self._plugin()])
+        manager.backends(), manager.stores(), manager.sources(), manager.settings()
+        readers_of(manager), probes_of(manager)
+        states = {record.name: record.state for record in manager.records}
+        assert states.get(self._plugin()) == "ok", failures(manager) or "it is not installed"
 
     def _plugin(self) -> str:
         if self.plugin is None:

@@ -15,7 +15,7 @@ from gemmahub.hardware.host import Host
 from gemmahub.hardware.probe import probe_machine
 from gemmahub.hardware.records import Figure
 from gemmahub.planning import machine_of
-from gemmahub.testing.conformance.base import PluginKit
+from gemmahub.testing.conformance.base import PluginConformance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,7 @@ def _host(folder: Path, **changes: Any) -> Host:
     return Host(**(plain | changes))
 
 
-class DeviceConformance(PluginKit):
+class DeviceConformance(PluginConformance):
     """Set ``plugin`` and write ``make_host``; ``probe_name`` chooses among several probes."""
 
     probe_name: ClassVar[str] = ""

@@ -12,7 +12,7 @@ from gemmahub.engines.manager import load_plugins
 from gemmahub.errors import FormatError, IntegrityError
 from gemmahub.formats.detect import open_model
 from gemmahub.formats.source import LocalFile, check_range
-from gemmahub.testing.conformance.base import PluginKit, failures, only_our_errors
+from gemmahub.testing.conformance.base import PluginConformance, failures, only_our_errors
 from gemmahub.testing.gguf_writer import write_gguf
 from gemmahub.testing.safetensors_writer import write_safetensors
 
@@ -41,7 +41,7 @@ class _Elsewhere:
         return self._content[offset : offset + length]
 
 
-class FormatConformance(PluginKit):
+class FormatConformance(PluginConformance):
     """Set ``plugin`` and write ``make_file``; ``format_name`` chooses among several formats."""
 
     format_name: ClassVar[str] = ""

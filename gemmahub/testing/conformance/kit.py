@@ -11,7 +11,7 @@ import pytest
 from gemmahub.engines.contract import Artifact, ChunkKind, Message, Sampling, Settings, Usage
 from gemmahub.engines.manager import BackendOffer, load_plugins
 from gemmahub.errors import BackendError
-from gemmahub.testing.conformance.base import PluginKit
+from gemmahub.testing.conformance.base import PluginConformance
 from gemmahub.text import strip_controls
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def only_backend_errors(what: str) -> Iterator[list[BackendError]]:
             assert text == strip_controls(text), f"{what}: control characters in {text!r}"
 
 
-class Kit(PluginKit):
+class Kit(PluginConformance):
     """What a plugin says of itself to the tests. ``plugin`` and ``make_artifact`` are needed.
 
     ``backend_name`` chooses among several backends of the plugin. ``context`` is what sessions are

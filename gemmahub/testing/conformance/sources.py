@@ -19,7 +19,7 @@ from gemmahub.engines.sources import (
 from gemmahub.engines.validation import check_source
 from gemmahub.errors import Cancelled, IntegrityError, NotFound, UsageError
 from gemmahub.records.parsing import checked
-from gemmahub.testing.conformance.base import PluginKit, only_our_errors, tree_of
+from gemmahub.testing.conformance.base import PluginConformance, only_our_errors, tree_of
 from gemmahub.text import strip_controls
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class _Enough(Exception):
     """What a listener raises that wants no more."""
 
 
-class SourceConformance(PluginKit):
+class SourceConformance(PluginConformance):
     """Set ``plugin``, ``reference``, ``unknown``, ``content``, and override the fixture ``source``.
 
     ``source_name`` chooses among several sources. ``reference`` names a model that the source has,
@@ -60,7 +60,7 @@ class SourceConformance(PluginKit):
         """
         raise NotImplementedError("override the fixture source")
 
-    def damage(self, source: Source) -> None:
+    def damage(self, source: Any) -> None:
         """Make the place send other bytes of the same length; a source that knows no checksum of
         what it gets cannot tell, and leaves this out."""
         pytest.skip("damage(source) is not written: whether it checks what comes is not tested")

@@ -15,7 +15,7 @@ from gemmahub.engines.guarded_store import guarded_store
 from gemmahub.engines.validation import check_inventory
 from gemmahub.registry.reference import SourceReference, parse_reference
 from gemmahub.stores.removal import plan_removal, remove
-from gemmahub.testing.conformance.base import PluginKit, tree_of
+from gemmahub.testing.conformance.base import PluginConformance, tree_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def _files_opened() -> Iterator[list[str]]:
         _opened = None
 
 
-class StoreConformance(PluginKit):
+class StoreConformance(PluginConformance):
     """Set ``plugin`` and write the three methods; ``store_name`` chooses among several stores."""
 
     store_name: ClassVar[str] = ""

@@ -1,7 +1,8 @@
 """Writes the beginning of a plugin: a distribution that installs and passes the conformance kit.
 
-The files lie in ``plugin/`` as they are written, with ``NAME`` for the plugin's name, ``PACKAGE``
-for its package, and ``CLASS`` for the beginning of its classes' names.
+The files lie in ``plugin/`` as they are written, those of each kind in a folder of its own, with
+``NAME`` for the plugin's name, ``PACKAGE`` for its package, and ``CLASS`` for the beginning of its
+classes' names.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import shutil
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gemmahub.errors import GemmahubError, UsageError
 from gemmahub.text import one_line
@@ -25,25 +26,42 @@ _LONGEST: Final = 40
 _TEMPLATES: Final = Path(__file__).parent / "plugin"
 
 # where it is written -> where it lies here
-_FILES: Final = {
+_OF_ALL: Final = {
     "pyproject.toml": "pyproject.toml.txt",
-    "README.md": "README.md.txt",
     ".gitignore": "gitignore.txt",
-    "PACKAGE/__init__.py": "init.py.txt",
-    "PACKAGE/backend.py": "backend.py.txt",
     "PACKAGE/py.typed": "",
-    "tests/test_conformance.py": "test_conformance.py.txt",
-    "tests/test_backend.py": "test_backend.py.txt",
 }
+
+
+class _Kind(NamedTuple):
+    """The files of a kind of plugin besides README, hooks and conformance tests, and the command
+    that tries it."""
+
+    files: tuple[str, ...]
+    attempt: str
+
+
+_OF_KIND: Final = {
+    "backend": _Kind(
+        ("backend.py", "test_backend.py"), 'gemmahub run MODEL "say it again" --backend NAME'
+    ),
+    "store": _Kind(("store.py",), "gemmahub list"),
+    "source": _Kind(("source.py",), "gemmahub inspect NAME://tiny"),
+    "command": _Kind(("test_command.py",), "gemmahub NAME"),
+}
+
+KINDS: Final = tuple(_OF_KIND)
 
 
 @dataclass(frozen=True, slots=True)
 class NewPlugin:
-    """A plugin that is to be written: its folder, and the files in it with their text."""
+    """A plugin that is to be written: its folder, the files in it with their text, and the command
+    that tries it once it is installed."""
 
     name: str
     folder: Path
     files: dict[PurePosixPath, str]
+    attempt: str
 
     @property
     def distribution(self) -> str:
@@ -73,8 +91,11 @@ class NewPlugin:
             raise _unwritable(self.folder, error) from None
 
 
-def new_plugin(name: str, folder: Path, *, taken: Collection[str], version: str) -> NewPlugin:
-    """A plugin of that name in ``folder / gemmahub-NAME``. Nothing is written yet.
+def new_plugin(
+    name: str, folder: Path, *, taken: Collection[str], version: str, kind: str = "backend"
+) -> NewPlugin:
+    """A plugin of that name and kind (see :data:`KINDS`) in ``folder / gemmahub-NAME``. Nothing is
+    written yet.
 
     ``taken`` are the names of plugins, backends and distributions that are installed; ``version``
     is that of this gemmahub.
@@ -102,9 +123,22 @@ def new_plugin(name: str, folder: Path, *, taken: Collection[str], version: str)
         target,
         {
             PurePosixPath(path.replace("PACKAGE", package)): _fill(template, words)
-            for path, template in _FILES.items()
+            for path, template in _files(kind).items()
         },
+        _OF_KIND[kind].attempt.replace("NAME", name),
     )
+
+
+def _files(kind: str) -> dict[str, str]:
+    found = _OF_ALL | {
+        "README.md": f"{kind}/README.md.txt",
+        "PACKAGE/__init__.py": f"{kind}/init.py.txt",
+        "tests/test_conformance.py": f"{kind}/test_conformance.py.txt",
+    }
+    for name in _OF_KIND[kind].files:
+        place = "tests" if name.startswith("test_") else "PACKAGE"
+        found[f"{place}/{name}"] = f"{kind}/{name}.txt"
+    return found
 
 
 def _check_name(name: str) -> None:
