@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -27,12 +28,16 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines.running_program import Program
-from gemmahub.errors import Cancelled, LoadFailed
+from gemmahub.errors import Cancelled, LoadFailed, NetworkError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
 __all__ = ["Program", "start_program"]
+
+Words = Sequence[str | os.PathLike[str]]
+"""A program and its arguments."""
+Command = Words | Callable[[int], Words]
 
 _PORT_TRIES: Final = 5
 _PORT_TAKEN: Final = ("already in use", "only one usage of each socket address", "eaddrinuse")
@@ -41,7 +46,7 @@ _FIRST_LOOK, _SLOWEST_LOOK = 0.02, 0.25  # seconds between two checks whether it
 
 
 def start_program(
-    command: Sequence[str] | Callable[[int], Sequence[str]],
+    command: Command,
     *,
     name: str = "",
     ready: Callable[[Program], bool] | None = None,
@@ -59,9 +64,10 @@ def start_program(
     program says that the port is taken, it is started again with another one. ``name`` is what it
     is called in messages and in the log's name (default: the program's own).
 
-    ``ready`` is asked from 50 to 4 times a second, for at most ``ready_seconds``; OSError counts as
-    not yet. Let it give up its own question within a second. Without it a program with a port is
-    ready when something listens there, another one at once. ``cancelled`` is asked as often.
+    ``ready`` is asked from 50 to 4 times a second, for at most ``ready_seconds``; OSError and
+    NetworkError, such as a refused connection, count as not yet. Let it give up its own question
+    within a second. Without it a program with a port is ready when something listens there,
+    another one at once. ``cancelled`` is asked as often.
 
     ``environment`` is added to this program's, of which the variables that match ``without``
     (``LLAMA_*``) are left out. ``keep`` says of a line whether it may be logged. ``stop`` is what
@@ -108,7 +114,7 @@ def _until_ready(
     while True:
         if cancelled is not None and cancelled():
             raise Cancelled("loading was cancelled", "load the model again")
-        with suppress(OSError):
+        with suppress(OSError, NetworkError):
             if ready(program):
                 return True
         if program.wait(pause):
@@ -130,8 +136,9 @@ def _is_there(program: Program) -> bool:
     return program.running
 
 
-def _words(command: Sequence[str] | Callable[[int], Sequence[str]], port: int | None) -> list[str]:
-    return [*command(port or 0)] if callable(command) else [*command]
+def _words(command: Command, port: int | None) -> list[str]:
+    words = command(port or 0) if callable(command) else command
+    return [os.fspath(word) for word in words]
 
 
 def _free_port() -> int:

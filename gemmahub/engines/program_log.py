@@ -15,6 +15,7 @@ from collections import deque
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.text import one_line
@@ -47,6 +48,7 @@ class ProgramLog:
         self.file = file
         self._first: list[str] = []
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
+        self._lock = Lock()  # whoever reads the lines is in another thread
         self._rest = b""
         self._is_long = False  # the rest of the line is left out
 
@@ -71,7 +73,8 @@ class ProgramLog:
     @property
     def lines(self) -> list[str]:
         """The first lines, then the last ones, each without what a terminal obeys."""
-        return [*self._first, *self._last]
+        with self._lock:
+            return [*self._first, *self._last]
 
     def reason(self) -> str:
         """The lines that say why the program failed, at most three, in one; "" without any line."""
@@ -88,10 +91,8 @@ class ProgramLog:
         if not self._is_wanted(text):
             return None
         shown = one_line(text, 2 * _SHOWN)
-        if len(self._first) < _FIRST_LINES:
-            self._first.append(shown)
-        else:
-            self._last.append(shown)
+        with self._lock:
+            (self._first if len(self._first) < _FIRST_LINES else self._last).append(shown)
         if self.file is not None:
             self.file.write(f"{text}\n".encode())
         return shown

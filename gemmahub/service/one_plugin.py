@@ -11,6 +11,8 @@ from gemmahub.service.settings import setting_rows
 from gemmahub.text import nearest, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gemmahub.service.installation import Installation
     from gemmahub.service.plugin_rows import PluginRow
     from gemmahub.service.settings import SettingRow
@@ -42,13 +44,7 @@ def detail(here: Installation, name: str) -> PluginDetail:
     found = rows(here)
     row = next((row for row in found if name in (row.name, row.distribution)), None)
     if row is None:
-        near = nearest(name, [row.name for row in found])
-        hint = (
-            f"did you mean {', '.join(near)}?"
-            if near
-            else "gemmahub plugins lists them; its commands: gemmahub plugins --help"
-        )
-        raise NotFound(f"no plugin is called {one_line(name)!r}", hint)
+        raise unknown_plugin(name, [row.name for row in found])
     every = setting_rows(here)
     options = {
         backend.name: [one for one in every if one.table == ("backends", backend.name)]
@@ -56,3 +52,11 @@ def detail(here: Installation, name: str) -> PluginDetail:
     }
     own = [one for one in every if one.plugin == row.name]
     return PluginDetail(row, options, own)
+
+
+def unknown_plugin(name: str, known: Iterable[str]) -> NotFound:
+    """The failure for a name that no plugin has, with the nearest names."""
+    near = nearest(name, known)
+    listed = "gemmahub plugins lists them; its commands: gemmahub plugins --help"
+    hint = f"did you mean {', '.join(near)}?" if near else listed
+    return NotFound(f"no plugin is called {one_line(name)!r}", hint)

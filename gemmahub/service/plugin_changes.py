@@ -15,9 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.installed import GROUP
 from gemmahub.errors import GemmahubError, NotFound, UsageError
-from gemmahub.service.python_environment import PythonEnvironment, python_environment
+from gemmahub.service.one_plugin import unknown_plugin
+from gemmahub.service.python_environment import (
+    PythonEnvironment,
+    normal_name,
+    python_environment,
+)
 from gemmahub.service.setting_changes import set_setting, unset_setting
-from gemmahub.text import nearest, one_line
+from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +117,7 @@ def rows_that_came(
 ) -> list[dict[str, Any]]:
     """Of the plugins those that an installation brought: of that distribution, else new ones."""
     if distribution:
-        return [row for row in after if _normal(row["distribution"]) == distribution]
+        return [row for row in after if normal_name(row["distribution"]) == distribution]
     return [row for row in after if row not in before]
 
 
@@ -132,9 +137,7 @@ def _plugin(here: Installation, wanted: str) -> str:
     for record in records:
         if wanted in (record.name, record.distribution):
             return record.name
-    near = nearest(wanted, [record.name for record in records])
-    hint = f"did you mean {', '.join(near)}?" if near else "gemmahub plugins lists them"
-    raise NotFound(f"no plugin is called {one_line(wanted)!r}", hint)
+    raise unknown_plugin(wanted, [record.name for record in records])
 
 
 def _requirement(wanted: str) -> tuple[str, str]:
@@ -158,27 +161,25 @@ def _requirement(wanted: str) -> tuple[str, str]:
             f"{one_line(wanted)!r} is no name of a plugin: {reason}",
             "gemmahub plugins install ollama, or a wheel, a folder, an address",
         ) from None
-    if not _normal(found.name).startswith(_PREFIX):
+    if not normal_name(found.name).startswith(_PREFIX):
         found.name = _PREFIX + found.name
-    return str(found), _normal(found.name)
+    return str(found), normal_name(found.name)
 
 
 def _installed(here: Installation, wanted: str) -> str:
     """The normal name of the distribution that a plugin is of."""
-    plugins = {_normal(d.name): d for d in distributions() if _has_plugin(d)}
+    plugins = {normal_name(d.name): d for d in distributions() if _has_plugin(d)}
     for record in here.plugins_manager.records:
-        if record.name == wanted and _normal(record.distribution) in plugins:
-            return _normal(record.distribution)
-    for name in (_normal(wanted), _normal(_PREFIX + wanted)):
+        if record.name == wanted and normal_name(record.distribution) in plugins:
+            return normal_name(record.distribution)
+    for name in (normal_name(wanted), normal_name(_PREFIX + wanted)):
         if name in plugins:
             return name
-    if _normal(wanted) == "gemmahub" or _normal(wanted) in {
-        _normal(d.name) for d in distributions()
+    if normal_name(wanted) == "gemmahub" or normal_name(wanted) in {
+        normal_name(d.name) for d in distributions()
     }:
         raise UsageError(f"{one_line(wanted)} is no plugin of gemmahub", "nothing was removed")
-    near = nearest(wanted, plugins)
-    hint = f"did you mean {', '.join(near)}?" if near else "gemmahub plugins lists them"
-    raise NotFound(f"no plugin is called {one_line(wanted)!r}", hint)
+    raise unknown_plugin(wanted, plugins)
 
 
 def _has_plugin(distribution: Distribution) -> bool:
@@ -188,7 +189,7 @@ def _has_plugin(distribution: Distribution) -> bool:
 def _needed_by(name: str) -> list[str]:
     """The distributions here that cannot do without another one."""
     found = {d.name for d in distributions() for need in d.requires or () if _needs(need, name)}
-    return sorted(other for other in found if _normal(other) != name)
+    return sorted(other for other in found if normal_name(other) != name)
 
 
 def _needs(text: str, name: str) -> bool:
@@ -199,10 +200,4 @@ def _needs(text: str, name: str) -> bool:
     except InvalidRequirement:
         return False
     is_here = need.marker is None or need.marker.evaluate({"extra": ""})
-    return _normal(need.name) == name and is_here
-
-
-def _normal(name: str) -> str:
-    from packaging.utils import canonicalize_name
-
-    return str(canonicalize_name(name))
+    return normal_name(need.name) == name and is_here

@@ -133,7 +133,7 @@ def _uv_tool(prefix: Path, receipt: Path) -> PythonEnvironment:
         tool = tomllib.loads(receipt.read_text(encoding="utf-8"))["tool"]
         if tool.get("options"):
             raise ValueError("it was installed with options of its own")
-        others = {_normal(entry["name"]): _requirement(entry) for entry in tool["requirements"]}
+        others = {normal_name(entry["name"]): _requirement(entry) for entry in tool["requirements"]}
         first = others.pop("gemmahub")
         for entry in tool.get("entrypoints", ()):
             variables["UV_TOOL_BIN_DIR"] = str(Path(entry["install-path"]).parent)
@@ -168,7 +168,8 @@ def _with(requirements: list[str]) -> list[str]:
     return [word for requirement in requirements for word in ("--with", requirement)]
 
 
-def _normal(name: str) -> str:
+def normal_name(name: str) -> str:
+    """The name of a distribution as all that mean it agree to write it (PEP 503)."""
     from packaging.utils import canonicalize_name
 
     return str(canonicalize_name(name))

@@ -8,7 +8,8 @@ import socket
 import stat
 import sys
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -26,9 +27,6 @@ from tests.engines.program_support import (
     until_empty,
     until_gone,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +60,18 @@ def test_a_web_server_answers_at_the_port_that_was_found(cache: Path) -> None:
     assert not program.running
     until_gone(program.pid)
     assert files_below(cache) == []
+
+
+def test_the_check_of_the_documents_works(tmp_path: Path) -> None:
+    (tmp_path / "health").touch()
+    text = (Path(__file__).parents[2] / "docs" / "programs.md").read_text()
+    example = text.partition("```python\n")[2].partition("\nprogram = ")[0]
+    names: dict[str, Any] = {}
+    exec(example, names)
+    with start_program(
+        lambda port: [*web_server(port), "--directory", tmp_path], ready=names["answers_health"]
+    ) as program:
+        assert program.running
 
 
 def test_several_programs_run_at_once() -> None:
