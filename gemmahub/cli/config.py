@@ -101,7 +101,12 @@ def edit_command() -> None:
         before or "# The settings of gemmahub; `gemmahub config list` names them all.\n"
     )
     first = copy.read_bytes()
-    text = _edited(library, copy, path)
+    try:
+        text = _edited(library, copy, path)
+    except BaseException:
+        if copy.read_bytes() == first:  # such as an editor that is not there
+            copy.unlink()
+        raise
     if text.encode() == first:
         output.note("nothing was changed")
     else:

@@ -8,13 +8,35 @@ from typing import TYPE_CHECKING
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.one_plugin import show_command
+from gemmahub.cli.plugin_changes import (
+    disable_command,
+    enable_command,
+    install_command,
+    uninstall_command,
+)
 from gemmahub.testing.scaffold import KINDS
 
 if TYPE_CHECKING:
     from gemmahub.service import Library
 
 
-@click.group(name="plugins", invoke_without_command=True)
+class _PluginsGroup(click.Group):
+    """``gemmahub plugins NAME`` shows the plugin of that name."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        is_name = not args[0].startswith("-") and args[0] not in self.commands
+        return super().resolve_command(ctx, ["show", *args] if is_name else args)
+
+
+@click.group(
+    name="plugins",
+    cls=_PluginsGroup,
+    invoke_without_command=True,
+    subcommand_metavar="[NAME | COMMAND [ARGS]...]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def plugins_command(context: click.Context, as_json: bool) -> None:
@@ -67,3 +89,13 @@ def new_command(name: str, folder: Path, kind: str) -> None:
         f"next: pip install -e {plugin.folder} pytest, then pytest {plugin.folder}, then\n"
         f"{plugin.attempt}; the README there says what follows"
     )
+
+
+for _command in (
+    show_command,
+    install_command,
+    uninstall_command,
+    disable_command,
+    enable_command,
+):
+    plugins_command.add_command(_command)

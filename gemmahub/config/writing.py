@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.config import cache_folder
 from gemmahub.config.file import parsed
-from gemmahub.errors import GemmahubError
+from gemmahub.errors import GemmahubError, UsageError
+from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,13 +41,14 @@ def alone(path: Path) -> Iterator[None]:
 def with_value(text: str, keys: Sequence[str], value: Any, path: Path) -> str:
     """The file's text with another value of one setting.
 
-    Raises: GemmahubError where the text is written in a way that cannot be changed safely.
+    Raises: UsageError where something else is in the place of its table; GemmahubError where the
+    text is written in a way that cannot be changed safely.
     """
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
     wanted = parsed(text, path)
-    _put(wanted, keys, value)
+    _put(wanted, keys, value, path)
     try:
         document = tomlkit.parse(text)
         table: Any = document
@@ -107,9 +109,11 @@ def write(path: Path, text: str) -> None:
         raise
 
 
-def _put(tables: dict[str, Any], keys: Sequence[str], value: Any) -> None:
+def _put(tables: dict[str, Any], keys: Sequence[str], value: Any, path: Path) -> None:
     for key in keys[:-1]:
         tables = tables.setdefault(key, {})
+        if not isinstance(tables, dict):
+            raise UsageError(f"{path}: {one_line(key)} must be a table", "gemmahub config edit")
     tables[keys[-1]] = value
 
 

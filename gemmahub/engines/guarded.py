@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gemmahub.engines.contract import Chunk, ScoredText, SessionBase
 from gemmahub.engines.declared import check_capability, check_request, check_settings
-from gemmahub.errors import BackendError, GenerationFailed, LoadFailed
+from gemmahub.errors import BackendError, GenerationFailed, LoadFailed, UsageError
 from gemmahub.text import one_line
 from gemmahub.text.streams import kept_quiet
 
@@ -148,7 +148,13 @@ def foreign_errors(kind: type[BackendError], what: str) -> Iterator[None]:
 
 
 def foreign_error(kind: type[BackendError], what: str, error: Exception) -> BackendError:
-    """The backend error for an exception that a backend should not have raised."""
+    """The backend error for an exception that a backend should not have raised.
+
+    A UsageError comes from :func:`gemmahub.engines.plugin_settings.settings_of`: what the user has
+    to change is no defect of the backend.
+    """
+    if isinstance(error, UsageError):
+        return kind(error.message, error.hint)
     return kind(
         one_line(f"{what}: {type(error).__name__}: {error}"),
         "this is a defect of the backend: report it; GEMMAHUB_DEBUG=1 shows more",

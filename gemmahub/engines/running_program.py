@@ -191,7 +191,7 @@ class Program:
             _running.discard(self)
             self._close()
             if self.log.file is not None and keep_log:
-                self.log.file.keep_as(datetime.now().strftime("%Y%m%d-%H%M%S"))
+                self.log.file.keep_as(datetime.now().strftime("%Y%m%d-%H%M%S-%f"))
             else:
                 self._remove_log()
 

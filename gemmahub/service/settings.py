@@ -26,10 +26,11 @@ _READABLE_BY_OTHERS: Final = 0o044
 
 @dataclass(frozen=True, slots=True)
 class KnownSetting:
-    """A setting that exists, and its place in the settings file."""
+    """A setting that exists, its place in the settings file, and the plugin that declares it."""
 
     keys: tuple[str, ...]
     setting: Setting
+    plugin: str = ""
 
     @property
     def name(self) -> str:
@@ -53,11 +54,18 @@ class SettingRow:
     env: str = ""
     secret: bool = False
     problem: str = ""
+    plugin: str = ""
+    table: tuple[str, ...] = ()
 
     @property
     def is_set(self) -> bool:
         """Whether somebody chose it."""
         return self.origin != "default"
+
+    @property
+    def shown_default(self) -> str:
+        """What counts where nobody says anything."""
+        return "" if self.secret else text_of_value(self.default)
 
     def as_json(self) -> dict[str, Any]:
         """The row as ``gemmahub config list --json`` prints it."""
@@ -85,9 +93,9 @@ def known_settings(manager: PluginManager) -> list[KnownSetting]:
     enabled = Setting(ENABLED, "whether the plugin is loaded", bool, True)
     declared = manager.settings()
     for name in dict.fromkeys(record.name.partition(" (")[0] for record in manager.records):
-        found.append(KnownSetting(("plugins", name, ENABLED), enabled))
+        found.append(KnownSetting(("plugins", name, ENABLED), enabled, name))
         found += [
-            KnownSetting(("plugins", setting.table or plugin, setting.name), setting)
+            KnownSetting(("plugins", setting.table or plugin, setting.name), setting, plugin)
             for plugin, setting in declared
             if plugin == name
         ]
@@ -160,6 +168,8 @@ def row_of(known: KnownSetting, tables: Mapping[str, Any], path: Path) -> Settin
         setting.env,
         hidden,
         problem,
+        known.plugin,
+        known.keys[:-1],
     )
 
 

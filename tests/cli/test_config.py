@@ -31,7 +31,7 @@ DECLARED = (
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The settings file, of an installation whose echo plugin has settings."""
     declared = [("echo", setting) for setting in DECLARED]
-    monkeypatch.setattr(PluginManager, "settings", lambda _: declared, raising=False)
+    monkeypatch.setattr(PluginManager, "settings", lambda _: declared)
     monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo,ollama")
     monkeypatch.setenv("GEMMAHUB_CACHE", str(tmp_path / "cache"))
     for name in ("DEMO_PORT", "DEMO_KEY", "GEMMAHUB_STORES", "VISUAL", "EDITOR"):
@@ -279,6 +279,15 @@ def test_set_and_unset_work_however_the_file_is_written(
     assert tomllib.loads(file.read_bytes().decode()) == before
 
 
+@pytest.mark.parametrize("text", ["plugins = 5\n", "[plugins]\necho = 'x'\n"])
+def test_set_names_what_is_in_the_place_of_a_table(command: Command, file: Path, text: str) -> None:
+    file.write_text(text)
+    result = command("config", "set", "plugins.echo.port", "5")
+    assert (result.code, "must be a table" in result.err) == (2, True)
+    assert file.read_text() == text
+    assert command("config", "list").code == 0
+
+
 def test_two_at_once_lose_nothing(file: Path) -> None:
     program = [sys.executable, "-m", "gemmahub", "config", "set"]
     names = ("run.backend", "stores.only", "stores.folders", "plugins.echo.enabled")
@@ -332,8 +341,7 @@ def test_edit_keeps_the_copy_with_a_mistake(
     told: str,
 ) -> None:
     file.write_text("[run]\nbackend = 'a'\n")
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     editor(tmp_path, monkeypatch, f"path.write_text('{text}')")
     result = command("config", "edit")
     assert result.code == 2
@@ -354,6 +362,15 @@ def test_edit_offers_to_edit_a_mistake_again(
     result = command("config", "edit")
     assert (result.code, "Edit it again?" in result.err) == (0, True)
     assert file.read_text() == "[run]"
+
+
+def test_an_editor_that_is_not_there_leaves_no_copy(
+    command: Command, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("VISUAL", "/no/such/editor")
+    assert command("config", "edit").code == 2
+    assert list(tmp_path.glob("gemmahub-settings-*")) == []
 
 
 def test_edit_does_not_write_over_a_change_that_was_made_meanwhile(

@@ -81,6 +81,12 @@ ASKED: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "hardware": (("hardware",), ("hardware", "--json")),
     "plugins": (("plugins",), ("plugins", "--json")),
     "plugins new": (("plugins", "new", ARGUMENT),),
+    "plugins show": (("plugins", "show", "echo"), ("plugins", "echo", "--json"),
+                     ("plugins", ARGUMENT)),
+    "plugins install": (("plugins", "install", ARGUMENT), ("plugins", "install", "x" + ARGUMENT)),
+    "plugins uninstall": (("plugins", "uninstall", ARGUMENT),),
+    "plugins disable": (("plugins", "disable", ARGUMENT),),
+    "plugins enable": (("plugins", "enable", ARGUMENT),),
     "config": (("config",),),
     "config list": (("config", "list"), ("config", "list", "--json")),
     "config get": (("config", "get", ARGUMENT), ("config", "get", "run.backend", "--json")),
@@ -436,7 +442,7 @@ def test_nothing_prints_past_the_sink() -> None:
     assert found == {
         "cli/output.py",
         "engines/worker.py",  # into the engine's log
-        "engines/isolated.py",  # the engine's log, stripped there and by the guarded stream
+        "engines/worker_process.py",  # the engine's log, stripped there and by the guarded stream
         "engines/running_program.py",  # likewise
         "testing/clean_start.py",  # a process of its own, whose output a test reads
     }

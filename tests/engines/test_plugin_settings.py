@@ -9,9 +9,10 @@ import keyring
 import pytest
 from keyring.backend import KeyringBackend
 
+from gemmahub.engines.guarded import foreign_errors
 from gemmahub.engines.plugin_settings import Setting, check_setting, settings_of
 from gemmahub.engines.process import start_python
-from gemmahub.errors import UsageError
+from gemmahub.errors import LoadFailed, UsageError
 from gemmahub.records.parsing import Unfit
 
 if TYPE_CHECKING:
@@ -111,6 +112,14 @@ def test_a_wrong_table_names_file_key_and_what_is_allowed(
     assert told in caught.value.message
     assert str(file) in caught.value.message
     assert hint in caught.value.hint
+
+
+def test_what_a_backend_reads_wrong_is_told_as_it_is(file: Path) -> None:
+    file.write_text("[plugins.demo]\nport = 'x'\n")
+    with pytest.raises(LoadFailed) as caught, foreign_errors(LoadFailed, "demo failed"):
+        settings_of("demo", SETTINGS)
+    assert caught.value.message == f"{file}: plugins.demo.port must be a whole number"
+    assert caught.value.hint == "its port"
 
 
 @pytest.mark.parametrize(

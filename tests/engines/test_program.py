@@ -170,6 +170,14 @@ def test_a_program_that_ends_before_it_is_ready_says_why(code: str, told: str, c
     assert name.endswith(".kept")
 
 
+def test_each_crash_keeps_a_log_of_its_own(cache: Path) -> None:
+    for number in range(3):
+        with pytest.raises(BackendCrashed):
+            start_program(python(f"raise SystemExit('error {number}')"), ready=lambda _: False)
+    texts = [path.read_text() for path in cache.rglob("*.kept")]
+    assert sorted(texts) == ["error 0\n", "error 1\n", "error 2\n"]
+
+
 def test_a_program_that_never_gets_ready_is_ended(cache: Path) -> None:
     found = []
 

