@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,3 +72,10 @@ def lab(server: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str
     for path in paths:
         monkeypatch.syspath_prepend(path)
     return address
+
+
+def gemmahub(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "gemmahub", *map(str, arguments)], capture_output=True, text=True
+    )
