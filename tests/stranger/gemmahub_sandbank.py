@@ -1,7 +1,7 @@
 """A stranger's plugin: a reader of a file format that is made up, with what it cannot do without.
 
-A file is ``SAND``, the length of a JSON list of ``[name, type, shape, weights, bytes]`` in four
-bytes, the list, and the weights.
+A file is ``SAND``, the length of a JSON object in four bytes, ``{"tensors": [[name, type, shape,
+weights, bytes], ...]}``, and the weights.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from gemmahub import hookimpl
+from gemmahub.errors import FormatError, IntegrityError
+from gemmahub.formats.json_text import parse_object
 from gemmahub.formats.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -32,15 +34,26 @@ class SandbankReader:
 
     def tensors(self, source: ByteSource) -> list[Tensor]:
         """From the list at its beginning."""
+        if source.read(0, 4) != MAGIC:
+            raise FormatError(f"{source.name} is no sandbank", "Name another file.")
         length = int.from_bytes(source.read(4, 4), "little")
-        rows = json.loads(source.read(8, length))
-        return [Tensor(name, type_, tuple(shape), weights, size)
-                for name, type_, shape, weights, size in rows]  # fmt: skip
+        rows = parse_object(source.read(8, length), f"the header of {source.name}")
+        try:
+            found = [
+                Tensor(name, type_, tuple(shape), weights, size)
+                for name, type_, shape, weights, size in rows["tensors"]
+            ]
+            missing = 8 + length + sum(tensor.bytes or 0 for tensor in found) > source.size
+        except (KeyError, TypeError, ValueError) as error:
+            raise IntegrityError(f"{source.name} is damaged", "Fetch it again.") from error
+        if missing:
+            raise IntegrityError(f"{source.name} is not whole", "Fetch it again.")
+        return found
 
 
 def write_sandbank(path: Path, *rows: tuple[str, str, list[int], int, Any]) -> Path:
     """A file of these tensors, with zeros for weights."""
-    head = json.dumps(rows).encode()
+    head = json.dumps({"tensors": rows}).encode()
     weights = sum(row[4] if isinstance(row[4], int) else 0 for row in rows)
     path.write_bytes(MAGIC + len(head).to_bytes(4, "little") + head + bytes(max(0, weights)))
     return path

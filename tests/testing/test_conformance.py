@@ -30,7 +30,17 @@ ALWAYS = {
     "test_served_models",
     "test_what_can_be_loaded_is_said",
 }
-BY_ROOT = {"RootImportsTheEngine": "test_importing_the_plugin_loads_no_engine"}
+BY_ROOT = {
+    "RootImportsTheEngine": "test_importing_the_plugin_loads_no_engine",
+    "AHookReturnsNonsense": "test_the_plugin_is_loaded",
+}
+NONSENSE = """
+from defective import *
+
+@hookimpl
+def gemmahub_stores():
+    return ["no store"]
+"""
 
 HEAD = """
 from gemmahub.engines.contract import Artifact
@@ -63,10 +73,13 @@ def results(
     install(folder, "offers", "defective_offers")
     install(folder, "heavy", "heavy_root")
     (folder / "heavy_root.py").write_text("import markupsafe\nfrom defective import *\n")
+    install(folder, "nonsense", "nonsense_root")
+    (folder / "nonsense_root.py").write_text(NONSENSE)
+    roots = dict(zip(BY_ROOT, ("heavy", "nonsense"), strict=True))
     classes, nodes = [HEAD], []
     for name in (*SOUND, *DEFECTS, *BY_ROOT):
         number = name.replace("-", "_")
-        plugin = "heavy" if name in BY_ROOT else "offers" if name in OF_OFFERS else "defective"
+        plugin = roots.get(name) or ("offers" if name in OF_OFFERS else "defective")
         backend = "sound" if name in BY_ROOT else name
         classes.append(CLASS.format(number=number, plugin=plugin, backend=backend))
         test = (DEFECTS | BY_ROOT).get(name)
