@@ -41,8 +41,7 @@ if TYPE_CHECKING:
 
     import click
 
-    from gemmahub.engines.contract import CheckResult, Store
-    from gemmahub.engines.plugin_settings import Setting
+    from gemmahub.engines.contract import CheckResult, Setting, Store
     from gemmahub.engines.sources import Source
     from gemmahub.hardware.records import Machine
 
