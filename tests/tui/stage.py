@@ -86,6 +86,8 @@ class StagedHub(SteadyHub):
 def hold_still(monkeypatch: pytest.MonkeyPatch) -> None:
     """Engines, plugins, checks and the speed of answers are always the same."""
     monkeypatch.setattr(plugin_rows, "rows", lambda _: _plugins())
+    backends = [backend for row in _plugins() for backend in row.backends]
+    monkeypatch.setattr(plugin_rows, "backend_rows", lambda _: backends)
     monkeypatch.setattr(doctor, "checks", lambda _: _CHECKS)
     monkeypatch.setattr("gemmahub.conversations.ChatSession", SteadyChat)
 

@@ -31,7 +31,7 @@ from textual.widgets import (
 from gemmahub.config import Config
 from gemmahub.engines.contract import CheckResult, Sampling, Settings
 from gemmahub.errors import GemmahubError
-from gemmahub.service import Requirements
+from gemmahub.service import Library, Requirements
 from gemmahub.service.plugin_rows import BackendRow, PluginRow
 from gemmahub.service.progress import Progress
 from gemmahub.text.streams import guarded
@@ -64,7 +64,6 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
 
     from gemmahub.hardware.records import Machine
-    from gemmahub.service import Library
 
 SIZE = (120, 40)
 
@@ -95,6 +94,8 @@ def hub(world: World, monkeypatch: pytest.MonkeyPatch) -> HostileHub:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo,ollama")
     monkeypatch.setattr("gemmahub.service.plugin_rows.rows", strange_plugins)
+    backends = [backend for row in strange_plugins(Library()) for backend in row.backends]
+    monkeypatch.setattr("gemmahub.service.plugin_rows.backend_rows", lambda _: backends)
     monkeypatch.setattr("gemmahub.service.doctor.checks", strange_checks)
     return HostileHub(
         config=Config(
