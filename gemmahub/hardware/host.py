@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_COMMAND_SECONDS: Final = 3.0
-DEADLINE_SECONDS: Final = 3.0
+_COMMAND_SECONDS: Final = 2.0
+DEADLINE_SECONDS: Final = 2.0
 """How long a probe may take before it is given up: a driver that hangs must not hang us."""
 
 

@@ -14,6 +14,7 @@ from gemmahub.hardware.host import Host, describe, guarded
 from gemmahub.hardware.makers import MAKERS
 from gemmahub.hardware.memory import probe_memory, unknown_memory
 from gemmahub.hardware.records import Cpu, Device, Disk, Figure, Machine, Problem, SystemMemory
+from gemmahub.hardware.visible import visible
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def probe_machine(
         )
     devices, told = _devices(host, cpu, memory, (*MAKERS, *further))
     problems += told
+    devices, hidden = visible(devices, host.environment)
+    problems += hidden
     if host.system == "win32":
         reason = "on Windows gemmahub itself probes NVIDIA GPUs only"
         problems.append(Problem("graphics", reason))

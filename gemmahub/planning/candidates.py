@@ -85,7 +85,9 @@ def _installed(
 
 def bandwidths_of(machine: hardware.Machine) -> Bandwidths:
     """The bandwidths in the order of :func:`~gemmahub.planning.machine_of`."""
-    devices = [d.bandwidth for d in machine.devices if d.available.value is not None]
+    devices = [
+        d.bandwidth for d in machine.devices if d.available.value is not None and not d.unusable
+    ]
     host = machine.cpu.bandwidth
     used = devices[0] if devices else host
     source = f"{used.value / 1e9:.0f} GB/s ({used.source})" if used.value else ""

@@ -117,9 +117,10 @@ def machine_of(machine: hardware.Machine) -> MachineMemory:
             capacity_bytes=device.capacity.value or 0,
             free_bytes=device.available.value or 0,
             unified=device.takes_system_memory,
+            carved_bytes=_carved(device),
         )
         for device in machine.devices
-        if device.available.value is not None
+        if device.available.value is not None and not device.unusable
     )
     usable, available = machine.memory.usable.value, machine.memory.available.value
     if available is None:
@@ -127,6 +128,12 @@ def machine_of(machine: hardware.Machine) -> MachineMemory:
             "how much memory is free is not known on this machine", "say it: --ram 16GiB"
         )
     return MachineMemory(devices, usable or available, available)
+
+
+def _carved(device: hardware.Device) -> int:
+    """What is free of an integrated GPU's own memory; of what it can map the host is the owner."""
+    own = device.kind == "integrated" and device.shared_free is not None
+    return (device.free.value or 0) if own else 0
 
 
 def known_machine_of(machine: hardware.Machine) -> tuple[MachineMemory | None, str]:
