@@ -55,6 +55,7 @@ class BackendCalls:
         Raises: LoadFailed when the engine refuses the header or the settings; BackendError when
         the backend has no dry load; BackendCrashed when the process ends.
         """
+        check_capability(self._offer.backend, "dry_load")
         check_settings(self._offer.backend, settings)
         return self._record(self.ask("dry_load", artifact, settings), DryLoad)
 
@@ -80,7 +81,7 @@ class BackendCalls:
         except BaseException:  # nothing that makes sense can come from this process
             self.close()
             raise
-        if isinstance(answer, wire.Answer):
+        if isinstance(answer, wire.Returned):
             return answer.value
         raise backend_error(answer.kind, answer.message, answer.hint)
 

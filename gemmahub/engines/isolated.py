@@ -88,14 +88,14 @@ class IsolatedSession(WorkerProcess, SessionBase):
         check_capability(self._backend, "score")
         arguments = (text, window, top)
         for frame in self._asked(lambda number: wire.CallSession(number, "score", arguments)):
-            if isinstance(frame, wire.Item):
+            if isinstance(frame, wire.Yielded):
                 yield checked_answer(frame.value, ScoredText, self._engine)
 
     def embed(self, texts: Sequence[str]) -> Sequence[tuple[float, ...]]:
         """As the engine's."""
         check_capability(self._backend, "embed")
         frames = self._asked(lambda number: wire.CallSession(number, "embed", (tuple(texts),)))
-        return [frame.value for frame in frames if isinstance(frame, wire.Item)]
+        return [frame.value for frame in frames if isinstance(frame, wire.Yielded)]
 
     def cancel(self) -> None:
         """Ask the engine to stop what runs; the last chunk of an answer then carries the usage."""

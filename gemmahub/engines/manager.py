@@ -6,7 +6,7 @@ Each record is looked at (:mod:`gemmahub.engines.validation`), each call has a l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -53,11 +53,13 @@ _FRESH_SECONDS: Final = 5.0  # a command asks once; the UI asks again for a serv
 
 @dataclass(frozen=True, slots=True)
 class BackendOffer:
-    """A backend and the plugin that offers it."""
+    """A backend and the plugin that offers it; ``options`` is what the settings file says of the
+    backend's own options."""
 
     plugin: str
     distribution: str
     backend: Backend
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class PluginManager:

@@ -52,7 +52,7 @@ class Ask(NamedTuple):
 
 
 class Generate(NamedTuple):
-    """Answer a prompt; ``number`` names the answer."""
+    """Returned a prompt; ``number`` names the answer."""
 
     number: int
     prompt: Prompt
@@ -90,13 +90,13 @@ class Loaded(NamedTuple):
     info: SessionInfo
 
 
-class Answer(NamedTuple):
+class Returned(NamedTuple):
     """What a method of the backend returned."""
 
     value: Any
 
 
-class Item(NamedTuple):
+class Yielded(NamedTuple):
     """What a method of the session returned, or one of several things."""
 
     number: int

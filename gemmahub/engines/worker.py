@@ -19,18 +19,18 @@ from typing import IO, TYPE_CHECKING, Any
 
 from gemmahub.engines.guarded import closable, foreign_error, whole
 from gemmahub.engines.wire import (
-    Answer,
     Ask,
     CallSession,
     Cancel,
     Done,
     Failed,
     Generate,
-    Item,
     Load,
     Loaded,
     LoadProgress,
     Piece,
+    Returned,
+    Yielded,
     read_frame,
     write_frame,
 )
@@ -83,7 +83,7 @@ class _Worker:
             request = self._requests.get()
 
     def _hold(self, load: Load) -> None:
-        """Answer with one session until the other end hangs up."""
+        """Returned with one session until the other end hangs up."""
         self._engine = load.backend
         session = self._load(load)
         if session is None:
@@ -139,7 +139,7 @@ class _Worker:
             if ask.method == "serve":
                 self._server = value  # for as long as this process lives
                 value = (value.address, value.info)
-            self._send(Answer(value))
+            self._send(Returned(value))
         except Exception as error:  # noqa: BLE001 - the process border: errors travel as records
             what = f"{ask.backend} failed at {ask.method}()"
             self._send(_failure(0, error, LoadFailed, what))
@@ -180,7 +180,7 @@ class _Worker:
         found = getattr(session, request.method)(*request.arguments)
         with closing(closable(found)) as items:
             for item in items:
-                self._send(Item(request.number, item))
+                self._send(Yielded(request.number, item))
                 if request.number in self._cancels:
                     break
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
-from collections import deque
 from typing import IO, Any, Final
 
 from gemmahub.config import debug
 from gemmahub.engines import wire
 from gemmahub.engines.process import explain_exit, start_python
+from gemmahub.engines.program_log import ProgramLog
 from gemmahub.errors import BackendCrashed
-from gemmahub.text import one_line
 
-_LOG_LINES: Final = 200
+_PIECE_BYTES: Final = 1 << 16
 _PATIENCE_SECONDS: Final = 5.0
 
 
@@ -24,7 +24,7 @@ class WorkerProcess:
     def __init__(self, engine: str) -> None:
         self._engine = engine
         self._process = start_python("gemmahub.engines.worker")
-        self._log: deque[str] = deque(maxlen=_LOG_LINES)
+        self._log = ProgramLog()
         self._closed = False
         self._writing = threading.Lock()
         self._logger = threading.Thread(target=self._keep_log, daemon=True)
@@ -37,8 +37,8 @@ class WorkerProcess:
 
     @property
     def log(self) -> list[str]:
-        """The engine's last lines."""
-        return list(self._log)
+        """The engine's first and last lines."""
+        return self._log.lines
 
     def close(self) -> None:
         """End the process; it has no state that would be lost."""
@@ -82,12 +82,14 @@ class WorkerProcess:
     def _keep_log(self) -> None:
         pipe, show = self._process.stderr, debug()
         try:
-            for line in pipe or ():
-                self._log.append(text := one_line(line.decode(errors="replace"), 500))
-                if show:
-                    sys.stderr.write(f"{self._engine}: {text}\n")
+            while pipe is not None and (data := os.read(pipe.fileno(), _PIECE_BYTES)):
+                for text in self._log.feed(data):
+                    if show:
+                        sys.stderr.write(f"{self._engine}: {text}\n")
         except (OSError, ValueError):
             return  # closed under us
+        finally:
+            self._log.finish()
 
     def _crash(self, when: str) -> BackendCrashed:
         try:
@@ -97,9 +99,9 @@ class WorkerProcess:
             code = self._process.wait()
         self._logger.join(_PATIENCE_SECONDS)  # the last lines are the ones that matter
         how, hint = explain_exit(code)
-        last = " | ".join(line for line in self.log[-3:] if line)
+        reason = self._log.reason()
         message = f"the {self._engine} process {how} {when}"
-        return BackendCrashed(f"{message}: {last}" if last else message, hint)
+        return BackendCrashed(f"{message}: {reason}" if reason else message, hint)
 
 
 def _close_pipe(pipe: IO[bytes] | None) -> None:

@@ -13,7 +13,7 @@ from gemmahub.memory.plan import headroom
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemmahub.engines.contract import Backend, DeviceUse, DryLoad
+    from gemmahub.engines.contract import DeviceUse, DryLoad
     from gemmahub.engines.manager import BackendOffer
     from gemmahub.memory import DevicePlan, MachineMemory, MemoryPlan, MemorySettings
     from gemmahub.planning.header import Header
@@ -26,15 +26,15 @@ ENGINE_PARTS: Final = ("weights_bytes", "kv_cache_bytes", "compute_bytes", "outp
 """What an engine says of a device, by the names that a place of a plan has for it."""
 
 
-def engine_settings(memory: MemoryPlan, backend: Backend) -> Settings:
+def engine_settings(memory: MemoryPlan, offer: BackendOffer) -> Settings:
     """The settings of a plan as the backend takes them.
 
     Raises: UsageError as :func:`settings_for`.
     """
-    return settings_for(memory.settings, memory.gpu_layers, backend)
+    return settings_for(memory.settings, memory.gpu_layers, offer)
 
 
-def settings_for(chosen: MemorySettings, gpu_layers: int | None, backend: Backend) -> Settings:
+def settings_for(chosen: MemorySettings, gpu_layers: int | None, offer: BackendOffer) -> Settings:
     """Settings as the backend takes them, with that many layers on accelerators.
 
     What the contract has no field for goes by the backend's own options, and only where it is not
@@ -42,7 +42,8 @@ def settings_for(chosen: MemorySettings, gpu_layers: int | None, backend: Backen
 
     Raises: UsageError where the backend has no such option.
     """
-    options: dict[str, Any] = {}
+    backend = offer.backend
+    options: dict[str, Any] = dict(offer.options)
     if chosen.full_swa_cache:
         options["swa_full"] = True
     if chosen.outputs_max != 1:
@@ -73,7 +74,7 @@ def dry_load_plan(plan: Plan, offer: BackendOffer, header: Header, machine: Mach
 
     Raises: UsageError as :func:`engine_settings`; BackendError when the engine refuses.
     """
-    settings, artifact = engine_settings(plan.memory, offer.backend), header.artifact
+    settings, artifact = engine_settings(plan.memory, offer), header.artifact
     if header.remark:
         plan = replace(plan, remarks=(*plan.remarks, header.remark))
     planned, reason = len(_used(plan)), ""

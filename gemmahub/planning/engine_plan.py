@@ -82,7 +82,7 @@ class _Engine:
         self._machine = machine
         self._asked = settings
         wanted = settings.gpu_layers if machine.devices else 0
-        self._settings = settings_for(settings, wanted, offer.backend)
+        self._settings = settings_for(settings, wanted, offer)
         self._answers: dict[int, DryLoad | None] = {}
         self.remarks: list[str] = []
 

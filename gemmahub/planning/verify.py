@@ -53,7 +53,7 @@ def verify(plan: Plan, offer: BackendOffer, on_progress: OnProgress | None = Non
 
     Raises: as :func:`loadable` and :func:`engine_settings`; BackendError of the load or the answer.
     """
-    artifact, settings = loadable(plan), engine_settings(plan.memory, offer.backend)
+    artifact, settings = loadable(plan), engine_settings(plan.memory, offer)
     with load_session(offer, artifact, settings, on_progress) as session:
         counts = _touch(session, plan.memory.settings.tokens_a_step)
         pid = session.pid if isinstance(session, WorkerProcess) else None

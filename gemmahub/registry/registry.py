@@ -94,6 +94,14 @@ class Registry:
             raise KeyError(reference)
         return declared(self.catalog, model, known)
 
+    def at(self, path: Path) -> Variant | None:
+        """What a store has at a path, with the store."""
+        place = path.absolute()
+        for variant in self.installed().variants:
+            if any(artifact.path.absolute() == place for artifact in variant.artifacts):
+                return variant
+        return None
+
     def resolve(self, text: str) -> Variant:
         """The variant that a reference names; of a name without one what is installed, QAT first.
 

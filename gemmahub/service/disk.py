@@ -52,6 +52,8 @@ def plan_removal(here: Installation, reference: str, stores: Sequence[str] = ())
             f"{variant.reference} is a model of the server {server}, and no file here",
             "remove it there",
         )
+    if variant.artifacts and not any(artifact.store for artifact in variant.artifacts):
+        variant = here.registry.at(variant.artifacts[0].path) or variant
     if not any(artifact.store for artifact in variant.artifacts):
         what = "is in no store" if variant.artifacts else "is not on this machine"
         raise NotFound(f"{variant.reference} {what}", "gemmahub list shows what is here")

@@ -209,7 +209,9 @@ class Installation:
         format_ = model.format if isinstance(model, Artifact) else ""
         setting = self.config.backend_for(format_)
         default = None if setting is None else Default(*setting)
-        return choose(self.plugins_manager, model, name, default=default, needs=needs)
+        found = choose(self.plugins_manager, model, name, default=default, needs=needs)
+        options = self._option_defaults(found.offer.backend)
+        return replace(found, offer=replace(found.offer, options=options))
 
     @cached_property
     def probes(self) -> tuple[GuardedProbe, ...]:
@@ -218,7 +220,7 @@ class Installation:
 
         return probes_of(self.plugins_manager)
 
-    def option_defaults(self, backend: Backend) -> dict[str, Any]:
+    def _option_defaults(self, backend: Backend) -> dict[str, Any]:
         """What the settings say of the backend's own options.
 
         Raises: UsageError for an option that it has not, or a value that it does not take.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gemmahub.engines.contract import Artifact
 from gemmahub.engines.servers import served_models
-from gemmahub.errors import BackendMissing
+from gemmahub.errors import BackendMissing, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -117,7 +117,7 @@ def chosen(here: Installation) -> list[ChosenRow]:
         try:
             choice = here.choose(Artifact(format_, Path()))
             found.append(ChosenRow(format_, choice.offer.backend.name, choice.reason))
-        except BackendMissing as error:
+        except (BackendMissing, UsageError) as error:
             found.append(ChosenRow(format_, None, error.message))
     return found
 
@@ -153,7 +153,7 @@ def _backend_row(offer: BackendOffer, answer: Availability) -> BackendRow:
 
 
 def _row(record: PluginRecord, backends: tuple[BackendRow, ...]) -> PluginRow:
-    offers = [f"backend {b.name} ({', '.join(b.formats)})" for b in backends]
+    offers = [f"backend {b.name} ({', '.join(b.formats) or 'its own models'})" for b in backends]
     hooks = [h.removeprefix("gemmahub_") for h in record.offers if h != "gemmahub_backends"]
     remarks = [part for part in (record.reason, record.hint) if part]
     for b in backends:

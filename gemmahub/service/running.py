@@ -121,7 +121,7 @@ def load(
     choice, model = _choose(here, variant, backend)
     engine = choice.offer.backend
     given = {**settings.options, **option_values(engine, options or {})}
-    settings = replace(settings, options={**here.option_defaults(engine), **given})
+    settings = replace(settings, options={**choice.offer.options, **given})
     if recommended is not None and settings.context is None:
         settings = replace(settings, **recommended.session_settings)
     reading = "" if variant.served else f", reading {format_bytes(variant.size_bytes)}"

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gemmahub.engines.manager import PluginManager
 
 MIB = 2**20
 ROUNDED = MIB // 200 + 1  # the log's two decimals of a MiB
@@ -164,12 +163,11 @@ def test_one_load_alone(tmp_path: Path, offer: BackendOffer) -> None:
     assert (found.weights_bytes, found.kv_cache_bytes) == (weights, 736 * MIB)
 
 
-def test_a_backend_without_dry_load_says_so(
-    echo_manager: PluginManager, any_artifact: Artifact
-) -> None:
-    offer = echo_manager.backend("echo")
-    assert "dry_load" not in offer.backend.capabilities
-    with pytest.raises(BackendError, match="echo cannot say") as caught:
+def test_a_backend_without_dry_load_says_so(any_artifact: Artifact) -> None:
+    from gemmahub_echo.backend import EchoBackend
+
+    offer = BackendOffer("echo", "gemmahub-echo", EchoBackend())
+    with pytest.raises(BackendError, match="echo has no dry_load") as caught:
         dry_load(offer, any_artifact, Settings())
     assert caught.value.hint
     with pytest.raises(BackendError, match="echo cannot say"):

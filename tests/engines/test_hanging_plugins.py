@@ -132,22 +132,33 @@ async def test_the_ui_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     from gemmahub import hookimpl
     from gemmahub.engines.manager import load_plugins
-    from gemmahub.service import Library
+    from gemmahub.service import Library, plugin_rows
     from gemmahub.tui.app import GemmahubApp
+    from gemmahub.tui.screens.plugins import PluginsScreen
     from tests.tui.library_support import HERE, loaded, steady_hub
     from tests.tui.library_support import install as install_model
+    from tests.tui.ways import screen_of
 
     def never() -> object:
         import threading
 
         return threading.Event().wait()
 
-    store = SimpleNamespace(name="never", inventory=never)
-    plugin = SimpleNamespace(
-        gemmahub_stores=hookimpl(lambda: [store]), gemmahub_sources=hookimpl(never)
-    )
+    def print_and_raise() -> object:
+        print("noise")  # noqa: T201 - that is what is tested
+        raise ZeroDivisionError("oh")
+
+    stores = [
+        SimpleNamespace(name="never", inventory=never),
+        SimpleNamespace(name="raises", inventory=print_and_raise),
+        SimpleNamespace(name="lies", inventory=lambda: "abc"),
+    ]
+    plugin = SimpleNamespace(gemmahub_sources=hookimpl(never))
+    liar = SimpleNamespace(gemmahub_stores=hookimpl(lambda: stores[1:]))
+    plugin.gemmahub_stores = hookimpl(lambda: stores[:1])
     manager = load_plugins(only=["echo"])
     manager.add("never", lambda: plugin, "gemmahub-never", "1")
+    manager.add("liar", lambda: liar, "gemmahub-liar", "1")
     monkeypatch.setattr(Library, "plugins_manager", manager)
     hub = steady_hub(tmp_path)
     install_model(tmp_path, HERE)
@@ -156,4 +167,11 @@ async def test_the_ui_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert screen.overview is not None
         shown = [row.variant.reference for row in screen.overview.rows if row.installed]
         assert shown == [HERE]
-        assert "took longer" in screen.overview.broken[0].reason
+        broken = {entry.store: entry.reason for entry in screen.overview.broken}
+        assert "took longer" in broken["never"]
+        assert broken["raises"] == "ZeroDivisionError: oh"
+        assert broken["lies"] == "inventory() returned str"
+        await pilot.press("p")
+        await screen_of(pilot, PluginsScreen)
+        rows = {row.name: row for row in plugin_rows.rows(hub)}
+        assert rows["never"].state == rows["liar"].state == "failed"

@@ -149,14 +149,14 @@ def test_the_engine_gets_the_settings_of_the_plan(offer: BackendOffer) -> None:
         variant_of("gemma-3-4b-it:q4_0-qat"), CPU_ONLY, context=5000, cache_type_k="q8_0",
         flash_attention=False, full_swa_cache=True, ubatch=64, outputs_max=0,
     )  # fmt: skip
-    assert engine_settings(plan.memory, offer.backend) == Settings(
+    assert engine_settings(plan.memory, offer) == Settings(
         context=5000, cache_type_k="q8_0", flash_attention=False, ubatch=64, gpu_layers=0,
         options={"swa_full": True, "outputs_max": 0},
     )  # fmt: skip
 
 
 def test_an_engine_without_such_a_setting_is_not_asked() -> None:
-    echo = load_plugins(only=["echo"]).backend("echo").backend
+    echo = load_plugins(only=["echo"]).backend("echo")
     variant = variant_of("gemma-3-4b-it:q4_0-qat")
     assert engine_settings(plan_of(variant, CPU_ONLY).memory, echo).options == {}
     with pytest.raises(UsageError, match="swa_full"):

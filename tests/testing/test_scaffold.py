@@ -61,6 +61,7 @@ def test_its_tests_pass_at_once(
 
 KITS = {
     "backend": BackendConformance,
+    "server": BackendConformance,
     "store": StoreConformance,
     "source": SourceConformance,
     "command": PluginConformance,

@@ -29,7 +29,7 @@ def files() -> dict[str, str]:
 
 
 def test_it_builds_the_echo_plugin(files: dict[str, str]) -> None:
-    assert len(files) == 4
+    assert len(files) == 6
     for name, text in files.items():
         assert text == (ROOT / "plugins/echo" / name).read_text(encoding="utf-8"), name
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_WORD: Final = re.compile(r"\bNAME\b|\bPACKAGE\b|CLASS|VERSION_RANGE")
+_WORD: Final = re.compile(r"\bNAME\b|\bPACKAGE\b|CLASS|VERSION_RANGE|VARIABLE")
 _LONGEST: Final = 40
 _TEMPLATES: Final = Path(__file__).parent / "plugin"
 
@@ -45,6 +45,7 @@ _OF_KIND: Final = {
     "backend": _Kind(
         ("backend.py", "test_backend.py"), 'gemmahub run MODEL "say it again" --backend NAME'
     ),
+    "server": _Kind(("backend.py",), 'gemmahub run NAME://MODEL "say it again"'),
     "store": _Kind(("store.py",), "gemmahub list"),
     "source": _Kind(("source.py",), "gemmahub inspect NAME://tiny"),
     "command": _Kind(("test_command.py",), "gemmahub NAME"),
@@ -116,6 +117,7 @@ def new_plugin(
         "NAME": name,
         "PACKAGE": package,
         "CLASS": "".join(part.capitalize() for part in name.split("-")),
+        "VARIABLE": package.removeprefix("gemmahub_").upper(),
         "VERSION_RANGE": _version_range(version),
     }
     return NewPlugin(

@@ -32,6 +32,8 @@ _STATES = {
     "ok": ("✓ ok     ", "$text-success"),
     "warning": ("! warning", "$text-warning"),
     "failed": ("✗ failed ", "$text-error"),
+    "left out": ("· unused ", "$foreground-muted"),
+    "disabled": ("· off    ", "$foreground-muted"),
 }
 _NARROW = 90
 
@@ -110,9 +112,7 @@ def _plugins(plugins: Sequence[PluginRow], width: int) -> Content:
     lines = [Content.styled("Plugins", "bold $text-primary")]
     for row in plugins:
         broken = [b for b in row.backends if not b.available]
-        state = "ok" if row.state == "ok" and not broken else "failed"
-        if row.state == "ok" and broken:
-            state = "warning"
+        state = "warning" if row.state == "ok" and broken else row.state
         name = f"{row.name} {row.version}"
         wrong = [f"{b.name}: {b.reason}; {b.hint}" for b in broken]
         if row.state != "ok":

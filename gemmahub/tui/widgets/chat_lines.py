@@ -197,11 +197,13 @@ class ChatFigures(Static):
 
     def finished(self, timings: Timings) -> None:
         """The engine has counted; a reader is warned of what an answer did not see."""
+        said = (timings.prompt_tokens or 0) + (timings.tokens or 0)
         figures = self.figures = Figures(
             speed=timings.tokens_per_second,
             first_token=timings.first_token_seconds,
-            context_used=timings.context_used or 0,
+            context_used=said if timings.context_used is None else timings.context_used,
             context=timings.context or 0,
+            about=timings.context_used is None,
         )
         if timings.truncated:
             text = "The prompt was longer than the context: its beginning was left out."

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gemmahub import hookimpl
 
 if TYPE_CHECKING:
     from gemmahub.engines.contract import Backend
 
-GEMMAHUB_CONTRACT = 2
+GEMMAHUB_CONTRACT: Final = 2
 
 
 @hookimpl

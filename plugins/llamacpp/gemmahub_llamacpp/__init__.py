@@ -5,7 +5,7 @@ Only hooks live here; the engine is imported when a model is loaded.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gemmahub import hookimpl
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from gemmahub.engines.contract import Backend, CheckResult
     from gemmahub.hardware.records import Machine
+
+GEMMAHUB_CONTRACT: Final = 2
 
 
 @hookimpl

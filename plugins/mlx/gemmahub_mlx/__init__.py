@@ -5,7 +5,7 @@ Only hooks live here; the engine is imported when a model is loaded.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gemmahub import hookimpl
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gemmahub.engines.contract import Backend, CheckResult
+
+GEMMAHUB_CONTRACT: Final = 2
 
 
 @hookimpl

@@ -5,13 +5,15 @@ Only hooks live here; the client is imported when a server is asked.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gemmahub import hookimpl
 
 if TYPE_CHECKING:
     from gemmahub.engines.contract import Backend, Store
     from gemmahub.engines.sources import Source
+
+GEMMAHUB_CONTRACT: Final = 2
 
 
 @hookimpl

@@ -44,7 +44,7 @@ class OllamaBackend(Backend):
 
     name: ClassVar[str] = "ollama"
     formats: ClassVar[tuple[str, ...]] = ("gguf",)
-    capabilities: ClassVar[frozenset[str]] = frozenset({"images"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"images", "unload"})
     in_process: ClassVar[bool] = False
     checked_version: ClassVar[str] = "0.17.4"
     options: ClassVar[tuple[Option, ...]] = (
@@ -96,6 +96,14 @@ class OllamaBackend(Backend):
 
         with Server() as server:
             return [_loaded(self.name, entry) for entry in server.running(LISTING)]
+
+    def unload(self, name: str) -> None:
+        """Let the server give back a model's memory. Raises: BackendError."""
+        from gemmahub_ollama.server import Server
+
+        with Server() as server:
+            if server.loaded(name) is not None:
+                server.unload(name)
 
     def _load(
         self,

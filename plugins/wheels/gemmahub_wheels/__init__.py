@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gemmahub import hookimpl
 
 if TYPE_CHECKING:
     from gemmahub.engines.contract import Store
+
+GEMMAHUB_CONTRACT: Final = 2
 
 
 @hookimpl
