@@ -44,8 +44,10 @@ def recommend_command(
     if as_json:
         recommendations = [each.as_json() for each in found]
         output.json_data({"machine": place.as_json(), "recommendations": recommendations})
-    else:
-        _show(found)
+        return
+    for problem in () if place.simulated else place.problems:
+        output.warning(f"{problem.probe}: {problem.reason}", problem.hint)
+    _show(found)
 
 
 def _show(found: Sequence[Recommendation]) -> None:

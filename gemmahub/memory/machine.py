@@ -52,6 +52,11 @@ class MachineMemory:
     host_capacity_bytes: int
     host_free_bytes: int
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those of the accelerators."""
+        return tuple(device.name for device in self.devices)
+
 
 Device, Machine = DeviceMemory, MachineMemory
 """Their former names, for scripts that import them."""

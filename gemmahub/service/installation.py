@@ -250,7 +250,9 @@ class Installation:
         """Decode speeds that were seen where a recommended plan would put the layers."""
         if machine.simulated:
             return {}
-        return self.speeds.speeds("gpu" if machine.devices else "cpu")
+        from gemmahub.planning.devices import default_devices
+
+        return self.speeds.speeds("gpu" if default_devices(machine) else "cpu")
 
     def machine_for(
         self, machine: str | None = None, memory: str | None = None, ram: str | None = None
