@@ -7,6 +7,7 @@ there is no discrete one.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.hardware.records import Kind
@@ -14,6 +15,7 @@ from gemmahub.hardware.records import Kind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from gemmahub.engines.contract import EngineDevice
     from gemmahub.hardware.records import Device, Machine
 
 _FULL: Final = 1 << 30
@@ -24,6 +26,13 @@ _FASTER: Final = 2
 a discrete one (Strix Halo beside a small card)."""
 
 _MOST_ALONE: Final = 4
+
+_MAKERS: Final = ("NVIDIA", "AMD", "Intel", "Apple")
+_DRIVES: Final = {
+    "cuda": ("NVIDIA",), "rocm": ("AMD",), "metal": ("Apple",), "sycl": ("Intel",),
+    "vulkan": ("NVIDIA", "AMD", "Intel"),
+}  # fmt: skip
+"""Whose devices an engine's interface can use."""
 
 DeviceSet = tuple["Device", ...]
 
@@ -49,6 +58,39 @@ def default_devices(machine: Machine) -> DeviceSet:
     there = [device for device in machine.devices if _is_known(device)]
     own = [device for device in there if device.kind is not Kind.INTEGRATED]
     return tuple(own or there)
+
+
+def usable_by(machine: Machine, engine: str, devices: Sequence[EngineDevice]) -> Machine:
+    """The machine as an engine sees it that can use these devices: the others are unusable.
+
+    Devices that only a plugin knows are left as they are: another engine may be for them.
+    """
+    return replace(
+        machine,
+        devices=tuple(
+            device
+            if device.unusable or device.vendor not in _MAKERS or _is_among(device, devices)
+            else replace(device, unusable=unused_by(engine))
+            for device in machine.devices
+        ),
+    )
+
+
+def unused_by(engine: str) -> str:
+    """Why a device is not used that is there, and that a right build of the engine could use."""
+    return f"{engine}, as it is installed here, cannot use it"
+
+
+def _is_among(device: Device, devices: Sequence[EngineDevice]) -> bool:
+    """By its address or UUID where both sides know one, else by what the interface drives."""
+    own = {text.casefold() for text in (device.pci, device.uuid) if text}
+    for found in devices:
+        if found.hardware_id and own:
+            if found.hardware_id.casefold() in own:
+                return True
+        elif device.vendor in _DRIVES.get(found.api, ()):
+            return True
+    return False
 
 
 def told(machine: Machine, devices: Sequence[str]) -> tuple[str, ...] | None:

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from gemmahub.catalog.loader import load_catalog
+from gemmahub.engines.contract import EngineDevice
 from gemmahub.hardware.records import Device, Figure, Kind, Machine
 from gemmahub.hardware.simulate import simulate_machine
 from gemmahub.planning.candidates import candidates_of
-from gemmahub.planning.devices import device_sets, told
+from gemmahub.planning.devices import device_sets, told, unused_by, usable_by
 from gemmahub.planning.fit import fit_in, fit_of
 from gemmahub.planning.model import places_of
 from gemmahub.recommend.goals import Requirements
@@ -123,6 +124,35 @@ def test_a_model_fits_where_one_set_of_devices_has_room() -> None:
     places = [place.machine for place in places_of(machine(NVIDIA, device("cuda:1", 1.2, 112)))]
     assert not fit_of(model, places[0]).fits
     assert fit_in(model, places).fits
+
+
+CUDA = EngineDevice("CUDA0", "cuda", hardware_id="0000:01:00.0")
+CPU = EngineDevice("CPU", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("pci", "vendor", "stated", "usable"),
+    [
+        ("0000:01:00.0", "NVIDIA", [CPU, CUDA], True),
+        ("0000:41:00.0", "NVIDIA", [CPU, CUDA], False),  # another card
+        (None, "NVIDIA", [CUDA], True),
+        ("0000:01:00.0", "NVIDIA", [replace(CUDA, hardware_id="")], True),
+        (None, "AMD", [CUDA], False),
+        (None, "AMD", [EngineDevice("Vulkan0", "vulkan")], True),
+        (None, "Apple", [EngineDevice("MTL0", "metal")], True),
+        (None, "NVIDIA", [CPU], False),
+        (None, "NVIDIA", [], False),
+        (None, "Example", [CPU], True),  # an engine of that maker may be for it
+    ],
+)
+def test_what_an_engine_states_is_what_can_be_used(
+    pci: str | None, vendor: str, stated: list[EngineDevice], usable: bool
+) -> None:
+    place = machine(replace(NVIDIA, pci=pci, vendor=vendor))
+    (found,) = usable_by(place, "llama.cpp", stated).devices
+    assert found.unusable == ("" if usable else unused_by("llama.cpp"))
+    barred = machine(replace(NVIDIA, unusable="no right to open it"))
+    assert usable_by(barred, "llama.cpp", [CPU]).devices[0].unusable == "no right to open it"
 
 
 def test_zero_bandwidth_and_a_terabyte_are_no_trouble() -> None:
