@@ -150,8 +150,10 @@ def _edited(library: Library, copy: Path, path: Path) -> str:
     from gemmahub.config.file import file_text
     from gemmahub.errors import UsageError
     from gemmahub.service import setting_changes
+    from gemmahub.text.streams import give_stdout_back
 
     while True:
+        give_stdout_back()  # the editor draws on the terminal
         click.edit(filename=str(copy))
         try:
             text = file_text(copy)

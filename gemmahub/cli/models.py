@@ -142,6 +142,7 @@ def _show_served(model: ServedModel, variant: Variant) -> None:
 def _show(variant: Variant, reference: str) -> None:
     precision, architecture = variant.precision, variant.architecture
     shape = [
+        architecture.get("name") or "not known",
         f"{architecture['layers']} layers" if architecture.get("layers") else "",
         f"width {architecture['embedding_length']:,}"
         if architecture.get("embedding_length")
@@ -165,7 +166,10 @@ def _show(variant: Variant, reference: str) -> None:
             ("", precision.training.note),
             ("weights", f"{variant.parameters:,} ({format_parameters(variant.parameters)})"),
             ("size", f"{format_bytes(variant.size_bytes)} ({variant.format}), {measured}"),
-            ("architecture", " · ".join([str(architecture.get("name")), *filter(None, shape)])),
+            (
+                "architecture",
+                " · ".join([architecture.get("name") or "not known", *filter(None, shape)]),
+            ),
             ("context", f"{context:,} tokens at most" if context else ""),
             ("takes", ", ".join(variant.capabilities)),
             ("chat template", _template(variant.chat_template)),

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gemmahub.engines.hooks import Call, reason_of
-from gemmahub.engines.in_time import TookTooLong
 from gemmahub.errors import FormatError, GemmahubError
 from gemmahub.formats.reader import (
     BUILT_IN_FORMATS,
@@ -19,6 +18,7 @@ from gemmahub.formats.reader import (
 )
 from gemmahub.formats.source import LocalFile
 from gemmahub.formats.tensor import Tensor
+from gemmahub.in_time import TookTooLong
 from gemmahub.records.parsing import Unfit
 from gemmahub.text import one_line
 from gemmahub.text.streams import kept_quiet

@@ -15,9 +15,9 @@ import pluggy
 
 from gemmahub.engines import hookspecs
 from gemmahub.engines.compatibility import check_contract, load_hint, update_hint
-from gemmahub.engines.in_time import Outcome, TookTooLong, in_time
 from gemmahub.engines.validation import MOST_RECORDS
 from gemmahub.errors import GemmahubError
+from gemmahub.in_time import Outcome, TookTooLong, in_time
 from gemmahub.records.parsing import Unfit
 from gemmahub.text import nearest, one_line
 from gemmahub.text.streams import kept_quiet

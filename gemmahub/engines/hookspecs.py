@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     import click
 
-    from gemmahub.engines.contract import Backend, CheckResult, Store
-    from gemmahub.engines.plugin_settings import Setting
+    from gemmahub.engines.contract import Backend, CheckResult, Setting, Store
     from gemmahub.engines.sources import Source
     from gemmahub.formats.reader import FormatReader
     from gemmahub.hardware.device_probe import DeviceProbe
@@ -123,7 +122,7 @@ def gemmahub_settings() -> Iterable[Setting]:  # type: ignore[empty-body]
 
         @hookimpl
         def gemmahub_settings():
-            return SETTINGS  # gemmahub.engines.plugin_settings.Setting
+            return SETTINGS  # gemmahub.engines.contract.Setting
     """
 
 

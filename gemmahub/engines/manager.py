@@ -24,7 +24,6 @@ from gemmahub.engines.hooks import (
     named_once,
     said,
 )
-from gemmahub.engines.in_time import Outcome
 from gemmahub.engines.installed import RESTRICT, to_be_loaded
 from gemmahub.engines.validation import (
     check_availability,
@@ -34,6 +33,7 @@ from gemmahub.engines.validation import (
     check_source,
 )
 from gemmahub.errors import BackendMissing
+from gemmahub.in_time import Outcome
 from gemmahub.text import nearest, one_line
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ if TYPE_CHECKING:
 
     import click
 
-    from gemmahub.engines.contract import CheckResult, Store
-    from gemmahub.engines.plugin_settings import Setting
+    from gemmahub.engines.contract import CheckResult, Setting, Store
     from gemmahub.engines.sources import Source
     from gemmahub.hardware.records import Machine
 

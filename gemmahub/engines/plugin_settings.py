@@ -2,6 +2,9 @@
 
 ::
 
+    from gemmahub.engines.contract import Setting
+    from gemmahub.engines.plugin_settings import settings_of
+
     SETTINGS = (
         Setting("address", "where the server listens", default="127.0.0.1:8080", env="DEMO_HOST"),
         Setting("key", "the server's key", secret=True, env="DEMO_KEY"),
@@ -28,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmahub.config.core import ENABLED, declared_tables
 from gemmahub.config.file import read_tables, settings_path
 from gemmahub.config.kinds import KINDS, is_of, value_of_text
+from gemmahub.engines.contract import Setting
 from gemmahub.errors import UsageError
 from gemmahub.records.parsing import Unfit
 from gemmahub.text import one_line
@@ -39,27 +43,6 @@ if TYPE_CHECKING:
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _SECRET_FORMS: Final = 'a text, { env = "NAME" } or { keyring = "service/user" }'
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A setting of a plugin.
-
-    ``type`` is str, int, float, bool, list[str] or dict[str, str]; ``choices`` are all that is
-    allowed, where they are given. ``env`` is a variable that goes before the settings file. A
-    ``secret`` (a str) is never shown, and the file may name a variable or an entry of the system's
-    keyring in its place. It is in ``[plugins.NAME]`` of the settings file, NAME being the plugin's
-    or that of ``table``, which no other plugin uses.
-    """
-
-    name: str
-    help: str
-    type: Any = str
-    default: Any = None
-    choices: tuple[Any, ...] = ()
-    secret: bool = False
-    env: str = ""
-    table: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-import threading
-from time import monotonic
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.hardware.cpu import probe_cpu, unknown_cpu
@@ -15,6 +14,7 @@ from gemmahub.hardware.makers import MAKERS
 from gemmahub.hardware.memory import probe_memory, unknown_memory
 from gemmahub.hardware.records import Cpu, Device, Disk, Figure, Machine, Problem, SystemMemory
 from gemmahub.hardware.visible import visible
+from gemmahub.in_time import TookTooLong, in_time
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -77,43 +77,27 @@ def probe_machine(
 def _devices(
     host: Host, cpu: Cpu, memory: SystemMemory, probes: Iterable[DeviceProbe]
 ) -> tuple[tuple[Device, ...], list[Problem]]:
-    """Devices of all probes, and what went wrong. Each probe has a guard and a thread of its own:
-    one that is stuck inside a driver cannot be stopped, and as a daemon it does not keep the
-    interpreter from ending.
+    """Devices of all probes, and what went wrong. They are asked at the same time, and one that is
+    stuck inside a driver is given up.
     """
-    attempts = [_Attempt(probe, Seen(probe.name, host, cpu, memory)) for probe in probes]
-    for attempt in attempts:
-        attempt.start()
-    end = monotonic() + host.deadline
+    attempts = [(probe, Seen(probe.name, host, cpu, memory)) for probe in probes]
+    outcomes = in_time(host.deadline, [partial(_asked, *attempt) for attempt in attempts])
     found: dict[str, Device] = {}
     problems: list[Problem] = []
-    for attempt in attempts:
-        attempt.join(max(0.0, end - monotonic()))
-        devices, seen = attempt.found, attempt.seen
-        for device in devices or ():
+    for (_, seen), outcome in zip(attempts, outcomes, strict=True):
+        for device in outcome.value or ():
             if found.setdefault(device.id, device) is not device:
                 seen.problem(f"it has a second {device.id}, which was left out")
-        if devices is None:
+        if isinstance(outcome.error, TookTooLong):
             reason = f"no answer from the driver within {host.deadline:g} s"
             seen.problem(reason, "a driver that hangs comes back with a restart")
         problems += seen.problems
     return tuple(found.values()), problems
 
 
-class _Attempt(threading.Thread):
-    """One probe; ``found`` stays None while it has not answered."""
-
-    def __init__(self, probe: DeviceProbe, seen: Seen) -> None:
-        super().__init__(name=f"probe {seen.probe}", daemon=True)
-        self.seen = seen
-        self.found: tuple[Device, ...] | None = None
-        self._probe = probe
-
-    def run(self) -> None:
-        """Ask it."""
-        nothing: tuple[Device, ...] = ()
-        ask = lambda: tuple(self._probe.devices(self.seen))  # noqa: E731
-        self.found = guarded(self.seen.probe, ask, nothing, self.seen.problems)
+def _asked(probe: DeviceProbe, seen: Seen) -> tuple[Device, ...]:
+    nothing: tuple[Device, ...] = ()
+    return guarded(seen.probe, lambda: tuple(probe.devices(seen)), nothing, seen.problems)
 
 
 def _name(host: Host) -> str | None:

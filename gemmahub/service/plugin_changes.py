@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from gemmahub.service.python_environment import (
 )
 from gemmahub.service.setting_changes import set_setting, unset_setting
 from gemmahub.text import one_line
+from gemmahub.text.command import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,7 @@ class PluginChange:
     @property
     def line(self) -> str:
         """The command as a person types it."""
-        return shlex.join(self.command)
+        return quoted(self.command)
 
     def carry_out(self, tell: Callable[[str], None]) -> None:
         """Run the command; ``tell`` hears what it says, line by line.

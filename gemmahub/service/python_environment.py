@@ -7,7 +7,6 @@ project, uv and pipx take out again, and a system's Python belongs to the system
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 import sys
 import sysconfig
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import GemmahubError
 from gemmahub.text import one_line
+from gemmahub.text.command import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,7 @@ class PythonEnvironment:
 
         Raises: GemmahubError, whose hint is the command, where it must not be run from here.
         """
-        line = shlex.join(command) or "remove it with what installed it"
+        line = quoted(command) or "remove it with what installed it"
         if self.refusal:
             raise GemmahubError(self.refusal, line)
         program = shutil.which(command[0])

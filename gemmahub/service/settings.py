@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmahub.config.core import CORE, ENABLED, TABLES, check
 from gemmahub.config.file import read_tables, settings_path
 from gemmahub.config.kinds import KINDS, text_of_value
-from gemmahub.engines.contract import CheckResult
-from gemmahub.engines.plugin_settings import FoundSetting, Setting, find, wrong_value
+from gemmahub.engines.contract import CheckResult, Setting
+from gemmahub.engines.plugin_settings import FoundSetting, find, wrong_value
 from gemmahub.errors import UsageError
 from gemmahub.text import nearest, one_line
 

@@ -35,13 +35,13 @@ _TURNS: Final = ("<start_of_turn>", "<end_of_turn>", "<start_of_image>", "<end_o
 _LETTERS: Final = "".join(map(chr, range(33, 127))) + "\u2581\n"
 
 
-def write_model(path: Path, *, template: str = TEMPLATE, seed: int = 0) -> int:
+def write_model(path: Path, *, template: str = TEMPLATE, seed: int = 0, letters: str = "") -> int:
     """Writes the model, of two layers and all F32; returns the bytes of the file.
 
-    Its words are single characters, and bytes for what has none. An empty ``template`` makes it a
-    base model.
+    Its words are single characters, and bytes for what has none; ``letters`` are more characters,
+    such as "é日", for answers that are not all ASCII. An empty ``template`` makes it a base model.
     """
-    metadata = _metadata()
+    metadata = _metadata(letters)
     if template:
         metadata["tokenizer.chat_template"] = template
     tensors = _tensors(len(metadata["tokenizer.ggml.tokens"]))
@@ -51,7 +51,9 @@ def write_model(path: Path, *, template: str = TEMPLATE, seed: int = 0) -> int:
         middle = 1.0 if len(shape) == 1 else 0.0
         values.extend(draw.gauss(middle, _SPREAD) for _ in range(prod(shape)))
         if name == _OUTPUT:  # letters are likelier answers than control tokens and bytes
-            for place in range(len(values) - prod(shape), len(values) - len(_LETTERS) * WIDTH):
+            for place in range(
+                len(values) - prod(shape), len(values) - len(_LETTERS + letters) * WIDTH
+            ):
                 values[place] /= 20
     if sys.byteorder == "big":
         values.byteswap()
@@ -59,8 +61,8 @@ def write_model(path: Path, *, template: str = TEMPLATE, seed: int = 0) -> int:
     return full
 
 
-def _metadata() -> dict[str, Any]:
-    letters = list(_LETTERS)
+def _metadata(more: str) -> dict[str, Any]:
+    letters = [*_LETTERS, *more]
     octets = [f"<0x{byte:02X}>" for byte in range(256)]
     words = [*_CONTROLS, *_TURNS, *octets, *letters]
     kinds = [_CONTROL] * 3 + [_UNKNOWN] + [_CONTROL] * len(_TURNS)

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def quoted(words: Sequence[str]) -> str:
+    """Words as a shell takes them."""
+    return shlex.join(words)
 
 
 def command_line(name: str, *words: str, **options: Any) -> str:
@@ -20,7 +28,7 @@ def command_line(name: str, *words: str, **options: Any) -> str:
                 parts.append(flag)
             elif value is not None and value is not False and value != "":
                 parts += [flag, str(value)]
-    return shlex.join(parts)
+    return quoted(parts)
 
 
 def command_to_run(

@@ -84,6 +84,13 @@ class GuardedStream(QuietStream):
         return "".join(parts)
 
 
+class _NotData(QuietStream):
+    """What nobody may write data to; it still says how wide the terminal is."""
+
+    def _is_noise(self) -> bool:
+        return True
+
+
 @contextmanager
 def kept_quiet() -> Iterator[None]:
     """What this thread prints inside goes to the log."""
@@ -125,13 +132,15 @@ def keep_stdout() -> None:
     except (OSError, ValueError, AttributeError):  # there is no standard output
         return
     _kept = own
-    sys.stdout = sys.__stdout__ = stream  # type: ignore[misc]
+    sys.stdout = stream
+    sys.__stdout__ = cast(Any, _NotData(stream))  # type: ignore[misc]
 
 
 def give_stdout_back() -> None:
     """Descriptor 1 is standard output again, for programs that are started to write to it."""
     if _kept is not None:
         os.dup2(_kept, 1)
+        sys.__stdout__ = cast(Any, unguarded(cast(Any, sys.__stdout__)))  # type: ignore[misc]
 
 
 _kept: int | None = None

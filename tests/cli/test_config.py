@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gemmahub.engines.contract import Setting
 from gemmahub.engines.manager import PluginManager
-from gemmahub.engines.plugin_settings import Setting
 from gemmahub.service import Library
 
 if TYPE_CHECKING:

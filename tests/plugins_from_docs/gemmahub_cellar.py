@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gemmahub import hookimpl
-from gemmahub.engines.plugin_settings import Setting, settings_of
+from gemmahub.engines.contract import Setting
+from gemmahub.engines.plugin_settings import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

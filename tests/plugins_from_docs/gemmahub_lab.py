@@ -14,9 +14,10 @@ from gemmahub.engines.contract import (
     FinishReason,
     ServedModel,
     SessionInfo,
+    Setting,
     Usage,
 )  # fmt: skip
-from gemmahub.engines.plugin_settings import Setting, settings_of
+from gemmahub.engines.plugin_settings import settings_of
 from gemmahub.engines.server_session import ServerSession
 from gemmahub.errors import BackendError, ContextExceeded, GenerationFailed, LoadFailed
 from gemmahub.http.values import NotJson, count_of, object_of, parse_json, text_of

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmahub import hookimpl
-from gemmahub.engines.plugin_settings import Setting, settings_of
+from gemmahub.engines.contract import Setting
+from gemmahub.engines.plugin_settings import settings_of
 from gemmahub.engines.sources import (
     Landing,
     LandingFile,

@@ -55,12 +55,14 @@ from dataclasses import dataclass
 import pytest
 
 import defective_parts
+from gemmahub.config import load_config
 from gemmahub.hardware.files import SystemFiles
 from gemmahub.hardware.host import Host
 from gemmahub.testing.conformance import *
 from defective_parts.sandbank import write_sandbank
 
 def make_file(self, folder):
+    load_config()  # the user's, which is broken, is not read
     warnings.warn("an engine says so itself", DeprecationWarning)
     return write_sandbank(folder / "a.sand", ("t", "sand5", [1000, 1000], 1_600_000, 1_000_000))
 
@@ -161,7 +163,11 @@ def results(
         )
         nodes.append(f"test_kits.py::Test{name}" + (f"::{test}" if test else ""))
     (folder / "test_kits.py").write_text("".join(classes))
-    return run_pytest(folder, *nodes)
+    (folder / "broken.toml").write_text("[")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEMMAHUB_CONFIG", str(folder / "broken.toml"))
+        patch.setenv("GEMMAHUB_PLUGINS", "")
+        return run_pytest(folder, *nodes)
 
 
 @pytest.mark.parametrize("name", SOUND)

@@ -17,7 +17,6 @@ from gemmahub.engines.contract.backend import (
     EngineServer,
     Loadable,
     OnProgress,
-    Option,
     Quantization,
 )
 from gemmahub.engines.contract.capabilities import (
@@ -37,6 +36,7 @@ from gemmahub.engines.contract.conversation import (
     ToolCall,
     Usage,
 )
+from gemmahub.engines.contract.declared import Option, Setting
 from gemmahub.engines.contract.memory import DeviceUse, DryLoad
 from gemmahub.engines.contract.models import Artifact, LoadedModel, ServedModel, last_read
 from gemmahub.engines.contract.sessions import ScoredText, Session, SessionBase, SessionInfo
@@ -91,6 +91,7 @@ __all__ = [
     "Session",
     "SessionBase",
     "SessionInfo",
+    "Setting",
     "Settings",
     "Store",
     "Tool",

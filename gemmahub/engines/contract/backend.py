@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
+from gemmahub.engines.contract.declared import Option
+
 if TYPE_CHECKING:
     from gemmahub.engines.contract.memory import DryLoad
     from gemmahub.engines.contract.models import Artifact, LoadedModel, ServedModel
@@ -33,17 +35,6 @@ class Loadable:
     ok: bool
     reason: str = ""
     hint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """An option of one backend, declared once for front ends, configuration and docs."""
-
-    name: str
-    help: str
-    type: type = str
-    default: Any = None
-    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
