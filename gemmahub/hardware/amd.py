@@ -53,6 +53,7 @@ _CARDS: Final = {
     (0x7480, 0xCF): "AMD Radeon RX 7600", (0x7550, 0xC0): "AMD Radeon RX 9070 XT",
     (0x7550, 0xC3): "AMD Radeon RX 9070", (0x7590, 0xC0): "AMD Radeon RX 9060 XT",
     (0x7551, 0xC0): "AMD Radeon AI PRO R9700",
+    (0x74A0, 0x00): "AMD Instinct MI300A", (0x74A1, 0x00): "AMD Instinct MI300X",
     (0x73BF, 0xC0): "AMD Radeon RX 6900 XT", (0x73BF, 0xC1): "AMD Radeon RX 6800 XT",
     (0x73BF, 0xC3): "AMD Radeon RX 6800", (0x73DF, 0xC1): "AMD Radeon RX 6700 XT",
     (0x73FF, 0xC1): "AMD Radeon RX 6600 XT", (0x73FF, 0xC7): "AMD Radeon RX 6600",

@@ -45,6 +45,13 @@ CPU = replace(unknown_cpu("test"), model="Test CPU", usable=Figure(2, "test", un
         ("AMD Radeon RX 7900 XT", 20, 800),
         ("Intel(R) Arc(TM) A770 Graphics", 16, 560),
         ("Apple M4 Pro", 24, 273),
+        ("Apple M5 Pro", 64, 307),
+        ("AMD Radeon AI PRO R9700", 32, 640),
+        ("Intel(R) Arc(TM) Pro B70 Graphics", 32, 608),
+        ("AMD Instinct MI300A", 128, 5300),
+        ("AMD Radeon 8060S Graphics", 96, 256),
+        ("NVIDIA GeForce RTX 5070 Ti Laptop GPU", 12, 672),
+        ("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", 96, 1792),
     ],
 )
 def test_published(name: str, gib: int, rate: int) -> None:
