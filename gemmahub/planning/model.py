@@ -24,7 +24,7 @@ from gemmahub.memory import (
 )
 from gemmahub.memory.machine import DeviceMemory
 from gemmahub.planning.devices import device_sets
-from gemmahub.recommend.records import Place
+from gemmahub.recommend.records import DevicePlace
 from gemmahub.recommend.speed import Bandwidths
 from gemmahub.registry.artifacts import read_summary
 from gemmahub.text.command import command_line
@@ -125,14 +125,14 @@ def machine_of(machine: hardware.Machine) -> MachineMemory:
     return memory_of(machine, device_sets(machine)[0])
 
 
-def places_of(machine: hardware.Machine) -> tuple[Place, ...]:
+def places_of(machine: hardware.Machine) -> tuple[DevicePlace, ...]:
     """Each set of devices that is worth planning for, with the bandwidths of its places; the first
     is that of :func:`machine_of`.
 
     Raises: GemmahubError when the system's memory is not known.
     """
     return tuple(
-        Place(memory_of(machine, devices), _bandwidths(machine, devices))
+        DevicePlace(memory_of(machine, devices), _bandwidths(machine, devices))
         for devices in device_sets(machine)
     )
 

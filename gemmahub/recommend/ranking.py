@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from gemmahub.recommend.goals import Requirements
-    from gemmahub.recommend.records import Candidate, Place, ScoredPlan
+    from gemmahub.recommend.records import Candidate, DevicePlace, ScoredPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Ranking:
 
 
 def recommend(
-    candidates: Iterable[Candidate], places: Sequence[Place], wanted: Requirements
+    candidates: Iterable[Candidate], places: Sequence[DevicePlace], wanted: Requirements
 ) -> Ranking:
     """The candidates that fit one of the ``places`` of a machine (at least one), ranked; each where
     it is worth the most, and at equal points in the later place.

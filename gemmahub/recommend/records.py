@@ -45,7 +45,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DevicePlace:
     """Devices that an engine can use together for one model, with the host, and how fast each is
     read; the bandwidths are in the order of the machine's devices."""
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gemmahub.memory import ImageMemory, MachineMemory, MemoryPlan
     from gemmahub.recommend.goals import Goal, Requirements
-    from gemmahub.recommend.records import Candidate, Place
+    from gemmahub.recommend.records import Candidate, DevicePlace
     from gemmahub.recommend.speed import Measurement
 
 
@@ -36,7 +36,7 @@ def with_reserve(machine: MachineMemory) -> MachineMemory:
 class Chooser:
     """Finds settings for candidates in one place. ``room`` is the machine without the reserve."""
 
-    def __init__(self, place: Place, wanted: Requirements) -> None:
+    def __init__(self, place: DevicePlace, wanted: Requirements) -> None:
         self.machine = place.machine
         self.room = with_reserve(place.machine)
         self.wanted = wanted

@@ -19,7 +19,7 @@ from gemmahub.memory import DeviceMemory, MachineMemory, plan_memory, weights_by
 from gemmahub.planning.candidates import candidates_of
 from gemmahub.recommend.goals import RESERVE, Requirements, Use
 from gemmahub.recommend.ranking import Ranking, recommend
-from gemmahub.recommend.records import Candidate, Place
+from gemmahub.recommend.records import Candidate, DevicePlace
 from gemmahub.recommend.speed import Bandwidths
 
 GIB = 1 << 30
@@ -131,8 +131,8 @@ def test_qat_stands_above_quantization_after_training_at_equal_bits() -> None:
 
 def _swap(
     place: tuple[MachineMemory, Bandwidths], wanted: Requirements
-) -> tuple[tuple[Place, ...], Requirements]:
-    return (Place(*place),), wanted
+) -> tuple[tuple[DevicePlace, ...], Requirements]:
+    return (DevicePlace(*place),), wanted
 
 
 def test_what_is_installed_wins_at_equal_points() -> None:

@@ -148,7 +148,7 @@ class LlamaCppBackend(Backend):
 
     def _check(
         self, artifact: Artifact, settings: Settings
-    ) -> tuple[Path, list[found_devices.Found], Settings]:
+    ) -> tuple[Path, list[found_devices.LlamaDevice], Settings]:
         """The file, the GPUs, and the settings with the gaps filled that need no model.
 
         Raises: LoadFailed, BackendMissing.
@@ -223,12 +223,12 @@ def _allocated(model: LlamaModel, messages: list[bytes]) -> tuple[DeviceUse, ...
     return device_uses(report, weights, output_bytes(report, model.words))
 
 
-def _chosen(gpus: list[found_devices.Found], settings: Settings) -> tuple[int, ...]:
+def _chosen(gpus: list[found_devices.LlamaDevice], settings: Settings) -> tuple[int, ...]:
     """llama.cpp's pointers to GPUs that were asked for; none where it takes them by itself."""
     return tuple(found.handle for found in gpus) if settings.options["devices"] else ()
 
 
-def _device(gpus: list[found_devices.Found], threads: int) -> str:
+def _device(gpus: list[found_devices.LlamaDevice], threads: int) -> str:
     return (
         ", ".join(map(found_devices.shown, gpus))
         or f"CPU, {threads} thread{'s' if threads > 1 else ''}"

@@ -33,7 +33,7 @@ class _Properties(ctypes.Structure):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LlamaDevice:
     """A device with llama.cpp's pointer to it."""
 
     handle: int
@@ -41,7 +41,7 @@ class Found:
     integrated: bool
 
 
-def all_devices() -> list[Found]:
+def all_devices() -> list[LlamaDevice]:
     """The processor and the GPUs, in llama.cpp's order. Raises: BackendMissing."""
     shared = _functions(engine.library().llama_cpp._lib)
     found = []
@@ -50,7 +50,7 @@ def all_devices() -> list[Found]:
         shared.ggml_backend_dev_get_props(handle, ctypes.byref(properties))
         if properties.type in (_CPU, _GPU, _INTEGRATED):
             device = _described(properties)
-            found.append(Found(handle, device, properties.type == _INTEGRATED))
+            found.append(LlamaDevice(handle, device, properties.type == _INTEGRATED))
     return found
 
 
@@ -81,7 +81,7 @@ def _text(value: bytes | None) -> str:
     return (value or b"").decode("utf-8", "replace")
 
 
-def gpus(wanted: str = "") -> list[Found]:
+def gpus(wanted: str = "") -> list[LlamaDevice]:
     """The GPUs that a model is put on: those that are ``wanted`` by name (``CUDA0``), PCI address
     or number (``cuda:0``), with commas between them; else those that llama.cpp takes by itself.
 
@@ -94,7 +94,7 @@ def gpus(wanted: str = "") -> list[Found]:
     return [_named(name, there) for name in names]
 
 
-def _named(name: str, there: list[Found]) -> Found:
+def _named(name: str, there: list[LlamaDevice]) -> LlamaDevice:
     wanted = name.casefold()
     for found in there:
         own = found.device.name.casefold()
@@ -107,7 +107,7 @@ def _named(name: str, there: list[Found]) -> Found:
     )
 
 
-def shown(found: Found) -> str:
+def shown(found: LlamaDevice) -> str:
     """As ``CUDA0 (NVIDIA ...)``."""
     device = found.device
     return f"{device.name} ({device.description})" if device.description else device.name
