@@ -185,9 +185,19 @@ def _device(id_: str, name: str, vendor: str, memory: int, bandwidth: Figure) ->
     )
 
 
+def _with_system(memory: SystemMemory) -> SystemMemory:
+    """The memory of a known machine, of which its system and a desktop keep a part: an eighth, 2
+    GiB at most. A judgement."""
+    total = memory.total.value or 0
+    kept = min(total // 8, 2 * _GIB)
+    doubt = f"assumes that the system uses {kept / _GIB:.1f} GiB, and no other program runs"
+    return replace(memory, available=Figure(total - kept, _SIMULATED, doubt))
+
+
 def _machine_of(preset: Preset) -> Machine:
     ram = preset.ram * _GIB
     machine = simulate_machine(ram=ram)
+    machine = replace(machine, memory=_with_system(machine.memory))
     size = ram if preset.memory is None else preset.memory * _GIB
     rate = published_bandwidth(preset.device or preset.board, size, preset.performance_cores)
     unknown = Figure.unknown("not in the table of data sheets", unit="B/s")
