@@ -62,6 +62,14 @@ def _intel(seen: Seen) -> tuple[Device, ...]:
     return probe_intel(seen)
 
 
+def _windows(seen: Seen) -> tuple[Device, ...]:
+    if seen.host.system != "win32":
+        return ()
+    from gemmahub.hardware.windows_gpus import probe_windows
+
+    return probe_windows(seen)
+
+
 def _has_cards(host: Host) -> bool:
     """Whether Linux shows graphics cards that are not a board's own."""
     other = host.system not in ("darwin", "win32") and jetson_model(host) is None
@@ -74,5 +82,6 @@ MAKERS: Final[tuple[DeviceProbe, ...]] = (
     _Maker("nvidia", _nvidia),
     _Maker("amd", _amd),
     _Maker("intel", _intel),
+    _Maker("windows", _windows),
 )
 """In the order of their devices."""

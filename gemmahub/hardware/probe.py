@@ -60,9 +60,6 @@ def probe_machine(
     problems += told
     devices, hidden = visible(devices, host.environment)
     problems += hidden
-    if host.system == "win32":
-        reason = "on Windows gemmahub itself probes NVIDIA GPUs only"
-        problems.append(Problem("graphics", reason))
     return Machine(
         name=guarded("name", lambda: _name(host), None, problems),
         system=guarded("system", lambda: _system(host), host.system, problems),

@@ -251,7 +251,7 @@ def test_windows_machine(machines: Any) -> None:
     assert (memory.swap_total.value, memory.swap_free.value) == (8 * GIB, 6 * GIB)
     assert memory.usable.source == "psutil virtual_memory total"
     assert (cpu.physical_cores.value, cpu.logical.value, cpu.usable.value) == (8, 16, 12)
-    assert {problem.probe for problem in machine.problems} == {"graphics"}
+    assert (machine.devices, machine.problems) == ((), ())
 
 
 def test_jetson(machines: Any, pc: Tree) -> None:
