@@ -24,11 +24,12 @@ PROBE: Final = "intel"
 _VENDOR: Final = 0x8086
 _GIB: Final = 1 << 30
 
-# Cards by PCI device id, and the sizes in GiB with which cards of that id were sold.
+# Cards by PCI device id, and the sizes in GiB with which cards of that id were sold, the usual one
+# first.
 _CARDS: Final[dict[int, tuple[str, tuple[int, ...]]]] = {
     0x5690: ("Arc A770M", (16,)), 0x5691: ("Arc A730M", (12,)), 0x5692: ("Arc A550M", (8,)),
     0x5693: ("Arc A370M", (4,)), 0x5694: ("Arc A350M", (4,)), 0x5696: ("Arc A570M", (8,)),
-    0x5697: ("Arc A530M", (4, 8)), 0x56A0: ("Arc A770", (8, 16)), 0x56A1: ("Arc A750", (8,)),
+    0x5697: ("Arc A530M", (4, 8)), 0x56A0: ("Arc A770", (16, 8)), 0x56A1: ("Arc A750", (8,)),
     0x56A2: ("Arc A580", (8,)), 0x56A5: ("Arc A380", (6,)), 0x56A6: ("Arc A310", (4,)),
     0x56B0: ("Arc Pro A30M", (4,)), 0x56B1: ("Arc Pro A40/A50", (6,)),
     0x56B2: ("Arc Pro A60M", (8,)), 0x56B3: ("Arc Pro A60", (12,)),
@@ -94,27 +95,28 @@ def _local_memory(files: SystemFiles, card: Card) -> Figure | None:
 
 
 def _listed(files: SystemFiles, card: Card, sizes: tuple[int, ...], driver: str) -> Figure:
-    """By the card's id. Of several sizes the largest that the window onto it can show counts, and
-    where that window is not resized, the smallest."""
+    """By the card's id. Of several sizes the largest that the window onto it can show counts; where
+    that window is small the smallest, and where it cannot be seen the usual one."""
     if not sizes:
         return Figure.unknown(f"{driver} does not tell the size of local memory")
     doubt = "by the card's id; the driver does not tell"
     window = _window(files, card)
-    size = max((gib for gib in sizes if gib * _GIB <= window), default=min(sizes))
+    shown = [gib for gib in sizes if window is not None and gib * _GIB <= window]
+    size = sizes[0] if window is None else max(shown, default=min(sizes))
     if len(sizes) > 1:
         sold = " and ".join(str(gib) for gib in sizes)
         doubt = f"{doubt}; this card was sold with {sold} GiB"
     return Figure(size * _GIB, "Intel ARK", doubt)
 
 
-def _window(files: SystemFiles, card: Card) -> int:
-    """Bytes of local memory that the processor can see through the PCI bus, 0 if unknown."""
+def _window(files: SystemFiles, card: Card) -> int | None:
+    """Bytes of local memory that the processor can see through the PCI bus; None if unknown."""
     try:
         lines = (files.text(f"{card.device}/resource") or "").splitlines()
         start, end, _ = (int(number, 16) for number in lines[_LOCAL_MEMORY_BAR].split())
     except (Unreadable, ValueError, IndexError):
-        return 0
-    return end - start + 1 if end > start else 0
+        return None
+    return end - start + 1 if end > start else None
 
 
 def _free(files: SystemFiles, card: Card, total: Figure) -> Figure:

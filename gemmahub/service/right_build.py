@@ -36,8 +36,8 @@ class RightBuild:
 
 
 def right_build(here: Library, wanted: Requirements, machine: Machine) -> RightBuild | None:
-    """What a right build would give; None where the engine uses what is here, or would do no
-    better."""
+    """What a right build would give; None where the engine uses what is here, or would put nothing
+    on what it does not use."""
     stated = here.engine_devices(machine)
     if stated is None:
         return None
