@@ -99,6 +99,10 @@ PRESETS: Final = (
     Preset("m4-pro-24gb", "Mac with M4 Pro, 24 GB", 24, "Apple M4 Pro", None, _UNIFIED, "Apple"),
     Preset("m4-max-128gb", "Mac with M4 Max (16 cores), 128 GB", 128, "Apple M4 Max", None,
            _UNIFIED, "Apple", 12),
+    # As much as Linux shows of 128 GB.
+    Preset("dgx-spark", "NVIDIA DGX Spark (GB10), 128 GB", 119, "GB10", None, _UNIFIED, "NVIDIA"),
+    Preset("strix-halo", "PC with a Ryzen AI Max+ 395, 128 GB", 124, "Strix Halo", None,
+           _UNIFIED, "AMD"),
     Preset("cpu-16gb", "PC without a usable GPU, 16 GB", 16),
     Preset("raspberry-pi-5-8gb", "Raspberry Pi 5, 8 GB", 8, board="Raspberry Pi 5"),
 )  # fmt: skip
