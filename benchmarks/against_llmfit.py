@@ -115,8 +115,8 @@ def speed(program: str) -> None:
 
 def work() -> None:
     """What recommending takes inside a process: the first time, and again."""
-    from gemmahub.planning import machine_of
-    from gemmahub.planning.candidates import bandwidths_of, candidates_of
+    from gemmahub.planning.candidates import candidates_of
+    from gemmahub.planning.model import places_of
     from gemmahub.recommend.goals import Requirements, Use
     from gemmahub.recommend.ranking import recommend
     from gemmahub.service import Library
@@ -127,9 +127,7 @@ def work() -> None:
         for use in (Use.CHAT, Use.LONG_CONTEXT):
             begin = time.perf_counter()
             candidates = candidates_of(installed, hub.registry.catalog, {})
-            ranking = recommend(
-                candidates, machine_of(machine), Requirements(use), bandwidths_of(machine)
-            )
+            ranking = recommend(candidates, places_of(machine), Requirements(use))
             for number, plan in enumerate(ranking.plans[:5]):
                 ranking.reasons(number, ranking.largest_context(plan))
             spent = (time.perf_counter() - begin) * 1000

@@ -26,7 +26,7 @@ def hardware_command(measure: bool, as_json: bool) -> None:
         return
     _show(machine)
     for problem in machine.problems:
-        output.warning(f"{problem.probe}: {problem.reason}")
+        output.warning(f"{problem.probe}: {problem.reason}", problem.hint)
 
 
 def _show(machine: Machine) -> None:
@@ -67,6 +67,8 @@ def _device(device: Device) -> list[tuple[str, str]]:
     ]
     if device.shared_total is not None:
         rows.append(("  shared", _figure(device.shared_total)))
+    if device.unusable:
+        rows.append(("  not usable", device.unusable))
     return rows + [("", note) for note in device.notes]
 
 

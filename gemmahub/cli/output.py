@@ -66,9 +66,11 @@ def note(text: str) -> None:
     _print(sys.stderr, text)
 
 
-def warning(text: str) -> None:
-    """Something that is not as it should be."""
+def warning(text: str, hint: str = "") -> None:
+    """Something that is not as it should be, and what to do about it."""
     _print(sys.stderr, Painted("warning:", "33"), f" {text}")
+    if hint:
+        _print(sys.stderr, Painted("hint:", "36"), f" {hint}")
 
 
 def error(failure: GemmahubError, *, as_json: bool) -> None:

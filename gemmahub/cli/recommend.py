@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gemmahub.planning.recommending import Recommendation
+    from gemmahub.service.right_build import RightBuild
 
 
 @click.command(name="recommend")
@@ -37,15 +38,37 @@ def recommend_command(
 ) -> None:
     """What this machine runs best: model, precision, context and offload, with reasons."""
     from gemmahub.service import Library, Requirements
+    from gemmahub.service.right_build import right_build
 
-    library = Library()
+    library, wanted = Library(), Requirements(**options)
     place = library.machine_for(machine, memory, ram)
-    found = library.recommend(Requirements(**options), place)
+    found = library.recommend(wanted, place)
+    better = right_build(library, wanted, place)
     if as_json:
         recommendations = [each.as_json() for each in found]
-        output.json_data({"machine": place.as_json(), "recommendations": recommendations})
-    else:
-        _show(found)
+        plain: dict[str, Any] = {"machine": place.as_json(), "recommendations": recommendations}
+        output.json_data(plain if better is None else plain | {"right_build": better.as_json()})
+        return
+    if better is not None:
+        _show_right_build(better)
+    for problem in () if place.simulated else place.problems:
+        output.warning(f"{problem.probe}: {problem.reason}", problem.hint)
+    _show(found)
+
+
+def _show_right_build(better: RightBuild) -> None:
+    from gemmahub.recommend.reasons import speed_text
+
+    best = better.recommendation
+    devices = " and ".join(dict.fromkeys(better.devices))
+    output.paragraph(
+        f"{better.engine} does not use {devices}: the table is for what runs now. With a build "
+        f"that does, {best.variant.reference} ({best.variant.precision.short}, "
+        f"{best.plan.settings.context:,} tokens) would answer at {speed_text(best.plan)} tokens/s:"
+    )
+    output.data(f"  {better.hint}")
+    output.data(f"  {best.command}")
+    output.data("")
 
 
 def _show(found: Sequence[Recommendation]) -> None:

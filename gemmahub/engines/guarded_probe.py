@@ -100,6 +100,8 @@ def _checked(device: Any) -> Device:
         compute_capability=_maybe(device.compute_capability),
         driver=_maybe(device.driver),
         uuid=_maybe(device.uuid),
+        pci=_maybe(device.pci),
+        unusable=_text(device.unusable),
         notes=tuple(_text(note) for note in device.notes[:_MOST_NOTES]),
     )
     free, total = checked.free.value, checked.total.value

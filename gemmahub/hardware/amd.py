@@ -1,28 +1,40 @@
 """AMD GPUs through the sysfs files of the amdgpu driver.
 
-Sources: the kernel's Documentation/gpu/amdgpu/driver-misc.rst (``mem_info_*``, in bytes), the KFD
-topology (gfx target), libdrm's ``amdgpu.ids`` (names by device and revision).
+Sources: the kernel's Documentation/gpu/amdgpu/driver-misc.rst (``mem_info_*``, in bytes), libdrm's
+``amdgpu.ids`` (names by device and revision), kgd_pp_interface.h (``gpu_metrics``).
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.hardware.datasheet import published_bandwidth
-from gemmahub.hardware.drm import Card, cards_of, driver_version
+from gemmahub.hardware.drm import (
+    RIGHTS_HINT,
+    Card,
+    cards_of,
+    driver_version,
+    hindrance,
+    listed_name,
+    shows_devices,
+)
 from gemmahub.hardware.files import SystemFiles, Unreadable
-from gemmahub.hardware.records import Device, Figure, Kind, Problem, SystemMemory
+from gemmahub.hardware.kfd import Compute, compute_nodes
+from gemmahub.hardware.records import Device, Figure, Kind, Problem, assumed_free
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from gemmahub.hardware.host import Host
+    from gemmahub.hardware.device_probe import Seen
+    from gemmahub.hardware.records import SystemMemory
 
 PROBE: Final = "amd"
 _VENDOR: Final = 0x1002
 _IDS: Final = "usr/share/libdrm/amdgpu.ids"
-_KFD: Final = "sys/class/kfd/kfd/topology/nodes"
 _SMALL_CARVE_OUT: Final = 1 << 30
+_MI300A: Final = 0x74A0  # its memory is the processor's, too, and all of it is VRAM to the driver
+_APU_METRICS: Final = 2  # from this version on the table of sensors is that of an APU
 
 # Integrated GPUs by PCI device id; the name is AMD's code name.
 _INTEGRATED: Final = {
@@ -30,6 +42,7 @@ _INTEGRATED: Final = {
     0x1638: "Cezanne", 0x163F: "Van Gogh", 0x164D: "Rembrandt", 0x1681: "Rembrandt",
     0x164E: "Raphael", 0x1506: "Mendocino", 0x15BF: "Phoenix", 0x15C8: "Phoenix",
     0x1900: "Hawk Point", 0x1901: "Hawk Point", 0x150E: "Strix Point", 0x1586: "Strix Halo",
+    0x1114: "Krackan Point", 0x15E7: "Barcelo", 0x1435: "Van Gogh", 0x13C0: "Granite Ridge",
 }  # fmt: skip
 
 # Cards that an older amdgpu.ids does not know, by PCI device id and revision.
@@ -39,42 +52,52 @@ _CARDS: Final = {
     (0x747E, 0xFF): "AMD Radeon RX 7700 XT", (0x7480, 0xC0): "AMD Radeon RX 7600 XT",
     (0x7480, 0xCF): "AMD Radeon RX 7600", (0x7550, 0xC0): "AMD Radeon RX 9070 XT",
     (0x7550, 0xC3): "AMD Radeon RX 9070", (0x7590, 0xC0): "AMD Radeon RX 9060 XT",
+    (0x7551, 0xC0): "AMD Radeon AI PRO R9700",
+    (0x74A0, 0x00): "AMD Instinct MI300A", (0x74A1, 0x00): "AMD Instinct MI300X",
     (0x73BF, 0xC0): "AMD Radeon RX 6900 XT", (0x73BF, 0xC1): "AMD Radeon RX 6800 XT",
     (0x73BF, 0xC3): "AMD Radeon RX 6800", (0x73DF, 0xC1): "AMD Radeon RX 6700 XT",
     (0x73FF, 0xC1): "AMD Radeon RX 6600 XT", (0x73FF, 0xC7): "AMD Radeon RX 6600",
 }  # fmt: skip
 
 
-def probe_amd(host: Host, memory: SystemMemory, problems: list[Problem]) -> tuple[Device, ...]:
+def probe_amd(seen: Seen) -> tuple[Device, ...]:
     """All AMD GPUs that the amdgpu driver runs."""
-    files = host.files
+    files, problems = seen.host.files, seen.problems
     cards = list(cards_of(files, _VENDOR, PROBE, problems))
-    targets = _gfx_targets(files) if cards else {}
+    nodes = compute_nodes(files) if cards else {}
     found: list[Device] = []
     for card in cards:
         if card.driver not in (None, "amdgpu"):
             reason = f"{card.label}: the driver {card.driver} tells no memory sizes"
             problems.append(Problem(PROBE, reason))
-        found.append(_device(files, card, f"amd:{len(found)}", memory, targets, problems))
+        device = _device(files, card, f"amd:{len(found)}", nodes.get(card.slot or ""), seen)
+        found.append(replace(device, unusable=_barred(files, card, device, seen)))
     return tuple(found)
 
 
+def _barred(files: SystemFiles, card: Card, device: Device, seen: Seen) -> str:
+    """Why no engine can open the card; where only ROCm cannot, that is a problem and no more."""
+    barred = hindrance(files, card)
+    if barred is not None:
+        seen.problem(barred.reason, barred.hint)
+        return barred.reason
+    if shows_devices(files) and device.compute_capability and not files.may_use("dev/kfd"):
+        if files.exists("dev/kfd"):
+            seen.problem("ROCm cannot use it: no right to open /dev/kfd", RIGHTS_HINT)
+        else:
+            reason = "ROCm cannot use it: there is no /dev/kfd here; Vulkan can"
+            seen.problem(reason, "start the container with --device /dev/kfd --device /dev/dri")
+    return ""
+
+
 def _device(
-    files: SystemFiles,
-    card: Card,
-    id_: str,
-    memory: SystemMemory,
-    targets: dict[str, str],
-    problems: list[Problem],
+    files: SystemFiles, card: Card, id_: str, compute: Compute | None, seen: Seen
 ) -> Device:
-    vram = _pool(files, card, "vram", problems)
-    gtt = _pool(files, card, "gtt", problems)
-    kind, notes = _kind(card, vram[0].value)
+    vram = _pool(files, card, "vram", seen.problems)
+    gtt = _pool(files, card, "gtt", seen.problems)
+    kind, notes = _kind(files, card, vram[0].value)
     name = _name(files, card)
-    figure = published_bandwidth(name, memory=vram[0].value)
-    if figure is None:
-        figure = published_bandwidth(_INTEGRATED.get(card.device_id))
-    return Device(
+    device = Device(
         id=id_,
         name=name,
         vendor="AMD",
@@ -82,13 +105,35 @@ def _device(
         total=vram[0],
         free=vram[1],
         used_by_others=vram[2],
-        bandwidth=figure or Figure.unknown("not in the table of data sheets", unit="B/s"),
+        bandwidth=_bandwidth(card, name, vram[0].value, kind, compute, seen),
         shared_total=gtt[0],
-        shared_free=_bounded(gtt[1], memory),
-        compute_capability=targets.get(card.slot or ""),
+        shared_free=_bounded(gtt[1], seen.memory),
+        compute_capability=compute.target if compute is not None else None,
         driver=driver_version(files, card.driver or "amdgpu"),
         notes=notes,
+        pci=card.slot,
     )
+    if kind is not Kind.UNIFIED:
+        return device
+    # One memory: what can be mapped besides is the same bytes again.
+    free = _bounded(vram[1], seen.memory)
+    return replace(device, free=free, shared_total=None, shared_free=None)
+
+
+def _bandwidth(
+    card: Card, name: str, vram: int | None, kind: Kind, compute: Compute | None, seen: Seen
+) -> Figure:
+    """Published, by the name or the chip's; else of an integrated GPU the system's, and of a card
+    what clock and width give."""
+    chip = _INTEGRATED.get(card.device_id)
+    published = published_bandwidth(name, memory=vram) or published_bandwidth(chip)
+    if published is not None:
+        return published
+    if kind is Kind.INTEGRATED:
+        return seen.cpu.bandwidth.doubted("the system's memory")
+    if compute is not None and compute.bandwidth is not None:
+        return compute.bandwidth
+    return Figure.unknown("not in the table of data sheets", unit="B/s")
 
 
 def _pool(
@@ -103,13 +148,14 @@ def _pool(
         except Unreadable as error:
             problems.append(Problem(PROBE, str(error)))
             values.append(None)
-    total, used = values
+    total, used = values[0] or None, values[1]
     reason = "amdgpu does not tell"
+    whole = Figure(total, f"sysfs {names[0]}", "" if total is not None else reason)
     return (
-        Figure(total, f"sysfs {names[0]}", "" if total is not None else reason),
+        whole,
         Figure(max(0, total - used), f"sysfs {names[0]} - {names[1]}")
         if total is not None and used is not None
-        else Figure.unknown(reason),
+        else assumed_free(whole, "amdgpu does not tell what is used"),
         Figure(used, f"sysfs {names[1]}", "may include this program's own engines")
         if used is not None
         else Figure.unknown(reason),
@@ -121,16 +167,29 @@ def _bounded(mapped: Figure, memory: SystemMemory) -> Figure:
     here = memory.available
     if mapped.value is None or here.value is None or here.value >= mapped.value:
         return mapped
-    return here.doubted("less than the driver would map (GTT)")
+    return here.doubted("less than the driver would map")
 
 
-def _kind(card: Card, vram: int | None) -> tuple[Kind, tuple[str, ...]]:
-    if card.device_id in _INTEGRATED:
-        note = f"{_INTEGRATED[card.device_id]}: VRAM is carved out of the system's memory"
+def _kind(files: SystemFiles, card: Card, vram: int | None) -> tuple[Kind, tuple[str, ...]]:
+    if card.device_id == _MI300A:
+        note = "unified memory: what the GPU takes is missing to the rest of the system"
+        return Kind.UNIFIED, (note,)
+    if card.device_id in _INTEGRATED or _has_apu_metrics(files, card):
+        chip = _INTEGRATED.get(card.device_id, "an APU")
+        note = f"{chip}: VRAM is carved out of the system's memory, which does not count it"
         return Kind.INTEGRATED, (note, _gtt_note())
     if vram is not None and vram <= _SMALL_CARVE_OUT:
         return Kind.INTEGRATED, ("taken for integrated: it has 1 GiB of VRAM or less", _gtt_note())
     return Kind.DISCRETE, ()
+
+
+def _has_apu_metrics(files: SystemFiles, card: Card) -> bool:
+    """Whether the driver's sensors are an APU's: the third byte is the version of their table."""
+    try:
+        head = files.content(f"{card.device}/gpu_metrics") or b""
+    except Unreadable:
+        return False
+    return len(head) > 2 and head[2] >= _APU_METRICS
 
 
 def _gtt_note() -> str:
@@ -151,24 +210,5 @@ def _name(files: SystemFiles, card: Card) -> str:
     known = _CARDS.get((card.device_id, card.revision or 0))
     if known is None and card.device_id in _INTEGRATED:
         known = f"AMD Radeon Graphics ({_INTEGRATED[card.device_id]})"
+    known = known or listed_name(files, _VENDOR, card.device_id, "AMD")
     return known or f"AMD GPU {_VENDOR:04x}:{card.device_id:04x}"
-
-
-def _gfx_targets(files: SystemFiles) -> dict[str, str]:
-    """The compiler's name of each GPU (``gfx1100``) by PCI slot, from the KFD topology."""
-    found: dict[str, str] = {}
-    try:
-        nodes = files.names(_KFD, "[0-9]+")
-        texts = [files.text(f"{_KFD}/{node}/properties") or "" for node in nodes]
-    except Unreadable:
-        return found
-    for text in texts:
-        values = {key: int(value) for key, value in re.findall(r"^(\w+) ([0-9]+)$", text, re.M)}
-        version, place = values.get("gfx_target_version"), values.get("location_id")
-        if version and place is not None:
-            slot = (
-                f"{values.get('domain', 0):04x}:{place >> 8:02x}:{place >> 3 & 31:02x}.{place & 7}"
-            )
-            major, rest = divmod(version, 10_000)
-            found[slot] = f"gfx{major}{rest // 100:x}{rest % 100:x}"
-    return found

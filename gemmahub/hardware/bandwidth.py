@@ -1,7 +1,8 @@
 """Memory bandwidth of the CPU: measured once by copying, and remembered in a file.
 
 A copy reads and writes every byte, so each counts twice. Caches that fetch a line before writing
-it move a third as much again that is not counted: the result is a lower bound.
+it move a third as much again that is not counted: the result is a lower bound. Where other
+programs take the processors, what counts is the processors' time and not the clock's.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from mmap import mmap
 from tempfile import NamedTemporaryFile
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any, Final
@@ -20,43 +22,44 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmahub.hardware.records import Cpu, Figure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 FILE_NAME: Final = "cpu-bandwidth.json"
 _MIB: Final = 1 << 20
 _SECONDS: Final = 0.12
-_MOST_THREADS: Final = 8
+_MOST_THREADS: Final = 64
+"""As many cores as fill the twelve channels of a server's two sockets."""
+_MOST_BYTES: Final = 1024 * _MIB
+_THREAD_BYTES: Final = 16 * _MIB
+"""For each thread: four times the last cache's share of a core in servers."""
 _MOST_ROUNDS: Final = 12
 _UNDISTURBED: Final = 0.75
 """The share of its threads' time that a copy has a processor where nothing else wants one."""
 
-BUSY: Final = "measured while other programs ran"
-"""In the doubt of a figure that is measured again when there is an occasion."""
-
 _LOWER_BOUND: Final = "lower bound: a copy by {threads}, not a hand-tuned read"
+_BY_PROCESSOR_TIME: Final = "by the processors' time, as other programs ran"
 
 
 @dataclass(frozen=True, slots=True)
 class CopyRate:
-    """Bytes a second, and the share of their time that the threads had a processor for it."""
+    """Bytes a second; ``disturbed`` when others had the processors for a part of the time."""
 
     bytes_per_second: int
-    share: float
+    disturbed: bool
 
 
 def copy_rate(threads: int, size: int, seconds: float = _SECONDS) -> CopyRate | None:
     """What ``threads`` move together, in the best of some rounds.
 
-    Each thread copies ``size`` bytes with ``memmove``; ctypes releases the GIL for it. The first
-    round is not counted: it makes the kernel hand out the pages. None when the clock was too
-    coarse to tell.
+    Each thread copies ``size`` bytes with ``memmove``; ctypes releases the GIL for it. Each also
+    writes its own memory first, which so comes to lie at its own socket. None when the clock was
+    too coarse to tell.
     """
-    end = perf_counter() + seconds
-    sources = [ctypes.create_string_buffer(size) for _ in range(threads)]
-    targets = [ctypes.create_string_buffer(size) for _ in range(threads)]
     spans: list[tuple[float, float]] = []  # seconds of a round, and of processors in it
     finished = False
     began: tuple[float, float] | None = None
+    end = perf_counter() + seconds
 
     def start() -> None:
         # Runs once a round, while all threads wait: so no round is torn.
@@ -69,32 +72,49 @@ def copy_rate(threads: int, size: int, seconds: float = _SECONDS) -> CopyRate | 
 
     barrier = threading.Barrier(threads, action=start)
 
-    def work(target: Any, source: Any) -> None:
-        barrier.wait()
-        while not finished:
-            ctypes.memmove(target, source, size)
+    def work() -> None:
+        with mmap(-1, 2 * size) as area:
+            first = ctypes.c_char.from_buffer(area)
+            source = ctypes.addressof(first)
+            ctypes.memset(source, 1, 2 * size)
             barrier.wait()
+            while not finished:
+                ctypes.memmove(source + size, source, size)
+                barrier.wait()
+            del first  # the area cannot be closed while something looks into it
 
-    pairs = zip(targets, sources, strict=True)
-    workers = [threading.Thread(target=work, args=pair, daemon=True) for pair in pairs]
+    workers = [threading.Thread(target=work, daemon=True) for _ in range(threads)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    best, computed = min(spans[1:] or spans, default=(0.0, 0.0))
+    return _rate(2 * size, threads, spans)
+
+
+def _rate(moved: int, threads: int, spans: Sequence[tuple[float, float]]) -> CopyRate | None:
+    """``moved`` bytes of each thread in each round; all rounds tell how much others disturbed."""
+    best = min((wall for wall, _ in spans), default=0.0)
     if best <= 0:
         return None
-    return CopyRate(round(2 * size * threads / best), computed / (best * threads))
+    wall, computed = (sum(column) for column in zip(*spans, strict=True))
+    if not 0 < computed < _UNDISTURBED * wall * threads:
+        return CopyRate(round(moved * threads / best), disturbed=False)
+    each = computed / threads / len(spans)
+    return CopyRate(round(moved * threads / each), disturbed=True)
 
 
 def measure_bandwidth(cpu: Cpu, available: int | None = None) -> Figure:
     """Measure now, in about 0.3 s. ``available`` (bytes) bounds the memory that is used.
 
-    One thread and several are tried, and the better counts: few CPUs share a bus that one thread
-    can fill. The buffers together are four times the last cache, 64 to 256 MiB.
+    One thread and as many as there are cores are tried, and the better counts: few CPUs share a
+    bus that one thread can fill. The buffers together are four times the last cache, 64 MiB to
+    1 GiB.
     """
-    threads = max(1, min(cpu.usable.value or 1, _MOST_THREADS))
-    whole = min(256 * _MIB, max(64 * _MIB, 4 * (cpu.last_level_cache.value or 0)))
+    usable = cpu.usable.value or 1
+    cores = cpu.performance_cores or cpu.physical_cores.value or usable
+    threads = max(1, min(usable, cores, _MOST_THREADS))
+    caches = 4 * (cpu.last_level_cache.value or 0)
+    whole = min(_MOST_BYTES, max(64 * _MIB, caches, threads * _THREAD_BYTES))
     if available is not None:
         whole = min(whole, available // 8)
     if whole < 2 * threads * _MIB:
@@ -107,8 +127,7 @@ def measure_bandwidth(cpu: Cpu, available: int | None = None) -> Figure:
     words = "1 thread" if threads == 1 else f"{threads} threads"
     source = f"copy test, {datetime.now(UTC):%Y-%m-%d}"
     figure = Figure(best.bytes_per_second, source, _LOWER_BOUND.format(threads=words), "B/s")
-    busy = any(rate.share < _UNDISTURBED for _, rate in found)
-    return figure.doubted(BUSY) if busy else figure
+    return figure.doubted(_BY_PROCESSOR_TIME) if best.disturbed else figure
 
 
 def cpu_key(cpu: Cpu) -> str:
@@ -159,20 +178,15 @@ def _read(folder: Path) -> dict[str, Any]:
 def with_bandwidth(
     cpu: Cpu, folder: Path | None, measure: bool, available: int | None = None
 ) -> Cpu:
-    """The processor with its bandwidth: published, else remembered, else measured if asked.
-
-    What was measured on a busy machine is measured again; the larger figure is nearer to the truth.
-    """
+    """The processor with its bandwidth: published, else remembered, else measured if asked."""
     if cpu.bandwidth.value is not None:
         return cpu
     remembered = None if folder is None else remembered_bandwidth(folder, cpu)
-    if remembered is not None and not (measure and BUSY in remembered.doubt):
+    if remembered is not None:
         return replace(cpu, bandwidth=remembered)
     if not measure:
         return cpu
     figure = measure_bandwidth(cpu, available)
-    if remembered is not None and (figure.value or 0) < (remembered.value or 0):
-        figure = replace(figure, value=remembered.value) if figure.value else remembered
     if folder is not None and figure.value is not None:
         try:
             remember_bandwidth(folder, cpu, figure)

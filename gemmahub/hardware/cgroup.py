@@ -91,7 +91,6 @@ def _left(
     files: SystemFiles, folder: str, version: int, limit: int, problems: list[Problem]
 ) -> int | None:
     usage = "memory.current" if version == 2 else "memory.usage_in_bytes"
-    cache = "inactive_file" if version == 2 else "total_inactive_file"
     try:
         used = files.integer(f"{folder}/{usage}")
         statistics = files.text(f"{folder}/memory.stat") or ""
@@ -100,12 +99,20 @@ def _left(
         return None
     if used is None:
         return None
-    droppable = 0
-    for line in statistics.splitlines():
-        key, _, value = line.partition(" ")
-        if key == cache and value.strip().isdigit():
-            droppable = int(value)
-    return max(0, limit - max(0, used - droppable))
+    return max(0, limit - max(0, used - _droppable(statistics, version)))
+
+
+def _droppable(statistics: str, version: int) -> int:
+    """File cache that the kernel gives up before it refuses memory: that on the active list, too,
+    where a model comes to lie that was read twice; and what it keeps of names. Not what still has
+    to be written.
+    """
+    pairs = (line.partition(" ") for line in statistics.splitlines())
+    found = {key: int(value) for key, _, value in pairs if value.strip().isdigit()}
+    before, dirty = ("", "file_") if version == 2 else ("total_", "total_")
+    gives = sum(found.get(f"{before}{n}", 0) for n in ("active_file", "inactive_file"))
+    keeps = sum(found.get(f"{dirty}{n}", 0) for n in ("dirty", "writeback"))
+    return max(0, gives + found.get("slab_reclaimable", 0) - keeps)
 
 
 def _group_folders(

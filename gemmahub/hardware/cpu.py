@@ -22,6 +22,7 @@ from gemmahub.hardware.topology import (
     fast_cpus,
     online_cpus,
     read_cpuinfo,
+    shown_cpus,
 )
 from gemmahub.text import one_line
 
@@ -136,7 +137,12 @@ def _physical(files: SystemFiles, info: list[dict[str, str]]) -> Figure:
     virtual = "hypervisor" in _first(info, "flags").split()
     doubt = "a virtual machine: cores are what the host shows" if virtual else ""
     if cores := cores_in_sysfs(files):
-        return Figure(len(set(cores.values())), f"/{CPUS}/cpu*/topology", doubt, "cores")
+        try:
+            shown = shown_cpus(files) & cores.keys()
+        except (Unreadable, ValueError):
+            shown = frozenset()
+        count = len({cores[cpu] for cpu in shown or cores})
+        return Figure(count, f"/{CPUS}/cpu*/topology", doubt, "cores")
     if cores := cores_in_cpuinfo(info):
         return Figure(len(set(cores.values())), "/proc/cpuinfo", doubt, "cores")
     return Figure.unknown("sysfs shows no topology", unit="cores")

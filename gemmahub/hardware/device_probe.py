@@ -33,7 +33,7 @@ class Seen:
     """What is known of the machine when its devices are looked for.
 
     ``host.files`` reads ``/proc`` and ``/sys``, ``host.command`` runs a system command for at most
-    3 seconds. What a probe finds odd goes to :meth:`problem`, and not into an exception.
+    2 seconds. What a probe finds odd goes to :meth:`problem`, and not into an exception.
     """
 
     probe: str
@@ -50,7 +50,7 @@ class Seen:
 class DeviceProbe(Protocol):
     """Finds the accelerators of one maker.
 
-    All probes are asked at the same time, within ``host.deadline`` (3 seconds). One that raises,
+    All probes are asked at the same time, within ``host.deadline`` (2 seconds). One that raises,
     hangs or gives what is no device is a line of ``gemmahub hardware`` and ``doctor``.
     """
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.hardware.files import SystemFiles, Unreadable
 from gemmahub.hardware.records import Problem
+from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DRM: Final = "sys/class/drm"
+_PCI_IDS: Final = ("usr/share/hwdata/pci.ids", "usr/share/misc/pci.ids")
+RIGHTS_HINT: Final = (
+    "sudo usermod -aG render,video $USER, then log out and in again; for a container also "
+    "--group-add with the number of the group render"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +74,47 @@ def driver_version(files: SystemFiles, driver: str) -> str:
     except Unreadable:
         release = None
     return f"{driver} of Linux {release}" if release else driver
+
+
+def shows_devices(files: SystemFiles) -> bool:
+    """Whether ``/dev`` can be looked at: a recorded tree may have been taken without it."""
+    return files.exists("dev/null")
+
+
+def hindrance(files: SystemFiles, card: Card) -> Problem | None:
+    """Why this process cannot open a card: Vulkan, ROCm and Level Zero all need its render node.
+
+    The problem's ``probe`` is left to the caller.
+    """
+    if not shows_devices(files):
+        return None
+    try:
+        names = files.names(f"{card.device}/drm", "renderD[0-9]+")
+    except Unreadable:
+        return None
+    for name in names:
+        node = f"dev/dri/{name}"
+        if not files.exists(node):
+            reason = f"{card.label}: there is no /{node} here"
+            return Problem("", reason, "start the container with --device /dev/dri")
+        if not files.may_use(node):
+            return Problem("", f"{card.label}: no right to open /{node}", RIGHTS_HINT)
+    return None
+
+
+def listed_name(files: SystemFiles, vendor: int, device: int, maker: str) -> str | None:
+    """The name that the system's list of PCI devices has, ``Intel Arc A770``; None without one.
+
+    The list gives the chip, and in brackets what is sold: ``DG2 [Arc A770]``.
+    """
+    try:
+        text = next((text for path in _PCI_IDS if (text := files.text(path))), "")
+    except Unreadable:
+        return None
+    block = re.search(rf"^{vendor:04x}  .*\n((?:[\t#].*\n?)*)", text, re.MULTILINE)
+    line = block and re.search(rf"^\t{device:04x}  (.+)$", block[1], re.MULTILINE)
+    if not line:
+        return None
+    sold = re.search(r"\[([^\]]+)\]\s*$", line[1])
+    name = one_line(sold[1] if sold else line[1], 80)
+    return name if name.startswith(maker) else f"{maker} {name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,19 +39,30 @@ class SystemFiles:
         except OSError:
             return False
 
+    def may_use(self, name: str) -> bool:
+        """Whether this process may open the file for reading and writing."""
+        return os.access(self.path(name), os.R_OK | os.W_OK)
+
     def text(self, name: str) -> str | None:
         """The file's text without trailing blanks and NULs, None where there is no such file.
 
         Raises: Unreadable when the file is there and the system refuses to read it.
         """
+        content = self.content(name)
+        return None if content is None else content.decode("utf-8", "replace").rstrip("\0\n\t ")
+
+    def content(self, name: str) -> bytes | None:
+        """The file's bytes, None where there is no such file.
+
+        Raises: Unreadable when the file is there and the system refuses to read it.
+        """
         try:
             with self.path(name).open("rb", buffering=0) as file:
-                content = _read(file)
+                return _read(file)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise Unreadable(f"/{name}: {error.strerror or error}") from error
-        return content.decode("utf-8", "replace").rstrip("\0\n\t ")
 
     def integer(self, name: str, base: int = 10) -> int | None:
         """The one number in a file, None where there is no such file.

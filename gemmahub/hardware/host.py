@@ -13,12 +13,12 @@ from gemmahub.hardware.records import Problem
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 T = TypeVar("T")
 
-_COMMAND_SECONDS: Final = 3.0
-DEADLINE_SECONDS: Final = 3.0
+_COMMAND_SECONDS: Final = 2.0
+DEADLINE_SECONDS: Final = 2.0
 """How long a probe may take before it is given up: a driver that hangs must not hang us."""
 
 
@@ -45,12 +45,19 @@ def _import_psutil() -> Any:
     return import_module("psutil")
 
 
+def _display_adapters() -> Iterable[Mapping[str, Any]]:
+    from gemmahub.hardware.windows_gpus import display_adapters
+
+    return display_adapters()
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """The machine as the probes see it. ``system`` is a value of ``sys.platform``.
 
     ``nvml`` imports NVIDIA's bindings (``nvidia-ml-py``) and may raise ImportError; ``psutil``
-    gives what macOS and Windows are asked through. ``deadline`` in seconds holds for each probe of
+    gives what macOS and Windows are asked through, ``display_adapters`` what Windows' registry has
+    of GPUs. ``deadline`` in seconds holds for each probe of
     devices.
     """
 
@@ -61,6 +68,7 @@ class Host:
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     deadline: float = DEADLINE_SECONDS
     psutil: Callable[[], Any] = _import_psutil
+    display_adapters: Callable[[], Iterable[Mapping[str, Any]]] = _display_adapters
 
 
 def ask_psutil(

@@ -43,7 +43,7 @@ def _nvidia(seen: Seen) -> tuple[Device, ...]:
         return ()
     from gemmahub.hardware.nvidia import probe_nvidia
 
-    return probe_nvidia(seen.host, seen.memory, seen.problems)
+    return probe_nvidia(seen)
 
 
 def _amd(seen: Seen) -> tuple[Device, ...]:
@@ -51,7 +51,7 @@ def _amd(seen: Seen) -> tuple[Device, ...]:
         return ()
     from gemmahub.hardware.amd import probe_amd
 
-    return probe_amd(seen.host, seen.memory, seen.problems)
+    return probe_amd(seen)
 
 
 def _intel(seen: Seen) -> tuple[Device, ...]:
@@ -59,7 +59,15 @@ def _intel(seen: Seen) -> tuple[Device, ...]:
         return ()
     from gemmahub.hardware.intel import probe_intel
 
-    return probe_intel(seen.host, seen.memory, seen.problems)
+    return probe_intel(seen)
+
+
+def _windows(seen: Seen) -> tuple[Device, ...]:
+    if seen.host.system != "win32":
+        return ()
+    from gemmahub.hardware.windows_gpus import probe_windows
+
+    return probe_windows(seen)
 
 
 def _has_cards(host: Host) -> bool:
@@ -74,5 +82,6 @@ MAKERS: Final[tuple[DeviceProbe, ...]] = (
     _Maker("nvidia", _nvidia),
     _Maker("amd", _amd),
     _Maker("intel", _intel),
+    _Maker("windows", _windows),
 )
 """In the order of their devices."""

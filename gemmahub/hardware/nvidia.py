@@ -8,22 +8,30 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.hardware.datasheet import published_bandwidth
+from gemmahub.hardware.drm import shows_devices
 from gemmahub.hardware.files import SystemFiles, Unreadable
 from gemmahub.hardware.host import Host, describe
-from gemmahub.hardware.records import Device, Figure, Kind, Problem, SystemMemory
+from gemmahub.hardware.nvidia_slices import mig_part, vgpu_bandwidth
+from gemmahub.hardware.records import Device, Figure, Kind
+from gemmahub.hardware.unified import jetson_bandwidth
 from gemmahub.text import one_line
 
-PROBE: Final = "nvidia"
+if TYPE_CHECKING:
+    from gemmahub.hardware.device_probe import Seen
+
 _VENDOR: Final = "0x10de"
 _PCI: Final = "sys/bus/pci/devices"
 _DISPLAY_CLASS: Final = "0x03"
 _MEMORY_CALL: Final = "NVML nvmlDeviceGetMemoryInfo"
-# GPUs without memory of their own; of any other GPU that gives no size nothing is promised.
-_UNIFIED: Final = re.compile(r"\b(GB10|Thor|Orin|Xavier|Tegra)\b")
+# GPUs without memory of their own, whatever NVML says of it. An unknown GPU on an ARM processor of
+# which NVML does not support the question is taken for one, too; of any other nothing is promised.
+_UNIFIED: Final = re.compile(r"\b(GB10|N1X|Thor|Orin|Xavier|Tegra)\b")
+_ARM: Final = "asimd"
+_JETSON: Final = re.compile(r"\b(Thor|Orin)\b")
 _ORDER_NOTE: Final = (
     "numbered by PCI bus; CUDA puts the fastest first unless CUDA_DEVICE_ORDER=PCI_BUS_ID"
 )
@@ -31,6 +39,17 @@ _NVML_HINT: Final = (
     "`nvidia-smi` should say the same: after an update of the driver restart the machine; "
     "a container has to be started with its GPUs (docker run --gpus all)"
 )
+_MISMATCH_HINT: Final = (
+    "the driver was updated while the old one is loaded: restart the machine, or in a container "
+    "the container, so that both are of one version"
+)
+_WSL_LIBRARY: Final = "usr/lib/wsl/lib/libnvidia-ml.so.1"
+_WSL_HINT: Final = (
+    "install NVIDIA's current driver on Windows (none inside WSL), then `wsl --update` and "
+    "`wsl --shutdown`"
+)
+_UVM: Final = "dev/nvidia-uvm"
+_UVM_HINT: Final = "`sudo modprobe nvidia_uvm`, or start the container with --gpus all"
 
 
 def nvidia_driver_present(host: Host) -> bool:
@@ -58,53 +77,53 @@ def gpus_without_driver(files: SystemFiles) -> int:
     return count
 
 
-def probe_nvidia(host: Host, memory: SystemMemory, problems: list[Problem]) -> tuple[Device, ...]:
-    """All NVIDIA GPUs that programs can use; a GPU in MIG mode is listed by its slices."""
+def probe_nvidia(seen: Seen) -> tuple[Device, ...]:
+    """All NVIDIA GPUs; a GPU in MIG mode is listed by its slices."""
+    host = seen.host
     if not nvidia_driver_present(host):
         count = gpus_without_driver(host.files) if host.system == "linux" else 0
         if count:
             reason = f"{count} NVIDIA GPU(s) on the PCI bus, but NVIDIA's driver is not loaded"
-            problems.append(Problem(PROBE, reason, "install it; `nvidia-smi` then lists the GPU"))
+            seen.problem(reason, "install it; `nvidia-smi` then lists the GPU")
         return ()
     try:
         nvml = host.nvml()
     except ImportError:
         reason = "an NVIDIA driver is here, but the Python package nvidia-ml-py is not installed"
-        problems.append(Problem(PROBE, reason, "pip install nvidia-ml-py"))
+        seen.problem(reason, "pip install nvidia-ml-py")
         return ()
     try:
         nvml.nvmlInit()
     except Exception as error:  # noqa: BLE001 - NVML's own exceptions are not importable here
-        if not host.files.exists("dev/dxg"):  # WSL has that file without any NVIDIA GPU, too
-            problems.append(Problem(PROBE, f"NVML does not start: {describe(error)}", _NVML_HINT))
+        _not_started(seen, error)
         return ()
     try:
-        return _visible(host, _Reader(nvml, memory, problems).devices(), problems)
+        found = _Reader(nvml, seen).devices()
     finally:
         with suppress(Exception):  # nothing depends on it
             nvml.nvmlShutdown()
+    marks = ("dev/dxg", _UVM)
+    if found and shows_devices(host.files) and not any(map(host.files.exists, marks)):
+        seen.problem(f"CUDA needs /{_UVM}, which is not here", _UVM_HINT)
+    return found
 
 
-def _visible(
-    host: Host, devices: tuple[Device, ...], problems: list[Problem]
-) -> tuple[Device, ...]:
-    """Devices with a word on ``CUDA_VISIBLE_DEVICES``, which hides GPUs from engines."""
-    chosen = host.environment.get("CUDA_VISIBLE_DEVICES")
-    if chosen is None or not devices:
-        return devices
-    if chosen.strip() in ("", "-1"):
-        reason = "CUDA_VISIBLE_DEVICES hides all NVIDIA GPUs"
-        problems.append(Problem(PROBE, reason, "unset it to use them"))
-        return ()
-    note = f"CUDA_VISIBLE_DEVICES={one_line(chosen, 80)} may hide this GPU from engines"
-    return tuple(replace(device, notes=(*device.notes, note)) for device in devices)
+def _not_started(seen: Seen, error: Exception) -> None:
+    """A line on NVML that does not start. WSL has its device without any NVIDIA GPU, too."""
+    files, reason = seen.host.files, describe(error)
+    if files.exists("dev/dxg"):
+        if files.exists(_WSL_LIBRARY):
+            seen.problem(f"NVML does not start in WSL: {reason}", _WSL_HINT)
+        return
+    hint = _MISMATCH_HINT if "mismatch" in reason.casefold() else _NVML_HINT
+    seen.problem(f"NVML does not start: {reason}", hint)
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
     nvml: Any
-    memory: SystemMemory
-    problems: list[Problem]
+    seen: Seen
+    failed: set[str] = field(default_factory=set)
 
     def ask(self, name: str, *arguments: Any) -> Any:
         """One NVML call: its answer, or None. "Not supported" is no problem, the rest is."""
@@ -116,7 +135,8 @@ class _Reader:
         except Exception as error:  # noqa: BLE001 - NVML's own exceptions are not importable here
             silent = ("NotSupported", "FunctionNotFound", "NotFound", "InvalidArgument")
             if not type(error).__name__.endswith(silent):
-                self.problems.append(Problem(PROBE, f"{name}: {describe(error)}"))
+                self.failed.add(name)
+                self.seen.problem(f"{name}: {describe(error)}")
             return None
         return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
 
@@ -127,7 +147,7 @@ class _Reader:
         for index in range(self.ask("nvmlDeviceGetCount") or 0):
             handle = self.ask("nvmlDeviceGetHandleByIndex", index)
             if handle is None:
-                self.problems.append(Problem(PROBE, f"GPU {index} cannot be opened"))
+                self.seen.problem(f"GPU {index} cannot be opened")
                 continue
             device = self.device(handle, f"cuda:{index}", driver)
             slices = self.slices(handle, device)
@@ -141,10 +161,12 @@ class _Reader:
         name = one_line(self.ask("nvmlDeviceGetName", handle) or "NVIDIA GPU", 100)
         total, free, used, notes = self.sizes(handle)
         kind = Kind.DISCRETE
-        if total.value is None and _UNIFIED.search(name):
-            kind = Kind.UNIFIED
-            doubt = "NVML gives no size: this GPU shares the system's memory"
-            total, free = self.memory.usable.doubted(doubt), self.memory.available.doubted(doubt)
+        if self.is_unified(name, total):
+            kind, memory = Kind.UNIFIED, self.seen.memory
+            doubt = "this GPU shares the system's memory"
+            total, free = memory.usable.doubted(doubt), memory.available.doubted(doubt)
+            used = Figure.unknown("NVML does not tell it apart from other memory")
+            notes = ("unified memory: what the GPU takes is missing to the rest of the system",)
         version = self.ask("nvmlDeviceGetCudaComputeCapability", handle)
         return Device(
             id=id_,
@@ -159,7 +181,24 @@ class _Reader:
             driver=driver,
             uuid=self.ask("nvmlDeviceGetUUID", handle),
             notes=notes,
+            pci=self.address(handle),
         )
+
+    def is_unified(self, name: str, total: Figure) -> bool:
+        """Whether the GPU has no memory of its own."""
+        if _UNIFIED.search(name):
+            return True
+        refused = total.value is None and "nvmlDeviceGetMemoryInfo" not in self.failed
+        return refused and _ARM in self.seen.cpu.instruction_sets
+
+    def address(self, handle: Any) -> str | None:
+        """``0000:01:00.0``, as the kernel writes it; NVML has a longer domain."""
+        found = getattr(self.ask("nvmlDeviceGetPciInfo", handle), "busId", None)
+        text = found.decode("ascii", "replace") if isinstance(found, bytes) else found
+        match = re.fullmatch(
+            r"0*([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])", (text or "").lower()
+        )
+        return match[1] if match else None
 
     def sizes(self, handle: Any) -> tuple[Figure, Figure, Figure, tuple[str, ...]]:
         """Total, free and used bytes, and what the driver reserves.
@@ -188,7 +227,13 @@ class _Reader:
 
     def bandwidth(self, handle: Any, name: str, total: int | None) -> Figure:
         """Published bandwidth, checked against clock x width; the latter where none is known."""
-        published = published_bandwidth(name, memory=total)
+        share = vgpu_bandwidth(name, total)
+        if share is not None:
+            return share
+        board = _JETSON.search(name)
+        published = (
+            jetson_bandwidth(board[1], total) if board else published_bandwidth(name, memory=total)
+        )
         width = self.ask("nvmlDeviceGetMemoryBusWidth", handle)
         clock_kind = getattr(self.nvml, "NVML_CLOCK_MEM", None)
         clock = self.ask("nvmlDeviceGetMaxClockInfo", handle, clock_kind)
@@ -216,22 +261,22 @@ class _Reader:
                 found.append(self.slice_of(whole, piece, index))
         if not found:
             reason = f"{whole.id} ({whole.name}) is in MIG mode and has no slice to run on"
-            self.problems.append(Problem(PROBE, reason))
+            self.seen.problem(reason)
         return found
 
     def slice_of(self, whole: Device, piece: Any, index: int) -> Device:
         """A MIG slice: its own memory, a share of the bandwidth."""
         total, free, used, notes = self.sizes(piece)
+        name = one_line(self.ask("nvmlDeviceGetName", piece) or f"{whole.name} MIG", 100)
         share = Figure.unknown("the share of this MIG slice is not known", unit="B/s")
-        rate = whole.bandwidth
-        if rate.value is not None and whole.total.value and total.value is not None:
-            part = min(1.0, total.value / whole.total.value)
+        rate, part = whole.bandwidth, mig_part(name, total.value, whole.total.value)
+        if rate.value is not None and part is not None:
             doubt = "estimate: this slice's share of the GPU's memory"
             share = Figure(round(rate.value * part), rate.source, doubt, "B/s")
         return replace(
             whole,
             id=f"{whole.id}/mig:{index}",
-            name=one_line(self.ask("nvmlDeviceGetName", piece) or f"{whole.name} MIG", 100),
+            name=name,
             kind=Kind.DISCRETE,
             total=total,
             free=free,

@@ -13,6 +13,7 @@ from gemmahub.hardware.host import Host, describe, guarded
 from gemmahub.hardware.makers import MAKERS
 from gemmahub.hardware.memory import probe_memory, unknown_memory
 from gemmahub.hardware.records import Cpu, Device, Disk, Figure, Machine, Problem, SystemMemory
+from gemmahub.hardware.visible import visible
 from gemmahub.in_time import TookTooLong, in_time
 from gemmahub.text import one_line
 
@@ -57,9 +58,8 @@ def probe_machine(
         )
     devices, told = _devices(host, cpu, memory, (*MAKERS, *further))
     problems += told
-    if host.system == "win32":
-        reason = "on Windows gemmahub itself probes NVIDIA GPUs only"
-        problems.append(Problem("graphics", reason))
+    devices, hidden = visible(devices, host.environment)
+    problems += hidden
     return Machine(
         name=guarded("name", lambda: _name(host), None, problems),
         system=guarded("system", lambda: _system(host), host.system, problems),

@@ -35,6 +35,17 @@ class Figure:
         return Figure(self.value, self.source, doubts, self.unit)
 
 
+def assumed_free(total: Figure, why: str) -> Figure:
+    """What is probably free where the driver does not tell it, for the reason ``why``: all but a
+    tenth, and all but 512 MiB at least, which a desktop may have. The margin is a judgement.
+    """
+    if total.value is None:
+        return Figure.unknown(why, total.source)
+    margin = max(total.value // 10, 512 << 20)
+    doubt = f"{why}: assumed is the total less {margin / 2**30:.2f} GiB"
+    return Figure(max(0, total.value - margin), total.source, doubt)
+
+
 class Kind(StrEnum):
     """Whose memory a device uses."""
 
@@ -51,7 +62,8 @@ class Device:
     ``total`` is what the device offers to programs, ``free`` what can be allocated now; for an
     integrated AMD GPU both mean the carved-out VRAM, and ``shared_total`` and ``shared_free`` the
     system memory that it can map besides (GTT). ``used_by_others`` is what is taken now.
-    ``compute_capability`` is ``8.9`` (NVIDIA) or ``gfx1100`` (AMD).
+    ``compute_capability`` is ``8.9`` (NVIDIA) or ``gfx1100`` (AMD), ``pci`` the address
+    ``0000:01:00.0``. ``unusable`` says why no engine can use it now, empty where one can.
     """
 
     id: str
@@ -68,6 +80,8 @@ class Device:
     driver: str | None = None
     uuid: str | None = None
     notes: tuple[str, ...] = ()
+    pci: str | None = None
+    unusable: str = ""
 
     @property
     def takes_system_memory(self) -> bool:

@@ -99,6 +99,10 @@ PRESETS: Final = (
     Preset("m4-pro-24gb", "Mac with M4 Pro, 24 GB", 24, "Apple M4 Pro", None, _UNIFIED, "Apple"),
     Preset("m4-max-128gb", "Mac with M4 Max (16 cores), 128 GB", 128, "Apple M4 Max", None,
            _UNIFIED, "Apple", 12),
+    # As much as Linux shows of 128 GB.
+    Preset("dgx-spark", "NVIDIA DGX Spark (GB10), 128 GB", 119, "GB10", None, _UNIFIED, "NVIDIA"),
+    Preset("strix-halo", "PC with a Ryzen AI Max+ 395, 128 GB", 124, "Strix Halo", None,
+           _UNIFIED, "AMD"),
     Preset("cpu-16gb", "PC without a usable GPU, 16 GB", 16),
     Preset("raspberry-pi-5-8gb", "Raspberry Pi 5, 8 GB", 8, board="Raspberry Pi 5"),
 )  # fmt: skip
@@ -185,9 +189,19 @@ def _device(id_: str, name: str, vendor: str, memory: int, bandwidth: Figure) ->
     )
 
 
+def _with_system(memory: SystemMemory) -> SystemMemory:
+    """The memory of a known machine, of which its system and a desktop keep a part: an eighth, 2
+    GiB at most. A judgement."""
+    total = memory.total.value or 0
+    kept = min(total // 8, 2 * _GIB)
+    doubt = f"assumes that the system uses {kept / _GIB:.1f} GiB, and no other program runs"
+    return replace(memory, available=Figure(total - kept, _SIMULATED, doubt))
+
+
 def _machine_of(preset: Preset) -> Machine:
     ram = preset.ram * _GIB
     machine = simulate_machine(ram=ram)
+    machine = replace(machine, memory=_with_system(machine.memory))
     size = ram if preset.memory is None else preset.memory * _GIB
     rate = published_bandwidth(preset.device or preset.board, size, preset.performance_cores)
     unknown = Figure.unknown("not in the table of data sheets", unit="B/s")

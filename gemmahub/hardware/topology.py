@@ -21,6 +21,8 @@ PROBE: Final = "cpu"
 # CPUs of the event counters that the kernel names for performance cores, where a processor of
 # Intel's has two kinds (Documentation/admin-guide/perf/intel-hybrid.rst).
 _FAST: Final = "sys/devices/cpu_core/cpus"
+# Small cores of ARM have a third to a half of a large one's capacity; a middle one has more.
+_LEAST_CAPACITY: Final = 0.6
 
 
 def read_cpuinfo(files: SystemFiles, problems: list[Problem]) -> list[dict[str, str]]:
@@ -78,11 +80,28 @@ def allowed_cpus(files: SystemFiles) -> frozenset[int]:
 
     Raises: Unreadable; ValueError when the list is none.
     """
+    bound = _bound_cpus(files)
+    online = online_cpus(files)  # a process may be bound to CPUs that could be plugged in later
+    return bound & online or bound
+
+
+def _bound_cpus(files: SystemFiles) -> frozenset[int]:
     status = files.text("proc/self/status") or ""
     match = re.search(r"^Cpus_allowed_list:\s*(\S+)$", status, re.MULTILINE)
-    bound = numbers_of(match[1]) if match else frozenset()
-    online = online_cpus(files)  # a process may be bound to CPUs that could be plugged in later
-    return bound & online if bound and online else bound
+    return numbers_of(match[1]) if match else frozenset()
+
+
+def shown_cpus(files: SystemFiles) -> frozenset[int]:
+    """The logical CPUs of what this process takes for the machine; empty where nothing says so.
+
+    In a container (lxcfs) the list of CPUs that run is the container's, numbered from 0, while
+    the topology is the host's, where the process is bound to other numbers.
+
+    Raises: Unreadable; ValueError when a list is none.
+    """
+    bound, online = _bound_cpus(files), online_cpus(files)
+    of_host = not bound <= online or len(bound) == len(online)
+    return bound if bound and of_host else online
 
 
 def fast_cpus(files: SystemFiles) -> frozenset[int]:
@@ -92,7 +111,21 @@ def fast_cpus(files: SystemFiles) -> frozenset[int]:
     try:
         return numbers_of(files.text(_FAST) or "")
     except (Unreadable, ValueError):
+        return _capable_cpus(files)
+
+
+def _capable_cpus(files: SystemFiles) -> frozenset[int]:
+    """On ARM: those whose capacity is most of the largest (Documentation/scheduler/sched-capacity
+    .rst of the kernel); empty where that is all of them."""
+    try:
+        names = files.names(CPUS, "cpu[0-9]+")
+        found = {int(name[3:]): files.integer(f"{CPUS}/{name}/cpu_capacity") for name in names}
+    except Unreadable:
         return frozenset()
+    known = {cpu: capacity for cpu, capacity in found.items() if capacity}
+    least = _LEAST_CAPACITY * max(known.values(), default=0)
+    fast = frozenset(cpu for cpu, capacity in known.items() if capacity >= least)
+    return fast if len(fast) < len(known) else frozenset()
 
 
 def compute_cores(files: SystemFiles, allowed: frozenset[int] | None = None) -> int:

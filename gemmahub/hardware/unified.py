@@ -95,6 +95,18 @@ def jetson_model(host: Host) -> str | None:
     return one_line(model, 100) if model and tegra else None
 
 
+def jetson_bandwidth(family: str, memory: int | None) -> Figure | None:
+    """Published bandwidth of a board of which only the chip is known (``Orin``): the memory tells
+    which module it is, and where two have as much, the slower one counts."""
+    if family != "Orin":
+        return published_bandwidth(f"Jetson AGX {family}")
+    if memory is None:
+        return None
+    module = "AGX Orin" if memory > 20 * _GIB else "Orin NX" if memory > 10 * _GIB else "Orin Nano"
+    figure = published_bandwidth(f"Jetson {module}", memory=memory)
+    return None if figure is None else figure.doubted("the module is taken from its memory")
+
+
 def probe_jetson(host: Host, model: str, memory: SystemMemory) -> tuple[Device, ...]:
     """The GPU of a Jetson board. NVML is not asked: it knows most of these boards poorly."""
     family, capability = next(

@@ -27,18 +27,21 @@ for CUDA by about a factor of two either way. llama.cpp keeps 1 GiB of each devi
 
 @dataclass(frozen=True, slots=True)
 class DeviceMemory:
-    """An accelerator. ``unified``: its memory is the host's (Apple, integrated graphics)."""
+    """An accelerator. ``unified``: its memory is the host's (Apple, integrated graphics), but for
+    ``carved_bytes`` of the free ones, which the firmware took from the host before it counted."""
 
     name: str
     kind: DeviceKind
     capacity_bytes: int
     free_bytes: int
     unified: bool = False
+    carved_bytes: int = 0
 
-    @property
-    def shares_host(self) -> bool:
-        """Whether what it takes is taken from host memory."""
-        return self.unified or self.kind == "metal"
+    def taken_from_host(self, placed: int) -> int:
+        """How many of the bytes that are placed here are host memory; its own are used first."""
+        if not self.unified and self.kind != "metal":
+            return 0
+        return max(0, placed - self.carved_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,11 @@ class MachineMemory:
     devices: tuple[DeviceMemory, ...]
     host_capacity_bytes: int
     host_free_bytes: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those of the accelerators."""
+        return tuple(device.name for device in self.devices)
 
 
 Device, Machine = DeviceMemory, MachineMemory

@@ -259,8 +259,7 @@ def headroom(machine: MachineMemory, places: Sequence[DevicePlan]) -> int:
     left = host.free_bytes - host.total_bytes
     rooms = []
     for device, place in zip(machine.devices, accelerators, strict=True):
-        if device.shares_host:
-            left -= place.total_bytes
+        left -= device.taken_from_host(place.total_bytes)
         if place.total_bytes:
             rooms.append(place.free_bytes - place.total_bytes)
     return min([left, *rooms])

@@ -8,7 +8,7 @@ module, not from here.
 
 from gemmahub.planning.contexts import ContextTotal
 from gemmahub.planning.fit import fits_of
-from gemmahub.planning.model import images_of, known_machine_of, machine_of, model_of
+from gemmahub.planning.model import images_of, known_places_of, machine_of, model_of
 from gemmahub.planning.plan import Plan, make_plan
 
 __all__ = [
@@ -16,7 +16,7 @@ __all__ = [
     "Plan",
     "fits_of",
     "images_of",
-    "known_machine_of",
+    "known_places_of",
     "machine_of",
     "make_plan",
     "model_of",

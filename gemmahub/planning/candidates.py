@@ -10,13 +10,11 @@ from gemmahub.errors import GemmahubError
 from gemmahub.memory import weights_by_layer
 from gemmahub.planning.model import image_memory, images_of, model_of
 from gemmahub.recommend.records import Candidate
-from gemmahub.recommend.speed import Bandwidths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from gemmahub.catalog.records import Catalog, Model
-    from gemmahub.hardware import records as hardware
     from gemmahub.registry.variants import Variant
 
 
@@ -81,12 +79,3 @@ def _installed(
         images=images_of(variant, catalog),
         measured=measured.get(variant.reference),
     )
-
-
-def bandwidths_of(machine: hardware.Machine) -> Bandwidths:
-    """The bandwidths in the order of :func:`~gemmahub.planning.machine_of`."""
-    devices = [d.bandwidth for d in machine.devices if d.available.value is not None]
-    host = machine.cpu.bandwidth
-    used = devices[0] if devices else host
-    source = f"{used.value / 1e9:.0f} GB/s ({used.source})" if used.value else ""
-    return Bandwidths(tuple(figure.value for figure in devices), host.value, source)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import GemmahubError
 from gemmahub.memory import MemorySettings, largest_context, layers_that_fit, plan_memory
-from gemmahub.planning.model import known_machine_of, model_of
+from gemmahub.planning.model import known_places_of, model_of
 from gemmahub.text import format_gib, one_line
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ class Fit:
 
 def fits_of(variants: Iterable[Variant], catalog: Catalog, machine: hardware.Machine) -> list[Fit]:
     """For each variant whether it fits in what is free; equal models are looked at once."""
-    place, reason = known_machine_of(machine)
-    if place is None:
+    places, reason = known_places_of(machine)
+    if not places:
         return [Fit.unknown(reason) for _ in variants]
     known: dict[str, Fit] = {}
     found = []
@@ -83,11 +83,20 @@ def fits_of(variants: Iterable[Variant], catalog: Catalog, machine: hardware.Mac
         key = variant.memory or variant.reference
         if key not in known:
             try:
-                known[key] = fit_of(model_of(variant, catalog), place)
+                known[key] = fit_in(model_of(variant, catalog), places)
             except (GemmahubError, OSError) as error:
                 known[key] = Fit.unknown(one_line(str(error)))
         found.append(known[key])
     return found
+
+
+def fit_in(model: MemoryModel, places: Iterable[MachineMemory]) -> Fit:
+    """Whether a model fits in one of the places of a machine, and where it fits best."""
+    return max((fit_of(model, place) for place in places), key=_how_well)
+
+
+def _how_well(fit: Fit) -> tuple[bool, bool, int, int]:
+    return bool(fit.fits), not fit.tight, fit.largest_context or 0, -(fit.short_bytes or 0)
 
 
 def fit_of(model: MemoryModel, machine: MachineMemory) -> Fit:

@@ -14,17 +14,28 @@ from gemmahub.catalog.tensors import variant_tensors
 from gemmahub.errors import GemmahubError
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.source import LocalFile
-from gemmahub.memory import ImageMemory, MachineMemory, image_buffer_bytes, unpack, weights_of
+from gemmahub.memory import (
+    ImageMemory,
+    MachineMemory,
+    image_buffer_bytes,
+    plan_memory,
+    unpack,
+    weights_of,
+)
 from gemmahub.memory.machine import DeviceMemory
+from gemmahub.planning.devices import device_sets
+from gemmahub.recommend.records import DevicePlace
+from gemmahub.recommend.speed import Bandwidths
 from gemmahub.registry.artifacts import read_summary
 from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from gemmahub.catalog.records import Catalog, CatalogVariant, Model
     from gemmahub.hardware import records as hardware
-    from gemmahub.memory import MemoryModel
+    from gemmahub.memory import MemoryModel, MemorySettings
     from gemmahub.memory.machine import DeviceKind
     from gemmahub.registry.variants import Variant
 
@@ -106,32 +117,87 @@ def _buffer_of(path: Path, size: int, changed: int) -> int | None:
 
 
 def machine_of(machine: hardware.Machine) -> MachineMemory:
-    """The probed machine as the memory model wants it; a device of unknown memory is left out.
+    """The probed machine as the memory model wants it, with the devices of it that an engine can
+    use together; where there are several such sets, with the one that has the most memory.
 
     Raises: GemmahubError when the system's memory is not known.
     """
-    devices = tuple(
+    return memory_of(machine, device_sets(machine)[0])
+
+
+def places_of(machine: hardware.Machine) -> tuple[DevicePlace, ...]:
+    """Each set of devices that is worth planning for, with the bandwidths of its places; the first
+    is that of :func:`machine_of`.
+
+    Raises: GemmahubError when the system's memory is not known.
+    """
+    return tuple(
+        DevicePlace(memory_of(machine, devices), _bandwidths(machine, devices))
+        for devices in device_sets(machine)
+    )
+
+
+def memory_of(machine: hardware.Machine, devices: Iterable[hardware.Device]) -> MachineMemory:
+    """The memory of these devices of a machine, and of its host.
+
+    Raises: GemmahubError when the system's memory is not known.
+    """
+    memories = tuple(
         DeviceMemory(
             name=device.id,
             kind=_KINDS.get(device.id.split(":")[0], "other"),
             capacity_bytes=device.capacity.value or 0,
             free_bytes=device.available.value or 0,
             unified=device.takes_system_memory,
+            carved_bytes=_carved(device),
         )
-        for device in machine.devices
-        if device.available.value is not None
+        for device in devices
     )
     usable, available = machine.memory.usable.value, machine.memory.available.value
     if available is None:
         raise GemmahubError(
             "how much memory is free is not known on this machine", "say it: --ram 16GiB"
         )
-    return MachineMemory(devices, usable or available, available)
+    return MachineMemory(memories, usable or available, available)
 
 
-def known_machine_of(machine: hardware.Machine) -> tuple[MachineMemory | None, str]:
-    """The same, or None and why its memory is not known."""
+def _bandwidths(machine: hardware.Machine, devices: Sequence[hardware.Device]) -> Bandwidths:
+    host = machine.cpu.bandwidth
+    figures = [device.bandwidth for device in devices]
+    used = figures[0] if figures else host
+    source = f"{used.value / 1e9:.0f} GB/s ({used.source})" if used.value else ""
+    return Bandwidths(tuple(figure.value for figure in figures), host.value, source)
+
+
+def _carved(device: hardware.Device) -> int:
+    """What is free of an integrated GPU's own memory; of what it can map the host is the owner."""
+    own = device.kind == "integrated" and device.shared_free is not None
+    return (device.free.value or 0) if own else 0
+
+
+def known_places_of(machine: hardware.Machine) -> tuple[tuple[MachineMemory, ...], str]:
+    """The memory of each place of a machine, or none and why it is not known."""
     try:
-        return machine_of(machine), ""
+        return tuple(place.machine for place in places_of(machine)), ""
     except GemmahubError as error:
-        return None, error.message
+        return (), error.message
+
+
+def place_for(
+    machine: hardware.Machine,
+    model: MemoryModel,
+    settings: MemorySettings,
+    images: ImageMemory | None,
+) -> MachineMemory:
+    """The place for a plan with these settings: the one with the most memory, or where it does not
+    fit there, one where it does.
+
+    Raises: GemmahubError when the system's memory is not known.
+    """
+    places = [place.machine for place in places_of(machine)]
+    architecture, weights = model
+
+    def fits(place: MachineMemory) -> bool:
+        return plan_memory(architecture, weights, settings, place, images=images).fits
+
+    return next(filter(fits, places), places[0])

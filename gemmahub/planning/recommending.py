@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import DoesNotFit, NotFound
-from gemmahub.planning.candidates import bandwidths_of, candidates_of
-from gemmahub.planning.model import machine_of
+from gemmahub.planning.candidates import candidates_of
+from gemmahub.planning.devices import told
+from gemmahub.planning.model import places_of
 from gemmahub.recommend.goals import Requirements
 from gemmahub.recommend.ranking import recommend
 from gemmahub.recommend.speed import speed_json
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from gemmahub.catalog.records import Model
+    from gemmahub.engines.contract import Backend
     from gemmahub.hardware.records import Machine
     from gemmahub.recommend.ranking import Ranking
     from gemmahub.recommend.records import ScoredPlan
@@ -25,11 +27,17 @@ if TYPE_CHECKING:
     from gemmahub.registry.variants import Variant
 
 
+DEVICES_OPTION: Final = "devices"
+"""The option of a backend that takes the GPUs to use, by name or PCI address, with commas."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recommendation:
     """A variant with the settings that suit it best on a machine, and why, in sentences.
 
     ``rank`` is 1 for the best. ``largest_context`` in tokens would fit with the other settings.
+    ``devices`` are the addresses of the GPUs that an engine has to be told to use; None where it
+    uses those of the plan untold.
     """
 
     variant: Variant
@@ -37,17 +45,27 @@ class Recommendation:
     rank: int
     largest_context: int
     reasons: tuple[str, ...]
+    devices: tuple[str, ...] | None = None
 
     @property
     def command(self) -> str:
         """What runs it with the settings of the plan."""
         settings = self.plan.settings
+        chosen = ",".join(self.devices or ())
         return command_to_run(
             self.variant.reference,
             settings.context,
             settings.cache_type_k,
-            self.plan.gpu_layers if len(self.plan.memory.places) > 1 else None,
+            self._layers,
+            option=f"{DEVICES_OPTION}={chosen}" if chosen else None,
         )
+
+    @property
+    def _layers(self) -> int | None:
+        """As :class:`~gemmahub.memory.MemorySettings` has it; None where no GPU is here."""
+        if self.devices == ():
+            return 0
+        return self.plan.gpu_layers if self.plan.devices else None
 
     @property
     def summary(self) -> str:
@@ -70,8 +88,13 @@ class Recommendation:
             "context": settings.context,
             "cache_type_k": settings.cache_type_k,
             "cache_type_v": settings.cache_type_v,
-            "gpu_layers": self.plan.gpu_layers,
+            "gpu_layers": 0 if self.devices == () else self.plan.gpu_layers,
         }
+
+    def options(self, backend: Backend) -> dict[str, str]:
+        """What the backend's own options have to be for the devices of the plan."""
+        knows = any(option.name == DEVICES_OPTION for option in backend.options)
+        return {DEVICES_OPTION: ",".join(self.devices)} if knows and self.devices else {}
 
     def as_json(self) -> dict[str, Any]:
         """An entry of ``recommendations`` in ``gemmahub recommend --json``."""
@@ -110,7 +133,8 @@ def recommendations(
         largest = ranking.largest_context(plan)
         reasons = ranking.reasons(number, largest)
         variant = registry.known(plan.candidate.reference)
-        found.append(Recommendation(variant, plan, number + 1, largest, reasons))
+        devices = told(machine, plan.devices)
+        found.append(Recommendation(variant, plan, number + 1, largest, reasons, devices))
     return tuple(found)
 
 
@@ -140,8 +164,7 @@ def ranked(
             f"there is {what}{f' of {model.name}' if model else ''} to recommend",
             "gemmahub list --all shows the catalogue",
         )
-    place, bandwidths = machine_of(machine), bandwidths_of(machine)
-    return recommend(candidates, place, wanted, bandwidths)
+    return recommend(candidates, places_of(machine), wanted)
 
 
 def best_of(

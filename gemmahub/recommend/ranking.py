@@ -14,12 +14,10 @@ from gemmahub.recommend.speed import Measurement
 from gemmahub.text import format_gib
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from gemmahub.memory import MachineMemory
     from gemmahub.recommend.goals import Requirements
-    from gemmahub.recommend.records import Candidate, ScoredPlan
-    from gemmahub.recommend.speed import Bandwidths
+    from gemmahub.recommend.records import Candidate, DevicePlace, ScoredPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +26,23 @@ class Ranking:
 
     plans: tuple[ScoredPlan, ...]
     too_large: tuple[Candidate, ...]
-    chooser: Chooser
+    choosers: tuple[Chooser, ...]
+
+    def chooser(self, plan: ScoredPlan) -> Chooser:
+        """That of the place that the plan is for."""
+        return next(c for c in self.choosers if c.machine.names == plan.devices)
 
     def largest_context(self, plan: ScoredPlan) -> int:
         """The largest context with the same other settings, the reserve left free."""
-        candidate = plan.candidate
+        candidate, chooser = plan.candidate, self.chooser(plan)
         return max(
             plan.settings.context,
             largest_context(
                 candidate.architecture,
                 candidate.weights,
                 plan.settings,
-                self.chooser.room,
-                images=self.chooser.images(candidate),
+                chooser.room,
+                images=chooser.images(candidate),
             ),
         )
 
@@ -48,41 +50,41 @@ class Ranking:
         """Why the plan of that number stands there, in sentences; ``largest`` is the context that
         would fit. Of the first also what it is better than, of the others what it is worse than."""
         plan = self.plans[number]
-        found = reasons_for(plan, largest, self.chooser.wanted)
+        found = reasons_for(plan, largest, self.choosers[0].wanted)
         if number:
             return (*found, f"Against the first: {trade(self.plans[0], plan)}.")
         for second in self.plans[1:2]:
             name = second.candidate.reference
             found += (f"The runner-up, {name}: {trade(plan, second)}.",)
         if (better := stronger(plan, self.too_large)) is not None:
-            short = format_gib(max(0, self.chooser.shortage(better)))
+            shortage = min(chooser.shortage(better) for chooser in self.choosers)
+            short = format_gib(max(0, shortage))
             found += (f"{better.reference} scores higher and does not fit: {short} too much.",)
         return found
 
 
 def recommend(
-    candidates: Iterable[Candidate],
-    machine: MachineMemory,
-    wanted: Requirements,
-    bandwidths: Bandwidths,
+    candidates: Iterable[Candidate], places: Sequence[DevicePlace], wanted: Requirements
 ) -> Ranking:
-    """The candidates that fit ``machine``, ranked.
+    """The candidates that fit one of the ``places`` of a machine (at least one), ranked; each where
+    it is worth the most, and at equal points in the later place.
 
     Layers are left in host memory only when nothing fits the accelerators (and never where that is
-    not wanted); every plan leaves ``goals.RESERVE`` free. ``bandwidths`` are of the machine's
-    devices in their order.
+    not wanted); every plan leaves ``goals.RESERVE`` free.
 
     Raises: NotFound when no candidate can do what is wanted; DoesNotFit when none fits, with what
     the smallest would need.
     """
     able = _able(tuple(candidates), wanted)
-    chooser = Chooser(machine, wanted, bandwidths)
-    chooser.measurements = _measurements(able, chooser)
-    found = [c for c in map(chooser.on_accelerators, able) if c is not None]
-    if not found and wanted.offload and machine.devices:
-        found = [c for c in map(chooser.offloaded, able) if c is not None]
+    choosers = tuple(Chooser(place, wanted) for place in places)
+    measurements = _measurements(able, choosers[0])
+    for chooser in choosers:
+        chooser.measurements = measurements
+    found = _best_of_places(able, [chooser.on_accelerators for chooser in choosers])
+    if not found and wanted.offload:
+        found = _best_of_places(able, [c.offloaded for c in choosers if c.machine.devices])
     if not found:
-        raise _nothing_fits(able, chooser)
+        raise _nothing_fits(able, choosers[0])
     fitting = {plan.candidate.reference for plan in found}
     groups = {plan.candidate.group for plan in found}
     too_large = [
@@ -94,7 +96,23 @@ def recommend(
     if wanted.best_of_each:
         found = list({plan.candidate.group: plan for plan in reversed(found)}.values())
         found.sort(key=_order)
-    return Ranking(tuple(found), tuple(too_large), chooser)
+    return Ranking(tuple(found), tuple(too_large), choosers)
+
+
+def _best_of_places(
+    candidates: Iterable[Candidate],
+    choose: Sequence[Callable[[Candidate], ScoredPlan | None]],
+) -> list[ScoredPlan]:
+    """For each candidate that fits somewhere, the plan of the place where it is worth the most."""
+    found = []
+    for candidate in candidates:
+        plans = [plan for chosen in choose if (plan := chosen(candidate)) is not None]
+        if plans:
+            # A speed that nobody knows is not better than one that is known.
+            found.append(
+                max(reversed(plans), key=lambda p: (p.speed is not None, round(p.points, 2)))
+            )
+    return found
 
 
 def _order(plan: ScoredPlan) -> tuple[bool, float, bool, int, str]:

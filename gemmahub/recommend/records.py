@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gemmahub.catalog.records import Model
-    from gemmahub.memory import ImageMemory, MemoryArchitecture, MemoryPlan, MemorySettings, Weights
+    from gemmahub.memory import (
+        ImageMemory,
+        MachineMemory,
+        MemoryArchitecture,
+        MemoryPlan,
+        MemorySettings,
+        Weights,
+    )
     from gemmahub.recommend.quality import Quality
-    from gemmahub.recommend.speed import MemoryTraffic, Speed
+    from gemmahub.recommend.speed import Bandwidths, MemoryTraffic, Speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,15 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class DevicePlace:
+    """Devices that an engine can use together for one model, with the host, and how fast each is
+    read; the bandwidths are in the order of the machine's devices."""
+
+    machine: MachineMemory
+    bandwidths: Bandwidths
+
+
+@dataclass(frozen=True, slots=True)
 class ScoredPlan:
     """A candidate with the settings that suit it best, and what they are worth in points."""
 
@@ -51,6 +67,11 @@ class ScoredPlan:
     @property
     def settings(self) -> MemorySettings:
         return self.memory.settings
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The accelerators that it was planned for, whether it puts layers there or not."""
+        return tuple(place.device for place in self.memory.places[:-1])
 
     @property
     def gpu_layers(self) -> int | None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from gemmahub.memory import ImageMemory, MachineMemory, MemoryPlan
     from gemmahub.recommend.goals import Goal, Requirements
-    from gemmahub.recommend.records import Candidate
-    from gemmahub.recommend.speed import Bandwidths, Measurement
+    from gemmahub.recommend.records import Candidate, DevicePlace
+    from gemmahub.recommend.speed import Measurement
 
 
 def with_reserve(machine: MachineMemory) -> MachineMemory:
@@ -34,15 +34,13 @@ def with_reserve(machine: MachineMemory) -> MachineMemory:
 
 
 class Chooser:
-    """Finds settings for candidates on one machine. ``machine`` is the one without the reserve."""
+    """Finds settings for candidates in one place. ``room`` is the machine without the reserve."""
 
-    def __init__(
-        self, machine: MachineMemory, wanted: Requirements, bandwidths: Bandwidths
-    ) -> None:
-        self.machine = machine
-        self.room = with_reserve(machine)
+    def __init__(self, place: DevicePlace, wanted: Requirements) -> None:
+        self.machine = place.machine
+        self.room = with_reserve(place.machine)
         self.wanted = wanted
-        self.bandwidths = bandwidths
+        self.bandwidths = place.bandwidths
         self.measurements: tuple[Measurement, ...] = ()
 
     def plan(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract import (
         Artifact,
         Backend,
+        EngineDevice,
         Inventory,
         ManagedStore,
         ServedModel,
@@ -250,20 +251,38 @@ class Installation:
         """Decode speeds that were seen where a recommended plan would put the layers."""
         if machine.simulated:
             return {}
-        return self.speeds.speeds("gpu" if machine.devices else "cpu")
+        from gemmahub.planning.devices import default_devices
+
+        return self.speeds.speeds("gpu" if default_devices(machine) else "cpu")
 
     def machine_for(
         self, machine: str | None = None, memory: str | None = None, ram: str | None = None
     ) -> Machine:
-        """The machine that is meant: this one, a known one (``m2-16gb``), or one whose GPU or
-        system memory has another size, as people write it (``24GiB``).
+        """The machine that is meant: this one as the engine here can use it, a known one
+        (``m2-16gb``), or one whose GPU or system memory has another size, as people write it.
 
         Raises: UsageError for a size or a name that is none.
         """
         from gemmahub.hardware.simulate import other_machine, preset_machine
 
-        base = preset_machine(machine) if machine else self.hardware(measure=True)
+        base = preset_machine(machine) if machine else self._as_used()
         return other_machine(memory, ram, base)
+
+    def _as_used(self) -> Machine:
+        from gemmahub.planning.devices import usable_by
+
+        machine = self.hardware(measure=True)
+        stated = self.engine_devices(machine)
+        return machine if stated is None else usable_by(machine, *stated)
+
+    def engine_devices(self, machine: Machine) -> tuple[str, tuple[EngineDevice, ...]] | None:
+        """The engine that runs GGUF files here, and the devices of the machine that it can use;
+        None where there are none, or it does not say."""
+        if machine.simulated or not machine.devices:
+            return None
+        from gemmahub.service.engine_devices import engine_devices
+
+        return engine_devices(self, machine)
 
     def chosen(
         self, reference: str, machine: Machine | None = None
@@ -289,5 +308,5 @@ class Installation:
             return None
         from gemmahub.planning.recommending import best_of
 
-        place = machine or self.hardware(measure=True)
+        place = machine or self.machine_for()
         return best_of(self.registry, parsed.name, place, self.measured(place))

@@ -17,7 +17,7 @@ from gemmahub.service.plans import DEFAULT_CONTEXT
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from gemmahub.catalog.records import Catalog
     from gemmahub.engines.contract import BrokenEntry
@@ -88,15 +88,15 @@ def model_overview(
 
     ``wanted.limit``, ``model`` and ``installed`` are not regarded: the overview shows all.
     """
-    from gemmahub.planning import known_machine_of
+    from gemmahub.planning import known_places_of
 
     if again:
         here.look_again()
     machine = machine or here.machine_for()
     models = here.registry.models(catalogue=True)
     found, problem = _recommendations(here, machine, wanted or Requirements())
-    place, reason = known_machine_of(machine)
-    rows = [_row(v, here.registry.catalog, place, reason, found) for v in models.variants]
+    places, reason = known_places_of(machine)
+    rows = [_row(v, here.registry.catalog, places, reason, found) for v in models.variants]
     rows.sort(key=_order)
     return ModelOverview(machine, tuple(rows), models.broken, problem)
 
@@ -120,7 +120,7 @@ def _recommendations(
 def _row(
     variant: Variant,
     catalog: Catalog,
-    place: MachineMemory | None,
+    places: Sequence[MachineMemory],
     reason: str,
     recommended: Mapping[str, Recommendation],
 ) -> ModelRow:
@@ -131,8 +131,8 @@ def _row(
     entry = catalogued(variant, catalog)
     precision = variant.precision
     fit, share = Fit.unknown(reason), None
-    if place is not None:
-        fit, share = _fit(variant, catalog, place)
+    if places:
+        fit, share = _fit(variant, catalog, places)
     return ModelRow(
         variant=variant,
         model=model.name if model else variant.name,
@@ -146,16 +146,19 @@ def _row(
     )
 
 
-def _fit(variant: Variant, catalog: Catalog, place: MachineMemory) -> tuple[Fit, float | None]:
+def _fit(
+    variant: Variant, catalog: Catalog, places: Sequence[MachineMemory]
+) -> tuple[Fit, float | None]:
     """Whether it fits, and the share that it takes with the settings of ``gemmahub run``."""
     from gemmahub.planning import model_of
-    from gemmahub.planning.fit import fit_of
+    from gemmahub.planning.fit import fit_in
 
     try:
         model = model_of(variant, catalog)
         trained = model[0].context_length or DEFAULT_CONTEXT
-        plan = Planner(variant, model, place).memory(min(trained, DEFAULT_CONTEXT))
-        return fit_of(model, place), _share(plan)
+        context = min(trained, DEFAULT_CONTEXT)
+        share = min(_share(Planner(variant, model, place).memory(context)) for place in places)
+        return fit_in(model, places), share
     except (GemmahubError, OSError) as error:
         return Fit.unknown(one_line(str(error))), None
 

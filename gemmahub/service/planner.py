@@ -105,9 +105,13 @@ def planner_for(
 
     Raises: GemmahubError when the memory of the model or of the machine is not known.
     """
-    from gemmahub.planning import images_of, machine_of, model_of
+    from gemmahub.planning import images_of, model_of
+    from gemmahub.planning.model import places_of
 
-    catalog, place = here.registry.catalog, machine_of(machine)
+    catalog, places = here.registry.catalog, [each.machine for each in places_of(machine)]
+    place = next(
+        (p for p in places if recommendation and p.names == recommendation.plan.devices), places[0]
+    )
     layers = recommendation.plan.gpu_layers if recommendation and place.devices else None
     model = model_of(variant, catalog)
     return Planner(variant, model, place, images_of(variant, catalog), layers)

@@ -65,6 +65,7 @@ def plan(
     none is here.
     """
     from gemmahub.planning import images_of, machine_of, make_plan, model_of
+    from gemmahub.planning.model import place_for
     from gemmahub.service.remote import look
 
     options = options or PlanOptions()
@@ -80,6 +81,7 @@ def plan(
     if options.image and images is None:
         raise UsageError(f"no image projector of {variant.reference} is known", "leave --image out")
     settings = _memory_settings(options, model[0].context_length)
+    place = place_for(machine, model, settings, images if options.image else None)
     plan = make_plan(variant, model, settings, place, images=images, with_images=options.image)
     if options.exact:
         plan = _exact(here, plan, place, looked.fetch_header)

@@ -123,7 +123,8 @@ def load(
     given = {**settings.options, **option_values(engine, options or {})}
     settings = replace(settings, options={**choice.offer.options, **given})
     if recommended is not None and settings.context is None:
-        settings = replace(settings, **recommended.session_settings)
+        own = {**recommended.options(engine), **settings.options}
+        settings = replace(settings, **recommended.session_settings, options=own)
     reading = "" if variant.served else f", reading {format_bytes(variant.size_bytes)}"
     tell(f"starting {choice.offer.backend.name}{reading}")
     session = load_session(choice.offer, model, settings, on_progress, cancelled)

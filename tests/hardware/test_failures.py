@@ -92,13 +92,6 @@ def test_nvidia_card_without_nvidias_driver(machines: Any, pc: Tree) -> None:
     assert "driver is not loaded" in machine.problems[0].reason
 
 
-def test_environment_that_hides_gpus(machines: Any, pc: Tree) -> None:
-    hidden = machines.linux(pc(), nvml=machines.Nvml(GPU), environment={"CUDA_VISIBLE_DEVICES": ""})
-    assert probe_machine(hidden).devices == ()
-    chosen = replace(hidden, environment={"CUDA_VISIBLE_DEVICES": "1"})
-    assert "CUDA_VISIBLE_DEVICES=1" in probe_machine(chosen).devices[0].notes[0]
-
-
 class Refused(SystemFiles):
     """A tree of which one folder may not be read."""
 

@@ -38,6 +38,63 @@ def test_container_of_6_gib_on_a_host_of_64(machines: Any, pc: Tree) -> None:
     assert "file cache" in memory.available.doubt
 
 
+def test_cache_on_the_active_list_can_be_dropped_too(machines: Any, pc: Tree) -> None:
+    statistics = {"anon": 2, "active_file": 25, "inactive_file": 3, "file_dirty": 1,
+                  "file_writeback": 1, "slab_reclaimable": 1}  # fmt: skip
+    tree = pc(64, 55) | group("sys/fs/cgroup", 32 * GIB, 31 * GIB)
+    tree |= {"proc/self/cgroup": "0::/\n", "proc/self/mountinfo": V2}
+    tree["sys/fs/cgroup/memory.stat"] = "".join(
+        f"{name} {size * GIB}\n" for name, size in statistics.items()
+    )
+    available = probe_machine(machines.linux(tree)).memory.available
+    assert available.value == (32 - 31 + 25 + 3 + 1 - 2) * GIB
+
+
+def arc(size: int, least: int, evictable: int | None) -> dict[str, str]:
+    rows = {"size": size * GIB, "c_min": least * GIB}
+    if evictable is not None:
+        rows |= {"mfu_evictable_data": evictable * GIB, "mru_evictable_metadata": 0}
+    text = "13 1 0x01 123 33456 1 2\nname type data\n"
+    text += "".join(f"{name:<32}4    {value}\n" for name, value in rows.items())
+    return {"proc/spl/kstat/zfs/arcstats": text}
+
+
+@pytest.mark.parametrize(
+    ("cache", "added"),
+    [
+        (arc(16, 2, 13), 13),
+        (arc(16, 2, 15), 14),  # not below its least size
+        (arc(16, 2, None), 14),
+        (arc(100, 2, 90), 0),  # the host's, seen from a container
+        ({"proc/spl/kstat/zfs/arcstats": "garbage\n"}, 0),
+    ],
+)
+def test_zfs_gives_up_its_cache(machines: Any, pc: Tree, cache: dict[str, str], added: int) -> None:
+    available = probe_machine(machines.linux(pc(62, 26) | cache)).memory.available
+    assert available.value == (26 + added) * GIB
+    assert ("ARC" in available.doubt) is bool(added)
+
+
+def test_huge_pages_and_compressed_swap_are_told(machines: Any, pc: Tree) -> None:
+    rows = "MemTotal: 65800000 kB\nMemAvailable: 28000000 kB\nSwapTotal: 8 kB\nSwapFree: 8 kB\n"
+    rows += "HugePages_Total:   16384\nHugepagesize:       2048 kB\n"
+    tree = pc() | {"proc/meminfo": rows, "proc/swaps": "Filename Type\n/dev/zram0 partition 8\n"}
+    memory = probe_machine(machines.linux(tree)).memory
+    assert "32.00 GiB of it are set aside as huge pages" in memory.total.doubt
+    assert memory.available.value == 28000000 * 1024
+    assert "zram" in memory.swap_free.doubt
+
+
+def test_memory_of_a_grace_hopper_gpu_is_not_the_systems(machines: Any, pc: Tree) -> None:
+    tree = pc(576, 550) | {
+        "proc/driver/nvidia/gpus/0009:01:00.0/numa_status": "Node:  1\nStatus:  online\n",
+        "sys/devices/system/node/node1/meminfo":
+            f"Node 1 MemTotal: {96 << 20} kB\nNode 1 MemFree: {95 << 20} kB\n",
+    }  # fmt: skip
+    memory = probe_machine(machines.linux(tree)).memory
+    assert (memory.total.value, memory.available.value) == (480 * GIB, 455 * GIB)
+
+
 def test_nested_groups_the_tightest_counts(machines: Any, pc: Tree) -> None:
     top = "sys/fs/cgroup"
     tree = pc(64, 60) | {"proc/self/cgroup": "0::/a/b/c\n", "proc/self/mountinfo": V2}

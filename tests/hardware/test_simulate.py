@@ -133,3 +133,10 @@ def test_unknown_preset_names_the_nearest() -> None:
     with pytest.raises(UsageError) as caught:
         preset_machine("rtx-3091")
     assert "rtx-3090" in caught.value.hint
+
+
+@pytest.mark.parametrize(("name", "free"), [("cpu-16gb", 14), ("raspberry-pi-5-8gb", 7)])
+def test_a_known_machine_keeps_memory_for_its_system(name: str, free: int) -> None:
+    memory = preset_machine(name).memory
+    assert memory.available.value == free << 30
+    assert "the system uses" in memory.available.doubt

@@ -8,6 +8,7 @@ import pytest
 
 from gemmahub.hardware.cpu import compute_threads
 from gemmahub.hardware.files import SystemFiles
+from gemmahub.hardware.probe import probe_machine
 from gemmahub.hardware.topology import compute_cores
 
 if TYPE_CHECKING:
@@ -164,3 +165,20 @@ def test_windows_computes_with_the_cores_it_may_use(
 
 def test_this_machine_has_a_core() -> None:
     assert compute_threads() >= 1
+
+
+def test_small_cores_of_arm_are_left_out(tmp_path: Path) -> None:
+    write(tmp_path, siblings("0", "1", "2", "3", "4", "5"))
+    capacities = (350, 350, 870, 870, 870, 1024)
+    for cpu, capacity in enumerate(capacities):
+        path = f"sys/devices/system/cpu/cpu{cpu}/cpu_capacity"
+        write(tmp_path, {path: f"{capacity}\n"})
+    assert cores(tmp_path, *range(6)) == 4
+    assert cores(tmp_path, 0, 1) == 2  # nothing else may be used
+
+
+def test_cores_of_a_container_are_those_it_is_bound_to(machines: Any, pc: Any) -> None:
+    tree = pc() | {"sys/devices/system/cpu/online": "0-3\n"}
+    tree["proc/self/status"] = "Cpus_allowed_list:\t5,7,13,15\n"  # two cores, two threads each
+    cpu = probe_machine(machines.linux(tree)).cpu
+    assert (cpu.physical_cores.value, cpu.usable.value) == (2, 4)

@@ -221,8 +221,8 @@ def test_an_engine_without_gpu_gives_its_buffers_to_a_plan_for_one(
 
 
 def _sees_gpu() -> bool:
-    engine = pytest.importorskip("gemmahub_llamacpp.engine")
-    return bool(engine.gpu_names())
+    devices = pytest.importorskip("gemmahub_llamacpp.devices")
+    return bool(devices.gpus())
 
 
 def test_an_engine_with_gpus_gives_all_its_figures() -> None:

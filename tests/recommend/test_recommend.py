@@ -19,7 +19,7 @@ from gemmahub.memory import DeviceMemory, MachineMemory, plan_memory, weights_by
 from gemmahub.planning.candidates import candidates_of
 from gemmahub.recommend.goals import RESERVE, Requirements, Use
 from gemmahub.recommend.ranking import Ranking, recommend
-from gemmahub.recommend.records import Candidate
+from gemmahub.recommend.records import Candidate, DevicePlace
 from gemmahub.recommend.speed import Bandwidths
 
 GIB = 1 << 30
@@ -63,7 +63,7 @@ def cpu(ram: float, bandwidth: int | None = 50 * 10**9) -> tuple[MachineMemory, 
 def ranked(
     place: tuple[MachineMemory, Bandwidths], wanted: Requirements | None = None, *more: Candidate
 ) -> Ranking:
-    return recommend([*candidates(), *more], place[0], wanted or Requirements(), place[1])
+    return recommend([*candidates(), *more], *_swap(place, wanted or Requirements()))
 
 
 def reasons(ranking: Ranking, number: int) -> tuple[str, ...]:
@@ -131,8 +131,8 @@ def test_qat_stands_above_quantization_after_training_at_equal_bits() -> None:
 
 def _swap(
     place: tuple[MachineMemory, Bandwidths], wanted: Requirements
-) -> tuple[MachineMemory, Requirements, Bandwidths]:
-    return place[0], wanted, place[1]
+) -> tuple[tuple[DevicePlace, ...], Requirements]:
+    return (DevicePlace(*place),), wanted
 
 
 def test_what_is_installed_wins_at_equal_points() -> None:

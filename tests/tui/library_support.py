@@ -35,6 +35,9 @@ class SteadyHub(Library):
     def hardware(self, *, measure: bool = False) -> Machine:
         return self.machine
 
+    def engine_devices(self, machine: Machine) -> None:
+        """Its engine does not say what it can use, whatever this machine's own does."""
+
 
 def steady_hub(folder: Path) -> SteadyHub:
     """A hub whose models, settings and remembered values lie below ``folder``."""

@@ -68,13 +68,14 @@ def compare(
     Raises: UsageError for fewer than two variants, too many, or one that is named twice; NotFound,
     FormatError, IntegrityError, Gated, NetworkError.
     """
-    from gemmahub.planning import known_machine_of
+    from gemmahub.planning import known_places_of
 
     _check(references)
     machine = machine or here.machine_for()
     variants = [_variant(here, reference, machine) for reference in references]
     _check_different(references, variants)
-    place, reason = known_machine_of(machine)
+    places, reason = known_places_of(machine)
+    place = next(iter(places), None)
     plans = {} if place is None else _scored_plans(here, machine, wanted, variants)
     sides = tuple(_side(here, v, place, reason, plans.get(v.reference)) for v in variants)
     free: tuple[tuple[str, int], ...] = ()

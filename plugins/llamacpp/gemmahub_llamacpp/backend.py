@@ -14,12 +14,14 @@ from gemmahub.engines.contract import (
     CheckResult,
     DeviceUse,
     DryLoad,
+    EngineDevice,
     OnProgress,
     Option,
     SessionInfo,
     Settings,
 )
 from gemmahub.errors import GenerationFailed, LoadFailed
+from gemmahub_llamacpp import devices as found_devices
 from gemmahub_llamacpp import engine
 from gemmahub_llamacpp.settings import (
     MOST,
@@ -63,6 +65,11 @@ class LlamaCppBackend(Backend):
             default="first",
             choices=("first", "load", "never"),
         ),
+        Option(
+            "devices",
+            "GPUs to use, by name (CUDA0) or PCI address, with commas; empty: as llama.cpp does.",
+            default="",
+        ),
     )
 
     def availability(self) -> Availability:
@@ -88,7 +95,6 @@ class LlamaCppBackend(Backend):
 
         started = perf_counter()
         path, gpus, checked = self._check(artifact, settings)
-        engine.library()
         with engine.log.keep_all() as messages:
             model = LlamaModel(
                 path,
@@ -96,6 +102,7 @@ class LlamaCppBackend(Backend):
                 mmap=checked.options["mmap"],
                 mlock=checked.options["mlock"],
                 on_progress=on_progress,
+                devices=_chosen(gpus, checked),
             )
             try:
                 chosen = context_settings(checked, model.context_trained)
@@ -104,7 +111,7 @@ class LlamaCppBackend(Backend):
                 model.close()
                 raise
         used = in_effect(checked, context, chosen)
-        device = _device(gpus if used.gpu_layers else (), chosen.threads)
+        device = _device(gpus if used.gpu_layers else [], chosen.threads)
         info = _info(model, context, used, device, perf_counter() - started)
         info = replace(info, memory=_allocated(model, messages))
         vision = Vision(
@@ -129,12 +136,19 @@ class LlamaCppBackend(Backend):
         """
         from gemmahub_llamacpp.dry_load import measure
 
-        path, _, checked = self._check(artifact, settings)
-        return measure(path, artifact.files or (path,), checked)
+        path, gpus, checked = self._check(artifact, settings)
+        return measure(path, artifact.files or (path,), checked, _chosen(gpus, checked))
+
+    def devices(self) -> list[EngineDevice]:
+        """llama.cpp's own list: the processor and the GPUs that this build can use.
+
+        Raises: BackendMissing.
+        """
+        return [found.device for found in found_devices.all_devices()]
 
     def _check(
         self, artifact: Artifact, settings: Settings
-    ) -> tuple[Path, tuple[str, ...], Settings]:
+    ) -> tuple[Path, list[found_devices.LlamaDevice], Settings]:
         """The file, the GPUs, and the settings with the gaps filled that need no model.
 
         Raises: LoadFailed, BackendMissing.
@@ -144,7 +158,7 @@ class LlamaCppBackend(Backend):
         path = artifact.files[0] if artifact.files else artifact.path
         if not path.is_file():
             raise LoadFailed(f"there is no file {path}", "look at `gemmahub list`")
-        gpus = engine.gpu_names()
+        gpus = found_devices.gpus(options["devices"])
         layers = gpu_layers(settings, gpus)
         return path, gpus, replace(settings, gpu_layers=layers, options=options)
 
@@ -209,8 +223,16 @@ def _allocated(model: LlamaModel, messages: list[bytes]) -> tuple[DeviceUse, ...
     return device_uses(report, weights, output_bytes(report, model.words))
 
 
-def _device(gpus: tuple[str, ...], threads: int) -> str:
-    return ", ".join(gpus) or f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+def _chosen(gpus: list[found_devices.LlamaDevice], settings: Settings) -> tuple[int, ...]:
+    """llama.cpp's pointers to GPUs that were asked for; none where it takes them by itself."""
+    return tuple(found.handle for found in gpus) if settings.options["devices"] else ()
+
+
+def _device(gpus: list[found_devices.LlamaDevice], threads: int) -> str:
+    return (
+        ", ".join(map(found_devices.shown, gpus))
+        or f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+    )
 
 
 def check() -> CheckResult:

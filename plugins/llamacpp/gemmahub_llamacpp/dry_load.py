@@ -52,16 +52,18 @@ class _Loaded:
     words: int
 
 
-def measure(path: Path, files: Sequence[Path], settings: Settings) -> DryLoad:
+def measure(
+    path: Path, files: Sequence[Path], settings: Settings, devices: Sequence[int] = ()
+) -> DryLoad:
     """Load the header of ``path``, of a split model the first of ``files``, and report.
 
-    ``settings`` are checked and have their options.
+    ``settings`` are checked and have their options, ``devices`` are as LlamaModel has them.
 
     Raises: LoadFailed when llama.cpp refuses the header or the settings, or reports too little.
     """
     library()
     with log.keep_all() as messages:
-        loaded = _load(path, settings)
+        loaded = _load(path, settings, devices)
     report = read_report(text.decode("utf-8", "replace") for text in messages)
     if set(report.layers.values()) == {CPU}:
         weights: Mapping[str, int] = {CPU: loaded.weights_bytes}
@@ -70,9 +72,13 @@ def measure(path: Path, files: Sequence[Path], settings: Settings) -> DryLoad:
     return _answer(report, loaded.settings, weights, output_bytes(report, loaded.words))
 
 
-def _load(path: Path, settings: Settings) -> _Loaded:
+def _load(path: Path, settings: Settings, devices: Sequence[int]) -> _Loaded:
     model = LlamaModel(
-        path, gpu_layers=settings.gpu_layers or 0, dry=True, overrides=_without_words(path)
+        path,
+        gpu_layers=settings.gpu_layers or 0,
+        dry=True,
+        overrides=_without_words(path),
+        devices=devices,
     )
     try:
         chosen = context_settings(settings, model.context_trained)

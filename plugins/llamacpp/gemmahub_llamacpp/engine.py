@@ -1,8 +1,7 @@
-"""The llama.cpp library: imported once, its log kept, its devices named."""
+"""The llama.cpp library: imported once, its log kept."""
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
 import sys
@@ -26,7 +25,6 @@ REINSTALL: Final = (
 )
 
 _WARNING, _ERROR, _CONTINUED = 3, 4, 5  # enum ggml_log_level
-_GPU_TYPES: Final = (1, 2)  # enum ggml_backend_dev_type: discrete and integrated GPU
 
 
 class EngineLog:
@@ -159,37 +157,3 @@ def assign(struct: Any, **values: Any) -> None:
                 f"`pip install {DISTRIBUTION}=={CHECKED_VERSION}`",
             )
         setattr(struct, name, value)
-
-
-def gpu_names() -> tuple[str, ...]:
-    """The GPUs that this build of llama.cpp can use, as ``CUDA0 (NVIDIA ...)``."""
-    llama_cpp = library()
-    if not llama_cpp.llama_supports_gpu_offload():
-        return ()
-    try:
-        return _list_gpus(_device_functions(llama_cpp))
-    except (AttributeError, OSError):  # a build that does not export the device list
-        return ("GPU",)
-
-
-def _device_functions(llama_cpp: Any) -> Any:
-    """ggml's device functions; the binding itself does not declare them."""
-    shared = llama_cpp.llama_cpp._lib
-    shared.ggml_backend_dev_count.restype = ctypes.c_size_t
-    shared.ggml_backend_dev_get.argtypes = [ctypes.c_size_t]
-    shared.ggml_backend_dev_get.restype = ctypes.c_void_p
-    shared.ggml_backend_dev_type.argtypes = [ctypes.c_void_p]
-    for function in (shared.ggml_backend_dev_name, shared.ggml_backend_dev_description):
-        function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_char_p
-    return shared
-
-
-def _list_gpus(shared: Any) -> tuple[str, ...]:
-    names = []
-    for index in range(shared.ggml_backend_dev_count()):
-        device = shared.ggml_backend_dev_get(index)
-        if shared.ggml_backend_dev_type(device) in _GPU_TYPES:
-            name = (shared.ggml_backend_dev_name(device) or b"").decode("utf-8", "replace")
-            what = (shared.ggml_backend_dev_description(device) or b"").decode("utf-8", "replace")
-            names.append(f"{name} ({what})" if what else name)
-    return tuple(names)

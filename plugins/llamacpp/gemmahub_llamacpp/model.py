@@ -11,7 +11,7 @@ from gemmahub.formats.ggml_types import FILE_TYPE_LABELS
 from gemmahub_llamacpp.engine import assign, library, log
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from gemmahub.engines.contract import OnProgress
@@ -42,11 +42,13 @@ class LlamaModel:
         on_progress: OnProgress | None = None,
         dry: bool = False,
         overrides: Mapping[str, int | str] | None = None,
+        devices: Sequence[int] = (),
     ) -> None:
         """Load the file; of a split model, the first part.
 
         ``dry``: only the header is read and nothing is allocated; the model then has no weights.
-        ``overrides`` replace metadata of the file.
+        ``overrides`` replace metadata of the file. ``devices`` are llama.cpp's pointers to the
+        GPUs to use; none leaves the choice to it.
 
         Raises: LoadFailed; and whatever ``on_progress`` raises, which ends the loading.
         """
@@ -63,6 +65,9 @@ class LlamaModel:
             no_alloc=dry,
             progress_callback=self._llama.llama_progress_callback(progress),
         )
+        chosen = (ctypes.c_void_p * (len(devices) + 1))(*devices)  # an empty entry ends it
+        if devices:
+            assign(params, devices=ctypes.cast(chosen, ctypes.c_void_p))
         if overrides:
             params.kv_overrides = _overrides(self._llama, overrides)
         log.clear()

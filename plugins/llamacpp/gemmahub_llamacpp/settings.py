@@ -9,6 +9,8 @@ from gemmahub.errors import LoadFailed
 from gemmahub.formats.ggml_types import CACHE_TYPES, GGML_TYPES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gemmahub.engines.contract import Settings
     from gemmahub_llamacpp.context import Context, ContextSettings
 
@@ -74,7 +76,7 @@ def in_effect(settings: Settings, context: Context, chosen: ContextSettings) -> 
     return replace(settings, context=context.size, ubatch=context.ubatch, threads=chosen.threads)
 
 
-def gpu_layers(settings: Settings, gpus: tuple[str, ...]) -> int:
+def gpu_layers(settings: Settings, gpus: Sequence[object]) -> int:
     """Layers on the GPU: -1 is all of them.
 
     Raises: LoadFailed when layers are asked for and this build of llama.cpp sees no GPU.

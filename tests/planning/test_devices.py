@@ -1,0 +1,159 @@
+"""Which devices are planned for together: those that one engine can use, and the useful ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gemmahub.catalog.loader import load_catalog
+from gemmahub.engines.contract import EngineDevice
+from gemmahub.hardware.records import Device, Figure, Kind, Machine
+from gemmahub.hardware.simulate import simulate_machine
+from gemmahub.planning.candidates import candidates_of
+from gemmahub.planning.devices import device_sets, told, unused_by, usable_by
+from gemmahub.planning.fit import fit_in, fit_of
+from gemmahub.planning.model import places_of
+from gemmahub.recommend.goals import Requirements
+from gemmahub.recommend.ranking import recommend
+
+GIB = 1 << 30
+
+
+def device(
+    id_: str, free: float = 24, gbs: float | None = 900, kind: Kind = Kind.DISCRETE, name: str = ""
+) -> Device:
+    size = Figure(int(free * GIB), "test")
+    rate = Figure(None if gbs is None else round(gbs * 1e9), "test", unit="B/s")
+    return Device(
+        id_, name or id_, "Maker", kind, size, free=size, bandwidth=rate, pci=f"pci {id_}"
+    )
+
+
+def machine(*devices: Device, ram: int = 64, gbs: float | None = 50) -> Machine:
+    base = simulate_machine(ram=ram * GIB)
+    rate = Figure(None if gbs is None else round(gbs * 1e9), "test", unit="B/s")
+    return replace(base, devices=devices, cpu=replace(base.cpu, bandwidth=rate))
+
+
+def ids(place: Machine) -> list[str]:
+    return ["+".join(device.id for device in devices) for devices in device_sets(place)]
+
+
+def integrated(id_: str, free: float = 24, gbs: float | None = 50) -> Device:
+    return device(id_, free, gbs, Kind.INTEGRATED)
+
+
+NVIDIA, SMALL = device("cuda:0"), device("cuda:1", 3, 112)
+
+
+@pytest.mark.parametrize(
+    ("devices", "sets"),
+    [
+        ([], [""]),
+        ([device("cuda:0", 0.6)], [""]),
+        ([NVIDIA], ["cuda:0"]),
+        ([NVIDIA, integrated("intel:0")], ["cuda:0"]),
+        ([NVIDIA, SMALL], ["cuda:0+cuda:1", "cuda:0", "cuda:1"]),
+        ([NVIDIA, device("amd:0", 16)], ["cuda:0", "amd:0"]),
+        ([NVIDIA, device("cuda:1", 0.6)], ["cuda:0"]),
+        ([device("cuda:0", 0.6), integrated("intel:0")], ["intel:0", ""]),
+        ([NVIDIA, replace(SMALL, unusable="no right to open it")], ["cuda:0"]),
+        ([NVIDIA, replace(SMALL, free=Figure.unknown("hung"))], ["cuda:0"]),
+        ([integrated("intel:0")], ["intel:0", ""]),
+        ([device("metal:0", 40, 400, Kind.UNIFIED)], ["metal:0"]),
+        ([integrated("amd:0", 110, 256), device("cuda:0", 8)], ["amd:0", "cuda:0"]),
+        ([integrated("amd:0", 60, 50), device("amd:1", 24)], ["amd:1"]),
+        ([device("cuda:0/mig:0", 9), device("cuda:0/mig:1", 20)], ["cuda:0/mig:1", "cuda:0/mig:0"]),
+        ([device("npu:0", 60, None), NVIDIA], ["npu:0", "cuda:0"]),
+    ],
+)
+def test_sets(devices: list[Device], sets: list[str]) -> None:
+    assert ids(machine(*devices)) == sets
+
+
+def test_sixteen_cards_make_few_sets() -> None:
+    cards = [device(f"cuda:{n}", 80 - n, 2000, name="A100") for n in range(16)]
+    sets = device_sets(machine(*cards))
+    assert len(sets[0]) == 16
+    assert [len(devices) for devices in sets if len(devices) > 1] == [16, 8, 4, 2]
+    assert len(sets) < 12
+    assert [device.id for device in sets[1]] == [f"cuda:{n}" for n in range(8)]
+
+
+def test_an_engine_is_told_what_it_would_not_choose() -> None:
+    place = machine(NVIDIA, SMALL, integrated("intel:0"))
+    assert told(place, ["cuda:0", "cuda:1"]) is None
+    assert told(place, ["cuda:0"]) == ("pci cuda:0",)
+    assert told(place, []) == ()
+    assert told(machine(integrated("intel:0")), ["intel:0"]) is None
+    full = machine(NVIDIA, device("cuda:1", 0.6))
+    assert told(full, ["cuda:0"]) == ("pci cuda:0",)
+    assert told(machine(), []) is None
+
+
+def first(place: Machine, use: str = "chat") -> tuple[str, tuple[str, ...]]:
+    candidates = candidates_of([], load_catalog(), {})
+    plan = recommend(candidates, places_of(place), Requirements(use)).plans[0]
+    return plan.candidate.reference, plan.devices
+
+
+def test_a_small_card_does_not_slow_a_fast_one() -> None:
+    alone = first(machine(NVIDIA))
+    assert first(machine(NVIDIA, SMALL)) == alone == ("gemma-4-31b-it:q4_0-qat", ("cuda:0",))
+    assert first(machine(device("cuda:0", 0.6), replace(NVIDIA, id="cuda:1")))[1] == ("cuda:1",)
+
+
+def test_two_cards_hold_what_one_cannot() -> None:
+    pair = machine(device("cuda:0", 12), device("cuda:1", 12))
+    assert first(pair) == ("gemma-4-31b-it:q4_0-qat", ("cuda:0", "cuda:1"))
+
+
+def test_an_integrated_gpu_is_no_better_than_the_processor() -> None:
+    without = first(machine(ram=27))
+    assert without == ("gemma-4-26b-a4b-it:q4_0-qat", ())
+    assert first(machine(integrated("intel:0", 20), ram=27)) == without
+    assert first(machine(integrated("amd:0", 26, 256), ram=27))[1] == ("amd:0",)
+
+
+def test_a_model_fits_where_one_set_of_devices_has_room() -> None:
+    large = next(
+        c for c in candidates_of([], load_catalog(), {}) if c.reference == "gemma-4-31b-it:q4_0-qat"
+    )
+    model = large.architecture, large.weights
+    places = [place.machine for place in places_of(machine(NVIDIA, device("cuda:1", 1.2, 112)))]
+    assert not fit_of(model, places[0]).fits
+    assert fit_in(model, places).fits
+
+
+CUDA = EngineDevice("CUDA0", "cuda", hardware_id="0000:01:00.0")
+CPU = EngineDevice("CPU", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("pci", "vendor", "stated", "usable"),
+    [
+        ("0000:01:00.0", "NVIDIA", [CPU, CUDA], True),
+        ("0000:41:00.0", "NVIDIA", [CPU, CUDA], False),  # another card
+        (None, "NVIDIA", [CUDA], True),
+        ("0000:01:00.0", "NVIDIA", [replace(CUDA, hardware_id="")], True),
+        (None, "AMD", [CUDA], False),
+        (None, "AMD", [EngineDevice("Vulkan0", "vulkan")], True),
+        (None, "Apple", [EngineDevice("MTL0", "metal")], True),
+        (None, "NVIDIA", [CPU], False),
+        (None, "NVIDIA", [], False),
+        (None, "Example", [CPU], True),  # an engine of that maker may be for it
+    ],
+)
+def test_what_an_engine_states_is_what_can_be_used(
+    pci: str | None, vendor: str, stated: list[EngineDevice], usable: bool
+) -> None:
+    place = machine(replace(NVIDIA, pci=pci, vendor=vendor))
+    (found,) = usable_by(place, "llama.cpp", stated).devices
+    assert found.unusable == ("" if usable else unused_by("llama.cpp"))
+    barred = machine(replace(NVIDIA, unusable="no right to open it"))
+    assert usable_by(barred, "llama.cpp", [CPU]).devices[0].unusable == "no right to open it"
+
+
+def test_zero_bandwidth_and_a_terabyte_are_no_trouble() -> None:
+    assert first(machine(device("cuda:0", 24, 0), ram=1024, gbs=0))[1] == ("cuda:0",)
