@@ -42,7 +42,7 @@ _INTEGRATED: Final = {
     0x1638: "Cezanne", 0x163F: "Van Gogh", 0x164D: "Rembrandt", 0x1681: "Rembrandt",
     0x164E: "Raphael", 0x1506: "Mendocino", 0x15BF: "Phoenix", 0x15C8: "Phoenix",
     0x1900: "Hawk Point", 0x1901: "Hawk Point", 0x150E: "Strix Point", 0x1586: "Strix Halo",
-    0x1114: "Krackan Point", 0x15E7: "Barcelo", 0x1435: "Van Gogh", 0x13C0: "Granite Ridge",
+    0x1114: "Krackan Point", 0x15E7: "Barcelo", 0x13C0: "Granite Ridge",
 }  # fmt: skip
 
 # Cards that an older amdgpu.ids does not know, by PCI device id and revision.

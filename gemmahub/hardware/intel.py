@@ -28,11 +28,11 @@ _GIB: Final = 1 << 30
 # first.
 _CARDS: Final[dict[int, tuple[str, tuple[int, ...]]]] = {
     0x5690: ("Arc A770M", (16,)), 0x5691: ("Arc A730M", (12,)), 0x5692: ("Arc A550M", (8,)),
-    0x5693: ("Arc A370M", (4,)), 0x5694: ("Arc A350M", (4,)), 0x5696: ("Arc A570M", (8,)),
-    0x5697: ("Arc A530M", (4, 8)), 0x56A0: ("Arc A770", (16, 8)), 0x56A1: ("Arc A750", (8,)),
+    0x5693: ("Arc A370M", (4,)), 0x5694: ("Arc A350M", (4,)),
+    0x56A0: ("Arc A770", (16, 8)), 0x56A1: ("Arc A750", (8,)),
     0x56A2: ("Arc A580", (8,)), 0x56A5: ("Arc A380", (6,)), 0x56A6: ("Arc A310", (4,)),
     0x56B0: ("Arc Pro A30M", (4,)), 0x56B1: ("Arc Pro A40/A50", (6,)),
-    0x56B2: ("Arc Pro A60M", (8,)), 0x56B3: ("Arc Pro A60", (12,)),
+    0x56B3: ("Arc Pro A60", (12,)),
     0x56C0: ("Data Center GPU Flex 170", (16,)), 0x56C1: ("Data Center GPU Flex 140", (6,)),
     0xE20B: ("Arc B580", (12,)), 0xE20C: ("Arc B570", (10,)), 0xE211: ("Arc Pro B60", (24,)),
     0xE212: ("Arc Pro B50", (16,)), 0xE223: ("Arc Pro B70", (32,)),
