@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+from weakref import WeakSet
 
 from gemmahub.engines.contract import Chunk, FinishReason, SessionBase, Usage
 from gemmahub.engines.sampling import check_sampling
@@ -31,16 +32,19 @@ _SAID: Final = 300
 
 
 class ServerSession(SessionBase, ABC):
-    """Write :meth:`request` and :meth:`answer`; override :meth:`refused` for better words.
+    """Write :meth:`request` and :meth:`answer`; override :meth:`refused` and :meth:`broken` for
+    better words, and ``silence_seconds`` where the server gives signs of life.
 
     ``web`` knows the server's address and the key; it is closed with the session.
     """
+
+    silence_seconds: ClassVar[float] = SILENCE_SECONDS
 
     def __init__(self, info: SessionInfo, web: WebClient) -> None:
         self.info = info
         self._web = web
         self._closed = False
-        self._running: set[LineStream] = set()
+        self._running: WeakSet[LineStream] = WeakSet()  # one that is never read goes by itself
 
     @abstractmethod
     def request(self, prompt: Prompt, sampling: Sampling) -> tuple[str, dict[str, Any]]:
@@ -51,8 +55,8 @@ class ServerSession(SessionBase, ABC):
 
     @abstractmethod
     def answer(self, lines: Iterator[bytes]) -> Iterator[Chunk]:
-        """The chunks of an answer, from its lines. The last one carries the usage; an answer that
-        was cancelled ends before it.
+        """The chunks of an answer, from its lines; the last one carries the usage. The lines of an
+        answer that was cancelled end before its end; its last chunk may say so, with counts.
 
         Raises: BackendError; gemmahub.http.values.NotJson counts as a server that failed.
         """
@@ -61,10 +65,15 @@ class ServerSession(SessionBase, ABC):
         """The error for an answer with a status of 400 or more, and what its body says."""
         return GenerationFailed(f"the server refuses (HTTP {status}): {said}", "change the message")
 
+    def broken(self, what: str) -> BackendError:
+        """The error for a server that failed in the middle of an answer; ``what`` it did."""
+        said = one_line(f"{self.info.engine} {what}", _SAID)
+        return BackendCrashed(said, "look at the server's log, then try again")
+
     def generate(self, prompt: Prompt, sampling: Sampling) -> Iterator[Chunk]:
         """Stream an answer; the request is sent when the first chunk is asked for.
 
-        Raises: GenerationFailed; while it is read BackendCrashed, and what :meth:`refused` gives.
+        Raises: GenerationFailed; while it is read what :meth:`refused` and :meth:`broken` give.
         """
         from gemmahub.http.limits import Limits
         from gemmahub.http.line_stream import LineStream
@@ -76,35 +85,39 @@ class ServerSession(SessionBase, ABC):
             raise GenerationFailed("there is nothing to answer", "write a message")
         path, body = self.request(prompt, sampling)
         content = json.dumps({name: value for name, value in body.items() if value is not None})
-        limits = Limits(silence=SILENCE_SECONDS, total=SILENCE_SECONDS)
-        return self._stream(LineStream(self._web, "POST", path, content.encode(), limits))
+        limits = Limits(silence=self.silence_seconds, total=self.silence_seconds)
+        stream = LineStream(self._web, "POST", path, content.encode(), limits)
+        self._running.add(stream)
+        return self._stream(stream)
 
     def _stream(self, stream: LineStream) -> Iterator[Chunk]:
         from gemmahub.http.limits import ExchangeError
         from gemmahub.http.line_stream import ErrorStatus
         from gemmahub.http.values import NotJson
 
-        self._running.add(stream)
+        last = Chunk("", Usage(FinishReason.CANCELLED, context=self.info.context))
         try:
             with closing(stream.lines()) as lines:
                 for chunk in self.answer(lines):
+                    if chunk.usage and chunk.usage.finish_reason is FinishReason.CANCELLED:
+                        last = chunk
+                        break
                     yield chunk
                     if chunk.usage is not None:
                         return
             if self._closed:
                 raise GenerationFailed("the session was closed", "load the model again")
             if not stream.stopped:
-                raise BackendCrashed("the server ended the answer in its middle", "try again")
+                raise self.broken("ended the answer in its middle")
         except ErrorStatus as error:
             said = one_line(error.body.decode(errors="replace"), _SAID)
             raise self.refused(error.status, said) from None
         except (ExchangeError, NotJson) as error:
-            what = one_line(f"{self.info.engine} failed while answering: {error}", _SAID)
-            raise BackendCrashed(what, "look at the server's log, then try again") from None
+            raise self.broken(f"failed while answering: {error}") from None
         finally:
             stream.stop()
             self._running.discard(stream)
-        yield Chunk("", Usage(FinishReason.CANCELLED, context=self.info.context))
+        yield last
 
     def cancel(self) -> None:
         """Stop the running answers, also while a prompt is computed; from any thread."""

@@ -1,0 +1,103 @@
+"""One answer of a server: its chunks, its end, its counts and times."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+from gemmahub.engines.contract import Chunk, FinishReason, Usage
+from gemmahub.engines.sampling import DEFAULT_MIN_P, DEFAULT_TOP_K, DEFAULT_TOP_P
+from gemmahub.errors import GenerationFailed
+from gemmahub.http.values import count_of, object_of, parse_json, text_of
+from gemmahub.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gemmahub.engines.contract import Sampling
+
+_DATA: Final = b"data:"
+_SEEDS: Final = 2**32 - 1  # the last one lets the server draw one that it does not tell
+
+
+def sampling_values(sampling: Sampling) -> dict[str, Any]:
+    """Sampling as ``/completion`` takes it: all of it, because its defaults are not Gemma's.
+
+    The filters work in the order of gemmahub's other engines: top-k, top-p, min-p, temperature.
+    """
+    seed = secrets.randbelow(_SEEDS) if sampling.seed is None else sampling.seed % _SEEDS
+    return {
+        "samplers": ["top_k", "top_p", "min_p", "temperature"],
+        "temperature": sampling.temperature,
+        "top_k": DEFAULT_TOP_K if sampling.top_k is None else sampling.top_k,
+        "top_p": DEFAULT_TOP_P if sampling.top_p is None else sampling.top_p,
+        "min_p": DEFAULT_MIN_P if sampling.min_p is None else sampling.min_p,
+        "seed": seed,
+        "n_predict": -1 if sampling.max_tokens is None else sampling.max_tokens,
+        "stop": [text for text in sampling.stop if text],
+    }
+
+
+def read_answer(lines: Iterator[bytes], context: int) -> Iterator[Chunk]:
+    """The chunks of an answer to ``/completion``; the last one has the counts.
+
+    Where the lines end before the answer does, it was cancelled, and the counts are ours.
+
+    Raises: GenerationFailed with what the server says; NotJson.
+    """
+    asked: int | None = None
+    said = 0
+    for line in lines:
+        if not line.startswith(_DATA):  # blank lines, and signs of life
+            continue
+        found = object_of(parse_json(line.removeprefix(_DATA)))
+        if error := object_of(found.get("error")):
+            told = one_line(text_of(error.get("message")) or "no reason", 300)
+            raise GenerationFailed(f"llama-server failed: {told}", "try again")
+        text = text_of(found.get("content"))
+        if found.get("stop") is True:
+            yield Chunk(text, _usage(found, context))
+            return
+        asked = count_of(found.get("tokens_evaluated"))
+        said = count_of(found.get("tokens_predicted")) or said
+        if text:
+            yield Chunk(text)
+    used = None if asked is None else min(asked + said, context)
+    yield Chunk(
+        "",
+        Usage(
+            FinishReason.CANCELLED,
+            prompt_tokens=asked,
+            tokens=said,
+            context_used=used,
+            context=context,
+        ),
+    )
+
+
+def _usage(last: Mapping[str, Any], context: int) -> Usage:
+    timings = object_of(last.get("timings"))
+    asked, said = count_of(last.get("tokens_evaluated")), count_of(timings.get("predicted_n"))
+    reason = FinishReason.STOP
+    if last.get("stop_type") == "limit":
+        full = last.get("truncated") is True
+        reason = FinishReason.CONTEXT if full else FinishReason.LENGTH
+    used = count_of(last.get("tokens_cached"))
+    return Usage(
+        finish_reason=reason,
+        prompt_tokens=asked,
+        prefill_tokens=count_of(timings.get("prompt_n")),
+        tokens=said,
+        prefill_seconds=_seconds(timings.get("prompt_ms")),
+        decode_seconds=_seconds(timings.get("predicted_ms")),
+        context_used=None if used is None else min(used, context),
+        context=context,
+    )
+
+
+def _seconds(value: object) -> float | None:
+    """Of milliseconds; None for what is no time."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value / 1000 if math.isfinite(value) and value >= 0 else None

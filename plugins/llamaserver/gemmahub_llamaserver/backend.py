@@ -1,0 +1,211 @@
+"""The backend ``llama-server``: what it can do, and how it loads a model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import perf_counter
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from gemmahub.engines.contract import (
+    Artifact,
+    Availability,
+    Backend,
+    EngineDevice,
+    OnProgress,
+    Option,
+    SessionInfo,
+    Settings,
+)
+from gemmahub.errors import FormatError, IntegrityError, LoadFailed, UsageError
+from gemmahub_llamaserver import programs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gemmahub.formats.reader import ModelFile
+    from gemmahub_llamaserver.build import Build
+    from gemmahub_llamaserver.servers import RunningServer
+    from gemmahub_llamaserver.session import LlamaServerSession, LoadedServer
+
+_SIZES: Final = {"Small": "S", "Medium": "M", "Large": "L"}  # as ``llama_model_ftype_name`` says
+
+
+class LlamaServerBackend(Backend):
+    """Runs GGUF files with a ``llama-server`` of its own, over HTTP on this machine alone."""
+
+    name: ClassVar[str] = "llama-server"
+    formats: ClassVar[tuple[str, ...]] = ("gguf",)
+    capabilities: ClassVar[frozenset[str]] = frozenset(
+        {"audio", "experts_in_memory", "images", "main_device", "parallel", "tensor_split"}
+    )
+    in_process: ClassVar[bool] = False
+    priority: ClassVar[int] = 5
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("mmap", "Map the file instead of reading it into memory.", bool, True),
+        Option("mlock", "Keep the weights from being swapped out.", bool, False),
+        Option("swa_full", "Full-size cache for sliding-window layers.", bool, False),
+        Option(
+            "images",
+            "When the image projector is loaded: with the first image, with the model, or never.",
+            default="first",
+            choices=("first", "load", "never"),
+        ),
+        Option(
+            "devices",
+            "GPUs to use, by name (CUDA0), with commas; empty: as llama.cpp does.",
+            default="",
+        ),
+        Option("prompt_cache", "MiB for earlier conversations, beside the plan.", int, 0),
+        # With none, a conversation shorter than the window is read again in each turn.
+        Option("checkpoints", "Copies of the window cache to go back to, beside the plan.", int, 1),
+    )
+
+    def availability(self) -> Availability:
+        """Whether there is a llama-server, and which."""
+        build, reason, hint = programs.or_reason()
+        if build is None:
+            return Availability(False, reason=reason, hint=hint)
+        return Availability(True, version=f"{build.version}, {build.origin}")
+
+    def devices(self) -> list[EngineDevice]:
+        """The processor, and what ``--list-devices`` says. Raises: BackendMissing."""
+        from gemmahub_llamaserver.build import read_devices
+
+        return read_devices(_build())
+
+    def load(
+        self, artifact: Artifact, settings: Settings, on_progress: OnProgress | None = None
+    ) -> LlamaServerSession:
+        """Load a GGUF file; of a split model, the first part.
+
+        The projector comes with the first image, or now with the option ``images=load``.
+
+        Raises: LoadFailed, BackendMissing, BackendCrashed.
+        """
+        from gemmahub_llamaserver.arguments import check_settings
+        from gemmahub_llamaserver.session import LlamaServerSession
+
+        settings = replace(settings, options=self.check_options(settings))
+        check_settings(settings)
+        model = _Model(artifact, settings, _build())
+        loaded = model.load(settings.options["images"] == "load", on_progress)
+        if on_progress is not None:
+            on_progress(1.0)
+        later = model.has_projector and settings.options["images"] == "first"
+        return LlamaServerSession(loaded, model.template, model.load if later else None)
+
+
+class _Model:
+    """A file and its settings, from which servers are started."""
+
+    def __init__(self, artifact: Artifact, settings: Settings, build: Build) -> None:
+        """Raises: LoadFailed for a file that is none, or a setting that cannot be."""
+        from gemmahub_llamaserver.arguments import filled_in, names_devices
+        from gemmahub_llamaserver.build import read_devices
+
+        self._path = artifact.files[0] if artifact.files else artifact.path
+        header = _header(self._path)
+        self.template = header.chat_template
+        architecture = header.metadata.get("general.architecture")
+        trained = header.metadata.get(f"{architecture}.context_length")
+        self._trained = trained if isinstance(trained, int) and trained > 0 else None
+        self._settings = filled_in(settings, self._trained)
+        self._build = build
+        self._devices = read_devices(build) if names_devices(settings) else None
+        self._projector = None if settings.options["images"] == "never" else artifact.projector
+        self.has_projector = self._projector is not None
+        self._hears = _hears(self._projector)
+
+    def load(self, with_projector: bool, on_progress: OnProgress | None) -> LoadedServer:
+        """A server with the model. Raises: LoadFailed, BackendMissing, BackendCrashed."""
+        from gemmahub_llamaserver import arguments, servers
+
+        started = perf_counter()
+        projector = self._projector if with_projector else None
+        words = arguments.words(self._build, self._path, self._settings, self._devices, projector)
+        files = [path.stat() for path in (self._path, projector) if path is not None]
+        wanted = servers.Wanted(
+            (*self._build.command, *words),
+            self._path.name,
+            tuple(number for each in files for number in (each.st_size, each.st_mtime_ns)),
+        )
+        server = servers.acquire(wanted, on_progress)
+        try:
+            return self._described(server, started)
+        except BaseException:
+            servers.release(server)
+            raise
+
+    def _described(self, server: RunningServer, started: float) -> LoadedServer:
+        """What the server says of what it loaded. Raises: LoadFailed."""
+        from gemmahub.http.limits import ExchangeError
+        from gemmahub.http.values import NotJson, count_of, object_of, text_of
+        from gemmahub_llamaserver import report
+        from gemmahub_llamaserver.servers import ask
+        from gemmahub_llamaserver.session import LoadedServer
+
+        try:
+            with server.client() as web:
+                props = ask(web, "/props")
+        except (ExchangeError, NotJson) as error:
+            raise LoadFailed(
+                f"llama-server does not say what it loaded: {error}", "try another llama-server"
+            ) from None
+        context = count_of(object_of(props.get("default_generation_settings")).get("n_ctx"))
+        if not context:
+            raise LoadFailed("llama-server does not say its context", "try another llama-server")
+        lines = server.program.log.lines
+        threads = self._settings.threads
+        on = ", ".join(report.read_devices(lines)) if self._settings.gpu_layers != 0 else ""
+        info = SessionInfo(
+            engine=f"llama-server {self._build.version}",
+            context=context,
+            context_trained=self._trained,
+            chat_template=self.template is not None,
+            device=on or f"CPU, {threads} thread{'' if threads == 1 else 's'}",
+            settings=replace(self._settings, context=context * self._settings.parallel),
+            load_seconds=perf_counter() - started,
+            memory=report.read_memory(lines),
+            precision=_label(text_of(props.get("model_ftype"), 40)),
+            images=self.has_projector,
+            audio=self._hears,
+        )
+        return LoadedServer(server, props, info)
+
+
+def _build() -> Build:
+    """Raises: BackendMissing; LoadFailed for a setting that is none."""
+    try:
+        return programs.find_build()
+    except UsageError as error:
+        raise LoadFailed(error.message, error.hint) from None
+
+
+def _header(path: Path) -> ModelFile:
+    """Raises: LoadFailed."""
+    from gemmahub.formats.detect import open_model
+
+    if not path.is_file():
+        raise LoadFailed(f"there is no file {path}", "look at `gemmahub list`")
+    try:
+        return open_model(path)
+    except (FormatError, IntegrityError) as error:
+        raise LoadFailed(error.message, error.hint) from None
+
+
+def _hears(projector: Path | None) -> bool:
+    """Whether a projector is for sounds, too."""
+    try:
+        header = None if projector is None else _header(projector)
+    except LoadFailed:  # said when it is loaded
+        return False
+    return header is not None and header.metadata.get("clip.has_audio_encoder") is True
+
+
+def _label(said: str) -> str:
+    """``Q4_K - Medium`` as files write it: ``Q4_K_M``; empty where it is only guessed."""
+    if said.startswith("(guessed)"):
+        return ""
+    name, _, size = said.removeprefix("all ").partition(" - ")
+    label = f"{name}_{_SIZES[size]}" if size in _SIZES else name
+    return label if label.replace("_", "").isalnum() else ""

@@ -1,0 +1,249 @@
+"""A model that a server of ours holds, and one talks to."""
+
+from __future__ import annotations
+
+import base64
+import re
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from gemmahub.engines.contract import Chunk, FinishReason, Usage
+from gemmahub.engines.prompt_tokens import encode, encode_with_images
+from gemmahub.engines.server_session import ServerSession
+from gemmahub.engines.template_process import TemplateRenderer
+from gemmahub.errors import (
+    BackendCrashed,
+    BackendError,
+    Cancelled,
+    ContextExceeded,
+    GenerationFailed,
+)
+from gemmahub.http.limits import ExchangeError
+from gemmahub.http.values import NotJson
+from gemmahub.text import one_line
+from gemmahub_llamaserver.answer import read_answer, sampling_values
+from gemmahub_llamaserver.arguments import PING_SECONDS
+from gemmahub_llamaserver.servers import release
+from gemmahub_llamaserver.vocabulary import ServerVocabulary, TextVocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from gemmahub.engines.contract import Message, OnProgress, Prompt, Sampling, SessionInfo
+    from gemmahub_llamaserver.servers import RunningServer
+
+_TOO_LONG: Final = re.compile(r'"n_prompt_tokens": ?(\d+)')
+_ROOM: Final = 256  # tokens for an answer, and the step in which a context is suggested
+_END_SECONDS: Final = 1.0
+_MEDIA_BYTES: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedServer:
+    """A server with its model, and what it says of itself (``/props``)."""
+
+    server: RunningServer
+    props: dict[str, Any]
+    info: SessionInfo
+
+
+class LlamaServerSession(ServerSession):
+    """One model. With ``parallel`` 1, beginning an answer ends the one before, which then gives its
+    last chunk as cancelled.
+
+    Prompts are rendered and become tokens here, so that a model gets its own template or none, and
+    no message can write control tokens.
+    """
+
+    silence_seconds: ClassVar[float] = 12.0 * PING_SECONDS
+
+    def __init__(
+        self,
+        loaded: LoadedServer,
+        chat_template: str | None,
+        load_again: Callable[[bool, OnProgress], LoadedServer] | None = None,
+    ) -> None:
+        """Takes over the server. ``load_again`` loads the same model with its image projector, or
+        without; None where there is no projector, or it is loaded already."""
+        self._template = chat_template
+        self._use(loaded)
+        super().__init__(self.info, self._web)
+        self._load_again = load_again
+        self._cancelled = threading.Event()
+        self._encoding = threading.Lock()
+        self._renderer = TemplateRenderer(self._cancelled)
+        if chat_template is not None:
+            self._renderer.prepare()
+
+    def _use(self, loaded: LoadedServer) -> None:
+        self._server, self._props, self.info = loaded.server, loaded.props, loaded.info
+        self._web = loaded.server.client()
+        self._vocabulary = ServerVocabulary(self._web, loaded.props, self._template)
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        return self._server.program.pid
+
+    def generate(self, prompt: Prompt, sampling: Sampling) -> Iterator[Chunk]:
+        """Stream an answer; the prompt is rendered at once, and sent with the first chunk.
+
+        Raises: ContextExceeded, TemplateError, GenerationFailed, BackendCrashed.
+        """
+        if self.info.settings.parallel == 1:
+            self._stop_answers()
+        try:
+            with self._encoding:
+                self._cancelled.clear()
+                chunks = super().generate(prompt, sampling)
+        except Cancelled:
+            return iter([Chunk("", Usage(FinishReason.CANCELLED, context=self.info.context))])
+        except (ExchangeError, NotJson) as error:
+            raise self.broken(f"failed before it answered: {error}") from None
+        if sampling.max_tokens == 0:  # the server takes it for 1
+            return iter(
+                [Chunk("", Usage(FinishReason.LENGTH, tokens=0, context=self.info.context))]
+            )
+        return chunks
+
+    def request(self, prompt: Prompt, sampling: Sampling) -> tuple[str, dict[str, Any]]:
+        """A text prompt, or a rendered conversation, as tokens; with images as text."""
+        body = {"stream": True, "cache_prompt": True, **sampling_values(sampling)}
+        if isinstance(prompt, str) or not any(turn.images or turn.audio for turn in prompt):
+            tokens = encode(self._vocabulary, prompt, self._renderer)
+            self._check_length(len(tokens))
+            return "/completion", {**body, "prompt": tokens}
+        return "/completion", {**body, "prompt": self._with_media(prompt)}
+
+    def answer(self, lines: Iterator[bytes]) -> Iterator[Chunk]:
+        """The chunks of an answer, the last one with the server's own counts and times."""
+        return read_answer(lines, self._context)
+
+    def refused(self, status: int, said: str) -> BackendError:
+        """A prompt that is too long, or something else, in the server's words."""
+        if "exceed_context" in said:
+            count = _TOO_LONG.search(said)
+            return self._too_long(int(count[1]) if count else None)
+        return GenerationFailed(
+            f"llama-server refuses (HTTP {status}): {said}", "change the message"
+        )
+
+    def broken(self, what: str) -> BackendError:
+        """Why no answer comes; the server is ended where it lives on, because it makes no sense."""
+        program = self._server.program
+        if program.wait(_END_SECONDS):
+            return program.crash("in the middle of an answer")
+        program.kill()
+        return BackendCrashed(one_line(f"llama-server {what}", 300), "load the model again")
+
+    def cancel(self) -> None:
+        """Stop the running answers, also while a prompt is rendered or computed."""
+        self._cancelled.set()
+        self._renderer.stop()
+        self._stop_answers()
+
+    def close(self) -> None:
+        """Stop what runs, and the server where no other session uses it; twice is fine."""
+        if self._closed:
+            return
+        self._cancelled.set()
+        super().close()
+        self._renderer.close()
+        release(self._server)
+
+    def _stop_answers(self) -> None:
+        for stream in list(self._running):
+            stream.stop()
+
+    @property
+    def _context(self) -> int:
+        assert self.info.context is not None
+        return self.info.context
+
+    def _check_length(self, count: int) -> None:
+        if count > self._context:
+            raise self._too_long(count)
+
+    def _too_long(self, count: int | None) -> ContextExceeded:
+        said = "more" if count is None else f"{count:,}"
+        trained = self.info.context_trained
+        wanted = -(-((count or 2 * self._context) + _ROOM) // _ROOM) * _ROOM
+        hint = f"shorten the prompt, or load the model with --ctx-size {wanted}"
+        if trained is not None and wanted > trained:
+            hint = f"shorten the prompt: the model was trained for {trained:,} tokens"
+        return ContextExceeded(
+            f"the prompt has {said} tokens, the context holds {self._context:,}", hint
+        )
+
+    # --- images and sounds ---------------------------------------------------------------------
+
+    def _with_media(self, prompt: Sequence[Message]) -> dict[str, Any]:
+        """A conversation with images or sounds, as text with marks and the files' content."""
+        if not self.info.images and any(turn.images for turn in prompt):
+            raise GenerationFailed(
+                "this model reads no images: no image projector (mmproj-*.gguf) lies beside it, or "
+                "the option images is never",
+                "leave the images out",
+            )
+        if not self.info.audio and any(turn.audio for turn in prompt):
+            raise GenerationFailed("this model does not hear", "leave the sounds out")
+        self._load_projector()
+        reader = _Media(str(self._props.get("media_marker") or ""))
+        turns = [replace(turn, images=(*turn.images, *turn.audio), audio=()) for turn in prompt]
+        texts = encode_with_images(TextVocabulary(self._vocabulary), turns, reader, self._renderer)
+        return {"prompt_string": "".join(texts), "multimodal_data": reader.contents}
+
+    def _load_projector(self) -> None:
+        """Load the model again, with its projector, unless it has that.
+
+        Raises: GenerationFailed; then the model is there as before. Cancelled.
+        """
+        if self._load_again is None:
+            return
+        self._web.close()
+        release(self._server)
+        self._closed = True  # until there is a server again
+        try:
+            self._use(self._load_again(True, self._go_on))
+        except BackendError as error:
+            self._use(self._load_again(False, lambda _: None))
+            self._closed = False
+            raise GenerationFailed(error.message, error.hint) from None
+        except Cancelled:
+            self._use(self._load_again(False, lambda _: None))
+            self._closed = False
+            raise
+        self._closed = False
+        self._load_again = None
+
+    def _go_on(self, _: float) -> None:
+        if self._cancelled.is_set():
+            raise Cancelled("loading the image projector was cancelled", "ask again")
+
+
+class _Media:
+    """Reads files for the server, which decodes them; in the text each leaves its mark."""
+
+    before = after = ""
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+        self.contents: list[str] = []
+
+    def read(self, path: Path) -> list[str]:
+        """The mark of a file. Raises: GenerationFailed for one that cannot be read."""
+        try:
+            with path.open("rb") as file:
+                content = file.read(_MEDIA_BYTES + 1)
+        except OSError as error:
+            raise GenerationFailed(
+                f"{one_line(str(path))} cannot be read: {error.strerror}", "name another file"
+            ) from None
+        if len(content) > _MEDIA_BYTES:
+            raise GenerationFailed(
+                f"{one_line(str(path))} has more than {_MEDIA_BYTES >> 20} MiB", "name another file"
+            )
+        self.contents.append(base64.b64encode(content).decode())
+        return [self._mark]
