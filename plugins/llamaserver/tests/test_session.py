@@ -256,7 +256,7 @@ def test_the_projector_comes_with_the_first_image_and_is_counted(
     seeing: Artifact, backend: LlamaServerBackend, tmp_path: Path
 ) -> None:
     look = Message("user", "look", (picture(tmp_path / "a.png", 0),))
-    with backend.load(seeing, Settings(context=512)) as session:
+    with backend.load(seeing, Settings(context=640)) as session:
         assert session.info.images is True
         before = session.pid
         expected = ask(session, "hello")[0]
