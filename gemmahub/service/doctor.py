@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gemmahub import __version__
+from gemmahub.engines.choice import engine_command
 from gemmahub.engines.contract import CheckResult
 from gemmahub.engines.guarded_reader import readers_of
 from gemmahub.errors import GemmahubError
@@ -147,11 +148,7 @@ def _plugins(manager: PluginManager) -> list[CheckResult]:
         else:
             checks.append(CheckResult(name, "warning", answer.reason, answer.hint))
     if not any(answer.ok and offer.backend.automatic for offer, answer in answers):
-        checks.append(
-            CheckResult(
-                "backends", "failed", "none can run a model", "pip install gemmahub-llamacpp"
-            )
-        )
+        checks.append(CheckResult("backends", "failed", "none can run a model", engine_command()))
     return checks
 
 

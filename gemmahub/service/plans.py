@@ -75,7 +75,7 @@ def plan(
     variant = looked.variant
     if variant.served is None and not _modelled(variant):
         plan = _asked(here, variant, options, place, looked.fetch_header)
-        return _verify(here, plan, on_progress) if options.verify else plan
+        return _verify(here, plan, options, on_progress) if options.verify else plan
     model = model_of(variant, here.registry.catalog)
     images = images_of(variant, here.registry.catalog)
     if options.image and images is None:
@@ -85,7 +85,7 @@ def plan(
     plan = make_plan(variant, model, settings, place, images=images, with_images=options.image)
     if options.exact:
         plan = _exact(here, plan, place, looked.fetch_header)
-    return _verify(here, plan, on_progress) if options.verify else plan
+    return _verify(here, plan, options, on_progress) if options.verify else plan
 
 
 def _machine(here: Installation, options: PlanOptions) -> Machine:
@@ -160,11 +160,15 @@ def _header(
     return header_of(variant, here.registry.catalog, fetch)
 
 
-def _verify(here: Installation, plan: Plan, on_progress: OnProgress | None) -> Plan:
+def _verify(
+    here: Installation, plan: Plan, options: PlanOptions, on_progress: OnProgress | None
+) -> Plan:
+    """By the engine that runs the model; what was asked of another one is held against that one."""
     from gemmahub.planning.verify import loadable, verify
 
     artifact = loadable(plan)
-    offer = here.choose(artifact).offer
+    rows = plan.memory.settings.outputs_max != plan.memory.settings.parallel
+    offer = here.choose(artifact, needs="dry_load" if options.exact or rows else "").offer
     return verify(plan, offer, on_progress)
 
 

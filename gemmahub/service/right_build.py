@@ -54,11 +54,12 @@ def right_build(here: Library, wanted: Requirements, machine: Machine) -> RightB
     except (DoesNotFit, NotFound):
         return None
     names = tuple(d.name for d in unused if d.id in best.plan.devices)
-    return RightBuild(engine, names, best, _hint(here, machine, names)) if names else None
+    return RightBuild(engine, names, best, _hint(here, engine, machine, names)) if names else None
 
 
-def _hint(here: Library, machine: Machine, names: tuple[str, ...]) -> str:
+def _hint(here: Library, engine: str, machine: Machine, names: tuple[str, ...]) -> str:
     """What the engine's own check of this machine says to do about the devices."""
     checks = here.plugins_manager.checks(machine)
-    told = (c.hint for c in checks if c.hint and any(name in c.message for name in names))
+    own = (c for c in checks if c.name.startswith(engine))
+    told = (c.hint for c in own if c.hint and any(name in c.message for name in names))
     return next(told, "gemmahub doctor says more")

@@ -248,13 +248,23 @@ def test_what_is_not_counted_of_images_is_said(
     assert found.memory.places[-1].projector_bytes == (size if counted else 0)
 
 
-def test_verify_holds_the_plan_against_a_real_load(command: Command) -> None:
-    options = ("gemma-3-270m", "-c", 1024, "--gpu-layers", 0, "--verify")
+# llama-server is another build than the formula's: its compute buffers differ by -4 to +7 %.
+@pytest.mark.parametrize(("exact", "within"), [((), 0.07), (("--exact",), 0.01)])
+def test_verify_holds_the_plan_against_a_real_load(
+    command: Command, exact: tuple[str, ...], within: float
+) -> None:
+    options = ("gemma-3-270m", "-c", 1024, "--gpu-layers", 0, "--verify", *exact)
     actual = plan(command, *options)["actual"]
     assert [row["part"] for row in actual["parts"]] == ["weights", "kv_cache", "compute", "output"]
-    assert all(abs(row["difference"]) < 0.01 for row in actual["parts"])
+    for row in actual["parts"]:
+        assert abs(row["difference"]) < (within if row["part"] == "compute" else 0.01)
     assert actual["tokens"] > 0
-    result = command("plan", *options, "--exact")
+    assert actual["resident"]["total_bytes"] > 100_000_000
+    assert ("llama-server" in actual["engine"]) is not bool(exact)
+
+
+def test_verify_is_shown(command: Command) -> None:
+    result = command("plan", "gemma-3-270m", "-c", 1024, "--gpu-layers", 0, "--verify", "--exact")
     assert result.code == 0
     assert "asked of llama.cpp" in result.out
     for line in ("cpu weights", "cpu KV cache", "repacked weights", "resident"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gemmahub import hookimpl
-from gemmahub.engines.choice import Default, choose
+from gemmahub.engines.choice import Default, choose, engine_command
 from gemmahub.engines.contract import Artifact, Availability, Backend, CheckResult, Settings
 from gemmahub.engines.manager import PluginManager, load_plugins
 from gemmahub.errors import BackendMissing
@@ -313,3 +313,28 @@ def test_a_check_that_raises_is_the_plugins_failure() -> None:
     manager = manager_of(a=plugin(gemmahub_checks=broken))
     assert manager.checks(simulate_machine(ram=16 << 30)) == []
     assert "gemmahub_checks failed: ZeroDivisionError" in record(manager, "a").reason
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "libc", "extra"),
+    [
+        ("linux", "x86_64", "glibc", "server"),
+        ("linux", "aarch64", "glibc", "server"),
+        ("linux", "x86_64", "", "llamacpp"),  # musl
+        ("linux", "riscv64", "glibc", "llamacpp"),
+        ("darwin", "arm64", "", "server"),
+        ("darwin", "x86_64", "", "llamacpp"),
+        ("win32", "AMD64", "", "server"),
+    ],
+)
+def test_without_an_engine_one_command_for_this_machine_is_named(
+    system: str, machine: str, libc: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", system)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("platform.libc_ver", lambda: (libc, "2.36"))
+    command = f"pip install 'gemmahub[{extra}]'"
+    assert engine_command() == command
+    with pytest.raises(BackendMissing) as caught:
+        choose(PluginManager(), Artifact("gguf", Path("m.gguf")))
+    assert command in caught.value.hint

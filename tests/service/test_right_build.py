@@ -56,13 +56,13 @@ def test_the_recommendation_is_for_what_runs_now(states: Callable[..., Any]) -> 
     states([CPU])
     library = Library()
     machine = library.machine_for()
-    assert machine.devices[0].unusable.startswith("llama.cpp, as it is installed here")
+    assert machine.devices[0].unusable.startswith("llama-server, as it is installed here")
     assert advised(library) == ("gemma-4-26b-a4b-it:q4_0-qat", ())
     better = right_build(library, Requirements(), machine)
     assert better is not None
     assert better.recommendation.variant.reference == "gemma-4-31b-it:q4_0-qat"
     assert better.devices == ("GeForce RTX 3090",)
-    assert "-DGGML_CUDA=on" in better.hint
+    assert "plugins.llamaserver.program" in better.hint
 
 
 def test_a_build_that_uses_the_gpu_is_right(states: Callable[..., Any]) -> None:
@@ -103,9 +103,9 @@ def test_both_are_shown_with_the_command(command: Command, states: Callable[...,
     states([CPU])
     shown = command("recommend").out
     above, _, table = shown.partition("precision")
-    assert "llama.cpp does not use GeForce RTX 3090" in above
+    assert "llama-server does not use GeForce RTX 3090" in above
     assert "gemma-4-31b-it:q4_0-qat" in above
-    assert "CMAKE_ARGS=" in above
+    assert "plugins.llamaserver.program" in above
     assert "gemma-4-26b-a4b-it:q4_0-qat" in table.splitlines()[1]
     found = json.loads(command("recommend", "--json").out)
     assert found["right_build"]["recommendation"]["reference"] == "gemma-4-31b-it:q4_0-qat"

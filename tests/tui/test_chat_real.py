@@ -38,7 +38,7 @@ def test_a_real_model_answers_is_stopped_and_is_kept() -> None:
             await until(lambda: screen.view.chat)
             title = str(screen.query_one(ChatTitle).render())
             assert title.startswith("Gemma 3 270M · Q4_K_M")
-            assert "llama.cpp" in title
+            assert "llama-server" in title
             told = str(screen.query_one(".transcript--told", Static).render())
             assert told.startswith("This model has no chat template: ")
             screen.view.journal.set(sampling=Sampling(temperature=0, max_tokens=24))

@@ -39,4 +39,4 @@ def gemmahub_checks(machine: Machine) -> Iterable[CheckResult]:
     """The program that is used, its devices, and programs that were passed over."""
     from gemmahub_llamaserver.checks import checks
 
-    return checks()
+    return checks(machine)

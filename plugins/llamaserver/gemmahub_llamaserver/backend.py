@@ -39,7 +39,7 @@ class LlamaServerBackend(Backend):
         {"audio", "experts_in_memory", "images", "main_device", "parallel", "tensor_split"}
     )
     in_process: ClassVar[bool] = False
-    priority: ClassVar[int] = 5
+    priority: ClassVar[int] = 15
     options: ClassVar[tuple[Option, ...]] = (
         Option("mmap", "Map the file instead of reading it into memory.", bool, True),
         Option("mlock", "Keep the weights from being swapped out.", bool, False),

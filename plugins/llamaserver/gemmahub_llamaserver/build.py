@@ -173,7 +173,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _unusable(command: Sequence[str], reason: str) -> BackendMissing:
     return BackendMissing(
         f"{one_line(' '.join(command))} cannot be used: {one_line(reason, 400)}",
-        "install a newer llama.cpp, or `pip install 'gemmahub-llamaserver[program]'`",
+        "install a newer llama.cpp, or `pip install 'gemmahub[server]'`",
     )
 
 

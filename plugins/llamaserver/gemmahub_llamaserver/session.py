@@ -73,6 +73,7 @@ class LlamaServerSession(ServerSession):
         self._load_again = load_again
         self._cancelled = threading.Event()
         self._encoding = threading.Lock()
+        self._media: list[str] = []
         self._renderer = TemplateRenderer(self._cancelled)
         if chat_template is not None:
             self._renderer.prepare()
@@ -126,6 +127,11 @@ class LlamaServerSession(ServerSession):
         if "exceed_context" in said:
             count = _TOO_LONG.search(said)
             return self._too_long(int(count[1]) if count else None)
+        if "Failed to load image or audio" in said:
+            return GenerationFailed(
+                f"it cannot be decoded as an image or a sound: {', '.join(self._media)}",
+                "leave it out, or name another file",
+            )
         return GenerationFailed(
             f"llama-server refuses (HTTP {status}): {said}", "change the message"
         )
@@ -192,6 +198,7 @@ class LlamaServerSession(ServerSession):
         self._load_projector()
         reader = _Media(str(self._props.get("media_marker") or ""))
         turns = [replace(turn, images=(*turn.images, *turn.audio), audio=()) for turn in prompt]
+        self._media = [one_line(path.name) for turn in turns for path in turn.images]
         texts = encode_with_images(TextVocabulary(self._vocabulary), turns, reader, self._renderer)
         return {"prompt_string": "".join(texts), "multimodal_data": reader.contents}
 

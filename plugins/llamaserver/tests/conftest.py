@@ -104,7 +104,7 @@ def no_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", f"{empty}{os.pathsep}/usr/bin{os.pathsep}/bin")
     for name in ("LLAMA_SERVER_PATH", "LLAMA_CPP_PATH"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("gemmahub_llamaserver.programs._WHEEL", ("none", "gemmahub_no_such_module"))
+    monkeypatch.setattr("gemmahub_llamaserver.programs._MODULE", "gemmahub_no_such_module")
 
 
 @pytest.fixture

@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gemmahub.cli.main import run
-from gemmahub.engines.contract import Artifact, Settings
+from gemmahub.engines.contract import Artifact, EngineDevice, Settings
 from gemmahub.errors import BackendMissing, LoadFailed
+from gemmahub.hardware.simulate import preset_machine
 from gemmahub_llamaserver import build as builds
 from gemmahub_llamaserver import checks, programs
 from gemmahub_llamaserver.backend import LlamaServerBackend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+MACHINE = replace(preset_machine("rtx-3090"), system="Linux 6.18")
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -43,8 +47,8 @@ def test_without_a_program_the_reason_and_the_remedy_are_said() -> None:
     answer = LlamaServerBackend().availability()
     assert not answer.ok
     assert answer.reason == "there is no llama-server"
-    assert "pip install 'gemmahub-llamaserver[program]'" in answer.hint
-    (line,) = checks.checks()
+    assert "pip install 'gemmahub[server]'" in answer.hint
+    (line,) = checks.checks(MACHINE)
     assert (line.status, line.message) == ("warning", answer.reason)
 
 
@@ -115,7 +119,7 @@ def test_a_program_on_the_path_that_is_none_is_passed_over_and_told(
     monkeypatch.delenv("LLAMA_SERVER_PATH")
     monkeypatch.setenv("PATH", f"{path.parent}{os.pathsep}{os.environ['PATH']}")
     assert programs.find_build().command == wheel()
-    used, passed_over = checks.checks()
+    used, _, passed_over = checks.checks(MACHINE)
     assert used.status == "ok"
     assert str(wheel()[0]) in used.message
     assert passed_over.status == "warning"
@@ -185,7 +189,7 @@ def _is_ours(pid: int) -> bool:
     try:
         process = psutil.Process(pid)
         words = process.cmdline()
-        return "600" in words and process.status() != psutil.STATUS_ZOMBIE
+        return "617.25" in words and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 
@@ -262,10 +266,23 @@ def test_devices_are_those_that_the_build_lists(program: Callable[..., Path]) ->
     )  # fmt: skip
     assert (first.total_bytes, first.free_bytes) == (24135 << 20, 23000 << 20)
     assert (second.description, second.total_bytes) == ("NVIDIA RTX A2000 (12 GB)", 12044 << 20)
-    (line,) = checks.checks()
+    (line,) = checks.checks(MACHINE)
     assert "CUDA0 (NVIDIA GeForce RTX 3090), CUDA1" in line.message
     assert "b9123 (abcdef1)" in line.message
     assert f"checked with {builds.CHECKED_COMMIT}" in line.message
+
+
+def test_gpus_that_the_build_cannot_use_are_told() -> None:
+    line = checks.checks(MACHINE)[1]
+    assert (line.name, line.status) == ("llama-server GPU", "warning")
+    assert line.message == "this llama-server does not use GeForce RTX 3090"
+    assert "plugins.llamaserver.program" in line.hint
+    assert "libvulkan1" in line.hint
+    cuda, vulkan, rocm = (EngineDevice(f"{api}0", api) for api in ("cuda", "vulkan", "rocm"))
+    assert checks.gpu_checks(MACHINE, [cuda], True) == []
+    assert checks.gpu_checks(MACHINE, [vulkan], True) == []
+    (line,) = checks.gpu_checks(MACHINE, [rocm], False)
+    assert "libvulkan1" not in line.hint
 
 
 def test_a_real_build_for_the_processor() -> None:
