@@ -36,10 +36,12 @@ _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
 class Order(TypedDict):
-    """What is to be started; ``leftover`` is a file to remove when we are gone, or empty."""
+    """What is to be started. ``folder`` is where, ``leftover`` a file to remove when we are gone;
+    each may be empty."""
 
     command: list[str]
     environment: dict[str, str]
+    folder: str
     leftover: str
 
 
@@ -63,6 +65,7 @@ class _Keeper:
             self._process = subprocess.Popen(
                 self._order["command"],
                 env=self._order["environment"],
+                cwd=self._order["folder"] or None,
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr.fileno(),
                 start_new_session=True,

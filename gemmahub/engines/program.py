@@ -53,6 +53,7 @@ def start_program(
     ready_seconds: float = 120.0,
     environment: Mapping[str, str] | None = None,
     without: Sequence[str] = (),
+    folder: Path | None = None,
     keep: Callable[[str], bool] | None = None,
     stop: Callable[[Program], object] | None = None,
     patience: float = 5.0,
@@ -70,8 +71,10 @@ def start_program(
     another one at once. ``cancelled`` is asked as often.
 
     ``environment`` is added to this program's, of which the variables that match ``without``
-    (``LLAMA_*``) are left out. ``keep`` says of a line whether it may be logged. ``stop`` is what
-    asks the program to end (default: SIGTERM); after ``patience`` seconds it is killed.
+    (``LLAMA_*``) are left out. ``folder`` is what it runs in (default: as this program): one that
+    looks for libraries in its current folder must not find a stranger's there. ``keep`` says of a
+    line whether it may be logged. ``stop`` is what asks the program to end (default: SIGTERM);
+    after ``patience`` seconds it is killed.
 
     Raises: BackendMissing when it cannot be started; BackendCrashed when it ends before it is
     ready; LoadFailed when it is not ready in time; Cancelled.
@@ -85,6 +88,7 @@ def start_program(
             _environment(environment or {}, without),
             name=name or Path(words[0]).name,
             port=port,
+            folder=folder,
             keep=keep,
             stop=stop,
             patience=patience,

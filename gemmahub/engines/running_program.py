@@ -25,6 +25,7 @@ from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
 LOG_FOLDER: Final = "program-logs"
 """In gemmahub's cache folder."""
@@ -46,6 +47,7 @@ class Program:
         *,
         name: str,
         port: int | None,
+        folder: Path | None,
         keep: Callable[[str], bool] | None,
         stop: Callable[[Program], object] | None,
         patience: float,
@@ -60,7 +62,7 @@ class Program:
         self._owner = os.getpid()
         self._keeper: Any = None
         try:
-            self.pid = self._start(command, environment)
+            self.pid = self._start(command, environment, folder)
         except BaseException:
             self._close()
             self._remove_log()
@@ -112,7 +114,9 @@ class Program:
             hint = f"its log is {file.path}" + (f"; {hint}" if "GEMMAHUB_DEBUG" not in hint else "")
         return f"{message}: {reason}" if reason else message, hint
 
-    def _start(self, command: Sequence[str], environment: Mapping[str, str]) -> int:
+    def _start(
+        self, command: Sequence[str], environment: Mapping[str, str], folder: Path | None
+    ) -> int:
         program = shutil.which(command[0], path=environment.get("PATH"))
         if program is None:
             raise BackendMissing(
@@ -122,6 +126,7 @@ class Program:
         order = {
             "command": [program, *command[1:]],
             "environment": dict(environment),
+            "folder": "" if folder is None else str(folder),
             "leftover": "" if file is None or debug() else str(file.path),
         }
         self._keeper = start_python("gemmahub.engines.keeper")

@@ -74,6 +74,13 @@ def test_the_check_of_the_documents_works(tmp_path: Path) -> None:
         assert program.running
 
 
+def test_it_runs_in_the_folder_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / "here").touch()
+    code = "import os; raise SystemExit(str(os.listdir()))"
+    with pytest.raises(BackendCrashed, match="here"):
+        start_program(python(code), ready=lambda program: False, folder=tmp_path)
+
+
 def test_several_programs_run_at_once() -> None:
     programs = [start_program(web_server) for _ in range(3)]
     assert len({program.port for program in programs}) == 3

@@ -103,7 +103,7 @@ class _Model:
         from gemmahub_llamaserver.arguments import filled_in, names_devices
         from gemmahub_llamaserver.build import read_devices
 
-        self._path = artifact.files[0] if artifact.files else artifact.path
+        self._path = (artifact.files[0] if artifact.files else artifact.path).absolute()
         header = _header(self._path)
         self.template = header.chat_template
         architecture = header.metadata.get("general.architecture")
@@ -112,7 +112,8 @@ class _Model:
         self._settings = filled_in(settings, self._trained)
         self._build = build
         self._devices = read_devices(build) if names_devices(settings) else None
-        self._projector = None if settings.options["images"] == "never" else artifact.projector
+        wanted = settings.options["images"] != "never"
+        self._projector = artifact.projector.absolute() if wanted and artifact.projector else None
         self.has_projector = self._projector is not None
         self._hears = _hears(self._projector)
 

@@ -133,7 +133,8 @@ def _ask(command: Sequence[str], argument: str, seconds: float) -> str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=own_environment(),
+            env=_environment(),
+            cwd=own_folder(command[0]),
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
@@ -153,7 +154,13 @@ def _ask(command: Sequence[str], argument: str, seconds: float) -> str:
     return text
 
 
-def own_environment() -> dict[str, str]:
+def own_folder(program: str) -> Path:
+    """Where a program runs: llama.cpp loads libraries such as ``libggml-cuda.so`` from its own
+    folder, and from the current one, where a stranger may have left some."""
+    return Path(program).resolve().parent
+
+
+def _environment() -> dict[str, str]:
     """This program's environment without what llama.cpp takes for arguments (``LLAMA_ARG_*``)."""
     return {name: value for name, value in os.environ.items() if not name.startswith("LLAMA_")}
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.program import Program, start_program
 from gemmahub.errors import BackendCrashed, LoadFailed
+from gemmahub_llamaserver.build import own_folder
 from gemmahub_llamaserver.report import is_kept, read_reason
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def _start(wanted: Wanted, on_progress: OnProgress | None) -> RunningServer:
             ready_seconds=_LOAD_SECONDS,
             environment={**_ENVIRONMENT, "LLAMA_API_KEY": key},
             without=("LLAMA_*",),
+            folder=own_folder(wanted.command[0]),
             keep=is_kept,
             patience=_STOP_SECONDS,
         )

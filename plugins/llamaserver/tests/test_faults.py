@@ -25,6 +25,7 @@ from gemmahub.errors import (
 )
 from gemmahub_llamaserver import programs
 from gemmahub_llamaserver.backend import LlamaServerBackend
+from gemmahub_llamaserver.build import own_folder
 from gemmahub_llamaserver.session import LlamaServerSession
 from plugins.llamaserver.tests.conftest import ask
 from plugins.llamaserver.tests.conftest import programs as left_running
@@ -230,6 +231,7 @@ import sys
 from pathlib import Path
 from gemmahub.engines.contract import Artifact, Sampling, Settings
 from gemmahub_llamaserver.backend import LlamaServerBackend
+from gemmahub_llamaserver.build import own_folder
 path = Path(sys.argv[1])
 artifact = Artifact("gguf", path, (path,))
 session = LlamaServerBackend().load(artifact, Settings(context=512, threads=1))
@@ -289,6 +291,27 @@ def test_folders_that_cannot_be_written_to(
         monkeypatch.setenv(name, str(file / "folder"))
     monkeypatch.setattr("tempfile.tempdir", str(file / "folder"))
     with load(tiny) as session:
+        assert ask(session, "hello")[1].tokens
+
+
+def test_libraries_in_the_current_folder_are_not_loaded(
+    tiny: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """llama.cpp looks for its backends there, too."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("cuda", "hip", "rpc", "blas"):
+        (tmp_path / f"libggml-{name}.so").write_bytes(b"no library")
+    with load(tiny) as session:
+        program = psutil.Process(session.pid)
+        assert program.cwd() == str(own_folder(program.exe()))
+        assert not [line for line in session._server.program.log.lines if "libggml-cuda" in line]
+    assert LlamaServerBackend().devices()
+
+
+def test_a_path_may_be_relative(tiny: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tiny.path.parent)
+    path = type(tiny.path)(tiny.path.name)
+    with load(Artifact("gguf", path, (path,))) as session:
         assert ask(session, "hello")[1].tokens
 
 
