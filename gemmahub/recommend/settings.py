@@ -41,6 +41,7 @@ class Chooser:
         self.room = with_reserve(place.machine)
         self.wanted = wanted
         self.bandwidths = place.bandwidths
+        self.worst = place.bandwidths.at_worst(place.machine)
         self.measurements: tuple[Measurement, ...] = ()
 
     def plan(
@@ -125,8 +126,10 @@ class Chooser:
         if candidate.measured:
             measured = candidate.measured
             speed = Speed(measured, measured, measured, "measured on this machine")
+        # A speed that is not known counts as the slowest that is possible.
+        rate = speed.likely if speed else traffic.rates(self.worst)[0]
         points = quality.points(plan.settings.cache_type_k) - _penalty(
-            plan.settings.context, speed, self.wanted.goal
+            plan.settings.context, rate, self.wanted.goal
         )
         if candidate.model is not None and not candidate.model.instruction_tuned:
             points -= BASE_MODEL_POINTS
@@ -141,9 +144,7 @@ def _points(plan: ScoredPlan) -> float:
     return plan.points
 
 
-def _penalty(context: int, speed: Speed | None, goal: Goal) -> float:
-    """Points for less context and less speed than wanted; an unknown speed costs nothing."""
+def _penalty(context: int, rate: float, goal: Goal) -> float:
+    """Points for less context and fewer tokens a second than wanted."""
     points = goal.context_points * max(0.0, log2(goal.context / context))
-    if speed is not None:
-        points += goal.speed_points * max(0.0, log2(goal.speed / speed.likely)) ** 2
-    return points
+    return points + goal.speed_points * max(0.0, log2(goal.speed / rate)) ** 2
