@@ -46,7 +46,7 @@ def _import_psutil() -> Any:
 
 
 def _display_adapters() -> Iterable[Mapping[str, Any]]:
-    from gemmahub.hardware.windows_gpus import display_adapters
+    from gemmahub.hardware.windows_registry import display_adapters
 
     return display_adapters()
 

@@ -1,9 +1,7 @@
 """AMD and Intel GPUs on Windows, as their drivers write them into the registry.
 
-Source: Microsoft, "Registering Hardware Information" (``HardwareInformation.qwMemorySize``, in
-bytes, of each display adapter's key). ``Win32_VideoController`` of WMI has 32 bits for the size;
-DXGI would have to be bound. NVIDIA's GPUs are asked through NVML. Written from the documents and
-tested with recorded answers, not on Windows.
+NVIDIA's GPUs are asked through NVML. Written from the documents and tested with recorded answers,
+not on Windows.
 """
 
 from __future__ import annotations
@@ -17,15 +15,11 @@ from gemmahub.hardware.records import Device, Figure, Kind, assumed_free
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from gemmahub.hardware.device_probe import Seen
     from gemmahub.hardware.records import SystemMemory
 
-_CLASS: Final = r"SYSTEM\CurrentControlSet\Control\Class\{4d36e968-e325-11ce-bfc1-08002be10318}"
-_VALUES: Final = (
-    "DriverDesc", "MatchingDeviceId", "DriverVersion", "HardwareInformation.qwMemorySize",
-)  # fmt: skip
 _MAKERS: Final = {"1002": ("amd", "AMD"), "8086": ("intel", "Intel")}
 _SOURCE: Final = "registry HardwareInformation.qwMemorySize"
 # Integrated by name: of Intel all but the cards with a number (Arc B390 and B370 are none), of AMD
@@ -36,26 +30,6 @@ _CARD_OF_INTEL: Final = re.compile(
 _APU_OF_AMD: Final = re.compile(r"Radeon (Graphics$|[0-9]{3,4}[MS]\b)", re.IGNORECASE)
 _HALF: Final = "half of the system's memory, which Windows lends at most"
 _UNKNOWN: Final = "the driver does not write it into the registry"
-
-
-def display_adapters() -> Iterator[Mapping[str, Any]]:
-    """What the registry has of each display adapter. Raises: OSError where it cannot be read."""
-    import winreg as registry
-
-    reg: Any = registry
-    with reg.OpenKey(reg.HKEY_LOCAL_MACHINE, _CLASS) as adapters:
-        for index in range(reg.QueryInfoKey(adapters)[0]):
-            name = reg.EnumKey(adapters, index)
-            if re.fullmatch("[0-9]{4}", name):  # others hold settings, and some are not ours to see
-                with reg.OpenKey(adapters, name) as adapter:
-                    yield {value: _value(reg, adapter, value) for value in _VALUES}
-
-
-def _value(registry: Any, key: Any, name: str) -> Any:
-    try:
-        return registry.QueryValueEx(key, name)[0]
-    except FileNotFoundError:
-        return None
 
 
 def probe_windows(seen: Seen) -> tuple[Device, ...]:

@@ -22,9 +22,9 @@ from gemmahub.engines.guarded import checked_answer
 from gemmahub.errors import BackendError
 
 if TYPE_CHECKING:
-    from gemmahub.engines.manager import BackendOffer
+    from gemmahub.config import Config
+    from gemmahub.engines.manager import BackendOffer, PluginManager
     from gemmahub.hardware.records import Machine
-    from gemmahub.service.installation import Installation
 
 _FORMAT: Final = "gguf"
 _FILE: Final = "engine-devices.json"
@@ -34,13 +34,13 @@ _VARIABLES: Final = ("VISIBLE_DEVICES", "DEVICE_SELECTOR", "DEVICE_ORDER", "LIB_
 Stated = tuple[str, tuple[EngineDevice, ...]]
 
 
-def engine_devices(here: Installation, machine: Machine) -> Stated | None:
+def engine_devices(config: Config, plugins: PluginManager, machine: Machine) -> Stated | None:
     """The engine that runs GGUF files here and the devices that it can use on the machine that is
     here; None where there is none, or it does not say."""
-    offer, version = _engine(here)
+    offer, version = _engine(config, plugins)
     if offer is None:
         return None
-    name, file = offer.backend.name, here.config.cache / _FILE
+    name, file = offer.backend.name, config.cache / _FILE
     key = _key(name, version, machine)
     known = _read(file, key, name)
     if known is not None:
@@ -58,18 +58,18 @@ def engine_devices(here: Installation, machine: Machine) -> Stated | None:
     return name, found
 
 
-def _engine(here: Installation) -> tuple[BackendOffer | None, str]:
+def _engine(config: Config, plugins: PluginManager) -> tuple[BackendOffer | None, str]:
     """That of the settings, else the preferred one, as far as it is available; and its version."""
-    setting = here.config.backend_for(_FORMAT)
+    setting = config.backend_for(_FORMAT)
     offers = [
         offer
-        for offer in here.plugins_manager.backends()
+        for offer in plugins.backends()
         if _FORMAT in offer.backend.formats
         if (
             setting[0] in (offer.backend.name, offer.plugin) if setting else offer.backend.automatic
         )
     ]
-    answers = here.plugins_manager.availabilities(offers)
+    answers = plugins.availabilities(offers)
     known = zip(offers, answers, strict=True)
     return next(((offer, answer.version) for offer, answer in known if answer.ok), (None, ""))
 

@@ -282,7 +282,7 @@ class Installation:
             return None
         from gemmahub.service.engine_devices import engine_devices
 
-        return engine_devices(self, machine)
+        return engine_devices(self.config, self.plugins_manager, machine)
 
     def chosen(
         self, reference: str, machine: Machine | None = None
