@@ -153,9 +153,9 @@ def _measurements(candidates: Sequence[Candidate], chooser: Chooser) -> tuple[Me
         if not candidate.measured:
             continue
         plan = chooser.on_accelerators(replace(candidate, measured=None))
-        seconds = plan.traffic.seconds(chooser.bandwidths) if plan is not None else None
-        if plan is not None and seconds:
-            found.append(Measurement(plan.traffic.bytes, candidate.measured * seconds))
+        likely = plan.traffic.speed(chooser.bandwidths).likely if plan is not None else 0.0
+        if plan is not None and likely:
+            found.append(Measurement(plan.traffic.bytes, candidate.measured / likely))
     return tuple(found)
 
 

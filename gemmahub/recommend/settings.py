@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.memory import MemorySettings, layers_that_fit, plan_memory
 from gemmahub.recommend.goals import LEAST_CONTEXT, RESERVE
+from gemmahub.recommend.prompt import SHORT, wait_for
 from gemmahub.recommend.quality import quality_of
 from gemmahub.recommend.records import ScoredPlan
 from gemmahub.recommend.speed import Speed, estimate, reached, traffic_of
@@ -41,6 +42,8 @@ class Chooser:
         self.room = with_reserve(place.machine)
         self.wanted = wanted
         self.bandwidths = place.bandwidths
+        self.compute = place.compute
+        self.worst = place.bandwidths.at_worst(place.machine)
         self.measurements: tuple[Measurement, ...] = ()
 
     def plan(
@@ -125,12 +128,18 @@ class Chooser:
         if candidate.measured:
             measured = candidate.measured
             speed = Speed(measured, measured, measured, "measured on this machine")
+        # A speed that is not known counts as the slowest that is possible.
+        rate = speed.likely if speed else traffic.speed(self.worst).low
         points = quality.points(plan.settings.cache_type_k) - _penalty(
-            plan.settings.context, speed, self.wanted.goal
+            plan.settings.context, rate, self.wanted.goal
         )
         if candidate.model is not None and not candidate.model.instruction_tuned:
             points -= BASE_MODEL_POINTS
-        return ScoredPlan(candidate, plan, quality, speed, traffic, points)
+        waits = (
+            wait_for(tokens, candidate.architecture, plan, traffic, self.bandwidths, self.compute)
+            for tokens in (SHORT, plan.settings.context)
+        )
+        return ScoredPlan(candidate, plan, quality, speed, traffic, points, *waits)
 
 
 BASE_MODEL_POINTS: Final = 30.0
@@ -141,9 +150,7 @@ def _points(plan: ScoredPlan) -> float:
     return plan.points
 
 
-def _penalty(context: int, speed: Speed | None, goal: Goal) -> float:
-    """Points for less context and less speed than wanted; an unknown speed costs nothing."""
+def _penalty(context: int, rate: float, goal: Goal) -> float:
+    """Points for less context and fewer tokens a second than wanted."""
     points = goal.context_points * max(0.0, log2(goal.context / context))
-    if speed is not None:
-        points += goal.speed_points * max(0.0, log2(goal.speed / speed.likely)) ** 2
-    return points
+    return points + goal.speed_points * max(0.0, log2(goal.speed / rate)) ** 2
