@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gemmahub.memory.architecture import MemoryArchitecture
     from gemmahub.memory.machine import DeviceMemory, MachineMemory
     from gemmahub.memory.projector import ImageMemory
-    from gemmahub.memory.settings import MemorySettings
+    from gemmahub.memory.settings import MemorySettings, Placement
     from gemmahub.memory.weights import Weights
 
 PART_NAMES: Final = {
@@ -87,6 +87,11 @@ class MemoryPlan:
     engine = ENGINE
 
     @property
+    def placement(self) -> Placement:
+        """What of it lies on the accelerators."""
+        return self.settings.placement
+
+    @property
     def fits(self) -> bool:
         """Whether every place has room for what comes to lie there."""
         return self.headroom_bytes >= 0
@@ -123,6 +128,11 @@ class MemoryPlan:
         ]
         return {
             "settings": self.settings.as_json(self.gpu_layers),
+            "placement": {
+                "experts_in_memory": self.settings.experts_in_memory,
+                "cache_in_memory": self.settings.cache_in_memory,
+                "flags": list(self.placement.flags),
+            },
             "memory": memory,
             "basis": self.basis,
             "engine": self.engine,

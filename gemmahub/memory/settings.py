@@ -30,6 +30,34 @@ class Placement:
     experts_in_memory: int = 0
     cache_in_memory: bool = False
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """By the names of ``gemmahub run`` and of the contract's settings; None: not said."""
+        return {
+            "gpu_layers": self.gpu_layers,
+            "experts_in_memory": self.experts_in_memory or None,
+            "cache_in_memory": self.cache_in_memory,
+        }
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """As llama.cpp's programs take it."""
+        layers = "all" if self.gpu_layers is None else str(self.gpu_layers)
+        experts = ("--n-cpu-moe", str(self.experts_in_memory)) if self.experts_in_memory else ()
+        cache = ("--no-kv-offload",) if self.cache_in_memory else ()
+        return ("--gpu-layers", layers, *experts, *cache)
+
+    def in_words(self, layers: int) -> str:
+        """What of a model of so many layers stays in system memory; empty where nothing does."""
+        whole, parts = layers + 1, []
+        if self.gpu_layers is not None and self.gpu_layers < whole:
+            parts.append(f"{whole - self.gpu_layers} of {whole} layers")
+        if self.experts_in_memory:
+            parts.append(f"the experts of {min(layers, self.experts_in_memory)} of {layers} layers")
+        if self.cache_in_memory:
+            parts.append("the cache")
+        return " and ".join(parts)
+
 
 ON_DEVICES: Final = Placement()
 """All on the accelerators."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import DoesNotFit, NotFound
+from gemmahub.memory import Placement
 from gemmahub.planning.candidates import candidates_of
 from gemmahub.planning.devices import told
 from gemmahub.planning.model import places_of
@@ -56,16 +57,14 @@ class Recommendation:
             self.variant.reference,
             settings.context,
             settings.cache_type_k,
-            self._layers,
+            **self._placement.options,
             option=f"{DEVICES_OPTION}={chosen}" if chosen else None,
         )
 
     @property
-    def _layers(self) -> int | None:
-        """As :class:`~gemmahub.memory.MemorySettings` has it; None where no GPU is here."""
-        if self.devices == ():
-            return 0
-        return self.plan.gpu_layers if self.plan.devices else None
+    def _placement(self) -> Placement:
+        """That of the plan, and no layers on GPUs that it leaves alone."""
+        return Placement(gpu_layers=0) if self.devices == () else self.plan.placement
 
     @property
     def summary(self) -> str:
@@ -88,7 +87,7 @@ class Recommendation:
             "context": settings.context,
             "cache_type_k": settings.cache_type_k,
             "cache_type_v": settings.cache_type_v,
-            "gpu_layers": 0 if self.devices == () else self.plan.gpu_layers,
+            **self._placement.options,
         }
 
     def options(self, backend: Backend) -> dict[str, str]:
@@ -105,6 +104,7 @@ class Recommendation:
             "name": self.variant.name,
             "precision": self.variant.precision.as_json(),
             "settings": memory["settings"],
+            "placement": memory["placement"],
             "memory": memory["memory"],
             "headroom_bytes": plan.memory.headroom_bytes,
             "largest_context": self.largest_context,

@@ -77,16 +77,15 @@ def _context(plan: ScoredPlan, largest: int, wanted: Requirements) -> str:
 
 
 def _room(plan: ScoredPlan) -> str:
-    places, kept = plan.memory.places, plan.gpu_layers
+    places = plan.memory.places
     parts = [
         f"{format_gib(p.total_bytes)} of the {format_gib(p.free_bytes)} free on {p.device}"
         for p in places
         if p.total_bytes
     ]
     text = f"Takes {' and '.join(parts)}"
-    if len(places) > 1 and kept is not None:
-        layers = len(plan.candidate.architecture.layers) + 1
-        text += f"; {layers - kept} of {layers} layers stay in system memory, which is slow"
+    if left := plan.placement.in_words(len(plan.candidate.architecture.layers)):
+        text += f"; {left} stay in system memory, which is slower"
     return text + "."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gemmahub.memory import ON_DEVICES
 from gemmahub.recommend.prompt import SHORT, UNKNOWN_RATES, OperationRates
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
         MemoryArchitecture,
         MemoryPlan,
         MemorySettings,
+        Placement,
         Weights,
     )
     from gemmahub.recommend.prompt import Wait
@@ -84,10 +86,9 @@ class ScoredPlan:
         return tuple(place.device for place in self.memory.places[:-1])
 
     @property
-    def gpu_layers(self) -> int | None:
-        """As :class:`~gemmahub.memory.MemorySettings` has it: None for all layers."""
-        layers = len(self.candidate.architecture.layers) + 1
-        return None if self.memory.gpu_layers == layers else self.memory.gpu_layers
+    def placement(self) -> Placement:
+        """What of it lies on the accelerators; nothing to say where there are none."""
+        return self.memory.placement if self.devices else ON_DEVICES
 
 
 def speeds_json(plan: ScoredPlan | None) -> dict[str, float | None]:

@@ -126,7 +126,8 @@ def traffic_of(
     """What a token costs with ``filled`` positions in the cache, or as many as there are."""
     layers = len(architecture.layers)
     placement = layer_devices(layers, plan.gpu_layers, [d.free_bytes for d in machine.devices])
-    expert_places = placement[:-1]
+    kept = plan.settings.experts_in_memory
+    expert_places = [HOST if n < kept else device for n, device in enumerate(placement[:-1])]
     sums = [0] * (len(machine.devices) + 1)  # the host's is the last, which HOST = -1 names
     held = [0] * len(sums)
     chosen = architecture.experts_used / architecture.experts if architecture.experts else 1.0
