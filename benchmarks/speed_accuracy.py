@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from gemmahub.recommend.speed_figures import OVERHEAD, PLACES
-from tests.recommend.published import Published, published
+from tests.recommend.published import Published, published, published_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,6 +94,16 @@ def main() -> None:
     for name, value in fitted(rows).items():
         used = OVERHEAD.get(name) or PLACES[name].share  # type: ignore[call-overload]
         print(f"{name:20} fitted {value:.4f}, used {used:.4f}")
+    for prompt in published_prompts():
+        low, likely, high = (
+            prompt.tokens / seconds
+            for seconds in (prompt.wait.high, prompt.wait.likely, prompt.wait.low)
+        )
+        print(
+            f"{prompt.machine:28} {prompt.variant:36} {prompt.speed:6.0f}  "
+            f"{low:5.0f} - {likely:5.0f} - {high:5.0f}  {prompt.error:+.2f}  "
+            f"tokens of a prompt{'' if prompt.inside else '  outside'}"
+        )
 
 
 if __name__ == "__main__":

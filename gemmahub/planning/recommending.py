@@ -11,7 +11,7 @@ from gemmahub.planning.devices import told
 from gemmahub.planning.model import places_of
 from gemmahub.recommend.goals import Requirements
 from gemmahub.recommend.ranking import recommend
-from gemmahub.recommend.speed import speed_json
+from gemmahub.recommend.records import speeds_json
 from gemmahub.text import format_gib, nearest, one_line
 from gemmahub.text.command import command_to_run
 
@@ -108,7 +108,7 @@ class Recommendation:
             "memory": memory["memory"],
             "headroom_bytes": plan.memory.headroom_bytes,
             "largest_context": self.largest_context,
-            **speed_json(speed),
+            **speeds_json(plan),
             "speed_basis": "unknown bandwidth" if speed is None else speed.basis,
             **plan.quality.as_json(),
             "points": round(plan.points, 2),

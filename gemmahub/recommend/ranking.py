@@ -153,7 +153,7 @@ def _measurements(candidates: Sequence[Candidate], chooser: Chooser) -> tuple[Me
         if not candidate.measured:
             continue
         plan = chooser.on_accelerators(replace(candidate, measured=None))
-        likely = plan.traffic.rates(chooser.bandwidths)[1] if plan is not None else 0.0
+        likely = plan.traffic.speed(chooser.bandwidths).likely if plan is not None else 0.0
         if plan is not None and likely:
             found.append(Measurement(plan.traffic.bytes, candidate.measured / likely))
     return tuple(found)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from gemmahub.recommend.prompt import SHORT
 from gemmahub.text import format_gib
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gemmahub.recommend.goals import Requirements
+    from gemmahub.recommend.prompt import Wait
     from gemmahub.recommend.records import Candidate, ScoredPlan
 
 
@@ -21,6 +23,7 @@ def reasons_for(plan: ScoredPlan, largest: int, wanted: Requirements) -> tuple[s
         _context(plan, largest, wanted),
         _room(plan),
         _speed(plan),
+        *_wait(plan),
     )
 
 
@@ -92,6 +95,25 @@ def _speed(plan: ScoredPlan) -> str:
     if speed is None:
         return "How fast it would be is unknown: no bandwidth is known for that memory."
     return f"Answers at {speed_text(plan)} tokens/s ({speed.basis})."
+
+
+def _wait(plan: ScoredPlan) -> tuple[str, ...]:
+    """How long the first token takes, where that is known."""
+    if plan.first_token is None or plan.whole_context is None:
+        return ()
+    return (
+        f"Its first token takes {_seconds(plan.first_token)} with a prompt of {SHORT:,} tokens, "
+        f"{_seconds(plan.whole_context)} with one that fills the context (estimate).",
+    )
+
+
+def _seconds(wait: Wait) -> str:
+    """``2 to 5 s``, ``1.5 to 4 min``: a band in one unit, in which the longer end is above 2."""
+    unit, name = next((size, name) for size, name in _UNITS if wait.high >= 2 * size or name == "s")
+    return f"{_round(wait.low / unit)} to {_round(wait.high / unit)} {name}"
+
+
+_UNITS: Final = ((3600, "h"), (60, "min"), (1, "s"))
 
 
 def speed_text(plan: ScoredPlan) -> str:

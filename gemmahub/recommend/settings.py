@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.memory import MemorySettings, layers_that_fit, plan_memory
 from gemmahub.recommend.goals import LEAST_CONTEXT, RESERVE
+from gemmahub.recommend.prompt import SHORT, wait_for
 from gemmahub.recommend.quality import quality_of
 from gemmahub.recommend.records import ScoredPlan
 from gemmahub.recommend.speed import Speed, estimate, reached, traffic_of
@@ -41,6 +42,7 @@ class Chooser:
         self.room = with_reserve(place.machine)
         self.wanted = wanted
         self.bandwidths = place.bandwidths
+        self.compute = place.compute
         self.worst = place.bandwidths.at_worst(place.machine)
         self.measurements: tuple[Measurement, ...] = ()
 
@@ -127,13 +129,17 @@ class Chooser:
             measured = candidate.measured
             speed = Speed(measured, measured, measured, "measured on this machine")
         # A speed that is not known counts as the slowest that is possible.
-        rate = speed.likely if speed else traffic.rates(self.worst)[0]
+        rate = speed.likely if speed else traffic.speed(self.worst).low
         points = quality.points(plan.settings.cache_type_k) - _penalty(
             plan.settings.context, rate, self.wanted.goal
         )
         if candidate.model is not None and not candidate.model.instruction_tuned:
             points -= BASE_MODEL_POINTS
-        return ScoredPlan(candidate, plan, quality, speed, traffic, points)
+        waits = (
+            wait_for(tokens, candidate.architecture, plan, traffic, self.bandwidths, self.compute)
+            for tokens in (SHORT, plan.settings.context)
+        )
+        return ScoredPlan(candidate, plan, quality, speed, traffic, points, *waits)
 
 
 BASE_MODEL_POINTS: Final = 30.0

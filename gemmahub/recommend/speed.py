@@ -72,21 +72,12 @@ class Speed:
     basis: str
 
 
-def speed_json(speed: Speed | None) -> dict[str, float | None]:
-    """The keys of a speed in ``recommend`` and ``compare``."""
-    low, likely, high = (speed.low, speed.likely, speed.high) if speed else (None, None, None)
-    found = {"": likely, "_low": low, "_high": high}
-    return {
-        f"tokens_per_second{end}": None if rate is None else round(rate, 2)
-        for end, rate in found.items()
-    }
-
-
 @dataclass(frozen=True, slots=True)
 class MemoryTraffic:
     """What one token costs: bytes that are read on each accelerator and on the host, the layers
     that are computed on each accelerator as a share of all, and changes of place (``hops``).
-    ``interfaces`` are the accelerators' keys in ``speed_figures.PLACES``."""
+    ``interfaces`` are the accelerators' keys in ``speed_figures.PLACES``; ``copied`` the bytes of
+    layers in system memory that go to an accelerator for each step of a prompt."""
 
     devices: tuple[int, ...]
     host: int
@@ -94,24 +85,22 @@ class MemoryTraffic:
     interfaces: tuple[str, ...]
     layers: tuple[float, ...]
     hops: int
+    copied: int
 
     @property
     def bytes(self) -> int:
         """All places together."""
         return sum(self.devices) + self.host
 
-    def rates(self, bandwidths: Bandwidths) -> tuple[float, float, float]:
-        """Tokens a second, the slowest, the likely and the fastest that may be expected; all 0
-        where the bandwidth of a place in use is unknown."""
+    def speed(self, bandwidths: Bandwidths) -> Speed:
+        """The speed with these bandwidths, and what its band rests on: the place that takes the
+        most of the time. All 0 where the bandwidth of a place in use is unknown."""
         times = self._times(bandwidths)
         low = sum(seconds / figures.low for seconds, figures in times)
         likely = sum(seconds for seconds, _ in times)
         high = sum(seconds / figures.high for seconds, figures in times)
-        return 1 / low, 1 / likely, 1 / high
-
-    def evidence(self, bandwidths: Bandwidths) -> str:
-        """What the band rests on at the place that takes the most of the time."""
-        return max(self._times(bandwidths), key=lambda time: time[0])[1].evidence
+        most = max(times, key=lambda time: time[0])[1]
+        return Speed(1 / low, 1 / likely, 1 / high, most.evidence)
 
     def _times(self, bandwidths: Bandwidths) -> list[tuple[float, PlaceFigures]]:
         """Seconds of each place, infinite where its bandwidth is unknown, and of the hops."""
@@ -139,12 +128,15 @@ def traffic_of(
     placement = layer_devices(layers, plan.gpu_layers, [d.free_bytes for d in machine.devices])
     expert_places = placement[:-1]
     sums = [0] * (len(machine.devices) + 1)  # the host's is the last, which HOST = -1 names
+    held = [0] * len(sums)
     chosen = architecture.experts_used / architecture.experts if architecture.experts else 1.0
     for device, place, whole, experts in zip(
         placement, expert_places, weights.layers, weights.experts, strict=False
     ):
         sums[device] += whole - experts
         sums[place] += int(chosen * experts)
+        held[device] += whole - experts
+        held[place] += experts
     sums[placement[-1]] += weights.output_layer
     cache = _cache_read(architecture, plan, min(filled, plan.settings.context))
     found = [weight + read for weight, read in zip(sums, cache, strict=True)]
@@ -155,6 +147,7 @@ def traffic_of(
         interfaces=tuple(_interface(device) for device in machine.devices),
         layers=tuple(placement.count(i) / len(placement) for i in range(len(machine.devices))),
         hops=_hops(placement, expert_places),
+        copied=held[HOST] if plan.gpu_layers else 0,
     )
 
 
@@ -213,12 +206,11 @@ def reached(traffic: MemoryTraffic, measured: Sequence[Measurement]) -> float | 
 def estimate(traffic: MemoryTraffic, bandwidths: Bandwidths, reached: float | None) -> Speed | None:
     """The speed with these bandwidths, None where one is unknown; ``reached`` is that of
     :func:`reached`, None if nothing alike was measured here."""
-    low, likely, high = traffic.rates(bandwidths)
-    if not likely:
+    found = traffic.speed(bandwidths)
+    if not found.likely:
         return None
-    if reached is not None:
-        likely *= reached
-        basis = f"estimate from {bandwidths.source}, scaled by this machine's own measurements"
-        return Speed(likely * (1 - MEASURED_DOUBT), likely, likely * (1 + MEASURED_DOUBT), basis)
-    basis = f"estimate from {bandwidths.source}; {traffic.evidence(bandwidths)}"
-    return Speed(low, likely, high, basis)
+    if reached is None:
+        return replace(found, basis=f"estimate from {bandwidths.source}; {found.basis}")
+    likely = reached * found.likely
+    basis = f"estimate from {bandwidths.source}, scaled by this machine's own measurements"
+    return Speed(likely * (1 - MEASURED_DOUBT), likely, likely * (1 + MEASURED_DOUBT), basis)

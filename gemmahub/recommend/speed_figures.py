@@ -88,3 +88,58 @@ by its data sheet) take 80 ms, and no card in ``hardware/datasheet.toml`` takes 
 SLOWEST_SYSTEM: Final = 15 * 10**9
 """Bytes a second of the slowest system memory that counts: one channel of DDR4-2133 has 17 GB/s,
 and so has a Raspberry Pi 5."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFigures:
+    """How a place reads prompts: the likely rate as a multiple of its published FP32 rate (above 1
+    where matrix units help), the slowest and fastest as multiples of the likely one, and FP32
+    operations for each byte a second of memory, for devices whose rate is not known."""
+
+    share: float
+    low: float
+    high: float
+    per_byte: float
+
+
+PROMPTS: Final[dict[str, PromptFigures]] = {
+    # Llama 3 8B Q4_K_M, 512 tokens: 1.66 (RTX 3070), 1.75 (3080), 1.58 (3090), 1.37 (4070 Ti),
+    # 1.55 (4080), 1.21 (4090) (XiongjieDai, May 2024); Gemma 4 12B on RTX 3090 1.65
+    # (multimodalflow.net).
+    "cuda": PromptFigures(1.5, 0.55, 1.6, 35),
+    # gpt-oss-20b on DGX Spark: 0.84 as a mixture (jetsonhacks.com), so 1.7 for a dense model.
+    "cuda unified": PromptFigures(1.5, 0.5, 1.6, 26),
+    # Llama 3.1 8B: RX 9070 XT 1.38 (maeddesg/vulkanforge); 7B on RX 6700 XT 1.0 with ROCm
+    # (ggml-org/llama.cpp#5835).
+    "rocm": PromptFigures(1.0, 0.5, 1.7, 50),
+    # Gemma 3 12B on Strix Halo, Vulkan: 0.37 (kyuz0, amd-strix-halo-toolboxes).
+    "rocm unified": PromptFigures(0.4, 0.55, 1.8, 90),
+    # Qwen 2.5 7B on Arc B580 with SYCL: 2.2 (intel/ipex-llm#12991); Vulkan without matrix units 1.
+    "vulkan": PromptFigures(1.4, 0.4, 1.7, 30),
+    "vulkan unified": PromptFigures(0.5, 0.35, 1.8, 30),
+    # Llama 3 8B: M1 Max 0.55, M2 Ultra 0.51, M3 Max 0.68 (XiongjieDai); Gemma 4 26B on M5 Pro 0.29
+    # as a mixture (jalemieux.github.io/curunir-evals), so 0.6.
+    "metal unified": PromptFigures(0.55, 0.6, 1.6, 30),
+    # 7B on i9-13900K: 0.94 by its eight fast cores (ggml-org/llama.cpp#34); 16 cores of a Xeon W
+    # 0.24 (XiongjieDai/GPU-Benchmarks-on-LLM-Inference#1).
+    "cpu": PromptFigures(0.5, 0.4, 2.0, 16),
+}
+
+UNKNOWN_PROMPTS: Final = PromptFigures(0.5, 0.35, 2.0, 20)
+
+MIXTURE_PROMPTS: Final = 0.5
+"""The rate of a mixture as a share of that of a dense model: RX 9070 XT 0.43
+(4,140 tokens/s with Gemma 4 26B Q4_0, 4,802 with Llama 3.1 8B; maeddesg/vulkanforge)."""
+
+ATTENTION: Final = 0.5
+"""The same for attention: Llama 3 8B Q4_0 on an RTX 3090 reads 1,448 to 1,697 tokens/s behind
+32,768 others (ggml-org/llama.cpp#17505) and about 4,400 at the start, which gives 0.6; in 2024 it
+was 0.25 (XiongjieDai)."""
+
+COPY_RATE: Final = 8 * 10**9
+"""Bytes a second at which weights in system memory are copied to an accelerator for each step of
+the prompt. Gemma 4 26B with its experts in system memory read 200 to 320 tokens/s on an RTX 4060
+Laptop (digg.com, analogalok), so 12.9 GB went over in 1.6 to 2.6 s: 5 to 8 GB/s, the GPU's own time
+included; PCIe 4.0 with 16 lanes reaches 25."""
+COPY_LOW: Final = 0.5
+COPY_HIGH: Final = 2.5

@@ -30,6 +30,9 @@ def test_the_contract(command: Command) -> None:
     assert set(first) == {
         "rank", "reference", "name", "precision", "settings", "memory", "headroom_bytes",
         "largest_context", "tokens_per_second", "tokens_per_second_low", "tokens_per_second_high",
+        "seconds_to_first_token_1000", "seconds_to_first_token_1000_low",
+        "seconds_to_first_token_1000_high", "seconds_to_read_context",
+        "seconds_to_read_context_low", "seconds_to_read_context_high",
         "speed_basis", "quality", "quality_loss", "quality_basis", "points", "reasons", "installed",
         "command",
     }  # fmt: skip

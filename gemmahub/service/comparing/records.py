@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from gemmahub.recommend.speed import speed_json
+from gemmahub.recommend.records import speeds_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +112,7 @@ class Side:
             "gpu_layers": memory.gpu_layers,
             "memory_basis": f"formula, {memory.engine}" if memory.engine else memory.reason,
             "settings": plan.settings.as_json(plan.gpu_layers) if plan else None,
-            **speed_json(self.speed),
+            **speeds_json(self.plan),
             "speed_basis": self.speed_basis,
             **self.quality.as_json(),
         }
