@@ -168,9 +168,13 @@ def memory_of(machine: hardware.Machine, devices: Iterable[hardware.Device]) -> 
 def _bandwidths(machine: hardware.Machine, devices: Sequence[hardware.Device]) -> Bandwidths:
     host = machine.cpu.bandwidth
     figures = [device.bandwidth for device in devices]
-    used = figures[0] if figures else host
-    source = f"{used.value / 1e9:.0f} GB/s ({used.source})" if used.value else ""
-    return Bandwidths(tuple(figure.value for figure in figures), host.value, source)
+    sources = [_told(figures[0]) if figures else "", _told(host)]
+    return Bandwidths(tuple(figure.value for figure in figures), host.value, *sources)
+
+
+def _told(bandwidth: hardware.Figure) -> str:
+    rate = bandwidth.value
+    return "" if rate is None else f"{rate / 1e9:.0f} GB/s ({bandwidth.source})"
 
 
 def _compute(machine: hardware.Machine, devices: Iterable[hardware.Device]) -> OperationRates:

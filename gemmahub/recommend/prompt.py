@@ -68,17 +68,22 @@ def wait_for(
 
     None where neither the rate of a place that computes nor its bandwidth is known.
     """
-    work = prompt_operations(architecture, tokens)
+    weights, attention = prompt_operations(architecture, tokens)
     steps = -(-tokens // plan.settings.tokens_a_step)
     copied = steps * traffic.copied / COPY_RATE
     fast, likely, slow = copied / COPY_HIGH, copied, copied / COPY_LOW
-    for interface, share, flops, bandwidth in _places(traffic, bandwidths, compute):
-        figures = PROMPTS.get(interface, UNKNOWN_PROMPTS)
-        rate = (flops or (bandwidth or 0) * figures.per_byte) * figures.share
-        if not rate:
+    for name, part, rate, bandwidth in _places(traffic, bandwidths, compute):
+        figures = PROMPTS.get(name, UNKNOWN_PROMPTS)
+        overhead = OVERHEAD[traffic.kind] * PLACES.get(name, UNKNOWN_PLACE).overhead
+        # Attention is computed where the cache lies.
+        at_cache = (name == "cpu") if plan.settings.cache_in_memory else part
+        work = part * weights + at_cache * attention
+        if not work:
+            continue
+        operations = (rate or (bandwidth or 0) * figures.per_byte) * figures.share
+        if not operations:
             return None
-        overhead = OVERHEAD[traffic.kind] * PLACES.get(interface, UNKNOWN_PLACE).overhead
-        seconds = share * (work / rate + steps * overhead)
+        seconds = work / operations + part * steps * overhead
         likely += seconds
         fast += seconds / figures.high
         slow += seconds / figures.low
@@ -88,19 +93,21 @@ def wait_for(
 def _places(
     traffic: MemoryTraffic, bandwidths: Bandwidths, compute: OperationRates
 ) -> list[tuple[str, float, int | None, int | None]]:
-    """Interface, share of the layers, operations and bandwidth of each place that computes."""
+    """Interface, share of the layers, operations and bandwidth of each place, the host's last,
+    which computes layers where no accelerator has any."""
     whole = sum(traffic.layers)
-    if not whole:
-        return [("cpu", 1.0, compute.host, bandwidths.host)]
     known = compute.devices or (None,) * len(traffic.layers)
-    places = zip(traffic.interfaces, traffic.layers, known, bandwidths.devices, strict=True)
-    return [(name, part / whole, flops, rate) for name, part, flops, rate in places if part]
+    parts = [part / (whole or 1.0) for part in traffic.layers]
+    return [
+        *zip(traffic.interfaces, parts, known, bandwidths.devices, strict=True),
+        ("cpu", 0.0 if whole else 1.0, compute.host, bandwidths.host),
+    ]
 
 
 @lru_cache(maxsize=256)
-def prompt_operations(architecture: MemoryArchitecture, tokens: int) -> float:
-    """Operations that reading ``tokens`` takes, in such as a dense layer's: those of attention and
-    of mixtures are slower, so they count for more."""
+def prompt_operations(architecture: MemoryArchitecture, tokens: int) -> tuple[float, float]:
+    """Operations that reading ``tokens`` takes, with weights and for attention, in such as a dense
+    layer's: those of attention and of mixtures are slower, so they count for more."""
     counts = Counter(architecture.layers)
     width, extra = architecture.embedding_length, architecture.per_layer_embedding_length
     weights = sum(count * _weights(architecture, layer) for layer, count in counts.items())
@@ -112,7 +119,7 @@ def prompt_operations(architecture: MemoryArchitecture, tokens: int) -> float:
         window = architecture.sliding_window if layer.attention == "window" else 0
         numbers = layer.query_width + layer.heads * layer.value_length
         attention += count * numbers * _positions(tokens, window or tokens)
-    return 2 * (tokens * weights + attention / ATTENTION)
+    return 2.0 * tokens * weights, 2 * attention / ATTENTION
 
 
 def _weights(architecture: MemoryArchitecture, layer: LayerShape) -> int:

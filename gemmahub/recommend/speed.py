@@ -44,11 +44,12 @@ ALIKE: Final = 4
 @dataclass(frozen=True, slots=True)
 class Bandwidths:
     """Bytes a second of each accelerator in the plan's order and of host memory; None: unknown.
-    ``source`` says where the figure is from."""
+    The sources say where the figures are from: of the first accelerator, and of the host."""
 
     devices: tuple[int | None, ...]
     host: int | None
     source: str = "the memory's bandwidth"
+    host_source: str = "the system memory's bandwidth"
 
     def at_worst(self, machine: MachineMemory) -> Bandwidths:
         """The same, with the slowest that is possible where one is not known."""
@@ -147,7 +148,7 @@ def traffic_of(
         kind=_kind(architecture),
         interfaces=tuple(_interface(device) for device in machine.devices),
         layers=tuple(placement.count(i) / len(placement) for i in range(len(machine.devices))),
-        hops=_hops(placement, expert_places),
+        hops=_hops(placement, expert_places, apart=plan.settings.cache_in_memory),
         copied=held[HOST] if plan.gpu_layers else 0,
     )
 
@@ -163,11 +164,13 @@ def _interface(device: DeviceMemory) -> str:
     return f"{device.kind} unified" if unified else device.kind
 
 
-def _hops(placement: Sequence[int], expert_places: Iterable[int]) -> int:
-    """How often the next layer is at another place, or a layer's experts are: there and back."""
+def _hops(placement: Sequence[int], expert_places: Iterable[int], *, apart: bool) -> int:
+    """How often the next layer is at another place, and how often a layer's experts are, or with
+    the cache ``apart`` on the host its attention: there and back."""
+    *layers, _ = placement
     between = sum(one != other for one, other in pairwise(placement))
-    inside = sum(one != other for one, other in zip(placement, expert_places, strict=False))
-    return between + 2 * inside
+    experts = sum(one != other for one, other in zip(layers, expert_places, strict=True))
+    return between + 2 * experts + 2 * apart * (len(layers) - layers.count(HOST))
 
 
 def _cache_read(architecture: MemoryArchitecture, plan: MemoryPlan, filled: int) -> list[int]:
@@ -210,8 +213,11 @@ def estimate(traffic: MemoryTraffic, bandwidths: Bandwidths, reached: float | No
     found = traffic.speed(bandwidths)
     if not found.likely:
         return None
+    places = any(traffic.devices), bool(traffic.host)
+    named = zip(places, (bandwidths.source, bandwidths.host_source), strict=True)
+    source = " and ".join(text for used, text in named if used)
     if reached is None:
-        return replace(found, basis=f"estimate from {bandwidths.source}; {found.basis}")
+        return replace(found, basis=f"estimate from {source}; {found.basis}")
     likely = reached * found.likely
-    basis = f"estimate from {bandwidths.source}, scaled by this machine's own measurements"
+    basis = f"estimate from {source}, scaled by this machine's own measurements"
     return Speed(likely * (1 - MEASURED_DOUBT), likely, likely * (1 + MEASURED_DOUBT), basis)

@@ -13,6 +13,7 @@ from gemmahub.recommend.ranking import recommend
 from gemmahub.recommend.reasons import reasons_for
 from gemmahub.recommend.records import DevicePlace, speeds_json
 from gemmahub.recommend.speed import Bandwidths
+from gemmahub.recommend.speed_figures import PROMPTS
 from tests.recommend.published import machine_with, planned, published_prompts, variants
 
 GB = 10**9
@@ -59,7 +60,7 @@ def test_published_prompts_are_inside_the_band() -> None:
     ],
 )
 def test_a_short_prompt_costs_two_operations_a_weight(variant: str, billions: float) -> None:
-    counted = prompt_operations(variants()[variant].architecture, 16) / 16 / 2e9
+    counted = prompt_operations(variants()[variant].architecture, 16)[0] / 16 / 2e9
     assert counted == pytest.approx(billions, rel=0.02)
 
 
@@ -71,10 +72,21 @@ def test_long_prompts_take_more_than_their_share() -> None:
 def test_a_sliding_window_bounds_attention() -> None:
     architecture = variants()[DENSE].architecture
     everywhere = replace(architecture, sliding_window=0)
-    at = [prompt_operations(found, 32_768) for found in (architecture, everywhere)]
-    assert at[0] < 0.65 * at[1]
+    at = [prompt_operations(found, 32_768)[1] for found in (architecture, everywhere)]
+    assert at[0] < at[1] / 2
     within = [prompt_operations(found, 512) for found in (architecture, everywhere)]
     assert within[0] == within[1]
+
+
+def test_the_processor_attends_where_the_cache_is_in_system_memory() -> None:
+    rates = OperationRates((30 * TERA,), TERA)
+    near, far = (
+        likely(16_384, DENSE, "cuda", compute=rates, cache_in_memory=apart)
+        for apart in (False, True)
+    )
+    attention = prompt_operations(variants()[DENSE].architecture, 16_384)[1]
+    at_card = attention / (30 * TERA * PROMPTS["cuda"].share)
+    assert far - near == pytest.approx(attention / (TERA * PROMPTS["cpu"].share) - at_card)
 
 
 def test_layers_in_system_memory_are_copied_for_each_step() -> None:

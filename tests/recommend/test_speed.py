@@ -65,6 +65,14 @@ def test_each_change_of_place_takes_time() -> None:
     )
 
 
+def test_a_cache_in_system_memory_is_read_there() -> None:
+    reference = "gemma-4-31b-it:ud-q4_k_xl-qat"
+    apart = traffic(reference, "cuda", cache_in_memory=True)
+    assert apart.hops == 2 * 60
+    assert apart.host == traffic(reference, "cuda").bytes - apart.devices[0]
+    assert apart.host > GB
+
+
 def test_layers_on_the_host_are_read_at_its_rate() -> None:
     reference = "gemma-4-31b-it:ud-q4_k_xl-qat"
     half = traffic(reference, "cuda", gpu_layers=31)
@@ -116,6 +124,15 @@ def test_an_unknown_bandwidth_is_no_speed_and_counts_as_the_slowest() -> None:
 def test_a_bandwidth_of_a_place_that_is_not_used_may_be_unknown() -> None:
     found = estimate(traffic("gemma-4-12b-it:q4_k_m", "cuda"), Bandwidths((GB,), None), None)
     assert found is not None
+
+
+def test_the_basis_names_both_memories_where_both_are_read() -> None:
+    half = traffic("gemma-4-31b-it:ud-q4_k_xl-qat", "cuda", gpu_layers=31)
+    found = estimate(half, Bandwidths((936 * GB,), 50 * GB, "one", "other"), None)
+    assert found is not None
+    assert found.basis == (
+        "estimate from one and other; published speeds of processors differ by three times"
+    )
 
 
 def test_the_basis_says_what_the_band_rests_on() -> None:
