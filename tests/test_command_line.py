@@ -37,8 +37,8 @@ def test_an_option_with_several_values_is_given_for_each() -> None:
 
 def test_defaults_of_run_are_left_out() -> None:
     assert command_to_run("x") == "gemmahub run x"
-    assert command_to_run("x", 0, "f16", None, threads=None) == "gemmahub run x"
-    assert command_to_run("x", 512, "q4_0", 0) == (
+    assert command_to_run("x", 0, "f16", threads=None) == "gemmahub run x"
+    assert command_to_run("x", 512, "q4_0", gpu_layers=0) == (
         "gemmahub run x --ctx-size 512 --cache-type q4_0 --gpu-layers 0"
     )
 

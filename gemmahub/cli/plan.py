@@ -30,6 +30,14 @@ _COUNT = click.IntRange(1, 2**31 - 256)
 @click.option("--flash-attention/--no-flash-attention", default=True, show_default=True)
 @click.option("--swa-full", is_flag=True, help="Full-size cache for sliding-window layers.")
 @click.option("--gpu-layers", type=click.IntRange(min=0), help="Layers on the GPU [all].")
+@click.option(
+    "--experts-in-memory",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="LAYERS",
+    help="Keep the experts of the first layers in system memory.",
+)
+@click.option("--cache-in-memory", is_flag=True, help="Keep the KV cache in system memory.")
 @click.option("--ubatch", type=_COUNT, default=512, show_default=True)
 @click.option("--parallel", type=_COUNT, default=1, show_default=True)
 @click.option("--outputs", type=click.IntRange(min=0), help="Rows of logits a step; 0: all tokens.")
@@ -111,8 +119,15 @@ def _settings(plan: Plan) -> list[tuple[str, str]]:
             f"ubatch {chosen.ubatch} · parallel {chosen.parallel} · "
             f"rows of logits {chosen.outputs_max or 'all'}",
         ),
-        ("GPU layers", str(memory.gpu_layers)),
+        ("GPU layers", _layers(plan)),
+        ("llama.cpp", " ".join(memory.placement.flags)),
     ]
+
+
+def _layers(plan: Plan) -> str:
+    layers = int(plan.variant.architecture.get("layers") or 0)
+    left = plan.memory.settings.placement.in_words(layers) if layers else ""
+    return f"{plan.memory.gpu_layers}{f' · {left} in system memory' if left else ''}"
 
 
 def _show_contexts(plan: Plan) -> None:

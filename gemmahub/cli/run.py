@@ -47,6 +47,13 @@ _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads [physical cores].")
 @click.option("--gpu-layers", type=click.IntRange(min=0), help="Layers on the GPU [all].")
 @click.option(
+    "--experts-in-memory",
+    type=click.IntRange(min=0),
+    metavar="LAYERS",
+    help="Keep the experts of the first layers in system memory.",
+)
+@click.option("--cache-in-memory", is_flag=True, help="Keep the KV cache in system memory.")
+@click.option(
     "--raw", is_flag=True, help="Complete the prompt as it stands, without chat template."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a stream.")
@@ -120,6 +127,8 @@ def _settings(options: dict[str, Any]) -> Settings:
         cache_type_k=options["cache_type"],
         cache_type_v=options["cache_type"],
         gpu_layers=options["gpu_layers"],
+        experts_in_memory=options["experts_in_memory"] or None,
+        cache_in_memory=options["cache_in_memory"],
         threads=options["threads"],
     )
 

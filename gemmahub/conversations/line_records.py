@@ -48,6 +48,7 @@ class SettingsFields(Struct):
     tensor_split: tuple[Real, ...] = ()
     main_device: str | None = None
     experts_in_memory: Whole | None = None
+    cache_in_memory: bool = False
     remote_workers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

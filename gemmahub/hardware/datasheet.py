@@ -1,4 +1,4 @@
-"""Published memory bandwidth by device name, from ``datasheet.toml``."""
+"""Published memory bandwidth and arithmetic by device name, from ``datasheet.toml``."""
 
 from __future__ import annotations
 
@@ -50,6 +50,11 @@ def published_bandwidth(
     )
 
 
+def published_flops(name: str | None) -> int | None:
+    """FP32 operations a second of a device of that name, None where the table does not tell."""
+    return _flops().get(_normal(name or ""))
+
+
 def _fits(entry: _Bandwidth, memory: int | None, performance_cores: int | None) -> bool:
     if entry.gib is not None and memory is not None:
         # Drivers keep some memory for themselves, so a 12 GB card shows 11.6 to 12.0 GiB.
@@ -67,13 +72,28 @@ def _normal(name: str) -> str:
 
 
 @cache
-def _table() -> dict[str, tuple[_Bandwidth, ...]]:
+def _groups() -> list[dict[str, Any]]:
     import tomllib
     from importlib.resources import files
 
     text = (files("gemmahub.hardware") / "datasheet.toml").read_text("utf-8")
+    groups: list[dict[str, Any]] = tomllib.loads(text)["group"]
+    return groups
+
+
+@cache
+def _flops() -> dict[str, int]:
+    return {
+        _normal(name): round(value * 1e12)
+        for group in _groups()
+        for name, value in group.get("tflops", {}).items()
+    }
+
+
+@cache
+def _table() -> dict[str, tuple[_Bandwidth, ...]]:
     table: dict[str, tuple[_Bandwidth, ...]] = {}
-    for group in tomllib.loads(text)["group"]:
+    for group in _groups():
         for name, value in group["bandwidth"].items():
             variants = value if isinstance(value, list) else [{"gbs": value}]
             key = _normal(name)

@@ -9,17 +9,18 @@ from gemmahub.memory.compute import ComputeBuffers, compute_buffers
 from gemmahub.memory.config_architecture import from_config
 from gemmahub.memory.gguf_architecture import from_gguf
 from gemmahub.memory.kv_cache import ENGINE, KVCache, kv_cache
-from gemmahub.memory.limits import largest_context, layers_that_fit
+from gemmahub.memory.limits import accelerators_fit, largest_context, layers_that_fit
 from gemmahub.memory.machine import DeviceMemory, Machine, MachineMemory
 from gemmahub.memory.plan import PART_NAMES, DevicePlan, MemoryPlan, plan_memory
 from gemmahub.memory.projector import ImageMemory, image_buffer_bytes
-from gemmahub.memory.settings import MemorySettings
+from gemmahub.memory.settings import ON_DEVICES, MemorySettings, Placement
 from gemmahub.memory.stored import MODELLED_FORMATS, RECORD_VERSION, MemoryModel, packed, unpack
 from gemmahub.memory.weights import Weights, weights_by_layer, weights_of
 
 __all__ = [
     "ENGINE",
     "MODELLED_FORMATS",
+    "ON_DEVICES",
     "PART_NAMES",
     "RECORD_VERSION",
     "ComputeBuffers",
@@ -34,8 +35,10 @@ __all__ = [
     "MemoryModel",
     "MemoryPlan",
     "MemorySettings",
+    "Placement",
     "UnknownArchitecture",
     "Weights",
+    "accelerators_fit",
     "compute_buffers",
     "from_config",
     "from_gguf",

@@ -2,8 +2,8 @@
 
 Weights, cache and compute buffers follow :mod:`~gemmahub.memory.weights`,
 :mod:`~gemmahub.memory.kv_cache` and :mod:`~gemmahub.memory.compute`. Caches lie with their layers.
-Every accelerator with layers is counted with the whole compute buffer, an upper bound, and with
-the overhead of its driver, an estimate.
+Compute buffers of places that share a step are those of :mod:`~gemmahub.memory.step_buffers`; the
+overhead of a driver is an estimate.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmahub.memory.compute import ACCELERATOR_DOUBT, ComputeBuffers, compute_buffers
 from gemmahub.memory.kv_cache import ENGINE, KVCache, kv_cache, layer_cell_bytes
 from gemmahub.memory.machine import CONTEXT_OVERHEAD
+from gemmahub.memory.step_buffers import StepBuffers
 from gemmahub.memory.weights import HOST, WeightPlacement, layer_devices, place_weights
 
 if TYPE_CHECKING:
@@ -22,13 +23,8 @@ if TYPE_CHECKING:
     from gemmahub.memory.architecture import MemoryArchitecture
     from gemmahub.memory.machine import DeviceMemory, MachineMemory
     from gemmahub.memory.projector import ImageMemory
-    from gemmahub.memory.settings import MemorySettings
+    from gemmahub.memory.settings import MemorySettings, Placement
     from gemmahub.memory.weights import Weights
-
-# Below this many tokens a step computes the host's layers on the host; from it on their weights
-# are copied to an accelerator (ggml_backend_cuda_device_offload_op, ggml/src/ggml-cuda).
-_OFFLOAD_FROM = 32
-
 
 PART_NAMES: Final = {
     "weights": "weights",
@@ -91,6 +87,11 @@ class MemoryPlan:
     engine = ENGINE
 
     @property
+    def placement(self) -> Placement:
+        """What of it lies on the accelerators."""
+        return self.settings.placement
+
+    @property
     def fits(self) -> bool:
         """Whether every place has room for what comes to lie there."""
         return self.headroom_bytes >= 0
@@ -127,6 +128,11 @@ class MemoryPlan:
         ]
         return {
             "settings": self.settings.as_json(self.gpu_layers),
+            "placement": {
+                "experts_in_memory": self.settings.experts_in_memory,
+                "cache_in_memory": self.settings.cache_in_memory,
+                "flags": list(self.placement.flags),
+            },
             "memory": memory,
             "basis": self.basis,
             "engine": self.engine,
@@ -159,18 +165,19 @@ def plan_memory(
         machine.devices,
         architecture=architecture.name,
         mmap=settings.mmap,
+        experts_in_memory=settings.experts_in_memory,
     )
     compute = compute_buffers(architecture, settings)
     cache = kv_cache(architecture, settings)
     caches = _caches(architecture, settings, cache, placement, len(machine.devices))
     image = images.known_bytes if images else 0
-    scratch = _copied_weights(weights, placement, settings)
+    steps = StepBuffers(architecture, weights, placement, settings, compute)
     places = [
         _accelerator(
             device,
             placed.devices[i],
             caches[i],
-            compute.compute_bytes + scratch,
+            steps.on_accelerator(i),
             image if i == 0 else 0,
             used=i in placement,
         )
@@ -181,7 +188,7 @@ def plan_memory(
             device="cpu",
             weights_bytes=placed.host,
             kv_cache_bytes=caches[HOST],
-            compute_bytes=compute.input_bytes if _all_on(placement) else compute.compute_bytes,
+            compute_bytes=steps.on_host,
             output_bytes=compute.output_bytes,
             projector_bytes=0 if gpu_layers else image,
             overhead_bytes=0,
@@ -203,10 +210,6 @@ def plan_memory(
     )
 
 
-def _all_on(placement: Sequence[int]) -> bool:
-    return HOST not in placement
-
-
 def _accelerator(
     device: DeviceMemory, weights: int, cache: int, compute: int, image: int, *, used: bool
 ) -> DevicePlan:
@@ -214,7 +217,7 @@ def _accelerator(
         device=device.name,
         weights_bytes=weights,
         kv_cache_bytes=cache,
-        compute_bytes=compute if used else 0,
+        compute_bytes=compute,
         output_bytes=0,
         projector_bytes=image if used else 0,
         overhead_bytes=CONTEXT_OVERHEAD[device.kind] if used else 0,
@@ -232,8 +235,8 @@ def _caches(
 ) -> list[int]:
     """Bytes of cache by device, the host's last."""
     sums = [0] * (devices + 1)
-    if len(set(placement)) == 1:
-        sums[placement[0]] = cache.bytes
+    if settings.cache_in_memory or len(set(placement)) == 1:
+        sums[HOST if settings.cache_in_memory else placement[0]] = cache.bytes
         return sums
     rows = {
         shape: layer_cell_bytes(architecture, shape, settings) * cache.cells.streams
@@ -243,14 +246,6 @@ def _caches(
         cells = cache.cells.window if layer.attention == "window" else cache.cells.global_
         sums[device] += cells * rows[layer]
     return sums
-
-
-def _copied_weights(weights: Weights, placement: Sequence[int], settings: MemorySettings) -> int:
-    """Room on an accelerator for the largest tensor of the host's layers, copied for long steps."""
-    if settings.tokens_a_step < _OFFLOAD_FROM or all(device == HOST for device in placement):
-        return 0
-    layers = zip(weights.largest, placement, strict=False)
-    return max((size for size, device in layers if device == HOST), default=0)
 
 
 def headroom(machine: MachineMemory, places: Sequence[DevicePlan]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gemmahub.errors import UsageError
@@ -17,15 +17,62 @@ def is_quantised(cache_type: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Placement:
+    """What of a model lies on accelerators, where there are any.
+
+    ``gpu_layers`` counts the *last* layers, the output as one more layer behind the last; None
+    means all. ``experts_in_memory`` counts the *first* layers whose experts stay in system memory
+    (llama.cpp's ``--n-cpu-moe``); what else such a layer has lies where the layer lies.
+    ``cache_in_memory``: keys and values stay in system memory (``--no-kv-offload``).
+    """
+
+    gpu_layers: int | None = None
+    experts_in_memory: int = 0
+    cache_in_memory: bool = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """By the names of ``gemmahub run`` and of the contract's settings; None: not said."""
+        return {
+            "gpu_layers": self.gpu_layers,
+            "experts_in_memory": self.experts_in_memory or None,
+            "cache_in_memory": self.cache_in_memory,
+        }
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """As llama.cpp's programs take it."""
+        layers = "all" if self.gpu_layers is None else str(self.gpu_layers)
+        experts = ("--n-cpu-moe", str(self.experts_in_memory)) if self.experts_in_memory else ()
+        cache = ("--no-kv-offload",) if self.cache_in_memory else ()
+        return ("--gpu-layers", layers, *experts, *cache)
+
+    def in_words(self, layers: int) -> str:
+        """What of a model of so many layers stays in system memory; empty where nothing does."""
+        whole, parts = layers + 1, []
+        if self.gpu_layers is not None and self.gpu_layers < whole:
+            parts.append(f"{whole - self.gpu_layers} of {whole} layers")
+        if self.experts_in_memory:
+            parts.append(f"the experts of {min(layers, self.experts_in_memory)} of {layers} layers")
+        if self.cache_in_memory:
+            parts.append("the cache")
+        return " and ".join(parts)
+
+
+ON_DEVICES: Final = Placement()
+"""All on the accelerators."""
+
+
+@dataclass(frozen=True, slots=True)
 class MemorySettings:
     """The settings of a plan, in llama.cpp's terms.
 
     ``context`` in tokens is the sum over all parallel sequences, as ``--ctx-size`` is.
     ``outputs_max`` is the number of rows of logits that a batch may ask for; 0 means one for each
     token of it, which is llama-cpp-python's default. ``unified``: parallel sequences share one
-    cache. ``batch`` 2048 is llama.cpp's default. ``gpu_layers`` counts layers on accelerators, the
-    output as one more layer behind the last; None means all. ``mmap``: weights that stay in host
-    memory are mapped from the file instead of copied.
+    cache. ``batch`` 2048 is llama.cpp's default. ``gpu_layers``, ``experts_in_memory`` and
+    ``cache_in_memory`` as in :class:`Placement`. ``mmap``: weights that stay in host memory are
+    mapped from the file instead of copied.
     """
 
     context: int
@@ -40,10 +87,14 @@ class MemorySettings:
     outputs_max: int = 1
     gpu_layers: int | None = None
     mmap: bool = True
+    experts_in_memory: int = 0
+    cache_in_memory: bool = False
 
     def __post_init__(self) -> None:
         if min(self.context, self.ubatch, self.batch, self.parallel) < 1 or self.outputs_max < 0:
             raise UsageError("context, batch, ubatch and parallel must be at least 1")
+        if self.experts_in_memory < 0:
+            raise UsageError("experts_in_memory must be at least 0")
         for name in (self.cache_type_k, self.cache_type_v):
             if name not in CACHE_TYPES:
                 raise UsageError(
@@ -60,6 +111,20 @@ class MemorySettings:
                 "fewer rows of logits than parallel sequences",
                 f"set outputs_max to {self.parallel} or more",
             )
+
+    @property
+    def placement(self) -> Placement:
+        """What of the model lies on accelerators."""
+        return Placement(self.gpu_layers, self.experts_in_memory, self.cache_in_memory)
+
+    def placed(self, placement: Placement) -> MemorySettings:
+        """The same settings with another placement."""
+        return replace(
+            self,
+            gpu_layers=placement.gpu_layers,
+            experts_in_memory=placement.experts_in_memory,
+            cache_in_memory=placement.cache_in_memory,
+        )
 
     @property
     def tokens_a_step(self) -> int:

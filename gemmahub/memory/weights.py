@@ -72,6 +72,11 @@ class Weights:
         """All tensors of the file."""
         return self.input + sum(self.layers) + self.output
 
+    def experts_on_host(self, placement: Sequence[int], experts_in_memory: int) -> int:
+        """Bytes of the experts that are kept on the host, of layers that are on accelerators."""
+        pairs = zip(self.experts[:experts_in_memory], placement, strict=False)
+        return sum(size for size, device in pairs if device != HOST)
+
     @property
     def output_layer(self) -> int:
         """What lies where the output layer lies, the copy of a tied table included."""
@@ -198,18 +203,22 @@ def place_weights(
     *,
     architecture: str,
     mmap: bool,
+    experts_in_memory: int = 0,
 ) -> WeightPlacement:
-    """Bytes by place; ``placement`` is the answer of :func:`layer_devices`."""
+    """Bytes by place; ``placement`` is the answer of :func:`layer_devices`, and the experts of the
+    first ``experts_in_memory`` layers stay on the host wherever their layer lies."""
     family = find(architecture)
     sums = [0] * len(devices)
-    host, repack = weights.input, 0
+    host, repack, layers = weights.input, 0, len(weights.layers)
     parts = zip((*weights.layers, weights.output_layer), placement, strict=True)
     for number, (size, device) in enumerate(parts):
         if device != HOST:
             # Metal reads the mapped file itself, so a tied table needs no copy.
-            in_place = number == len(weights.layers) and mmap and devices[device].kind == "metal"
-            sums[device] += weights.output if in_place else size
-        elif number < len(weights.layers):
+            in_place = number == layers and mmap and devices[device].kind == "metal"
+            kept = weights.experts[number] if number < min(experts_in_memory, layers) else 0
+            host += kept
+            sums[device] += weights.output if in_place else size - kept
+        elif number < layers:
             host += size
             repack += weights.repackable[number]
         else:

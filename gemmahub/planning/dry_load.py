@@ -13,7 +13,7 @@ from gemmahub.memory.plan import headroom
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemmahub.engines.contract import DeviceUse, DryLoad
+    from gemmahub.engines.contract import Backend, DeviceUse, DryLoad
     from gemmahub.engines.manager import BackendOffer
     from gemmahub.memory import DevicePlan, MachineMemory, MemoryPlan, MemorySettings
     from gemmahub.planning.header import Header
@@ -43,6 +43,7 @@ def settings_for(chosen: MemorySettings, gpu_layers: int | None, offer: BackendO
     Raises: UsageError where the backend has no such option.
     """
     backend = offer.backend
+    _check_placement(chosen, backend)
     options: dict[str, Any] = dict(offer.options)
     if chosen.full_swa_cache:
         options["swa_full"] = True
@@ -62,8 +63,20 @@ def settings_for(chosen: MemorySettings, gpu_layers: int | None, offer: BackendO
         ubatch=chosen.ubatch,
         parallel=chosen.parallel,
         gpu_layers=gpu_layers,
+        experts_in_memory=chosen.experts_in_memory or None,
+        cache_in_memory=chosen.cache_in_memory,
         options=options,
     )
+
+
+def _check_placement(chosen: MemorySettings, backend: Backend) -> None:
+    for name in ("experts_in_memory", "cache_in_memory"):
+        if getattr(chosen, name) and name not in backend.capabilities:
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"{backend.name} cannot load a model with {flag}",
+                f"leave {flag} out, or plan by formula",
+            )
 
 
 def dry_load_plan(plan: Plan, offer: BackendOffer, header: Header, machine: MachineMemory) -> Plan:

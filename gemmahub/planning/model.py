@@ -14,6 +14,7 @@ from gemmahub.catalog.tensors import variant_tensors
 from gemmahub.errors import GemmahubError
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.source import LocalFile
+from gemmahub.hardware.compute import cpu_flops, device_flops
 from gemmahub.memory import (
     ImageMemory,
     MachineMemory,
@@ -24,6 +25,7 @@ from gemmahub.memory import (
 )
 from gemmahub.memory.machine import DeviceMemory
 from gemmahub.planning.devices import device_sets
+from gemmahub.recommend.prompt import OperationRates
 from gemmahub.recommend.records import DevicePlace
 from gemmahub.recommend.speed import Bandwidths
 from gemmahub.registry.artifacts import read_summary
@@ -132,7 +134,9 @@ def places_of(machine: hardware.Machine) -> tuple[DevicePlace, ...]:
     Raises: GemmahubError when the system's memory is not known.
     """
     return tuple(
-        DevicePlace(memory_of(machine, devices), _bandwidths(machine, devices))
+        DevicePlace(
+            memory_of(machine, devices), _bandwidths(machine, devices), _compute(machine, devices)
+        )
         for devices in device_sets(machine)
     )
 
@@ -164,9 +168,17 @@ def memory_of(machine: hardware.Machine, devices: Iterable[hardware.Device]) -> 
 def _bandwidths(machine: hardware.Machine, devices: Sequence[hardware.Device]) -> Bandwidths:
     host = machine.cpu.bandwidth
     figures = [device.bandwidth for device in devices]
-    used = figures[0] if figures else host
-    source = f"{used.value / 1e9:.0f} GB/s ({used.source})" if used.value else ""
-    return Bandwidths(tuple(figure.value for figure in figures), host.value, source)
+    sources = [_told(figures[0]) if figures else "", _told(host)]
+    return Bandwidths(tuple(figure.value for figure in figures), host.value, *sources)
+
+
+def _told(bandwidth: hardware.Figure) -> str:
+    rate = bandwidth.value
+    return "" if rate is None else f"{rate / 1e9:.0f} GB/s ({bandwidth.source})"
+
+
+def _compute(machine: hardware.Machine, devices: Iterable[hardware.Device]) -> OperationRates:
+    return OperationRates(tuple(device_flops(device) for device in devices), cpu_flops(machine.cpu))
 
 
 def _carved(device: hardware.Device) -> int:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import DoesNotFit, NotFound
+from gemmahub.memory import Placement
 from gemmahub.planning.candidates import candidates_of
 from gemmahub.planning.devices import told
 from gemmahub.planning.model import places_of
 from gemmahub.recommend.goals import Requirements
 from gemmahub.recommend.ranking import recommend
-from gemmahub.recommend.speed import speed_json
+from gemmahub.recommend.records import speeds_json
 from gemmahub.text import format_gib, nearest, one_line
 from gemmahub.text.command import command_to_run
 
@@ -56,16 +57,14 @@ class Recommendation:
             self.variant.reference,
             settings.context,
             settings.cache_type_k,
-            self._layers,
+            **self._placement.options,
             option=f"{DEVICES_OPTION}={chosen}" if chosen else None,
         )
 
     @property
-    def _layers(self) -> int | None:
-        """As :class:`~gemmahub.memory.MemorySettings` has it; None where no GPU is here."""
-        if self.devices == ():
-            return 0
-        return self.plan.gpu_layers if self.plan.devices else None
+    def _placement(self) -> Placement:
+        """That of the plan, and no layers on GPUs that it leaves alone."""
+        return Placement(gpu_layers=0) if self.devices == () else self.plan.placement
 
     @property
     def summary(self) -> str:
@@ -88,7 +87,7 @@ class Recommendation:
             "context": settings.context,
             "cache_type_k": settings.cache_type_k,
             "cache_type_v": settings.cache_type_v,
-            "gpu_layers": 0 if self.devices == () else self.plan.gpu_layers,
+            **self._placement.options,
         }
 
     def options(self, backend: Backend) -> dict[str, str]:
@@ -105,10 +104,11 @@ class Recommendation:
             "name": self.variant.name,
             "precision": self.variant.precision.as_json(),
             "settings": memory["settings"],
+            "placement": memory["placement"],
             "memory": memory["memory"],
             "headroom_bytes": plan.memory.headroom_bytes,
             "largest_context": self.largest_context,
-            **speed_json(speed),
+            **speeds_json(plan),
             "speed_basis": "unknown bandwidth" if speed is None else speed.basis,
             **plan.quality.as_json(),
             "points": round(plan.points, 2),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from gemmahub.errors import DoesNotFit, NotFound
@@ -69,8 +70,8 @@ def recommend(
     """The candidates that fit one of the ``places`` of a machine (at least one), ranked; each where
     it is worth the most, and at equal points in the later place.
 
-    Layers are left in host memory only when nothing fits the accelerators (and never where that is
-    not wanted); every plan leaves ``goals.RESERVE`` free.
+    A part of a model stays in system memory where that is worth more (and never where it is not
+    wanted); every plan leaves ``goals.RESERVE`` free.
 
     Raises: NotFound when no candidate can do what is wanted; DoesNotFit when none fits, with what
     the smallest would need.
@@ -81,8 +82,8 @@ def recommend(
     for chooser in choosers:
         chooser.measurements = measurements
     found = _best_of_places(able, [chooser.on_accelerators for chooser in choosers])
-    if not found and wanted.offload:
-        found = _best_of_places(able, [c.offloaded for c in choosers if c.machine.devices])
+    if wanted.offload:
+        found = _with_parts(able, found, choosers, wanted)
     if not found:
         raise _nothing_fits(able, choosers[0])
     fitting = {plan.candidate.reference for plan in found}
@@ -113,6 +114,35 @@ def _best_of_places(
                 max(reversed(plans), key=lambda p: (p.speed is not None, round(p.points, 2)))
             )
     return found
+
+
+def _with_parts(
+    candidates: Iterable[Candidate],
+    whole: Sequence[ScoredPlan],
+    choosers: Sequence[Chooser],
+    wanted: Requirements,
+) -> list[ScoredPlan]:
+    """The same plans and candidates in parts, each where it is worth the most.
+
+    Looked at is only what could be better: as it is, a candidate has not all that is wanted, and
+    its quality alone is worth more than the best variant of its model.
+    """
+    found = {plan.candidate.reference: plan for plan in whole}
+    best: dict[str, float] = {}
+    for plan in whole:
+        name = plan.candidate.group if wanted.best_of_each else plan.candidate.reference
+        best[name] = max(plan.points, best.get(name, -inf))
+    chosen = [c for c in choosers if c.machine.devices]
+    for candidate in sorted(candidates, key=lambda c: -choosers[0].most_points(c)):
+        name = candidate.group if wanted.best_of_each else candidate.reference
+        known, own = best.get(name, -inf), found.get(candidate.reference)
+        if choosers[0].most_points(candidate) <= known or (own and choosers[0].has_all(own)):
+            continue
+        for plan in _best_of_places((candidate,), [c.in_parts for c in chosen]):
+            if plan.points > known:
+                found[candidate.reference] = plan
+                best[name] = plan.points
+    return list(found.values())
 
 
 def _order(plan: ScoredPlan) -> tuple[bool, float, bool, int, str]:
@@ -153,9 +183,9 @@ def _measurements(candidates: Sequence[Candidate], chooser: Chooser) -> tuple[Me
         if not candidate.measured:
             continue
         plan = chooser.on_accelerators(replace(candidate, measured=None))
-        seconds = plan.traffic.seconds(chooser.bandwidths) if plan is not None else None
-        if plan is not None and seconds:
-            found.append(Measurement(plan.traffic.bytes, candidate.measured * seconds))
+        likely = plan.traffic.speed(chooser.bandwidths).likely if plan is not None else 0.0
+        if plan is not None and likely:
+            found.append(Measurement(plan.traffic.bytes, candidate.measured / likely))
     return tuple(found)
 
 

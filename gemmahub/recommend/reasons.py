@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from gemmahub.recommend.prompt import SHORT
 from gemmahub.text import format_gib
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gemmahub.recommend.goals import Requirements
+    from gemmahub.recommend.prompt import Wait
     from gemmahub.recommend.records import Candidate, ScoredPlan
 
 
@@ -21,6 +23,7 @@ def reasons_for(plan: ScoredPlan, largest: int, wanted: Requirements) -> tuple[s
         _context(plan, largest, wanted),
         _room(plan),
         _speed(plan),
+        *_wait(plan),
     )
 
 
@@ -74,16 +77,15 @@ def _context(plan: ScoredPlan, largest: int, wanted: Requirements) -> str:
 
 
 def _room(plan: ScoredPlan) -> str:
-    places, kept = plan.memory.places, plan.gpu_layers
+    places = plan.memory.places
     parts = [
         f"{format_gib(p.total_bytes)} of the {format_gib(p.free_bytes)} free on {p.device}"
         for p in places
         if p.total_bytes
     ]
     text = f"Takes {' and '.join(parts)}"
-    if len(places) > 1 and kept is not None:
-        layers = len(plan.candidate.architecture.layers) + 1
-        text += f"; {layers - kept} of {layers} layers stay in system memory, which is slow"
+    if left := plan.placement.in_words(len(plan.candidate.architecture.layers)):
+        text += f"; {left} stay in system memory, which is slower"
     return text + "."
 
 
@@ -92,6 +94,25 @@ def _speed(plan: ScoredPlan) -> str:
     if speed is None:
         return "How fast it would be is unknown: no bandwidth is known for that memory."
     return f"Answers at {speed_text(plan)} tokens/s ({speed.basis})."
+
+
+def _wait(plan: ScoredPlan) -> tuple[str, ...]:
+    """How long the first token takes, where that is known."""
+    if plan.first_token is None or plan.whole_context is None:
+        return ()
+    return (
+        f"Its first token takes {_seconds(plan.first_token)} with a prompt of {SHORT:,} tokens, "
+        f"{_seconds(plan.whole_context)} with one that fills the context (estimate).",
+    )
+
+
+def _seconds(wait: Wait) -> str:
+    """``2 to 5 s``, ``1.5 to 4 min``: a band in one unit, in which the longer end is above 2."""
+    unit, name = next((size, name) for size, name in _UNITS if wait.high >= 2 * size or name == "s")
+    return f"{_round(wait.low / unit)} to {_round(wait.high / unit)} {name}"
+
+
+_UNITS: Final = ((3600, "h"), (60, "min"), (1, "s"))
 
 
 def speed_text(plan: ScoredPlan) -> str:

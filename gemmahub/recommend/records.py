@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gemmahub.memory import ON_DEVICES
+from gemmahub.recommend.prompt import SHORT, UNKNOWN_RATES, OperationRates
+
 if TYPE_CHECKING:
     from gemmahub.catalog.records import Model
     from gemmahub.memory import (
@@ -13,8 +16,10 @@ if TYPE_CHECKING:
         MemoryArchitecture,
         MemoryPlan,
         MemorySettings,
+        Placement,
         Weights,
     )
+    from gemmahub.recommend.prompt import Wait
     from gemmahub.recommend.quality import Quality
     from gemmahub.recommend.speed import Bandwidths, MemoryTraffic, Speed
 
@@ -46,16 +51,21 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class DevicePlace:
-    """Devices that an engine can use together for one model, with the host, and how fast each is
-    read; the bandwidths are in the order of the machine's devices."""
+    """Devices that an engine can use together for one model, with the host, how fast each is read
+    and how fast it computes; both in the order of the machine's devices."""
 
     machine: MachineMemory
     bandwidths: Bandwidths
+    compute: OperationRates = UNKNOWN_RATES
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredPlan:
-    """A candidate with the settings that suit it best, and what they are worth in points."""
+    """A candidate with the settings that suit it best, and what they are worth in points.
+
+    ``first_token`` is the wait for the first token of an answer to ``prompt.SHORT`` tokens,
+    ``whole_context`` that to a prompt that fills the context.
+    """
 
     candidate: Candidate
     memory: MemoryPlan
@@ -63,6 +73,8 @@ class ScoredPlan:
     speed: Speed | None
     traffic: MemoryTraffic
     points: float
+    first_token: Wait | None = None
+    whole_context: Wait | None = None
 
     @property
     def settings(self) -> MemorySettings:
@@ -74,7 +86,21 @@ class ScoredPlan:
         return tuple(place.device for place in self.memory.places[:-1])
 
     @property
-    def gpu_layers(self) -> int | None:
-        """As :class:`~gemmahub.memory.MemorySettings` has it: None for all layers."""
-        layers = len(self.candidate.architecture.layers) + 1
-        return None if self.memory.gpu_layers == layers else self.memory.gpu_layers
+    def placement(self) -> Placement:
+        """What of it lies on the accelerators; nothing to say where there are none."""
+        return self.memory.placement if self.devices else ON_DEVICES
+
+
+def speeds_json(plan: ScoredPlan | None) -> dict[str, float | None]:
+    """The keys of what a plan's speed is, in ``recommend`` and ``compare``."""
+    figures = {
+        "tokens_per_second": plan and plan.speed,
+        f"seconds_to_first_token_{SHORT}": plan and plan.first_token,
+        "seconds_to_read_context": plan and plan.whole_context,
+    }
+    found: dict[str, float | None] = {}
+    for key, band in figures.items():
+        found[key] = round(band.likely, 2) if band else None
+        found[f"{key}_low"] = round(band.low, 2) if band else None
+        found[f"{key}_high"] = round(band.high, 2) if band else None
+    return found

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import replace
 from math import log2
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
-from gemmahub.memory import MemorySettings, layers_that_fit, plan_memory
+from gemmahub.memory import MemorySettings, accelerators_fit, layers_that_fit, plan_memory
 from gemmahub.recommend.goals import LEAST_CONTEXT, RESERVE
+from gemmahub.recommend.prompt import SHORT, wait_for
 from gemmahub.recommend.quality import quality_of
 from gemmahub.recommend.records import ScoredPlan
 from gemmahub.recommend.speed import Speed, estimate, reached, traffic_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from gemmahub.memory import ImageMemory, MachineMemory, MemoryPlan
     from gemmahub.recommend.goals import Goal, Requirements
+    from gemmahub.recommend.quality import Quality
     from gemmahub.recommend.records import Candidate, DevicePlace
     from gemmahub.recommend.speed import Measurement
 
@@ -41,7 +44,10 @@ class Chooser:
         self.room = with_reserve(place.machine)
         self.wanted = wanted
         self.bandwidths = place.bandwidths
+        self.compute = place.compute
+        self.worst = place.bandwidths.at_worst(place.machine)
         self.measurements: tuple[Measurement, ...] = ()
+        self._qualities: dict[str, Quality] = {}
 
     def plan(
         self, candidate: Candidate, settings: MemorySettings, room: MachineMemory
@@ -71,6 +77,24 @@ class Chooser:
             most //= 2
         return [*found, min(trained, LEAST_CONTEXT)]
 
+    def quality(self, candidate: Candidate) -> Quality:
+        """What the candidate can do at its precision."""
+        if candidate.reference not in self._qualities:
+            found = quality_of(candidate.model, candidate.label, candidate.training)
+            self._qualities[candidate.reference] = found
+        return self._qualities[candidate.reference]
+
+    def most_points(self, candidate: Candidate) -> float:
+        """What it is worth with all that is wanted."""
+        points = self.quality(candidate).points("f16")
+        base = candidate.model is not None and not candidate.model.instruction_tuned
+        return points - (BASE_MODEL_POINTS if base else 0.0)
+
+    def has_all(self, plan: ScoredPlan) -> bool:
+        """Whether a plan has the wanted context and a cache that loses nothing."""
+        wanted = self.contexts(plan.candidate)[0], USUAL_CACHE_TYPES[0]
+        return (plan.settings.context, plan.settings.cache_type_k) == wanted
+
     def least(self, candidate: Candidate) -> MemorySettings:
         """The settings that take the least memory of those that are tried."""
         cache = USUAL_CACHE_TYPES[-1]
@@ -81,56 +105,98 @@ class Chooser:
         return -self.plan(candidate, self.least(candidate), self.room).headroom_bytes
 
     def on_accelerators(self, candidate: Candidate) -> ScoredPlan | None:
-        """All layers on accelerators, or on the host where there are none."""
-        return self._best(candidate, None)
+        """All on accelerators, or on the host where there are none; None where it does not fit."""
+        return self._best(candidate, self._whole(candidate))
 
-    def offloaded(self, candidate: Candidate) -> ScoredPlan | None:
-        """As many layers on accelerators as have room; with none, all on the host."""
-        layers = layers_that_fit(
-            candidate.architecture, candidate.weights, self.least(candidate), self.room
-        )
-        # Fewer layers leave room for the cache of those that stay.
-        for count in dict.fromkeys((layers, layers * 3 // 4, layers // 2, 0)):
-            found = self._best(candidate, count)
-            if found is not None:
-                return found
-        return None
+    def in_parts(self, candidate: Candidate) -> ScoredPlan | None:
+        """A part on the accelerators and the rest in system memory: the experts of a mixture, whole
+        layers, or the cache, whatever is worth the most; None where none of it fits."""
+        return self._best(candidate, self._parts(candidate)) if self.machine.devices else None
 
-    def _best(self, candidate: Candidate, gpu_layers: int | None) -> ScoredPlan | None:
+    def _best(self, candidate: Candidate, plans: Iterable[MemoryPlan]) -> ScoredPlan | None:
         if candidate.weights.bytes > self._all_room():
             return None
-        plans = self._plans(candidate, gpu_layers)
         return max((self._weighed(candidate, plan) for plan in plans), key=_points, default=None)
 
     def _all_room(self) -> int:
         return self.room.host_free_bytes + sum(d.free_bytes for d in self.room.devices)
 
-    def _plans(self, candidate: Candidate, gpu_layers: int | None) -> Iterator[MemoryPlan]:
+    def _whole(self, candidate: Candidate) -> Iterator[MemoryPlan]:
         """For each cache type the plan with the largest context that fits."""
         longest = 0
         for cache in USUAL_CACHE_TYPES:
             for context in self.contexts(candidate):
                 if context <= longest:  # a better cache already reaches it
                     break
-                settings = MemorySettings(context, cache, cache, gpu_layers=gpu_layers)
+                settings = MemorySettings(context, cache, cache)
                 if self.plan(candidate, settings, self.room).fits:
                     longest = context
                     yield self.plan(candidate, settings, self.machine)
                     break
 
+    def _parts(self, candidate: Candidate) -> Iterator[MemoryPlan]:
+        """As much on the accelerators as has room, in each way; with the wanted context and a
+        smaller cache for it, and with the least context."""
+        contexts = self.contexts(candidate)
+        found: dict[MemorySettings, None] = {}
+        for context, cache in ((contexts[0], 0), (contexts[0], 1), (contexts[-1], 0)):
+            name = USUAL_CACHE_TYPES[cache]
+            for settings in self._placements(candidate, MemorySettings(context, name, name)):
+                found[settings] = None
+        for settings in found:
+            if self.plan(candidate, settings, self.room).fits:
+                yield self.plan(candidate, settings, self.machine)
+
+    def _placements(
+        self, candidate: Candidate, settings: MemorySettings
+    ) -> Iterator[MemorySettings]:
+        layers = len(candidate.architecture.layers)
+        if any(candidate.weights.experts):
+            kept = self._fewest(candidate, settings, layers)
+            if kept is not None:
+                yield replace(settings, experts_in_memory=kept)
+        on_gpu = layers_that_fit(
+            candidate.architecture,
+            candidate.weights,
+            settings,
+            self.room,
+            images=self.images(candidate),
+        )
+        if on_gpu <= layers:
+            yield replace(settings, gpu_layers=on_gpu)
+        yield replace(settings, cache_in_memory=True)
+
+    def _fewest(self, candidate: Candidate, settings: MemorySettings, layers: int) -> int | None:
+        """The fewest layers whose experts have to stay in system memory so that the accelerators
+        have room for the rest; None where they never have."""
+
+        def fits(count: int) -> bool:
+            chosen = replace(settings, experts_in_memory=count)
+            return accelerators_fit(self.plan(candidate, chosen, self.room))
+
+        if not fits(layers):
+            return None
+        return bisect_left(range(1, layers), 1, key=fits) + 1
+
     def _weighed(self, candidate: Candidate, plan: MemoryPlan) -> ScoredPlan:
-        quality = quality_of(candidate.model, candidate.label, candidate.training)
+        quality = self.quality(candidate)
         traffic = traffic_of(candidate.architecture, candidate.weights, plan, self.machine)
         speed = estimate(traffic, self.bandwidths, reached(traffic, self.measurements))
         if candidate.measured:
             measured = candidate.measured
             speed = Speed(measured, measured, measured, "measured on this machine")
+        # A speed that is not known counts as the slowest that is possible.
+        rate = speed.likely if speed else traffic.speed(self.worst).low
         points = quality.points(plan.settings.cache_type_k) - _penalty(
-            plan.settings.context, speed, self.wanted.goal
+            plan.settings.context, rate, self.wanted.goal
         )
         if candidate.model is not None and not candidate.model.instruction_tuned:
             points -= BASE_MODEL_POINTS
-        return ScoredPlan(candidate, plan, quality, speed, traffic, points)
+        waits = (
+            wait_for(tokens, candidate.architecture, plan, traffic, self.bandwidths, self.compute)
+            for tokens in (SHORT, plan.settings.context)
+        )
+        return ScoredPlan(candidate, plan, quality, speed, traffic, points, *waits)
 
 
 BASE_MODEL_POINTS: Final = 30.0
@@ -141,9 +207,7 @@ def _points(plan: ScoredPlan) -> float:
     return plan.points
 
 
-def _penalty(context: int, speed: Speed | None, goal: Goal) -> float:
-    """Points for less context and less speed than wanted; an unknown speed costs nothing."""
+def _penalty(context: int, rate: float, goal: Goal) -> float:
+    """Points for less context and fewer tokens a second than wanted."""
     points = goal.context_points * max(0.0, log2(goal.context / context))
-    if speed is not None:
-        points += goal.speed_points * max(0.0, log2(goal.speed / speed.likely)) ** 2
-    return points
+    return points + goal.speed_points * max(0.0, log2(goal.speed / rate)) ** 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from gemmahub.memory import ON_DEVICES, Placement
 from gemmahub.text.command import command_to_run
 
 if TYPE_CHECKING:
@@ -23,14 +24,14 @@ _BATCH: Final = 512  # gemmahub's backend makes a batch as long as a ubatch
 class Planner:
     """A variant on a machine, planned by formula as often as wanted: about a millisecond each.
 
-    ``gpu_layers`` as in :class:`~gemmahub.memory.MemorySettings`.
+    ``placement`` says what of it lies on the accelerators.
     """
 
     variant: Variant
     model: MemoryModel
     machine: MachineMemory
     images: ImageMemory | None = None
-    gpu_layers: int | None = None
+    placement: Placement = ON_DEVICES
     _largest: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -85,14 +86,13 @@ class Planner:
 
     def command(self, context: int, cache_type: str = "f16") -> str:
         """The command that runs it with these settings."""
-        return command_to_run(self.variant.reference, context, cache_type, self.gpu_layers)
+        return command_to_run(self.variant.reference, context, cache_type, **self.placement.options)
 
     def _settings(self, context: int, cache_type: str) -> MemorySettings:
         from gemmahub.memory import MemorySettings
 
-        return MemorySettings(
-            context, cache_type, cache_type, batch=_BATCH, gpu_layers=self.gpu_layers
-        )
+        settings = MemorySettings(context, cache_type, cache_type, batch=_BATCH)
+        return settings.placed(self.placement)
 
 
 def planner_for(
@@ -101,7 +101,7 @@ def planner_for(
     machine: Machine,
     recommendation: Recommendation | None = None,
 ) -> Planner:
-    """The planner of a variant on a machine, with as many layers on the GPU as are recommended.
+    """The planner of a variant on a machine, placed as it is recommended.
 
     Raises: GemmahubError when the memory of the model or of the machine is not known.
     """
@@ -112,6 +112,6 @@ def planner_for(
     place = next(
         (p for p in places if recommendation and p.names == recommendation.plan.devices), places[0]
     )
-    layers = recommendation.plan.gpu_layers if recommendation and place.devices else None
+    placement = recommendation.plan.placement if recommendation else ON_DEVICES
     model = model_of(variant, catalog)
-    return Planner(variant, model, place, images_of(variant, catalog), layers)
+    return Planner(variant, model, place, images_of(variant, catalog), placement)

@@ -39,6 +39,8 @@ class PlanOptions:
     flash_attention: bool = True
     swa_full: bool = False
     gpu_layers: int | None = None
+    experts_in_memory: int = 0
+    cache_in_memory: bool = False
     ubatch: int = 512
     parallel: int = 1
     outputs: int | None = None
@@ -190,4 +192,6 @@ def _memory_settings(options: PlanOptions, trained: int) -> MemorySettings:
         parallel=options.parallel,
         outputs_max=options.parallel if options.outputs is None else options.outputs,
         gpu_layers=options.gpu_layers,
+        experts_in_memory=options.experts_in_memory,
+        cache_in_memory=options.cache_in_memory,
     )

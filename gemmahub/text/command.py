@@ -35,15 +35,13 @@ def command_to_run(
     reference: str,
     context: int | None = None,
     cache_type: str = "f16",
-    gpu_layers: int | None = None,
     **options: Any,
 ) -> str:
-    """``gemmahub run`` with what is not its default."""
+    """``gemmahub run`` with what is not its default; ``options`` as of :func:`command_line`."""
     return command_line(
         "run",
         reference,
         ctx_size=context or None,
         cache_type=None if cache_type == "f16" else cache_type,
-        gpu_layers=gpu_layers,
         **options,
     )

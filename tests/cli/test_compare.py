@@ -45,7 +45,10 @@ def test_json(command: Command) -> None:
         "reference", "name", "format", "parameters", "size_bytes", "installed", "remote",
         "precision", "precision_by_role", "fit", "contexts", "largest_contexts", "gpu_layers",
         "memory_basis", "settings", "tokens_per_second", "tokens_per_second_low",
-        "tokens_per_second_high", "speed_basis", "quality", "quality_loss", "quality_basis",
+        "tokens_per_second_high", "seconds_to_first_token_1000",
+        "seconds_to_first_token_1000_low", "seconds_to_first_token_1000_high",
+        "seconds_to_read_context", "seconds_to_read_context_low", "seconds_to_read_context_high",
+        "speed_basis", "quality", "quality_loss", "quality_basis",
     }  # fmt: skip
     assert first["precision_by_role"][0] == {
         "role": "embedding", "share": 0.0856, "types": ["F16"], "bits_per_weight": 16.0,

@@ -76,7 +76,9 @@ def test_variants_that_cannot_be_told_apart_give_the_slowest() -> None:
 def test_every_group_of_the_table_names_its_source() -> None:
     text = (files("gemmahub.hardware") / "datasheet.toml").read_text("utf-8")
     for group in tomllib.loads(text)["group"]:
-        assert set(group) <= {"source", "doubt", "bandwidth"}
+        assert set(group) <= {"source", "doubt", "bandwidth", "tflops"}
+        assert set(group.get("tflops", {})) <= set(group["bandwidth"])
+        assert all(1 < rate < 200 for rate in group.get("tflops", {}).values())
         assert group["source"]
         for value in group["bandwidth"].values():
             rates = [entry["gbs"] for entry in value] if isinstance(value, list) else [value]

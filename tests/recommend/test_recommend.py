@@ -21,6 +21,7 @@ from gemmahub.recommend.goals import RESERVE, Requirements, Use
 from gemmahub.recommend.ranking import Ranking, recommend
 from gemmahub.recommend.records import Candidate, DevicePlace
 from gemmahub.recommend.speed import Bandwidths
+from gemmahub.recommend.speed_figures import OVERHEAD, PLACES
 
 GIB = 1 << 30
 CATALOG = load_catalog()
@@ -227,7 +228,7 @@ def test_a_base_model_and_one_without_a_score_come_last() -> None:
     assert names.index("gemma-4-12b-it") < names.index("gemma-4-31b")
 
 
-def test_speed_is_a_roofline_of_the_bytes_a_token_reads() -> None:
+def test_speed_follows_from_the_bytes_a_token_reads_and_a_fixed_time() -> None:
     place = gpu(80, bandwidth=1000 * 10**9)
     dense = next(c for c in candidates() if c.reference == "gemma-4-31b-it:q4_0-qat")
     plan = recommend([dense], *_swap(place, Requirements())).plans[0]
@@ -236,7 +237,8 @@ def test_speed_is_a_roofline_of_the_bytes_a_token_reads() -> None:
     cache_read = plan.traffic.devices[0] - read
     assert 0 < cache_read < plan.memory.kv_cache.bytes
     assert plan.traffic.host == 0
-    assert plan.speed.likely == pytest.approx(0.55 * 1000e9 / plan.traffic.devices[0])
+    seconds = plan.traffic.devices[0] / (PLACES["cuda"].share * 1000e9) + OVERHEAD["dense"]
+    assert plan.speed.likely == pytest.approx(1 / seconds)
     assert plan.speed.low < plan.speed.likely < plan.speed.high
 
 

@@ -88,12 +88,13 @@ def test_speed_and_quality_are_those_of_recommend(hub: SteadyHub, options: dict[
 def test_layers_that_stay_in_system_memory_are_planned_there(hub: SteadyHub) -> None:
     comparison = compare(hub, QAT, PTQ, memory="1GiB", ram="64GiB")
     for side in comparison.sides:
-        assert side.memory.gpu_layers is not None
+        assert side.memory.placement.gpu_layers is not None
         assert side.fit.fits is False
         assert side.memory.at(4096, "f16").fits  # type: ignore[union-attr]
     assert texts(comparison, "fits") == ["partly on the GPU"] * 2
-    layers = comparison.sides[0].memory.gpu_layers
-    assert f", {layers} layers on the GPU" in texts(comparison, "settings")[0]
+    layers = comparison.sides[0].memory.placement.gpu_layers
+    assert layers is not None
+    assert f", {35 - layers} of 35 layers in system memory" in texts(comparison, "settings")[0]
 
 
 def test_roles_add_up_and_name_their_types() -> None:

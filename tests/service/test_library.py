@@ -117,12 +117,13 @@ def test_the_layers_that_are_recommended_are_planned(hub: SteadyHub) -> None:
     library = model_overview(hub, machine=hub.machine_for(memory="1GiB", ram="64GiB"))
     row = next(row for row in library.rows if row.recommendation and row.fit.fits is False)
     planner = planner_for(hub, row.variant, library.machine, row.recommendation)
-    assert planner.gpu_layers is not None
-    assert f"--gpu-layers {planner.gpu_layers}" in planner.command(4096)
+    layers = planner.placement.gpu_layers
+    assert layers is not None
+    assert f"--gpu-layers {layers}" in planner.command(4096)
 
 
 def test_commands_are_for_a_shell() -> None:
-    command = command_to_run("/models/my model.gguf", 4096, "q8_0", 3)
+    command = command_to_run("/models/my model.gguf", 4096, "q8_0", gpu_layers=3)
     assert shlex.split(command) == [
         "gemmahub", "run", "/models/my model.gguf", "--ctx-size", "4096", "--cache-type", "q8_0",
         "--gpu-layers", "3",

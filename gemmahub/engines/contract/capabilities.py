@@ -34,6 +34,7 @@ OF_SETTINGS: Final[dict[str, str]] = {
     "tensor_split": "Settings.tensor_split: shares of several devices",
     "main_device": "Settings.main_device: which device is used, or leads",
     "experts_in_memory": "Settings.experts_in_memory: experts that stay in system memory",
+    "cache_in_memory": "Settings.cache_in_memory: keys and values that stay in system memory",
     "remote_workers": "Settings.remote_workers: devices of other machines",
 }
 """Each is named as its field of :class:`gemmahub.engines.contract.Settings`."""

@@ -28,7 +28,8 @@ class Settings:
     The others each need the capability of their name. ``drafter`` is a small model or head that
     drafts tokens for this one. ``tensor_split`` are shares of the engine's devices, in their order;
     ``main_device`` is one of them by the engine's name (``CUDA0``): the only one, or the one that
-    leads. ``experts_in_memory`` counts layers whose experts stay in system memory.
+    leads. ``experts_in_memory`` counts the first layers, whose experts stay in system memory;
+    with ``cache_in_memory`` keys and values stay there.
     ``remote_workers`` are ``HOST:PORT``.
     """
 
@@ -46,4 +47,5 @@ class Settings:
     tensor_split: tuple[float, ...] = ()
     main_device: str | None = None
     experts_in_memory: int | None = None
+    cache_in_memory: bool = False
     remote_workers: tuple[str, ...] = ()

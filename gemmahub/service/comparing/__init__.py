@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import DoesNotFit, GemmahubError, NotFound, UsageError
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
+from gemmahub.memory import ON_DEVICES
 from gemmahub.planning.fit import Fit
 from gemmahub.service.comparing.records import (
     Comparison,
@@ -191,8 +192,8 @@ def _memory(
     except (GemmahubError, OSError) as error:
         reason = one_line(getattr(error, "in_full", str(error)), 400)
         return Fit.unknown(reason), MemoryTable(reason=reason)
-    layers = plan.gpu_layers if plan is not None and place.devices else None
-    planner = Planner(variant, model, place, gpu_layers=layers)
+    placement = plan.placement if plan is not None else ON_DEVICES
+    planner = Planner(variant, model, place, placement=placement)
     top = planner.trained_context or CONTEXTS[-1]
     contexts = [context for context in CONTEXTS if context <= top] or [top]
     plans = [planner.memory(context, cache) for cache in USUAL_CACHE_TYPES for context in contexts]
@@ -206,6 +207,6 @@ def _memory(
             (cache, planner.largest_context(cache)) for cache in USUAL_CACHE_TYPES
         ),
         trained_context=planner.trained_context,
-        gpu_layers=layers,
+        placement=placement,
         engine=plans[0].engine,
     )

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from gemmahub.recommend.speed import speed_json
+from gemmahub.memory import ON_DEVICES
+from gemmahub.recommend.records import speeds_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gemmahub.hardware.records import Machine
+    from gemmahub.memory import Placement
     from gemmahub.planning import ContextTotal
     from gemmahub.planning.fit import Fit
     from gemmahub.precision.mix import MixEntry
@@ -37,8 +39,7 @@ class RolePrecision:
 
 @dataclass(frozen=True, slots=True)
 class MemoryTable:
-    """What a variant takes, by formula. ``gpu_layers`` as in
-    :class:`~gemmahub.memory.MemorySettings`: the recommended ones, None for all.
+    """What a variant takes, by formula, with the recommended ``placement``.
 
     ``reason`` says why nothing is known; the figures are then empty.
     """
@@ -46,7 +47,7 @@ class MemoryTable:
     totals: tuple[ContextTotal, ...] = ()
     largest_contexts: tuple[tuple[str, int], ...] = ()
     trained_context: int = 0
-    gpu_layers: int | None = None
+    placement: Placement = ON_DEVICES
     engine: str = ""
     reason: str = ""
 
@@ -109,10 +110,11 @@ class Side:
             "fit": self.fit.as_json(),
             "contexts": [total.as_json() for total in memory.totals],
             "largest_contexts": dict(memory.largest_contexts),
-            "gpu_layers": memory.gpu_layers,
+            "gpu_layers": memory.placement.gpu_layers,
+            "placement": plan.as_json()["placement"] if plan else None,
             "memory_basis": f"formula, {memory.engine}" if memory.engine else memory.reason,
             "settings": plan.settings.as_json(plan.gpu_layers) if plan else None,
-            **speed_json(self.speed),
+            **speeds_json(self.plan),
             "speed_basis": self.speed_basis,
             **self.quality.as_json(),
         }

@@ -200,9 +200,10 @@ def _settings(side: Side) -> str:
     if side.plan is None:
         return _NONE
     chosen = side.plan.settings
-    layers = side.memory.gpu_layers
-    part = "" if layers is None else f", {layers} layers on the GPU"
-    return f"{chosen.context:,} {chosen.cache_type_k}{part}"
+    layers = len(side.plan.candidate.architecture.layers)
+    parts = side.plan.placement.in_words(layers)
+    left = f", {parts} in system memory" if parts else ""
+    return f"{chosen.context:,} {chosen.cache_type_k}{left}"
 
 
 def _quality_rows(sides: Sequence[Side]) -> tuple[Row, ...]:

@@ -108,7 +108,7 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
             context=self.context,
             cache_type_k=self.cache_type,
             cache_type_v=self.cache_type,
-            gpu_layers=self.planner.gpu_layers,
+            **self.planner.placement.options,
         )
 
     # --- the plan ------------------------------------------------------------------------------

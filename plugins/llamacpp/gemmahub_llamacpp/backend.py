@@ -50,7 +50,9 @@ class LlamaCppBackend(Backend):
 
     name: ClassVar[str] = "llama.cpp"
     formats: ClassVar[tuple[str, ...]] = ("gguf",)
-    capabilities: ClassVar[frozenset[str]] = frozenset({"dry_load", "images"})
+    capabilities: ClassVar[frozenset[str]] = frozenset(
+        {"dry_load", "images", "tensor_split", "experts_in_memory", "cache_in_memory"}
+    )
     in_process: ClassVar[bool] = True
     priority: ClassVar[int] = 10
     checked_version: ClassVar[str] = engine.CHECKED_VERSION
@@ -103,6 +105,8 @@ class LlamaCppBackend(Backend):
                 mlock=checked.options["mlock"],
                 on_progress=on_progress,
                 devices=_chosen(gpus, checked),
+                tensor_split=checked.tensor_split,
+                experts_in_memory=checked.experts_in_memory or 0,
             )
             try:
                 chosen = context_settings(checked, model.context_trained)
@@ -223,9 +227,13 @@ def _allocated(model: LlamaModel, messages: list[bytes]) -> tuple[DeviceUse, ...
     return device_uses(report, weights, output_bytes(report, model.words))
 
 
-def _chosen(gpus: list[found_devices.LlamaDevice], settings: Settings) -> tuple[int, ...]:
-    """llama.cpp's pointers to GPUs that were asked for; none where it takes them by itself."""
-    return tuple(found.handle for found in gpus) if settings.options["devices"] else ()
+def _chosen(gpus: list[found_devices.LlamaDevice], settings: Settings) -> tuple[int, ...] | None:
+    """llama.cpp's pointers to the GPUs that it is to use; None where it chooses by itself. Without
+    a layer on them there are none: else it computes long prompts there, in memory that no plan
+    has counted."""
+    if not settings.gpu_layers:
+        return ()
+    return tuple(found.handle for found in gpus) if settings.options["devices"] else None
 
 
 def _device(gpus: list[found_devices.LlamaDevice], threads: int) -> str:

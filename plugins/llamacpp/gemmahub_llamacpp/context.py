@@ -40,6 +40,7 @@ class ContextSettings:
     threads: int
     swa_full: bool = False
     outputs_max: int = 1
+    cache_on_gpu: bool = True
 
 
 class Context:
@@ -91,6 +92,7 @@ class Context:
             type_k=settings.type_k,
             type_v=settings.type_v,
             swa_full=settings.swa_full,
+            offload_kqv=settings.cache_on_gpu,
             abort_callback=self._callback,
             abort_callback_data=ctypes.addressof(self._flag),
         )

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME: Final = 64  # of an architecture; llama.cpp takes overrides of keys up to 127 bytes
 _BLOCK: Final = re.compile(r"blk\.(\d+)\.")
+_EXPERTS: Final = re.compile(r"\.ffn_(up|down|gate|gate_up)_(ch|)exps")
 _INPUT: Final = ("token_embd.", "per_layer_token_embd.")
 _FIRST_LAYER: Final = ("per_layer_model_proj.", "per_layer_proj_norm.", "rope_freqs.")
 
@@ -53,7 +54,7 @@ class _Loaded:
 
 
 def measure(
-    path: Path, files: Sequence[Path], settings: Settings, devices: Sequence[int] = ()
+    path: Path, files: Sequence[Path], settings: Settings, devices: Sequence[int] | None = None
 ) -> DryLoad:
     """Load the header of ``path``, of a split model the first of ``files``, and report.
 
@@ -68,17 +69,20 @@ def measure(
     if set(report.layers.values()) == {CPU}:
         weights: Mapping[str, int] = {CPU: loaded.weights_bytes}
     else:
-        weights = weights_by_device(_tensors(files), report.layers)
+        kept = settings.experts_in_memory or 0
+        weights = weights_by_device(_tensors(files), report.layers, kept)
     return _answer(report, loaded.settings, weights, output_bytes(report, loaded.words))
 
 
-def _load(path: Path, settings: Settings, devices: Sequence[int]) -> _Loaded:
+def _load(path: Path, settings: Settings, devices: Sequence[int] | None) -> _Loaded:
     model = LlamaModel(
         path,
         gpu_layers=settings.gpu_layers or 0,
         dry=True,
         overrides=_without_words(path),
         devices=devices,
+        tensor_split=settings.tensor_split,
+        experts_in_memory=settings.experts_in_memory or 0,
     )
     try:
         chosen = context_settings(settings, model.context_trained)
@@ -118,8 +122,11 @@ def _tensors(files: Iterable[Path]) -> list[Tensor]:
     return found
 
 
-def weights_by_device(tensors: Sequence[Tensor], layers: Mapping[int, str]) -> dict[str, int]:
-    """Bytes of weights by device; ``layers`` are the devices by layer, the last of the output.
+def weights_by_device(
+    tensors: Sequence[Tensor], layers: Mapping[int, str], experts_in_memory: int = 0
+) -> dict[str, int]:
+    """Bytes of weights by device; ``layers`` are the devices by layer, the last of the output. Of
+    the first ``experts_in_memory`` layers the experts are the processor's.
 
     What is looked up by token stays with the CPU. A model without output weights multiplies with
     its embedding, of which the output's device then has a copy.
@@ -134,7 +141,9 @@ def weights_by_device(tensors: Sequence[Tensor], layers: Mapping[int, str]) -> d
         if block and int(block[1]) not in layers:
             raise missing(f"the device of layer {block[1]}")
         if block:
-            device = layers[int(block[1])]
+            number = int(block[1])
+            kept = number < experts_in_memory and _EXPERTS.search(tensor.name)
+            device = CPU if kept else layers[number]
         elif tensor.name.startswith(_FIRST_LAYER):
             device = layers[0]
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from gemmahub.errors import LoadFailed
 from gemmahub.formats.ggml_types import FILE_TYPE_LABELS
@@ -42,13 +42,16 @@ class LlamaModel:
         on_progress: OnProgress | None = None,
         dry: bool = False,
         overrides: Mapping[str, int | str] | None = None,
-        devices: Sequence[int] = (),
+        devices: Sequence[int] | None = None,
+        tensor_split: Sequence[float] = (),
+        experts_in_memory: int = 0,
     ) -> None:
         """Load the file; of a split model, the first part.
 
         ``dry``: only the header is read and nothing is allocated; the model then has no weights.
         ``overrides`` replace metadata of the file. ``devices`` are llama.cpp's pointers to the
-        GPUs to use; none leaves the choice to it.
+        GPUs to use; None leaves the choice to it. ``tensor_split`` are their shares.
+        ``experts_in_memory``: of the first layers, those whose experts stay with the processor.
 
         Raises: LoadFailed; and whatever ``on_progress`` raises, which ends the loading.
         """
@@ -65,9 +68,14 @@ class LlamaModel:
             no_alloc=dry,
             progress_callback=self._llama.llama_progress_callback(progress),
         )
-        chosen = (ctypes.c_void_p * (len(devices) + 1))(*devices)  # an empty entry ends it
-        if devices:
+        chosen = (ctypes.c_void_p * (len(devices or ()) + 1))(*(devices or ()))  # with an end
+        if devices is not None:
             assign(params, devices=ctypes.cast(chosen, ctypes.c_void_p))
+        if tensor_split:
+            params.tensor_split = self._shares(tensor_split)
+        kept = _expert_overrides(self._llama, experts_in_memory)
+        if experts_in_memory:
+            assign(params, tensor_buft_overrides=ctypes.cast(kept, ctypes.c_void_p))
         if overrides:
             params.kv_overrides = _overrides(self._llama, overrides)
         log.clear()
@@ -82,6 +90,16 @@ class LlamaModel:
             )
         self.vocab = self._llama.llama_model_get_vocab(self.handle)
         self._piece_buffer = ctypes.create_string_buffer(256)
+
+    def _shares(self, tensor_split: Sequence[float]) -> Any:
+        """llama.cpp's array of shares, as long as it wants it. Raises: LoadFailed."""
+        most = int(self._llama.llama_max_devices())
+        if len(tensor_split) > most:
+            raise LoadFailed(
+                f"llama.cpp shares a model between {most} devices at most, not {len(tensor_split)}",
+                "give fewer shares",
+            )
+        return (ctypes.c_float * most)(*tensor_split)
 
     def close(self) -> None:
         """Free the weights; twice is fine."""
@@ -200,6 +218,25 @@ def _overrides(llama_cpp: Any, values: Mapping[str, int | str]) -> Any:
             entry.tag, entry.value.val_i64 = _OVERRIDE_INT, value
         else:
             entry.tag, entry.value.val_str = _OVERRIDE_STR, value.encode()
+    return array
+
+
+class _Override(ctypes.Structure):
+    """``struct llama_model_tensor_buft_override``."""
+
+    _fields_: ClassVar = [("pattern", ctypes.c_char_p), ("buffer_type", ctypes.c_void_p)]
+
+
+def _expert_overrides(llama_cpp: Any, layers: int) -> Any:
+    """llama.cpp's array of tensors that lie elsewhere: the experts of that many layers, with the
+    processor. The patterns are those of ``--n-cpu-moe`` (``LLM_FFN_EXPS_REGEX``, common/common.h);
+    an empty entry ends it."""
+    processor = llama_cpp.llama_cpp._lib.ggml_backend_cpu_buffer_type
+    processor.restype = ctypes.c_void_p
+    array = (_Override * (layers + 1))()
+    for number, entry in enumerate(array[:layers]):
+        entry.pattern = rf"blk\.{number}\.ffn_(up|down|gate|gate_up)_(ch|)exps".encode()
+        entry.buffer_type = processor()
     return array
 
 

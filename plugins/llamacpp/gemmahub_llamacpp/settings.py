@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import isfinite
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import LoadFailed
@@ -21,6 +22,10 @@ MOST: Final = 2**31  # llama.cpp counts in 32 bits with a sign
 # 2**28 tokens takes more than 10 GB), so a mistyped number could take all memory of the machine.
 _MOST_CONTEXT: Final = 2**24
 
+# llama.cpp has an array of so many places for tensors that lie elsewhere than their layer
+# (``llama_max_tensor_buft_overrides``), and no model has more layers.
+_MOST_LAYERS: Final = 512
+
 _FLOAT_TYPES: Final = ("f32", "f16", "bf16")
 _NUMBERS: Final = {kind.name.lower(): number for number, kind in GGML_TYPES.items()}
 
@@ -38,6 +43,13 @@ def check_settings(settings: Settings) -> None:
         raise LoadFailed(
             f"this backend gives one answer at a time, not {settings.parallel}", "use parallel 1"
         )
+    if not 0 <= (settings.experts_in_memory or 0) <= _MOST_LAYERS:
+        raise LoadFailed(
+            f"experts_in_memory cannot be {settings.experts_in_memory}",
+            f"give a number of layers from 0 to {_MOST_LAYERS}",
+        )
+    if any(not isfinite(share) or share < 0 for share in settings.tensor_split):
+        raise LoadFailed("a share of tensor_split is no number of 0 or more", "write it as 3,1")
     for name in ("cache_type_k", "cache_type_v"):
         value = getattr(settings, name)
         if value not in CACHE_TYPES:
@@ -68,6 +80,7 @@ def context_settings(settings: Settings, trained: int | None) -> ContextSettings
         threads=settings.threads or compute_threads(),
         swa_full=settings.options["swa_full"],
         outputs_max=settings.options["outputs_max"],
+        cache_on_gpu=not settings.cache_in_memory,
     )
 
 
