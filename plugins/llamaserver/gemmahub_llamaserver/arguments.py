@@ -7,6 +7,7 @@ cache. Names change between releases, so each is looked for among those that the
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import LoadFailed
@@ -25,6 +26,7 @@ PING_SECONDS: Final = 5
 
 _MOST: Final = 2**31 - 1  # llama.cpp counts in 32 bits with a sign
 _MOST_CONTEXT: Final = 2**24  # tokens; a mistyped number could take all memory of the machine
+_MOST_LAYERS: Final = 512  # ``LLAMA_MAX_LAYERS``
 _FLOAT_TYPES: Final = ("f32", "f16", "bf16")
 _LOAD_MODES: Final = {
     (False, False): "none",
@@ -75,6 +77,13 @@ def check_settings(settings: Settings) -> None:
             f"a {settings.cache_type_v} cache for V needs flash attention",
             "switch flash attention on, or use f16 for V",
         )
+    if not 0 <= (settings.experts_in_memory or 0) <= _MOST_LAYERS:
+        raise LoadFailed(
+            f"experts_in_memory cannot be {settings.experts_in_memory}",
+            f"give a number of layers from 0 to {_MOST_LAYERS}",
+        )
+    if any(not isfinite(share) or share < 0 for share in settings.tensor_split):
+        raise LoadFailed("a share of tensor_split is no number of 0 or more", "write it as 3,1")
     for name in ("prompt_cache", "checkpoints"):
         value = settings.options[name]
         if not 0 <= value <= _MOST:
@@ -160,7 +169,9 @@ def _place(found: _Words, settings: Settings, devices: Sequence[EngineDevice] | 
         )
     layers = settings.gpu_layers
     found.demand("--gpu-layers", "999" if layers is None or layers < 0 else layers)
-    if chosen:
+    if layers == 0:  # else it computes long prompts there, in memory that nobody planned
+        found.add("--device", "none")
+    elif chosen:
         found.demand("--device", ",".join(chosen))
     if settings.tensor_split:
         found.demand("--tensor-split", ",".join(f"{share:g}" for share in settings.tensor_split))
@@ -168,6 +179,8 @@ def _place(found: _Words, settings: Settings, devices: Sequence[EngineDevice] | 
             found.demand("--main-gpu", (chosen or gpus or []).index(settings.main_device))
     if settings.experts_in_memory:
         found.demand("--n-cpu-moe", settings.experts_in_memory)
+    if settings.cache_in_memory:
+        found.demand("--no-kv-offload")
 
 
 def _chosen(settings: Settings, gpus: Sequence[str]) -> list[str]:

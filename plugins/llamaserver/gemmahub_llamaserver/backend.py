@@ -36,7 +36,15 @@ class LlamaServerBackend(Backend):
     name: ClassVar[str] = "llama-server"
     formats: ClassVar[tuple[str, ...]] = ("gguf",)
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"audio", "experts_in_memory", "images", "main_device", "parallel", "tensor_split"}
+        {
+            "audio",
+            "cache_in_memory",
+            "experts_in_memory",
+            "images",
+            "main_device",
+            "parallel",
+            "tensor_split",
+        }
     )
     in_process: ClassVar[bool] = False
     priority: ClassVar[int] = 15

@@ -98,7 +98,8 @@ def test_what_a_build_cannot_do_is_refused_and_not_left_out() -> None:
     ("settings", "expected"),
     [
         ({}, {"--gpu-layers": "999"}),
-        ({"gpu_layers": 0}, {"--gpu-layers": "0"}),
+        ({"gpu_layers": 0}, {"--gpu-layers": "0", "--device": "none"}),
+        ({"cache_in_memory": True}, {"--no-kv-offload": ""}),
         ({"gpu_layers": 12}, {"--gpu-layers": "12"}),
         ({"options": {"devices": "cuda:1"}}, {"--device": "CUDA1"}),
         ({"options": {"devices": "CUDA1, CUDA0"}}, {"--device": "CUDA1,CUDA0"}),
@@ -114,7 +115,7 @@ def test_what_a_build_cannot_do_is_refused_and_not_left_out() -> None:
 )  # fmt: skip
 def test_placement(settings: dict[str, object], expected: dict[str, str]) -> None:
     found = said(**settings)
-    names = {"--device", "--tensor-split", "--main-gpu", "--n-cpu-moe"}
+    names = {"--device", "--tensor-split", "--main-gpu", "--n-cpu-moe", "--no-kv-offload"}
     shown = {name: value for name, value in found.items() if name in names | expected.keys()}
     assert shown == expected
 
@@ -145,6 +146,8 @@ def test_a_device_that_is_not_there_is_refused(settings: dict[str, object]) -> N
         {"parallel": 0},
         {"cache_type_k": "q9_9"},
         {"cache_type_v": "q8_0", "flash_attention": False},
+        {"experts_in_memory": -1},
+        {"tensor_split": (1.0, float("nan"))},
         {"options": {"prompt_cache": -1}},
         {"options": {"checkpoints": 2**40}},
     ],
