@@ -198,6 +198,16 @@ def _with_system(memory: SystemMemory) -> SystemMemory:
     return replace(memory, available=Figure(total - kept, _SIMULATED, doubt))
 
 
+_USUAL_BANDWIDTH: Final = Figure(
+    50 * 10**9,
+    "assumed",
+    "two channels of DDR5 as a copy sees them; one module alone has half",
+    "B/s",
+)
+"""Of the system memory of a known machine whose GPU has its own: 51 GB/s are two channels of
+DDR4-3200, 77 to 90 of DDR5-4800 to 5600, less what a copy loses."""
+
+
 def _machine_of(preset: Preset) -> Machine:
     ram = preset.ram * _GIB
     machine = simulate_machine(ram=ram)
@@ -205,7 +215,7 @@ def _machine_of(preset: Preset) -> Machine:
     size = ram if preset.memory is None else preset.memory * _GIB
     rate = published_bandwidth(preset.device or preset.board, size, preset.performance_cores)
     unknown = Figure.unknown("not in the table of data sheets", unit="B/s")
-    cpu = machine.cpu
+    cpu = replace(machine.cpu, bandwidth=_USUAL_BANDWIDTH)
     devices: tuple[Device, ...] = ()
     if preset.device:
         prefix = {"NVIDIA": "cuda", "Apple": "metal"}.get(preset.vendor, preset.vendor.casefold())

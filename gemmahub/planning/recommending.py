@@ -112,6 +112,8 @@ class Recommendation:
             "speed_basis": "unknown bandwidth" if speed is None else speed.basis,
             **plan.quality.as_json(),
             "points": round(plan.points, 2),
+            "score": plan.score.as_json(),
+            "usable": plan.usable,
             "reasons": list(self.reasons),
             "installed": bool(self.variant.artifacts),
             "command": self.command,

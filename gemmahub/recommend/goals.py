@@ -1,4 +1,8 @@
-"""What a person wants to do, in figures: how much context, and how fast."""
+"""What a person wants to do, in figures: how much context, how fast, and what less of it costs.
+
+Judgements, not measurements: all that the choice rests on stand here, and
+tests/recommend/experts.toml holds what comes of them to what experienced users run.
+"""
 
 from __future__ import annotations
 
@@ -24,27 +28,51 @@ USES: Final = tuple(use.value for use in Use)
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A wanted context in tokens and a wanted decode speed in tokens a second.
+    """A wanted context in tokens, and what less of it, and of speed, costs.
 
-    Each halving of the context costs ``context_points`` points of the score. The first halving of
-    the speed costs ``speed_points``, two cost four times as much, three nine times: a little slower
-    hardly matters, and a word every second is of no use. More than wanted earns nothing. These are
-    judgements, not measurements.
+    Each halving of the context costs ``context_points`` points of the score. Speed costs
+    ``speed_points * log2(1 + pace / rate)``: at ``pace`` tokens a second that is ``speed_points``,
+    at half of it 1.6 times as many, at twice 0.6; more is always better, and ever less so. A plan
+    below ``usable`` tokens a second is never first while one above it is there. Reading a prompt
+    that fills the context costs ``reading_points * log2(1 + seconds / LONG_READING)``.
     """
 
     context: int
     context_points: float
-    speed: float
+    pace: float
     speed_points: float
+    usable: float
+    reading_points: float = 0.0
     image: bool = False
 
 
+READING_PACE: Final = 5.0
+"""Tokens a second at which people read: 240 words a minute (Brysbaert 2019, 238 of English
+non-fiction), 1.3 tokens a word."""
+
+THINKING_PACE: Final = 1.5
+"""How much more pace is wanted of a model that thinks before it answers."""
+
+LONG_READING: Final = 120.0
+"""Seconds of waiting for the first token that cost ``reading_points``."""
+
+BASE_MODEL_POINTS: Final = 30.0
+"""What a base model costs: it continues a text, and was not trained to answer."""
+
+NEARLY_AS_GOOD: Final = 3.0
+"""Points by which what is installed may be behind, and still be named."""
+
 GOALS: Final[dict[str, Goal]] = {
-    # 12 tokens a second are somewhat above the pace at which people read.
-    Use.CHAT: Goal(context=16_384, context_points=3, speed=12, speed_points=2.5),
-    Use.LONG_CONTEXT: Goal(context=131_072, context_points=8, speed=8, speed_points=2.5),
-    Use.VISION: Goal(context=16_384, context_points=3, speed=12, speed_points=2.5, image=True),
-    Use.FAST: Goal(context=8_192, context_points=3, speed=60, speed_points=8),
+    # Twice the speed is worth 1.5 points at 20 tokens/s: more than the 1.2 of Q8_0 against QAT.
+    Use.CHAT: Goal(16_384, context_points=3, pace=12, speed_points=4, usable=READING_PACE),
+    Use.LONG_CONTEXT: Goal(
+        131_072, context_points=8, pace=12, speed_points=4, usable=READING_PACE, reading_points=2
+    ),
+    Use.VISION: Goal(
+        16_384, context_points=3, pace=12, speed_points=4, usable=READING_PACE, image=True
+    ),
+    # E4B at 60 tokens/s stands above 26B at 20, and 26B at 130 above both.
+    Use.FAST: Goal(8_192, context_points=3, pace=100, speed_points=18, usable=20),
 }
 
 LEAST_CONTEXT: Final = 4096
@@ -55,6 +83,9 @@ MIB: Final = 1 << 20
 RESERVE: Final = 512 * MIB
 """What a recommended plan leaves free at each place, bytes. With the overhead that a plan counts
 for a GPU's driver that is the 1 GiB that llama.cpp leaves free (``--fit-target``)."""
+
+RESERVE_WITHOUT_GPU: Final = 1024 * MIB
+"""The same where the model has the system's memory alone: other programs need some of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,11 +134,16 @@ class Quality:
             "quality_basis": self.as_text(),
         }
 
-    def points(self, cache_type: str) -> float:
-        """What is left of the score with that cache; an unknown loss counts as a large one."""
-        score = GUESSING if self.score is None else self.score
+    @property
+    def lost(self) -> float:
+        """The share of the score that the precision costs; an unknown one counts as a large one."""
         share = _BY_BITS[2].share if self.loss.share is None else self.loss.share
-        return score * (1 - (share or 0.0)) * (1 - CACHE_SHARE.get(cache_type, 0.0))
+        return share or 0.0
+
+    def points(self, cache_type: str) -> float:
+        """What is left of the score with that cache."""
+        score = GUESSING if self.score is None else self.score
+        return score * (1 - self.lost) * (1 - CACHE_SHARE.get(cache_type, 0.0))
 
 
 def loss_of(label: str, training: str) -> Loss:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import DoesNotFit, NotFound
 from gemmahub.memory import largest_context
@@ -109,11 +109,11 @@ def _best_of_places(
     for candidate in candidates:
         plans = [plan for chosen in choose if (plan := chosen(candidate)) is not None]
         if plans:
-            # A speed that nobody knows is not better than one that is known.
-            found.append(
-                max(reversed(plans), key=lambda p: (p.speed is not None, round(p.points, 2)))
-            )
+            found.append(max(reversed(plans), key=lambda plan: plan.worth))
     return found
+
+
+_NOTHING: Final = (False, -inf)
 
 
 def _with_parts(
@@ -128,29 +128,33 @@ def _with_parts(
     its quality alone is worth more than the best variant of its model.
     """
     found = {plan.candidate.reference: plan for plan in whole}
-    best: dict[str, float] = {}
+    best: dict[str, tuple[bool, float]] = {}
     for plan in whole:
         name = plan.candidate.group if wanted.best_of_each else plan.candidate.reference
-        best[name] = max(plan.points, best.get(name, -inf))
+        best[name] = max(plan.worth, best.get(name, _NOTHING))
     chosen = [c for c in choosers if c.machine.devices]
     for candidate in sorted(candidates, key=lambda c: -choosers[0].most_points(c)):
         name = candidate.group if wanted.best_of_each else candidate.reference
-        known, own = best.get(name, -inf), found.get(candidate.reference)
-        if choosers[0].most_points(candidate) <= known or (own and choosers[0].has_all(own)):
+        known, own = best.get(name, _NOTHING), found.get(candidate.reference)
+        if (True, choosers[0].most_points(candidate)) <= known:
+            continue
+        if own and choosers[0].has_all(own):
             continue
         for plan in _best_of_places((candidate,), [c.in_parts for c in chosen]):
-            if plan.points > known:
+            if plan.worth > known:
                 found[candidate.reference] = plan
-                best[name] = plan.points
+                best[name] = plan.worth
     return list(found.values())
 
 
-def _order(plan: ScoredPlan) -> tuple[bool, float, bool, int, str]:
-    """Known scores before unknown ones; at equal points what is here, smaller."""
-    candidate = plan.candidate
+def _order(plan: ScoredPlan) -> tuple[bool, bool, float, bool, int, str]:
+    """Known scores before unknown ones, usable before slow ones; at equal points what is here,
+    smaller."""
+    candidate, (usable, points) = plan.candidate, plan.worth
     return (
         plan.quality.score is None,
-        -round(plan.points, 2),
+        not usable,
+        -points,
         not candidate.installed,
         candidate.weights.bytes,
         candidate.reference,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from gemmahub.recommend.prompt import Wait
     from gemmahub.recommend.quality import Quality
+    from gemmahub.recommend.score import Score
     from gemmahub.recommend.speed import Bandwidths, MemoryTraffic, Speed
 
 
@@ -64,7 +65,8 @@ class ScoredPlan:
     """A candidate with the settings that suit it best, and what they are worth in points.
 
     ``first_token`` is the wait for the first token of an answer to ``prompt.SHORT`` tokens,
-    ``whole_context`` that to a prompt that fills the context.
+    ``whole_context`` that to a prompt that fills the context. ``usable``: it is fast enough for
+    what it is wanted for.
     """
 
     candidate: Candidate
@@ -72,9 +74,20 @@ class ScoredPlan:
     quality: Quality
     speed: Speed | None
     traffic: MemoryTraffic
-    points: float
+    score: Score
+    usable: bool
     first_token: Wait | None = None
     whole_context: Wait | None = None
+
+    @property
+    def points(self) -> float:
+        """What it is worth."""
+        return self.score.total
+
+    @property
+    def worth(self) -> tuple[bool, float]:
+        """What is larger of the better plan: a usable one is, then the one with more points."""
+        return self.usable, round(self.points, 2)
 
     @property
     def settings(self) -> MemorySettings:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import replace
-from math import log2
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.memory import MemorySettings, accelerators_fit, layers_that_fit, plan_memory
-from gemmahub.recommend.goals import LEAST_CONTEXT, RESERVE
+from gemmahub.recommend.goals import (
+    BASE_MODEL_POINTS,
+    LEAST_CONTEXT,
+    RESERVE,
+    RESERVE_WITHOUT_GPU,
+)
 from gemmahub.recommend.prompt import SHORT, wait_for
 from gemmahub.recommend.quality import quality_of
 from gemmahub.recommend.records import ScoredPlan
+from gemmahub.recommend.score import score_of
 from gemmahub.recommend.speed import Speed, estimate, reached, traffic_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from gemmahub.memory import ImageMemory, MachineMemory, MemoryPlan
-    from gemmahub.recommend.goals import Goal, Requirements
+    from gemmahub.recommend.goals import Requirements
     from gemmahub.recommend.quality import Quality
     from gemmahub.recommend.records import Candidate, DevicePlace
     from gemmahub.recommend.speed import Measurement
@@ -27,13 +32,12 @@ if TYPE_CHECKING:
 
 def with_reserve(machine: MachineMemory) -> MachineMemory:
     """The machine without the memory that a recommended plan leaves free."""
+    host = RESERVE if machine.devices else RESERVE_WITHOUT_GPU
     devices = tuple(
         replace(device, free_bytes=max(0, device.free_bytes - RESERVE))
         for device in machine.devices
     )
-    return replace(
-        machine, devices=devices, host_free_bytes=max(0, machine.host_free_bytes - RESERVE)
-    )
+    return replace(machine, devices=devices, host_free_bytes=max(0, machine.host_free_bytes - host))
 
 
 class Chooser:
@@ -116,7 +120,7 @@ class Chooser:
     def _best(self, candidate: Candidate, plans: Iterable[MemoryPlan]) -> ScoredPlan | None:
         if candidate.weights.bytes > self._all_room():
             return None
-        return max((self._weighed(candidate, plan) for plan in plans), key=_points, default=None)
+        return max((self._weighed(candidate, plan) for plan in plans), key=_worth, default=None)
 
     def _all_room(self) -> int:
         return self.room.host_free_bytes + sum(d.free_bytes for d in self.room.devices)
@@ -187,27 +191,22 @@ class Chooser:
             speed = Speed(measured, measured, measured, "measured on this machine")
         # A speed that is not known counts as the slowest that is possible.
         rate = speed.likely if speed else traffic.speed(self.worst).low
-        points = quality.points(plan.settings.cache_type_k) - _penalty(
-            plan.settings.context, rate, self.wanted.goal
-        )
-        if candidate.model is not None and not candidate.model.instruction_tuned:
-            points -= BASE_MODEL_POINTS
-        waits = (
+        first, whole = (
             wait_for(tokens, candidate.architecture, plan, traffic, self.bandwidths, self.compute)
             for tokens in (SHORT, plan.settings.context)
         )
-        return ScoredPlan(candidate, plan, quality, speed, traffic, points, *waits)
+        score = score_of(
+            candidate,
+            quality,
+            cache_type=plan.settings.cache_type_k,
+            context=plan.settings.context,
+            rate=rate,
+            reading=whole,
+            goal=self.wanted.goal,
+        )
+        usable = rate >= self.wanted.goal.usable
+        return ScoredPlan(candidate, plan, quality, speed, traffic, score, usable, first, whole)
 
 
-BASE_MODEL_POINTS: Final = 30.0
-"""What a base model costs: it continues a text, and was not trained to answer. A judgement."""
-
-
-def _points(plan: ScoredPlan) -> float:
-    return plan.points
-
-
-def _penalty(context: int, rate: float, goal: Goal) -> float:
-    """Points for less context and fewer tokens a second than wanted."""
-    points = goal.context_points * max(0.0, log2(goal.context / context))
-    return points + goal.speed_points * max(0.0, log2(goal.speed / rate)) ** 2
+def _worth(plan: ScoredPlan) -> tuple[bool, float]:
+    return plan.worth

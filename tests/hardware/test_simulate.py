@@ -116,6 +116,7 @@ def test_presets_are_complete() -> None:
         machine = preset_machine(preset.name)
         assert machine.memory.total.value == preset.ram * GIB
         assert all(device.bandwidth.value for device in machine.devices), preset.name
+        assert machine.cpu.bandwidth.value, preset.name
         assert "several" not in str(machine.as_json())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -96,12 +95,11 @@ def test_layers_on_the_host_are_read_at_its_rate() -> None:
 def test_experts_in_system_memory_are_as_fast_as_published(
     variant: str, device: int, host: int, slowest: float, fastest: float
 ) -> None:
-    candidate, whole = variants()[variant], traffic(variant, "cuda")
-    experts = sum(candidate.weights.experts) * 8 // 128
-    layers = len(candidate.architecture.layers)
-    apart = replace(
-        whole, devices=(whole.devices[0] - experts,), host=experts, hops=whole.hops + 2 * layers
-    )
+    apart = traffic(variant, "cuda", experts_in_memory=30)
+    experts = sum(variants()[variant].weights.experts)
+    assert apart.host == pytest.approx(experts * 8 / 128, rel=1e-6)
+    assert apart.copied == experts
+    assert apart.hops == 2 * 30
     likely = apart.speed(Bandwidths((device * GB,), host * GB)).likely
     assert 0.8 * slowest < likely < 1.25 * fastest
 
