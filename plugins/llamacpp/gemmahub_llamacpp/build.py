@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.engines.contract import CheckResult
 from gemmahub.hardware.records import Kind
 from gemmahub_llamacpp import engine
+from gemmahub_llamacpp.guards import OTHER_FOLDER
 
 if TYPE_CHECKING:
     from gemmahub.hardware.records import Device, Machine
 
 _LIBRARY: Final = re.compile(r"(?:lib)?ggml-([a-z]+)[-.]")
 _HOST_ONLY: Final = frozenset({"base", "cpu", "blas", "rpc"})
-_OTHER_FOLDER: Final = "LLAMA_CPP_LIB_PATH"  # where llama-cpp-python looks instead, if set
 
 # Which of the accelerator libraries run on the GPUs of a maker, the best first.
 _SERVING: Final = {
@@ -44,8 +44,8 @@ _NEEDS: Final = {
 
 def library_folder() -> Path | None:
     """Where the shared libraries lie, None where llama-cpp-python is not installed."""
-    if os.environ.get(_OTHER_FOLDER):
-        return Path(os.environ[_OTHER_FOLDER])
+    if os.environ.get(OTHER_FOLDER):
+        return Path(os.environ[OTHER_FOLDER])
     spec = find_spec("llama_cpp")
     places = spec.submodule_search_locations if spec is not None else None
     return Path(next(iter(places))) / "lib" if places else None

@@ -12,6 +12,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import BackendMissing, LoadFailed
+from gemmahub_llamacpp.guards import check_structures, load_backends
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +85,8 @@ log: Final = EngineLog()
 def library() -> Any:
     """The module ``llama_cpp``, ready for use; its log goes to :data:`log`.
 
-    Raises: BackendMissing when it is not installed or its shared library cannot be loaded.
+    Raises: BackendMissing when it is not installed, its shared library cannot be loaded, or is one
+    of another build whose structures differ.
     """
     # GNU OpenMP lets waiting threads spin for milliseconds. When another program takes one of the
     # cores, every barrier then costs a time slice, and a token takes hundreds of milliseconds
@@ -100,7 +102,9 @@ def library() -> Any:
     except (OSError, RuntimeError) as error:
         raise BackendMissing(f"{DISTRIBUTION} cannot be loaded: {error}", REINSTALL) from None
     llama_cpp.llama_log_set(_log_callback(llama_cpp), None)
+    check_structures(llama_cpp, CHECKED_VERSION)
     llama_cpp.llama_backend_init()
+    load_backends(llama_cpp.llama_cpp._lib)
     return llama_cpp
 
 

@@ -22,6 +22,8 @@ _LOAD_MODES: Final = {  # (mmap, mlock) -> enum llama_load_mode
     (False, True): 2,
     (True, True): 3,
 }
+# What llama.cpp says of a file that ends too early or is none; other refusals are no damage.
+_DAMAGED: Final = ("file bounds", "failed to read", "invalid magic", "exceeds the remaining")
 _FILE_TYPE_GUESSED: Final = 1024  # enum llama_ftype: from the tensors, not from the file
 _OVERRIDE_INT, _OVERRIDE_STR = 0, 3  # enum llama_model_kv_override_type
 
@@ -84,9 +86,13 @@ class LlamaModel:
             self.close()
             raise progress.error
         if not self.handle:
+            reason = log.errors()
+            damaged = any(sign in reason for sign in _DAMAGED)
             raise LoadFailed(
-                f"llama.cpp cannot load {path.name}: {log.errors() or 'it gave no reason'}",
-                "check the file with `gemmahub inspect`; download it again when it is damaged",
+                f"llama.cpp cannot load {path.name}: {reason or 'it gave no reason'}",
+                "download it again: it is damaged or incomplete"
+                if damaged
+                else "check the file with `gemmahub inspect`",
             )
         self.vocab = self._llama.llama_model_get_vocab(self.handle)
         self._piece_buffer = ctypes.create_string_buffer(256)
