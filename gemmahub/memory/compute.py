@@ -64,7 +64,7 @@ def compute_buffers(architecture: MemoryArchitecture, settings: MemorySettings) 
     inputs = _input_bytes(architecture, s, units)
     replayed = _replayed(architecture, GraphSettings.of(s), units)
     if replayed is not None:
-        return ComputeBuffers(replayed, inputs, output, "replay", 0.0)
+        return ComputeBuffers(replayed, inputs, output, "replay", s.build.error)
     found = _estimated(architecture, s, units)
     return ComputeBuffers(found, inputs, output, "estimate", ESTIMATE_DOUBT)
 

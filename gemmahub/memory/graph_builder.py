@@ -1,6 +1,7 @@
 """The parts of the graphs that llama.cpp builds for a step, in sizes and dependencies.
 
-Source: ``src/llama-graph.cpp`` of ggml-org/llama.cpp@0c1e57098. All results are F32. Each family
+Source: ``src/llama-graph.cpp`` of ggml-org/llama.cpp@0c1e57098, and what other builds print of
+their graphs (``GGML_SCHED_DEBUG=2``). All results are F32. Each family
 puts them together in its own module of :mod:`gemmahub.memory.families`.
 """
 
@@ -17,6 +18,7 @@ from gemmahub.memory.step_graph import (
     combine,
     given,
     norm,
+    placed,
     reuse,
     store,
     tensor,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gemmahub.memory.architecture import Attention, LayerShape, MemoryArchitecture
+    from gemmahub.memory.builds import EngineBuild
     from gemmahub.memory.settings import MemorySettings
 
 # Two Hadamard matrices turn quantised caches; the one for values has this many rows.
@@ -40,6 +43,7 @@ class GraphSettings:
     flash_attention: bool
     quantised_k: bool
     quantised_v: bool
+    build: EngineBuild
 
     @classmethod
     def of(cls, settings: MemorySettings) -> GraphSettings:
@@ -48,6 +52,7 @@ class GraphSettings:
             settings.flash_attention,
             is_quantised(settings.cache_type_k),
             is_quantised(settings.cache_type_v),
+            settings.build,
         )
 
 
@@ -66,12 +71,14 @@ class CacheInputs:
 class Builder:
     """What the graphs of all families have in common.
 
-    ``numbers`` are the layers that are built, of which each is a segment of the graph.
+    ``numbers`` are the layers that are built, of which each is a segment of the graph. ``unit`` is
+    what results have one of: a token, until rows are picked.
     """
 
     architecture: MemoryArchitecture
     settings: GraphSettings
     numbers: Sequence[int]
+    unit: Unit = Unit.TOKEN
     graph: Graph = field(default_factory=Graph)
     positions: Node = field(default_factory=lambda: given(Unit.TOKEN, 4))
     output_ids: Node = field(default_factory=lambda: given(Unit.ROW, 4))
@@ -84,11 +91,13 @@ class Builder:
             yield number, self.architecture.layers[number]
 
     def width(self, numbers: int, *sources: Node) -> Node:
-        """A result of ``numbers`` F32 a token."""
-        return tensor(Unit.TOKEN, 4 * numbers, *sources)
+        """A result of ``numbers`` F32 a token, or a row."""
+        return tensor(self.unit, 4 * numbers, *sources)
 
     def rows(self, source: Node) -> Node:
-        """The rows of a result that logits are wanted for (``ggml_get_rows``)."""
+        """The rows of a result that logits are wanted for (``ggml_get_rows``); from here on all
+        results are of rows."""
+        self.unit = Unit.ROW
         return tensor(Unit.ROW, source.size, source, self.output_ids)
 
     def embeddings(self) -> Node:
@@ -97,7 +106,16 @@ class Builder:
         looked_up = self.width(width, given(Unit.TOKEN, 4))
         self.graph.expand(looked_up)
         self.graph.expand(given(Unit.TOKEN, 4 * width))
-        return reuse(looked_up)
+        if not self.settings.build.mixed_input:
+            return reuse(looked_up)
+        # Tokens and image embeddings in one step: also allocated where there are only tokens.
+        tokens = self.width(width, given(Unit.TOKEN, 4))
+        both = self.width(width, given(Unit.TOKEN, 4 * width))
+        slots = given(Unit.TOKEN, 8)
+        self.graph.expand(placed(both, tokens, slots))
+        scaled = reuse(looked_up, given(Unit.TOKEN, 4))
+        self.graph.expand(scaled)
+        return scaled
 
     def per_layer_inputs(self, embeddings: Node) -> Node | None:
         """Inputs of all layers from the table of per-layer embeddings, None without one."""

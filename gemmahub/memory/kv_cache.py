@@ -2,8 +2,8 @@
 
 Sources: ``src/llama-context.cpp`` (limits and padding), ``src/llama-kv-cache-iswa.cpp`` (size of
 the window cache) and ``src/llama-kv-cache.cpp`` (width of a row) of ggml-org/llama.cpp@0c1e57098,
-which llama-cpp-python 0.3.36 carries. The rule has changed between builds: ``ENGINE`` says which
-one this is.
+which llama-cpp-python 0.3.36 carries. The rule has changed before; it is the same in all builds
+of :mod:`~gemmahub.memory.builds`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from gemmahub.memory.architecture import CacheKind, LayerShape, MemoryArchitecture
     from gemmahub.memory.settings import MemorySettings
 
-ENGINE: Final = "llama.cpp 0.3.36"
 PADDING: Final = 256
 """Cells come in multiples of this (``GGML_PAD(..., 256)``)."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.memory.compute import ACCELERATOR_DOUBT, ComputeBuffers, compute_buffers
-from gemmahub.memory.kv_cache import ENGINE, KVCache, kv_cache, layer_cell_bytes
+from gemmahub.memory.kv_cache import KVCache, kv_cache, layer_cell_bytes
 from gemmahub.memory.machine import CONTEXT_OVERHEAD
 from gemmahub.memory.step_buffers import StepBuffers
 from gemmahub.memory.weights import HOST, WeightPlacement, layer_devices, place_weights
@@ -84,7 +84,11 @@ class MemoryPlan:
     notes: tuple[str, ...]
 
     basis = "formula"
-    engine = ENGINE
+
+    @property
+    def engine(self) -> str:
+        """The build that the formula was checked on."""
+        return self.settings.build.name
 
     @property
     def placement(self) -> Placement:
@@ -262,6 +266,10 @@ def headroom(machine: MachineMemory, places: Sequence[DevicePlan]) -> int:
 
 def _notes(compute: ComputeBuffers, placed: WeightPlacement, gpu_layers: int) -> tuple[str, ...]:
     notes = []
+    if compute.basis == "replay" and compute.error:
+        notes.append(
+            f"compute buffers differ between builds of llama.cpp (±{compute.error:.0%} seen)"
+        )
     if compute.basis == "estimate":
         notes.append(f"compute buffers of this architecture are estimated (±{compute.error:.0%})")
     if gpu_layers:

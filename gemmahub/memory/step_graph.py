@@ -229,3 +229,8 @@ def norm(source: Node) -> Node:
 def store(source: Node, indexes: Node) -> Node:
     """Rows written to the cache: a view of memory that lies elsewhere."""
     return Node(Unit.ONE, 0, (source, indexes))
+
+
+def placed(root: Node, source: Node, indexes: Node) -> Node:
+    """Rows written into another tensor of the step (``ggml_set_rows``): a view of that."""
+    return Node(root.unit, root.size, (source, indexes, root), root=root)

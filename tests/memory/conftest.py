@@ -12,11 +12,16 @@ import pytest
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.catalog.memory import memory_architecture
 from gemmahub.memory import MemoryArchitecture, MemorySettings
+from gemmahub.memory.builds import LIBRARY_BUILD, SERVER_BUILD
 
 if TYPE_CHECKING:
     from gemmahub.catalog.records import Architecture
 
-TABLE = Path(__file__).parents[2] / "benchmarks" / "data" / "memory-llamacpp-0.3.36.json"
+DATA = Path(__file__).parents[2] / "benchmarks" / "data"
+TABLES = {
+    LIBRARY_BUILD: DATA / "memory-llamacpp-0.3.36.json",
+    SERVER_BUILD: DATA / "memory-llamacpp-86a2835.json",
+}
 ASKED = 10
 
 
@@ -33,16 +38,18 @@ class Row:
 
 @pytest.fixture(scope="session")
 def table() -> dict[str, list[Row]]:
-    """All rows of both tables by size (``gemma3-4b``)."""
-    data = json.loads(TABLE.read_text("utf-8"))
+    """All rows of all builds by size (``gemma3-4b``)."""
     found: dict[str, list[Row]] = {}
-    for part in ("rows", "earlier"):
-        for size, rows in data[part].items():
-            for values in rows:
-                asked = dict(zip(data["columns"][:ASKED], values, strict=False))
-                cells, answers = values[ASKED : ASKED + 2], values[ASKED + 2 :]
-                row = Row(MemorySettings(**asked), (cells[0], cells[1]), *answers)
-                found.setdefault(size, []).append(row)
+    for build, path in TABLES.items():
+        data = json.loads(path.read_text("utf-8"))
+        for part in ("rows", "earlier"):
+            for size, rows in data[part].items():
+                for values in rows:
+                    asked = dict(zip(data["columns"][:ASKED], values, strict=False))
+                    cells, answers = values[ASKED : ASKED + 2], values[ASKED + 2 :]
+                    settings = MemorySettings(**asked, build=build)
+                    row = Row(settings, (cells[0], cells[1]), *answers)
+                    found.setdefault(size, []).append(row)
     return found
 
 

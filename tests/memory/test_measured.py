@@ -1,12 +1,21 @@
-"""Formulas against what llama.cpp 0.3.36 allocates for all Gemmas, byte for byte."""
+"""Formulas against what each known build of llama.cpp allocates for all Gemmas, to the byte."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from gemmahub.memory import MemoryArchitecture, compute_buffers, kv_cache
+from gemmahub.memory import (
+    MemoryArchitecture,
+    MemorySettings,
+    compute_buffers,
+    known_build,
+    kv_cache,
+    unknown_build,
+)
+from gemmahub.memory.builds import BETWEEN_BUILDS, LIBRARY_BUILD, SERVER_BUILD
 
 SIZES = (
     "gemma3-270m",
@@ -31,7 +40,7 @@ def test_every_size_of_the_catalogue_is_measured(
     table: Table, architectures: Architectures
 ) -> None:
     assert set(SIZES) == set(table) == set(architectures)
-    assert all(len(rows) >= 150 for rows in table.values())
+    assert all(len(rows) >= 300 for rows in table.values())
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -52,3 +61,44 @@ def test_compute_and_output_buffers_are_exact(
         assert found.compute_bytes == row.compute_bytes, row.settings
         assert found.output_bytes == row.output_bytes, row.settings
         assert 0 < found.input_bytes <= found.compute_bytes, row.settings
+
+
+def usual(settings: MemorySettings) -> bool:
+    rows = settings.outputs_max == settings.parallel
+    return settings.flash_attention and rows and settings.ubatch >= 128
+
+
+def test_what_builds_differ_by_is_as_told(table: Table) -> None:
+    apart = []
+    for rows in table.values():
+        by_build: dict[object, dict[object, int]] = {LIBRARY_BUILD: {}, SERVER_BUILD: {}}
+        for row in rows:
+            if usual(row.settings):
+                asked = replace(row.settings, build=LIBRARY_BUILD)
+                by_build[row.settings.build][asked] = row.compute_bytes
+        library, server = by_build.values()
+        apart += [server[asked] / library[asked] - 1 for asked in server]
+    assert len(apart) > 400
+    assert -BETWEEN_BUILDS < min(apart) < -0.05
+    assert 0.11 < max(apart) < BETWEEN_BUILDS
+
+
+@pytest.mark.parametrize("commit", ["86a2835", "86a283532072722c5f3363d37d59a874d09fa99b"])
+def test_a_build_is_known_by_its_commit(commit: str) -> None:
+    assert known_build(commit) is SERVER_BUILD
+    assert known_build("0c1e57098") is LIBRARY_BUILD
+
+
+@pytest.mark.parametrize("commit", ["", "86a283", "1234567", "86a2836", "unknown"])
+def test_other_builds_are_not(commit: str) -> None:
+    assert known_build(commit) is None
+
+
+def test_an_unknown_build_has_the_newest_rules_and_an_error(architectures: Architectures) -> None:
+    build = unknown_build("llama-server b9123 (1234567)")
+    assert build.name == "llama.cpp 86a2835, this is llama-server b9123 (1234567)"
+    known = MemorySettings(4096, build=SERVER_BUILD)
+    for architecture in architectures.values():
+        found = compute_buffers(architecture, replace(known, build=build))
+        assert found.compute_bytes == compute_buffers(architecture, known).compute_bytes
+        assert found.error == BETWEEN_BUILDS

@@ -24,6 +24,7 @@ from gemmahub.memory import (
     unpack,
 )
 from gemmahub.memory import step_graph as graphs
+from gemmahub.memory.builds import LIBRARY_BUILD
 from gemmahub.memory.compute import schedule_of
 from gemmahub.memory.families import gemma4 as gemma4_family
 from gemmahub.memory.graph_builder import GraphSettings
@@ -31,6 +32,9 @@ from gemmahub.memory.ranges import RANGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+_GRAPH = GraphSettings(
+    flash_attention=True, quantised_k=False, quantised_v=False, build=LIBRARY_BUILD
+)
 
 GEMMA4: dict[str, Any] = {
     "context_length": 8192,
@@ -180,9 +184,7 @@ def test_what_a_graph_costs_does_not_grow_with_the_experts_used(
         found = gemma4(expert_count=1024, expert_used_count=used)
         assert isinstance(found, MemoryArchitecture)
         made.clear()
-        schedule_of(
-            found, GraphSettings(flash_attention=True, quantised_k=False, quantised_v=False)
-        )
+        schedule_of(found, _GRAPH)
         counts.append(len(made))
     assert counts[0] == counts[1]
 
@@ -190,7 +192,7 @@ def test_what_a_graph_costs_does_not_grow_with_the_experts_used(
 def test_a_sum_of_three_experts_takes_the_memory_of_any_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = GraphSettings(flash_attention=True, quantised_k=False, quantised_v=False)
+    settings = _GRAPH
     for used in (1, 2, 3, 4, 8, 128):
         found = gemma4(expert_count=128, expert_used_count=used)
         assert isinstance(found, MemoryArchitecture)

@@ -16,6 +16,7 @@ from gemmahub.catalog.loader import load_catalog
 from gemmahub.catalog.memory import memory_architecture
 from gemmahub.memory import LayerShape, MemoryArchitecture, MemorySettings
 from gemmahub.memory.allocator import buffer_bytes
+from gemmahub.memory.builds import LIBRARY_BUILD, SERVER_BUILD
 from gemmahub.memory.compute import compute_buffers, schedule_of, step_units
 from gemmahub.memory.families import find
 from gemmahub.memory.graph_builder import GraphSettings
@@ -31,7 +32,11 @@ MODELS = tuple(
         for m in load_catalog().models
     }.values()
 )
-GRAPH_SETTINGS = tuple(GraphSettings(*values) for values in product((True, False), repeat=3))
+GRAPH_SETTINGS = tuple(
+    GraphSettings(flash, keys, values, build)
+    for build in (LIBRARY_BUILD, SERVER_BUILD)
+    for flash, keys, values in product((True, False), repeat=3)
+)
 TYPES = ("f16", "bf16", "q8_0", "q4_0")
 
 

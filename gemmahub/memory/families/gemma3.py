@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from gemmahub.memory.family import ConfigRules, FamilyRules
 from gemmahub.memory.graph_builder import Builder, heads
-from gemmahub.memory.step_graph import Graph, Node, combine, norm, reuse, tensor, view
+from gemmahub.memory.step_graph import Graph, combine, norm, reuse, view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemmahub.memory.architecture import LayerShape, MemoryArchitecture
+    from gemmahub.memory.architecture import MemoryArchitecture
     from gemmahub.memory.graph_builder import GraphSettings
 
 
@@ -36,17 +36,10 @@ def _graph(
         if number == last:
             attended, current = b.rows(attended), b.rows(current)
         middle = combine(norm(attended), current)
-        mixed = _feed_forward_rows(b, layer, norm(middle))
+        mixed = b.feed_forward(layer, norm(middle))
         current = combine(norm(mixed), middle)
     b.logits(norm(current), softcap=False)
     return b.graph
-
-
-def _feed_forward_rows(b: Builder, layer: LayerShape, source: Node) -> Node:
-    """As ``feed_forward``, on tokens or rows."""
-    width, unit = 4 * layer.feed_forward_length, source.unit
-    gate, up = tensor(unit, width, source), tensor(unit, width, source)
-    return tensor(unit, 4 * b.architecture.embedding_length, tensor(unit, width, gate, up))
 
 
 # Defaults: ``Gemma3TextConfig`` of Transformers. Image buffers: see ``memory/projector.py``.

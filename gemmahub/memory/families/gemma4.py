@@ -29,22 +29,28 @@ def _graph(
     b = Builder(architecture, settings, numbers)
     current = b.embeddings()
     per_layer = b.per_layer_inputs(current)
-    for _, layer in b.layers():
+    last = len(architecture.layers) - 1
+    for number, layer in b.layers():
         attended = _attention(b, layer, norm(current))
+        early = number == last and settings.build.early_rows
+        if early:
+            attended, current = b.rows(attended), b.rows(current)
         middle = combine(norm(attended), current)
         mixed = _experts(b, layer, middle) if architecture.experts else None
         if mixed is None:
             mixed = b.feed_forward(layer, norm(middle))
         current = combine(norm(mixed), middle)
         if per_layer:
-            gate = reuse(b.width(architecture.per_layer_embedding_length, current))
-            gated = reuse(gate, view(per_layer))
+            width = architecture.per_layer_embedding_length
+            gate = reuse(b.width(width, current))
+            own = view(per_layer)
+            gated = reuse(gate, b.width(width, own, b.output_ids) if early else own)
             projected = norm(b.width(architecture.embedding_length, gated))
             current = combine(current, projected)
         current = reuse(current)  # layer_output_scale
     final = norm(current)
-    final.output = True
-    b.logits(b.rows(final), softcap=True)
+    final.output = not settings.build.early_rows
+    b.logits(final if settings.build.early_rows else b.rows(final), softcap=True)
     return b.graph
 
 
