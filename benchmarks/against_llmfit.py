@@ -117,6 +117,7 @@ def work() -> None:
     """What recommending takes inside a process: the first time, and again."""
     from gemmahub.planning.candidates import candidates_of
     from gemmahub.planning.model import places_of
+    from gemmahub.recommend.alternatives import reasons_of
     from gemmahub.recommend.goals import Requirements, Use
     from gemmahub.recommend.ranking import recommend
     from gemmahub.service import Library
@@ -129,7 +130,7 @@ def work() -> None:
             candidates = candidates_of(installed, hub.registry.catalog, {})
             ranking = recommend(candidates, places_of(machine), Requirements(use))
             for number, plan in enumerate(ranking.plans[:5]):
-                ranking.reasons(number, ranking.largest_context(plan))
+                reasons_of(ranking, number, ranking.largest_context(plan))
             spent = (time.perf_counter() - begin) * 1000
             print(f"{label}, {use:12} {len(candidates)} variants {spent:6.1f} ms")
 

@@ -10,7 +10,7 @@ from gemmahub.memory.compute import ComputeBuffers, compute_buffers
 from gemmahub.memory.config_architecture import from_config
 from gemmahub.memory.gguf_architecture import from_gguf
 from gemmahub.memory.kv_cache import KVCache, kv_cache
-from gemmahub.memory.limits import accelerators_fit, largest_context, layers_that_fit
+from gemmahub.memory.limits import experts_that_stay, largest_context, layers_that_fit
 from gemmahub.memory.machine import DeviceMemory, Machine, MachineMemory
 from gemmahub.memory.plan import PART_NAMES, DevicePlan, MemoryPlan, plan_memory
 from gemmahub.memory.projector import ImageMemory, image_buffer_bytes
@@ -39,8 +39,8 @@ __all__ = [
     "Placement",
     "UnknownArchitecture",
     "Weights",
-    "accelerators_fit",
     "compute_buffers",
+    "experts_that_stay",
     "from_config",
     "from_gguf",
     "image_buffer_bytes",

@@ -70,19 +70,22 @@ def type_bytes(name: str, numbers: int) -> int:
     return numbers // block * size
 
 
-def layer_cell_bytes(
-    architecture: MemoryArchitecture, layer: LayerShape, settings: MemorySettings
-) -> int:
-    """Bytes of one position in the cache of a layer.
+def layer_cache_bytes(
+    architecture: MemoryArchitecture, settings: MemorySettings, cells: Cells
+) -> dict[LayerShape, int]:
+    """Bytes of the cache of a layer of each shape, 0 for those without one of their own.
 
     Without flash attention values lie transposed, in rows as wide as those of the widest layer.
     """
-    if not layer.owns_cache:
-        return 0
-    values = layer.value_width if settings.flash_attention else architecture.max_value_width
-    return type_bytes(settings.cache_type_k, layer.key_width) + type_bytes(
-        settings.cache_type_v, values
-    )
+    found = {}
+    for shape in architecture.shapes:
+        values = shape.value_width if settings.flash_attention else architecture.max_value_width
+        row = type_bytes(settings.cache_type_k, shape.key_width) + type_bytes(
+            settings.cache_type_v, values
+        )
+        count = cells.window if shape.attention == "window" else cells.global_
+        found[shape] = count * cells.streams * row if shape.owns_cache else 0
+    return found
 
 
 def kv_cache(architecture: MemoryArchitecture, settings: MemorySettings) -> KVCache:

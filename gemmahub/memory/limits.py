@@ -75,38 +75,47 @@ def layers_that_fit(
     if not machine.devices:
         return 0
 
-    def fits(layers: int) -> bool:
-        plan = plan_memory(
-            architecture,
-            weights,
-            replace(settings, gpu_layers=layers),
-            machine,
-            images=images,
-        )
-        return accelerators_fit(plan)
+    def room(layers: int) -> int:
+        chosen = replace(settings, gpu_layers=layers)
+        return _accelerator_room(plan_memory(architecture, weights, chosen, machine, images=images))
 
     # With all layers on accelerators no weights are copied there, so all may fit where one layer
     # less does not.
-    return top if fits(top) else _largest(fits, top - 1)
-
-
-def accelerators_fit(plan: MemoryPlan) -> bool:
-    """Whether each accelerator has room for its part."""
-    return all(place.total_bytes <= place.free_bytes for place in plan.places[:-1])
-
-
-def _largest(fits: Callable[[int], bool], top: int) -> int:
-    """The number behind which it stops fitting, by bisection; 0 if not even 1 fits."""
-    if fits(top):
+    if room(top) >= 0:
         return top
-    low, high = 0, top
-    while high - low > 1:
-        middle = (low + high) // 2
-        if fits(middle):
-            low = middle
-        else:
-            high = middle
-    return low
+    return last_that_fits(room, top - 1, room(top - 1), _layer_bytes(weights, machine), 1)
+
+
+def experts_that_stay(
+    architecture: MemoryArchitecture,
+    weights: Weights,
+    settings: MemorySettings,
+    machine: MachineMemory,
+    *,
+    images: ImageMemory | None = None,
+) -> int | None:
+    """The smallest ``experts_in_memory`` of at least 1 with which the accelerators have room for
+    the rest, whatever the host has; None where they never have."""
+    layers = len(architecture.layers)
+
+    def room(moved: int) -> int:
+        chosen = replace(settings, experts_in_memory=layers - moved)
+        return _accelerator_room(plan_memory(architecture, weights, chosen, machine, images=images))
+
+    if room(0) < 0:
+        return None
+    most = layers - 1
+    return layers - last_that_fits(room, most, room(most), _layer_bytes(weights, machine), 1)
+
+
+def _accelerator_room(plan: MemoryPlan) -> int:
+    """What is left on the fullest accelerator."""
+    return min(place.free_bytes - place.total_bytes for place in plan.places[:-1])
+
+
+def _layer_bytes(weights: Weights, machine: MachineMemory) -> int:
+    """What one layer more takes of an accelerator, about."""
+    return sum(weights.layers) // max(1, len(weights.layers) * len(machine.devices))
 
 
 def last_that_fits(

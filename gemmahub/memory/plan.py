@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.memory.compute import ACCELERATOR_DOUBT, ComputeBuffers, compute_buffers
-from gemmahub.memory.kv_cache import KVCache, kv_cache, layer_cell_bytes
+from gemmahub.memory.kv_cache import KVCache, kv_cache, layer_cache_bytes
 from gemmahub.memory.machine import CONTEXT_OVERHEAD
 from gemmahub.memory.step_buffers import StepBuffers
 from gemmahub.memory.weights import HOST, WeightPlacement, layer_devices, place_weights
@@ -242,13 +242,9 @@ def _caches(
     if settings.cache_in_memory or len(set(placement)) == 1:
         sums[HOST if settings.cache_in_memory else placement[0]] = cache.bytes
         return sums
-    rows = {
-        shape: layer_cell_bytes(architecture, shape, settings) * cache.cells.streams
-        for shape in architecture.shapes
-    }
+    sizes = layer_cache_bytes(architecture, settings, cache.cells)
     for layer, device in zip(architecture.layers, placement, strict=False):
-        cells = cache.cells.window if layer.attention == "window" else cache.cells.global_
-        sums[device] += cells * rows[layer]
+        sums[device] += sizes[layer]
     return sums
 
 

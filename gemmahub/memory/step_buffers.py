@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.memory.kv_cache import cache_cells, layer_cell_bytes
+from gemmahub.memory.kv_cache import cache_cells, layer_cache_bytes
 from gemmahub.memory.weights import HOST
 
 if TYPE_CHECKING:
@@ -112,14 +112,13 @@ class StepBuffers:
         if len(set(self.placement)) == 1 and not self.settings.cache_in_memory:
             return 0
         cells = cache_cells(self.architecture, self.settings)
+        sizes = layer_cache_bytes(self.architecture, self.settings, cells)
         owners: dict[str, tuple[int, int]] = {}
         alone = shared = 0
         for layer, place in zip(self.architecture.layers, self.placement, strict=False):
             if layer.owns_cache:
-                count = cells.window if layer.attention == "window" else cells.global_
-                size = layer_cell_bytes(self.architecture, layer, self.settings)
                 lies = HOST if self.settings.cache_in_memory else place
-                owners[layer.attention] = count * cells.streams * size, lies
+                owners[layer.attention] = sizes[layer], lies
             size, lies = owners.get(layer.attention, (0, device))
             if lies == device:
                 continue

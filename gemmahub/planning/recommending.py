@@ -10,6 +10,7 @@ from gemmahub.memory import Placement
 from gemmahub.planning.candidates import candidates_of
 from gemmahub.planning.devices import told
 from gemmahub.planning.model import places_of
+from gemmahub.recommend.alternatives import reasons_of
 from gemmahub.recommend.goals import Requirements
 from gemmahub.recommend.ranking import recommend
 from gemmahub.recommend.records import speeds_json
@@ -114,6 +115,7 @@ class Recommendation:
             "points": round(plan.points, 2),
             "score": plan.score.as_json(),
             "usable": plan.usable,
+            "room_on_disk": plan.storable,
             "reasons": list(self.reasons),
             "installed": bool(self.variant.artifacts),
             "command": self.command,
@@ -133,7 +135,7 @@ def recommendations(
     found = []
     for number, plan in enumerate(ranking.plans[: wanted.limit]):
         largest = ranking.largest_context(plan)
-        reasons = ranking.reasons(number, largest)
+        reasons = reasons_of(ranking, number, largest)
         variant = registry.known(plan.candidate.reference)
         devices = told(machine, plan.devices)
         found.append(Recommendation(variant, plan, number + 1, largest, reasons, devices))
@@ -166,7 +168,12 @@ def ranked(
             f"there is {what}{f' of {model.name}' if model else ''} to recommend",
             "gemmahub list --all shows the catalogue",
         )
-    return recommend(candidates, places_of(machine), wanted)
+    return recommend(candidates, places_of(machine), wanted, _free_on_disk(machine))
+
+
+def _free_on_disk(machine: Machine) -> int | None:
+    """Bytes that are free where models are downloaded to; of a simulated machine nobody knows."""
+    return None if machine.simulated or not machine.disks else machine.disks[0].free.value
 
 
 def best_of(

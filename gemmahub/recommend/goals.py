@@ -64,15 +64,15 @@ NEARLY_AS_GOOD: Final = 3.0
 
 GOALS: Final[dict[str, Goal]] = {
     # Twice the speed is worth 1.5 points at 20 tokens/s: more than the 1.2 of Q8_0 against QAT.
-    Use.CHAT: Goal(16_384, context_points=3, pace=12, speed_points=4, usable=READING_PACE),
+    Use.CHAT: Goal(16_384, context_points=3, pace=11, speed_points=4, usable=READING_PACE),
     Use.LONG_CONTEXT: Goal(
-        131_072, context_points=8, pace=12, speed_points=4, usable=READING_PACE, reading_points=2
+        131_072, context_points=8, pace=11, speed_points=4, usable=READING_PACE, reading_points=2
     ),
     Use.VISION: Goal(
-        16_384, context_points=3, pace=12, speed_points=4, usable=READING_PACE, image=True
+        16_384, context_points=3, pace=11, speed_points=4, usable=READING_PACE, image=True
     ),
-    # E4B at 60 tokens/s stands above 26B at 20, and 26B at 130 above both.
-    Use.FAST: Goal(8_192, context_points=3, pace=100, speed_points=18, usable=20),
+    # E2B and E4B at 60 to 120 tokens/s stand above 26B at 20 to 35, and 26B at 130 above both.
+    Use.FAST: Goal(8_192, context_points=3, pace=100, speed_points=27, usable=READING_PACE),
 }
 
 LEAST_CONTEXT: Final = 4096

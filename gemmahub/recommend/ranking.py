@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import DoesNotFit, NotFound
 from gemmahub.memory import largest_context
-from gemmahub.recommend.goals import RESERVE
-from gemmahub.recommend.reasons import reasons_for, stronger, trade
-from gemmahub.recommend.settings import Chooser
+from gemmahub.recommend.settings import Chooser, host_reserve
 from gemmahub.recommend.speed import Measurement
 from gemmahub.text import format_gib
 
@@ -18,16 +16,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from gemmahub.recommend.goals import Requirements
-    from gemmahub.recommend.records import Candidate, DevicePlace, ScoredPlan
+    from gemmahub.recommend.records import Candidate, DevicePlace, ScoredPlan, Worth
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """All plans, the best first, one of each model unless every variant was wanted."""
+    """Plans, the best first: ``plans`` one of each model unless every variant was wanted, ``every``
+    those of the other variants, too. ``able`` are the candidates that can do what is wanted,
+    ``disk`` the bytes that are free for new files, None where that is not known."""
 
     plans: tuple[ScoredPlan, ...]
-    too_large: tuple[Candidate, ...]
+    every: tuple[ScoredPlan, ...]
+    able: tuple[Candidate, ...]
     choosers: tuple[Chooser, ...]
+    disk: int | None = None
+
+    @property
+    def too_large(self) -> list[Candidate]:
+        """What does not fit: where the best of each model is wanted, models of which none does."""
+        fitting = {plan.candidate.reference for plan in self.every}
+        groups = {plan.candidate.group for plan in self.every}
+        each = not self.choosers[0].wanted.best_of_each
+        return [
+            c for c in self.able if c.reference not in fitting and (each or c.group not in groups)
+        ]
 
     def chooser(self, plan: ScoredPlan) -> Chooser:
         """That of the place that the plan is for."""
@@ -47,37 +59,25 @@ class Ranking:
             ),
         )
 
-    def reasons(self, number: int, largest: int) -> tuple[str, ...]:
-        """Why the plan of that number stands there, in sentences; ``largest`` is the context that
-        would fit. Of the first also what it is better than, of the others what it is worse than."""
-        plan = self.plans[number]
-        found = reasons_for(plan, largest, self.choosers[0].wanted)
-        if number:
-            return (*found, f"Against the first: {trade(self.plans[0], plan)}.")
-        for second in self.plans[1:2]:
-            name = second.candidate.reference
-            found += (f"The runner-up, {name}: {trade(plan, second)}.",)
-        if (better := stronger(plan, self.too_large)) is not None:
-            shortage = min(chooser.shortage(better) for chooser in self.choosers)
-            short = format_gib(max(0, shortage))
-            found += (f"{better.reference} scores higher and does not fit: {short} too much.",)
-        return found
-
 
 def recommend(
-    candidates: Iterable[Candidate], places: Sequence[DevicePlace], wanted: Requirements
+    candidates: Iterable[Candidate],
+    places: Sequence[DevicePlace],
+    wanted: Requirements,
+    disk: int | None = None,
 ) -> Ranking:
     """The candidates that fit one of the ``places`` of a machine (at least one), ranked; each where
     it is worth the most, and at equal points in the later place.
 
     A part of a model stays in system memory where that is worth more (and never where it is not
-    wanted); every plan leaves ``goals.RESERVE`` free.
+    wanted); every plan leaves ``goals.RESERVE`` free. What the ``disk`` has no room for stands
+    behind all others.
 
     Raises: NotFound when no candidate can do what is wanted; DoesNotFit when none fits, with what
     the smallest would need.
     """
-    able = _able(tuple(candidates), wanted)
-    choosers = tuple(Chooser(place, wanted) for place in places)
+    able = tuple(_able(tuple(candidates), wanted))
+    choosers = tuple(Chooser(place, wanted, disk) for place in places)
     measurements = _measurements(able, choosers[0])
     for chooser in choosers:
         chooser.measurements = measurements
@@ -86,18 +86,12 @@ def recommend(
         found = _with_parts(able, found, choosers, wanted)
     if not found:
         raise _nothing_fits(able, choosers[0])
-    fitting = {plan.candidate.reference for plan in found}
-    groups = {plan.candidate.group for plan in found}
-    too_large = [
-        c
-        for c in able
-        if c.reference not in fitting and (not wanted.best_of_each or c.group not in groups)
-    ]
-    found.sort(key=_order)
+    every = tuple(sorted(found, key=_order))
+    plans = every
     if wanted.best_of_each:
-        found = list({plan.candidate.group: plan for plan in reversed(found)}.values())
-        found.sort(key=_order)
-    return Ranking(tuple(found), tuple(too_large), choosers)
+        plans = tuple({plan.candidate.group: plan for plan in reversed(every)}.values())
+        plans = tuple(sorted(plans, key=_order))
+    return Ranking(plans, every, able, choosers, disk)
 
 
 def _best_of_places(
@@ -113,7 +107,7 @@ def _best_of_places(
     return found
 
 
-_NOTHING: Final = (False, -inf)
+_NOTHING: Final = (False, False, -inf)
 
 
 def _with_parts(
@@ -128,31 +122,31 @@ def _with_parts(
     its quality alone is worth more than the best variant of its model.
     """
     found = {plan.candidate.reference: plan for plan in whole}
-    best: dict[str, tuple[bool, float]] = {}
+    best: dict[str, Worth] = {}
     for plan in whole:
         name = plan.candidate.group if wanted.best_of_each else plan.candidate.reference
         best[name] = max(plan.worth, best.get(name, _NOTHING))
-    chosen = [c for c in choosers if c.machine.devices]
+    places = [chooser for chooser in reversed(choosers) if chooser.machine.devices]
     for candidate in sorted(candidates, key=lambda c: -choosers[0].most_points(c)):
         name = candidate.group if wanted.best_of_each else candidate.reference
-        known, own = best.get(name, _NOTHING), found.get(candidate.reference)
-        if (True, choosers[0].most_points(candidate)) <= known:
-            continue
+        own = found.get(candidate.reference)
         if own and choosers[0].has_all(own):
             continue
-        for plan in _best_of_places((candidate,), [c.in_parts for c in chosen]):
-            if plan.worth > known:
-                found[candidate.reference] = plan
-                best[name] = plan.worth
+        for chooser in places:
+            better = chooser.in_parts(candidate, best.get(name, _NOTHING))
+            if better is not None:
+                found[candidate.reference] = better
+                best[name] = better.worth
     return list(found.values())
 
 
-def _order(plan: ScoredPlan) -> tuple[bool, bool, float, bool, int, str]:
-    """Known scores before unknown ones, usable before slow ones; at equal points what is here,
-    smaller."""
-    candidate, (usable, points) = plan.candidate, plan.worth
+def _order(plan: ScoredPlan) -> tuple[bool, bool, bool, float, bool, int, str]:
+    """Known scores before unknown ones, then as :attr:`ScoredPlan.worth` says; at equal points what
+    is here, smaller."""
+    candidate, (storable, usable, points) = plan.candidate, plan.worth
     return (
         plan.quality.score is None,
+        not storable,
         not usable,
         -points,
         not candidate.installed,
@@ -198,11 +192,12 @@ def _nothing_fits(able: Sequence[Candidate], chooser: Chooser) -> DoesNotFit:
     plan = chooser.plan(smallest, chooser.least(smallest), chooser.room)
     free = ", ".join(f"{p.device} {format_gib(p.free_bytes)}" for p in plan.places)
     context = chooser.least(smallest).context
+    reserve = format_gib(host_reserve(chooser.machine))
     hint = "free some memory, or ask for less with --context"
     if not chooser.wanted.offload and chooser.machine.devices:
         hint = "leave --no-offload out, so that a part may stay in system memory"
     return DoesNotFit(
         f"nothing fits: the smallest, {smallest.reference}, takes {format_gib(plan.total_bytes)} "
-        f"with {context:,} tokens; beside a reserve of {format_gib(RESERVE)} there is free: {free}",
+        f"with {context:,} tokens; beside a reserve of {reserve} there is free: {free}",
         hint,
     )

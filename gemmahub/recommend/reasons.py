@@ -5,35 +5,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.recommend.prompt import SHORT
-from gemmahub.text import format_gib
+from gemmahub.recommend.score import sum_in_words
+from gemmahub.text import format_bytes, format_gib
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gemmahub.recommend.goals import Requirements
+    from gemmahub.recommend.goals import Goal, Requirements
     from gemmahub.recommend.prompt import Wait
     from gemmahub.recommend.records import Candidate, ScoredPlan
 
 
-def reasons_for(plan: ScoredPlan, largest: int, wanted: Requirements) -> tuple[str, ...]:
-    """What a plan is worth by itself; ``largest`` is the context that would fit."""
+def reasons_for(
+    plan: ScoredPlan, largest: int, wanted: Requirements, disk: int | None = None
+) -> tuple[str, ...]:
+    """What a plan is worth by itself; ``largest`` is the context that would fit, ``disk`` the bytes
+    that are free for new files."""
     return (
         _capability(plan),
         _precision(plan),
         _context(plan, largest, wanted),
         _room(plan),
-        _speed(plan),
+        _speed(plan, wanted.goal),
         *_wait(plan),
+        *_disk(plan, disk),
+        f"Worth {sum_in_words(plan.score)}",
     )
 
 
 def trade(one: ScoredPlan, other: ScoredPlan) -> str:
     """What taking ``other`` instead of ``one`` gains and loses."""
     gains = [
-        _points(
-            other.quality.points(other.settings.cache_type_k)
-            - one.quality.points(one.settings.cache_type_k)
-        ),
+        worth(other.points - one.points),
         _faster(one, other),
         _tokens(other.settings.context - one.settings.context),
         _memory(other.memory.total_bytes - one.memory.total_bytes),
@@ -89,11 +90,24 @@ def _room(plan: ScoredPlan) -> str:
     return text + "."
 
 
-def _speed(plan: ScoredPlan) -> str:
+def _speed(plan: ScoredPlan, goal: Goal) -> str:
     speed = plan.speed
     if speed is None:
         return "How fast it would be is unknown: no bandwidth is known for that memory."
-    return f"Answers at {speed_text(plan)} tokens/s ({speed.basis})."
+    slow = "" if plan.usable else f": slow here, below {goal.usable:g} tokens/s"
+    return f"Answers at {speed_text(plan)} tokens/s ({speed.basis}){slow}."
+
+
+def _disk(plan: ScoredPlan, free: int | None) -> tuple[str, ...]:
+    """That the disk has no room for it."""
+    if plan.storable or free is None:
+        return ()
+    return (f"The disk has no room for it: {disk_in_words(plan.candidate, free)}.",)
+
+
+def disk_in_words(candidate: Candidate, free: int) -> str:
+    """``14.4 GB, and 5.0 GB are free``."""
+    return f"{format_bytes(candidate.weights.bytes)}, and {format_bytes(free)} are free"
 
 
 def _wait(plan: ScoredPlan) -> tuple[str, ...]:
@@ -129,21 +143,11 @@ def _round(value: float) -> str:
     return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
 
 
-def stronger(plan: ScoredPlan, others: Sequence[Candidate]) -> Candidate | None:
-    """The smallest variant of the best model that did not fit and scores higher."""
-    score = plan.quality.score or 0.0
-    found = []
-    for other in others:
-        theirs = other.model.score("MMLU-Pro") if other.model is not None else None
-        if theirs is not None and theirs.value > score:
-            found.append((-theirs.value, other.weights.bytes, other.reference, other))
-    return min(found)[3] if found else None
-
-
-def _points(difference: float) -> str:
+def worth(difference: float) -> str:
+    """``worth 2.0 points more``; empty where nobody would see the difference."""
     if abs(difference) < 0.05:
         return ""
-    return f"{abs(difference):.1f} points {'more' if difference > 0 else 'fewer'}"
+    return f"worth {abs(difference):.1f} points {'more' if difference > 0 else 'less'}"
 
 
 def _faster(one: ScoredPlan, other: ScoredPlan) -> str:

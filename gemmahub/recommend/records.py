@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 from gemmahub.memory import ON_DEVICES
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     )
     from gemmahub.recommend.prompt import Wait
     from gemmahub.recommend.quality import Quality
-    from gemmahub.recommend.score import Score
     from gemmahub.recommend.speed import Bandwidths, MemoryTraffic, Speed
+
+
+Worth = tuple[bool, bool, float]
+"""What plans are ordered by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +64,42 @@ class DevicePlace:
 
 
 @dataclass(frozen=True, slots=True)
+class Score:
+    """The parts of a sum. ``published`` is the score of the unquantized weights (guessing, where
+    there is none); the others are what is taken off, in the same points, none below 0."""
+
+    published: float
+    precision: float
+    cache: float
+    base_model: float
+    context: float
+    speed: float
+    reading: float
+
+    @property
+    def total(self) -> float:
+        """What is left."""
+        return self.published - sum(self.costs.values())
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """What is taken off, by the name of its cause."""
+        return {part.name: getattr(self, part.name) for part in fields(self)[1:]}
+
+    def as_json(self) -> dict[str, float]:
+        """The object ``score`` of ``recommend --json``."""
+        return {name: round(value, 2) for name, value in asdict(self).items()} | {
+            "total": round(self.total, 2)
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class ScoredPlan:
     """A candidate with the settings that suit it best, and what they are worth in points.
 
     ``first_token`` is the wait for the first token of an answer to ``prompt.SHORT`` tokens,
     ``whole_context`` that to a prompt that fills the context. ``usable``: it is fast enough for
-    what it is wanted for.
+    what it is wanted for; ``storable``: it is here, or the disk has room for it.
     """
 
     candidate: Candidate
@@ -76,6 +109,7 @@ class ScoredPlan:
     traffic: MemoryTraffic
     score: Score
     usable: bool
+    storable: bool = True
     first_token: Wait | None = None
     whole_context: Wait | None = None
 
@@ -85,9 +119,10 @@ class ScoredPlan:
         return self.score.total
 
     @property
-    def worth(self) -> tuple[bool, float]:
-        """What is larger of the better plan: a usable one is, then the one with more points."""
-        return self.usable, round(self.points, 2)
+    def worth(self) -> Worth:
+        """What is larger of the better plan: one that can be stored is, then a usable one, then the
+        one with more points."""
+        return self.storable, self.usable, round(self.points, 2)
 
     @property
     def settings(self) -> MemorySettings:

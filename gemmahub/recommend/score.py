@@ -2,48 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
 from math import log2
 from typing import TYPE_CHECKING
 
 from gemmahub.recommend.goals import BASE_MODEL_POINTS, LONG_READING, THINKING_PACE
 from gemmahub.recommend.quality import CACHE_SHARE, GUESSING
+from gemmahub.recommend.records import Score
 
 if TYPE_CHECKING:
     from gemmahub.recommend.goals import Goal
     from gemmahub.recommend.prompt import Wait
     from gemmahub.recommend.quality import Quality
     from gemmahub.recommend.records import Candidate
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """The parts of a sum. ``published`` is the score of the unquantized weights (guessing, where
-    there is none); the others are what is taken off, in the same points, none below 0."""
-
-    published: float
-    precision: float
-    cache: float
-    base_model: float
-    context: float
-    speed: float
-    reading: float
-
-    @property
-    def total(self) -> float:
-        """What is left."""
-        return self.published - sum(self.costs.values())
-
-    @property
-    def costs(self) -> dict[str, float]:
-        """What is taken off, by the name of its cause."""
-        return {part.name: getattr(self, part.name) for part in fields(self)[1:]}
-
-    def as_json(self) -> dict[str, float]:
-        """The object ``score`` of ``recommend --json``."""
-        return {name: round(value, 2) for name, value in asdict(self).items()} | {
-            "total": round(self.total, 2)
-        }
 
 
 def score_of(

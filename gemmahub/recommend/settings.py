@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
-from gemmahub.memory import MemorySettings, accelerators_fit, layers_that_fit, plan_memory
-from gemmahub.recommend.goals import (
-    BASE_MODEL_POINTS,
-    LEAST_CONTEXT,
-    RESERVE,
-    RESERVE_WITHOUT_GPU,
-)
+from gemmahub.memory import MemorySettings, experts_that_stay, layers_that_fit, plan_memory
+from gemmahub.recommend.goals import LEAST_CONTEXT, RESERVE, RESERVE_WITHOUT_GPU
 from gemmahub.recommend.prompt import SHORT, wait_for
 from gemmahub.recommend.quality import quality_of
 from gemmahub.recommend.records import ScoredPlan
@@ -26,24 +21,32 @@ if TYPE_CHECKING:
     from gemmahub.memory import ImageMemory, MachineMemory, MemoryPlan
     from gemmahub.recommend.goals import Requirements
     from gemmahub.recommend.quality import Quality
-    from gemmahub.recommend.records import Candidate, DevicePlace
+    from gemmahub.recommend.records import Candidate, DevicePlace, Worth
     from gemmahub.recommend.speed import Measurement
 
 
 def with_reserve(machine: MachineMemory) -> MachineMemory:
     """The machine without the memory that a recommended plan leaves free."""
-    host = RESERVE if machine.devices else RESERVE_WITHOUT_GPU
+    kept = host_reserve(machine)
     devices = tuple(
         replace(device, free_bytes=max(0, device.free_bytes - RESERVE))
         for device in machine.devices
     )
-    return replace(machine, devices=devices, host_free_bytes=max(0, machine.host_free_bytes - host))
+    return replace(machine, devices=devices, host_free_bytes=max(0, machine.host_free_bytes - kept))
+
+
+def host_reserve(machine: MachineMemory) -> int:
+    """Bytes of system memory that a recommended plan leaves free."""
+    return RESERVE if machine.devices else RESERVE_WITHOUT_GPU
 
 
 class Chooser:
-    """Finds settings for candidates in one place. ``room`` is the machine without the reserve."""
+    """Finds settings for candidates in one place. ``room`` is the machine without the reserve,
+    ``disk`` the bytes that are free for new files, None where that is not known."""
 
-    def __init__(self, place: DevicePlace, wanted: Requirements) -> None:
+    def __init__(self, place: DevicePlace, wanted: Requirements, disk: int | None = None) -> None:
+        self.place = place
+        self.disk = disk
         self.machine = place.machine
         self.room = with_reserve(place.machine)
         self.wanted = wanted
@@ -88,11 +91,32 @@ class Chooser:
             self._qualities[candidate.reference] = found
         return self._qualities[candidate.reference]
 
-    def most_points(self, candidate: Candidate) -> float:
-        """What it is worth with all that is wanted."""
-        points = self.quality(candidate).points("f16")
-        base = candidate.model is not None and not candidate.model.instruction_tuned
-        return points - (BASE_MODEL_POINTS if base else 0.0)
+    def most_points(
+        self, candidate: Candidate, context: int | None = None, cache: str = USUAL_CACHE_TYPES[0]
+    ) -> float:
+        """What it is worth with such a cache at the highest speed that is possible here, with all
+        of the context unless another is given."""
+        return score_of(
+            candidate,
+            self.quality(candidate),
+            cache_type=cache,
+            context=context or self.contexts(candidate)[0],
+            rate=self._fastest(candidate),
+            reading=None,
+            goal=self.wanted.goal,
+        ).total
+
+    def _fastest(self, candidate: Candidate) -> float:
+        """Tokens a second that nothing exceeds: what accelerators have no room for is read from
+        system memory, at its bandwidth."""
+        weights, architecture = candidate.weights, candidate.architecture
+        rate = self.bandwidths.host
+        known = self.measurements or candidate.measured  # they may exceed any estimate
+        apart = sum(weights.layers) - sum(device.free_bytes for device in self.machine.devices)
+        if known or not rate or apart <= 0:
+            return inf
+        used = architecture.experts_used / architecture.experts if architecture.experts else 1.0
+        return rate / (apart * used)
 
     def has_all(self, plan: ScoredPlan) -> bool:
         """Whether a plan has the wanted context and a cache that loses nothing."""
@@ -112,10 +136,27 @@ class Chooser:
         """All on accelerators, or on the host where there are none; None where it does not fit."""
         return self._best(candidate, self._whole(candidate))
 
-    def in_parts(self, candidate: Candidate) -> ScoredPlan | None:
+    def in_parts(self, candidate: Candidate, known: Worth) -> ScoredPlan | None:
         """A part on the accelerators and the rest in system memory: the experts of a mixture, whole
-        layers, or the cache, whatever is worth the most; None where none of it fits."""
-        return self._best(candidate, self._parts(candidate)) if self.machine.devices else None
+        layers, or the cache, whatever is worth the most; with the wanted context and a smaller
+        cache for it, and with the least context. None where nothing that fits is worth more than
+        ``known``."""
+        best = None
+        if candidate.weights.bytes > self._all_room():
+            return None
+        contexts = self.contexts(candidate)
+        usual, smaller = USUAL_CACHE_TYPES[:2]
+        tried = dict.fromkeys(((contexts[0], usual), (contexts[0], smaller), (contexts[-1], usual)))
+        for context, cache in tried:
+            most = self.most_points(candidate, context, cache)
+            if (self._storable(candidate), True, most) <= known:
+                continue
+            for settings in self._placements(candidate, MemorySettings(context, cache, cache)):
+                if self.plan(candidate, settings, self.room).fits:
+                    plan = self._weighed(candidate, self.plan(candidate, settings, self.machine))
+                    if plan.worth > known:
+                        best, known = plan, plan.worth
+        return best
 
     def _best(self, candidate: Candidate, plans: Iterable[MemoryPlan]) -> ScoredPlan | None:
         if candidate.weights.bytes > self._all_room():
@@ -138,49 +179,20 @@ class Chooser:
                     yield self.plan(candidate, settings, self.machine)
                     break
 
-    def _parts(self, candidate: Candidate) -> Iterator[MemoryPlan]:
-        """As much on the accelerators as has room, in each way; with the wanted context and a
-        smaller cache for it, and with the least context."""
-        contexts = self.contexts(candidate)
-        found: dict[MemorySettings, None] = {}
-        for context, cache in ((contexts[0], 0), (contexts[0], 1), (contexts[-1], 0)):
-            name = USUAL_CACHE_TYPES[cache]
-            for settings in self._placements(candidate, MemorySettings(context, name, name)):
-                found[settings] = None
-        for settings in found:
-            if self.plan(candidate, settings, self.room).fits:
-                yield self.plan(candidate, settings, self.machine)
-
     def _placements(
         self, candidate: Candidate, settings: MemorySettings
     ) -> Iterator[MemorySettings]:
-        layers = len(candidate.architecture.layers)
+        """As much on the accelerators as has room, in each way."""
+        model = candidate.architecture, candidate.weights, settings, self.room
+        images = self.images(candidate)
         if any(candidate.weights.experts):
-            kept = self._fewest(candidate, settings, layers)
+            kept = experts_that_stay(*model, images=images)
             if kept is not None:
                 yield replace(settings, experts_in_memory=kept)
-        on_gpu = layers_that_fit(
-            candidate.architecture,
-            candidate.weights,
-            settings,
-            self.room,
-            images=self.images(candidate),
-        )
-        if on_gpu <= layers:
+        on_gpu = layers_that_fit(*model, images=images)
+        if on_gpu <= len(candidate.architecture.layers):
             yield replace(settings, gpu_layers=on_gpu)
         yield replace(settings, cache_in_memory=True)
-
-    def _fewest(self, candidate: Candidate, settings: MemorySettings, layers: int) -> int | None:
-        """The fewest layers whose experts have to stay in system memory so that the accelerators
-        have room for the rest; None where they never have."""
-
-        def fits(count: int) -> bool:
-            chosen = replace(settings, experts_in_memory=count)
-            return accelerators_fit(self.plan(candidate, chosen, self.room))
-
-        if not fits(layers):
-            return None
-        return bisect_left(range(1, layers), 1, key=fits) + 1
 
     def _weighed(self, candidate: Candidate, plan: MemoryPlan) -> ScoredPlan:
         quality = self.quality(candidate)
@@ -205,8 +217,23 @@ class Chooser:
             goal=self.wanted.goal,
         )
         usable = rate >= self.wanted.goal.usable
-        return ScoredPlan(candidate, plan, quality, speed, traffic, score, usable, first, whole)
+        return ScoredPlan(
+            candidate,
+            plan,
+            quality,
+            speed,
+            traffic,
+            score,
+            usable,
+            self._storable(candidate),
+            first,
+            whole,
+        )
+
+    def _storable(self, candidate: Candidate) -> bool:
+        known = self.disk is not None and not candidate.installed
+        return not known or candidate.weights.bytes <= (self.disk or 0)
 
 
-def _worth(plan: ScoredPlan) -> tuple[bool, float]:
+def _worth(plan: ScoredPlan) -> Worth:
     return plan.worth

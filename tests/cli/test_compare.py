@@ -44,7 +44,7 @@ def test_json(command: Command) -> None:
     assert set(first) == set(second) == {
         "reference", "name", "format", "parameters", "size_bytes", "installed", "remote",
         "precision", "precision_by_role", "fit", "contexts", "largest_contexts", "gpu_layers",
-        "memory_basis", "settings", "tokens_per_second", "tokens_per_second_low",
+        "memory_basis", "settings", "placement", "tokens_per_second", "tokens_per_second_low",
         "tokens_per_second_high", "seconds_to_first_token_1000",
         "seconds_to_first_token_1000_low", "seconds_to_first_token_1000_high",
         "seconds_to_read_context", "seconds_to_read_context_low", "seconds_to_read_context_high",

@@ -33,36 +33,48 @@ def test_the_contract(command: Command) -> None:
         "seconds_to_first_token_1000", "seconds_to_first_token_1000_low",
         "seconds_to_first_token_1000_high", "seconds_to_read_context",
         "seconds_to_read_context_low", "seconds_to_read_context_high",
-        "speed_basis", "quality", "quality_loss", "quality_basis", "points", "reasons", "installed",
-        "command",
+        "speed_basis", "quality", "quality_loss", "quality_basis", "points", "score", "usable",
+        "room_on_disk", "placement", "reasons", "installed", "command",
     }  # fmt: skip
-    assert first["reference"] == "gemma-4-31b-it:q4_0-qat"
+    assert set(first["score"]) == {
+        "published", "precision", "cache", "base_model", "context", "speed", "reading", "total",
+    }  # fmt: skip
+    assert first["score"]["total"] == first["points"]
+    assert first["usable"] is True
+    assert first["room_on_disk"] is True
+    assert first["placement"] == {
+        "experts_in_memory": 0, "cache_in_memory": False, "flags": ["--gpu-layers", "all"],
+    }  # fmt: skip
+    assert first["reference"] == "gemma-4-26b-a4b-it:q4_0-qat"
     assert first["precision"]["summary"].startswith("Q4_0 · int4 QAT")
-    assert first["precision"]["bits_per_weight"] == 4.6
+    assert first["precision"]["bits_per_weight"] == 4.57
     assert first["settings"]["context"] == 16_384
-    assert first["settings"]["gpu_layers"] == 61
+    assert first["settings"]["gpu_layers"] == 31
     assert first["memory"]["devices"][0]["device"] == "gpu:0"
     assert first["memory"]["devices"][0]["total_bytes"] < 24 << 30
     assert first["headroom_bytes"] >= 512 << 20
-    assert first["largest_context"] == 67_584
+    assert first["largest_context"] == 262_144
     assert first["tokens_per_second"] is None
     assert first["speed_basis"] == "unknown bandwidth"
-    assert first["quality"] == 85.2
-    assert "MMLU-Pro 85.2" in first["quality_basis"]
+    assert first["quality"] == 82.6
+    assert "MMLU-Pro 82.6" in first["quality_basis"]
     assert "43.1 against 44.3" in first["quality_basis"]
     assert first["installed"] is False
-    assert first["command"] == "gemmahub run gemma-4-31b-it:q4_0-qat --ctx-size 16384"
+    assert first["command"] == "gemmahub run gemma-4-26b-a4b-it:q4_0-qat --ctx-size 16384"
 
 
 def test_the_plan_is_that_of_the_plan_command(command: Command) -> None:
     machine = ("--memory", "8GiB", "--ram", "32GiB")
     first = recommended(command, *machine)["recommendations"][0]
     settings = first["settings"]
+    assert first["placement"]["experts_in_memory"] > 0
     result = command(
         "plan", first["reference"], "-c", settings["context"], "--cache-type",
-        settings["cache_type_k"], *machine, "--json",
+        settings["cache_type_k"], "--experts-in-memory", first["placement"]["experts_in_memory"],
+        *machine, "--json",
     )  # fmt: skip
     plan = json.loads(result.out)
+    assert plan["placement"] == first["placement"]
     for part, size in first["memory"].items():
         assert plan["memory"][part] == size, part
     assert plan["headroom_bytes"] == first["headroom_bytes"]
@@ -154,8 +166,8 @@ def test_a_name_without_a_variant_is_what_is_recommended(command: Command) -> No
         "gemma-3-27b-it -> Q4_0 int4 QAT, 5.10 bits/weight, 16,384 tokens "
         "(fits 24.00 GiB + 64.00 GiB)" in result.err
     )
-    # On 16 GiB another variant fits better; with no room at all the catalogue's first is shown.
-    small = command("plan", "gemma-4-12b-it", "--memory", "8GiB", "--ram", "64GiB", "--json")
+    # With less room it is another variant; with no room at all the catalogue's first.
+    small = command("plan", "gemma-4-12b-it", "--memory", "7GiB", "--ram", "2GiB", "--json")
     assert json.loads(small.out)["reference"] == "gemma-4-12b-it:ud-q4_k_xl-qat"
     none = command("plan", "gemma-3-27b-it", "--ram", "1GiB", "--json")
     assert json.loads(none.out)["fits"] is False

@@ -32,7 +32,6 @@ from gemmahub.memory import (
     weights_by_layer,
     weights_of,
 )
-from gemmahub.memory.limits import accelerators_fit
 from gemmahub.memory.weights import HOST, layer_devices
 from gemmahub.precision.mix import mix_of, mix_of_counted
 
@@ -149,7 +148,12 @@ def test_projector_lies_on_the_first_accelerator() -> None:
 
 def test_json_has_the_contract_s_keys() -> None:
     found = json.loads(json.dumps(plan_memory(GEMMA3, WEIGHTS3, SETTINGS, machine(24)).as_json()))
-    assert set(found) == {"settings", "memory", "basis", "engine", "fits", "headroom_bytes"}
+    assert set(found) == {
+        "settings", "placement", "memory", "basis", "engine", "fits", "headroom_bytes",
+    }  # fmt: skip
+    assert found["placement"] == {
+        "experts_in_memory": 0, "cache_in_memory": False, "flags": ["--gpu-layers", "all"],
+    }  # fmt: skip
     assert found["settings"] == {
         "context": 8192,
         "cache_type_k": "f16",
@@ -263,7 +267,7 @@ def test_layers_that_fit_are_the_most(free: float) -> None:
 
     def fits(count: int) -> bool:
         plan = plan_memory(GEMMA3, WEIGHTS3, replace(SETTINGS, gpu_layers=count), host)
-        return accelerators_fit(plan)
+        return all(place.total_bytes <= place.free_bytes for place in plan.places[:-1])
 
     assert fits(layers)
     assert layers == 35 or not fits(layers + 1)

@@ -92,9 +92,10 @@ def test_layers_that_stay_in_system_memory_are_planned_there(hub: SteadyHub) -> 
         assert side.fit.fits is False
         assert side.memory.at(4096, "f16").fits  # type: ignore[union-attr]
     assert texts(comparison, "fits") == ["partly on the GPU"] * 2
-    layers = comparison.sides[0].memory.placement.gpu_layers
+    placement = comparison.sides[0].memory.placement
+    layers = placement.gpu_layers
     assert layers is not None
-    assert f", {35 - layers} of 35 layers in system memory" in texts(comparison, "settings")[0]
+    assert f", {49 - layers} of 49 layers in system memory" in texts(comparison, "settings")[0]
 
 
 def test_roles_add_up_and_name_their_types() -> None:
@@ -148,7 +149,7 @@ def test_a_machine_of_unknown_memory(hub: SteadyHub, monkeypatch: pytest.MonkeyP
 def test_the_best_of_a_row_is_marked(hub: SteadyHub) -> None:
     comparison = compare(hub, QAT, PTQ, memory="12GiB", ram="32GiB")
     assert texts(comparison, "size") == ["8.07 GB", "7.30 GB *"]
-    assert texts(comparison, "4,096 f16") == ["10.74 GiB fits", "8.92 GiB fits *"]
+    assert texts(comparison, "4,096 f16") == ["10.75 GiB fits", "8.92 GiB fits *"]
     assert texts(comparison, "at most f16") == ["54,784", "66,304 *"]
     assert texts(comparison, "lost, about") == ["2.7% *", "5.9%"]
     assert texts(comparison, "published score") == ["60.6", "60.6"]  # equal: none is better
@@ -216,8 +217,10 @@ def test_what_cannot_be_seen_is_no_difference(hub: SteadyHub) -> None:
     comparison = compare(hub, "gemma-3-12b-it:q4_k_m-unsloth", PTQ)
     (found,) = comparison.differences
     assert found.words == ("203 KB smaller",)
-    cells = [cell for part in sections(comparison) for row in part.rows for cell in row.cells]
-    assert not any(cell.better for cell in cells)
+    rows = [row for part in sections(comparison) for row in part.rows]
+    alike = [row for row in rows if len({cell.text for cell in row.cells}) == 1]
+    assert len(alike) > 0.8 * len(rows)
+    assert not any(cell.better for row in alike for cell in row.cells)
     same = Difference(("B", "A"), PTQ, QAT, ())
     assert str(same) == "B against A: no figure differs"
 
