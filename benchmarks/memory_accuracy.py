@@ -15,7 +15,6 @@ import json
 import tempfile
 import time
 from collections import defaultdict
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
@@ -45,7 +44,7 @@ CATALOG: Final = {
 MODELS: Final = {name: memory_architecture(found) for name, found in CATALOG.items()}
 
 Asked = tuple[str, MemorySettings]
-"""A model and its settings, those of the first build."""
+"""A model and its settings."""
 
 # Of a load by llama-server: context, cache type, ubatch, answers at once.
 LOADS: Final = ((4096, "f16", 512, 1), (8192, "q8_0", 256, 1), (8192, "q4_0", 512, 2))
@@ -60,14 +59,14 @@ def kind(settings: MemorySettings) -> str:
     return "compute, no flash attention, at most 8 rows"
 
 
-def measured(table: dict[str, Any], build: EngineBuild) -> Iterator[tuple[str, Any, Any]]:
+def measured(table: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """Model, settings and llama.cpp's answers, row by row."""
     for part in ("rows", "earlier"):
         for name, rows in table[part].items():
             for values in rows:
                 row = dict(zip(table["columns"], values, strict=True))
                 asked = {key: row[key] for key in table["columns"][:10]}
-                yield name, MemorySettings(**asked, build=build), row
+                yield name, MemorySettings(**asked), row
 
 
 def formulas(build: EngineBuild) -> dict[Asked, int]:
@@ -76,15 +75,15 @@ def formulas(build: EngineBuild) -> dict[Asked, int]:
     errors: dict[str, list[float]] = defaultdict(list)
     seconds: list[float] = []
     found: dict[Asked, int] = {}
-    for name, settings, row in measured(table, build):
+    for name, settings, row in measured(table):
         begin = time.perf_counter()
         cache = kv_cache(MODELS[name], settings).bytes
-        compute = compute_buffers(MODELS[name], settings)
+        compute = compute_buffers(MODELS[name], settings, build)
         seconds.append(time.perf_counter() - begin)
         errors["KV cache"].append(cache / row["kv_bytes"] - 1)
         errors[kind(settings)].append(compute.compute_bytes / row["compute_bytes"] - 1)
         errors["output buffer"].append(compute.output_bytes / row["output_bytes"] - 1)
-        found[name, replace(settings, build=LIBRARY_BUILD)] = row["compute_bytes"]
+        found[name, settings] = row["compute_bytes"]
     print(table["engine"])
     for name, values in sorted(errors.items()):
         sizes = [abs(error) for error in values]
@@ -132,8 +131,8 @@ def load(name: str, path: Path, context: int, cache: str, ubatch: int, parallel:
     options = {option.name: option.default for option in LlamaServerBackend.options}
     settings = arguments.filled_in(Settings(**shared, gpu_layers=0, options=options), None)
     host = buffers(path, settings)
-    planned = MemorySettings(**shared, batch=ubatch, outputs_max=parallel, build=SERVER_BUILD)
-    compute = compute_buffers(MODELS[name], planned)
+    planned = MemorySettings(**shared, batch=ubatch, outputs_max=parallel)
+    compute = compute_buffers(MODELS[name], planned, SERVER_BUILD)
     weights = sum(tensor.bytes or 0 for tensor in open_model(path).tensors)
     apart = (
         host.weights_bytes - weights,

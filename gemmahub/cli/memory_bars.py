@@ -23,6 +23,7 @@ _COLOURS: Final = {
     "output": "35",
     "projector": "36",
     "overhead": "31",
+    "saved": "90",
 }
 _FREE: Final = "."
 _LONGEST: Final = 72

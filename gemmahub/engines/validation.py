@@ -77,7 +77,7 @@ def check_availability(answer: object) -> Availability:
         raise Unfit(f"availability() returned {type(answer).__name__}")
     if type(answer.ok) is not bool:
         raise Unfit(f"availability() says {_short(answer.ok)}, which is not true or false")
-    for text in (answer.version, answer.reason, answer.hint):
+    for text in (answer.version, answer.reason, answer.hint, answer.commit):
         if not isinstance(text, str):
             raise Unfit(f"availability() says {_short(text)}, which is not a text")
     return _shown(answer)

@@ -171,8 +171,23 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineHere:
+    """The engine that runs models on a machine, as far as their memory depends on it.
+
+    ``commit`` is that of its llama.cpp, or its beginning; empty where it is not known. It keeps
+    ``checkpoints`` copies of the window of each conversation, and ``prompt_cache_bytes`` of others.
+    """
+
+    name: str
+    commit: str = ""
+    checkpoints: int = 0
+    prompt_cache_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
-    """What this machine is. ``simulated`` is True for a machine that is not here."""
+    """What this machine is. ``simulated`` is True for a machine that is not here. ``engine`` is
+    known where a plan is made."""
 
     name: str | None
     system: str
@@ -182,10 +197,12 @@ class Machine:
     disks: tuple[Disk, ...] = ()
     problems: tuple[Problem, ...] = ()
     simulated: bool = False
+    engine: EngineHere | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The record as plain values; each figure as value, unit, source and doubt."""
         plain: dict[str, Any] = _plain(self)
+        del plain["engine"]
         return plain
 
 

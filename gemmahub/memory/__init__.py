@@ -5,7 +5,7 @@ that it was checked against; what was not measured is called an estimate.
 """
 
 from gemmahub.memory.architecture import LayerShape, MemoryArchitecture, UnknownArchitecture
-from gemmahub.memory.builds import EngineBuild, known_build, unknown_build
+from gemmahub.memory.builds import EngineBuild, EngineRules, known_build, unknown_build
 from gemmahub.memory.compute import ComputeBuffers, compute_buffers
 from gemmahub.memory.config_architecture import from_config
 from gemmahub.memory.gguf_architecture import from_gguf
@@ -27,6 +27,7 @@ __all__ = [
     "DeviceMemory",
     "DevicePlan",
     "EngineBuild",
+    "EngineRules",
     "ImageMemory",
     "KVCache",
     "LayerShape",

@@ -39,6 +39,21 @@ BETWEEN_BUILDS: Final = 0.12
 and a ubatch of 128 or more: -6 to +12 %. What an unknown build may be off by, at least."""
 
 
+@dataclass(frozen=True, slots=True)
+class EngineRules:
+    """What memory depends on besides model and settings: the build of the engine, and what it
+    keeps in system memory to go back to. That are ``checkpoints`` copies of the window's part of
+    the cache of each sequence, and ``prompt_cache_bytes`` of earlier conversations.
+    """
+
+    build: EngineBuild = LIBRARY_BUILD
+    checkpoints: int = 0
+    prompt_cache_bytes: int = 0
+
+
+LIBRARY_RULES: Final = EngineRules()
+
+
 def known_build(commit: str) -> EngineBuild | None:
     """The build with this commit, of which only the beginning may be given; None if unknown."""
     for build in (LIBRARY_BUILD, SERVER_BUILD):

@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from gemmahub.memory.allocator import buffer_bytes
+from gemmahub.memory.builds import LIBRARY_BUILD
 from gemmahub.memory.families import find
 from gemmahub.memory.graph_builder import GraphSettings
 from gemmahub.memory.kv_cache import cache_cells
@@ -24,6 +25,7 @@ from gemmahub.memory.repeats import course
 
 if TYPE_CHECKING:
     from gemmahub.memory.architecture import MemoryArchitecture
+    from gemmahub.memory.builds import EngineBuild
     from gemmahub.memory.settings import MemorySettings
     from gemmahub.memory.step_graph import Schedule
 
@@ -51,8 +53,12 @@ class ComputeBuffers:
     error: float
 
 
-def compute_buffers(architecture: MemoryArchitecture, settings: MemorySettings) -> ComputeBuffers:
-    """The buffers of a step of ``tokens_a_step`` tokens.
+def compute_buffers(
+    architecture: MemoryArchitecture,
+    settings: MemorySettings,
+    build: EngineBuild = LIBRARY_BUILD,
+) -> ComputeBuffers:
+    """The buffers of a step of ``tokens_a_step`` tokens, as a build makes them.
 
     The output buffer has a row of F32 logits for each parallel sequence
     (``llama_context::output_reserve``, ``src/llama-context.cpp``); it grows when more rows are
@@ -62,9 +68,9 @@ def compute_buffers(architecture: MemoryArchitecture, settings: MemorySettings) 
     units = step_units(architecture, s)
     output = 4 * architecture.vocabulary * s.parallel
     inputs = _input_bytes(architecture, s, units)
-    replayed = _replayed(architecture, GraphSettings.of(s), units)
+    replayed = _replayed(architecture, GraphSettings.of(s, build), units)
     if replayed is not None:
-        return ComputeBuffers(replayed, inputs, output, "replay", s.build.error)
+        return ComputeBuffers(replayed, inputs, output, "replay", build.error)
     found = _estimated(architecture, s, units)
     return ComputeBuffers(found, inputs, output, "estimate", ESTIMATE_DOUBT)
 

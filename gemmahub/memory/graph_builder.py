@@ -46,13 +46,13 @@ class GraphSettings:
     build: EngineBuild
 
     @classmethod
-    def of(cls, settings: MemorySettings) -> GraphSettings:
+    def of(cls, settings: MemorySettings, build: EngineBuild) -> GraphSettings:
         """The part of the settings of a plan that is meant here."""
         return cls(
             settings.flash_attention,
             is_quantised(settings.cache_type_k),
             is_quantised(settings.cache_type_v),
-            settings.build,
+            build,
         )
 
 

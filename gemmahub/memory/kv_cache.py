@@ -15,6 +15,7 @@ from gemmahub.formats.ggml_types import GGML_TYPES_BY_NAME
 
 if TYPE_CHECKING:
     from gemmahub.memory.architecture import CacheKind, LayerShape, MemoryArchitecture
+    from gemmahub.memory.builds import EngineRules
     from gemmahub.memory.settings import MemorySettings
 
 PADDING: Final = 256
@@ -41,6 +42,22 @@ class KVCache:
     @property
     def bytes(self) -> int:
         return self.global_bytes + self.window_bytes
+
+
+def saved_bytes(
+    architecture: MemoryArchitecture, settings: MemorySettings, cache: KVCache, rules: EngineRules
+) -> int:
+    """What an engine keeps beside its caches: copies of the window's part, earlier conversations.
+
+    A copy has the tokens of the window, however many cells there are; llama-server says so in its
+    log (``created context checkpoint``). With a window cache of full size it makes none.
+    """
+    cells, copies = cache.cells, rules.checkpoints * settings.parallel
+    if settings.full_swa_cache or not cells.window:
+        return rules.prompt_cache_bytes
+    row = cache.window_bytes // (cells.window * cells.streams)
+    tokens = min(architecture.sliding_window, cells.window)
+    return copies * tokens * row + rules.prompt_cache_bytes
 
 
 def padded(cells: int) -> int:

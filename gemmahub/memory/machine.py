@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from gemmahub.memory.builds import LIBRARY_RULES, EngineRules
+
 DeviceKind = Literal["cuda", "rocm", "vulkan", "metal", "other", "cpu"]
 
 MIB: Final = 1 << 20
@@ -46,11 +48,13 @@ class DeviceMemory:
 
 @dataclass(frozen=True, slots=True)
 class MachineMemory:
-    """Accelerators in the engine's order, and host memory; the CPU is not among the devices."""
+    """Accelerators in the engine's order, and host memory; the CPU is not among the devices.
+    ``rules`` are those of the engine that runs there."""
 
     devices: tuple[DeviceMemory, ...]
     host_capacity_bytes: int
     host_free_bytes: int
+    rules: EngineRules = LIBRARY_RULES
 
     @property
     def names(self) -> tuple[str, ...]:

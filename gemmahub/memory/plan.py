@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from gemmahub.memory.builds import LIBRARY_BUILD, EngineBuild
 from gemmahub.memory.compute import ACCELERATOR_DOUBT, ComputeBuffers, compute_buffers
-from gemmahub.memory.kv_cache import KVCache, kv_cache, layer_cache_bytes
+from gemmahub.memory.kv_cache import KVCache, kv_cache, layer_cache_bytes, saved_bytes
 from gemmahub.memory.machine import CONTEXT_OVERHEAD
 from gemmahub.memory.step_buffers import StepBuffers
 from gemmahub.memory.weights import HOST, WeightPlacement, layer_devices, place_weights
@@ -33,13 +34,15 @@ PART_NAMES: Final = {
     "output": "output",
     "projector": "projector",
     "overhead": "driver overhead",
+    "saved": "saved context",
 }
 """The parts of a place as people read them, in the order in which they are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class DevicePlan:
-    """What one place (an accelerator, or the host) holds, in bytes."""
+    """What one place (an accelerator, or the host) holds, in bytes. ``saved_bytes`` are what a
+    server keeps to go back to."""
 
     device: str
     weights_bytes: int
@@ -50,6 +53,7 @@ class DevicePlan:
     overhead_bytes: int
     capacity_bytes: int
     free_bytes: int
+    saved_bytes: int = 0
 
     @property
     def total_bytes(self) -> int:
@@ -60,6 +64,7 @@ class DevicePlan:
             + self.output_bytes
             + self.projector_bytes
             + self.overhead_bytes
+            + self.saved_bytes
         )
 
 
@@ -82,13 +87,14 @@ class MemoryPlan:
     repack_bytes: int
     error: float
     notes: tuple[str, ...]
+    build: EngineBuild = LIBRARY_BUILD
 
     basis = "formula"
 
     @property
     def engine(self) -> str:
         """The build that the formula was checked on."""
-        return self.settings.build.name
+        return self.build.name
 
     @property
     def placement(self) -> Placement:
@@ -117,7 +123,7 @@ class MemoryPlan:
             "kv_cache_global_bytes": self.kv_cache.global_bytes,
             "kv_cache_window_bytes": self.kv_cache.window_bytes,
         }
-        for part in ("compute", "output", "projector", "overhead", "total"):
+        for part in ("compute", "output", "projector", "overhead", "saved", "total"):
             memory[f"{part}_bytes"] = total(f"{part}_bytes")
         memory["mapped_bytes"] = self.mapped_bytes
         memory["repack_bytes"] = self.repack_bytes
@@ -171,7 +177,7 @@ def plan_memory(
         mmap=settings.mmap,
         experts_in_memory=settings.experts_in_memory,
     )
-    compute = compute_buffers(architecture, settings)
+    compute = compute_buffers(architecture, settings, machine.rules.build)
     cache = kv_cache(architecture, settings)
     caches = _caches(architecture, settings, cache, placement, len(machine.devices))
     image = images.known_bytes if images else 0
@@ -198,6 +204,7 @@ def plan_memory(
             overhead_bytes=0,
             capacity_bytes=machine.host_capacity_bytes,
             free_bytes=machine.host_free_bytes,
+            saved_bytes=saved_bytes(architecture, settings, cache, machine.rules),
         )
     )
     return MemoryPlan(
@@ -211,6 +218,7 @@ def plan_memory(
         repack_bytes=placed.repack,
         error=max(compute.error, ACCELERATOR_DOUBT if gpu_layers else 0.0),
         notes=_notes(compute, placed, gpu_layers),
+        build=machine.rules.build,
     )
 
 

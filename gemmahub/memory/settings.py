@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from gemmahub.errors import UsageError
 from gemmahub.formats.ggml_types import CACHE_TYPES
-from gemmahub.memory.builds import LIBRARY_BUILD, EngineBuild
 
 _FLOATS: Final = ("f32", "f16", "bf16")
 
@@ -73,7 +72,7 @@ class MemorySettings:
     token of it, which is llama-cpp-python's default. ``unified``: parallel sequences share one
     cache. ``batch`` 2048 is llama.cpp's default. ``gpu_layers``, ``experts_in_memory`` and
     ``cache_in_memory`` as in :class:`Placement`. ``mmap``: weights that stay in host memory are
-    mapped from the file instead of copied. ``build`` is the llama.cpp whose rules hold.
+    mapped from the file instead of copied.
     """
 
     context: int
@@ -90,7 +89,6 @@ class MemorySettings:
     mmap: bool = True
     experts_in_memory: int = 0
     cache_in_memory: bool = False
-    build: EngineBuild = LIBRARY_BUILD
 
     def __post_init__(self) -> None:
         if min(self.context, self.ubatch, self.batch, self.parallel) < 1 or self.outputs_max < 0:

@@ -16,13 +16,17 @@ from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.source import LocalFile
 from gemmahub.hardware.compute import cpu_flops, device_flops
 from gemmahub.memory import (
+    EngineRules,
     ImageMemory,
     MachineMemory,
     image_buffer_bytes,
+    known_build,
     plan_memory,
+    unknown_build,
     unpack,
     weights_of,
 )
+from gemmahub.memory.builds import LIBRARY_RULES
 from gemmahub.memory.machine import DeviceMemory
 from gemmahub.planning.devices import device_sets
 from gemmahub.recommend.prompt import OperationRates
@@ -162,7 +166,14 @@ def memory_of(machine: hardware.Machine, devices: Iterable[hardware.Device]) -> 
         raise GemmahubError(
             "how much memory is free is not known on this machine", "say it: --ram 16GiB"
         )
-    return MachineMemory(memories, usable or available, available)
+    return MachineMemory(memories, usable or available, available, _rules(machine.engine))
+
+
+def _rules(engine: hardware.EngineHere | None) -> EngineRules:
+    if engine is None:
+        return LIBRARY_RULES
+    build = known_build(engine.commit) or unknown_build(engine.name)
+    return EngineRules(build, engine.checkpoints, engine.prompt_cache_bytes)
 
 
 def _bandwidths(machine: hardware.Machine, devices: Sequence[hardware.Device]) -> Bandwidths:

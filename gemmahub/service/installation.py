@@ -270,8 +270,9 @@ class Installation:
 
     def _as_used(self) -> Machine:
         from gemmahub.planning.devices import usable_by
+        from gemmahub.service.engine_here import with_engine
 
-        machine = self.hardware(measure=True)
+        machine = with_engine(self, self.hardware(measure=True))
         stated = self.engine_devices(machine)
         return machine if stated is None else usable_by(machine, *stated)
 

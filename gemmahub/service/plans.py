@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import BackendMissing, UsageError
@@ -83,6 +84,7 @@ def plan(
     if options.image and images is None:
         raise UsageError(f"no image projector of {variant.reference} is known", "leave --image out")
     settings = _memory_settings(options, model[0].context_length)
+    machine = _with_engine(here, machine, variant, options, settings)
     place = place_for(machine, model, settings, images if options.image else None)
     plan = make_plan(variant, model, settings, place, images=images, with_images=options.image)
     if options.exact:
@@ -92,13 +94,32 @@ def plan(
 
 def _machine(here: Installation, options: PlanOptions) -> Machine:
     from gemmahub.hardware.simulate import other_machine
+    from gemmahub.service.engine_here import with_engine
 
     if options.verify and (options.memory or options.ram):
         raise UsageError(
             "--verify loads the model on this machine, not on another one",
             "leave --memory and --ram out",
         )
-    return other_machine(options.memory, options.ram, here.hardware())
+    return other_machine(options.memory, options.ram, with_engine(here, here.hardware()))
+
+
+def _with_engine(
+    here: Installation,
+    machine: Machine,
+    variant: Variant,
+    options: PlanOptions,
+    settings: MemorySettings,
+) -> Machine:
+    """The machine with the engine that would run the variant, or that is asked."""
+    from gemmahub.engines.contract import Artifact
+    from gemmahub.service.engine_here import engine_here
+
+    if variant.served is not None:
+        return machine
+    artifact = next(iter(variant.artifacts), Artifact(variant.format, Path(variant.reference)))
+    needs = "dry_load" if _needs_dry_load(options, settings) else ""
+    return replace(machine, engine=engine_here(here, artifact, needs))
 
 
 def _modelled(variant: Variant) -> bool:
@@ -169,9 +190,13 @@ def _verify(
     from gemmahub.planning.verify import loadable, verify
 
     artifact = loadable(plan)
-    rows = plan.memory.settings.outputs_max != plan.memory.settings.parallel
-    offer = here.choose(artifact, needs="dry_load" if options.exact or rows else "").offer
-    return verify(plan, offer, on_progress)
+    needs = "dry_load" if _needs_dry_load(options, plan.memory.settings) else ""
+    return verify(plan, here.choose(artifact, needs=needs).offer, on_progress)
+
+
+def _needs_dry_load(options: PlanOptions, settings: MemorySettings) -> bool:
+    """Whether an engine is asked, or rows are wanted that only such a one can have."""
+    return options.exact or settings.outputs_max != settings.parallel
 
 
 def _memory_settings(options: PlanOptions, trained: int) -> MemorySettings:

@@ -39,6 +39,7 @@ _PART_COLOURS: Final = {
     "output": "part-output",
     "projector": "part-projector",
     "overhead": "part-driver",
+    "saved": "part-kv",
 }
 _BITS: Final = (2, 4, 6, 8, 16)
 _SMALL: Final = 0.005

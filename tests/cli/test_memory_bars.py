@@ -31,7 +31,7 @@ def plain_lines(one: DevicePlan, width: int) -> list[str]:
 
 
 def place(free: int = 24 * GIB, **parts: int) -> DevicePlan:
-    names = ("weights", "kv_cache", "compute", "output", "projector", "overhead")
+    names = ("weights", "kv_cache", "compute", "output", "projector", "overhead", "saved")
     sizes = {f"{name}_bytes": parts.get(name, 0) for name in names}
     return DevicePlan(device="gpu:0", capacity_bytes=24 * GIB, free_bytes=free, **sizes)
 

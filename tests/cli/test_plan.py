@@ -44,7 +44,7 @@ def test_the_contract_and_the_measured_cache(command: Command) -> None:
     assert memory["kv_cache_window_bytes"] == 15_728_640
     assert memory["kv_cache_bytes"] == 25_165_824 + 15_728_640
     assert memory["output_bytes"] == 1_048_576
-    parts = ("weights", "kv_cache", "compute", "output", "projector", "overhead")
+    parts = ("weights", "kv_cache", "compute", "output", "projector", "overhead", "saved")
     assert memory["total_bytes"] == sum(memory[f"{part}_bytes"] for part in parts)
     assert found["basis"] == "formula"
     assert "0.3.36" in found["engine"]

@@ -12,7 +12,7 @@ import pytest
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.catalog.memory import memory_architecture
 from gemmahub.memory import MemoryArchitecture, MemorySettings
-from gemmahub.memory.builds import LIBRARY_BUILD, SERVER_BUILD
+from gemmahub.memory.builds import LIBRARY_BUILD, SERVER_BUILD, EngineBuild
 
 if TYPE_CHECKING:
     from gemmahub.catalog.records import Architecture
@@ -29,6 +29,7 @@ ASKED = 10
 class Row:
     """What was asked for and what llama.cpp answered."""
 
+    build: EngineBuild
     settings: MemorySettings
     cells: tuple[int, int]
     kv_bytes: int
@@ -47,8 +48,7 @@ def table() -> dict[str, list[Row]]:
                 for values in rows:
                     asked = dict(zip(data["columns"][:ASKED], values, strict=False))
                     cells, answers = values[ASKED : ASKED + 2], values[ASKED + 2 :]
-                    settings = MemorySettings(**asked, build=build)
-                    row = Row(settings, (cells[0], cells[1]), *answers)
+                    row = Row(build, MemorySettings(**asked), (cells[0], cells[1]), *answers)
                     found.setdefault(size, []).append(row)
     return found
 

@@ -69,7 +69,7 @@ SETTINGS = MemorySettings(8192)
 def check(plan: MemoryPlan) -> None:
     """What holds for every plan."""
     memory = plan.as_json()["memory"]
-    parts = ("weights", "kv_cache", "compute", "output", "projector", "overhead")
+    parts = ("weights", "kv_cache", "compute", "output", "projector", "overhead", "saved")
     assert memory["total_bytes"] == sum(memory[f"{part}_bytes"] for part in parts)
     assert memory["total_bytes"] == sum(d["total_bytes"] for d in memory["devices"])
     assert sum(p.kv_cache_bytes for p in plan.places) == plan.kv_cache.bytes

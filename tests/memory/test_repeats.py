@@ -165,6 +165,7 @@ def test_the_buffer_is_that_of_the_whole_graph(
         unified=unified,
         outputs_max=outputs,
     )
-    graph = GraphSettings.of(settings)
-    expected = buffer_bytes(in_one_piece(model, graph), step_units(model, settings))
-    assert compute_buffers(model, settings).compute_bytes == expected
+    for build in (LIBRARY_BUILD, SERVER_BUILD):
+        graph = GraphSettings.of(settings, build)
+        expected = buffer_bytes(in_one_piece(model, graph), step_units(model, settings))
+        assert compute_buffers(model, settings, build).compute_bytes == expected

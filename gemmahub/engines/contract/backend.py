@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Whether an engine can be used here; if not, why, and what to do about it."""
+    """Whether an engine can be used here; if not, why, and what to do about it.
+
+    ``commit`` is that of the llama.cpp it carries, or its beginning; empty where it carries none or
+    does not know. Memory formulas know builds by it.
+    """
 
     ok: bool
     version: str = ""
     reason: str = ""
     hint: str = ""
+    commit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

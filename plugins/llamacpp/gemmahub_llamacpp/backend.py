@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from importlib.util import find_spec
 from time import perf_counter
@@ -23,6 +24,7 @@ from gemmahub.engines.contract import (
 from gemmahub.errors import GenerationFailed, LoadFailed
 from gemmahub_llamacpp import devices as found_devices
 from gemmahub_llamacpp import engine
+from gemmahub_llamacpp.guards import OTHER_FOLDER
 from gemmahub_llamacpp.settings import (
     MOST,
     check_settings,
@@ -79,7 +81,8 @@ class LlamaCppBackend(Backend):
         version = engine.version()
         if not version or find_spec("llama_cpp") is None:
             return Availability(False, reason=f"{engine.DISTRIBUTION} is missing", hint=_INSTALL)
-        return Availability(True, version=version)
+        known = version == engine.CHECKED_VERSION and not os.environ.get(OTHER_FOLDER)
+        return Availability(True, version=version, commit=engine.CHECKED_COMMIT if known else "")
 
     def load(
         self, artifact: Artifact, settings: Settings, on_progress: OnProgress | None = None

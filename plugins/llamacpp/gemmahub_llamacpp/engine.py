@@ -21,6 +21,9 @@ DISTRIBUTION: Final = "llama-cpp-python"
 CHECKED_VERSION: Final = "0.3.36"
 """The version that all figures and tests of this plugin were made with."""
 
+CHECKED_COMMIT: Final = "0c1e57098"
+"""The llama.cpp that this version carries."""
+
 REINSTALL: Final = (
     "reinstall it with `pip install --force-reinstall --no-cache-dir gemmahub-llamacpp`"
 )

@@ -73,7 +73,7 @@ class LlamaServerBackend(Backend):
         build, reason, hint = programs.or_reason()
         if build is None:
             return Availability(False, reason=reason, hint=hint)
-        return Availability(True, version=f"{build.version}, {build.origin}")
+        return Availability(True, version=f"{build.version}, {build.origin}", commit=build.commit)
 
     def devices(self) -> list[EngineDevice]:
         """The processor, and what ``--list-devices`` says. Raises: BackendMissing."""

@@ -1,0 +1,51 @@
+"""The engine that runs a model here, as far as the model's memory depends on it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from gemmahub.engines.contract import Artifact
+from gemmahub.errors import BackendMissing
+from gemmahub.hardware.records import EngineHere
+
+if TYPE_CHECKING:
+    from gemmahub.hardware.records import Machine
+    from gemmahub.service.installation import Installation
+
+_MIB: Final = 2**20
+
+
+def with_engine(here: Installation, machine: Machine) -> Machine:
+    """The machine with the engine that runs GGUF files here. Raises: as :func:`engine_here`."""
+    return replace(machine, engine=engine_here(here, Artifact("gguf", Path())))
+
+
+def engine_here(here: Installation, artifact: Artifact, needs: str = "") -> EngineHere | None:
+    """The engine that runs an artifact here, with a capability that is needed; None where there is
+    none: a formula needs no engine.
+
+    What it keeps of conversations is said by its own options, where it has them: ``checkpoints``
+    for each answer at once, ``prompt_cache`` in MiB.
+
+    Raises: UsageError when the settings file is broken.
+    """
+    try:
+        offer = here.choose(artifact, needs=needs).offer
+    except BackendMissing:
+        return None
+    options: dict[str, Any] = {option.name: option.default for option in offer.backend.options}
+    options |= offer.options
+    found = here.plugins_manager.availability(offer)
+    return EngineHere(
+        f"{offer.backend.name} {found.version}".strip(),
+        found.commit,
+        _count(options.get("checkpoints")),
+        _count(options.get("prompt_cache")) * _MIB,
+    )
+
+
+def _count(value: object) -> int:
+    """A number of 0 or more; the backend refuses all else when it loads."""
+    return value if type(value) is int and value >= 0 else 0
