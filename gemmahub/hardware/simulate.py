@@ -145,6 +145,7 @@ def simulate_machine(
         devices=devices,
         disks=base.disks if base is not None else (),
         simulated=True,
+        engine=base.engine if base is not None else None,
     )
 
 

@@ -94,14 +94,13 @@ def plan(
 
 def _machine(here: Installation, options: PlanOptions) -> Machine:
     from gemmahub.hardware.simulate import other_machine
-    from gemmahub.service.engine_here import with_engine
 
     if options.verify and (options.memory or options.ram):
         raise UsageError(
             "--verify loads the model on this machine, not on another one",
             "leave --memory and --ram out",
         )
-    return other_machine(options.memory, options.ram, with_engine(here, here.hardware()))
+    return other_machine(options.memory, options.ram, here.as_used())
 
 
 def _with_engine(

@@ -30,6 +30,12 @@ def plan(command: Command, *arguments: object) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture
+def in_process(tmp_path: Path) -> None:
+    """GGUF files are run by the engine that can be asked."""
+    (tmp_path / "config.toml").write_text('[run.backends]\ngguf = "llama.cpp"\n')
+
+
 def test_the_contract_and_the_measured_cache(command: Command) -> None:
     found = plan(command, "gemma-3-270m", "--context", 8192)
     assert found["reference"] == "gemma-3-270m:q4_k_m"
@@ -47,11 +53,32 @@ def test_the_contract_and_the_measured_cache(command: Command) -> None:
     parts = ("weights", "kv_cache", "compute", "output", "projector", "overhead", "saved")
     assert memory["total_bytes"] == sum(memory[f"{part}_bytes"] for part in parts)
     assert found["basis"] == "formula"
-    assert "0.3.36" in found["engine"]
+    assert found["engine"] == "llama.cpp 86a2835"  # what llama-server is here
+    assert memory["saved_bytes"] == 15_728_640 // 2  # a copy of the window
     assert found["fits"] is True
     assert found["largest_context"] == 32768
 
 
+@pytest.mark.usefixtures("in_process")
+def test_the_engine_of_the_settings_has_its_own_rules(command: Command) -> None:
+    found = plan(command, "gemma-3-270m", "--context", 8192)
+    assert found["engine"] == "llama.cpp 0.3.36"
+    assert found["memory"]["saved_bytes"] == 0
+
+
+def test_what_the_engine_keeps_is_counted(command: Command, tmp_path: Path) -> None:
+    before = plan(command, "gemma-3-270m", "--parallel", 2)["memory"]
+    (tmp_path / "config.toml").write_text(
+        "[backends.llama-server]\ncheckpoints = 3\nprompt_cache = 256\n"
+    )
+    after = plan(command, "gemma-3-270m", "--parallel", 2)["memory"]
+    assert after["saved_bytes"] == 3 * before["saved_bytes"] + (256 << 20)
+    assert after["total_bytes"] - before["total_bytes"] == (
+        after["saved_bytes"] - before["saved_bytes"]
+    )
+
+
+@pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize("options", [(), ("--cache-type", "q8_0"), ("-c", "2048")])
 def test_the_engine_agrees(command: Command, options: tuple[str, ...]) -> None:
     formula = plan(command, "gemma-3-270m", *options)["memory"]
@@ -91,6 +118,7 @@ def test_a_context_beyond_the_trained_one_is_a_warning(command: Command) -> None
     assert "trained for" in result.err
 
 
+@pytest.mark.usefixtures("in_process")
 def test_exact_needs_no_file(command: Command) -> None:
     """A model of 17 GB that is not here: the engine's own answer, for a GPU that is not here."""
     arguments = (

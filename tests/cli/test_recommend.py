@@ -106,7 +106,7 @@ def test_variants_of_one_model(command: Command) -> None:
         (("--machine", "rtx-3091"), 2, "rtx-3090"),
         (("--use", "poetry"), 2, "chat"),
         (("--context", "0"), 2, "0"),
-        (("--ram", "100MiB"), 4, "gemma-3-270m-it:q4_0-qat, takes 256 MiB"),
+        (("--ram", "100MiB"), 4, "gemma-3-270m-it:q4_0-qat, takes 259 MiB"),
         (("--memory", "8GiB", "--model", "gemma-4-31b-it", "--no-offload"), 4, "--no-offload"),
         (("--use", "vision", "--model", "gemma-3-1b-it"), 3, "images"),
     ],
@@ -167,7 +167,7 @@ def test_a_name_without_a_variant_is_what_is_recommended(command: Command) -> No
         "(fits 24.00 GiB + 64.00 GiB)" in result.err
     )
     # With less room it is another variant; with no room at all the catalogue's first.
-    small = command("plan", "gemma-4-12b-it", "--memory", "7GiB", "--ram", "2GiB", "--json")
+    small = command("plan", "gemma-4-12b-it", "--memory", "7GiB", "--ram", "2304MiB", "--json")
     assert json.loads(small.out)["reference"] == "gemma-4-12b-it:ud-q4_k_xl-qat"
     none = command("plan", "gemma-3-27b-it", "--ram", "1GiB", "--json")
     assert json.loads(none.out)["fits"] is False

