@@ -10,7 +10,7 @@ import click
 
 from gemmahub.cli import output
 from gemmahub.cli.answers import show_answer
-from gemmahub.cli.prompt_input import image_option, images_of, question_of
+from gemmahub.cli.prompt_input import Files, audio_option, files_of, image_option, question_of
 from gemmahub.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _EXAMPLE = 'gemmahub chats continue ID "And of Spain?"'
 @click.option("--backend", help="The engine to use; otherwise the best one for the format.")
 @click.option("-c", "--ctx-size", type=click.IntRange(min=1), help="Another context, in tokens.")
 @image_option
+@audio_option
 @click.option("-v", "--verbose", is_flag=True, help="Print timings.")
 def continue_command(
     id_: str,
@@ -38,6 +39,7 @@ def continue_command(
     backend: str | None,
     ctx_size: int | None,
     images: tuple[Path, ...],
+    audio: tuple[Path, ...],
     verbose: bool,
 ) -> int:
     """Go on with a conversation, with the model and the settings that it was held with.
@@ -47,8 +49,8 @@ def continue_command(
     """
     from gemmahub.service import Library
 
-    if again and (prompt is not None or images):
-        raise UsageError("--again asks nothing new", "leave the prompt and the images out")
+    if again and (prompt is not None or images or audio):
+        raise UsageError("--again asks nothing new", "leave the prompt and the files out")
     question = None if again else question_of(prompt, example=_EXAMPLE)
     library = Library(say=output.note)
     store = library.conversations
@@ -62,21 +64,21 @@ def continue_command(
         output.progress("")
         with closing(running.chat(journal)) as chat:
             output.note(running.headline)
-            images = images_of(running, images, plain=chat.plain)
+            files = files_of(running, images, audio, plain=chat.plain)
             if images and running.image_note:
                 output.note(running.image_note)
             if again:
                 return show_answer(chat, chat.regenerate(), verbose=verbose)
 
-            def ask(text: str, with_images: tuple[Path, ...]) -> int:
-                return show_answer(chat, chat.ask(text, with_images), verbose=verbose)
+            def ask(text: str, with_files: Files) -> int:
+                return show_answer(chat, chat.ask(text, *with_files), verbose=verbose)
 
             if question is not None:
-                return ask(question, images)
+                return ask(question, files)
             from gemmahub.cli.prompt_loop import converse
 
             _show_last(before)
-            return converse(ask, library.config.data, images=images)
+            return converse(ask, library.config.data, files=files)
 
 
 def _show_last(saved: Saved) -> None:

@@ -1,10 +1,10 @@
-"""What the commands that ask a model are given: question and images."""
+"""What the commands that ask a model are given: question, images and sounds."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
@@ -22,6 +22,23 @@ image_option: Final = click.option(
     help="An image for the (first) question; may be given several times.",
 )
 
+audio_option: Final = click.option(
+    "--audio",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A sound for the (first) question; may be given several times.",
+)
+
+
+class Files(NamedTuple):
+    """Files that go with a question, by their full paths."""
+
+    images: tuple[Path, ...] = ()
+    audio: tuple[Path, ...] = ()
+
+
+NO_FILES: Final = Files()
+
 
 def question_of(prompt: str | None, *, example: str, alone: bool = False) -> str | None:
     """The question, from the command line or standard input; None for a conversation on a terminal.
@@ -38,11 +55,15 @@ def question_of(prompt: str | None, *, example: str, alone: bool = False) -> str
     return prompt
 
 
-def images_of(running: Running, images: tuple[Path, ...], *, plain: bool) -> tuple[Path, ...]:
-    """The images by their full paths. Raises: UsageError where none can be asked about."""
-    if images and plain:
-        raise UsageError(
-            "images need a conversation, and this is plain completion",
-            "leave --raw out" if running.session.info.chat_template else "take an instruct model",
-        )
-    return tuple(path.resolve() for path in images)
+def files_of(
+    running: Running, images: tuple[Path, ...], audio: tuple[Path, ...], *, plain: bool
+) -> Files:
+    """The images and sounds. Raises: UsageError where none can be asked about."""
+    for kind, paths in (("images", images), ("sounds", audio)):
+        if paths and plain:
+            template = running.session.info.chat_template
+            raise UsageError(
+                f"{kind} need a conversation, and this is plain completion",
+                "leave --raw out" if template else "take an instruct model",
+            )
+    return Files(*(tuple(path.resolve() for path in paths) for paths in (images, audio)))

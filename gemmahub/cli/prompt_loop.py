@@ -6,11 +6,14 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from gemmahub.cli import output
+from gemmahub.cli.prompt_input import NO_FILES
 from gemmahub.errors import BackendCrashed, BackendError, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from gemmahub.cli.prompt_input import Files
 
 _HISTORY_LINES = 1000
 _FORGETS = "/clear forgets the conversation, "
@@ -18,13 +21,13 @@ _HELP = '/exit or Ctrl-D ends it, """ starts and ends several lines'
 
 
 def converse(
-    ask: Callable[[str, tuple[Path, ...]], object],
+    ask: Callable[[str, Files], object],
     data: Path,
     *,
     forget: Callable[[], object] | None = None,
-    images: tuple[Path, ...] = (),
+    files: Files = NO_FILES,
 ) -> int:
-    """Ask and answer until the end of input. ``images`` go with the first question; ``forget``
+    """Ask and answer until the end of input. ``files`` go with the first question; ``forget``
     makes the model forget what was said, None where that is kept. The history of the prompt lies in
     the folder ``data``.
 
@@ -43,8 +46,8 @@ def converse(
                 output.note(told)
             elif question.strip():
                 try:
-                    ask(question, images)
-                    images = ()
+                    ask(question, files)
+                    files = NO_FILES
                 except BackendCrashed:
                     raise
                 except BackendError as error:

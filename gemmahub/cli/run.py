@@ -9,14 +9,12 @@ import click
 
 from gemmahub.cli import output
 from gemmahub.cli.answers import show_answer
-from gemmahub.cli.prompt_input import image_option, images_of, question_of
+from gemmahub.cli.prompt_input import Files, audio_option, files_of, image_option, question_of
 from gemmahub.engines.contract import Sampling, Settings
 from gemmahub.errors import ExitCode, NotInstalled, UsageError
 from gemmahub.formats.ggml_types import CACHE_TYPES
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from gemmahub.conversations import ChatSession
     from gemmahub.service import Library, Running
 _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
@@ -32,6 +30,7 @@ _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
 @click.option("--top-p", type=click.FloatRange(0, 1), default=0.95, show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 2), help="Makes an answer repeatable.")
 @image_option
+@audio_option
 @click.option("--system", help="What the model should know before the conversation.")
 @click.option("--backend", help="The engine to use; otherwise the best one for the format.")
 @click.option(
@@ -75,25 +74,25 @@ def run_command(reference: str, prompt: str | None, **options: Any) -> int:
     with running.session as session:
         held = {"system": options["system"], "sampling": _sampling(options), "raw": options["raw"]}
         chat = ChatSession(session, **held, batch_seconds=0)
-        images = images_of(running, options["images"], plain=chat.plain)
+        files = files_of(running, options["images"], options["audio"], plain=chat.plain)
         if options["as_json"]:
-            output.json_data(_answer_json(running, chat, question or "", images))
+            output.json_data(_answer_json(running, chat, question or "", files))
             return ExitCode.DONE
         output.note(running.headline)
         if options["verbose"]:
             output.note(f"backend {running.backend}: {running.reason}")
-        if images and running.image_note:
+        if files.images and running.image_note:
             output.note(running.image_note)
 
-        def ask(text: str, with_images: tuple[Path, ...]) -> int:
-            return show_answer(chat, chat.ask(text, with_images), verbose=options["verbose"])
+        def ask(text: str, with_files: Files) -> int:
+            return show_answer(chat, chat.ask(text, *with_files), verbose=options["verbose"])
 
         if question is not None:
-            return ask(question, images)
+            return ask(question, files)
         from gemmahub.cli.prompt_loop import converse
 
         forget = partial(chat.journal.cut, 0)
-        return converse(ask, library.config.data, forget=forget, images=images)
+        return converse(ask, library.config.data, forget=forget, files=files)
 
 
 def _start(library: Library, reference: str, options: dict[str, Any]) -> Running:
@@ -153,7 +152,7 @@ def _sampling(options: dict[str, Any]) -> Sampling:
 
 
 def _answer_json(
-    running: Running, chat: ChatSession, question: str, images: tuple[Path, ...]
+    running: Running, chat: ChatSession, question: str, files: Files
 ) -> dict[str, Any]:
     """Raises: what ended the answer."""
     from dataclasses import asdict
@@ -161,7 +160,7 @@ def _answer_json(
     from gemmahub.conversations import AnswerFinished
 
     usage = None
-    for event in chat.ask(question, images):
+    for event in chat.ask(question, *files):
         if isinstance(event, AnswerFinished):
             if event.error is not None:
                 raise event.error

@@ -5,23 +5,22 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.conversations.chat_events import AnswerDelta, AnswerFinished, AnswerStarted
 from gemmahub.conversations.memory_journal import MemoryJournal
-from gemmahub.conversations.records import Described, Saved
+from gemmahub.conversations.records import Described, Saved, SavedMessage
 from gemmahub.engines.contract import ChunkKind, Message, Sampling
 from gemmahub.errors import BackendCrashed, GemmahubError, UsageError
 from gemmahub.text import StreamStripper
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
+    from pathlib import Path
 
     from gemmahub.conversations.chat_events import ChatEvent
     from gemmahub.conversations.journal import Journal
-    from gemmahub.conversations.records import SavedMessage
     from gemmahub.engines.contract import Chunk, Prompt, Session, Usage
 
 COMPLETION_TOKENS: Final = 256
@@ -66,11 +65,14 @@ class ChatSession:
         self._detached = False
         self._left = False
 
-    def ask(self, text: str, images: Sequence[Path] = ()) -> Generator[ChatEvent, None, None]:
+    def ask(
+        self, text: str, images: Sequence[Path] = (), audio: Sequence[Path] = ()
+    ) -> Generator[ChatEvent, None, None]:
         """Ask, and hand on the answer. Raises: GemmahubError when nothing can be kept; all that
         goes wrong later is told by the last event."""
         self._demand_model()
-        yield from self._answer(self.journal.saved(), text, tuple(map(str, images)))
+        files = SavedMessage("user", text, images=_texts(images), audio=_texts(audio))
+        yield from self._answer(self.journal.saved(), files)
 
     def resend(self, number: int, text: str | None = None) -> Generator[ChatEvent, None, None]:
         """Ask the question with that number again, with another text where one is given. It and
@@ -85,8 +87,8 @@ class ChatSession:
             raise UsageError("there is no question to ask again", "ask one first")
         before = tuple(message for message in saved.messages if message.number < number)
         self.journal.cut(number)
-        said = asked.text if text is None else text
-        yield from self._answer(replace(saved, messages=before), said, asked.images, again=True)
+        said = asked if text is None else replace(asked, text=text)
+        yield from self._answer(replace(saved, messages=before), said, again=True)
 
     def regenerate(self) -> Generator[ChatEvent, None, None]:
         """Answer the last question again. Raises: as :meth:`resend`."""
@@ -124,18 +126,18 @@ class ChatSession:
             raise BackendCrashed("the model is not loaded", "load it again")
 
     def _answer(
-        self, before: Saved, text: str, images: tuple[str, ...], *, again: bool = False
+        self, before: Saved, asked: SavedMessage, *, again: bool = False
     ) -> Generator[ChatEvent, None, None]:
         described = before.described
-        number = self.journal.add("user", text, images)
+        number = self.journal.add("user", asked.text, asked.images, asked.audio)
         with self._lock:
             self._answering, self._stopping = True, False
         try:
             answer = _Answer(self.journal, described.answerer, self._batch_seconds)
-            yield AnswerStarted(number, text, images, answer.number, described.answerer)
+            yield AnswerStarted(number, asked.text, asked.images, answer.number, described.answerer)
             try:
                 # Plain completion answers again what was asked with images before, without them.
-                prompt = self._prompt(before, text, () if again and self.plain else images)
+                prompt = self._prompt(before, asked, again=again)
                 for chunk in self.session.generate(prompt, self._sampling(described.sampling)):
                     if self._stopping or self._detached:  # it came before there was one to stop
                         self._stopping = False
@@ -157,18 +159,22 @@ class ChatSession:
             return replace(sampling, max_tokens=COMPLETION_TOKENS)
         return sampling
 
-    def _prompt(self, before: Saved, text: str, images: tuple[str, ...]) -> Prompt:
-        """Raises: UsageError for images that cannot be asked about."""
+    def _prompt(self, before: Saved, asked: SavedMessage, *, again: bool) -> Prompt:
+        """Raises: UsageError for images and sounds that cannot be asked about."""
         system = before.described.system
         if not self.plain:
             first = [Message("system", system)] if system else []
-            asked = Message("user", text, tuple(map(Path, images)))
-            return (*first, *seen_by_the_model(before.messages), asked)
-        if images:
-            raise UsageError(
-                "a model without a chat template takes no images", "leave the images out"
-            )
-        return f"{system}\n\n{text}" if system else text
+            return (*first, *seen_by_the_model(before.messages), asked.as_message())
+        for kind, files in (("images", asked.images), ("sounds", asked.audio)):
+            if files and not again:
+                raise UsageError(
+                    f"a model without a chat template takes no {kind}", f"leave the {kind} out"
+                )
+        return f"{system}\n\n{asked.text}" if system else asked.text
+
+
+def _texts(paths: Sequence[Path]) -> tuple[str, ...]:
+    return tuple(map(str, paths))
 
 
 def seen_by_the_model(messages: Iterable[SavedMessage]) -> list[Message]:

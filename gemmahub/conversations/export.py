@@ -92,6 +92,7 @@ def _turn(message: SavedMessage, usual: str) -> str:
     if message.model and message.model != usual:
         heading += f" ({_escaped(message.model)})"
     parts = [heading, *(f"*Image: {_escaped(path)}*" for path in message.images)]
+    parts += [f"*Sound: {_escaped(path)}*" for path in message.audio]
     parts.append(_text(message.text))
     notes = _notes(message)
     if notes:

@@ -83,11 +83,18 @@ class Journal:
         else:
             self._write({"kind": "set", "at": time(), **_plain(values)})
 
-    def add(self, role: str, text: str, images: Sequence[str | Path] = ()) -> int:
+    def add(
+        self,
+        role: str,
+        text: str,
+        images: Sequence[str | Path] = (),
+        audio: Sequence[str | Path] = (),
+    ) -> int:
         """A whole turn; returns its number."""
         number = self._next
         record = {"kind": "message", "n": number, "role": role, "text": text, "at": time()}
-        self._write(record | ({"images": [str(path) for path in images]} if images else {}))
+        files = {"images": list(map(str, images)), "audio": list(map(str, audio))}
+        self._write(record | {kind: paths for kind, paths in files.items() if paths})
         self._next += 1
         return number
 

@@ -149,6 +149,7 @@ class MessageLine(Struct, tag_field="kind", tag="message"):
     text: str
     at: Time = 0.0
     images: tuple[FilePath, ...] | None = None
+    audio: tuple[FilePath, ...] | None = None
     timings: TimingsFields | None = None
     finish: str = ""
     error: str = ""

@@ -257,6 +257,7 @@ def _message(record: MessageLine) -> SavedMessage:
         text=record.text,
         at=record.at,
         images=record.images or (),
+        audio=record.audio or (),
         timings=_timings(record.timings),
         finish=record.finish,
         error=record.error,

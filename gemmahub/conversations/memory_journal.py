@@ -29,9 +29,18 @@ class MemoryJournal:
             messages[-1] = replace(messages[-1], text="".join(self._answer))
         return Saved("", self._described, messages=tuple(messages))
 
-    def add(self, role: str, text: str, images: Sequence[str | Path] = ()) -> int:
+    def add(
+        self,
+        role: str,
+        text: str,
+        images: Sequence[str | Path] = (),
+        audio: Sequence[str | Path] = (),
+    ) -> int:
         """A whole turn; returns its number."""
-        return self._append(SavedMessage(role, text, images=tuple(map(str, images))))
+        turn = SavedMessage(
+            role, text, images=tuple(map(str, images)), audio=tuple(map(str, audio))
+        )
+        return self._append(turn)
 
     def cut(self, number: int) -> None:
         """The messages from that number on are gone."""

@@ -77,6 +77,7 @@ class SavedMessage:
     text: str
     at: float = 0.0
     images: tuple[str, ...] = ()
+    audio: tuple[str, ...] = ()
     timings: Timings | None = None
     finish: str = ""
     error: str = ""
@@ -85,7 +86,8 @@ class SavedMessage:
 
     def as_message(self) -> Message:
         """The turn as an engine takes it."""
-        return Message(self.role, self.text, tuple(map(Path, self.images)))
+        images, audio = (tuple(map(Path, files)) for files in (self.images, self.audio))
+        return Message(self.role, self.text, images, audio=audio)
 
 
 @dataclass(frozen=True, slots=True)

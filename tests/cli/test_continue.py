@@ -6,6 +6,7 @@ import io
 import signal
 import subprocess
 import sys
+import wave
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -48,6 +49,21 @@ def keep(store: ConversationStore, model: Path, **settings: Any) -> str:
 
 def said(store: ConversationStore, id_: str) -> list[str]:
     return [message.text for message in store.load(id_).messages]
+
+
+def test_a_sound_goes_along_and_is_kept(
+    command: Command, store: ConversationStore, kept: str, tmp_path: Path
+) -> None:
+    sound = tmp_path / "a.wav"
+    with wave.open(str(sound), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(bytes(3200))
+    result = command("chats", "continue", kept, "and three", "--audio", sound)
+    assert (result.code, result.out) == (0, "(sound) and three\n")
+    assert store.load(kept).messages[-2].audio == (str(sound),)
+    assert "*Sound: " in command("chats", "export", kept).out
+    again = command("chats", "continue", kept, "--again")
+    assert (again.code, again.out) == (0, "(sound) and three\n")
 
 
 def test_the_next_question_is_answered_and_kept(

@@ -66,6 +66,20 @@ def test_plain_completion_takes_none(command: Command, folder: Path) -> None:
     assert "instruct model" in found.err
 
 
+def test_a_model_that_does_not_hear_says_so(command: Command, folder: Path) -> None:
+    (folder / "a.wav").write_bytes(b"RIFF")
+    found = run(command, folder, "--audio", folder / "a.wav")
+    assert found.code == 5
+    assert "this model does not hear" in found.err
+    found = run(command, folder, "--audio", folder / "a.wav", "--backend", "llama.cpp")
+    assert found.code == 5
+    assert "llama.cpp" in found.err
+    assert "audio" in found.err
+    found = run(command, folder, "--raw", "--audio", folder / "a.wav")
+    assert found.code == 2
+    assert "sounds need a conversation" in found.err
+
+
 def test_a_missing_image_is_found_before_loading(command: Command, folder: Path) -> None:
     found = run(command, folder, "--image", folder / "none.png")
     assert found.code == 2

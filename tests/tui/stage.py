@@ -117,8 +117,10 @@ _CHECKS: Final = [
 class SteadyChat(ChatSession):
     """Every answer takes the same time."""
 
-    def ask(self, text: str, images: Sequence[Path] = ()) -> Generator[ChatEvent, None, None]:
-        for event in super().ask(text, images):
+    def ask(
+        self, text: str, images: Sequence[Path] = (), audio: Sequence[Path] = ()
+    ) -> Generator[ChatEvent, None, None]:
+        for event in super().ask(text, images, audio):
             if isinstance(event, AnswerDelta):
                 yield event._replace(seconds=1.25, first_token_seconds=0.25)
             elif isinstance(event, AnswerFinished) and event.usage is not None:
