@@ -176,12 +176,14 @@ class EngineHere:
 
     ``commit`` is that of its llama.cpp, or its beginning; empty where it is not known. It keeps
     ``checkpoints`` copies of the window of each conversation, and ``prompt_cache_bytes`` of others.
+    ``knows_addresses``: it can be told a device by its PCI address, and not by its number only.
     """
 
     name: str
     commit: str = ""
     checkpoints: int = 0
     prompt_cache_bytes: int = 0
+    knows_addresses: bool = True
 
 
 @dataclass(frozen=True, slots=True)

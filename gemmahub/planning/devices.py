@@ -61,12 +61,16 @@ def default_devices(machine: Machine) -> DeviceSet:
 
 
 def usable_by(machine: Machine, engine: str, devices: Sequence[EngineDevice]) -> Machine:
-    """The machine as an engine sees it that can use these devices: the others are unusable.
+    """The machine as an engine sees it that can use these devices: the others are unusable, and
+    they have addresses where it says some.
 
     Devices that only a plugin knows are left as they are: another engine may be for them.
     """
+    addresses = any(found.hardware_id for found in devices)
+    here = machine.engine and replace(machine.engine, knows_addresses=addresses)
     return replace(
         machine,
+        engine=here,
         devices=tuple(
             device
             if device.unusable or device.vendor not in _MAKERS or _is_among(device, devices)
@@ -95,13 +99,15 @@ def _is_among(device: Device, devices: Sequence[EngineDevice]) -> bool:
 
 def told(machine: Machine, devices: Sequence[str]) -> tuple[str, ...] | None:
     """What an engine has to be told so that it uses the devices of these ids and no others: their
-    addresses; none for the processor alone. None where it uses them untold.
+    addresses, or ids where it knows no addresses; none for the processor alone. None where it uses
+    them untold.
     """
     default = default_devices(machine)
     if {device.id for device in default} == set(devices):
         return None
     by_id = {device.id: device for device in machine.devices}
-    return tuple(by_id[id_].pci or id_ for id_ in devices)
+    addresses = machine.engine is None or machine.engine.knows_addresses
+    return tuple((by_id[id_].pci if addresses else "") or id_ for id_ in devices)
 
 
 def _usable(machine: Machine) -> list[Device]:

@@ -8,7 +8,7 @@ import pytest
 
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.engines.contract import EngineDevice
-from gemmahub.hardware.records import Device, Figure, Kind, Machine
+from gemmahub.hardware.records import Device, EngineHere, Figure, Kind, Machine
 from gemmahub.hardware.simulate import simulate_machine
 from gemmahub.planning.candidates import candidates_of
 from gemmahub.planning.devices import device_sets, told, unused_by, usable_by
@@ -90,6 +90,14 @@ def test_an_engine_is_told_what_it_would_not_choose() -> None:
     full = machine(NVIDIA, device("cuda:1", 0.6))
     assert told(full, ["cuda:0"]) == ("pci cuda:0",)
     assert told(machine(), []) is None
+
+
+@pytest.mark.parametrize(("address", "name"), [("0000:01:00.0", "pci cuda:0"), ("", "cuda:0")])
+def test_an_engine_is_told_a_number_where_it_knows_no_addresses(address: str, name: str) -> None:
+    place = replace(machine(NVIDIA, SMALL), engine=EngineHere("an engine"))
+    seen = usable_by(place, "an engine", [replace(CUDA, hardware_id=address)])
+    assert [d.unusable for d in usable_by(place, "an engine", [CPU]).devices] != ["", ""]
+    assert told(replace(place, engine=seen.engine), ["cuda:0"]) == (name,)
 
 
 def first(place: Machine, use: str = "chat") -> tuple[str, tuple[str, ...]]:

@@ -6,12 +6,14 @@ cache. Names change between releases, so each is looked for among those that the
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import LoadFailed
 from gemmahub.formats.ggml_types import CACHE_TYPES
+from gemmahub.memory.settings import Placement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +29,7 @@ PING_SECONDS: Final = 5
 _MOST: Final = 2**31 - 1  # llama.cpp counts in 32 bits with a sign
 _MOST_CONTEXT: Final = 2**24  # tokens; a mistyped number could take all memory of the machine
 _MOST_LAYERS: Final = 512  # ``LLAMA_MAX_LAYERS``
+_ALL: Final = "999"
 _FLOAT_TYPES: Final = ("f32", "f16", "bf16")
 _LOAD_MODES: Final = {
     (False, False): "none",
@@ -167,9 +170,10 @@ def _place(found: _Words, settings: Settings, devices: Sequence[EngineDevice] | 
             "GPU layers were asked for, but this llama-server sees no GPU",
             "use --gpu-layers 0, or install a llama.cpp for your GPU",
         )
-    layers = settings.gpu_layers
-    found.demand("--gpu-layers", "999" if layers is None or layers < 0 else layers)
-    if layers == 0:  # else it computes long prompts there, in memory that nobody planned
+    _placement(found, settings)
+    if (
+        settings.gpu_layers == 0
+    ):  # else it computes long prompts there, in memory that nobody planned
         found.add("--device", "none")
     elif chosen:
         found.demand("--device", ",".join(chosen))
@@ -177,10 +181,19 @@ def _place(found: _Words, settings: Settings, devices: Sequence[EngineDevice] | 
         found.demand("--tensor-split", ",".join(f"{share:g}" for share in settings.tensor_split))
         if settings.main_device is not None:
             found.demand("--main-gpu", (chosen or gpus or []).index(settings.main_device))
-    if settings.experts_in_memory:
-        found.demand("--n-cpu-moe", settings.experts_in_memory)
-    if settings.cache_in_memory:
-        found.demand("--no-kv-offload")
+
+
+def _placement(found: _Words, settings: Settings) -> None:
+    """The flags that a plan shows. Releases of 2025 know numbers of layers only, not ``all``."""
+    layers = settings.gpu_layers
+    chosen = Placement(
+        None if layers is None or layers < 0 else layers,
+        settings.experts_in_memory or 0,
+        settings.cache_in_memory,
+    )
+    for flag in re.findall(r"--\S+(?: (?!--)\S+)?", " ".join(chosen.flags)):
+        name, _, value = flag.partition(" ")
+        found.demand(name, _ALL if value == "all" else value or None)
 
 
 def _chosen(settings: Settings, gpus: Sequence[str]) -> list[str]:

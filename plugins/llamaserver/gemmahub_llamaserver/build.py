@@ -160,9 +160,20 @@ def own_folder(program: str) -> Path:
     return Path(program).resolve().parent
 
 
+def added_environment() -> dict[str, str]:
+    """What a program gets besides, as far as the user has not set it."""
+    wanted = {
+        "GGML_NO_BACKTRACE": "1",  # else a crash starts a debugger
+        "GOMP_SPINCOUNT": "1000",  # waiting threads sleep after microseconds, not milliseconds
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # CUDA0 is then what all other tools call number 0
+    }
+    return {name: value for name, value in wanted.items() if name not in os.environ}
+
+
 def _environment() -> dict[str, str]:
     """This program's environment without what llama.cpp takes for arguments (``LLAMA_ARG_*``)."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("LLAMA_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LLAMA_")}
+    return kept | added_environment()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

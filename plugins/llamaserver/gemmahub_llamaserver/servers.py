@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.program import Program, start_program
 from gemmahub.errors import BackendCrashed, LoadFailed
-from gemmahub_llamaserver.build import own_folder
+from gemmahub_llamaserver.build import added_environment, own_folder
 from gemmahub_llamaserver.report import is_kept, read_reason
 
 if TYPE_CHECKING:
@@ -26,10 +26,6 @@ _VALUES: Final = 4_000_000
 _ANSWER_SECONDS: Final = 60.0
 _DAMAGED: Final = ("file bounds", "failed to read", "invalid magic", "exceeds the remaining")
 _NO_MEMORY: Final = ("memory", "allocate", "bad_alloc")
-_ENVIRONMENT: Final = {
-    "GGML_NO_BACKTRACE": "1",  # else a crash starts a debugger
-    "GOMP_SPINCOUNT": "1000",  # waiting threads sleep after microseconds, not milliseconds
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +114,7 @@ def _start(wanted: Wanted, on_progress: OnProgress | None) -> RunningServer:
             name="llama-server",
             ready=_health(key, seen, on_progress),
             ready_seconds=_LOAD_SECONDS,
-            environment={**_ENVIRONMENT, "LLAMA_API_KEY": key},
+            environment={**added_environment(), "LLAMA_API_KEY": key},
             without=("LLAMA_*",),
             folder=own_folder(wanted.command[0]),
             keep=is_kept,
