@@ -100,7 +100,7 @@ def memory(program: str) -> None:
 
 
 def speed(program: str) -> None:
-    """Whole processes, taking turns; what is compiled and remembered once is so before the first."""
+    """Whole processes, in turns; what is compiled and remembered once is so before the first."""
     gemmahub = str(Path(sys.executable).parent / "gemmahub")
     commands = {
         "gemmahub recommend --json": [gemmahub, "recommend", "--json"],
