@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -38,13 +38,19 @@ class FakeNvml:
     nvmlMemory_v2 = 2  # noqa: N815 - pynvml's name
     NVML_CLOCK_MEM = 2
 
-    def __init__(self, *gpus: Mapping[str, Any], driver: str = "570.86.15") -> None:
+    def __init__(
+        self, *gpus: Mapping[str, Any], driver: str = "570.86.15", failure: str = ""
+    ) -> None:
+        """With a ``failure`` it does not start."""
         self.gpus = gpus
         self.driver = driver
+        self.failure = failure
         self.shut_down = 0
 
     def nvmlInit(self) -> None:  # noqa: N802
         """Start."""
+        if self.failure:
+            raise NVMLError(self.failure)
 
     def nvmlShutdown(self) -> None:  # noqa: N802
         """End."""
@@ -134,6 +140,16 @@ class FakePsutil:
         if value is None:
             raise RuntimeError("the counters are switched off")
         return value
+
+
+@dataclass(frozen=True, slots=True)
+class NoRights(SystemFiles):
+    """A tree of which this process may not open some files, given by how they begin."""
+
+    barred: tuple[str, ...] = ("dev/kfd", "dev/dri")
+
+    def may_use(self, name: str) -> bool:
+        return not name.startswith(self.barred)
 
 
 class Machines:
