@@ -77,6 +77,21 @@ def test_remembered_across_processes(model: Path, tmp_path: Path, reads: list[Pa
     assert len(reads) == 1
 
 
+def test_files_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+    database = tmp_path / "s.sqlite"
+    for name in ("gone", "here"):
+        model = tmp_path / f"{name}.gguf"
+        write(model, 8)
+        inspector = Inspector(database)
+        inspector.summary(model)
+        inspector.save()
+        if name == "gone":
+            model.unlink()
+    with closing(sqlite3.connect(database)) as opened:
+        rows = list(opened.execute("select path from summary"))
+    assert rows == [(str(tmp_path / "here.gguf"),)]
+
+
 def test_a_changed_file_is_read_again(model: Path, tmp_path: Path, reads: list[Path]) -> None:
     database = tmp_path / "s.sqlite"
     first = Inspector(database)

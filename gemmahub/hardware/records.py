@@ -71,7 +71,8 @@ class Device:
     integrated AMD GPU both mean the carved-out VRAM, and ``shared_total`` and ``shared_free`` the
     system memory that it can map besides (GTT). ``used_by_others`` is what is taken now.
     ``compute_capability`` is ``8.9`` (NVIDIA) or ``gfx1100`` (AMD), ``pci`` the address
-    ``0000:01:00.0``. ``unusable`` says why no engine can use it now, empty where one can.
+    ``0000:01:00.0``. ``unusable`` says why no engine can use it now, empty where one can; ``api``
+    how the engine here drives it (``cuda``, ``vulkan``), empty where none said.
     """
 
     id: str
@@ -90,6 +91,7 @@ class Device:
     notes: tuple[str, ...] = ()
     pci: str | None = None
     unusable: str = ""
+    api: str = ""
 
     @property
     def takes_system_memory(self) -> bool:

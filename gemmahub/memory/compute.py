@@ -38,7 +38,7 @@ ESTIMATE_DOUBT: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ComputeBuffers:
-    """Bytes on the CPU backend; ``error`` is the relative error that must be reckoned with.
+    """Bytes on the CPU backend; ``error`` is the relative error to expect.
 
     ``input_bytes`` is the part of ``compute_bytes`` that holds the inputs of a step: masks, tokens,
     positions, indexes.

@@ -262,7 +262,7 @@ def _notes(compute: ComputeBuffers, placed: WeightPlacement, gpu_layers: int) ->
         notes.append(f"compute buffers of this architecture are estimated (±{compute.error:.0%})")
     if gpu_layers:
         notes.append(
-            f"accelerator buffers are reckoned as on the CPU (±{ACCELERATOR_DOUBT:.0%}), "
+            f"accelerator buffers are taken to be as on the CPU (±{ACCELERATOR_DOUBT:.0%}), "
             "driver overhead is estimated"
         )
     if placed.repack:

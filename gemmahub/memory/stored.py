@@ -28,7 +28,7 @@ MemoryModel = tuple[MemoryArchitecture, Weights]
 """What the memory of a model depends on."""
 
 MODELLED_FORMATS: Final = ("gguf",)
-"""Formats whose memory is reckoned here; of others, the engine is asked."""
+"""Formats whose memory is calculated here; of others, the engine is asked."""
 
 _RECORDS: Final = (LayerShape, MemoryArchitecture, Weights)
 RECORD_VERSION: Final = crc32(

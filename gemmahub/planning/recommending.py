@@ -172,7 +172,7 @@ def ranked(
 
 
 def _free_on_disk(machine: Machine) -> int | None:
-    """Bytes that are free where models are downloaded to; of a simulated machine nobody knows."""
+    """Bytes that are free where pulls go; of a simulated machine nobody knows."""
     return None if machine.simulated or not machine.disks else machine.disks[0].free.value
 
 

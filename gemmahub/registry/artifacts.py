@@ -236,10 +236,15 @@ class Inspector:
         return next(_MADE_BY + each.made_by for each in self._readers() if each.name == format_)
 
     def save(self) -> None:
-        """Write down what was read. A cache that cannot be written is no failure."""
+        """Write down what was read, and forget files that are gone. A cache that cannot be written
+        is no failure."""
         if self._new and self._table is not None:
             insert = "insert or replace into summary (path, stamp, summary) values (?, ?, ?)"
-            self._table.write((insert, row) for row in self._new)
+            delete = "delete from summary where path = ?"
+            gone = [(path,) for path in self._remembered() if _is_gone(path)]
+            self._table.write(
+                [(insert, row) for row in self._new] + [(delete, row) for row in gone]
+            )
         self._new.clear()
 
     def _remembered(self) -> dict[str, tuple[str, str]]:
@@ -247,6 +252,11 @@ class Inspector:
             rows = [] if self._table is None else self._table.rows()
             self._known = {path: (stamp, text) for path, stamp, text in rows}
         return self._known
+
+
+def _is_gone(key: str) -> bool:
+    """Whether there is no such file; one whose name is not Unicode is not looked for."""
+    return "\\udc" not in key and not os.path.lexists(key)
 
 
 def _table(database: Path) -> SmallTable[tuple[str, str, str]]:

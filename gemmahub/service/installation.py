@@ -235,8 +235,9 @@ class Installation:
     def hardware(self, *, measure: bool = False) -> Machine:
         """What this machine is now; ``measure`` also measures the CPU's memory bandwidth once."""
         from gemmahub.hardware.probe import probe_machine
+        from gemmahub.stores.hf_cache import cache_folder
 
-        folders = [self.config.cache, *self.config.folders]
+        folders = [cache_folder(), self.config.cache, *self.config.folders]  # pulls go to the first
         return probe_machine(
             folders=folders, cache=self.config.cache, measure=measure, further=self.probes
         )
@@ -245,7 +246,7 @@ class Installation:
         """For each variant whether it fits in what is free here now, with ``run``'s defaults."""
         from gemmahub.planning import fits_of
 
-        return fits_of(variants, self.registry.catalog, self.hardware())
+        return fits_of(variants, self.registry.catalog, self.as_used())
 
     def measured(self, machine: Machine) -> dict[str, float]:
         """Decode speeds that were seen where a recommended plan would put the layers."""
@@ -265,13 +266,15 @@ class Installation:
         """
         from gemmahub.hardware.simulate import other_machine, preset_machine
 
-        base = preset_machine(machine) if machine else self._as_used()
+        base = preset_machine(machine) if machine else self.as_used(measure=True)
         return other_machine(memory, ram, base)
 
-    def _as_used(self) -> Machine:
+    def as_used(self, *, measure: bool = False) -> Machine:
+        """What this machine is now to the engine here: devices that it cannot use are unusable;
+        ``measure`` as in :meth:`hardware`."""
         from gemmahub.planning.devices import usable_by
 
-        machine = self.hardware(measure=True)
+        machine = self.hardware(measure=measure)
         stated = self.engine_devices(machine)
         return machine if stated is None else usable_by(machine, *stated)
 

@@ -98,7 +98,7 @@ def _machine(here: Installation, options: PlanOptions) -> Machine:
             "--verify loads the model on this machine, not on another one",
             "leave --memory and --ram out",
         )
-    return other_machine(options.memory, options.ram, here.hardware())
+    return other_machine(options.memory, options.ram, here.as_used())
 
 
 def _modelled(variant: Variant) -> bool:

@@ -54,7 +54,7 @@ def search(here: Installation, text: str, limit: int) -> list[RepositoryRow]:
     from gemmahub.planning.model import machine_of
 
     found = _found(here, text, limit)
-    machine = here.hardware()
+    machine = here.as_used()
     try:
         place = machine_of(machine)
         free = place.host_free_bytes + sum(device.free_bytes for device in place.devices)

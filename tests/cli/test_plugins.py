@@ -34,7 +34,10 @@ def test_each_backend_with_its_state(command: Command) -> None:
         "automatic": False, "available": True, "version": "1", "reason": "", "hint": "",
     }  # fmt: skip
     (llama,) = rows["llamacpp"]["backends"]
-    assert (llama["name"], llama["capabilities"]) == ("llama.cpp", ["dry_load", "images"])
+    assert llama["name"] == "llama.cpp"
+    assert llama["capabilities"] == [
+        "cache_in_memory", "dry_load", "experts_in_memory", "images", "tensor_split",
+    ]  # fmt: skip
 
 
 def test_which_backend_runs_which_format(

@@ -37,8 +37,8 @@ class DryLoad:
     kind. ``compute_bytes`` are the buffers of a computation, ``output_bytes`` those of its results.
     ``weights_bytes`` counts a tensor for each device that holds it. ``devices`` add up to the
     whole. ``basis`` says how the figures were come by: ``dry load`` where the engine's own code
-    said them, ``formula`` where the plugin reckons what the engine will do. How exact the figures
-    are, the backend says.
+    said them, ``formula`` where the plugin calculates what the engine will do. How exact the
+    figures are, the backend says.
     """
 
     engine: str

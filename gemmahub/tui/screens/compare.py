@@ -87,7 +87,7 @@ class CompareScreen(Screen[None]):
         """Look."""
         self.query_one("#names", Flowing).show(self._names)
         self.query_one("#figures", Flowing).show(
-            lambda _: Content.styled("reckoning …", "$foreground-muted")
+            lambda _: Content.styled("calculating …", "$foreground-muted")
         )
         self.look()
 
