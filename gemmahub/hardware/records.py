@@ -34,6 +34,14 @@ class Figure:
         doubts = "; ".join(filter(None, (self.doubt, doubt)))
         return Figure(self.value, self.source, doubts, self.unit)
 
+    def at_most(self, total: Figure) -> Figure:
+        """The same figure, or the total where that is less: sources may contradict each other."""
+        if self.value is None or total.value is None or self.value <= total.value:
+            return self
+        return Figure(total.value, self.source, self.doubt, self.unit).doubted(
+            "it is more than the total, which counts"
+        )
+
 
 def assumed_free(total: Figure, why: str) -> Figure:
     """What is probably free where the driver does not tell it, for the reason ``why``: all but a
