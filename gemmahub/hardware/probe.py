@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -46,6 +47,7 @@ def probe_machine(
     memory = guarded(
         "memory", lambda: probe_memory(host, problems), unknown_memory("the probe failed"), problems
     )
+    memory = replace(memory, available=memory.available.at_most(memory.usable))
     cpu = guarded(
         "cpu", lambda: probe_cpu(host, problems), unknown_cpu("the probe failed"), problems
     )
@@ -83,6 +85,7 @@ def _devices(
     problems: list[Problem] = []
     for (_, seen), outcome in zip(attempts, outcomes, strict=True):
         for device in outcome.value or ():
+            device = replace(device, free=device.free.at_most(device.total))
             if found.setdefault(device.id, device) is not device:
                 seen.problem(f"it has a second {device.id}, which was left out")
         if isinstance(outcome.error, TookTooLong):

@@ -34,6 +34,14 @@ class Figure:
         doubts = "; ".join(filter(None, (self.doubt, doubt)))
         return Figure(self.value, self.source, doubts, self.unit)
 
+    def at_most(self, total: Figure) -> Figure:
+        """The same figure, or the total where that is less: sources may contradict each other."""
+        if self.value is None or total.value is None or self.value <= total.value:
+            return self
+        return Figure(total.value, self.source, self.doubt, self.unit).doubted(
+            "it is more than the total, which counts"
+        )
+
 
 def assumed_free(total: Figure, why: str) -> Figure:
     """What is probably free where the driver does not tell it, for the reason ``why``: all but a
@@ -63,7 +71,8 @@ class Device:
     integrated AMD GPU both mean the carved-out VRAM, and ``shared_total`` and ``shared_free`` the
     system memory that it can map besides (GTT). ``used_by_others`` is what is taken now.
     ``compute_capability`` is ``8.9`` (NVIDIA) or ``gfx1100`` (AMD), ``pci`` the address
-    ``0000:01:00.0``. ``unusable`` says why no engine can use it now, empty where one can.
+    ``0000:01:00.0``. ``unusable`` says why no engine can use it now, empty where one can; ``api``
+    how the engine here drives it (``cuda``, ``vulkan``), empty where none said.
     """
 
     id: str
@@ -82,6 +91,7 @@ class Device:
     notes: tuple[str, ...] = ()
     pci: str | None = None
     unusable: str = ""
+    api: str = ""
 
     @property
     def takes_system_memory(self) -> bool:

@@ -129,7 +129,11 @@ def simulate_machine(
     ``memory`` the GPUs of ``base`` stay, without ``base`` there are none.
     """
     devices: tuple[Device, ...] = base.devices if base is not None else ()
+    cpu = base.cpu if base is not None else unknown_cpu("simulated")
     if memory is not None:
+        if any(device.kind is Kind.UNIFIED for device in devices):
+            # A machine whose GPU has its own memory does not have the fast one that both share.
+            cpu = replace(cpu, bandwidth=_USUAL_BANDWIDTH)
         # Whether the GPU of that size would be like the one that is here is not ours to guess.
         bandwidth = Figure.unknown("a simulated GPU has no model", unit="B/s")
         devices = (_device("gpu:0", "simulated GPU", "", memory, bandwidth),)
@@ -140,7 +144,7 @@ def simulate_machine(
     return Machine(
         name=None,
         system=_SIMULATED,
-        cpu=base.cpu if base is not None else unknown_cpu("simulated"),
+        cpu=cpu,
         memory=system,
         devices=devices,
         disks=base.disks if base is not None else (),

@@ -41,11 +41,13 @@ def device_sets(machine: Machine) -> tuple[DeviceSet, ...]:
     """The sets of devices worth planning for, at least one, each in the order of the machine; an
     empty one is the processor alone. The first is what counts where only one can: the most memory.
 
-    Devices of several makers are never in one set, nor are parts of one GPU that a process cannot
-    use together. Full ones are left out. Of each maker's devices there are the fastest, the fastest
-    two, four, and so on to all, and those of another size alone; so sixteen make no 65,536 sets.
+    Devices of several makers are in one set only where the engine drives them through one interface
+    (Vulkan); parts of one GPU that a process cannot use together never are. Full ones are left out.
+    Of each interface's devices there are the fastest, the fastest two, four, and so on to all, and
+    those of another size alone; so sixteen make no 65,536 sets.
     """
-    groups = [found for group in _groups(_usable(machine)) for found in _subsets(group)]
+    order = [device.id for device in machine.devices]
+    groups = [found for group in _groups(_usable(machine)) for found in _subsets(group, order)]
     groups.sort(key=lambda devices: (-_free(devices), [device.id for device in devices]))
     if all(device.kind is Kind.INTEGRATED for devices in groups for device in devices):
         # The processor reads the same memory; where it is as fast, it is the simpler way.
@@ -62,7 +64,7 @@ def default_devices(machine: Machine) -> DeviceSet:
 
 def usable_by(machine: Machine, engine: str, devices: Sequence[EngineDevice]) -> Machine:
     """The machine as an engine sees it that can use these devices: the others are unusable, and
-    they have addresses where it says some.
+    these have its interface, and addresses where it says some.
 
     Devices that only a plugin knows are left as they are: another engine may be for them.
     """
@@ -73,7 +75,9 @@ def usable_by(machine: Machine, engine: str, devices: Sequence[EngineDevice]) ->
         engine=here,
         devices=tuple(
             device
-            if device.unusable or device.vendor not in _MAKERS or _is_among(device, devices)
+            if device.unusable or device.vendor not in _MAKERS
+            else replace(device, api=found.api)
+            if (found := _found_among(device, devices)) is not None
             else replace(device, unusable=unused_by(engine))
             for device in machine.devices
         ),
@@ -85,16 +89,16 @@ def unused_by(engine: str) -> str:
     return f"{engine}, as it is installed here, cannot use it"
 
 
-def _is_among(device: Device, devices: Sequence[EngineDevice]) -> bool:
+def _found_among(device: Device, devices: Sequence[EngineDevice]) -> EngineDevice | None:
     """By its address or UUID where both sides know one, else by what the interface drives."""
     own = {text.casefold() for text in (device.pci, device.uuid) if text}
     for found in devices:
         if found.hardware_id and own:
             if found.hardware_id.casefold() in own:
-                return True
+                return found
         elif device.vendor in _DRIVES.get(found.api, ()):
-            return True
-    return False
+            return found
+    return None
 
 
 def told(machine: Machine, devices: Sequence[str]) -> tuple[str, ...] | None:
@@ -134,7 +138,7 @@ def _groups(devices: Iterable[Device]) -> list[list[Device]]:
     """Devices that one process drives through one interface, the fastest first."""
     groups: dict[tuple[str, bool, str], list[Device]] = {}
     for device in devices:
-        interface = device.id.partition(":")[0]
+        interface = device.api or device.id.partition(":")[0]
         part = device.id if "/" in device.id else ""  # CUDA uses one MIG slice in a process
         key = interface, device.kind is Kind.INTEGRATED, part
         groups.setdefault(key, []).append(device)
@@ -145,8 +149,8 @@ def _speed_first(device: Device) -> tuple[int, int]:
     return -(device.bandwidth.value or 0), -(device.available.value or 0)
 
 
-def _subsets(group: Sequence[Device]) -> list[DeviceSet]:
-    """``group`` has the fastest first; the sets have the order of the machine again."""
+def _subsets(group: Sequence[Device], order: Sequence[str]) -> list[DeviceSet]:
+    """``group`` has the fastest first; the sets have the ``order`` of the machine again."""
     count, sizes = 1, set()
     while count < len(group):
         sizes.add(count)
@@ -155,13 +159,7 @@ def _subsets(group: Sequence[Device]) -> list[DeviceSet]:
     alone = {(device.name, (device.available.value or 0) // _FULL): device for device in group}
     by_room = sorted(alone.values(), key=lambda device: -(device.available.value or 0))
     sets |= {frozenset((device,)) for device in by_room[:_MOST_ALONE]}
-    order = sorted(group, key=lambda device: _number(device.id))
-    return [tuple(device for device in order if device in chosen) for chosen in sets]
-
-
-def _number(id_: str) -> int:
-    digits = id_.partition(":")[2].partition("/")[0]
-    return int(digits) if digits.isdecimal() else 0
+    return [tuple(sorted(chosen, key=lambda device: order.index(device.id))) for chosen in sets]
 
 
 def _free(devices: DeviceSet) -> int:

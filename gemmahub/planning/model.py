@@ -49,9 +49,12 @@ _KINDS: Final[dict[str, DeviceKind]] = {
     "cuda": "cuda",
     "gpu": "cuda",
     "amd": "rocm",
+    "rocm": "rocm",
     "intel": "vulkan",
+    "vulkan": "vulkan",
     "metal": "metal",
 }
+"""By the engine's interface, else by the first part of a device's name."""
 
 
 def catalogued(variant: Variant, catalog: Catalog) -> tuple[Model, CatalogVariant] | None:
@@ -153,7 +156,7 @@ def memory_of(machine: hardware.Machine, devices: Iterable[hardware.Device]) -> 
     memories = tuple(
         DeviceMemory(
             name=device.id,
-            kind=_KINDS.get(device.id.split(":")[0], "other"),
+            kind=_KINDS.get(device.api or device.id.split(":")[0], "other"),
             capacity_bytes=device.capacity.value or 0,
             free_bytes=device.available.value or 0,
             unified=device.takes_system_memory,

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gemmahub.hardware.files import SystemFiles
 from gemmahub.hardware.host import Host
 from gemmahub.hardware.probe import probe_machine
 from gemmahub.hardware.records import Kind
 from gemmahub.memory.machine import DeviceMemory, MachineMemory
 from gemmahub.memory.plan import DevicePlan, headroom
 from gemmahub.planning import machine_of
+from tests.hardware.trees import NoRights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,24 +104,14 @@ def test_mig_slice_in_a_container_that_hides_the_whole_gpu(
     assert gpu.bandwidth.value == round(whole_rate * share)
 
 
-def failing(machines: Any, reason: str) -> Any:
-    nvml = machines.Nvml()
-
-    def fail() -> None:
-        raise RuntimeError(reason)
-
-    nvml.nvmlInit = fail
-    return nvml
-
-
 def test_driver_mismatch_says_to_restart(machines: Any, pc: Tree) -> None:
-    nvml = failing(machines, "Driver/library version mismatch")
+    nvml = machines.Nvml(failure="Driver/library version mismatch")
     (problem,) = probe_machine(machines.linux(pc(), nvml=nvml)).problems
     assert "restart the machine" in problem.hint
 
 
 def test_wsl_with_nvidias_library_that_fails(machines: Any, pc: Tree) -> None:
-    nvml = failing(machines, "GPU access blocked by the operating system")
+    nvml = machines.Nvml(failure="GPU access blocked by the operating system")
     wsl = pc() | {"dev/dxg": "", "usr/lib/wsl/lib/libnvidia-ml.so.1": ""}
     (problem,) = probe_machine(Host(machines.write(wsl), "linux", nvml=lambda: nvml)).problems
     assert "in WSL: GPU access blocked" in problem.reason
@@ -218,15 +208,6 @@ def test_bandwidth_of_an_unknown_card_by_clock_and_width(
     assert gpu.compute_capability == "gfx1201"
     assert gpu.bandwidth.value == 1258 * 10**6 * 16 * 256 // 8
     assert "GDDR6" in gpu.bandwidth.doubt
-
-
-class NoRights(SystemFiles):
-    """A tree of which some files cannot be opened."""
-
-    __slots__ = ()
-
-    def may_use(self, name: str) -> bool:
-        return not name.startswith(("dev/kfd", "dev/dri"))
 
 
 def radeon(card: Tree, pc: Tree) -> dict[str, str]:

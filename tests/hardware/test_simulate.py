@@ -110,6 +110,13 @@ def test_unified_machine_with_another_size() -> None:
     assert machine.devices[0].total.value == 72 * GIB
 
 
+def test_a_gpu_of_its_own_is_not_beside_the_fast_memory_of_a_mac() -> None:
+    mac = preset_machine("m4-max-128gb")
+    machine = simulate_machine(memory=24 * GIB, base=mac)
+    assert mac.cpu.bandwidth.value == 546 * 10**9
+    assert machine.cpu.bandwidth.value == 50 * 10**9
+
+
 def test_presets_are_complete() -> None:
     assert len({preset.name for preset in PRESETS}) == len(PRESETS)
     for preset in PRESETS:

@@ -96,7 +96,6 @@ def test_an_engine_is_told_what_it_would_not_choose() -> None:
 def test_an_engine_is_told_a_number_where_it_knows_no_addresses(address: str, name: str) -> None:
     place = replace(machine(NVIDIA, SMALL), engine=EngineHere("an engine"))
     seen = usable_by(place, "an engine", [replace(CUDA, hardware_id=address)])
-    assert [d.unusable for d in usable_by(place, "an engine", [CPU]).devices] != ["", ""]
     assert told(replace(place, engine=seen.engine), ["cuda:0"]) == (name,)
 
 
@@ -161,6 +160,23 @@ def test_what_an_engine_states_is_what_can_be_used(
     assert found.unusable == ("" if usable else unused_by("llama.cpp"))
     barred = machine(replace(NVIDIA, unusable="no right to open it"))
     assert usable_by(barred, "llama.cpp", [CPU]).devices[0].unusable == "no right to open it"
+
+
+def test_makers_are_pooled_where_one_interface_drives_both() -> None:
+    slow = replace(device("amd:0", 16, 300), vendor="AMD")
+    place = machine(replace(NVIDIA, vendor="NVIDIA"), slow)
+    assert ids(usable_by(place, "llama.cpp", [EngineDevice("CUDA0", "cuda")])) == ["cuda:0"]
+    vulkan = usable_by(place, "llama.cpp", [EngineDevice("Vulkan0", "vulkan")])
+    assert ids(vulkan) == ["cuda:0+amd:0", "cuda:0", "amd:0"]
+    assert {d.kind for each in places_of(vulkan) for d in each.machine.devices} == {"vulkan"}
+    # What fits the faster one alone stays there; what does not is on both.
+    candidates = candidates_of([], load_catalog(), {})
+    assert recommend(candidates, places_of(vulkan), Requirements()).plans[0].devices == ("cuda:0",)
+    both = Requirements(model="gemma-4-31b-it", context=131_072, offload=False)
+    large = [c for c in candidates if c.reference == "gemma-4-31b-it:q8_0"]
+    assert recommend(large, places_of(vulkan), replace(both, model=None)).plans[0].devices == (
+        "cuda:0", "amd:0",
+    )  # fmt: skip
 
 
 def test_zero_bandwidth_and_a_terabyte_are_no_trouble() -> None:

@@ -114,8 +114,12 @@ def test_an_unknown_bandwidth_is_no_speed_and_counts_as_the_slowest() -> None:
         machine.devices[0].free_bytes / 0.09
     )
     assert Bandwidths((None,), None).at_worst(machine_with("vulkan unified")) == Bandwidths(
-        (15 * GB,), 15 * GB
+        (29 * GB,), 29 * GB
     )
+    # Its low end is the likely speed in 15 GB/s.
+    host = traffic(reference)
+    worst = host.speed(Bandwidths((), None).at_worst(machine_with())).low
+    assert worst == pytest.approx(host.speed(Bandwidths((), 15 * GB)).likely, rel=0.02)
     assert Bandwidths((100,), 7).at_worst(machine) == Bandwidths((100,), 7)
 
 

@@ -17,6 +17,7 @@ from gemmahub.service.right_build import right_build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 Command = Any
 CPU = EngineDevice("CPU", "cpu")
@@ -24,12 +25,12 @@ CUDA = EngineDevice("CUDA0", "cuda")
 
 
 @pytest.fixture
-def states(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
+def states(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[int]]:
     """Makes this a PC with an RTX 3090 whose engine states these devices; counts the questions."""
     pc = replace(preset_machine("rtx-3090"), simulated=False)
     rate = Figure(50 * 10**9, "test", unit="B/s")
     pc = replace(pc, cpu=replace(pc.cpu, bandwidth=rate))
-    (Library().config.cache / "engine-devices.json").unlink(missing_ok=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # no answer is remembered there
     monkeypatch.setattr(Library, "hardware", lambda self, measure=False: pc)
 
     def state(devices: Sequence[EngineDevice] | None | BackendError) -> list[int]:
