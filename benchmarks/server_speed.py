@@ -57,7 +57,7 @@ class Speed(NamedTuple):
 
 def command_line() -> float:
     """Seconds from the start of ``gemmahub run`` to its first byte of an answer."""
-    words = ["run", "gemma-3-270m", SHORT, "-c", str(CONTEXT), "-n", "8", "--temperature", "0"]
+    words = ["run", str(FILES[0].path), SHORT, "-c", str(CONTEXT), "-n", "8", "--temperature", "0"]
     begin = perf_counter()
     with subprocess.Popen(
         [sys.executable, "-m", "gemmahub", *words, "--backend", "llama-server"],

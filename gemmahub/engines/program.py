@@ -43,6 +43,7 @@ _PORT_TRIES: Final = 5
 _PORT_TAKEN: Final = ("already in use", "only one usage of each socket address", "eaddrinuse")
 _BIND: Final = ("couldn't bind", "could not bind", "cannot bind", "failed to bind", "bind failed")
 _FIRST_LOOK, _SLOWEST_LOOK = 0.02, 0.25  # seconds between two checks whether it is ready
+_LATE: Final = 0.05  # of the time that a start takes may pass before it is seen
 
 
 def start_program(
@@ -114,21 +115,21 @@ def _until_ready(
     cancelled: Callable[[], bool] | None,
 ) -> bool:
     """False when the program ended. Raises: LoadFailed after so many seconds; Cancelled."""
-    end, pause = monotonic() + seconds, _FIRST_LOOK
+    begin = monotonic()
     while True:
         if cancelled is not None and cancelled():
             raise Cancelled("loading was cancelled", "load the model again")
         with suppress(OSError, NetworkError):
             if ready(program):
                 return True
-        if program.wait(pause):
+        passed = monotonic() - begin
+        if program.wait(min(max(_FIRST_LOOK, _LATE * passed), _SLOWEST_LOOK)):
             return False
-        if monotonic() > end:
+        if passed > seconds:
             told = f"{program.name} was not ready after {seconds:.0f} s"
             raise LoadFailed(
                 *program.with_reason(told, "try again, with a smaller model or context")
             )
-        pause = min(1.5 * pause, _SLOWEST_LOOK)
 
 
 def _listens(program: Program) -> bool:
