@@ -51,8 +51,11 @@ class LlamaCppBackend(Backend):
     name: ClassVar[str] = "llama.cpp"
     formats: ClassVar[tuple[str, ...]] = ("gguf",)
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"dry_load", "images", "tensor_split", "experts_in_memory", "cache_in_memory"}
-    )
+        {
+            "dry_load", "images", "tensor_split", "main_device", "experts_in_memory",
+            "cache_in_memory",
+        }
+    )  # fmt: skip
     in_process: ClassVar[bool] = True
     priority: ClassVar[int] = 10
     checked_version: ClassVar[str] = engine.CHECKED_VERSION
@@ -162,7 +165,7 @@ class LlamaCppBackend(Backend):
         path = artifact.files[0] if artifact.files else artifact.path
         if not path.is_file():
             raise LoadFailed(f"there is no file {path}", "look at `gemmahub list`")
-        gpus = found_devices.gpus(options["devices"])
+        gpus = found_devices.gpus(options["devices"], settings.main_device)
         layers = gpu_layers(settings, gpus)
         return path, gpus, replace(settings, gpu_layers=layers, options=options)
 
@@ -233,7 +236,8 @@ def _chosen(gpus: list[found_devices.LlamaDevice], settings: Settings) -> tuple[
     has counted."""
     if not settings.gpu_layers:
         return ()
-    return tuple(found.handle for found in gpus) if settings.options["devices"] else None
+    told = settings.options["devices"] or settings.main_device
+    return tuple(found.handle for found in gpus) if told else None
 
 
 def _device(gpus: list[found_devices.LlamaDevice], threads: int) -> str:

@@ -15,6 +15,7 @@ from gemmahub.errors import LoadFailed
 from gemmahub_llamacpp import engine
 
 _CPU, _GPU, _INTEGRATED = 0, 1, 2  # enum ggml_backend_dev_type
+_HOST: Final = "cpu"
 _APIS: Final = {"mtl": "metal", "hip": "rocm"}
 
 
@@ -81,17 +82,22 @@ def _text(value: bytes | None) -> str:
     return (value or b"").decode("utf-8", "replace")
 
 
-def gpus(wanted: str = "") -> list[LlamaDevice]:
+def gpus(wanted: str = "", main: str | None = None) -> list[LlamaDevice]:
     """The GPUs that a model is put on: those that are ``wanted`` by name (``CUDA0``), PCI address
     or number (``cuda:0``), with commas between them; else those that llama.cpp takes by itself.
+    ``main`` is the first of those that are wanted, else the only one; ``CPU`` is no GPU.
 
     Raises: LoadFailed for one that this build does not see.
     """
+    if main is not None and main.casefold() == _HOST:
+        return []
     there = [found for found in all_devices() if found.device.api != "cpu"]
-    if not wanted.strip():
-        return [found for found in there if not found.integrated] or there
     names = [name.strip() for name in wanted.split(",") if name.strip()]
-    return [_named(name, there) for name in names]
+    chosen = [_named(name, there) for name in names]
+    if main is not None:
+        first = _named(main, there)
+        return [first, *(found for found in chosen if found is not first)]
+    return chosen or [found for found in there if not found.integrated] or there
 
 
 def _named(name: str, there: list[LlamaDevice]) -> LlamaDevice:

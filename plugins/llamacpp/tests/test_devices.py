@@ -14,6 +14,7 @@ from gemmahub.engines.manager import load_plugins
 from gemmahub.errors import LoadFailed
 from gemmahub_llamacpp import devices, engine
 from gemmahub_llamacpp.backend import LlamaCppBackend
+from gemmahub_llamacpp.model import LlamaModel
 
 GIB = 1 << 30
 CARDS = (
@@ -103,17 +104,40 @@ def test_gpus_are_chosen_by_name_or_address(wanted: str, names: list[str]) -> No
 
 
 @pytest.mark.usefixtures("cards")
+@pytest.mark.parametrize(
+    ("wanted", "main", "names"),
+    [
+        ("", "CUDA1", ["CUDA1"]),
+        ("CUDA0, CUDA1", "CUDA1", ["CUDA1", "CUDA0"]),
+        ("CUDA0", "0000:01:00.0", ["CUDA1", "CUDA0"]),
+        ("CUDA0", "CPU", []),
+    ],
+)
+def test_the_main_device_leads_or_is_the_only_one(wanted: str, main: str, names: list[str]) -> None:
+    assert [found.device.name for found in devices.gpus(wanted, main)] == names
+
+
+@pytest.mark.usefixtures("cards")
 def test_a_gpu_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(LoadFailed, match="sees no GPU 'CUDA7'") as refused:
         devices.gpus("CUDA7")
     assert "CUDA1 0000:01:00.0" in refused.value.hint
 
 
-def test_the_choice_reaches_a_load(artifact: Any, backend: LlamaCppBackend) -> None:
+@pytest.mark.parametrize("choice", [{"options": {"devices": "CPU"}}, {"main_device": "CUDA0"}])
+def test_the_choice_reaches_a_load(artifact: Any, backend: LlamaCppBackend, choice: Any) -> None:
     """The processor stands in for a GPU: it is a device of the list as they are."""
     cpu = next(found for found in devices.all_devices() if found.device.api == "cpu")
+    given: list[Any] = []
+
+    def load(*arguments: Any, **options: Any) -> LlamaModel:
+        given.append(options["devices"])
+        return LlamaModel(*arguments, **options)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(devices, "gpus", lambda wanted: [cpu] if wanted == "CPU" else [])
-        settings = Settings(context=256, gpu_layers=-1, options={"devices": "CPU"})
+        patch.setattr(devices, "gpus", lambda wanted, main: [cpu] if wanted or main else [])
+        patch.setattr("gemmahub_llamacpp.model.LlamaModel", load)
+        settings = Settings(context=256, gpu_layers=-1, **choice)
         with backend.load(artifact, settings) as session:
             assert session.info.device.startswith("CPU (")
+    assert given == [(cpu.handle,)]
