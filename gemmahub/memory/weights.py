@@ -140,7 +140,7 @@ def weights_by_layer(model: Iterable[Tensor], layers: Sequence[tuple[Tensor, ...
         else:
             output += size
             tied = tied and tensor.name != _OUTPUT
-    known = {id(layer): _layer_sums(layer) for layer in layers}
+    known = {id_: _layer_sums(layer) for id_, layer in {id(each): each for each in layers}.items()}
     sums = [known[id(layer)] for layer in layers]
     if first:
         sums[:1] = [_layer_sums((*first, *(layers[0] if layers else ())))]
