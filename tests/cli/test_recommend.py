@@ -64,7 +64,7 @@ def test_the_contract(command: Command) -> None:
 
 
 def test_the_plan_is_that_of_the_plan_command(command: Command) -> None:
-    machine = ("--memory", "8GiB", "--ram", "32GiB")
+    machine = ("--machine", "rtx-4060-laptop")
     first = recommended(command, *machine)["recommendations"][0]
     settings = first["settings"]
     assert first["placement"]["experts_in_memory"] > 0
