@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from gemmahub.engines.contract import EngineDevice
+from gemmahub.engines.contract import EngineDevice, Settings
+from gemmahub.errors import LoadFailed
 from gemmahub.planning.devices import told, usable_by
 from gemmahub.planning.model import places_of
 from gemmahub.recommend.alternatives import reasons_of
@@ -136,6 +137,39 @@ def test_a_plan_is_for_devices_where_it_fits(
     plan = Library().plan(reference, PlanOptions(context=16_384))
     assert [place.device for place in plan.memory.places[:-1]] == devices
     assert plan.memory.fits is fits
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "devices"),
+    [
+        ("RTX 3090 and a GTX 1050 Ti that drives the monitor", Settings(), "cuda:0"),
+        ("Two RTX 3090, the first full", Settings(), "cuda:1"),
+        ("Two RTX 3090, the first full", Settings(options={"devices": "CUDA0"}), "CUDA0"),
+        ("RTX 3090", Settings(), None),  # what the engine does by itself
+    ],
+)
+def test_run_uses_the_devices_that_the_plan_is_for(
+    here: Callable[..., Machine],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    settings: Settings,
+    devices: str | None,
+) -> None:
+    machine = here(name)
+    seen: list[Settings] = []
+
+    def load(offer: Any, model: Any, settings: Settings, *more: Any) -> Any:
+        seen.append(settings)
+        raise LoadFailed("not loaded in a test")
+
+    monkeypatch.setattr("gemmahub.engines.choice.load_session", load)
+    with pytest.raises(LoadFailed):
+        Library().load("gemma-3-270m:q4_k_m", settings, backend="llama.cpp")
+    plan = Library().plan("gemma-3-270m:q4_k_m", PlanOptions())
+    planned = tuple(place.device for place in plan.memory.places[:-1])
+    said = seen[0].options.get("devices") or None
+    assert said == devices or said == next(d.pci for d in machine.devices if d.id == devices)
+    assert "devices" in settings.options or told(machine, planned) == (said and (said,))
 
 
 def test_a_disk_of_5_gib_is_said(
