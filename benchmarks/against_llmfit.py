@@ -132,7 +132,7 @@ def work() -> None:
     from gemmahub.recommend.goals import Requirements, Use
     from gemmahub.recommend.ranking import recommend
     from gemmahub.service import Library
-    from tests.recommend.test_experts import MACHINES, place_of
+    from tests.recommend.experts import MACHINES, place_of
 
     hub = Library()
     installed, machine = hub.registry.installed().variants, hub.hardware(measure=True)

@@ -31,7 +31,7 @@ from gemmahub.memory.machine import DeviceMemory
 from gemmahub.planning.devices import device_sets
 from gemmahub.recommend.prompt import OperationRates
 from gemmahub.recommend.records import DevicePlace
-from gemmahub.recommend.speed import Bandwidths
+from gemmahub.recommend.speed import Bandwidths, traffic_of
 from gemmahub.registry.artifacts import read_summary
 from gemmahub.text.command import command_line
 
@@ -215,15 +215,21 @@ def place_for(
     settings: MemorySettings,
     images: ImageMemory | None,
 ) -> MachineMemory:
-    """The place for a plan with these settings: the one with the most memory, or where it does not
-    fit there, one where it does.
+    """The place for a plan with these settings: where it fits and is the fastest by estimate, at
+    equal speed the one with the most memory; where it fits nowhere, that one.
 
     Raises: GemmahubError when the system's memory is not known.
     """
-    places = [place.machine for place in places_of(machine)]
+    places = places_of(machine)
     architecture, weights = model
 
-    def fits(place: MachineMemory) -> bool:
-        return plan_memory(architecture, weights, settings, place, images=images).fits
+    def speed(place: DevicePlace) -> float:
+        plan = plan_memory(architecture, weights, settings, place.machine, images=images)
+        if not plan.fits:
+            return 0.0
+        traffic = traffic_of(architecture, weights, plan, place.machine)
+        return traffic.speed(place.bandwidths.at_worst(place.machine)).likely
 
-    return next(filter(fits, places), places[0])
+    if len(places) == 1:
+        return places[0].machine
+    return max(places, key=speed).machine

@@ -18,7 +18,7 @@ from gemmahub.text import format_gib, nearest, one_line
 from gemmahub.text.command import command_to_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from gemmahub.catalog.records import Model
     from gemmahub.engines.contract import Backend
@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
 DEVICES_OPTION: Final = "devices"
 """The option of a backend that takes the GPUs to use, by name or PCI address, with commas."""
+
+
+def device_options(backend: Backend, devices: Sequence[str] | None) -> dict[str, str]:
+    """What tells a backend to use these addresses, as far as it has an option for that."""
+    knows = any(option.name == DEVICES_OPTION for option in backend.options)
+    return {DEVICES_OPTION: ",".join(devices)} if knows and devices else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +99,7 @@ class Recommendation:
 
     def options(self, backend: Backend) -> dict[str, str]:
         """What the backend's own options have to be for the devices of the plan."""
-        knows = any(option.name == DEVICES_OPTION for option in backend.options)
-        return {DEVICES_OPTION: ",".join(self.devices)} if knows and self.devices else {}
+        return device_options(backend, self.devices)
 
     def as_json(self) -> dict[str, Any]:
         """An entry of ``recommendations`` in ``gemmahub recommend --json``."""

@@ -64,7 +64,7 @@ class DevicePlace:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class PlanScore:
     """The parts of a sum. ``published`` is the score of the unquantized weights (guessing, where
     there is none); the others are what is taken off, in the same points, none below 0."""
 
@@ -107,7 +107,7 @@ class ScoredPlan:
     quality: Quality
     speed: Speed | None
     traffic: MemoryTraffic
-    score: Score
+    score: PlanScore
     usable: bool
     storable: bool = True
     first_token: Wait | None = None

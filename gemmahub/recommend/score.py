@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import log2
 from typing import TYPE_CHECKING
 
-from gemmahub.recommend.goals import BASE_MODEL_POINTS, LONG_READING, THINKING_PACE
+from gemmahub.recommend.goals import BASE_MODEL_POINTS, LONG_READING, STEEPNESS, THINKING_PACE
 from gemmahub.recommend.quality import CACHE_SHARE, GUESSING
-from gemmahub.recommend.records import Score
+from gemmahub.recommend.records import PlanScore
 
 if TYPE_CHECKING:
     from gemmahub.recommend.goals import Goal
@@ -25,7 +25,7 @@ def score_of(
     rate: float,
     reading: Wait | None,
     goal: Goal,
-) -> Score:
+) -> PlanScore:
     """The score with a cache of that type, so many tokens of context, ``rate`` tokens a second, and
     the wait for a prompt that fills the context."""
     published = GUESSING if quality.score is None else quality.score
@@ -33,13 +33,13 @@ def score_of(
     pace = goal.pace * (THINKING_PACE if thinks(candidate) else 1.0)
     seconds = reading.likely if reading else 0.0
     base = candidate.model is not None and not candidate.model.instruction_tuned
-    return Score(
+    return PlanScore(
         published=published,
         precision=published - kept,
         cache=kept * CACHE_SHARE.get(cache_type, 0.0),
         base_model=BASE_MODEL_POINTS if base else 0.0,
         context=goal.context_points * max(0.0, log2(goal.context / context)),
-        speed=goal.speed_points * log2(1 + pace / rate),
+        speed=goal.speed_points * log2(1 + (pace / rate) ** STEEPNESS),
         reading=goal.reading_points * log2(1 + seconds / LONG_READING),
     )
 
@@ -51,7 +51,7 @@ def thinks(candidate: Candidate) -> bool:
     return "thinking" in setting and "without thinking" not in setting
 
 
-def sum_in_words(score: Score) -> str:
+def sum_in_words(score: PlanScore) -> str:
     """``81.6 of 85.2 points: 2.3 off for its precision, 1.3 for its speed.``"""
     causes = {
         "precision": "its precision",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from gemmahub.conversations import ChatSession, Journal
     from gemmahub.engines.choice import BackendChoice
-    from gemmahub.engines.contract import OnProgress, ServedModel, Session
+    from gemmahub.engines.contract import Backend, OnProgress, ServedModel, Session
     from gemmahub.memory import ImageMemory
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
@@ -125,6 +125,10 @@ def load(
     if recommended is not None and settings.context is None:
         own = {**recommended.options(engine), **settings.options}
         settings = replace(settings, **recommended.session_settings, options=own)
+    else:
+        settings = replace(
+            settings, options={**_devices(here, variant, settings, engine), **settings.options}
+        )
     reading = "" if variant.served else f", reading {format_bytes(variant.size_bytes)}"
     tell(f"starting {choice.offer.backend.name}{reading}")
     session = load_session(choice.offer, model, settings, on_progress, cancelled)
@@ -135,6 +139,40 @@ def load(
     projector = isinstance(model, Artifact) and model.projector
     images = images_of(variant, here.registry.catalog) if projector else None
     return Running(variant, choice.offer.backend.name, session, choice.reason, images)
+
+
+def _devices(
+    here: Installation, variant: Variant, settings: Settings, engine: Backend
+) -> dict[str, str]:
+    """Which GPUs to use, where the engine by itself would take others than a plan does."""
+    from gemmahub.errors import GemmahubError
+    from gemmahub.memory import MemorySettings
+    from gemmahub.planning import model_of
+    from gemmahub.planning.devices import told
+    from gemmahub.planning.model import place_for
+    from gemmahub.planning.recommending import device_options
+    from gemmahub.service.plans import DEFAULT_CONTEXT
+
+    if variant.served is not None or not device_options(engine, ("any",)):
+        return {}
+    machine = here.as_used()
+    if len(machine.devices) < 2:
+        return {}
+    try:
+        model = model_of(variant, here.registry.catalog)
+        trained = model[0].context_length or DEFAULT_CONTEXT
+        wanted = MemorySettings(
+            settings.context or min(trained, DEFAULT_CONTEXT),
+            settings.cache_type_k,
+            settings.cache_type_v,
+            gpu_layers=settings.gpu_layers,
+            experts_in_memory=settings.experts_in_memory or 0,
+            cache_in_memory=settings.cache_in_memory,
+        )
+        place = place_for(machine, model, wanted, None)
+    except GemmahubError:  # what cannot be planned runs as the engine likes
+        return {}
+    return device_options(engine, told(machine, place.names))
 
 
 def _choose(

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from gemmahub.engines.contract import EngineDevice
+from gemmahub.engines.contract import EngineDevice, Settings
+from gemmahub.errors import LoadFailed
 from gemmahub.planning.devices import told, usable_by
 from gemmahub.planning.model import places_of
 from gemmahub.recommend.alternatives import reasons_of
 from gemmahub.recommend.goals import Requirements
 from gemmahub.recommend.ranking import Ranking, recommend
-from gemmahub.service import Library
+from gemmahub.service import Library, PlanOptions
 from gemmahub.service.right_build import right_build
 from tests.recommend.experts import GIB, candidates
 from tests.recommend.recorded_containers import RECORDED
@@ -94,6 +95,81 @@ def test_a_full_card_is_left_out_by_the_command(here: Callable[..., Machine]) ->
     assert first.plan.devices == ("cuda:1",)
     assert told(machine, first.plan.devices) == ("0000:01:00.0",)
     assert "devices=0000:01:00.0" in first.command
+
+
+@pytest.mark.parametrize(
+    ("name", "alone"),
+    [
+        ("Laptop with an RTX 4060 and the processor's graphics", "Laptop with an RTX 4060"),
+        ("RX 7900 XTX and the processor's graphics", "RX 7900 XTX"),
+        ("Laptop with Intel UHD graphics", "The same laptop without graphics"),
+        ("RX 7900 XTX without the right to /dev/kfd", "RX 7900 XTX"),
+        ("Container of 32 GiB, its file cache on the active list",
+         "Container of 32 GiB, its file cache on the inactive list"),
+    ],
+)  # fmt: skip
+def test_what_is_of_no_use_changes_nothing(name: str, alone: str, tmp_path: Path) -> None:
+    def first_three(machine: Machine, use: str) -> list[Any]:
+        plans = ranking(machine, use).plans[:3]
+        return [(p.candidate.reference, p.settings, p.devices, round(p.points, 6)) for p in plans]
+
+    found = RECORDED[name].probed(tmp_path / "one")
+    without = RECORDED[alone].probed(tmp_path / "other")
+    for use in ("chat", "fast"):
+        assert first_three(found, use) == first_three(without, use)
+
+
+@pytest.mark.parametrize(
+    ("name", "reference", "devices", "fits"),
+    [
+        ("Two RTX 3090, the first full", "gemma-4-26b-a4b-it:q4_0-qat", ["cuda:1"], True),
+        ("RTX 3090 and a GTX 1050 Ti that drives the monitor", "gemma-4-31b-it:q4_0-qat",
+         ["cuda:0"], True),  # a tenth of the layers is too much for the small card
+        ("Laptop with an RTX 4060 and the processor's graphics", "gemma-4-31b-it:q4_0-qat",
+         ["cuda:0"], False),
+        ("RX 7900 XTX without the right to its render node", "gemma-4-31b-it:q4_0-qat", [], True),
+    ],
+)  # fmt: skip
+def test_a_plan_is_for_devices_where_it_fits(
+    here: Callable[..., Machine], name: str, reference: str, devices: list[str], fits: bool
+) -> None:
+    here(name)
+    plan = Library().plan(reference, PlanOptions(context=16_384))
+    assert [place.device for place in plan.memory.places[:-1]] == devices
+    assert plan.memory.fits is fits
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "devices"),
+    [
+        ("RTX 3090 and a GTX 1050 Ti that drives the monitor", Settings(), "cuda:0"),
+        ("Two RTX 3090, the first full", Settings(), "cuda:1"),
+        ("Two RTX 3090, the first full", Settings(options={"devices": "CUDA0"}), "CUDA0"),
+        ("RTX 3090", Settings(), None),  # what the engine does by itself
+    ],
+)
+def test_run_uses_the_devices_that_the_plan_is_for(
+    here: Callable[..., Machine],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    settings: Settings,
+    devices: str | None,
+) -> None:
+    machine = here(name)
+    seen: list[Settings] = []
+
+    def load(offer: Any, model: Any, settings: Settings, *more: Any) -> Any:
+        seen.append(settings)
+        raise LoadFailed("not loaded in a test")
+
+    monkeypatch.setattr("gemmahub.engines.choice.load_session", load)
+    with pytest.raises(LoadFailed):
+        Library().load("gemma-3-270m:q4_k_m", settings, backend="llama.cpp")
+    plan = Library().plan("gemma-3-270m:q4_k_m", PlanOptions())
+    planned = tuple(place.device for place in plan.memory.places[:-1])
+    said = seen[0].options.get("devices") or None
+    assert said == devices or said == next(d.pci for d in machine.devices if d.id == devices)
+    assert "devices" in settings.options or told(machine, planned) == (said and (said,))
 
 
 def test_a_disk_of_5_gib_is_said(

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pytest
 
+from benchmarks.what_fits import DOCUMENT, machine_table
 from tests.recommend.experts import MACHINES, choice
 
 NAMES: Final = [machine["name"] for machine in MACHINES]
@@ -36,3 +37,8 @@ def test_what_is_slow_never_stands_before_what_is_not(machine: dict[str, Any]) -
 def test_there_are_forty_machines_and_each_has_a_reason() -> None:
     assert len(set(NAMES)) >= 40
     assert all(machine["why"].endswith(".") for machine in MACHINES)
+
+
+def test_the_document_has_what_is_recommended_now() -> None:
+    document = DOCUMENT.read_text("utf-8")
+    assert machine_table() in document, "run: python -m benchmarks.what_fits --machines"

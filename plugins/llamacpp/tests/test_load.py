@@ -122,7 +122,7 @@ def test_an_engine_that_words_it_differently_still_runs(
 def test_gpu_layers_without_a_gpu_are_refused(
     artifact: Artifact, backend: LlamaCppBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gemmahub_llamacpp.devices.gpus", lambda wanted: [])
+    monkeypatch.setattr("gemmahub_llamacpp.devices.gpus", lambda wanted, main: [])
     with pytest.raises(LoadFailed, match="sees no GPU"):
         backend.load(artifact, Settings(gpu_layers=3))
 

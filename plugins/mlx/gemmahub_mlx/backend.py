@@ -12,6 +12,7 @@ from gemmahub.engines.contract import (
     Backend,
     DeviceUse,
     DryLoad,
+    EngineDevice,
     OnProgress,
     Option,
     SessionInfo,
@@ -47,6 +48,12 @@ class MlxBackend(Backend):
     def availability(self) -> Availability:
         """Whether mlx-lm and a compiled part of MLX are installed. Imports nothing of them."""
         return engine.availability()
+
+    def devices(self) -> list[EngineDevice]:
+        """The GPU of MLX's compiled part, where it has one, and the processor. Imports nothing."""
+        found = engine.device()
+        names = dict.fromkeys((found, engine.HOST)) if found else ()
+        return [EngineDevice(name, engine.APIS[name]) for name in names]
 
     def load(
         self, artifact: Artifact, settings: Settings, on_progress: OnProgress | None = None

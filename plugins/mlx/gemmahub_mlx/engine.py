@@ -18,6 +18,8 @@ CHECKED_VERSION: Final = "0.32.2"
 METAL: Final = "Metal"
 CUDA: Final = "CUDA0"
 HOST: Final = "CPU"
+APIS: Final = {METAL: "metal", CUDA: "cuda", HOST: "cpu"}
+"""How each device is driven."""
 
 # The distributions that hold MLX's compiled part, and the device that each computes on.
 _DEVICES: Final = {

@@ -182,6 +182,23 @@ def test_availability_names_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "macOS and Linux" in MlxBackend().availability().reason
 
 
+@pytest.mark.parametrize(
+    ("part", "apis"),
+    [
+        ("mlx-metal", ["metal", "cpu"]),
+        ("mlx-cuda-13", ["cuda", "cpu"]),
+        ("mlx-cpu", ["cpu"]),
+        ("", []),
+    ],
+)
+def test_devices_are_those_of_the_compiled_part(
+    monkeypatch: pytest.MonkeyPatch, part: str, apis: list[str]
+) -> None:
+    monkeypatch.setattr(engine, "version", lambda name="mlx-lm": "1" if name == part else "")
+    monkeypatch.setattr(engine, "library", lambda: pytest.fail("MLX was imported"))
+    assert [device.api for device in MlxBackend().devices()] == apis
+
+
 def test_a_dry_load_needs_no_engine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan for a Mac can be made where MLX is not installed."""
     monkeypatch.setattr(engine, "version", lambda name="mlx-lm": "")
