@@ -63,9 +63,11 @@ class LlamaServerBackend(Backend):
             "GPUs to use, by name (CUDA0), with commas; empty: as llama.cpp does.",
             default="",
         ),
-        Option("prompt_cache", "MiB for earlier conversations, beside the plan.", int, 0),
+        Option("prompt_cache", "MiB for earlier conversations; a plan counts them.", int, 0),
         # With none, a conversation shorter than the window is read again in each turn.
-        Option("checkpoints", "Copies of the window cache to go back to, beside the plan.", int, 1),
+        Option(
+            "checkpoints", "Copies of the window cache to go back to; a plan counts them.", int, 1
+        ),
     )
 
     def availability(self) -> Availability:
