@@ -12,7 +12,7 @@ from gemmahub.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from gemmahub.conversations import AnswerFinished, ChatEvent, ChatSession
+    from gemmahub.conversations import AnswerFinished, ChatEvent, ChatSession, Timings
     from gemmahub.engines.contract import Usage
 
 
@@ -26,21 +26,27 @@ def show_answer(
     from gemmahub.conversations import AnswerFinished, AnswerStarted
 
     finished: AnswerFinished | None = None
-    shown = output.AnswerPrinter()
+    answered = False
+    shown, thought = output.AnswerPrinter(), output.ThoughtPrinter()
     with _interruptible(chat.stop) as interrupted, closing(events):
         for event in events:
             if isinstance(event, AnswerStarted):
                 continue
-            shown.write(event.text)
+            thought.write(event.thought)
+            if event.text:
+                answered = True
+                thought.end()
+                shown.write(event.text)
             finished = event if isinstance(event, AnswerFinished) else finished
     assert finished is not None
+    thought.end()
     if finished.error is None or finished.first_token_seconds:
         shown.end()
-    _tell_end(finished, verbose=verbose)
+    _tell_end(finished, answered=answered, verbose=verbose)
     return ExitCode.INTERRUPTED if interrupted else ExitCode.DONE
 
 
-def _tell_end(finished: AnswerFinished, *, verbose: bool) -> None:
+def _tell_end(finished: AnswerFinished, *, answered: bool, verbose: bool) -> None:
     if finished.unsaved is not None:
         output.warning(f"this answer is not kept: {finished.unsaved.message}")
     if finished.error is not None:
@@ -48,6 +54,8 @@ def _tell_end(finished: AnswerFinished, *, verbose: bool) -> None:
     usage = finished.usage
     if usage is None:
         return
+    if finished.timings is not None and finished.timings.thought:
+        _tell_thought(finished.timings, usage, answered=answered, verbose=verbose)
     if usage.truncated:
         output.warning("the prompt was truncated: it is longer than the context (--ctx-size)")
     if usage.finish_reason == "context":
@@ -55,6 +63,17 @@ def _tell_end(finished: AnswerFinished, *, verbose: bool) -> None:
         output.warning(f"the context{size} is full; a larger --ctx-size holds more")
     if verbose:
         output.note(_timings(usage))
+
+
+def _tell_thought(timings: Timings, usage: Usage, *, answered: bool, verbose: bool) -> None:
+    """How long it was, where it is not shown, and that nothing came of it."""
+    if verbose or not output.shows_thoughts():
+        output.note(timings.thought)
+    if not answered and usage.finish_reason != "cancelled":
+        output.warning(
+            "the model did not end its thought, so there is no answer",
+            "allow a longer answer with --max-tokens, or a shorter thought with --think-budget",
+        )
 
 
 def _timings(usage: Usage) -> str:

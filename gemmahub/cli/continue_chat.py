@@ -11,6 +11,7 @@ import click
 from gemmahub.cli import output
 from gemmahub.cli.answers import show_answer
 from gemmahub.cli.prompt_input import Files, audio_option, files_of, image_option, question_of
+from gemmahub.cli.thinking import thinking_of, thinking_options
 from gemmahub.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _EXAMPLE = 'gemmahub chats continue ID "And of Spain?"'
 @click.option("--model", metavar="REFERENCE", help="Another one than it was held with.")
 @click.option("--backend", help="The engine to use; otherwise the best one for the format.")
 @click.option("-c", "--ctx-size", type=click.IntRange(min=1), help="Another context, in tokens.")
+@thinking_options
 @image_option
 @audio_option
 @click.option("-v", "--verbose", is_flag=True, help="Print timings.")
@@ -38,6 +40,8 @@ def continue_command(
     model: str | None,
     backend: str | None,
     ctx_size: int | None,
+    think: bool | None,
+    think_budget: int | None,
     images: tuple[Path, ...],
     audio: tuple[Path, ...],
     verbose: bool,
@@ -63,6 +67,8 @@ def continue_command(
         )
         output.progress("")
         with closing(running.chat(journal)) as chat:
+            if (thinking := thinking_of(think, think_budget)) is not None:
+                journal.set(sampling=replace(held.sampling, thinking=thinking))
             output.note(running.headline)
             files = files_of(running, images, audio, plain=chat.plain)
             if images and running.image_note:

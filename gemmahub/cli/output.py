@@ -61,6 +61,37 @@ class AnswerPrinter:
         _write(sys.stdout, self._stripper.finish() + "\n")
 
 
+class ThoughtPrinter:
+    """What a model thinks before it answers, on standard error: dimmed on a terminal, and left out
+    in a pipe."""
+
+    def __init__(self) -> None:
+        self._stripper = StreamStripper()
+        self._open = False
+
+    def write(self, piece: str) -> None:
+        """More of it."""
+        if piece and shows_thoughts():
+            self._open = True
+            self._print(self._stripper.feed(piece))
+
+    def end(self) -> None:
+        """It is complete, or there is none."""
+        if self._open:
+            self._open = False
+            self._print(self._stripper.finish())
+            _write(sys.stderr, "\n")
+
+    def _print(self, text: str) -> None:
+        dimmed = text and _has_colours(sys.stderr)
+        _write(sys.stderr, f"\x1b[2m{text}\x1b[0m" if dimmed else text)
+
+
+def shows_thoughts() -> bool:
+    """Whether there is a terminal for what nobody asked to be told."""
+    return sys.stderr.isatty()
+
+
 def note(text: str) -> None:
     """Something a person wants to know and a script does not."""
     _print(sys.stderr, text)

@@ -10,12 +10,13 @@ import click
 from gemmahub.cli import output
 from gemmahub.cli.answers import show_answer
 from gemmahub.cli.prompt_input import Files, audio_option, files_of, image_option, question_of
+from gemmahub.cli.thinking import thinking_of, thinking_options
 from gemmahub.engines.contract import Sampling, Settings
 from gemmahub.errors import ExitCode, NotInstalled, UsageError
 from gemmahub.formats.ggml_types import CACHE_TYPES
 
 if TYPE_CHECKING:
-    from gemmahub.conversations import ChatSession
+    from gemmahub.conversations import ChatSession, SavedMessage
     from gemmahub.service import Library, Running
 _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
 
@@ -29,6 +30,7 @@ _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
 @click.option("--top-k", type=click.IntRange(min=0), default=64, show_default=True)
 @click.option("--top-p", type=click.FloatRange(0, 1), default=0.95, show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 2), help="Makes an answer repeatable.")
+@thinking_options
 @image_option
 @audio_option
 @click.option("--system", help="What the model should know before the conversation.")
@@ -67,12 +69,13 @@ def run_command(reference: str, prompt: str | None, **options: Any) -> int:
     from gemmahub.service import Library
 
     question = question_of(prompt, example=_EXAMPLE, alone=options["as_json"])
+    sampling = _sampling(options)
     library = Library(say=output.note)
     running = _start(library, reference, options)
     output.progress("")
     _warn_of_training(running, options["ctx_size"])
     with running.session as session:
-        held = {"system": options["system"], "sampling": _sampling(options), "raw": options["raw"]}
+        held = {"system": options["system"], "sampling": sampling, "raw": options["raw"]}
         chat = ChatSession(session, **held, batch_seconds=0)
         files = files_of(running, options["images"], options["audio"], plain=chat.plain)
         if options["as_json"]:
@@ -142,12 +145,17 @@ def _warn_of_training(running: Running, asked: int | None) -> None:
 
 
 def _sampling(options: dict[str, Any]) -> Sampling:
+    """Raises: UsageError."""
+    thinking = thinking_of(options["think"], options["think_budget"])
+    if thinking and options["raw"]:
+        raise UsageError("a plain text asks no model to think", "leave --raw out")
     return Sampling(
         max_tokens=options["max_tokens"],
         temperature=options["temperature"],
         top_k=options["top_k"],
         top_p=options["top_p"],
         seed=options["seed"],
+        thinking=thinking,
     )
 
 
@@ -159,12 +167,14 @@ def _answer_json(
 
     from gemmahub.conversations import AnswerFinished
 
-    usage = None
+    ended: AnswerFinished | None = None
     for event in chat.ask(question, *files):
         if isinstance(event, AnswerFinished):
             if event.error is not None:
                 raise event.error
-            usage = event.usage
+            ended = event
+    answer = chat.journal.saved().messages[-1]
+    usage = ended.usage if ended else None
     info = running.session.info
     return {
         "reference": running.variant.reference,
@@ -177,6 +187,21 @@ def _answer_json(
         "context": info.context,
         "chat_template": not chat.plain,
         "load_seconds": info.load_seconds,
-        "text": chat.journal.saved().messages[-1].text,
+        "text": answer.text,
+        "thinking": _thought_json(answer),
         "usage": asdict(usage) if usage else None,
+    }
+
+
+def _thought_json(answer: SavedMessage) -> dict[str, Any] | None:
+    """What the model thought, and what that took; ``finished`` is false where no answer followed.
+    None where it did not think."""
+    if not answer.thought:
+        return None
+    timings = answer.timings
+    return {
+        "text": answer.thought,
+        "tokens": timings.reasoning_tokens if timings else None,
+        "seconds": timings.reasoning_seconds if timings else None,
+        "finished": bool(answer.text),
     }

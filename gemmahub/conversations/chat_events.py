@@ -30,7 +30,8 @@ class AnswerDelta(NamedTuple):
     """More of the answer ``number``: kept, and harmless to show.
 
     ``tokens`` are counted so far, within ``seconds`` from the question on; ``first_token_seconds``
-    is when the first of them came.
+    is when the first of them came. ``thought`` is more of what the model thinks; it comes before
+    the ``text``.
     """
 
     number: int
@@ -38,12 +39,14 @@ class AnswerDelta(NamedTuple):
     tokens: int
     seconds: float
     first_token_seconds: float
+    thought: str = ""
 
 
 class AnswerFinished(NamedTuple):
     """The answer ``number`` has ended. ``text`` is the last of it; ``finish`` is a
     ``FinishReason``, or ``error`` where ``error`` says what went wrong; ``unsaved`` says why it
-    could not be kept. ``usage`` is None where the engine told none."""
+    could not be kept. ``usage`` is None where the engine told none. ``thought`` is the last of what
+    the model thought, ``reasoning_seconds`` how long that took."""
 
     number: int
     text: str
@@ -52,11 +55,15 @@ class AnswerFinished(NamedTuple):
     first_token_seconds: float = 0.0
     error: GemmahubError | None = None
     unsaved: GemmahubError | None = None
+    thought: str = ""
+    reasoning_seconds: float | None = None
 
     @property
     def timings(self) -> Timings | None:
         """Counts and times; None where the engine told none."""
-        return None if self.usage is None else Timings.of(self.usage, self.first_token_seconds)
+        if self.usage is None:
+            return None
+        return Timings.of(self.usage, self.first_token_seconds, self.reasoning_seconds)
 
     @property
     def crashed(self) -> bool:

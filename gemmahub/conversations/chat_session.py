@@ -155,6 +155,7 @@ class ChatSession:
                 self.journal.close()
 
     def _sampling(self, sampling: Sampling) -> Sampling:
+        sampling = replace(sampling, thinking=sampling.thinking or False)  # only where it is asked
         if self.plain and sampling.max_tokens is None:
             return replace(sampling, max_tokens=COMPLETION_TOKENS)
         return sampling
@@ -204,11 +205,14 @@ class _Answer:
         self._journal = journal
         self._batch_seconds = batch_seconds
         self.number = journal.begin_answer(answerer)
-        self._stripper = StreamStripper()
+        self._stripper, self._thought_stripper = StreamStripper(), StreamStripper()
         self._started = self._handed = perf_counter()
         self._first = 0.0
         self._tokens = 0
+        self._answered = False
         self._held: list[str] = []
+        self._held_thought: list[str] = []
+        self._thinking: tuple[float, float] | None = None  # from when to when
         self._usage: Usage | None = None
         self._unsaved: GemmahubError | None = None
         self.error: GemmahubError | None = None
@@ -218,19 +222,30 @@ class _Answer:
         now = perf_counter()
         if chunk.usage is not None:
             self._usage = chunk.usage
-        if chunk.text and chunk.kind is ChunkKind.ANSWER:
+        if chunk.text and chunk.kind is not ChunkKind.TOOL_CALL:
             self._first = self._first or now - self._started
-            self._held.append(chunk.text)
             self._tokens += 1
-        if not self._held or now - self._handed < self._batch_seconds:
+            if chunk.kind is ChunkKind.REASONING:
+                self._held_thought.append(chunk.text)
+                self._thinking = (self._thinking[0] if self._thinking else now, now)
+            else:
+                if self._thinking and not self._answered:
+                    self._thinking = (self._thinking[0], now)
+                self._answered = True
+                self._held.append(chunk.text)
+        held = self._held or self._held_thought
+        if not held or now - self._handed < self._batch_seconds:
             return None
         self._handed = now
-        text = self._stripper.feed(self._keep_held())
-        return AnswerDelta(self.number, text, self._tokens, now - self._started, self._first)
+        text, thought = self._shown()
+        return AnswerDelta(
+            self.number, text, self._tokens, now - self._started, self._first, thought
+        )
 
     def finished(self, *, detached: bool) -> AnswerFinished:
         """The last event."""
-        text = self._stripper.feed(self._keep_held()) + self._stripper.finish()
+        text, thought = self._shown()
+        text, thought = text + self._stripper.finish(), thought + self._thought_stripper.finish()
         if detached and isinstance(self.error, BackendCrashed):
             self.error = None  # the engine went because the conversation was left
             finish = "cancelled"
@@ -239,6 +254,8 @@ class _Answer:
         else:
             finish = "stop" if self._usage is None else str(self._usage.finish_reason)
         ended = AnswerFinished(self.number, text, finish, self._usage, self._first, self.error)
+        seconds = None if self._thinking is None else self._thinking[1] - self._thinking[0]
+        ended = ended._replace(thought=thought, reasoning_seconds=seconds)
         said = "" if self.error is None else self.error.message
         try:
             self._journal.end_answer(self.number, finish, ended.timings, said)
@@ -246,13 +263,17 @@ class _Answer:
             self._unsaved = error
         return ended._replace(unsaved=self._unsaved)
 
-    def _keep_held(self) -> str:
-        """A disk that is full must not end an answer that somebody reads."""
-        text = "".join(self._held)
+    def _shown(self) -> tuple[str, str]:
+        """What is held of the answer and of the thought, kept and harmless.
+
+        A disk that is full must not end an answer that somebody reads.
+        """
+        text, thought = "".join(self._held), "".join(self._held_thought)
         self._held.clear()
+        self._held_thought.clear()
         if self._unsaved is None:
             try:
-                self._journal.part(self.number, text)
+                self._journal.part(self.number, text, thought)
             except GemmahubError as error:
                 self._unsaved = error
-        return text
+        return self._stripper.feed(text), self._thought_stripper.feed(thought)

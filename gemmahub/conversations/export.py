@@ -93,6 +93,10 @@ def _turn(message: SavedMessage, usual: str) -> str:
         heading += f" ({_escaped(message.model)})"
     parts = [heading, *(f"*Image: {_escaped(path)}*" for path in message.images)]
     parts += [f"*Sound: {_escaped(path)}*" for path in message.audio]
+    if message.thought.strip():
+        parts.append(
+            f"<details>\n<summary>Thought</summary>\n\n{_text(message.thought)}\n\n</details>"
+        )
     parts.append(_text(message.text))
     notes = _notes(message)
     if notes:

@@ -112,10 +112,11 @@ class Journal:
         self._answering = True
         return number
 
-    def part(self, number: int, text: str) -> None:
-        """More of the answer."""
-        if text:
-            self._write({"kind": "part", "n": number, "text": text})
+    def part(self, number: int, text: str, thought: str = "") -> None:
+        """More of the answer, after more of its thought."""
+        if text or thought:
+            record = {"kind": "part", "n": number, "text": text}
+            self._write(record | ({"thought": thought} if thought else {}))
 
     def end_answer(
         self, number: int, finish: str, timings: Timings | None = None, error: str = ""

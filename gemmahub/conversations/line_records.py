@@ -111,6 +111,8 @@ class TimingsFields(Struct):
     context_used: Count | None = None
     context: Count | None = None
     truncated: bool = False
+    reasoning_tokens: Count | None = None
+    reasoning_seconds: Time | None = None
 
 
 class Head(Struct):
@@ -154,6 +156,7 @@ class MessageLine(Struct, tag_field="kind", tag="message"):
     finish: str = ""
     error: str = ""
     model: str = ""
+    thought: str = ""
 
 
 class AnswerLine(Struct, tag_field="kind", tag="answer"):
@@ -165,11 +168,12 @@ class AnswerLine(Struct, tag_field="kind", tag="answer"):
 
 
 class PartLine(Struct, tag_field="kind", tag="part"):
-    """More text of an answer."""
+    """More text of an answer, after more of its thought."""
 
     n: Number
     text: str
     at: Time = 0.0
+    thought: str = ""
 
 
 class EndLine(Struct, tag_field="kind", tag="end"):

@@ -8,7 +8,7 @@ that any text, also one with lone surrogates, comes back as it was.
 ``set``      a new title, or anything else of the head
 ``message``  a whole turn, with its number ``n``
 ``answer``   the answer ``n`` begins
-``part``     more text of the answer ``n``, written before it is shown
+``part``     more text of the answer ``n``, or of its thought, written before it is shown
 ``end``      the answer ``n`` has ended: why, and its timings
 ``cut``      the messages from ``n`` on are gone, others take their place
 
@@ -158,6 +158,7 @@ class _Fold:
     problem: str
     messages: list[SavedMessage] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
     changed: float = 0.0
     damaged: int = 0
 
@@ -170,6 +171,7 @@ class _Fold:
             case PartLine():
                 self._demand_open(record.n)
                 self.parts.append(record.text)
+                self.thoughts.append(record.thought)
             case SetLine():
                 for name in Head.__struct_fields__:
                     value = getattr(record, name, msgspec.UNSET)
@@ -233,8 +235,9 @@ class _Fold:
             finish=record.finish or INTERRUPTED,
             error=record.error,
             timings=_timings(record.timings),
+            thought="".join(self.thoughts),
         )
-        self.parts = []
+        self.parts, self.thoughts = [], []
 
     def _close(self, *, running: bool = False) -> None:
         """An answer that got no end was interrupted, and what came of it counts."""
@@ -243,8 +246,9 @@ class _Fold:
                 self.messages[-1],
                 text="".join(self.parts),
                 finish="" if running else INTERRUPTED,
+                thought="".join(self.thoughts),
             )
-        self.parts = []
+        self.parts, self.thoughts = [], []
 
 
 def _is_open(message: SavedMessage) -> bool:
@@ -263,6 +267,7 @@ def _message(record: MessageLine) -> SavedMessage:
         error=record.error,
         model=record.model,
         number=record.n,
+        thought=record.thought,
     )
 
 

@@ -21,12 +21,14 @@ class MemoryJournal:
         self._described = described
         self._messages: list[SavedMessage] = []
         self._answer: list[str] = []
+        self._thought: list[str] = []
 
     def saved(self) -> Saved:
         """The conversation so far."""
         messages = list(self._messages)
-        if messages and self._answer:  # one that was left as it came
-            messages[-1] = replace(messages[-1], text="".join(self._answer))
+        if messages and (self._answer or self._thought):  # one that was left as it came
+            text, thought = "".join(self._answer), "".join(self._thought)
+            messages[-1] = replace(messages[-1], text=text, thought=thought)
         return Saved("", self._described, messages=tuple(messages))
 
     def add(
@@ -45,15 +47,16 @@ class MemoryJournal:
     def cut(self, number: int) -> None:
         """The messages from that number on are gone."""
         self._messages = list(self.saved().messages[:number])
-        self._answer = []
+        self._answer, self._thought = [], []
 
     def begin_answer(self, model: str) -> int:
         """An answer begins; its number is what ``part`` and ``end_answer`` name."""
         return self._append(SavedMessage("assistant", "", model=model))
 
-    def part(self, number: int, text: str) -> None:
-        """More of the answer."""
+    def part(self, number: int, text: str, thought: str = "") -> None:
+        """More of the answer, after more of its thought."""
         self._answer.append(text)
+        self._thought.append(thought)
 
     def end_answer(
         self, number: int, finish: str, timings: Timings | None = None, error: str = ""
@@ -61,7 +64,7 @@ class MemoryJournal:
         """The answer has ended."""
         ended = self.saved().messages[-1]
         self._messages[-1] = replace(ended, finish=finish, timings=timings, error=error)
-        self._answer = []
+        self._answer, self._thought = [], []
 
     def close(self) -> None:
         """There is nothing to close."""
@@ -69,5 +72,5 @@ class MemoryJournal:
     def _append(self, message: SavedMessage) -> int:
         number = len(self._messages)
         self._messages = [*self.saved().messages, replace(message, number=number)]
-        self._answer = []
+        self._answer, self._thought = [], []
         return number

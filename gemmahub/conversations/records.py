@@ -23,7 +23,8 @@ class Timings:
     """Counts and times of one answer. Times in seconds; None where the engine did not say it.
 
     ``first_token_seconds`` is what the reader waited for the first text, ``context_used`` of
-    ``context`` cells are taken after the answer. All else as in the contract's ``Usage``.
+    ``context`` cells are taken after the answer. Of ``tokens``, ``reasoning_tokens`` were thought,
+    for ``reasoning_seconds``; None where nothing was. All else as in the contract's ``Usage``.
     """
 
     prompt_tokens: int | None = None
@@ -35,6 +36,8 @@ class Timings:
     context_used: int | None = None
     context: int | None = None
     truncated: bool = False
+    reasoning_tokens: int | None = None
+    reasoning_seconds: float | None = None
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -47,11 +50,24 @@ class Timings:
         if (speed := self.tokens_per_second) is not None:
             parts.append(format_rate(speed))
         parts.append(f"first token after {self.first_token_seconds:.2f} s")
+        if self.thought:
+            parts.append(self.thought)
         return " · ".join(parts)
 
+    @property
+    def thought(self) -> str:
+        """How long the model thought, in words; empty where it did not."""
+        if self.reasoning_seconds is None:
+            return ""
+        tokens = self.reasoning_tokens
+        counted = "" if tokens is None else f", {plural(tokens, 'token')}"
+        return f"thought for {self.reasoning_seconds:.1f} s{counted}"
+
     @classmethod
-    def of(cls, usage: Usage, first_token_seconds: float) -> Timings:
-        """From what the engine said, and what was waited for the first text."""
+    def of(
+        cls, usage: Usage, first_token_seconds: float, reasoning_seconds: float | None = None
+    ) -> Timings:
+        """From what the engine said, and what was waited for the first text and for thoughts."""
         return cls(
             prompt_tokens=usage.prompt_tokens,
             prefill_tokens=usage.prefill_tokens,
@@ -62,6 +78,8 @@ class Timings:
             context_used=usage.context_used,
             context=usage.context,
             truncated=usage.truncated,
+            reasoning_tokens=None if reasoning_seconds is None else usage.reasoning_tokens,
+            reasoning_seconds=reasoning_seconds,
         )
 
 
@@ -70,7 +88,8 @@ class SavedMessage:
     """One turn. ``at`` in seconds since 1970; ``number`` counts from 0 and names it.
 
     Of an answer, ``finish`` says why it ended (a ``FinishReason``, ``error`` or ``interrupted``;
-    empty while it runs), ``error`` what went wrong, ``model`` who gave it, with its precision.
+    empty while it runs), ``error`` what went wrong, ``model`` who gave it, with its precision, and
+    ``thought`` what the model thought before it.
     """
 
     role: str
@@ -83,11 +102,12 @@ class SavedMessage:
     error: str = ""
     model: str = ""
     number: int = 0
+    thought: str = ""
 
     def as_message(self) -> Message:
         """The turn as an engine takes it."""
         images, audio = (tuple(map(Path, files)) for files in (self.images, self.audio))
-        return Message(self.role, self.text, images, audio=audio)
+        return Message(self.role, self.text, images, audio=audio, reasoning=self.thought)
 
 
 @dataclass(frozen=True, slots=True)

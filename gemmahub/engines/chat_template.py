@@ -8,7 +8,7 @@ it from Python; the system keeps the process from running or growing without end
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines import template_process as limits
 from gemmahub.engines.contract import Message
@@ -18,8 +18,10 @@ from gemmahub.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gemmahub.engines.contract import Sampling
     from gemmahub.engines.template_process import TemplateRenderer
 
+_THINKING: Final = "enable_thinking"
 HINT: Final = "use --raw to complete the text without a chat template"
 MAX_CHARACTERS: Final = 1 << 20
 """Of a template, and of what it writes beyond four times the messages."""
@@ -38,13 +40,15 @@ class ChatTemplate:
     def __init__(
         self, renderer: TemplateRenderer, source: str, bos: str = "", eos: str = ""
     ) -> None:
-        """Raises: TemplateError when the template is longer than any real one."""
+        """Raises: TemplateError when the template is longer than any real one, or cannot ask the
+        model for what is wanted."""
         if len(source) + len(bos) + len(eos) > MAX_CHARACTERS:
             raise TemplateError(
                 f"the chat template has more than {MAX_CHARACTERS:,} characters", HINT
             )
         self._renderer = renderer
         self._source = source
+        self._variables = _variables(source, renderer.asked)
         self._tokens = {"bos_token": bos, "eos_token": eos}
         self._end: float | None = None
 
@@ -66,14 +70,19 @@ class ChatTemplate:
         raise TemplateError(failure.format(one_line(text, 300)), HINT)
 
     def _render(self, messages: Sequence[Message]) -> tuple[str, str]:
-        size = sum(len(turn.content) for turn in messages)
+        size = sum(len(turn.content) + 2 * len(turn.reasoning) for turn in messages)
         longest = MAX_CHARACTERS + 4 * size
-        turns = [{"role": turn.role, "content": turn.content} for turn in messages]
+        turns = list(map(_turn, messages))
         fresh = self._end is None
         self._end = self._end or monotonic() + limits.WALL_SECONDS
         request = {
             "source": self._source,
-            "variables": {"messages": turns, "add_generation_prompt": True, **self._tokens},
+            "variables": {
+                "messages": turns,
+                "add_generation_prompt": True,
+                **self._variables,
+                **self._tokens,
+            },
             "characters": longest,
             "memory": limits.MEMORY_BYTES + _BYTES_PER_CHARACTER * size,
             "seconds": limits.CPU_SECONDS,
@@ -96,6 +105,29 @@ _FAILURES: Final = {
     "memory": f"the chat template was stopped: {limits.TOO_LARGE}",
     "long": "the chat template was stopped: it writes more than {} characters",
 }
+
+
+def _variables(source: str, asked: Sampling) -> dict[str, Any]:
+    """What a template is told beyond the messages, by the names that published ones know.
+
+    Raises: TemplateError.
+    """
+    if asked.thinking is None:
+        return {}
+    if asked.thinking and _THINKING not in source:
+        raise TemplateError(
+            "the chat template of this model asks for no thoughts",
+            "leave --think out, or take a model that thinks, such as Gemma 4",
+        )
+    return {_THINKING: bool(asked.thinking)}
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    """A message as templates know it; whether earlier thoughts count is the template's choice."""
+    turn = {"role": message.role, "content": message.content}
+    if message.reasoning:
+        turn |= {"reasoning": message.reasoning, "reasoning_content": message.reasoning}
+    return turn
 
 
 def fold_system(messages: Sequence[Message]) -> list[Message]:

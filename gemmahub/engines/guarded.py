@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gemmahub.engines.contract import Chunk, ScoredText, SessionBase
 from gemmahub.engines.declared import check_capability, check_request, check_settings
+from gemmahub.engines.thoughts import told_apart
 from gemmahub.errors import BackendError, GenerationFailed, LoadFailed, UsageError
 from gemmahub.text import one_line
 from gemmahub.text.streams import kept_quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from gemmahub.engines.contract import (
         Artifact,
@@ -63,7 +64,7 @@ class GuardedSession(SessionBase):
         check_request(self._backend, prompt, sampling)
         with self._guarded("while answering"):
             chunks = closable(self._session.generate(prompt, sampling))
-        return self._each(chunks, "while answering", whole)
+        return told_apart(self._each(chunks, "while answering", whole))
 
     def score(self, text: str, window: int = 512, top: int = 0) -> Iterator[ScoredText]:
         """As the engine's."""
@@ -79,7 +80,7 @@ class GuardedSession(SessionBase):
         with self._guarded("while embedding"):
             return [tuple(map(float, vector)) for vector in self._session.embed(texts)]
 
-    def _each(self, found: Any, when: str, check: Callable[[Any], T]) -> Iterator[T]:
+    def _each(self, found: Any, when: str, check: Callable[[Any], T]) -> Generator[T, None, None]:
         """One after the other; the engine's code runs quietly, the caller's does not."""
         try:
             while True:

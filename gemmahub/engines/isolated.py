@@ -15,6 +15,7 @@ from gemmahub.engines import wire
 from gemmahub.engines.contract import ScoredText, SessionBase
 from gemmahub.engines.declared import check_capability, check_request, check_settings
 from gemmahub.engines.guarded import checked_answer
+from gemmahub.engines.thoughts import told_apart
 from gemmahub.engines.worker_process import WorkerProcess
 from gemmahub.errors import BackendCrashed, Cancelled, backend_error
 
@@ -79,9 +80,9 @@ class IsolatedSession(WorkerProcess, SessionBase):
     def generate(self, prompt: Prompt, sampling: Sampling) -> Iterator[Chunk]:
         """Stream an answer; closing the iterator cancels it."""
         check_request(self._backend, prompt, sampling)
-        for frame in self._asked(lambda number: wire.Generate(number, prompt, sampling)):
-            if isinstance(frame, wire.Piece):
-                yield frame.chunk
+        frames = self._asked(lambda number: wire.Generate(number, prompt, sampling))
+        pieces = (frame.chunk for frame in frames if isinstance(frame, wire.Piece))
+        yield from told_apart(pieces)
 
     def score(self, text: str, window: int = 512, top: int = 0) -> Iterator[ScoredText]:
         """As the engine's; closing the iterator ends it."""

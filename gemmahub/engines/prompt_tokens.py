@@ -83,6 +83,8 @@ def encode(
     Raises: TemplateError, GenerationFailed when there is nothing to complete; Cancelled when the
     renderer was told to stop.
     """
+    if renderer is not None and renderer.asked.thinking:
+        _check_template(model, prompt)
     if isinstance(prompt, str):
         return _not_empty(_tokenize(model, prompt))
     _check(prompt)
@@ -150,6 +152,15 @@ def _not_empty(tokens: list[Any]) -> list[Any]:
     return tokens
 
 
+def _check_template(model: Vocabulary, prompt: Prompt) -> None:
+    """Raises: GenerationFailed where nothing can tell the model to think."""
+    if isinstance(prompt, str) or model.chat_template is None:
+        raise GenerationFailed(
+            "only a chat template tells a model to think, and none is used here",
+            "leave --think out, or take a chat model that thinks, such as Gemma 4",
+        )
+
+
 def _check(messages: Sequence[Message]) -> None:
     if not messages:
         raise GenerationFailed("the conversation is empty", "write a message")
@@ -169,10 +180,18 @@ def _conversation(
         return model.tokenize(text, special=False, start=True)
     with nullcontext(renderer) if renderer is not None else TemplateRenderer() as process:
         template = ChatTemplate(process, model.chat_template, model.bos, model.eos)
+        messages = [_without_controls(model, message) for message in messages]
         text = template.render(messages)
         if not any(model.control_texts(message.content) for message in messages):
             return _tokenize(model, text)
         return _tokenize_apart(model, template, messages, text)
+
+
+def _without_controls(model: Vocabulary, message: Message) -> Message:
+    """The message without a thought that spells out a control token: it can do without it."""
+    if not message.reasoning or not model.control_texts(message.reasoning):
+        return message
+    return replace(message, reasoning="")
 
 
 def _tokenize_apart(

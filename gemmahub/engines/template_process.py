@@ -10,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.config import debug
+from gemmahub.engines.contract import Sampling
 from gemmahub.engines.json_frames import read_frame, write_frame
 from gemmahub.engines.process import start_python
 from gemmahub.errors import Cancelled
@@ -44,9 +45,12 @@ class TemplateRenderer:
 
     It is started with the first rendering, or before by :meth:`prepare`, and kept for the next ones
     unless something went wrong in it. ``cancelled`` is set while no rendering is wanted.
+    ``asked`` is how the answer shall be, which templates are told along with the messages; whoever
+    renders sets it.
     """
 
     def __init__(self, cancelled: threading.Event | None = None) -> None:
+        self.asked = Sampling()
         self._cancelled = cancelled or threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()  # of the process, not held while it renders

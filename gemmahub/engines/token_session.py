@@ -1,7 +1,7 @@
 """A session for engines that give one token after the other: the part that is the same for all.
 
-Stop texts, whole characters, limits, cancelling, closing, usage and times are here; the engine's
-own two methods turn a prompt into tokens, and tokens into more of them.
+Thoughts, stop texts, whole characters, limits, cancelling, closing, usage and times are here; the
+engine's own two methods turn a prompt into tokens, and tokens into more of them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,7 @@ from gemmahub.engines.contract import Chunk, FinishReason, SessionBase, Usage
 from gemmahub.engines.sampling import check_sampling
 from gemmahub.engines.template_process import TemplateRenderer
 from gemmahub.engines.text_stream import TextStream
+from gemmahub.engines.thoughts import ThoughtStream, joined
 from gemmahub.errors import Cancelled, ContextExceeded, GenerationFailed
 
 if TYPE_CHECKING:
@@ -97,6 +99,7 @@ class TokenSession(SessionBase, ABC):
             self._answer = mark = object()
             if not isinstance(prompt, str) and not prompt:
                 raise _nothing("conversation")
+            self.renderer.asked = sampling
             try:
                 tokens = self.encode(prompt)
             except Cancelled:
@@ -131,7 +134,7 @@ class TokenSession(SessionBase, ABC):
         )
 
     def _stream(self, mark: object, prompt: Sequence[Any], sampling: Sampling) -> Iterator[Chunk]:
-        text = TextStream(sampling.stop)
+        text, thoughts = TextStream(sampling.stop), ThoughtStream()
         seconds = [0.0, 0.0]  # prefill, decode; without the time in which the caller holds a chunk
         asked, said, reason = len(prompt), 0, None
         with self._counted_in(), closing(self.tokens(prompt, sampling)) as pieces:
@@ -151,14 +154,15 @@ class TokenSession(SessionBase, ABC):
                     finally:
                         seconds[said > 0] += perf_counter() - started
                 said += 1
-                if shown := text.feed(piece):
-                    yield Chunk(shown)
+                yield from thoughts.feed(text.feed(piece))
                 if text.stopped:
                     reason = FinishReason.STOP
         with self.lock:
             counted = self._counted(reason, asked, said, seconds)
+            counted = replace(counted, reasoning_tokens=thoughts.tokens)
             usage = counted if self._ended_by_another(mark) else self.usage(counted)
-        yield Chunk(text.finish(), usage)
+        rest = [*thoughts.feed(text.finish()), *thoughts.finish()]
+        yield from joined(rest, Chunk("", usage))
 
     @contextmanager
     def _counted_in(self) -> Iterator[None]:

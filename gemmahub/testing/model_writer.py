@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from itertools import pairwise
 from math import prod
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmahub.formats.gguf_writer import GgufValue, gguf_header
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 WIDTH: Final = 64
@@ -26,22 +28,50 @@ TEMPLATE: Final = (
     "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
 )
 
+THINKING_TEMPLATE: Final = (
+    "{{ bos_token }}{% for message in messages %}<start_of_turn>{{ message['role'] }}\n"
+    "{{ message['content'].split('<channel|>')[-1] | trim }}<end_of_turn>\n{% endfor %}"
+    "{% if add_generation_prompt %}<start_of_turn>model:"
+    "{% if not enable_thinking | default(false) %}<|channel>thought\n<channel|>{% endif %}"
+    "{% endif %}"
+)
+"""As Gemma 4's: a thought where one is asked for, else an empty one that has ended."""
+
+THINKING_CHAIN: Final = (
+    *(":", "<|channel>", "thought", "\n"), *"PLANIT", "<channel|>", *"yes!", "<end_of_turn>"
+)  # fmt: skip
+"""What such a model says after its template."""
+
 _LAYERS, _HEADS, _HEAD, _WIDE, _WINDOW = 2, 2, 32, 128, 64
 _SPREAD: Final = 0.2
-_NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6  # enum llama_token_type
+_SURE: Final = 20.0
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6  # enum llama_token_type
 _OUTPUT: Final = "output.weight"  # of its own: with that of the input it would repeat itself
 _CONTROLS: Final = ("<pad>", "<eos>", "<bos>", "<unk>")
 _TURNS: Final = ("<start_of_turn>", "<end_of_turn>", "<start_of_image>", "<end_of_image>")
 _LETTERS: Final = "".join(map(chr, range(33, 127))) + "\u2581\n"
 
 
-def write_model(path: Path, *, template: str = TEMPLATE, seed: int = 0, letters: str = "") -> int:
+def write_thinking_model(path: Path, *, template: str = THINKING_TEMPLATE) -> int:
+    """Writes a model that thinks ``PLANIT`` and answers ``yes!``; returns the bytes of the file."""
+    return write_model(path, template=template, chain=THINKING_CHAIN)
+
+
+def write_model(
+    path: Path,
+    *,
+    template: str = TEMPLATE,
+    seed: int = 0,
+    letters: str = "",
+    chain: Sequence[str] = (),
+) -> int:
     """Writes the model, of two layers and all F32; returns the bytes of the file.
 
     Its words are single characters, and bytes for what has none; ``letters`` are more characters,
     such as "é日", for answers that are not all ASCII. An empty ``template`` makes it a base model.
+    With a ``chain`` of different words, the likeliest word after each of them is the next.
     """
-    metadata = _metadata(letters)
+    metadata = _metadata(letters, chain)
     if template:
         metadata["tokenizer.chat_template"] = template
     tensors = _tensors(len(metadata["tokenizer.ggml.tokens"]))
@@ -55,18 +85,41 @@ def write_model(path: Path, *, template: str = TEMPLATE, seed: int = 0, letters:
                 len(values) - prod(shape), len(values) - len(_LETTERS + letters) * WIDTH
             ):
                 values[place] /= 20
+    if chain:
+        _follow(values, tensors, [metadata["tokenizer.ggml.tokens"].index(word) for word in chain])
     if sys.byteorder == "big":
         values.byteswap()
     path.write_bytes(header + values.tobytes())
     return full
 
 
-def _metadata(more: str) -> dict[str, Any]:
+def _follow(values: array[float], tensors: list[tuple[str, Any, str]], chain: list[int]) -> None:
+    """Make each word of the chain the likeliest after the one before: nothing but the last word
+    counts, and the output's row of a word is the embedding of its predecessor."""
+    start, places = 0, {}
+    for name, shape, _ in tensors:
+        places[name] = start
+        start += prod(shape)
+        if name.endswith(("post_attention_norm.weight", "post_ffw_norm.weight")):
+            values[start - prod(shape) : start] = array("f", [0.0] * prod(shape))
+        elif name == "output_norm.weight":
+            values[start - prod(shape) : start] = array("f", [1.0] * prod(shape))
+    embeddings, output = places["token_embd.weight"], places[_OUTPUT]
+    for before, word in pairwise(chain):
+        row = values[embeddings + before * WIDTH : embeddings + (before + 1) * WIDTH]
+        here = output + word * WIDTH
+        values[here : here + WIDTH] = array("f", [_SURE * value for value in row])
+
+
+def _metadata(more: str, chain: Sequence[str]) -> dict[str, Any]:
     letters = [*_LETTERS, *more]
     octets = [f"<0x{byte:02X}>" for byte in range(256)]
     words = [*_CONTROLS, *_TURNS, *octets, *letters]
+    others = [word for word in chain if word not in words]
     kinds = [_CONTROL] * 3 + [_UNKNOWN] + [_CONTROL] * len(_TURNS)
     kinds += [_BYTE] * len(octets) + [_NORMAL] * len(letters)
+    kinds += [_CONTROL if word.startswith("<") else _USER_DEFINED for word in others]
+    words += others
     sizes = {
         "context_length": 4096,
         "embedding_length": WIDTH,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from gemmahub.engines.contract import FinishReason, Message, Sampling, Tool, ToolCall
+from gemmahub.errors import BackendError
 from gemmahub.testing.conformance.kit import GREEDY, Kit, demand, only_backend_errors, read
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class SpeakingTests(Kit):
         """They are not part of the answer, and there are none where they are switched off."""
         demand(backend, "thinking")
         asked = [Message("user", self.prompt)]
+        if not self.thinks:
+            with pytest.raises(BackendError):
+                self.ask(session, asked, thinking=True)
+            return
         thought = self.ask(session, asked, thinking=True, max_tokens=256)
         assert thought.reasoning, "no chunk of the kind reasoning came"
         assert thought.reasoning not in thought.text, "the thought is part of the answer"
@@ -53,6 +58,10 @@ class SpeakingTests(Kit):
         """A whole number is the most tokens of them."""
         demand(backend, "thinking")
         asked = [Message("user", self.prompt)]
+        if not self.thinks:
+            with pytest.raises(BackendError):
+                self.ask(session, asked, thinking=2)
+            return
         short = self.ask(session, asked, thinking=2, max_tokens=256)
         whole = self.ask(session, asked, thinking=True, max_tokens=256)
         assert len(short.reasoning) < len(whole.reasoning), "the budget changes nothing"

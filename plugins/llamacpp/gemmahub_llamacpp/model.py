@@ -6,6 +6,7 @@ import ctypes
 import functools
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from gemmahub.engines.thoughts import MARKERS
 from gemmahub.errors import LoadFailed
 from gemmahub.formats.ggml_types import FILE_TYPE_LABELS
 from gemmahub_llamacpp.engine import assign, library, log
@@ -201,12 +202,21 @@ class LlamaModel:
         tokens = set(self.tokenize(text, special=True, start=False))
         return {self._text(token) for token in tokens if self.is_control(token)} - {""}
 
+    @functools.cached_property
+    def _thought_markers(self) -> dict[int, bytes]:
+        """Tokens that are markers of thoughts, where the vocabulary has them."""
+        found = {text: self.tokenize(text, special=True, start=False) for text in MARKERS}
+        return {ids[0]: text.encode() for text, ids in found.items() if len(ids) == 1}
+
     def is_end(self, token: int) -> bool:
         """Whether the model ends its turn with this token."""
         return bool(self._llama.llama_vocab_is_eog(self.vocab, token))
 
     def piece(self, token: int) -> bytes:
-        """What the token adds to the text, maybe a part of a character; b"" for control tokens."""
+        """What the token adds to the text, maybe a part of a character; b"" for control tokens but
+        those that tell thoughts from the answer."""
+        if (marker := self._thought_markers.get(token)) is not None:
+            return marker
         buffer = self._piece_buffer
         size = self._llama.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, False)
         if size < 0:

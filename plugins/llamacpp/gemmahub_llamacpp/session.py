@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gemmahub.engines.contract import DeviceUse, FinishReason
 from gemmahub.engines.prompt_tokens import encode_with_images
+from gemmahub.engines.thoughts import CLOSES, ThoughtLimit
 from gemmahub.engines.token_session import TokenSession
 from gemmahub.errors import ContextExceeded
 from gemmahub_llamacpp.context import Status
@@ -76,6 +77,7 @@ class LlamaCppSession(TokenSession):
     ) -> Generator[bytes, None, FinishReason]:
         """The bytes of each next token; why it ended is returned."""
         context, model = self.context, self.model
+        limit = ThoughtLimit(sampling.thinking, model.tokenize(CLOSES, special=True, start=False))
         with sampler_chain(sampling) as sampler:
             new = prompt[context.keep_prefix(prompt) :]
             status = self.vision.prefill(new)
@@ -87,10 +89,13 @@ class LlamaCppSession(TokenSession):
             if status is Status.DONE:
                 self._prefilled = len(new)
             while status is Status.DONE:
-                token = context.sample(sampler)
+                token = limit.forced()
+                token = context.sample(sampler) if token is None else token
                 if model.is_end(token):
                     return FinishReason.STOP
-                yield model.piece(token)
+                piece = model.piece(token)
+                limit.saw(piece)
+                yield piece
                 status = context.advance(token)
         return FinishReason.CONTEXT if status is Status.FULL else FinishReason.CANCELLED
 

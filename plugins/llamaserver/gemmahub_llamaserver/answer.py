@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import secrets
+from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.engines.contract import Chunk, FinishReason, Usage
+from gemmahub.engines.contract import Chunk, ChunkKind, FinishReason, Usage
 from gemmahub.engines.sampling import DEFAULT_MIN_P, DEFAULT_TOP_K, DEFAULT_TOP_P
+from gemmahub.engines.thoughts import CLOSES, MARKERS, OPENS, ThoughtStream, joined
 from gemmahub.errors import GenerationFailed
 from gemmahub.http.values import count_of, object_of, parse_json, text_of
 from gemmahub.text import one_line
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract import Sampling
 
 _DATA: Final = b"data:"
+_NAME_TOKENS: Final = 2  # Gemma 4's "thought" and the line break
+_SLACK: Final = 8  # tokens of a thought beyond its limit: without a name, and with what ends it
 _SEEDS: Final = 2**32 - 1  # the last one lets the server draw one that it does not tell
 
 
@@ -36,7 +41,38 @@ def sampling_values(sampling: Sampling) -> dict[str, Any]:
         "seed": seed,
         "n_predict": -1 if sampling.max_tokens is None else sampling.max_tokens,
         "stop": [text for text in sampling.stop if text],
+        "preserved_tokens": list(MARKERS),  # others are left out of the text
+        **_thought_limit(sampling.thinking),
     }
+
+
+def _thought_limit(thinking: bool | int | None) -> dict[str, Any]:
+    """The most tokens of a thought, which the server counts itself, its name among
+    them and the line break that ends it."""
+    if type(thinking) is not int:
+        return {}
+    return {
+        "reasoning_budget_tokens": thinking + _NAME_TOKENS - 1,
+        "reasoning_budget_start_tag": OPENS,
+        "reasoning_budget_end_tag": CLOSES,
+        "reasoning_budget_end_tags": [CLOSES],  # as newer ones call it
+        "reasoning_budget_message": "\n",  # without one it ends no thought
+    }
+
+
+def limited(chunks: Iterator[Chunk], most: int) -> Iterator[Chunk]:
+    """The chunks of an answer with so many tokens of thoughts. An older server takes no notice of
+    the limit, which is said. Raises: GenerationFailed."""
+    left = most + _SLACK
+    with closing(chunks):  # type: ignore[type-var]
+        for chunk in chunks:
+            left -= chunk.kind is ChunkKind.REASONING
+            if left < 0:
+                raise GenerationFailed(
+                    "this llama-server limits no thoughts",
+                    "leave --think-budget out, or use a newer one",
+                )
+            yield chunk
 
 
 def read_answer(lines: Iterator[bytes], context: int) -> Iterator[Chunk]:
@@ -48,32 +84,38 @@ def read_answer(lines: Iterator[bytes], context: int) -> Iterator[Chunk]:
     """
     asked: int | None = None
     said = 0
+    thoughts = ThoughtStream()
+    for found in _objects(lines):
+        chunks = thoughts.feed(text_of(found.get("content")))
+        if found.get("stop") is True:
+            usage = replace(_usage(found, context), reasoning_tokens=thoughts.tokens)
+            yield from joined([*chunks, *thoughts.finish()], Chunk("", usage))
+            return
+        asked = count_of(found.get("tokens_evaluated"))
+        said = count_of(found.get("tokens_predicted")) or said
+        yield from chunks
+    used = None if asked is None else min(asked + said, context)
+    usage = Usage(
+        FinishReason.CANCELLED,
+        prompt_tokens=asked,
+        tokens=said,
+        context_used=used,
+        context=context,
+        reasoning_tokens=thoughts.tokens,
+    )
+    yield from joined(thoughts.finish(), Chunk("", usage))
+
+
+def _objects(lines: Iterator[bytes]) -> Iterator[dict[str, Any]]:
+    """What the server says, without blank lines and signs of life. Raises: GenerationFailed."""
     for line in lines:
-        if not line.startswith(_DATA):  # blank lines, and signs of life
+        if not line.startswith(_DATA):
             continue
         found = object_of(parse_json(line.removeprefix(_DATA)))
         if error := object_of(found.get("error")):
             told = one_line(text_of(error.get("message")) or "no reason", 300)
             raise GenerationFailed(f"llama-server failed: {told}", "try again")
-        text = text_of(found.get("content"))
-        if found.get("stop") is True:
-            yield Chunk(text, _usage(found, context))
-            return
-        asked = count_of(found.get("tokens_evaluated"))
-        said = count_of(found.get("tokens_predicted")) or said
-        if text:
-            yield Chunk(text)
-    used = None if asked is None else min(asked + said, context)
-    yield Chunk(
-        "",
-        Usage(
-            FinishReason.CANCELLED,
-            prompt_tokens=asked,
-            tokens=said,
-            context_used=used,
-            context=context,
-        ),
-    )
+        yield found
 
 
 def _usage(last: Mapping[str, Any], context: int) -> Usage:

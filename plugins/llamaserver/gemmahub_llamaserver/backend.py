@@ -44,6 +44,7 @@ class LlamaServerBackend(Backend):
             "main_device",
             "parallel",
             "tensor_split",
+            "thinking",
         }
     )
     in_process: ClassVar[bool] = False

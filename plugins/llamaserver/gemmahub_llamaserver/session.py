@@ -22,7 +22,7 @@ from gemmahub.errors import (
 from gemmahub.http.limits import ExchangeError
 from gemmahub.http.values import NotJson
 from gemmahub.text import one_line
-from gemmahub_llamaserver.answer import read_answer, sampling_values
+from gemmahub_llamaserver.answer import limited, read_answer, sampling_values
 from gemmahub_llamaserver.arguments import PING_SECONDS
 from gemmahub_llamaserver.servers import release
 from gemmahub_llamaserver.vocabulary import ServerVocabulary, TextVocabulary
@@ -101,6 +101,7 @@ class LlamaServerSession(ServerSession):
         try:
             with self._encoding:
                 self._cancelled.clear()
+                self._renderer.asked = sampling
                 chunks = super().generate(prompt, sampling)
         except Cancelled:
             return iter([Chunk("", Usage(FinishReason.CANCELLED, context=self.info.context))])
@@ -110,7 +111,8 @@ class LlamaServerSession(ServerSession):
             return iter(
                 [Chunk("", Usage(FinishReason.LENGTH, tokens=0, context=self.info.context))]
             )
-        return chunks
+        thinking = sampling.thinking
+        return limited(chunks, thinking) if type(thinking) is int else chunks
 
     def request(self, prompt: Prompt, sampling: Sampling) -> tuple[str, dict[str, Any]]:
         """A text prompt, or a rendered conversation, as tokens; with images as text."""

@@ -19,6 +19,7 @@ class TestConformance(BackendConformance):
     """With the real Gemma 3 270M, a base model."""
 
     plugin = "llamaserver"
+    thinks = False
 
     def make_artifact(self, folder: Path) -> Artifact:
         (artifact,) = WheelStore().inventory().artifacts
@@ -31,6 +32,7 @@ class TestConformanceOfAChatModel(BackendConformance):
     """With a model of random weights that has a chat template."""
 
     plugin = "llamaserver"
+    thinks = False
 
     def make_artifact(self, folder: Path) -> Artifact:
         model, projector = folder / "tiny-F32.gguf", folder / "mmproj-tiny.gguf"
