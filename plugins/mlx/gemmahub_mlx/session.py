@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gemmahub.engines.prompt_tokens import encode
+from gemmahub.engines.thoughts import CLOSES, ThoughtLimit
 from gemmahub.engines.token_session import TokenSession
 from gemmahub.errors import BackendError, GenerationFailed
 from gemmahub.text import one_line
@@ -75,6 +76,8 @@ class MlxSession(TokenSession):
 
     def _tokens(self, prompt: list[int], sampling: Sampling) -> Generator[bytes, None, None]:
         core, sampler = self._library.core, make_sampler(self._library.core, sampling)
+        closing = self.tokenizer.tokenize(CLOSES, special=True, start=False)
+        limit = ThoughtLimit(sampling.thinking, closing)
         if not self._prefill(prompt):
             return
         last = sampler(self._step(prompt[-1:]))
@@ -93,10 +96,13 @@ class MlxSession(TokenSession):
                 self.cache.tokens.append(token)
             if self.tokenizer.is_end(token):
                 return
-            yield self.tokenizer.piece(token)
+            piece = self.tokenizer.piece(token)
+            limit.saw(piece)
+            yield piece
             if following is None:
                 return
-            last = following
+            forced = limit.forced()
+            last = following if forced is None else core.array([forced])
 
     def _prefill(self, prompt: list[int]) -> bool:
         """All of a prompt but its last token; False when it was cancelled."""

@@ -11,6 +11,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
+from gemmahub.engines.thoughts import MARKERS
 from gemmahub.errors import GemmahubError, LoadFailed
 from gemmahub.formats.folder import LARGEST_TEXT, chat_template
 from gemmahub.formats.json_text import read_object
@@ -81,9 +82,10 @@ class Tokenizer:
 
     @functools.lru_cache(maxsize=8192)  # noqa: B019 - a tokenizer lives as long as its process
     def piece(self, token: int) -> bytes:
-        """What the token adds to the text, maybe a part of a character; b"" for control tokens."""
-        if token in self._controls:
-            return b""
+        """What the token adds to the text, maybe a part of a character; b"" for control tokens but
+        those that tell thoughts from the answer."""
+        if (control := self._controls.get(token)) is not None:
+            return control.encode() if control in MARKERS else b""
         text: str = self._library.id_to_token(token) or ""
         if self._byte_level:
             letters = _byte_letters()

@@ -7,7 +7,8 @@ from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.engines.contract import Chunk, FinishReason, Usage
+from gemmahub.engines.contract import Chunk, ChunkKind, FinishReason, Usage
+from gemmahub.engines.thoughts import ThoughtStream, joined
 from gemmahub.errors import BackendCrashed, GenerationFailed
 from gemmahub.http.limits import ExchangeError
 from gemmahub.http.values import count_of, text_of
@@ -52,6 +53,8 @@ class AnswerReader:
         self._sampling = sampling
         self._context = context
         self._closed = False
+        self._thoughts = ThoughtStream()
+        self._thought_pieces = 0
         self._pieces = 0
         self._last = ""
         self._repeated = 0
@@ -90,11 +93,16 @@ class AnswerReader:
         with closing(self._stream.objects()) as objects:
             for found in objects:
                 if found.get("done") is True:
-                    yield Chunk("", self._usage(found))
+                    yield from joined(self._thoughts.finish(), Chunk("", self._usage(found)))
                     return
-                if (text := _text(found)) and wanted != 0:
-                    self._count(text)
-                    yield Chunk(text)
+                thought, text = _texts(found)
+                if not (thought or text) or wanted == 0:
+                    continue
+                self._count(thought or text)
+                if thought:
+                    self._thought_pieces += 1
+                    yield Chunk(thought, kind=ChunkKind.REASONING)
+                yield from self._thoughts.feed(text)
         self._now = perf_counter()
         if self._closed:
             raise GenerationFailed("the session was closed", "load the model again")
@@ -138,6 +146,7 @@ class AnswerReader:
             # A server that knows no ``truncate`` cuts a text to the whole context, and drops the
             # first messages of a conversation.
             truncated=asked >= self._context or asked < self._at_least,
+            reasoning_tokens=self._reasoning_tokens,
         )
 
     def _own_usage(self, reason: FinishReason, asked: int) -> Usage:
@@ -152,7 +161,13 @@ class AnswerReader:
             decode_seconds=self._now - first,
             context_used=min(asked + self._pieces, self._context),
             context=self._context,
+            reasoning_tokens=self._reasoning_tokens,
         )
+
+    @property
+    def _reasoning_tokens(self) -> int:
+        """Ollama does not say them; it sends a thought token by token."""
+        return self._thought_pieces + self._thoughts.tokens
 
     def _prompt_tokens(self) -> int:
         """Tokens of the prompt, asked again for one token: the rest is in the server's cache."""
@@ -164,10 +179,12 @@ class AnswerReader:
         return 0
 
 
-def _text(found: Mapping[str, Any]) -> str:
-    """The text in an object of ``/api/chat`` or ``/api/generate``."""
+def _texts(found: Mapping[str, Any]) -> tuple[str, str]:
+    """Thought and text in an object of ``/api/chat`` or ``/api/generate``."""
     message = found.get("message")
-    return text_of(message.get("content") if isinstance(message, dict) else found.get("response"))
+    if isinstance(message, dict):
+        return text_of(message.get("thinking")), text_of(message.get("content"))
+    return text_of(found.get("thinking")), text_of(found.get("response"))
 
 
 def _count_of(found: Mapping[str, Any], name: str) -> int:

@@ -44,7 +44,7 @@ class OllamaBackend(Backend):
 
     name: ClassVar[str] = "ollama"
     formats: ClassVar[tuple[str, ...]] = ("gguf",)
-    capabilities: ClassVar[frozenset[str]] = frozenset({"images", "unload"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"images", "thinking", "unload"})
     in_process: ClassVar[bool] = False
     checked_version: ClassVar[str] = "0.17.4"
     options: ClassVar[tuple[Option, ...]] = (

@@ -118,10 +118,13 @@ class OllamaSession(SessionBase):
             "keep_alive": self._keep_alive,
             "options": {**self._options, **sampling_options(sampling, self._stops)},
         }
+        thinks = not isinstance(prompt, str) and self.info.chat_template and self._thinks
+        if sampling.thinking:
+            _check_thinking(sampling.thinking, thinks=bool(thinks))
         if self._thinks:
-            body["think"] = False
+            body["think"] = bool(sampling.thinking)
         if not isinstance(prompt, str):
-            messages = [_message(message) for message in prompt]
+            messages = [_message(message, with_thought=self._thinks) for message in prompt]
             if self.info.chat_template:
                 return "/api/chat", {**body, "messages": messages}
             if any(message.images for message in prompt):
@@ -153,8 +156,21 @@ def sampling_options(sampling: Sampling, own_stops: Sequence[str]) -> dict[str, 
     return {name: value for name, value in wanted.items() if value is not None}
 
 
-def _message(message: Message) -> dict[str, Any]:
-    """A message as Ollama takes it.
+def _check_thinking(wanted: bool | int, *, thinks: bool) -> None:
+    """Raises: GenerationFailed."""
+    if not thinks:
+        raise GenerationFailed(
+            "Ollama knows this model as one that does not think",
+            "leave --think out, or take a model that thinks, such as Gemma 4",
+        )
+    if type(wanted) is int:
+        raise GenerationFailed(
+            "Ollama has no limit for thoughts", "use --think, or another engine with --backend"
+        )
+
+
+def _message(message: Message, *, with_thought: bool) -> dict[str, Any]:
+    """A message as Ollama takes it; its template decides whether earlier thoughts count.
 
     Raises: GenerationFailed for a role that it would drop, or an image that cannot be read.
     """
@@ -163,6 +179,8 @@ def _message(message: Message) -> dict[str, Any]:
             f"a message cannot be from {message.role!r}", f"use one of {', '.join(_ROLES)}"
         )
     found: dict[str, Any] = {"role": message.role, "content": message.content}
+    if with_thought and message.reasoning:
+        found["thinking"] = message.reasoning
     try:
         images = [base64.b64encode(path.read_bytes()).decode() for path in message.images]
     except OSError as error:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 class TestConformance(BackendConformance):
     plugin = "ollama"
+    thinks = False
     server: ClassVar[RealServer]
 
     @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gemmahub.engines.contract import Artifact, FinishReason, Message, Sampling, Settings
+from gemmahub.engines.contract import Artifact, ChunkKind, FinishReason, Message, Sampling, Settings
 from gemmahub.engines.manager import load_plugins
 from gemmahub.errors import (
     BackendCrashed,
@@ -99,6 +99,52 @@ def test_a_thinking_model_is_told_to_answer(fake: FakeServer) -> None:
     with load() as session:
         ask(session)
     assert fake.bodies("/api/chat")[0]["think"] is False
+
+
+THINKER = objects({**SHOW, "capabilities": ["completion", "thinking"]})
+
+
+def thought(text: str) -> dict[str, Any]:
+    return {"message": {"role": "assistant", "content": "", "thinking": text}, "done": False}
+
+
+def test_thoughts_are_asked_for_and_come_apart(fake: FakeServer) -> None:
+    fake.answers["/api/show"] = THINKER
+    fake.answers["/api/chat"] = objects(thought("hm"), thought(" yes"), *said("So ", "be it."))
+    earlier = [*ASK, Message("assistant", "What?", reasoning="who knows"), Message("user", "So?")]
+    with load() as session:
+        chunks = list(session.generate(earlier, Sampling(thinking=True)))
+    (body,) = fake.bodies("/api/chat")
+    assert body["think"] is True
+    assert body["messages"][1]["thinking"] == "who knows"
+    kinds = [(chunk.kind, chunk.text) for chunk in chunks[:-1]]
+    reasoning, answer = ChunkKind.REASONING, ChunkKind.ANSWER
+    assert kinds == [
+        (reasoning, "hm"), (reasoning, " yes"), (answer, "So "), (answer, "be it."),
+    ]  # fmt: skip
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.reasoning_tokens == 2
+
+
+def test_markers_of_thoughts_in_the_text_are_no_text(fake: FakeServer) -> None:
+    fake.answers["/api/chat"] = objects(*said("<|channel>", "thought\n", "hm", "<channel|>", "So."))
+    with load() as session:
+        chunks = ask(session)
+    assert [(c.kind, c.text) for c in chunks] == [
+        (ChunkKind.REASONING, "hm"), (ChunkKind.ANSWER, "So."), (ChunkKind.ANSWER, ""),
+    ]  # fmt: skip
+
+
+def test_what_cannot_be_thought_is_refused(fake: FakeServer, session: OllamaSession) -> None:
+    with pytest.raises(GenerationFailed, match="does not think"):
+        ask(session, thinking=True)
+    fake.answers["/api/show"] = THINKER
+    with load() as thinking:
+        with pytest.raises(GenerationFailed, match="no limit for thoughts"):
+            ask(thinking, thinking=100)
+        with pytest.raises(GenerationFailed, match="does not think"):
+            thinking.generate("a text", Sampling(thinking=True))
+    assert not fake.bodies("/api/chat")
 
 
 def test_images_go_along(fake: FakeServer, session: OllamaSession, tmp_path: Path) -> None:
