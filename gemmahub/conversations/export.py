@@ -105,7 +105,8 @@ def _turn(message: SavedMessage, usual: str) -> str:
 
 
 def _notes(message: SavedMessage) -> list[str]:
-    notes = [str(message.timings)] if message.timings else []
+    timings = message.timings
+    notes = [note for note in (str(timings), timings.thought) if note] if timings else []
     if message.finish not in ("", "stop"):
         notes.append(f"ended by: {message.finish}")
     if message.error:

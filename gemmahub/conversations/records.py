@@ -50,8 +50,6 @@ class Timings:
         if (speed := self.tokens_per_second) is not None:
             parts.append(format_rate(speed))
         parts.append(f"first token after {self.first_token_seconds:.2f} s")
-        if self.thought:
-            parts.append(self.thought)
         return " · ".join(parts)
 
     @property

@@ -29,13 +29,15 @@ FARTHEST_BEHIND: Final = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is drawn at once: a question, or more ``text`` of an answer, and perhaps its end."""
+    """What is drawn at once: a question, or more ``text`` of an answer after more of its
+    ``thought``, and perhaps its end."""
 
     asked: AnswerStarted | None = None
     number: int = 0
     text: str = ""
     piece: AnswerDelta | None = None
     ended: AnswerFinished | None = None
+    thought: str = ""
 
 
 class AnswerFeed:
@@ -59,7 +61,8 @@ class AnswerFeed:
         """Take events to the end; an error that begins no answer is kept in ``error``."""
         try:
             for event in events:
-                self._read += 0 if isinstance(event, AnswerStarted) else len(event.text)
+                if not isinstance(event, AnswerStarted):
+                    self._read += len(event.text) + len(event.thought)
                 self._events.append(event)
                 while self._read - self._taken > FARTHEST_BEHIND and not self._abandoned:
                     self._room.wait(BATCH_SECONDS)
@@ -82,7 +85,7 @@ class AnswerFeed:
         if isinstance(first, AnswerStarted):
             self._events.popleft()
             return Batch(asked=first)
-        text: list[str] = []
+        text, thought = "", ""
         piece: AnswerDelta | None = None
         ended: AnswerFinished | None = None
         while self._events and limit > 0 and ended is None:
@@ -90,17 +93,19 @@ class AnswerFeed:
             if isinstance(event, AnswerStarted):
                 self._events.appendleft(event)
                 break
-            text.append(event.text[:limit])
-            if len(event.text) > limit:
-                self._events.appendleft(event._replace(text=event.text[limit:]))
+            thought += event.thought[:limit]
+            room = max(limit - len(event.thought), 0)
+            text += event.text[:room]
+            if len(event.thought) + len(event.text) > limit:
+                rest = event._replace(thought=event.thought[limit:], text=event.text[room:])
+                self._events.appendleft(rest)
             elif isinstance(event, AnswerFinished):
                 ended = event
-            limit -= len(event.text)
+            limit -= len(event.thought) + len(event.text)
             piece = event if isinstance(event, AnswerDelta) else piece
-        joined = "".join(text)
-        self._taken += len(joined)
+        self._taken += len(text) + len(thought)
         self._room.set()
-        return Batch(number=first.number, text=joined, piece=piece, ended=ended)
+        return Batch(number=first.number, text=text, piece=piece, ended=ended, thought=thought)
 
 
 class Pace:

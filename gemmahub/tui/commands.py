@@ -42,6 +42,8 @@ def run_command(
         threads=settings.threads,
         option=tuple(f"{name}={value}" for name, value in settings.options.items()),
         **changed,
+        think=sampling.thinking is True,
+        think_budget=None if type(sampling.thinking) is bool else sampling.thinking,
         system=system,
     )
 

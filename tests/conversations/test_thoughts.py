@@ -75,7 +75,7 @@ def test_a_thought_is_kept_counted_and_sent_back_apart(
     assert last.timings is not None
     assert last.timings.reasoning_tokens == 2
     assert last.timings.reasoning_seconds is not None
-    assert "thought for 0.0 s, 2 tokens" in str(last.timings)
+    assert last.timings.thought == "thought for 0.0 s, 2 tokens"
     answer = chat.journal.saved().messages[-1]
     assert (answer.text, answer.thought) == ("So be it.", "hm, \x1b[2Jwell")
     list(chat.ask("And now?"))
@@ -100,6 +100,7 @@ def test_thoughts_are_in_exports_and_no_part_of_the_answer(
     answer = as_json(saved)["messages"][-1]
     assert (answer["text"], answer["thought"]) == ("So be it.", "hm, \x1b[2Jwell")
     text = as_markdown(saved)
+    assert "thought for 0.0 s, 2 tokens" in text
     assert "<details>\n<summary>Thought</summary>\n\nhm, well\n\n</details>\n\nSo be it." in text
 
 

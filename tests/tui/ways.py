@@ -20,6 +20,7 @@ from gemmahub.tui.screens.duel import DuelScreen
 from gemmahub.tui.screens.pull import PullScreen
 from gemmahub.tui.widgets.machine_bar import MachineBar
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
+from gemmahub.tui.widgets.turns import Turn
 from tests.tui.library_support import drawn, loaded, table, under_cursor
 from tests.tui.stage import ELSEWHERE, HERE
 
@@ -218,6 +219,19 @@ async def ask(pilot: Pilot[None], text: str) -> None:
     await pilot.press("enter")
 
 
+async def thought(pilot: Pilot[None]) -> None:
+    """Two answers with a thought, the first one folded."""
+    screen = await empty_chat(pilot)
+    await pilot.press("ctrl+t")
+    for question, turns in (("Why is the sky blue?", 2), ("And the sea?", 4)):
+        await ask(pilot, question)
+        await until(pilot, lambda: len(screen.query(Turn)) == turns, "an answer")  # noqa: B023
+        await until(pilot, lambda: not screen.view.answering, "its end")
+    await still(pilot)
+    await pilot.press("ctrl+l")
+    await still(pilot)
+
+
 async def chat_options(pilot: Pilot[None]) -> None:
     """System prompt, sampling, context."""
     await empty_chat(pilot)
@@ -271,6 +285,7 @@ SCENES: Final = {
         Scene(empty_chat),
         Scene(chat),
         Scene(chat_options),
+        Scene(thought),
         Scene(conversations),
         Scene(duel),
     )

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widgets import Button, Footer
 
 from gemmahub.engines.contract import Settings
@@ -19,6 +18,7 @@ from gemmahub.text import one_line
 from gemmahub.tui.commands import COPY_COMMAND, chats_command, copy_command
 from gemmahub.tui.screens import chat_files
 from gemmahub.tui.screens.chat_options import ChatOptions, ChatOptionsScreen
+from gemmahub.tui.screens.chat_thinking import ChatThinking
 from gemmahub.tui.screens.conversation_list import ConversationList
 from gemmahub.tui.screens.dialogs import LineDialog, TextDialog
 from gemmahub.tui.widgets.attached_images import AttachedImages
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from gemmahub.tui.widgets.turns import Question
 
 
-class ChatScreen(Screen[None]):
+class ChatScreen(ChatThinking):
     """What a person does in a chat; :class:`ChatView` has the model and the conversation."""
 
     CSS_PATH = Path(__file__).with_name("chat.tcss")
@@ -54,6 +54,8 @@ class ChatScreen(Screen[None]):
         Binding("f2", "rename", "Rename", show=False),
         Binding("f3", "export", "Export", show=False),
         Binding("f5", "load_again", "Load again", show=False),
+        Binding("ctrl+t", "think", "Think or not", show=False),
+        Binding("ctrl+l", "thought", "Open the thought", show=False),
         Binding("f8", "attach", "Attach an image", show=False),
         COPY_COMMAND,
         Binding("ctrl+up", "turn(-1)", "Turn before", show=False),
@@ -106,7 +108,7 @@ class ChatScreen(Screen[None]):
 
     @on(PromptEditor.Submitted)
     def _submitted(self, event: PromptEditor.Submitted) -> None:
-        if not self._may_change():
+        if not self.may_change():
             return
         loading = self.view.model.is_loading
         if self.view.chat is not None:
@@ -161,7 +163,7 @@ class ChatScreen(Screen[None]):
 
     def action_load_again(self) -> None:
         """Load the model again, after a failure or with other settings."""
-        if self._may_change():
+        if self.may_change():
             self.view.load()
 
     @on(Button.Pressed, "#load-again")
@@ -188,7 +190,7 @@ class ChatScreen(Screen[None]):
 
     def _question_to_ask_again(self) -> Question | None:
         """None where none can be asked now; says why."""
-        if not self._may_change():
+        if not self.may_change():
             return None
         question = self.query_one(Transcript).question_at(self.focused)
         if question is not None and self.view.chat is not None:
@@ -223,18 +225,18 @@ class ChatScreen(Screen[None]):
 
     def action_new(self) -> None:
         """Begin a new conversation with the same model."""
-        if self._may_change():
+        if self.may_change():
             self.view.open(None)
             self.query_one(PromptEditor).focus()
 
     @work
     async def action_conversations(self) -> None:
         """Look at the kept conversations, and go on with one of them."""
-        if not self._may_change():
+        if not self.may_change():
             return
         here = self.view.journal.id
         id_ = await self.app.push_screen_wait(ConversationList(self.library.conversations, here))
-        if id_ is not None and id_ != here and self._may_change():
+        if id_ is not None and id_ != here and self.may_change():
             self.view.open(id_)
 
     @work
@@ -275,12 +277,6 @@ class ChatScreen(Screen[None]):
             self.view.model.settings = chosen.settings
             self.action_load_again()
         self.query_one(Transcript).show_command(self.command)
-
-    def _may_change(self) -> bool:
-        """Whether no answer is running; says so where one is."""
-        if self.view.answering:
-            self.notify("The answer is still running: Esc stops it.", severity="warning")
-        return not self.view.answering
 
     @work
     async def action_attach(self) -> None:

@@ -49,6 +49,7 @@ _FIELDS: Final = (
     _Field("min_p", "Min p", False, 0, 1, "none"),
     _Field("seed", "Seed", True, 0, 2**32 - 2, "by chance"),
     _Field("max_tokens", "Longest answer, tokens", True, 1, 1 << 30, "no limit"),
+    _Field("budget", "Longest thought, tokens", True, 1, 1 << 30, "no limit"),
     _Field("context", "Context, tokens (loads again)", True, 1, 1 << 30, "as planned"),
 )
 
@@ -59,13 +60,13 @@ class ChatOptionsScreen(ModalScreen[ChatOptions | None]):
     CSS_PATH = DIALOGS_CSS
     CSS = """
     ChatOptionsScreen {
-        #options { height: auto; max-height: 90%; }
+        #options { height: auto; max-height: 100%; }
         .row { height: 1; margin: 0 0 0 0; }
         .row Label { width: 32; }
         .row Input { border: none; height: 1; width: 1fr; padding: 0 1; background: $boost; }
         .row Input:focus { border: none; background: $primary-muted; }
         .row Select { height: 1; width: 1fr; }
-        #system { height: 4; margin: 0 0 1 0; }
+        #system { height: 3; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -87,6 +88,15 @@ class ChatOptionsScreen(ModalScreen[ChatOptions | None]):
                 with Horizontal(classes="row"):
                     yield Label(Content(field.label))
                     yield Input(self._value(field), placeholder=field.usual, id=field.name)
+            with Horizontal(classes="row"):
+                yield Label(Content("Think before answering"))
+                yield Select(
+                    [("no", False), ("yes", True)],
+                    value=bool(options.sampling.thinking),
+                    allow_blank=False,
+                    id="thinking",
+                    compact=True,
+                )
             with Horizontal(classes="row"):
                 yield Label(Content("KV cache (loads again)"))
                 yield Select(
@@ -110,7 +120,9 @@ class ChatOptionsScreen(ModalScreen[ChatOptions | None]):
                 kind = "a whole number" if field.whole else "a number"
                 self._refuse(field, f"{kind} from {field.least:,} to {field.most:,}")
                 return
-        context = values.pop("context")
+        context, budget = values.pop("context"), values.pop("budget")
+        thinks = self.query_one("#thinking", Select).value is True
+        values["thinking"] = (budget or True) if thinks else None
         if values["temperature"] is None:
             values["temperature"] = 1.0
         kind = str(self.query_one("#cache_type", Select).value)
@@ -131,6 +143,9 @@ class ChatOptionsScreen(ModalScreen[ChatOptions | None]):
         self.query_one(f"#{field.name}", Input).focus()
 
     def _value(self, field: _Field) -> str:
+        if field.name == "budget":
+            thinking = self._options.sampling.thinking
+            return str(thinking) if thinking and thinking is not True else ""
         source = self._options.settings if field.name == "context" else self._options.sampling
         value = getattr(source, field.name)
         return "" if value is None else str(value)

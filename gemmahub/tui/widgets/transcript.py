@@ -15,7 +15,7 @@ from textual.widgets._toast import ToastRack
 from gemmahub.conversations import BATCH_SECONDS, SavedMessage
 from gemmahub.text import one_line
 from gemmahub.tui.answer_feed import ENOUGH, AnswerFeed, Batch, Pace
-from gemmahub.tui.widgets.turns import Answer, Question, Turn, note_at_the_end, turn_of
+from gemmahub.tui.widgets.turns import Answer, Question, Thought, Turn, note_at_the_end, turn_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -120,6 +120,16 @@ class Transcript(VerticalScroll, can_focus=False):
         turn = focused if isinstance(focused, Turn) else answers[-1] if answers else None
         return turn.source if turn is not None else ""
 
+    def toggle_thought(self, focused: Widget | None) -> bool:
+        """Open or fold the thought of the focused turn, otherwise the last one that there is;
+        False where there is none."""
+        answers = [turn for turn in self.query(Answer) if turn.thought]
+        if isinstance(focused, Answer):
+            answers = [turn for turn in answers if turn is focused]
+        if answers:
+            answers[-1].query_one(Thought).toggle()
+        return bool(answers)
+
     def focus_turn(self, focused: Widget | None, step: int) -> bool:
         """Go from turn to turn; False below the last one."""
         turns: list[Widget] = list(self.query(Turn))
@@ -180,6 +190,7 @@ class Transcript(VerticalScroll, can_focus=False):
         found = reversed(self.query(Answer))
         answer = next((turn for turn in found if turn.number == batch.number), None)
         if answer is not None:
+            answer.think(batch.thought)
             await answer.append(batch.text)
             if batch.ended is not None:
                 await self._draw_finished(answer, batch.ended)
@@ -197,4 +208,5 @@ class Transcript(VerticalScroll, can_focus=False):
         note = note_at_the_end(event.timings, event.finish, error.message if error else "")
         if error is not None and error.hint and not event.crashed:
             note += f"; what to do: {error.hint}"
-        await answer.finish(one_line(note, 600), bad=error is not None)
+        thought = event.timings.thought if event.timings else ""
+        await answer.finish(one_line(note, 600), bad=error is not None, thought=thought)

@@ -72,6 +72,63 @@ class Question(Turn):
         yield Static(Content(strip_controls(self._message.text)))
 
 
+class Thought(Vertical):
+    """What a model thought before an answer: a line that opens and folds the text below it."""
+
+    DEFAULT_CSS = """
+    Thought {
+        height: auto;
+        color: $text-muted;
+        .thought--text { height: auto; padding: 0 0 0 2; text-style: dim; }
+    }
+    """
+
+    def __init__(self, text: str, told: str) -> None:
+        """``told`` is how long it took; empty while it goes on."""
+        super().__init__()
+        self.source = text
+        self._told = told
+        self._open = False
+
+    def compose(self) -> ComposeResult:
+        yield Static(classes="thought--line")
+        yield Static(classes="thought--text")
+
+    def on_mount(self) -> None:
+        """Folded."""
+        self._show()
+
+    def on_click(self) -> None:
+        """As the key."""
+        self.toggle()
+
+    def toggle(self) -> None:
+        """Open it, or fold it."""
+        self._open = not self._open
+        self._show()
+
+    def append(self, text: str) -> None:
+        """More of it."""
+        self.source += text
+        self._show()
+
+    def finish(self, told: str) -> None:
+        """It is complete."""
+        self._told = told
+        self._show()
+
+    def _show(self) -> None:
+        self.display = bool(self.source.strip())
+        mark = "\u25be" if self._open else "\u25b8"
+        self.query_one(".thought--line", Static).update(
+            Content(f"{mark} {self._told or 'thinking'}")
+        )
+        text = self.query_one(".thought--text", Static)
+        text.display = self._open
+        if self._open:
+            text.update(Content(self.source.strip()))
+
+
 class Answer(Turn):
     """An answer as Markdown: complete, or growing. A piece is parsed with the last block before it,
     so that what it costs does not depend on how many blocks the answer has."""
@@ -81,16 +138,22 @@ class Answer(Turn):
     Answer MarkdownH1, Answer MarkdownH2 { margin: 0 0 1 0; content-align: left middle; }
     """
 
-    def __init__(self, number: int, who: str, text: str = "") -> None:
+    def __init__(
+        self, number: int, who: str, text: str = "", thought: str = "", told: str = ""
+    ) -> None:
+        """``told`` is how long the ``thought`` took."""
         super().__init__(number, strip_controls(text))
         self._who = who
+        self._thought = Thought(strip_controls(thought), told)
         self.note = ""
         self.bad = False
 
     @classmethod
     def of(cls, message: SavedMessage) -> Answer:
         """A kept answer, with what is told of it."""
-        answer = cls(message.number, message.model, message.text)
+        timings = message.timings
+        told = (timings.thought if timings else "") or "thought"
+        answer = cls(message.number, message.model, message.text, message.thought, told)
         answer.note = note_at_the_end(message.timings, message.finish, message.error)
         answer.bad = bool(message.error)
         return answer
@@ -98,6 +161,7 @@ class Answer(Turn):
     def compose(self) -> ComposeResult:
         who = " · ".join(self._who.split(" · ")[:2])  # the title says it all
         yield Static(Content(one_line(who)), classes="turn--who")
+        yield self._thought
         yield Markdown(
             self.source,
             # Tags that a model writes are text, not something to leave out.
@@ -109,14 +173,25 @@ class Answer(Turn):
         note.display = bool(self.note)
         yield note
 
+    @property
+    def thought(self) -> str:
+        """What the model thought before it."""
+        return self._thought.source
+
+    def think(self, text: str) -> None:
+        """More of the thought."""
+        if text:
+            self._thought.append(text)
+
     async def append(self, text: str) -> None:
         """More of the answer; returns when it is laid out."""
         if text:
             self.source += text
             await self.query_one(Markdown).append(text)
 
-    async def finish(self, note: str, *, bad: bool = False) -> None:
-        """The answer has ended; ``note`` is told below it."""
+    async def finish(self, note: str, *, bad: bool = False, thought: str = "") -> None:
+        """The answer has ended; ``note`` is told below it, ``thought`` says how long that took."""
+        self._thought.finish(thought or "thought")
         self.note, self.bad = note, bad
         told = self.query_one(".turn--note", Static)
         told.update(Content(note))
