@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +11,7 @@ import click
 from gemmahub.cli import output
 from gemmahub.cli.answers import show_answer
 from gemmahub.cli.prompt_input import Files, audio_option, files_of, image_option, question_of
+from gemmahub.cli.structured import checked, schema_of
 from gemmahub.cli.thinking import thinking_of, thinking_options
 from gemmahub.engines.contract import Sampling, Settings
 from gemmahub.errors import ExitCode, NotInstalled, UsageError
@@ -30,6 +32,12 @@ _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
 @click.option("--top-k", type=click.IntRange(min=0), default=64, show_default=True)
 @click.option("--top-p", type=click.FloatRange(0, 1), default=0.95, show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 2), help="Makes an answer repeatable.")
+@click.option(
+    "--schema",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Answer with JSON that keeps to this JSON schema.",
+)
 @thinking_options
 @image_option
 @audio_option
@@ -68,7 +76,8 @@ def run_command(reference: str, prompt: str | None, **options: Any) -> int:
     from gemmahub.conversations import ChatSession
     from gemmahub.service import Library
 
-    question = question_of(prompt, example=_EXAMPLE, alone=options["as_json"])
+    alone = options["as_json"] or options["schema"] is not None
+    question = question_of(prompt, example=_EXAMPLE, alone=alone)
     sampling = _sampling(options)
     library = Library(say=output.note)
     running = _start(library, reference, options)
@@ -79,7 +88,7 @@ def run_command(reference: str, prompt: str | None, **options: Any) -> int:
         chat = ChatSession(session, **held, batch_seconds=0)
         files = files_of(running, options["images"], options["audio"], plain=chat.plain)
         if options["as_json"]:
-            output.json_data(_answer_json(running, chat, question or "", files))
+            output.json_data(_answer(running, chat, question or "", files))
             return ExitCode.DONE
         output.note(running.headline)
         if options["verbose"]:
@@ -90,6 +99,9 @@ def run_command(reference: str, prompt: str | None, **options: Any) -> int:
         def ask(text: str, with_files: Files) -> int:
             return show_answer(chat, chat.ask(text, *with_files), verbose=options["verbose"])
 
+        if sampling.schema is not None:
+            output.data(_answer(running, chat, question or "", files)["text"])
+            return ExitCode.DONE
         if question is not None:
             return ask(question, files)
         from gemmahub.cli.prompt_loop import converse
@@ -149,6 +161,8 @@ def _sampling(options: dict[str, Any]) -> Sampling:
     thinking = thinking_of(options["think"], options["think_budget"])
     if thinking and options["raw"]:
         raise UsageError("a plain text asks no model to think", "leave --raw out")
+    if thinking and options["schema"] is not None:
+        raise UsageError("an answer that keeps to a schema has no thought", "leave one of them out")
     return Sampling(
         max_tokens=options["max_tokens"],
         temperature=options["temperature"],
@@ -156,13 +170,12 @@ def _sampling(options: dict[str, Any]) -> Sampling:
         top_p=options["top_p"],
         seed=options["seed"],
         thinking=thinking,
+        schema=None if options["schema"] is None else schema_of(options["schema"]),
     )
 
 
-def _answer_json(
-    running: Running, chat: ChatSession, question: str, files: Files
-) -> dict[str, Any]:
-    """Raises: what ended the answer."""
+def _answer(running: Running, chat: ChatSession, question: str, files: Files) -> dict[str, Any]:
+    """The whole answer, checked where it has a schema. Raises: what ended it; GemmahubError."""
     from dataclasses import asdict
 
     from gemmahub.conversations import AnswerFinished
@@ -175,6 +188,10 @@ def _answer_json(
             ended = event
     answer = chat.journal.saved().messages[-1]
     usage = ended.usage if ended else None
+    text, schema = answer.text, chat.journal.saved().described.sampling.schema
+    if schema is not None:
+        cut = usage is not None and usage.finish_reason in ("length", "context")
+        text = checked(text, dict(schema), cut=cut)
     info = running.session.info
     return {
         "reference": running.variant.reference,
@@ -187,7 +204,7 @@ def _answer_json(
         "context": info.context,
         "chat_template": not chat.plain,
         "load_seconds": info.load_seconds,
-        "text": answer.text,
+        "text": text,
         "thinking": _thought_json(answer),
         "usage": asdict(usage) if usage else None,
     }

@@ -42,6 +42,8 @@ def sampling_values(sampling: Sampling) -> dict[str, Any]:
         "n_predict": -1 if sampling.max_tokens is None else sampling.max_tokens,
         "stop": [text for text in sampling.stop if text],
         "preserved_tokens": list(MARKERS),  # others are left out of the text
+        "json_schema": None if sampling.schema is None else dict(sampling.schema),
+        "grammar": sampling.grammar,
         **_thought_limit(sampling.thinking),
     }
 

@@ -40,9 +40,11 @@ class LlamaServerBackend(Backend):
             "audio",
             "cache_in_memory",
             "experts_in_memory",
+            "grammar",
             "images",
             "main_device",
             "parallel",
+            "schema",
             "tensor_split",
             "thinking",
         }

@@ -137,6 +137,10 @@ class LlamaServerSession(ServerSession):
                 f"it cannot be decoded as an image or a sound: {', '.join(self._media)}",
                 "leave it out, or name another file",
             )
+        if "grammar" in said or "schema" in said:
+            return GenerationFailed(
+                f"llama-server cannot keep an answer to this form: {said}", "simplify it"
+            )
         return GenerationFailed(
             f"llama-server refuses (HTTP {status}): {said}", "change the message"
         )
