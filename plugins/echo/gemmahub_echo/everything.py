@@ -245,4 +245,5 @@ def _example(schema: Any) -> Any:
 
 def _with_thought(usage: Usage, thought: int, called: bool) -> Usage:
     reason = FinishReason.TOOL_CALLS if called else usage.finish_reason
+    thought += usage.reasoning_tokens or 0
     return replace(usage, reasoning_tokens=thought, finish_reason=reason)

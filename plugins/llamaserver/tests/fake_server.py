@@ -40,6 +40,10 @@ CHUNKS = {
     "endless line": b"data: " + b"x" * (3 << 20),
     "wrong kinds": b'data: {"content":5,"stop":true,"timings":[1],"tokens_evaluated":"x"}\n\n',
     "controls": b'data: {"error":{"message":"\\u001b[2Jout of luck","code":500}}\n\n',
+    "endless thought": b"".join(
+        b'data: {"content":"%s","stop":false}\n\n' % text
+        for text in (b"<|channel>", b"thought\\n", *[b"hm "] * 99)
+    ),
     "half": b'data: {"content":"a","stop":false}\n\n',
     "huge numbers": b'data: {"stop":true,"timings":{"predicted_n":-1,"predicted_ms":1e999}}\n\n',
 }

@@ -23,6 +23,7 @@ from gemmahub.errors import (
     GenerationFailed,
     LoadFailed,
 )
+from gemmahub.testing.model_writer import write_thinking_model
 from gemmahub_llamaserver import programs
 from gemmahub_llamaserver.backend import LlamaServerBackend
 from gemmahub_llamaserver.build import own_folder
@@ -189,6 +190,20 @@ def test_counts_that_are_none_are_not_said(
     with load(tiny) as session:
         usage = ask(session, "hello")[1]
     assert (usage.tokens, usage.prompt_tokens, usage.decode_seconds) == (None, None, None)
+
+
+def test_a_limit_of_thoughts_that_the_server_does_not_know_is_said(
+    program: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "thinking.gguf"
+    write_thinking_model(path)
+    program("endless thought")
+    with LlamaServerBackend().load(
+        Artifact("gguf", path, (path,), name="thinking"), Settings(context=512)
+    ) as session:
+        chunks = session.generate([Message("user", "Hi")], Sampling(thinking=5))
+        with pytest.raises(GenerationFailed, match="limits no thoughts"):
+            list(chunks)
 
 
 def test_killed_while_answering_carries_the_reason(
