@@ -11,7 +11,6 @@ import click
 from gemmahub.cli import output
 from gemmahub.cli.answers import show_answer
 from gemmahub.cli.prompt_input import Files, audio_option, files_of, image_option, question_of
-from gemmahub.cli.structured import checked, schema_of
 from gemmahub.cli.thinking import thinking_of, thinking_options
 from gemmahub.engines.contract import Sampling, Settings
 from gemmahub.errors import ExitCode, NotInstalled, UsageError
@@ -158,10 +157,15 @@ def _warn_of_training(running: Running, asked: int | None) -> None:
 
 def _sampling(options: dict[str, Any]) -> Sampling:
     """Raises: UsageError."""
+    schema = None
+    if options["schema"] is not None:
+        from gemmahub.service.structured import schema_of
+
+        schema = schema_of(options["schema"])
     thinking = thinking_of(options["think"], options["think_budget"])
     if thinking and options["raw"]:
         raise UsageError("a plain text asks no model to think", "leave --raw out")
-    if thinking and options["schema"] is not None:
+    if thinking and schema is not None:
         raise UsageError("an answer that keeps to a schema has no thought", "leave one of them out")
     return Sampling(
         max_tokens=options["max_tokens"],
@@ -170,7 +174,7 @@ def _sampling(options: dict[str, Any]) -> Sampling:
         top_p=options["top_p"],
         seed=options["seed"],
         thinking=thinking,
-        schema=None if options["schema"] is None else schema_of(options["schema"]),
+        schema=schema,
     )
 
 
@@ -190,6 +194,8 @@ def _answer(running: Running, chat: ChatSession, question: str, files: Files) ->
     usage = ended.usage if ended else None
     text, schema = answer.text, chat.journal.saved().described.sampling.schema
     if schema is not None:
+        from gemmahub.service.structured import checked
+
         cut = usage is not None and usage.finish_reason in ("length", "context")
         text = checked(text, dict(schema), cut=cut)
     info = running.session.info
