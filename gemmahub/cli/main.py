@@ -154,10 +154,11 @@ def cli(
     if context.invoked_subcommand is not None:
         return
     if web:
+        from gemmahub.http.place import Place
         from gemmahub.tui.web import serve
-        from gemmahub.tui.web.place import Place
 
-        serve(Place(host, port, socket), files, output.note, open_page=open_page)
+        place = Place(host, port, "gemmahub --web", socket)
+        serve(place, files, output.note, open_page=open_page)
     elif output.interactive() and os.environ.get("TERM") != "dumb":
         from gemmahub.tui.app import run as open_ui
 
