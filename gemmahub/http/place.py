@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import socket
 import stat
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -114,3 +116,18 @@ def _remove_stale(path: Path) -> None:
         except OSError:
             pass
     raise UsageError(f"another program listens on {path}", "name a new file")
+
+
+def end_event() -> asyncio.Event:
+    """What is set when this program is asked to end: by Ctrl-C, SIGTERM or a terminal that closes.
+
+    Call it in the event loop of the main thread. On Windows Ctrl-C is an exception.
+    """
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is None or signal.getsignal(number) == signal.SIG_IGN:  # as under nohup
+            continue
+        with suppress(NotImplementedError):
+            loop.add_signal_handler(number, ended.set)
+    return ended

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import html
-import signal
-from contextlib import suppress
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Final
@@ -14,6 +12,7 @@ import textual_serve
 from aiohttp import WSCloseCode, web
 
 from gemmahub.http.gate import gate_for
+from gemmahub.http.place import end_event
 from gemmahub.tui.web import protocol
 from gemmahub.tui.web.access import Keys, cookie_name
 from gemmahub.tui.web.opening import Opening
@@ -82,9 +81,7 @@ class WebServer:
             self._place.close()
 
     async def _serve(self, listener: socket.socket, url: str) -> None:
-        ended = asyncio.Event()
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            _on_signal(name, ended.set)
+        ended = end_event()
         application = web.Application(middlewares=[self._guard])
         application.add_routes(
             [web.get("/", self._page), web.get("/ws", self._window), web.static("/static", _STATIC)]
@@ -187,11 +184,3 @@ class WebServer:
     def _opened(self) -> None:
         if self._opening is not None:
             self._opening.close()
-
-
-def _on_signal(name: str, end: Callable[[], None]) -> None:
-    number = getattr(signal, name, None)
-    if number is None or signal.getsignal(number) == signal.SIG_IGN:  # as under nohup
-        return
-    with suppress(NotImplementedError):  # on Windows, where Ctrl-C is an exception
-        asyncio.get_running_loop().add_signal_handler(number, end)
