@@ -6,6 +6,7 @@ import click
 
 from gemmahub.cli import output
 from gemmahub.formats.ggml_types import CACHE_TYPES
+from gemmahub.service.serving.client_settings import CLIENTS
 
 
 @click.command(name="serve")
@@ -37,6 +38,12 @@ from gemmahub.formats.ggml_types import CACHE_TYPES
 @click.option("--cache-type", type=click.Choice(CACHE_TYPES), default="f16", show_default=True)
 @click.option("--memory", metavar="SIZE", help="GPU memory that may be used [what is free].")
 @click.option("--ram", metavar="SIZE", help="System memory that may be used [what is free].")
+@click.option(
+    "--print-config",
+    "client",
+    type=click.Choice(tuple(CLIENTS)),
+    help="Print what an editor or a coding agent needs, and serve nothing.",
+)
 def serve_command(
     references: tuple[str, ...],
     host: str,
@@ -49,6 +56,7 @@ def serve_command(
     cache_type: str,
     memory: str | None,
     ram: str | None,
+    client: str | None,
 ) -> None:
     """Serve models to other programs, as OpenAI and Anthropic do.
 
@@ -58,7 +66,7 @@ def serve_command(
     from gemmahub.http.place import Place
     from gemmahub.service import Library
     from gemmahub.service.serving.room import Wish
-    from gemmahub.service.serving.run import Serving, serve
+    from gemmahub.service.serving.run import Serving, serve, settings_for
 
     serving = Serving(
         Place(host, port, "gemmahub serve"),
@@ -69,4 +77,8 @@ def serve_command(
         memory,
         ram,
     )
-    serve(Library(say=output.note), references, serving)
+    library = Library(say=output.note)
+    if client is None:
+        serve(library, references, serving)
+    else:
+        output.data(settings_for(library, client, references, serving))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,9 @@ from gemmahub.testing.model_writer import write_model
 from tests.service.serving_support import HELLO, TOOLS_TEMPLATE, Serving, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from tests.conftest import Result
 
 BASE = "gemma-3-270m:q4_k_m"
 
@@ -185,3 +188,32 @@ def test_what_cannot_be_answered_is_an_error_of_each_client(
         of_anthropic.messages.create(
             model=models["plain"], messages=[{"role": "user", "content": long}], max_tokens=3
         )
+
+
+@pytest.mark.parametrize("name", ["continue", "opencode", "zed"])
+def test_the_settings_of_a_client_name_each_model_as_it_is_served(
+    name: str, models: dict[str, str], command: Callable[..., Result], server: Serving
+) -> None:
+    shown = command("serve", *models.values(), "-c", 2048, "--print-config", name)
+    assert shown.code == 0
+    assert "http://127.0.0.1:8808/v1" in shown.out
+    assert "GEMMAHUB_API_KEY" in shown.out or name == "zed"
+    found = importlib.import_module("yaml").safe_load(shown.out)
+    if name == "continue":
+        rows = {
+            m["model"]: (
+                m["defaultCompletionOptions"]["contextLength"],
+                "tool_use" in m["capabilities"],
+            )
+            for m in found["models"]
+        }
+    elif name == "opencode":
+        listed = found["provider"]["gemmahub"]["models"]
+        rows = {key: (m["limit"]["context"], m["tool_call"]) for key, m in listed.items()}
+    else:
+        listed = found["language_models"]["openai_compatible"]["gemmahub"]["available_models"]
+        rows = {m["name"]: (m["max_tokens"], m["capabilities"]["tools"]) for m in listed}
+    served = {row["id"] for row in server.ask("GET", "/v1/models").json()["data"]}
+    assert set(rows) == served
+    assert {rows[models[key]] for key in ("plain", "base")} == {(2048, False)}
+    assert rows[models["tools"]] == (2048, True)

@@ -38,6 +38,16 @@ class Offered:
         """What lists have."""
         return self.names[0]
 
+    @property
+    def has_tools(self) -> bool:
+        """Whether its template has tools: an engine leaves them out silently where it has not."""
+        return "tools" in self.template
+
+    @property
+    def sees(self) -> bool:
+        """Whether messages may have images."""
+        return self.artifact.projector is not None
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedModels:

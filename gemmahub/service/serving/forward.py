@@ -76,7 +76,7 @@ class Forward:
             names = ", ".join(each.offered.name for each in self._supervisor.models[:20])
             said = f"there is no model {name[:80]!r} here" if name else "'model' is missing"
             raise ApiError(404 if name else 400, f"{said}; there is {names}", "model_not_found")
-        check(body, path, held.offered.template)
+        check(body, path, has_tools=held.offered.has_tools)
         content = json.dumps(body | {"model": held.offered.name}).encode("utf-8", "replace")
         del body
         for again in (True, False):

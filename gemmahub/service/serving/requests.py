@@ -93,7 +93,7 @@ def model_name(body: dict[str, Any]) -> str:
     return name
 
 
-def check(body: dict[str, Any], path: str, template: str) -> None:
+def check(body: dict[str, Any], path: str, *, has_tools: bool) -> None:
     """Raises: ApiError for what an engine would ignore, or should not be asked."""
     if "chat/completions" in path or path.startswith("/v1/messages"):
         messages = body.get("messages")
@@ -101,7 +101,7 @@ def check(body: dict[str, Any], path: str, template: str) -> None:
             raise ApiError(400, "'messages' has to be a list of messages")
         if any(not isinstance(message, dict) for message in messages):
             raise ApiError(400, "each of 'messages' has to be an object")
-    if body.get("tools") and "tools" not in template:
+    if body.get("tools") and not has_tools:
         raise ApiError(
             400,
             "the chat template of this model has no tools: leave 'tools' out, or ask another model",

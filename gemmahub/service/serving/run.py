@@ -67,13 +67,33 @@ def serve(here: Installation, references: Sequence[str], serving: Serving) -> No
         ) from None
     _check(serving)
     machine = _machine(here, serving)
-    models = offered(here, references, serving.pinned)
-    served = planned(models, serving.wish, _room(machine))
+    served = _planned(here, references, serving, machine)
     listener = serving.place.listen()
     try:
         asyncio.run(_serve(here, served, serving, machine, listener))
     finally:
         listener.close()
+
+
+def settings_for(
+    here: Installation, client: str, references: Sequence[str], serving: Serving
+) -> str:
+    """What one of :data:`gemmahub.service.serving.client_settings.CLIENTS` needs to ask what
+    :func:`serve` would serve.
+
+    Raises: NotInstalled, BackendMissing, DoesNotFit.
+    """
+    from gemmahub.service.serving.client_settings import client_settings
+
+    served = _planned(here, references, serving, _machine(here, serving))
+    return client_settings(client, served, _own_address(serving.place))
+
+
+def _planned(
+    here: Installation, references: Sequence[str], serving: Serving, machine: Machine
+) -> PlannedModels:
+    models = offered(here, references, serving.pinned)
+    return planned(models, serving.wish, _room(machine))
 
 
 async def _serve(
