@@ -136,7 +136,7 @@ def checked(hub: Library, entry: Recommendation, machine: Machine) -> Checked:
     model = (candidate.architecture, candidate.weights)
     plans = []
     with header_of(entry.variant, hub.registry.catalog) as header:
-        offer = choose(hub.plugins_manager, header.artifact).offer
+        offer = choose(hub.plugins_manager, header.artifact, needs="dry_load").offer
         for context in (settings.context, entry.largest_context):
             asked = replace(settings, context=context)
             plan = make_plan(entry.variant, model, asked, place)

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.config.kinds import KINDS, is_of, value_of_text
 from gemmahub.errors import UsageError
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from gemmahub.engines.contract import Backend, Option
+
+
+DEVICES_OPTION: Final = "devices"
+"""The option of a backend that takes the GPUs to use, by name or PCI address, with commas."""
+
+
+def device_options(backend: Backend, devices: Sequence[str] | None) -> dict[str, str]:
+    """What tells a backend to use these addresses, as far as it has an option for that."""
+    knows = any(option.name == DEVICES_OPTION for option in backend.options)
+    return {DEVICES_OPTION: ",".join(devices)} if knows and devices else {}
 
 
 def option_values(backend: Backend, texts: Mapping[str, str]) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from gemmahub.engines.option_values import DEVICES_OPTION, device_options
 from gemmahub.errors import DoesNotFit, NotFound
 from gemmahub.memory import Placement
 from gemmahub.planning.candidates import candidates_of
@@ -18,7 +19,7 @@ from gemmahub.text import format_gib, nearest, one_line
 from gemmahub.text.command import command_to_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from gemmahub.catalog.records import Model
     from gemmahub.engines.contract import Backend
@@ -27,16 +28,6 @@ if TYPE_CHECKING:
     from gemmahub.recommend.records import ScoredPlan
     from gemmahub.registry.registry import Registry
     from gemmahub.registry.variants import Variant
-
-
-DEVICES_OPTION: Final = "devices"
-"""The option of a backend that takes the GPUs to use, by name or PCI address, with commas."""
-
-
-def device_options(backend: Backend, devices: Sequence[str] | None) -> dict[str, str]:
-    """What tells a backend to use these addresses, as far as it has an option for that."""
-    knows = any(option.name == DEVICES_OPTION for option in backend.options)
-    return {DEVICES_OPTION: ",".join(devices)} if knows and devices else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,10 +32,10 @@ class Goal:
 
     Each halving of the context costs ``context_points`` points of the score. Speed costs
     ``speed_points * log2(1 + (pace / rate) ** STEEPNESS)``: at ``pace`` tokens a second that is
-    ``speed_points``, at half of it 1.8 times as many, at twice 0.5; more is always better, and ever
-    less so. A plan
-    below ``usable`` tokens a second is never first while one above it is there. Reading a prompt
-    that fills the context costs ``reading_points * log2(1 + seconds / LONG_READING)``.
+    ``speed_points``, at half of it 1.9 times as many, at twice 0.4; more is always better, and ever
+    less so. A plan below ``usable`` tokens a second is never first while one above it is there.
+    Reading a prompt that fills the context costs
+    ``reading_points * log2(1 + seconds / LONG_READING)``.
     """
 
     context: int
@@ -51,7 +51,7 @@ READING_PACE: Final = 5.0
 """Tokens a second at which people read: 240 words a minute (Brysbaert 2019, 238 of English
 non-fiction), 1.3 tokens a word."""
 
-STEEPNESS: Final = 1.3
+STEEPNESS: Final = 1.5
 """How much more than in proportion time costs: twice as slow is worse at 5 tokens/s than at 50."""
 
 THINKING_PACE: Final = 1.5
@@ -67,7 +67,7 @@ NEARLY_AS_GOOD: Final = 3.0
 """Points by which what is installed may be behind, and still be named."""
 
 GOALS: Final[dict[str, Goal]] = {
-    # Twice the speed is worth 1.7 points at 20 tokens/s: more than the 1.2 of Q8_0 against QAT.
+    # Twice the speed is worth 1.9 points at 20 tokens/s: more than the 1.2 of Q8_0 against QAT.
     Use.CHAT: Goal(16_384, context_points=3, pace=11, speed_points=4, usable=READING_PACE),
     Use.LONG_CONTEXT: Goal(
         131_072, context_points=8, pace=11, speed_points=4, usable=READING_PACE, reading_points=2
@@ -76,7 +76,7 @@ GOALS: Final[dict[str, Goal]] = {
         16_384, context_points=3, pace=11, speed_points=4, usable=READING_PACE, image=True
     ),
     # E2B and E4B at 60 to 120 tokens/s stand above 26B at 20 to 35, and 26B at 130 above both.
-    Use.FAST: Goal(8_192, context_points=3, pace=100, speed_points=27, usable=READING_PACE),
+    Use.FAST: Goal(8_192, context_points=3, pace=100, speed_points=22, usable=READING_PACE),
 }
 
 LEAST_CONTEXT: Final = 4096

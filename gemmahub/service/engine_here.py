@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,20 +10,23 @@ from gemmahub.errors import BackendMissing
 from gemmahub.hardware.records import EngineHere
 
 if TYPE_CHECKING:
-    from gemmahub.hardware.records import Machine
-    from gemmahub.service.installation import Installation
+    from collections.abc import Callable
+
+    from gemmahub.engines.choice import BackendChoice
+    from gemmahub.engines.manager import PluginManager
 
 _MIB: Final = 2**20
+_ANY_GGUF: Final = Artifact("gguf", Path())
 
 
-def with_engine(here: Installation, machine: Machine) -> Machine:
-    """The machine with the engine that runs GGUF files here. Raises: as :func:`engine_here`."""
-    return replace(machine, engine=engine_here(here, Artifact("gguf", Path())))
-
-
-def engine_here(here: Installation, artifact: Artifact, needs: str = "") -> EngineHere | None:
-    """The engine that runs an artifact here, with a capability that is needed; None where there is
-    none: a formula needs no engine.
+def engine_here(
+    choose: Callable[..., BackendChoice],
+    plugins: PluginManager,
+    artifact: Artifact = _ANY_GGUF,
+    needs: str = "",
+) -> EngineHere | None:
+    """The engine that runs an artifact here as :meth:`Installation.choose` chooses, with a
+    capability that is needed; None where there is none: a formula needs no engine.
 
     What it keeps of conversations is said by its own options, where it has them: ``checkpoints``
     for each answer at once, ``prompt_cache`` in MiB.
@@ -32,12 +34,12 @@ def engine_here(here: Installation, artifact: Artifact, needs: str = "") -> Engi
     Raises: UsageError when the settings file is broken.
     """
     try:
-        offer = here.choose(artifact, needs=needs).offer
+        offer = choose(artifact, needs=needs).offer
     except BackendMissing:
         return None
     options: dict[str, Any] = {option.name: option.default for option in offer.backend.options}
     options |= offer.options
-    found = here.plugins_manager.availability(offer)
+    found = plugins.availability(offer)
     return EngineHere(
         f"{offer.backend.name} {found.version}".strip(),
         found.commit,

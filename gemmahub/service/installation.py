@@ -273,9 +273,10 @@ class Installation:
         """What this machine is now to the engine here: devices that it cannot use are unusable;
         ``measure`` as in :meth:`hardware`."""
         from gemmahub.planning.devices import usable_by
-        from gemmahub.service.engine_here import with_engine
+        from gemmahub.service.engine_here import engine_here
 
-        machine = with_engine(self, self.hardware(measure=measure))
+        engine = engine_here(self.choose, self.plugins_manager)
+        machine = replace(self.hardware(measure=measure), engine=engine)
         stated = self.engine_devices(machine)
         return machine if stated is None else usable_by(machine, *stated)
 

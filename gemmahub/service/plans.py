@@ -118,7 +118,7 @@ def _with_engine(
         return machine
     artifact = next(iter(variant.artifacts), Artifact(variant.format, Path(variant.reference)))
     needs = "dry_load" if _needs_dry_load(options, settings) else ""
-    return replace(machine, engine=engine_here(here, artifact, needs))
+    return replace(machine, engine=engine_here(here.choose, here.plugins_manager, artifact, needs))
 
 
 def _modelled(variant: Variant) -> bool:

@@ -106,7 +106,6 @@ def load(
     from gemmahub.engines.choice import load_session
     from gemmahub.engines.option_values import option_values
     from gemmahub.measurements.speed_log import RememberingSession
-    from gemmahub.planning import images_of
 
     tell = on_stage or (lambda _: None)
     settings = settings or Settings()
@@ -136,8 +135,11 @@ def load(
         layers = variant.architecture.get("layers")
         session = RememberingSession(session, here.speeds, variant.reference, layers)
     # The catalogue's figure is for its own projector: without one here no image is taken.
-    projector = isinstance(model, Artifact) and model.projector
-    images = images_of(variant, here.registry.catalog) if projector else None
+    images = None
+    if isinstance(model, Artifact) and model.projector:
+        from gemmahub.planning import images_of
+
+        images = images_of(variant, here.registry.catalog)
     return Running(variant, choice.offer.backend.name, session, choice.reason, images)
 
 
@@ -145,19 +147,20 @@ def _devices(
     here: Installation, variant: Variant, settings: Settings, engine: Backend
 ) -> dict[str, str]:
     """Which GPUs to use, where the engine by itself would take others than a plan does."""
+    from gemmahub.engines.option_values import device_options
+
+    if variant.served is not None or not device_options(engine, ("any",)):
+        return {}
+    if len(here.hardware().devices) < 2:  # nothing to choose, and nothing to load for it
+        return {}
     from gemmahub.errors import GemmahubError
     from gemmahub.memory import MemorySettings
     from gemmahub.planning import model_of
     from gemmahub.planning.devices import told
     from gemmahub.planning.model import place_for
-    from gemmahub.planning.recommending import device_options
     from gemmahub.service.plans import DEFAULT_CONTEXT
 
-    if variant.served is not None or not device_options(engine, ("any",)):
-        return {}
     machine = here.as_used()
-    if len(machine.devices) < 2:
-        return {}
     try:
         model = model_of(variant, here.registry.catalog)
         trained = model[0].context_length or DEFAULT_CONTEXT

@@ -20,7 +20,7 @@ from gemmahub.hardware.records import Device, Figure, Kind
 from gemmahub.stores.lmstudio import LMStudioStore
 
 # This becomes a package of the test, beside copies of these two: a plugin imports its own only.
-from .shelf import ShelfSource  # type: ignore  # not here
+from .ledge import LedgeSource  # type: ignore  # not here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -321,11 +321,11 @@ class DiscardsByForce(SoundStore):
 
 
 @dataclass(frozen=True)
-class SoundSource(ShelfSource):  # type: ignore[misc]
+class SoundSource(LedgeSource):  # type: ignore[misc]
     """That of the scaffold, and what is optional."""
 
     def bare(self, name: str) -> str | None:
-        return f"shelf://{name}" if name.isprintable() and " " not in name else None
+        return f"ledge://{name}" if name.isprintable() and " " not in name else None
 
     def search(self, text: str, limit: int) -> list[Any]:
         return []
@@ -334,13 +334,13 @@ class SoundSource(ShelfSource):  # type: ignore[misc]
 @finds("source", "test_the_plugin_is_loaded")
 class NoScheme(SoundSource):
     def __init__(self, shelf: Path, target: Path) -> None:
-        super().__init__(shelf, target, schemes="shelf")
+        super().__init__(shelf, target, schemes="ledge")
 
 
 @finds("source", "test_it_is_offered")
 class OtherSchemes(SoundSource):
     def __init__(self, shelf: Path, target: Path) -> None:
-        schemes = ("shelf",) if shelf.is_dir() else ("shelf", "board")
+        schemes = ("ledge",) if shelf.is_dir() else ("ledge", "board")
         super().__init__(shelf, target, schemes=schemes)
 
 
@@ -377,7 +377,7 @@ class ForeignErrorForNonsense(SoundSource):
 @finds("source", "test_a_name_in_full")
 class AnyName(SoundSource):
     def bare(self, name: str) -> str | None:
-        return f"shelf://{name}"
+        return f"ledge://{name}"
 
 
 @finds("source", "test_a_search_is_limited")
@@ -478,6 +478,6 @@ class PrintingSource(SoundSource):
 def offer(name: str) -> Any:
     """What a plugin offers of that class."""
     cls = globals()[name]
-    if issubclass(cls, ShelfSource):
+    if issubclass(cls, LedgeSource):
         return cls(Path(os.devnull), Path(os.devnull))
     return cls(None) if issubclass(cls, LMStudioStore) else cls()

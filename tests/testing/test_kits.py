@@ -102,7 +102,7 @@ BODY = {
     "format": "make_file = make_file",
     "device": "make_host = make_host",
     "store": "make_store, add_model, break_model = make_store, add_model, break_model",
-    "source": """reference, unknown, content = "shelf://tiny", "shelf://nothing", CONTENT
+    "source": """reference, unknown, content = "ledge://tiny", "ledge://nothing", CONTENT
     source, damage = source, damage""",
 }
 CLASS = """
@@ -116,14 +116,14 @@ class Test{name}({kit}):
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package of the defective parts, and what they are made of."""
     folder = tmp_path_factory.mktemp("kits")
-    shelf = new_plugin("shelf", folder, taken=(), version="0.1.0", kind="source")
-    shelf.write()
+    ledge = new_plugin("ledge", folder, taken=(), version="0.1.0", kind="source")
+    ledge.write()
     package = folder / "defective_parts"
     package.mkdir()
     copies = {
         HERE / "defective_parts.py": "__init__.py",
         HERE.parent / "stranger" / "gemmahub_sandbank.py": "sandbank.py",
-        shelf.folder / "gemmahub_shelf" / "source.py": "shelf.py",
+        ledge.folder / "gemmahub_ledge" / "source.py": "ledge.py",
     }
     for source, name in copies.items():
         shutil.copy(source, package / name)

@@ -87,7 +87,7 @@ class Handler(BaseHTTPRequestHandler):
 def main() -> None:
     asked = sys.argv[1] if len(sys.argv) > 1 else ""
     if MODE == "hangs":
-        subprocess.Popen(["sleep", "617.25"])
+        subprocess.Popen(["sleep", os.environ["TEST_SLEEP_SECONDS"]])
         time.sleep(600)
     if MODE == "no libraries":
         sys.exit("llama-server: error while loading shared libraries: libllama.so.0: not found")

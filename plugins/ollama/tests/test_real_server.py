@@ -211,7 +211,7 @@ def test_run_by_catalogue_name(at_server: RealServer, command: Command) -> None:
     assert answer["usage"]["tokens"] == 5
     assert answer["precision"]["label"] == "Q4_K_M"
     unnamed = command("run", reference, "The capital of France is", *options)
-    assert unnamed["backend"] == "llama.cpp"
+    assert unnamed["backend"] == "llama-server"
 
 
 def test_run_takes_the_tag_that_was_named(chat: Artifact, command: Command) -> None:
