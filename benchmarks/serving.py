@@ -76,9 +76,8 @@ def at_once(server: Serving) -> None:
             w for w, _ in clients.map(lambda _: stream(server.port, "", tokens=FEW), range(CLIENTS))
         ]
     total = perf_counter() - begin
-    print(
-        f"{CLIENTS} clients, 2 slots, {FEW} tokens each: all answered in {total:.1f} s, {_said(waits)}"
-    )
+    done = f"all answered in {total:.1f} s, {_said(waits)}"
+    print(f"{CLIENTS} clients, 2 slots, {FEW} tokens each: {done}")
 
 
 def _said(waits: Iterable[float]) -> str:

@@ -10,7 +10,7 @@ import anthropic
 import openai
 import pytest
 
-from gemmahub.testing.model_writer import write_model
+from gemmahub.testing.model_writer import TEMPLATE, write_model
 from tests.service.serving_support import HELLO, TOOLS_TEMPLATE, Serving, serving
 
 if TYPE_CHECKING:
@@ -23,12 +23,14 @@ BASE = "gemma-3-270m:q4_k_m"
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A chat model, one whose template has tools, and the real base model."""
+    """Chat models, one with tools and one with thinking in its template; the real base model."""
     folder = tmp_path_factory.mktemp("models")
-    plain, tools = folder / "plain.gguf", folder / "tools.gguf"
+    plain, tools, thinks = (folder / f"{name}.gguf" for name in ("plain", "tools", "thinks"))
     write_model(plain)
     write_model(tools, template=TOOLS_TEMPLATE, seed=1)
-    return {"plain": str(plain), "tools": str(tools), "base": BASE}
+    thought = "{{ bos_token }}{% if enable_thinking %}think{% endif %}"
+    write_model(thinks, template=TEMPLATE.replace("{{ bos_token }}", thought), seed=2)
+    return {"plain": str(plain), "tools": str(tools), "thinks": str(thinks), "base": BASE}
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +154,29 @@ def test_tools_reach_a_template_that_has_them_and_are_refused_by_one_without(
             messages=HELLO,
             max_tokens=4,
         )
+
+
+def test_thinking_is_off_unless_a_request_asks_for_it_in_the_words_of_its_api(
+    of_openai: openai.OpenAI, of_anthropic: anthropic.Anthropic, models: dict[str, str]
+) -> None:
+    asked: Any = {"model": models["thinks"], "messages": HELLO, "max_tokens": 1}
+
+    def openais(**more: Any) -> int:
+        usage = of_openai.chat.completions.create(**asked, **more).usage
+        return int(usage.prompt_tokens)
+
+    def anthropics(**more: Any) -> int:
+        usage = of_anthropic.messages.create(**asked, **more).usage
+        return int(usage.input_tokens + (usage.cache_read_input_tokens or 0))
+
+    off = openais()
+    on = off + len("think")
+    assert openais(reasoning_effort="none") == openais(reasoning_effort="minimal") == off
+    assert openais(reasoning_effort="low") == openais(reasoning_effort="high") == on
+    own = {"chat_template_kwargs": {"enable_thinking": True}}
+    assert openais(extra_body=own) == openais(reasoning_effort="none", extra_body=own) == on
+    assert anthropics() == anthropics(thinking={"type": "disabled"}) == off
+    assert anthropics(thinking={"type": "enabled", "budget_tokens": 1024}) == on
 
 
 def test_anthropics_client_gets_messages_streams_and_counts(

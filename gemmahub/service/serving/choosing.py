@@ -123,8 +123,8 @@ def does_not_fit(name: str, plan: MemoryPlan) -> DoesNotFit:
 
 def settings_of(plan: MemoryPlan, machine: Machine, offer: BackendOffer) -> Settings:
     """What the engine is told, so that it takes what was planned."""
+    from gemmahub.engines.option_values import device_options
     from gemmahub.planning.devices import told
-    from gemmahub.planning.recommending import device_options
 
     chosen = plan.settings
     names = tuple(place.device for place in plan.places[:-1])

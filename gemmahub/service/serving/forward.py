@@ -19,7 +19,7 @@ from gemmahub.service.serving.api_errors import (
     engine_error,
     response_of,
 )
-from gemmahub.service.serving.requests import Desk, check, model_name
+from gemmahub.service.serving.requests import Desk, check, model_name, with_thinking
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -77,8 +77,9 @@ class Forward:
             said = f"there is no model {name[:80]!r} here" if name else "'model' is missing"
             raise ApiError(404 if name else 400, f"{said}; there is {names}", "model_not_found")
         check(body, path, has_tools=held.offered.has_tools)
-        content = json.dumps(body | {"model": held.offered.name}).encode("utf-8", "replace")
-        del body
+        asked = with_thinking(body, path) | {"model": held.offered.name}
+        content = json.dumps(asked).encode("utf-8", "replace")
+        del body, asked
         for again in (True, False):
             if await self._ask(held, path, content, answer, again=again):
                 return

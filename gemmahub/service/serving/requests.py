@@ -6,8 +6,8 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.http.values import NotJson, object_of, parse_json
-from gemmahub.service.serving.api_errors import ApiError
+from gemmahub.http.values import NotJson, count_of, object_of, parse_json
+from gemmahub.service.serving.api_errors import ANTHROPIC, ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +95,7 @@ def model_name(body: dict[str, Any]) -> str:
 
 def check(body: dict[str, Any], path: str, *, has_tools: bool) -> None:
     """Raises: ApiError for what an engine would ignore, or should not be asked."""
-    if "chat/completions" in path or path.startswith("/v1/messages"):
+    if "chat/completions" in path or path.startswith(ANTHROPIC):
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages:
             raise ApiError(400, "'messages' has to be a list of messages")
@@ -109,6 +109,25 @@ def check(body: dict[str, Any], path: str, *, has_tools: bool) -> None:
         )
     for name in ("messages", "input"):
         _no_addresses(body.get(name), _LOOKED_AT)
+
+
+def with_thinking(body: dict[str, Any], path: str) -> dict[str, Any]:
+    """The body with each API's own word for thinking as chat templates know it: OpenAI's
+    ``reasoning_effort``, Anthropic's ``thinking``. llama-server passes neither on."""
+    told = object_of(body.get("chat_template_kwargs"))
+    if "enable_thinking" in told:
+        return body
+    if path.startswith(ANTHROPIC):
+        asked = object_of(body.get("thinking"))
+        wanted: bool | None = None if not asked else asked.get("type") in ("enabled", "adaptive")
+        budget = count_of(asked.get("budget_tokens")) if wanted else None
+        more = {} if budget is None else {"thinking_budget_tokens": budget}
+    else:
+        effort, more = body.get("reasoning_effort"), {}
+        wanted = effort not in ("none", "minimal") if isinstance(effort, str) else None
+    if wanted is None:
+        return body
+    return {**body, "chat_template_kwargs": {**told, "enable_thinking": wanted}, **more}
 
 
 def _no_addresses(value: object, levels: int) -> None:
