@@ -10,7 +10,7 @@ import pytest
 HEAVY = (
     "llama_cpp", "numpy", "textual", "rich", "requests", "httpx", "httpx2", "huggingface_hub",
     "jinja2", "msgspec", "sqlite3", "psutil", "filelock", "tomlkit", "keyring",
-    "gemmahub.formats.gguf",
+    "gemmahub.formats.gguf", "starlette", "uvicorn", "asyncio",
 )  # fmt: skip
 
 

@@ -25,7 +25,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "pull": ("pull", "Get a model from Hugging Face, after saying what it is"),
     "run": ("run", "Ask a model, or talk to it"),
     "chats": ("chats", "Conversations that were kept: list, show, export, rename, remove"),
+    "serve": ("serve", "Serve models to editors and programs, as OpenAI and Anthropic do"),
     "ps": ("ps", "Models that engines hold in memory now"),
+    "stop": ("ps", "Unload a model from the servers that hold it"),
     "plan": ("plan", "What a model takes of the memory that is free, part by part"),
     "recommend": ("recommend", "What this machine runs best, and why"),
     "compare": ("compare", "Variants side by side: precision, memory, speed, quality"),
@@ -154,10 +156,11 @@ def cli(
     if context.invoked_subcommand is not None:
         return
     if web:
+        from gemmahub.http.place import Place
         from gemmahub.tui.web import serve
-        from gemmahub.tui.web.place import Place
 
-        serve(Place(host, port, socket), files, output.note, open_page=open_page)
+        place = Place(host, port, "gemmahub --web", socket)
+        serve(place, files, output.note, open_page=open_page)
     elif output.interactive() and os.environ.get("TERM") != "dumb":
         from gemmahub.tui.app import run as open_ui
 

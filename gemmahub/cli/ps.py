@@ -1,4 +1,4 @@
-"""``gemmahub ps``: what is loaded now."""
+"""``gemmahub ps`` and ``stop``: what is loaded now, and giving it back."""
 
 from __future__ import annotations
 
@@ -39,6 +39,21 @@ def ps_command(as_json: bool) -> None:
             output.warning(row.mismatch)
     for remark in found.remarks:
         output.note(remark)
+
+
+@click.command(name="stop")
+@click.argument("reference", required=False)
+def stop_command(reference: str | None) -> None:
+    """Unload a model from the servers that hold it, or all that `gemmahub ps` shows.
+
+    Answers in work are waited for. A server that is asked for the model again loads it again.
+    """
+    from gemmahub.service import Library
+    from gemmahub.service.stopping import stop
+
+    for model in stop(Library(say=output.note), reference):
+        size = "" if model.memory_bytes is None else f", {format_gib(model.memory_bytes)}"
+        output.note(f"unloaded {model.name} from {model.backend}{size}")
 
 
 def _row(row: LoadedRow) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from gemmahub.precision.report import stated_report
+from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,20 +55,28 @@ class LoadedModels:
 
 
 def loaded_models(here: Installation) -> LoadedModels:
-    """What the engines that are servers hold in memory. One that fails is a remark."""
+    """What the engines that are servers hold in memory, and servers of ours that run now. One that
+    fails is a remark."""
     from gemmahub.engines.servers import models_in_memory
+    from gemmahub.http.limits import ExchangeError
+    from gemmahub.http.values import NotJson
+    from gemmahub.service.serving.known import known_servers
 
     models, remarks = models_in_memory(here.plugins_manager)
+    for server in known_servers(here.config.data):
+        try:
+            models += server.loaded()
+        except (ExchangeError, NotJson) as error:
+            remarks.append(f"{one_line(server.address)}: {error}")
     known = _by_reference(here.registry.installed().variants) if models else {}
     rows = tuple(LoadedRow(model, known.get(model.reference.casefold())) for model in models)
     return LoadedModels(rows, tuple(remarks))
 
 
 def _by_reference(variants: Iterable[Variant]) -> dict[str, Variant]:
-    """Variants by the names that stores have for them."""
-    return {
-        artifact.reference.casefold(): variant
-        for variant in variants
-        for artifact in variant.artifacts
-        if artifact.reference
-    }
+    """Variants by their references, and by the names that stores have for them."""
+    found: dict[str, Variant] = {}
+    for variant in variants:
+        names = [variant.reference, *(artifact.reference for artifact in variant.artifacts)]
+        found |= {name.casefold(): variant for name in names if name}
+    return found

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from gemmahub.http.place import Place
 from gemmahub.tui.web import server as web_server
-from gemmahub.tui.web.place import Place
 from tests.tui.web_support import (
     NO_JAR,
     Served,
@@ -403,12 +403,12 @@ async def test_what_is_no_message_ends_the_window(message: str, code: int, serve
 
 async def test_the_number_of_windows_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web_server, "MAX_SESSIONS", 2)
-    place = Place("127.0.0.1", free_port())
+    place = Place("127.0.0.1", free_port(), "gemmahub --web")
     said: list[str] = []
     found: Any = web_server.WebServer(place, Path(), said.append)
-    token = found._gate.token
+    token = found._keys.token
     here: Any = SimpleNamespace(pid=os.getpid())  # the server runs in this process
-    server = Served(place.url(token), here, place.port)
+    server = Served(f"{place.url}/?token={token}", here, place.port)
     with place.listen() as listening:
         running = asyncio.create_task(found._serve(listening, server.address))
         headers = {"Cookie": await server.cookie()}

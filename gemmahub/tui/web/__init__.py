@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gemmahub.tui.web.place import Place
+    from gemmahub.http.place import Place
 
 __all__ = ["serve"]
 

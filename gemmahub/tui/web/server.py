@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import html
-import signal
-from contextlib import suppress
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Final
@@ -13,8 +11,10 @@ from typing import TYPE_CHECKING, Final
 import textual_serve
 from aiohttp import WSCloseCode, web
 
+from gemmahub.http.gate import gate_for
+from gemmahub.http.place import end_event
 from gemmahub.tui.web import protocol
-from gemmahub.tui.web.access import cookie_name, gate_for
+from gemmahub.tui.web.access import Keys, cookie_name
 from gemmahub.tui.web.opening import Opening
 from gemmahub.tui.web.sessions import WebSession
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
 
-    from gemmahub.tui.web.place import Place
+    from gemmahub.http.place import Place
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -63,13 +63,14 @@ class WebServer:
         self._files = files
         self._say = say
         self._gate = gate_for(place.host, place.port if place.path is None else None)
+        self._keys = Keys()
         self._windows: set[web.WebSocketResponse] = set()
         self._opening: Opening | None = None
 
     def run(self, *, open_page: bool) -> None:
         """Serve until a signal ends it. Raises: UsageError, GemmahubError; see Place.listen."""
         listener = self._place.listen()
-        url = self._place.url(self._gate.token)
+        url = f"{self._place.url}/?token={self._keys.token}"
         try:
             if open_page:
                 self._opening = Opening(url)
@@ -80,9 +81,7 @@ class WebServer:
             self._place.close()
 
     async def _serve(self, listener: socket.socket, url: str) -> None:
-        ended = asyncio.Event()
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            _on_signal(name, ended.set)
+        ended = end_event()
         application = web.Application(middlewares=[self._guard])
         application.add_routes(
             [web.get("/", self._page), web.get("/ws", self._window), web.static("/static", _STATIC)]
@@ -124,14 +123,15 @@ class WebServer:
         return response
 
     async def _checked(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not self._gate.is_own(request.headers):
+        headers = request.headers
+        if not self._gate.is_own(headers.getall("Host", []), headers.getall("Origin", [])):
             return web.Response(status=403, text=_NOT_OURS)
         if (token := request.query.get("token")) is not None:
-            if not self._gate.is_token(token):
+            if not self._keys.is_token(token):
                 return web.Response(status=403, text=_NO_TOKEN)
             if request.path == "/":
                 return self._enter(request)
-        elif not self._gate.has_cookie(request.cookies, request.host):
+        elif not self._keys.has_cookie(request.cookies, request.host):
             return web.Response(status=403, text=_NO_TOKEN)
         return await handler(request)
 
@@ -148,7 +148,7 @@ class WebServer:
             headers={"Refresh": f"0; url={clean}"} if is_linked else {"Location": clean},
         )
         response.set_cookie(
-            cookie_name(request.host), self._gate.secret, httponly=True, samesite="Strict"
+            cookie_name(request.host), self._keys.secret, httponly=True, samesite="Strict"
         )
         return response
 
@@ -184,11 +184,3 @@ class WebServer:
     def _opened(self) -> None:
         if self._opening is not None:
             self._opening.close()
-
-
-def _on_signal(name: str, end: Callable[[], None]) -> None:
-    number = getattr(signal, name, None)
-    if number is None or signal.getsignal(number) == signal.SIG_IGN:  # as under nohup
-        return
-    with suppress(NotImplementedError):  # on Windows, where Ctrl-C is an exception
-        asyncio.get_running_loop().add_signal_handler(number, end)

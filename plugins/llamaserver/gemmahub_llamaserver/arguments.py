@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
+from gemmahub.engines.sampling import DEFAULT_MIN_P, DEFAULT_TOP_K, DEFAULT_TOP_P
 from gemmahub.errors import LoadFailed
 from gemmahub.formats.ggml_types import CACHE_TYPES
 from gemmahub.memory.settings import Placement
@@ -37,6 +38,21 @@ _LOAD_MODES: Final = {
     (False, True): "mlock",
     (True, True): "mmap+mlock",
 }
+
+
+_PLAIN: Final = (
+    "{% for message in messages %}{{ message['content'] }}"
+    "{% if not loop.last %}{{ '\n\n' }}{% endif %}{% endfor %}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """How other programs ask a server: the model's name for them, and whether the file has a chat
+    template."""
+
+    name: str
+    has_template: bool
 
 
 @dataclass(slots=True)
@@ -110,9 +126,10 @@ def words(
     settings: Settings,
     devices: Sequence[EngineDevice] | None,
     projector: Path | None,
+    api: Api | None = None,
 ) -> list[str]:
     """The arguments but for the port. ``devices`` are those of the build where the settings name
-    some, else None.
+    some, else None; ``api`` is what other programs ask it by, None where only we do.
 
     Raises: LoadFailed for a setting that this build does not have, or a device that is not there.
     """
@@ -134,7 +151,27 @@ def words(
     _load_mode(found, options["mmap"], options["mlock"])
     _place(found, settings, devices)
     _nothing_more(found, options["prompt_cache"], options["checkpoints"])
+    if api is None:
+        # Prompts are rendered here, within limits; the file's template would be run at the start.
+        found.add("--chat-template", "chatml")
+    else:
+        _for_clients(found, api)
     return found.words
+
+
+def _for_clients(found: _Words, api: Api) -> None:
+    """What a client that says nothing of it gets: Gemma's sampling, no thoughts, and the template
+    of the file; a file without one gets a conversation as plain text, not ChatML."""
+    found.add("--alias", api.name.replace(",", " "))
+    found.add("--jinja")
+    if not api.has_template:
+        found.add("--chat-template", _PLAIN)
+    found.add("--reasoning", "off")
+    found.add("--temp --temperature", 1.0)
+    found.add("--top-k", DEFAULT_TOP_K)
+    found.add("--top-p", DEFAULT_TOP_P)
+    found.add("--min-p", DEFAULT_MIN_P)
+    found.add("--no-slots")
 
 
 def _load_mode(found: _Words, mmap: bool, mlock: bool) -> None:
@@ -157,8 +194,6 @@ def _nothing_more(found: _Words, prompt_cache: int, checkpoints: int) -> None:
     found.add("--sse-ping-interval", PING_SECONDS)
     found.add("--log-colors", "off")
     found.add("--verbosity --log-verbosity", 4)  # with the sizes of buffers
-    # Prompts are rendered here, within limits; the file's template would be run at the start.
-    found.add("--chat-template", "chatml")
 
 
 def _place(found: _Words, settings: Settings, devices: Sequence[EngineDevice] | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.formats.reader import ModelFile
+    from gemmahub_llamaserver.arguments import Api
     from gemmahub_llamaserver.build import Build
-    from gemmahub_llamaserver.servers import RunningServer
+    from gemmahub_llamaserver.servers import RunningServer, Wanted
     from gemmahub_llamaserver.session import LlamaServerSession, LoadedServer
 
 _SIZES: Final = {"Small": "S", "Medium": "M", "Large": "L"}  # as ``llama_model_ftype_name`` says
@@ -45,6 +46,7 @@ class LlamaServerBackend(Backend):
             "main_device",
             "parallel",
             "schema",
+            "serve",
             "tensor_split",
             "thinking",
         }
@@ -108,6 +110,38 @@ class LlamaServerBackend(Backend):
         load_again = model.load if later else None
         return LlamaServerSession(loaded, model.template, load_again, artifact.reference or "")
 
+    def serve(self, artifact: Artifact, settings: Settings, key: str = "") -> ServedFile:
+        """Serve a GGUF file to other programs, with its projector unless ``images`` is never.
+
+        Raises: LoadFailed, BackendMissing, BackendCrashed.
+        """
+        from gemmahub_llamaserver.arguments import check_settings
+
+        settings = replace(settings, options=self.check_options(settings))
+        check_settings(settings)
+        return _Model(artifact, settings, _build()).serve(key)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedFile:
+    """A server that other programs ask; see :class:`gemmahub.engines.contract.EngineServer`."""
+
+    loaded: LoadedServer
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.loaded.server.program.port}"
+
+    @property
+    def info(self) -> SessionInfo:
+        """What is loaded."""
+        return self.loaded.info
+
+    def close(self) -> None:
+        """End it; twice is fine."""
+        self.loaded.server.program.stop()
+
 
 class _Model:
     """A file and its settings, from which servers are started."""
@@ -130,26 +164,47 @@ class _Model:
         self._projector = artifact.projector.absolute() if wanted and artifact.projector else None
         self.has_projector = self._projector is not None
         self._hears = _hears(self._projector)
+        self._name = artifact.name or self._path.stem
 
     def load(self, with_projector: bool, on_progress: OnProgress | None) -> LoadedServer:
         """A server with the model. Raises: LoadFailed, BackendMissing, BackendCrashed."""
-        from gemmahub_llamaserver import arguments, servers
+        from gemmahub_llamaserver import servers
 
         started = perf_counter()
-        projector = self._projector if with_projector else None
-        words = arguments.words(self._build, self._path, self._settings, self._devices, projector)
-        files = [path.stat() for path in (self._path, projector) if path is not None]
-        wanted = servers.Wanted(
-            (*self._build.command, *words),
-            self._path.name,
-            tuple(number for each in files for number in (each.st_size, each.st_mtime_ns)),
-        )
-        server = servers.acquire(wanted, on_progress)
+        server = servers.acquire(self._wanted(with_projector), on_progress)
         try:
             return self._described(server, started)
         except BaseException:
             servers.release(server)
             raise
+
+    def serve(self, key: str) -> ServedFile:
+        """A server for other programs. Raises: as :meth:`load`."""
+        from gemmahub_llamaserver import servers
+        from gemmahub_llamaserver.arguments import Api
+
+        started = perf_counter()
+        api = Api(self._name, self.template is not None)
+        server = servers.start(self._wanted(with_projector=True, api=api), key)
+        try:
+            return ServedFile(self._described(server, started))
+        except BaseException:
+            server.program.stop()
+            raise
+
+    def _wanted(self, with_projector: bool, api: Api | None = None) -> Wanted:
+        from gemmahub_llamaserver import arguments, servers
+
+        projector = self._projector if with_projector else None
+        words = arguments.words(
+            self._build, self._path, self._settings, self._devices, projector, api
+        )
+        files = [path.stat() for path in (self._path, projector) if path is not None]
+        return servers.Wanted(
+            (*self._build.command, *words),
+            self._path.name,
+            tuple(number for each in files for number in (each.st_size, each.st_mtime_ns)),
+        )
 
     def _described(self, server: RunningServer, started: float) -> LoadedServer:
         """What the server says of what it loaded. Raises: LoadFailed."""

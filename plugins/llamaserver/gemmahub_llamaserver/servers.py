@@ -61,7 +61,7 @@ def acquire(wanted: Wanted, on_progress: OnProgress | None = None) -> RunningSer
     with _lock:
         server = _running.get(wanted)
         if server is None or not server.program.running:
-            server = _start(wanted, on_progress)
+            server = start(wanted, secrets.token_urlsafe(32), on_progress)
             _running[wanted] = server
         server.users += 1
         return server
@@ -106,8 +106,12 @@ def _client(port: int | None, key: str, *, keep_alive: bool = True) -> WebClient
     )
 
 
-def _start(wanted: Wanted, on_progress: OnProgress | None) -> RunningServer:
-    key, seen = secrets.token_urlsafe(32), list[Program]()
+def start(wanted: Wanted, key: str, on_progress: OnProgress | None = None) -> RunningServer:
+    """A new server, which answers who sends the key; end it by its program.
+
+    Raises: LoadFailed, BackendCrashed, BackendMissing, and what ``on_progress`` raises.
+    """
+    seen = list[Program]()
     try:
         program = start_program(
             lambda port: [*wanted.command, "--port", str(port)],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
 
 from gemmahub.engines.contract import EngineDevice, Settings
 from gemmahub.errors import LoadFailed
-from gemmahub_llamaserver.arguments import check_settings, filled_in, words
+from gemmahub_llamaserver.arguments import Api, check_settings, filled_in, words
 from gemmahub_llamaserver.backend import LlamaServerBackend
 from gemmahub_llamaserver.build import Build
 from gemmahub_llamaserver.programs import find_build
@@ -163,3 +164,19 @@ def test_gaps_are_filled(trained: int | None, context: int) -> None:
     assert found.context == context
     assert found.threads
     assert filled_in(Settings(context=64, threads=3), trained).threads == 3
+
+
+@pytest.mark.parametrize("has_template", [True, False])
+def test_other_programs_get_gemmas_defaults_and_the_files_own_template(has_template: bool) -> None:
+    wanted = filled_in(
+        Settings(context=512, options=LlamaServerBackend().check_options(Settings())), None
+    )
+    found = words(find_build(), Path("m.gguf"), wanted, None, None, Api("a,b:q4_0", has_template))
+    after = dict(itertools.pairwise(found))
+    assert after["--alias"] == "a b:q4_0"  # a comma would make two of it
+    sampling = [float(after[name]) for name in ("--temp", "--top-k", "--top-p", "--min-p")]
+    assert sampling == [1.0, 64, 0.95, 0.0]
+    assert after["--reasoning"] == "off"
+    assert ("--chat-template" in found) is not has_template
+    assert "chatml" not in found
+    assert after["--parallel"] == "1"

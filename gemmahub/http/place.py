@@ -1,17 +1,19 @@
-"""Where the UI in a browser listens: an address and a port, or a Unix socket of this user."""
+"""Where a server of ours listens: an address and a port, or a Unix socket of this user."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import socket
 import stat
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import GemmahubError, UsageError
-from gemmahub.tui.web.access import ANY, LOOPBACK
+from gemmahub.http.gate import ANY, LOOPBACK
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,10 +23,12 @@ _WAITING: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An address of this machine, or ``path`` of a Unix socket in place of it."""
+    """An address of this machine, or ``path`` of a Unix socket in place of it. ``command`` is what
+    serves there, for the hints of errors."""
 
     host: str
     port: int
+    command: str
     path: Path | None = None
 
     @property
@@ -32,11 +36,12 @@ class Place:
         """Whether only this machine can connect."""
         return self.path is not None or self.host.lower() in LOOPBACK
 
-    def url(self, token: str) -> str:
-        """The address to open, with the token."""
+    @property
+    def url(self) -> str:
+        """The address by which clients connect."""
         name = socket.gethostname() if self.host in ANY else self.host
         host = f"[{name}]" if ":" in name else name
-        return f"http://{host if self.path is None else 'localhost'}:{self.port}/?token={token}"
+        return f"http://{host if self.path is None else 'localhost'}:{self.port}"
 
     def listen(self) -> socket.socket:
         """A socket that takes connections.
@@ -44,7 +49,9 @@ class Place:
         Raises: UsageError for an address that there is not; GemmahubError for one that is taken, or
         is not this machine's.
         """
-        return self._listen_on_port() if self.path is None else _unix_socket(self.path)
+        if self.path is None:
+            return self._listen_on_port()
+        return _unix_socket(self.path, f"{self.command} --port {self.port}")
 
     def close(self) -> None:
         """Remove what :meth:`listen` left on the disk."""
@@ -57,7 +64,7 @@ class Place:
         except (OSError, UnicodeError):
             raise UsageError(
                 f"there is no address {self.host!r}",
-                "name one of this machine's: gemmahub --web --host 127.0.0.1",
+                f"name one of this machine's: {self.command} --host 127.0.0.1",
             ) from None
         family, *_, address = found[0]
         try:
@@ -65,14 +72,14 @@ class Place:
         except OSError as error:
             raise GemmahubError(
                 f"cannot listen on {self.host} port {self.port}: {os.strerror(error.errno or 0)}",
-                f"name another one: gemmahub --web --port {self.port % 65535 + 1}",
+                f"name another one: {self.command} --port {self.port % 65535 + 1}",
             ) from None
 
 
-def _unix_socket(path: Path) -> socket.socket:
+def _unix_socket(path: Path, instead: str) -> socket.socket:
     """A new Unix socket that only this user may connect to. Raises: UsageError, GemmahubError."""
     if sys.platform == "win32":
-        raise UsageError("Python has no Unix sockets on Windows", "gemmahub --web --port 8800")
+        raise UsageError("Python has no Unix sockets on Windows", instead)
     _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)  # it is never there with other permissions, not even for a moment
@@ -109,3 +116,18 @@ def _remove_stale(path: Path) -> None:
         except OSError:
             pass
     raise UsageError(f"another program listens on {path}", "name a new file")
+
+
+def end_event() -> asyncio.Event:
+    """What is set when this program is asked to end: by Ctrl-C, SIGTERM or a terminal that closes.
+
+    Call it in the event loop of the main thread. On Windows Ctrl-C is an exception.
+    """
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is None or signal.getsignal(number) == signal.SIG_IGN:  # as under nohup
+            continue
+        with suppress(NotImplementedError):
+            loop.add_signal_handler(number, ended.set)
+    return ended

@@ -1,0 +1,84 @@
+"""``gemmahub serve``: models for editors, coding agents and other programs."""
+
+from __future__ import annotations
+
+import click
+
+from gemmahub.cli import output
+from gemmahub.formats.ggml_types import CACHE_TYPES
+from gemmahub.service.serving.client_settings import CLIENTS
+
+
+@click.command(name="serve")
+@click.argument("references", nargs=-1)
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8808, show_default=True)
+@click.option(
+    "--api-key",
+    envvar="GEMMAHUB_API_KEY",
+    metavar="KEY",
+    help="What clients have to send [GEMMAHUB_API_KEY, which other users cannot read].",
+)
+@click.option(
+    "--cors", "origins", multiple=True, metavar="ORIGIN", help="A page that may ask, by its origin."
+)
+@click.option(
+    "--pin", "pinned", multiple=True, metavar="REF", help="Load it at once, and never unload it."
+)
+@click.option(
+    "-c", "--ctx-size", type=click.IntRange(min=1), help="Tokens for each client [what fits]."
+)
+@click.option(
+    "--parallel",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Clients that a model answers at once.",
+)
+@click.option("--cache-type", type=click.Choice(CACHE_TYPES), default="f16", show_default=True)
+@click.option("--memory", metavar="SIZE", help="GPU memory that may be used [what is free].")
+@click.option("--ram", metavar="SIZE", help="System memory that may be used [what is free].")
+@click.option(
+    "--print-config",
+    "client",
+    type=click.Choice(tuple(CLIENTS)),
+    help="Print what an editor or a coding agent needs, and serve nothing.",
+)
+def serve_command(
+    references: tuple[str, ...],
+    host: str,
+    port: int,
+    api_key: str | None,
+    origins: tuple[str, ...],
+    pinned: tuple[str, ...],
+    ctx_size: int | None,
+    parallel: int,
+    cache_type: str,
+    memory: str | None,
+    ram: str | None,
+    client: str | None,
+) -> None:
+    """Serve models to other programs, as OpenAI and Anthropic do.
+
+    REFERENCES are the models, all that are here where none is named. A model is loaded when it is
+    first asked; where not all have room at once, the least recently used gives way.
+    """
+    from gemmahub.http.place import Place
+    from gemmahub.service import Library
+    from gemmahub.service.serving.room import Wish
+    from gemmahub.service.serving.run import Serving, serve, settings_for
+
+    serving = Serving(
+        Place(host, port, "gemmahub serve"),
+        api_key or None,
+        origins,
+        pinned,
+        Wish(ctx_size, parallel, cache_type),
+        memory,
+        ram,
+    )
+    library = Library(say=output.note)
+    if client is None:
+        serve(library, references, serving)
+    else:
+        output.data(settings_for(library, client, references, serving))

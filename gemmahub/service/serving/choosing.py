@@ -1,0 +1,188 @@
+"""Which models are served, by which engine, and with which settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from gemmahub.engines.contract import Artifact, Settings
+from gemmahub.errors import BackendMissing, DoesNotFit, GemmahubError, NotInstalled, UsageError
+from gemmahub.service.serving.room import Sized, Wish, alone, together, without
+from gemmahub.text import format_gib, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gemmahub.engines.manager import BackendOffer
+    from gemmahub.hardware.records import Machine
+    from gemmahub.memory import MachineMemory, MemoryPlan
+    from gemmahub.registry.variants import Variant
+    from gemmahub.service.installation import Installation
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A model that is served. ``names`` are what clients may call it, the first is what lists
+    have; ``template`` is its chat template, empty where it has none."""
+
+    names: tuple[str, ...]
+    variant: Variant
+    artifact: Artifact
+    offer: BackendOffer
+    sized: Sized
+    template: str
+    pinned: bool = False
+
+    @property
+    def name(self) -> str:
+        """What lists have."""
+        return self.names[0]
+
+    @property
+    def has_tools(self) -> bool:
+        """Whether its template has tools: an engine leaves them out silently where it has not."""
+        return "tools" in self.template
+
+    @property
+    def sees(self) -> bool:
+        """Whether messages may have images."""
+        return self.artifact.projector is not None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedModels:
+    """Models with their plans; ``fit_together`` says whether all may be in memory at once.
+    ``room`` is what was free when they were planned."""
+
+    models: tuple[Offered, ...]
+    plans: dict[str, MemoryPlan]
+    wish: Wish
+    room: MachineMemory
+    fit_together: bool
+
+
+def offered(
+    here: Installation, references: Sequence[str], pinned: Sequence[str] = ()
+) -> tuple[Offered, ...]:
+    """The models that are named, or all that are here and can be served.
+
+    Raises: NotInstalled, BackendMissing, GemmahubError for a model that is named.
+    """
+    held = {here.chosen(reference)[0].reference for reference in pinned}
+    found: dict[str, Offered] = {}
+    for reference in dict.fromkeys((*references, *pinned)):
+        variant = here.chosen(reference)[0]
+        one = _offered(here, variant, reference, pinned=variant.reference in held)
+        known = found.get(one.name)
+        names = (*known.names, reference) if known else one.names
+        found[one.name] = replace(one, names=tuple(dict.fromkeys(names)))
+    if found:
+        return tuple(found.values())
+    for variant in here.registry.installed().variants:
+        if variant.runnable and variant.served is None:
+            try:
+                found[variant.reference] = _offered(here, variant, variant.reference)
+            except GemmahubError as error:
+                here.say(f"{one_line(variant.reference)} is not served: {error.message}")
+    if not found:
+        raise NotInstalled(
+            "no model is on this machine that can be served",
+            "gemmahub recommend names one, gemmahub pull gets it",
+        )
+    return tuple(found.values())
+
+
+def planned(models: tuple[Offered, ...], wish: Wish, room: MachineMemory) -> PlannedModels:
+    """Their plans: all of them at once where they fit, else each beside those that are pinned.
+
+    Raises: DoesNotFit when one fits not even so.
+    """
+    found = together({each.name: each.sized for each in models}, wish, room)
+    if found is not None:
+        return PlannedModels(models, found, wish, room, fit_together=True)
+    plans: dict[str, MemoryPlan] = {}
+    left = room
+    for each in sorted(models, key=lambda model: not model.pinned):
+        plan = plans[each.name] = alone(each.sized, wish, left)
+        if not plan.fits:
+            raise does_not_fit(each.name, plan)
+        if each.pinned:
+            left = without(left, [plan])
+    return PlannedModels(models, plans, wish, room, fit_together=False)
+
+
+def does_not_fit(name: str, plan: MemoryPlan) -> DoesNotFit:
+    """What to raise for a model that has no room."""
+    short = format_gib(-plan.headroom_bytes)
+    return DoesNotFit(
+        f"{one_line(name)} does not fit: it takes {format_gib(plan.total_bytes)} with "
+        f"{plan.settings.context:,} tokens, and {short} more would have to be free",
+        "use a smaller --ctx-size, --cache-type q8_0, or a smaller variant",
+    )
+
+
+def settings_of(plan: MemoryPlan, machine: Machine, offer: BackendOffer) -> Settings:
+    """What the engine is told, so that it takes what was planned."""
+    from gemmahub.engines.option_values import device_options
+    from gemmahub.planning.devices import told
+
+    chosen = plan.settings
+    names = tuple(place.device for place in plan.places[:-1])
+    devices = device_options(offer.backend, told(machine, names)) if names else {}
+    return Settings(
+        context=chosen.context,
+        cache_type_k=chosen.cache_type_k,
+        cache_type_v=chosen.cache_type_v,
+        ubatch=chosen.ubatch,
+        parallel=chosen.parallel,
+        gpu_layers=chosen.gpu_layers,
+        options={**devices, **offer.options},
+    )
+
+
+def _offered(
+    here: Installation, variant: Variant, reference: str, *, pinned: bool = False
+) -> Offered:
+    from gemmahub.planning import images_of, model_of
+
+    if variant.served is not None:
+        raise UsageError(
+            f"{one_line(variant.reference)} is served already, by {variant.served.backend}",
+            f"use the address of that server: {variant.served.place or 'its own'}",
+        )
+    if not variant.runnable:
+        raise NotInstalled(
+            f"{variant.reference} is not on this machine",
+            f"gemmahub pull {variant.reference} gets it ({variant.download})",
+            variant.reference,
+        )
+    artifact, offer = _served_by(here, variant.artifacts)
+    catalog = here.registry.catalog
+    images = images_of(variant, catalog) if artifact.projector else None
+    return Offered(
+        tuple(dict.fromkeys((variant.reference, reference))),
+        variant,
+        replace(artifact, name=variant.reference),
+        offer,
+        Sized(model_of(variant, catalog), images),
+        _template(artifact),
+        pinned,
+    )
+
+
+def _served_by(here: Installation, artifacts: Iterable[Artifact]) -> tuple[Artifact, BackendOffer]:
+    """The first of the places where a model lies from which an engine can serve it."""
+    failure: BackendMissing | None = None
+    for artifact in artifacts:
+        try:
+            return artifact, here.choose(artifact, needs="serve").offer
+        except BackendMissing as error:
+            failure = failure or error
+    assert failure is not None
+    raise failure
+
+
+def _template(artifact: Artifact) -> str:
+    from gemmahub.formats.detect import open_model
+
+    return open_model(artifact.files[0] if artifact.files else artifact.path).chat_template or ""

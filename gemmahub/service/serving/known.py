@@ -1,0 +1,108 @@
+"""Servers of this user that run now, as ``gemmahub ps`` and ``gemmahub stop`` find them.
+
+Each leaves a file that only this user can read, with its address and the key for such questions.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from gemmahub.engines.contract import LoadedModel
+from gemmahub.http.values import NotJson, count_of, object_of, parse_json, text_of
+from gemmahub.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ENGINE: Final = "gemmahub serve"
+"""What the models of such a server are said to be held by."""
+_FOLDER: Final = "serving"
+_SECONDS: Final = 2.0
+_UNLOAD_SECONDS: Final = 600.0  # answers in work are waited for
+_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class KnownServer:
+    """A server: its address, and its key for questions of gemmahub itself."""
+
+    address: str
+    control: str = field(repr=False)
+
+    def loaded(self) -> list[LoadedModel]:
+        """What it holds in memory. Raises: ExchangeError, NotJson when it is not there."""
+        found = self._ask("GET", "loaded", _SECONDS).get("models")
+        rows = [object_of(each) for each in found] if isinstance(found, list) else []
+        return [
+            LoadedModel(
+                one_line(text_of(row.get("name"))),
+                ENGINE,
+                text_of(row.get("name")),
+                text_of(row.get("precision"), 80),
+                count_of(row.get("memory_bytes")),
+                count_of(row.get("device_bytes")),
+                count_of(row.get("context")),
+                one_line(text_of(row.get("device"), 200)),
+                place=self.address,
+            )
+            for row in rows
+        ]
+
+    def unload(self, name: str) -> None:
+        """Give back the memory of a model, when its answers have ended.
+
+        Raises: ExchangeError, NotJson.
+        """
+        self._ask("POST", f"unload?model={quote(name, safe='')}", _UNLOAD_SECONDS)
+
+    def _ask(self, method: str, what: str, seconds: float) -> dict[str, Any]:
+        from gemmahub.http.client import WebClient
+        from gemmahub.http.limits import Limits
+
+        keys = {"Authorization": f"Bearer {self.control}"}
+        limits = Limits(silence=seconds, total=seconds, most_bytes=_BYTES)
+        with WebClient(self.address, secrets=keys, proxies=False) as web:
+            answer = web.fetch(method, f"/gemmahub/{what}", limits=limits)
+        if answer.status != 200:
+            raise NotJson(f"it answers HTTP {answer.status}")
+        return object_of(parse_json(answer.body))
+
+
+@contextmanager
+def made_known(data: Path, server: KnownServer, port: int) -> Iterator[None]:
+    """While inside, others of this user find it."""
+    path = data / _FOLDER / f"{port}.json"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.unlink(missing_ok=True)
+    content = json.dumps({"pid": os.getpid(), "address": server.address, "key": server.control})
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(content)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()
+
+
+def known_servers(data: Path) -> list[KnownServer]:
+    """Those that run; the files of others, which were killed, are removed."""
+    import psutil
+
+    found = []
+    for path in sorted((data / _FOLDER).glob("*.json")):
+        try:
+            row = object_of(parse_json(path.read_bytes()[:_BYTES]))
+        except (OSError, NotJson):
+            row = {}
+        address, key, pid = text_of(row.get("address")), text_of(row.get("key")), row.get("pid")
+        if type(pid) is int and address.startswith("http://") and psutil.pid_exists(pid):
+            found.append(KnownServer(address, key))
+        else:
+            path.unlink(missing_ok=True)
+    return found
