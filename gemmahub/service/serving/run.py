@@ -210,7 +210,7 @@ def _check(serving: Serving) -> None:
     if serving.key is not None and len(serving.key) < _LEAST_KEY:
         raise UsageError(
             f"a key of fewer than {_LEAST_KEY} characters is guessed soon",
-            'use a long one: python -c "import secrets; print(secrets.token_urlsafe())"',
+            "use a long random one: openssl rand -hex 24",
         )
     if not serving.place.is_local and serving.key is None:
         raise UsageError(
