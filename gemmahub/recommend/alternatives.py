@@ -29,7 +29,7 @@ def reasons_of(ranking: Ranking, number: int, largest: int) -> tuple[str, ...]:
 
 
 def _alternatives(ranking: Ranking) -> Iterator[str]:
-    """What is nearly as good and here already, what comes second, and what would be better if there
+    """What is nearly as good and here already, the runner-up, and what would be better if there
     were more room: on the disk, in memory with other programs closed, or on a larger machine."""
     first = ranking.plans[0]
     installed = _nearly_as_good(ranking)
