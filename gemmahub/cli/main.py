@@ -41,9 +41,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 }
 ALIASES: Final = {"ls": "list", "show": "inspect"}
 TAKEN: Final = (*COMMANDS, *ALIASES)
+"""Names that no plugin's command can have."""
 _GARBAGE_AFTER: Final = 50_000
 """Objects made before they are looked through; 700 by Python's default."""
-"""Names that no plugin's command can have."""
 
 
 class _HelpFormatter(click.HelpFormatter):

@@ -43,6 +43,12 @@ class Figure:
         )
 
 
+def kept_by_system(total: int) -> int:
+    """Bytes that a system and a desktop keep of ``total`` bytes of system memory: an eighth, 2 GiB
+    at most. A judgement."""
+    return min(total // 8, 2 << 30)
+
+
 def assumed_free(total: Figure, why: str) -> Figure:
     """What is probably free where the driver does not tell it, for the reason ``why``: all but a
     tenth, and all but 512 MiB at least, which a desktop may have. The margin is a judgement.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.errors import UsageError
 from gemmahub.hardware.cpu import unknown_cpu
 from gemmahub.hardware.datasheet import published_bandwidth
-from gemmahub.hardware.records import Device, Figure, Kind, Machine, SystemMemory
+from gemmahub.hardware.records import Device, Figure, Kind, Machine, SystemMemory, kept_by_system
 from gemmahub.hardware.unified import working_set
 from gemmahub.text import nearest, one_line
 
@@ -195,10 +195,9 @@ def _device(id_: str, name: str, vendor: str, memory: int, bandwidth: Figure) ->
 
 
 def _with_system(memory: SystemMemory) -> SystemMemory:
-    """The memory of a known machine, of which its system and a desktop keep a part: an eighth, 2
-    GiB at most. A judgement."""
+    """The memory of a known machine, of which its system and a desktop keep a part."""
     total = memory.total.value or 0
-    kept = min(total // 8, 2 * _GIB)
+    kept = kept_by_system(total)
     doubt = f"assumes that the system uses {kept / _GIB:.1f} GiB, and no other program runs"
     return replace(memory, available=Figure(total - kept, _SIMULATED, doubt))
 

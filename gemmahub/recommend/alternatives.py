@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from gemmahub.hardware.records import kept_by_system
 from gemmahub.recommend.goals import NEARLY_AS_GOOD
 from gemmahub.recommend.reasons import disk_in_words, reasons_for, trade, worth
 from gemmahub.recommend.settings import Chooser
@@ -29,7 +30,7 @@ def reasons_of(ranking: Ranking, number: int, largest: int) -> tuple[str, ...]:
 
 
 def _alternatives(ranking: Ranking) -> Iterator[str]:
-    """What is nearly as good and here already, what comes second, and what would be better if there
+    """What is nearly as good and here already, the runner-up, and what would be better if there
     were more room: on the disk, in memory with other programs closed, or on a larger machine."""
     first = ranking.plans[0]
     installed = _nearly_as_good(ranking)
@@ -69,9 +70,6 @@ def _without_room_on_disk(ranking: Ranking) -> Iterator[str]:
         yield f"{best.candidate.reference}, {gain}, has no room on the disk: {left}."
 
 
-_SYSTEM_SHARE: Final = 8
-_SYSTEM_MOST: Final = 2 << 30
-"""What a system and a desktop keep of its memory: an eighth, 2 GiB at most. A judgement."""
 _DEVICE_KEEPS: Final = 512 << 20
 """What a desktop keeps of a GPU. A judgement."""
 _WORTH_CLOSING: Final = 1.0
@@ -107,7 +105,7 @@ def _with_others_closed(ranking: Ranking) -> str | None:
 def _empty(machine: MachineMemory) -> MachineMemory:
     """The machine with nothing in its memory but the system and a desktop."""
     total = machine.host_capacity_bytes
-    host = total - min(total // _SYSTEM_SHARE, _SYSTEM_MOST)
+    host = total - kept_by_system(total)
     devices = tuple(
         replace(d, free_bytes=max(d.free_bytes, d.capacity_bytes - _DEVICE_KEEPS))
         for d in machine.devices

@@ -1,7 +1,7 @@
 """What a person wants to do, in figures: how much context, how fast, and what less of it costs.
 
 Judgements, not measurements: all that the choice rests on stand here, and
-tests/recommend/experts.toml holds what comes of them to what experienced users run.
+tests/recommend/experts.toml holds the resulting choices to what experienced users run.
 """
 
 from __future__ import annotations
