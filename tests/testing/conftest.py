@@ -47,8 +47,10 @@ def run_pytest() -> Callable[..., dict[tuple[str, str], str]]:
             cwd=folder,
             capture_output=True,
             text=True,
+            timeout=500,
             env=os.environ
             | {
+                "CI": "true",  # pytest explains more there: a kit once took hours over its bytes
                 "PYTHONPATH": os.pathsep.join(filter(None, paths)),
                 "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # loading them takes longer than the kit
             },

@@ -147,7 +147,8 @@ class SourceConformance(PluginConformance):
             assert opened.size == len(self.content)
             for offset, length in ((0, 4), (1000, 70_000), (10, 10), (5000, 0)):
                 expected = self.content[offset : offset + length]
-                assert opened.read(offset, length) == expected, f"{length} bytes from {offset}"
+                same = opened.read(offset, length) == expected
+                assert same, f"other bytes: {length} from {offset}"
 
     def test_reading_beyond_the_end_is_an_error_of_ours(
         self, source: Source, artifact: RemoteArtifact
@@ -193,7 +194,7 @@ class SourceConformance(PluginConformance):
         """Byte for byte; progress grows and ends with the whole."""
         seen: list[PullProgress] = []
         pulled = source.pull(artifact, self._to(tmp_path), seen.append)
-        assert self._weights(pulled, artifact) == self.content
+        assert self._pulled_all(pulled, artifact)
         assert pulled.moved_bytes >= len(self.content)
         assert pulled.reference.strip()
         names = {file.name for file in artifact.files}
@@ -216,7 +217,7 @@ class SourceConformance(PluginConformance):
         assert source.landing(artifact, to).need_bytes == 0
         again = source.pull(artifact, to)
         assert again.moved_bytes == 0
-        assert self._weights(again, artifact) == self.content
+        assert self._pulled_all(again, artifact)
 
     def test_a_pull_that_was_stopped_goes_on(
         self, source: Source, artifact: RemoteArtifact, tmp_path: Path
@@ -230,7 +231,7 @@ class SourceConformance(PluginConformance):
         with pytest.raises(_Enough):
             source.pull(artifact, to, stop)
         pulled = source.pull(artifact, to)
-        assert self._weights(pulled, artifact) == self.content
+        assert self._pulled_all(pulled, artifact)
 
     def test_a_pull_is_cancelled(
         self, source: Source, artifact: RemoteArtifact, tmp_path: Path
@@ -241,7 +242,7 @@ class SourceConformance(PluginConformance):
         to = self._to(tmp_path)
         with pytest.raises(Cancelled):
             source.pull(artifact, to, cancelled=lambda: True)
-        assert self._weights(source.pull(artifact, to), artifact) == self.content
+        assert self._pulled_all(source.pull(artifact, to), artifact)
 
     def test_other_bytes_are_refused(
         self, source: Source, artifact: RemoteArtifact, tmp_path: Path
@@ -269,9 +270,12 @@ class SourceConformance(PluginConformance):
     def _to(self, tmp_path: Path) -> Path | None:
         return tmp_path / "models" if self.to_folder else None
 
-    def _weights(self, pulled: Pulled, artifact: RemoteArtifact) -> bytes:
+    def _pulled_all(self, pulled: Pulled, artifact: RemoteArtifact) -> bool:
+        # The test asserts a bool: where pytest knows that it runs in CI, it explains two different
+        # contents byte by byte, which takes hours.
         assert isinstance(pulled, Pulled)
         if pulled.path is None:
             pytest.skip("what it pulls is on a server of its own")
         path = pulled.path
-        return (path / artifact.weights[0].name if path.is_dir() else path).read_bytes()
+        weights = path / artifact.weights[0].name if path.is_dir() else path
+        return weights.read_bytes() == self.content
