@@ -3,9 +3,10 @@
     uv run python -m docs.make_screenshots [NAME...]
 
 The machine and the installation are those of the tests (``tests/tui/stage.py``), so that nothing of
-yours is in a picture. The duel is the echo plugin's, and its times and the rates of the downloads
-are made up; the chat is held with the real Gemma 3 270M through llama.cpp, at the speed of this
-machine. Run it after a change of the screens, and look at what it made.
+yours is in a picture. The duel and the thought are the echo plugin's, and their times, the rates of
+the downloads and who asks the server are made up; the chat is held with the real Gemma 3 270M
+through llama.cpp, at the speed of this machine. Run it after a change of the screens, and look at
+what it made.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ ALL: Final = (
     Picture("compare", ways.compare, (110, 36)),
     Picture("downloads", ways.downloads, (100, 20)),
     Picture("chat", chat, (100, 28), real=True),
+    Picture("thought", ways.thought, (100, 28)),
     Picture("duel", ways.duel, (110, 24)),
+    Picture("serving", ways.serving, (110, 22)),
 )
 
 

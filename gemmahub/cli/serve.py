@@ -7,12 +7,13 @@ import click
 from gemmahub.cli import output
 from gemmahub.formats.ggml_types import CACHE_TYPES
 from gemmahub.service.serving.client_settings import CLIENTS
+from gemmahub.service.serving.known import DEFAULT_PORT
 
 
 @click.command(name="serve")
 @click.argument("references", nargs=-1)
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(1, 65535), default=8808, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, show_default=True)
 @click.option(
     "--api-key",
     envvar="GEMMAHUB_API_KEY",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from gemmahub.tui.downloads import Downloads
+    from gemmahub.tui.server_control import ServerControl
 
 
 WIDTHS: Final = [(0, "-tiny"), (50, "-narrow"), (130, "-wide")]
@@ -58,6 +59,7 @@ class GemmahubApp(App[None]):
     BINDINGS: ClassVar = [
         Binding("p", "plugins", "Plugins and doctor", show=False),
         Binding("D", "downloads", "Downloads", show=False),
+        Binding("e", "serving", "Serve models to other programs", show=False),
         Binding(TALK_KEY, "talk_to_newest", "Talk to the model that arrived last", show=False),
         Binding("question_mark,f1", "keys", "Keys", key_display="?"),
         Binding("q,ctrl+q", "quit", "Quit", show=False),
@@ -88,6 +90,13 @@ class GemmahubApp(App[None]):
         from gemmahub.tui.notices import tell_end
 
         return Downloads(self.library, self, lambda download: tell_end(self, download))
+
+    @cached_property
+    def serving(self) -> ServerControl:
+        """The server of this application; it ends with it."""
+        from gemmahub.tui.server_control import ServerControl
+
+        return ServerControl(self.library)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Every line of every widget is stripped last."""
@@ -224,6 +233,13 @@ class GemmahubApp(App[None]):
 
         self.push_screen(DownloadsScreen(self.library))
 
+    def action_serving(self) -> None:
+        """What is served, and who asks: the marked models, else the one under the cursor."""
+        from gemmahub.tui.screens.serving import ServingScreen
+
+        screen = next(s for s in self.screen_stack if isinstance(s, LibraryScreen))
+        self.push_screen(ServingScreen(self.library, self.serving, screen.chosen_installed()))
+
     def action_search(self) -> None:
         """Models on the hub, by words or by name."""
         from gemmahub.tui.screens.search import SearchScreen
@@ -239,22 +255,27 @@ class GemmahubApp(App[None]):
             self.post_message(messages.OpenChat(newest.reference, newest.settings))
 
     async def action_quit(self) -> None:
-        """Leave; while something is fetched, after a question."""
+        """Leave; while something is fetched or served, after a question."""
         going = [download for download in self.downloads.all if download.is_going]
+        told = []
         if going:
-            self.ask_to_leave(len(going), going[0].command)
+            told.append(
+                f"{plural(len(going), 'download')} on the way: what has arrived is kept, and the "
+                "same pull goes on with it."
+            )
+        if self.serving.is_on:
+            told.append("Models are served: that ends with gemmahub.")
+        if told:
+            command = going[0].command if going else ""
+            self.ask_to_leave(" ".join((*told, "Leave?")), command)
         else:
             self.exit()
 
     @work
-    async def ask_to_leave(self, count: int, command: str) -> None:
-        """Say what becomes of the downloads, and leave after a yes."""
+    async def ask_to_leave(self, question: str, command: str) -> None:
+        """Leave after a yes; ``command`` goes on with the first download."""
         from gemmahub.tui.screens.dialogs import ConfirmDialog
 
-        question = (
-            f"{plural(count, 'download')} on the way. What has arrived is kept, and the same pull "
-            "goes on with it. Leave all the same?"
-        )
         if await self.push_screen_wait(ConfirmDialog(question, "Leave", command)):
             self.exit()
 
@@ -268,8 +289,10 @@ class GemmahubApp(App[None]):
         super().exit(*arguments, **options)
 
     def on_unmount(self) -> None:
-        """However it ends: no thread goes on waiting for a hub."""
+        """However it ends: no thread goes on waiting for a hub, and no server stays."""
         self.downloads.stop_all()
+        if self.serving.is_on:
+            self.serving.stop()
 
     def action_keys(self) -> None:
         """Every key of the screen in front."""

@@ -131,7 +131,7 @@ def test_only_who_knows_the_key_is_answered(server: Serving) -> None:
     assert server.ask("POST", CHAT, body, **{"x-api-key": "correct horse"}).status_code == 200
     assert server.ask("POST", "/v1/messages", body).json()["type"] == "error"
     assert server.ask("GET", "/health").json() == {"status": "ok"}
-    assert failure(server.ask("GET", "/gemmahub/loaded", **KEY))[0] == 401
+    assert failure(server.ask("GET", "/gemmahub/status", **KEY))[0] == 401
 
 
 def test_a_foreign_name_or_page_is_refused(server: Serving) -> None:

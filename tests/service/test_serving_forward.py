@@ -18,6 +18,7 @@ from gemmahub.service.serving.forward import Forward
 from gemmahub.service.serving.requests import Desk
 from gemmahub.service.serving.room import Wish
 from gemmahub.service.serving.supervisor import Held, Supervisor
+from gemmahub.service.serving.visitors import Visitors
 from gemmahub.testing.model_writer import write_model
 from tests.service.serving_support import HELLO
 
@@ -103,7 +104,7 @@ async def front(path: Path, engine: Engine) -> AsyncIterator[tuple[Forward, Held
     supervisor = Supervisor(served, lambda *_: engine, lambda: None, lambda _: None)
     server = await asyncio.start_server(engine.answer, "127.0.0.1", 0)
     engine.address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    app = Forward(supervisor, Desk())
+    app = Forward(supervisor, Desk(), Visitors())
     try:
         yield app, supervisor.models[0]
     finally:
@@ -154,6 +155,32 @@ async def test_a_client_that_takes_nothing_gives_its_slot_back(
         await client.ask(app)
         assert held.users == 0
         await engine.left.wait()
+
+
+async def test_who_asks_is_known_and_how_it_went(tmp_path: Path) -> None:
+    engine, client = Engine([STREAM, event("a")]), Client({"messages": HELLO})
+
+    def states(app: Forward) -> list[tuple[str, str]]:
+        return [(row["state"], row["model"]) for row in app._visitors.as_json()]
+
+    async with front(tmp_path, engine) as (app, held):
+        name = held.offered.name
+        async with held.slots:
+            asking = asyncio.create_task(client.ask(app))
+            await asyncio.sleep(0.01)
+            assert states(app) == [("waiting", name)]
+        while not client.sent:
+            await asyncio.sleep(0.001)
+        assert states(app) == [("answering", name)]
+        client.goes.set()
+        await asking
+        await Client({"messages": HELLO, "model": "no\x1b[2Jne"}).ask(app)
+        assert states(app) == [("failed", ""), ("left", name)]
+        assert "there is no model" in app._visitors.as_json()[0]["said"]
+        assert "\x1b" not in app._visitors.as_json()[0]["said"]
+        for _ in range(60):
+            await Client({"model": "none"}).ask(app)
+        assert len(states(app)) == 50
 
 
 async def test_pieces_reach_the_client_one_by_one_as_they_came(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -25,6 +26,8 @@ from gemmahub.conversations import (
 from gemmahub.engines.contract import CheckResult
 from gemmahub.service import doctor, plugin_rows
 from gemmahub.service.plugin_rows import BackendRow, PluginRow
+from gemmahub.service.serving import starting
+from gemmahub.service.serving.known import KnownVisit, ServerStatus, SuppliedModel
 from gemmahub.testing.hub.content import Served
 from gemmahub.tui.app import GemmahubApp
 from tests.tui.library_support import SteadyHub, install
@@ -84,11 +87,12 @@ class StagedHub(SteadyHub):
 
 
 def hold_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Engines, plugins, checks and the speed of answers are always the same."""
+    """Engines, plugins, checks, servers and the speed of answers are always the same."""
     monkeypatch.setattr(plugin_rows, "rows", lambda _: _plugins())
     backends = [backend for row in _plugins() for backend in row.backends]
     monkeypatch.setattr(plugin_rows, "backend_rows", lambda _: backends)
     monkeypatch.setattr(doctor, "checks", lambda _: _CHECKS)
+    monkeypatch.setattr(starting, "running_servers", lambda _: [_SERVER])
     monkeypatch.setattr("gemmahub.conversations.ChatSession", SteadyChat)
 
 
@@ -112,6 +116,36 @@ _CHECKS: Final = [
     CheckResult("backend llama.cpp", "ok", "0.3.36"),
     CheckResult("backend mlx", "failed", "no mlx_lm here", "pip install mlx-lm"),
 ]
+
+
+def _visit(
+    client: str, path: str, second: int, model: str, state: str, said: str, seconds: float
+) -> KnownVisit:
+    began = datetime(2026, 4, 2, 9, 41, second, tzinfo=UTC)
+    return KnownVisit(client, f"/v1/{path}", began, model, state, said, seconds)
+
+
+_SERVER: Final = ServerStatus(
+    "http://127.0.0.1:8808",
+    4711,
+    (
+        SuppliedModel(
+            HERE[0], "Q4_0 · int4 · quantization-aware · 5.76 bits/weight", 1_203_552_256, 32_768,
+            loaded=True, pinned=True, answers=2,
+        ),
+        SuppliedModel(
+            HERE[1], "Q4_0 · int4 · quantization-aware · 7.18 bits/weight", 441_450_496, 32_768,
+            loaded=False, pinned=False, answers=0,
+        ),
+    ),
+    (
+        _visit("OpenAI/Python", "chat/completions", 52, HERE[0], "waiting", "", 1.5),
+        _visit("Zed/0.230.0", "chat/completions", 50, HERE[0], "answering", "", 3.4),
+        _visit("Anthropic/Python", "messages", 31, HERE[0], "done", "", 8.2),
+        _visit("curl/8.5.0", "completions", 7, "", "failed", "there is no model 'gpt' here", 0.0),
+        _visit("OpenAI/JS", "chat/completions", 2, HERE[1], "left", "", 4.6),
+    ),
+)  # fmt: skip
 
 
 class SteadyChat(ChatSession):

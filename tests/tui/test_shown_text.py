@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import pkgutil
+import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +37,7 @@ from gemmahub.errors import GemmahubError
 from gemmahub.service import Library, Requirements
 from gemmahub.service.plugin_rows import BackendRow, PluginRow
 from gemmahub.service.progress import Progress
+from gemmahub.service.serving.known import KnownServer, made_known
 from gemmahub.text.streams import guarded
 from gemmahub.tui import screens
 from gemmahub.tui.app import GemmahubApp
@@ -51,7 +55,9 @@ from gemmahub.tui.screens.plugins import PluginsScreen
 from gemmahub.tui.screens.pull import PullScreen
 from gemmahub.tui.screens.remove import RemoveScreen
 from gemmahub.tui.screens.search import SearchScreen
+from gemmahub.tui.screens.serving import ServingScreen
 from gemmahub.tui.screens.what_if import WhatIfScreen
+from gemmahub.tui.server_control import ServerControl
 from gemmahub.tui.widgets.detail import DetailPane
 from tests.hostile_text import BROKEN_TEXT, LINES, MARK, NAMES, TEXT, World, build, raw
 from tests.tui.library_support import HERE, SteadyHub, install, loaded, steady_hub
@@ -165,6 +171,37 @@ def all_screens() -> set[type[Screen[Any]]]:
     }
 
 
+class HostileServer(BaseHTTPRequestHandler):
+    """Says of itself as a server what no terminal may see."""
+
+    def do_GET(self) -> None:
+        texts = dict.fromkeys(
+            ("name", "summary", "client", "path", "model", "state", "said", "began"), BROKEN_TEXT
+        )
+        numbers = {"memory_bytes": -1, "context": 10**30, "answers": "5", "seconds": "x"}
+        rows = [texts | numbers, TEXT, None]
+        body = json.dumps({"models": rows, "visits": rows}).encode()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing."""
+
+
+async def serving(visit: Visit) -> None:
+    """Before a server is there, and with a hostile one."""
+    library = visit.app.library
+    await visit.at(ServingScreen(library, ServerControl(library), (TEXT, LINES)))
+    with ThreadingHTTPServer(("127.0.0.1", 0), HostileServer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        with made_known(library.config.data, KnownServer(address, "key"), server.server_port):
+            screen = ServingScreen(library, ServerControl(library), (TEXT,))
+            await visit.at(screen, lambda: screen.servers)
+        server.shutdown()
+
+
 async def test_no_screen_draws_a_raw_control_character(visit: Visit) -> None:
     world, app, pilot = visit.world, visit.app, visit.pilot
     store = app.library.conversations
@@ -195,6 +232,7 @@ async def test_no_screen_draws_a_raw_control_character(visit: Visit) -> None:
     await visit.at(ConversationList(store))
     app.downloads.all += downloads(app)
     await visit.at(DownloadsScreen(app.library))
+    await serving(visit)
     await chat(visit)
     await duel(visit)
     assert visit.seen == all_screens()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 SNAPSHOTS = Path(__file__).with_name("__snapshots__") / "test_snapshots"
 ELSEWHERE = re.compile(
-    r"url\((?!#)|href=|@font-face|@import|<image|<script|127\.0\.0\.1|/tmp|/home"
+    r"url\((?!#)|href=|@font-face|@import|<image|<script|127\.0\.0\.1(?!:8808)|/tmp|/home"
 )
 
 

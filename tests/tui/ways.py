@@ -18,6 +18,7 @@ from gemmahub.tui.screens.conversation_list import ConversationList
 from gemmahub.tui.screens.downloads import DownloadsScreen
 from gemmahub.tui.screens.duel import DuelScreen
 from gemmahub.tui.screens.pull import PullScreen
+from gemmahub.tui.screens.serving import ServingScreen
 from gemmahub.tui.widgets.machine_bar import MachineBar
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
 from gemmahub.tui.widgets.turns import Turn
@@ -262,6 +263,15 @@ async def duel(pilot: Pilot[None]) -> None:
     await still(pilot)
 
 
+async def serving(pilot: Pilot[None]) -> None:
+    """What is served, and who asks."""
+    await start(pilot)
+    await pilot.press("e")
+    await screen_of(pilot, ServingScreen)
+    await shows(pilot, "went away")
+    await still(pilot)
+
+
 @dataclass(frozen=True)
 class Scene:
     """A screen, and how to come there; ``hub``: it asks the model hub."""
@@ -288,5 +298,6 @@ SCENES: Final = {
         Scene(thought),
         Scene(conversations),
         Scene(duel),
+        Scene(serving),
     )
 }

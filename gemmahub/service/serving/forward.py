@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from gemmahub.engines.contract import EngineServer
     from gemmahub.service.serving.supervisor import Held, Supervisor
+    from gemmahub.service.serving.visitors import Visit, Visitors
 
 _ERROR_BYTES: Final = 1 << 20
 _ANSWER_BYTES: Final = 64 << 20
@@ -42,9 +43,10 @@ class Forward:
     A client that goes away ends its request, wherever it is: its engine stops.
     """
 
-    def __init__(self, supervisor: Supervisor, desk: Desk) -> None:
+    def __init__(self, supervisor: Supervisor, desk: Desk, visitors: Visitors) -> None:
         self._supervisor = supervisor
         self._desk = desk
+        self._visitors = visitors
         # A connection each: llama-server keeps a thread for one that is open.
         self._web = httpx2.AsyncClient(
             timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS),
@@ -54,44 +56,45 @@ class Forward:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, answer = Request(scope, receive), _Answer(send, scope["path"])
-        try:
-            with self._desk.place() as sizes:
-                body = await self._desk.read(request, sizes)
-                await _while_there(receive, self._work(scope["path"], body, answer))
-        except ClientDisconnect:
-            return
-        except GemmahubError as error:
-            await answer.fail(api_error(error), scope, receive)
-        except ApiError as error:
-            await answer.fail(error, scope, receive)
+        with suppress(ClientDisconnect), self._visitors.visit(request) as visit:
+            try:
+                with self._desk.place() as sizes:
+                    body = await self._desk.read(request, sizes)
+                    await _while_there(receive, self._work(visit, body, answer))
+            except (GemmahubError, ApiError) as error:
+                failure = error if isinstance(error, ApiError) else api_error(error)
+                visit.fail(failure)
+                await answer.fail(failure, scope, receive)
 
     async def close(self) -> None:
         """Give back connections."""
         await self._web.aclose()
 
-    async def _work(self, path: str, body: dict[str, Any], answer: _Answer) -> None:
-        name = model_name(body)
+    async def _work(self, visit: Visit, body: dict[str, Any], answer: _Answer) -> None:
+        path, name = visit.path, model_name(body)
         held = self._supervisor.find(name)
         if held is None:
             names = ", ".join(each.offered.name for each in self._supervisor.models[:20])
             said = f"there is no model {name[:80]!r} here" if name else "'model' is missing"
             raise ApiError(404 if name else 400, f"{said}; there is {names}", "model_not_found")
+        visit.model = held.offered.name
         check(body, path, has_tools=held.offered.has_tools)
         asked = with_thinking(body, path) | {"model": held.offered.name}
         content = json.dumps(asked).encode("utf-8", "replace")
         del body, asked
         for again in (True, False):
-            if await self._ask(held, path, content, answer, again=again):
+            if await self._ask(held, visit, content, answer, again=again):
                 return
 
     async def _ask(
-        self, held: Held, path: str, content: bytes, answer: _Answer, *, again: bool
+        self, held: Held, visit: Visit, content: bytes, answer: _Answer, *, again: bool
     ) -> bool:
         """Whether it was answered; not where the engine was gone before, and it is worth trying
         ``again``."""
-        async with self._supervisor.use(held, answer=path not in _NO_ANSWERS) as server:
+        async with self._supervisor.use(held, answer=visit.path not in _NO_ANSWERS) as server:
+            visit.state = "answering"
             try:
-                await self._exchange(held, server, path, content, answer)
+                await self._exchange(held, server, visit.path, content, answer)
             except httpx2.ConnectError:
                 self._supervisor.lost(held, server)
                 if not again:

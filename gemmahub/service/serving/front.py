@@ -18,6 +18,7 @@ from gemmahub.http.gate import Gate, is_same
 from gemmahub.service.serving.api_errors import ApiError, response_of
 from gemmahub.service.serving.forward import Forward
 from gemmahub.service.serving.requests import Desk
+from gemmahub.service.serving.visitors import Visitors
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -48,7 +49,8 @@ class Doors:
 
 def application(supervisor: Supervisor, doors: Doors) -> ASGIApp:
     """The ASGI application."""
-    forward, lists = Forward(supervisor, Desk()), _Lists(supervisor)
+    visitors = Visitors()
+    forward, lists = Forward(supervisor, Desk(), visitors), _Lists(supervisor, visitors)
     origins = sorted(doors.gate.origins)
     cors = Middleware(
         CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]
@@ -59,7 +61,7 @@ def application(supervisor: Supervisor, doors: Doors) -> ASGIApp:
             Route("/v1/models", lists.models),
             Route("/v1/models/{name:path}", lists.model),
             Route(_FREE, _there),
-            Route(f"{CONTROL}loaded", lists.loaded),
+            Route(f"{CONTROL}status", lists.status),
             Route(f"{CONTROL}unload", lists.unload, methods=["POST"]),
         ],
         middleware=[
@@ -114,8 +116,8 @@ class _ByKey:
 class _Lists:
     """What is said of the models, and done with them."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
+    def __init__(self, supervisor: Supervisor, visitors: Visitors) -> None:
+        self._supervisor, self._visitors = supervisor, visitors
         self._began = datetime.now(UTC)
 
     async def models(self, _: Request) -> Response:
@@ -128,22 +130,11 @@ class _Lists:
         """One of them."""
         return JSONResponse(self._row(self._found(request.path_params["name"])))
 
-    async def loaded(self, _: Request) -> Response:
-        """What is in memory, for ``gemmahub ps``."""
-        found = [
-            {
-                "name": held.offered.name,
-                "precision": held.offered.variant.precision.label or "",
-                "memory_bytes": held.plan.total_bytes,
-                "device_bytes": sum(place.total_bytes for place in held.plan.places[:-1]),
-                "context": held.server.info.context,
-                "device": held.server.info.device,
-                "pinned": held.offered.pinned,
-            }
-            for held in self._supervisor.models
-            if held.server is not None
-        ]
-        return JSONResponse({"models": found})
+    async def status(self, _: Request) -> Response:
+        """All models, the newest requests first: for ``gemmahub ps`` and the terminal UI."""
+        models = [_status_row(held) for held in self._supervisor.models]
+        began = self._began.isoformat(timespec="seconds")
+        return JSONResponse({"began": began, "models": models, "visits": self._visitors.as_json()})
 
     async def unload(self, request: Request) -> Response:
         """Give back the memory of one."""
@@ -176,6 +167,23 @@ class _Lists:
                 "loaded": held.server is not None,
             },
         }
+
+
+def _status_row(held: Held) -> dict[str, Any]:
+    plan, info = held.plan, None if held.server is None else held.server.info
+    settings = plan.settings
+    return {
+        "name": held.offered.name,
+        "precision": held.offered.variant.precision.label or "",
+        "summary": held.offered.variant.precision.summary,
+        "memory_bytes": plan.total_bytes,
+        "device_bytes": sum(place.total_bytes for place in plan.places[:-1]),
+        "context": settings.context // settings.parallel if info is None else info.context,
+        "device": "" if info is None else info.device,
+        "pinned": held.offered.pinned,
+        "loaded": info is not None,
+        "answers": held.users,
+    }
 
 
 def _key_of(request: Request) -> str:

@@ -9,6 +9,7 @@ import json
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -22,23 +23,62 @@ if TYPE_CHECKING:
 
 ENGINE: Final = "gemmahub serve"
 """What the models of such a server are said to be held by."""
+DEFAULT_PORT: Final = 8808
 _FOLDER: Final = "serving"
 _SECONDS: Final = 2.0
 _UNLOAD_SECONDS: Final = 600.0  # answers in work are waited for
 _BYTES: Final = 1 << 20
+_MOST_ROWS: Final = 1000
+_LONGEST: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class SuppliedModel:
+    """A model that a server offers: how its precision is written, its bytes of memory, its context
+    for each client, and the answers that it gives now."""
+
+    name: str
+    precision: str
+    memory_bytes: int
+    context: int
+    loaded: bool
+    pinned: bool
+    answers: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnownVisit:
+    """A request to a server; see :class:`gemmahub.service.serving.visitors.Visit`."""
+
+    client: str
+    path: str
+    began: datetime | None
+    model: str
+    state: str
+    said: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """What a server says of itself: its models, and the newest requests first."""
+
+    address: str
+    pid: int
+    models: tuple[SuppliedModel, ...]
+    visits: tuple[KnownVisit, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class KnownServer:
-    """A server: its address, and its key for questions of gemmahub itself."""
+    """A server: its address, its key for questions of gemmahub itself, and its process."""
 
     address: str
     control: str = field(repr=False)
+    pid: int = field(default_factory=os.getpid)
 
     def loaded(self) -> list[LoadedModel]:
         """What it holds in memory. Raises: ExchangeError, NotJson when it is not there."""
-        found = self._ask("GET", "loaded", _SECONDS).get("models")
-        rows = [object_of(each) for each in found] if isinstance(found, list) else []
         return [
             LoadedModel(
                 one_line(text_of(row.get("name"))),
@@ -51,8 +91,16 @@ class KnownServer:
                 one_line(text_of(row.get("device"), 200)),
                 place=self.address,
             )
-            for row in rows
+            for row in _rows(self._ask("GET", "status", _SECONDS), "models")
+            if row.get("loaded") is True
         ]
+
+    def status(self) -> ServerStatus:
+        """What it offers, and who asks it. Raises: ExchangeError, NotJson when it is not there."""
+        found = self._ask("GET", "status", _SECONDS)
+        models = tuple(_supplied(row) for row in _rows(found, "models"))
+        visits = tuple(_visit(row) for row in _rows(found, "visits"))
+        return ServerStatus(self.address, self.pid, models, visits)
 
     def unload(self, name: str) -> None:
         """Give back the memory of a model, when its answers have ended.
@@ -74,13 +122,44 @@ class KnownServer:
         return object_of(parse_json(answer.body))
 
 
+def _rows(found: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    rows = found.get(name)
+    return [object_of(row) for row in rows[:_MOST_ROWS]] if isinstance(rows, list) else []
+
+
+def _supplied(row: dict[str, Any]) -> SuppliedModel:
+    return SuppliedModel(
+        one_line(text_of(row.get("name"), _LONGEST)),
+        one_line(text_of(row.get("summary"), _LONGEST)),
+        count_of(row.get("memory_bytes")) or 0,
+        count_of(row.get("context")) or 0,
+        loaded=row.get("loaded") is True,
+        pinned=row.get("pinned") is True,
+        answers=count_of(row.get("answers")) or 0,
+    )
+
+
+def _visit(row: dict[str, Any]) -> KnownVisit:
+    client, path, model, state, said = (
+        one_line(text_of(row.get(name), _LONGEST))
+        for name in ("client", "path", "model", "state", "said")
+    )
+    seconds = row.get("seconds")
+    try:
+        began = datetime.fromisoformat(text_of(row.get("began"), 40))
+    except ValueError:
+        began = None
+    took = float(seconds) if isinstance(seconds, int | float) else 0.0
+    return KnownVisit(client, path, began, model, state, said, took)
+
+
 @contextmanager
 def made_known(data: Path, server: KnownServer, port: int) -> Iterator[None]:
     """While inside, others of this user find it."""
     path = data / _FOLDER / f"{port}.json"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.unlink(missing_ok=True)
-    content = json.dumps({"pid": os.getpid(), "address": server.address, "key": server.control})
+    content = json.dumps({"pid": server.pid, "address": server.address, "key": server.control})
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(content)
     try:
@@ -102,7 +181,7 @@ def known_servers(data: Path) -> list[KnownServer]:
             row = {}
         address, key, pid = text_of(row.get("address")), text_of(row.get("key")), row.get("pid")
         if type(pid) is int and address.startswith("http://") and psutil.pid_exists(pid):
-            found.append(KnownServer(address, key))
+            found.append(KnownServer(address, key, pid))
         else:
             path.unlink(missing_ok=True)
     return found

@@ -175,6 +175,13 @@ class LibraryScreen(LibraryCore):
         marked = self.query_one(ModelTable).marked
         return [item for item in self._items if item.reference in marked]
 
+    def chosen_installed(self) -> tuple[str, ...]:
+        """References of the marked variants that are installed; else of the one under the
+        cursor, none where it is not."""
+        under_cursor = self.query_one(ModelTable).item
+        items = self._marked() or ([] if under_cursor is None else [under_cursor])
+        return tuple(item.reference for item in items if item.row.installed)
+
     def action_remove(self) -> None:
         """Say what would go from the disk, and ask."""
         from gemmahub.tui.screens.remove import RemoveScreen
