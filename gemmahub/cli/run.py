@@ -11,6 +11,7 @@ import click
 from gemmahub.cli import output
 from gemmahub.cli.answers import show_answer
 from gemmahub.cli.prompt_input import Files, audio_option, files_of, image_option, question_of
+from gemmahub.cli.remote_workers import rpc_option
 from gemmahub.cli.thinking import thinking_of, thinking_options
 from gemmahub.engines.contract import Sampling, Settings
 from gemmahub.errors import ExitCode, NotInstalled, UsageError
@@ -64,6 +65,7 @@ _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
 @click.option(
     "--raw", is_flag=True, help="Complete the prompt as it stands, without chat template."
 )
+@rpc_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a stream.")
 @click.option("-v", "--verbose", is_flag=True, help="Say why this engine; print timings.")
 def run_command(reference: str, prompt: str | None, **options: Any) -> int:
@@ -78,7 +80,7 @@ def run_command(reference: str, prompt: str | None, **options: Any) -> int:
     alone = options["as_json"] or options["schema"] is not None
     question = question_of(prompt, example=_EXAMPLE, alone=alone)
     sampling = _sampling(options)
-    library = Library(say=output.note)
+    library = Library(say=output.note, workers=options["workers"])
     running = _start(library, reference, options)
     output.progress("")
     _warn_of_training(running, options["ctx_size"])
