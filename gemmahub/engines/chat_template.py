@@ -7,21 +7,24 @@ it from Python; the system keeps the process from running or growing without end
 
 from __future__ import annotations
 
+import json
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines import template_process as limits
 from gemmahub.engines.contract import Message
+from gemmahub.engines.tool_calls import CALL_OPENS
 from gemmahub.errors import TemplateError
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemmahub.engines.contract import Sampling
+    from gemmahub.engines.contract import Sampling, Tool
     from gemmahub.engines.template_process import TemplateRenderer
 
 _THINKING: Final = "enable_thinking"
+_NO_TOOLS: Final = "leave the tools out, or take a model with tools, such as Gemma 4"
 HINT: Final = "use --raw to complete the text without a chat template"
 MAX_CHARACTERS: Final = 1 << 20
 """Of a template, and of what it writes beyond four times the messages."""
@@ -70,7 +73,7 @@ class ChatTemplate:
         raise TemplateError(failure.format(one_line(text, 300)), HINT)
 
     def _render(self, messages: Sequence[Message]) -> tuple[str, str]:
-        size = sum(len(turn.content) + 2 * len(turn.reasoning) for turn in messages)
+        size = sum(map(_size, messages)) + 2 * len(json.dumps(self._variables))
         longest = MAX_CHARACTERS + 4 * size
         turns = list(map(_turn, messages))
         fresh = self._end is None
@@ -107,26 +110,59 @@ _FAILURES: Final = {
 }
 
 
+def _size(message: Message) -> int:
+    """Characters that a template is given of a message."""
+    calls = sum(len(call.name) + 2 * len(call.arguments) for call in message.tool_calls)
+    return len(message.content) + 2 * len(message.reasoning) + calls
+
+
 def _variables(source: str, asked: Sampling) -> dict[str, Any]:
     """What a template is told beyond the messages, by the names that published ones know.
 
     Raises: TemplateError.
     """
+    found: dict[str, Any] = {}
+    if asked.tools:
+        if "tools" not in source:
+            raise TemplateError("the chat template of this model has no tools", _NO_TOOLS)
+        if CALL_OPENS not in source:
+            raise TemplateError(
+                "the chat template of this model has calls of tools in a form other than Gemma 4's",
+                _NO_TOOLS,
+            )
+        found["tools"] = list(map(_offered, asked.tools))
     if asked.thinking is None:
-        return {}
+        return found
     if asked.thinking and _THINKING not in source:
         raise TemplateError(
             "the chat template of this model asks for no thoughts",
             "leave --think out, or take a model that thinks, such as Gemma 4",
         )
-    return {_THINKING: bool(asked.thinking)}
+    return {**found, _THINKING: bool(asked.thinking)}
+
+
+def _offered(tool: Tool) -> dict[str, Any]:
+    """A tool as OpenAI's interface and templates know it."""
+    function = {"name": tool.name, "description": tool.description}
+    return {"type": "function", "function": {**function, "parameters": dict(tool.parameters)}}
 
 
 def _turn(message: Message) -> dict[str, Any]:
     """A message as templates know it; whether earlier thoughts count is the template's choice."""
-    turn = {"role": message.role, "content": message.content}
+    turn: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.reasoning:
         turn |= {"reasoning": message.reasoning, "reasoning_content": message.reasoning}
+    if message.tool_calls:
+        turn["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.values()},
+            }
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id:
+        turn["tool_call_id"] = message.tool_call_id
     return turn
 
 

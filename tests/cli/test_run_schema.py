@@ -103,4 +103,4 @@ def test_what_does_not_go_together_is_refused(command: Command, schema: Path) ->
     assert "has no thought" in found.err
     found = run(command, schema, "--backend", "llama.cpp")
     assert found.code == 5
-    assert "llama.cpp cannot do this: Sampling.schema is obeyed" in found.err
+    assert "llama.cpp cannot hold an answer to a JSON schema" in found.err

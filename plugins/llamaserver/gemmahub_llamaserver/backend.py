@@ -51,6 +51,7 @@ class LlamaServerBackend(Backend):
             "serve",
             "tensor_split",
             "thinking",
+            "tools",
         }
     )
     in_process: ClassVar[bool] = False

@@ -12,6 +12,7 @@ from gemmahub.engines.contract import Chunk, FinishReason, Usage
 from gemmahub.engines.prompt_tokens import encode, encode_with_images
 from gemmahub.engines.server_session import ServerSession
 from gemmahub.engines.template_process import TemplateRenderer
+from gemmahub.engines.tool_calls import with_calls
 from gemmahub.errors import (
     BackendCrashed,
     BackendError,
@@ -112,7 +113,8 @@ class LlamaServerSession(ServerSession):
                 [Chunk("", Usage(FinishReason.LENGTH, tokens=0, context=self.info.context))]
             )
         thinking = sampling.thinking
-        return limited(chunks, thinking) if type(thinking) is int else chunks
+        chunks = limited(chunks, thinking) if type(thinking) is int else chunks
+        return with_calls(chunks) if sampling.tools else chunks
 
     def request(self, prompt: Prompt, sampling: Sampling) -> tuple[str, dict[str, Any]]:
         """A text prompt, or a rendered conversation, as tokens; with images as text."""
