@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from gemmahub.engines.template_process import TemplateRenderer
 
 _THINKING: Final = "enable_thinking"
+_RESULTS: Final = "tool_responses"
+_LATER: Final = "{#- OpenAI Chat Completions:"
+"""In Gemma 4's later templates, which take turns of the role ``tool``. Earlier ones know results
+only as a part of the turn with the calls. llama.cpp tells them apart by the same words
+(``common/chat.cpp``, ``convert_tool_responses_gemma4``)."""
 _NO_TOOLS: Final = "leave the tools out, or take a model with tools, such as Gemma 4"
 HINT: Final = "use --raw to complete the text without a chat template"
 MAX_CHARACTERS: Final = 1 << 20
@@ -52,6 +57,7 @@ class ChatTemplate:
         self._renderer = renderer
         self._source = source
         self._variables = _variables(source, renderer.asked)
+        self._joins_results = CALL_OPENS in source and _RESULTS in source and _LATER not in source
         self._tokens = {"bos_token": bos, "eos_token": eos}
         self._end: float | None = None
 
@@ -76,6 +82,8 @@ class ChatTemplate:
         size = sum(map(_size, messages)) + 2 * len(json.dumps(self._variables))
         longest = MAX_CHARACTERS + 4 * size
         turns = list(map(_turn, messages))
+        if self._joins_results:
+            turns = _with_results(turns)
         fresh = self._end is None
         self._end = self._end or monotonic() + limits.WALL_SECONDS
         request = {
@@ -164,6 +172,22 @@ def _turn(message: Message) -> dict[str, Any]:
     if message.tool_call_id:
         turn["tool_call_id"] = message.tool_call_id
     return turn
+
+
+def _with_results(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The turns with results of tools as a part of the turn that called them."""
+    found: list[dict[str, Any]] = []
+    for turn in turns:
+        calls = found[-1].get("tool_calls") if found else None
+        if turn["role"] != "tool" or not calls:
+            found.append(turn)
+            continue
+        results = found[-1].get(_RESULTS, [])
+        names = {call["id"]: call["function"]["name"] for call in calls}
+        in_order = calls[min(len(results), len(calls) - 1)]["function"]["name"]
+        name = names.get(turn.get("tool_call_id"), in_order)
+        found[-1] |= {_RESULTS: [*results, {"name": name, "response": turn["content"]}]}
+    return found
 
 
 def fold_system(messages: Sequence[Message]) -> list[Message]:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TOKENIZER: Final = "tokenizer.json"
-# Gemma's turns end with one of these, also where a folder's settings name <eos> alone.
-_TURN_ENDS: Final = ("<end_of_turn>", "<turn|>")
+# Gemma's turns end with one of these, also where a folder's settings name <eos> alone. After its
+# calls the model opens a result and waits for it.
+_TURN_ENDS: Final = ("<end_of_turn>", "<turn|>", "<|tool_response>")
 _BYTE: Final = re.compile(r"<0x([0-9A-F]{2})>")
 _SPACE: Final = "\u2581"  # SentencePiece writes spaces so
 
