@@ -18,6 +18,7 @@ from gemmahub.errors import (
     BackendError,
     Cancelled,
     ContextExceeded,
+    FormRefused,
     GenerationFailed,
 )
 from gemmahub.http.limits import ExchangeError
@@ -140,7 +141,7 @@ class LlamaServerSession(ServerSession):
                 "leave it out, or name another file",
             )
         if "grammar" in said or "schema" in said:
-            return GenerationFailed(
+            return FormRefused(
                 f"llama-server cannot keep an answer to this form: {said}", "simplify it"
             )
         return GenerationFailed(
