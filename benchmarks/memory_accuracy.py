@@ -113,7 +113,11 @@ def buffers(path: Path, settings: Settings) -> DeviceUse:
     Weights are not copied into another order (``--no-repack``): that takes as much again.
     """
     build = find_build()
-    words = [*build.command, *arguments.words(build, path, settings, None, None), "--no-repack"]
+    words = [
+        *build.command,
+        *arguments.words(build, path, settings, None, arguments.Beside()),
+        "--no-repack",
+    ]
     with start_program(
         lambda port: [*words, "--port", str(port)],
         ready=lambda program: any("model loaded" in line for line in program.log.lines),

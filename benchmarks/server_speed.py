@@ -81,7 +81,7 @@ def by_hand() -> float:
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = [*build.command, *arguments.words(build, path, settings, None, None)]
+    words = [*build.command, *arguments.words(build, path, settings, None, arguments.Beside())]
     body = {"prompt": SHORT, "n_predict": 8, "temperature": 0, "stream": True}
     url = f"http://127.0.0.1:{port}/completion"
     begin = perf_counter()

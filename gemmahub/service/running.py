@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract import Backend, OnProgress, ServedModel, Session
     from gemmahub.memory import ImageMemory
     from gemmahub.registry.variants import Variant
+    from gemmahub.service.drafting import DraftSpeeds
     from gemmahub.service.installation import Installation
 
 
@@ -26,6 +27,7 @@ class Running:
     """A loaded model, and what was loaded; ``reason`` says why with this backend.
 
     ``images`` is what its projector takes, as far as known; it is not loaded before an image comes.
+    ``drafts`` is what was measured of drafts, None where they are not in question.
     """
 
     variant: Variant
@@ -33,6 +35,16 @@ class Running:
     session: Session
     reason: str = ""
     images: ImageMemory | None = None
+    drafts: DraftSpeeds | None = None
+
+    @property
+    def draft_note(self) -> str:
+        """Which file drafts, and what that was measured to bring; empty where none is known."""
+        drafter = self.session.info.settings.drafter
+        if self.drafts is None:
+            return ""
+        what = "no drafts" if drafter is None else f"drafts by {one_line(drafter.name, 80)}"
+        return f"{what}; {self.drafts.text}"
 
     @property
     def takes_images(self) -> bool:
@@ -93,19 +105,23 @@ def load(
     on_stage: Callable[[str], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
     alone: bool = True,
+    draft: bool | None = None,
 ) -> Running:
     """Load a model. Close the session of what comes back.
 
     A name without a variant runs with the settings that were recommended with it, unless
     ``settings`` has a context of its own. ``options`` are the backend's own, as people write them.
     ``on_stage`` is told in words what is being done, and ``cancelled`` is asked whether to go on.
-    How fast its answers are is remembered, unless it is not ``alone`` with the machine.
+    How fast its answers are is remembered, unless it is not ``alone`` with the machine. ``draft``
+    says whether a known drafter is used; None: where that was measured to be faster here.
 
-    Raises: NotInstalled when the model is not on this machine; BackendError; Cancelled.
+    Raises: NotInstalled when the model is not on this machine; NotFound when its drafter is not;
+    BackendError; Cancelled.
     """
     from gemmahub.engines.choice import load_session
     from gemmahub.engines.option_values import option_values
     from gemmahub.measurements.speed_log import RememberingSession
+    from gemmahub.service.drafting import chosen_drafter, speed_name
 
     tell = on_stage or (lambda _: None)
     settings = settings or Settings()
@@ -129,19 +145,24 @@ def load(
             settings, options={**_devices(here, variant, settings, engine), **settings.options}
         )
     settings = replace(settings, remote_workers=settings.remote_workers or here.workers)
+    if draft is None and settings.drafter is None and "drafter" not in engine.capabilities:
+        draft = False
+    drafter, drafts = chosen_drafter(here, variant, settings, draft)
+    settings = replace(settings, drafter=drafter)
     reading = "" if variant.served else f", reading {format_bytes(variant.size_bytes)}"
     tell(f"starting {choice.offer.backend.name}{reading}")
     session = load_session(choice.offer, model, settings, on_progress, cancelled)
     if alone and choice.offer.backend.automatic:  # the others make their timings up
         layers = variant.architecture.get("layers")
-        session = RememberingSession(session, here.speeds, variant.reference, layers)
+        name = speed_name(variant, drafter)
+        session = RememberingSession(session, here.speeds, name, layers)
     # The catalogue's figure is for its own projector: without one here no image is taken.
     images = None
     if isinstance(model, Artifact) and model.projector:
         from gemmahub.planning import images_of
 
         images = images_of(variant, here.registry.catalog)
-    return Running(variant, choice.offer.backend.name, session, choice.reason, images)
+    return Running(variant, choice.offer.backend.name, session, choice.reason, images, drafts)
 
 
 def _devices(

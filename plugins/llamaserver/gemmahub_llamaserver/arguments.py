@@ -15,6 +15,7 @@ from gemmahub.engines.sampling import DEFAULT_MIN_P, DEFAULT_TOP_K, DEFAULT_TOP_
 from gemmahub.errors import LoadFailed
 from gemmahub.formats.ggml_types import CACHE_TYPES
 from gemmahub.memory.settings import Placement
+from gemmahub_llamaserver.drafting import DRAFTED_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +54,20 @@ class Api:
 
     name: str
     has_template: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Files beside the model; ``draft_type`` is the drafter's ``--spec-type``."""
+
+    projector: Path | None = None
+    drafter: Path | None = None
+    draft_type: str = ""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Those that are there."""
+        return tuple(path for path in (self.projector, self.drafter) if path is not None)
 
 
 @dataclass(slots=True)
@@ -125,7 +140,7 @@ def words(
     path: Path,
     settings: Settings,
     devices: Sequence[EngineDevice] | None,
-    projector: Path | None,
+    beside: Beside,
     api: Api | None = None,
 ) -> list[str]:
     """The arguments but for the port. ``devices`` are those of the build where the settings name
@@ -148,8 +163,10 @@ def words(
     found.add("--threads-batch", settings.threads)
     if options["swa_full"]:
         found.demand("--swa-full")
-    if projector is not None:
-        found.demand("--mmproj", projector)
+    if beside.projector is not None:
+        found.demand("--mmproj", beside.projector)
+    if beside.drafter is not None:
+        _draft(found, settings, beside)
     _load_mode(found, options["mmap"], options["mlock"])
     _place(found, settings, devices)
     _nothing_more(found, options["prompt_cache"], options["checkpoints"])
@@ -174,6 +191,17 @@ def _for_clients(found: _Words, api: Api) -> None:
     found.add("--top-p", DEFAULT_TOP_P)
     found.add("--min-p", DEFAULT_MIN_P)
     found.add("--no-slots")
+
+
+def _draft(found: _Words, settings: Settings, beside: Beside) -> None:
+    """A drafter lies where the model lies: as a whole on the GPUs, or not at all."""
+    found.demand("--spec-draft-model --model-draft", beside.drafter)
+    found.demand("--spec-type", beside.draft_type)
+    found.demand("--spec-draft-n-max", DRAFTED_TOKENS)
+    found.demand("--spec-draft-type-k --cache-type-k-draft", settings.cache_type_k)
+    found.demand("--spec-draft-type-v --cache-type-v-draft", settings.cache_type_v)
+    layers = 0 if settings.gpu_layers == 0 else _ALL
+    found.demand("--spec-draft-ngl --gpu-layers-draft", layers)
 
 
 def _load_mode(found: _Words, mmap: bool, mlock: bool) -> None:

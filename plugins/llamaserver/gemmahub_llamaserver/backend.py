@@ -41,6 +41,7 @@ class LlamaServerBackend(Backend):
         {
             "audio",
             "cache_in_memory",
+            "drafter",
             "experts_in_memory",
             "grammar",
             "images",
@@ -156,9 +157,10 @@ class _Model:
     """A file and its settings, from which servers are started."""
 
     def __init__(self, artifact: Artifact, settings: Settings, build: Build) -> None:
-        """Raises: LoadFailed for a file that is none, or a setting that cannot be."""
-        from gemmahub_llamaserver.arguments import filled_in, names_devices
+        """Raises: LoadFailed for a file that is none, a drafter or a setting that cannot be."""
+        from gemmahub_llamaserver.arguments import Beside, filled_in, names_devices
         from gemmahub_llamaserver.build import read_devices
+        from gemmahub_llamaserver.drafting import draft_type
         from gemmahub_llamaserver.workers import worker_devices
 
         self._path = (artifact.files[0] if artifact.files else artifact.path).absolute()
@@ -179,6 +181,9 @@ class _Model:
         self.has_projector = self._projector is not None
         self._hears = _hears(self._projector)
         self._name = artifact.name or self._path.stem
+        drafter = settings.drafter and settings.drafter.absolute()
+        kind = draft_type(drafter, header) if drafter else ""
+        self._beside = Beside(drafter=drafter, draft_type=kind)
 
     def load(self, with_projector: bool, on_progress: OnProgress | None) -> LoadedServer:
         """A server with the model. Raises: LoadFailed, BackendMissing, BackendCrashed."""
@@ -209,11 +214,9 @@ class _Model:
     def _wanted(self, with_projector: bool, api: Api | None = None) -> Wanted:
         from gemmahub_llamaserver import arguments, servers
 
-        projector = self._projector if with_projector else None
-        words = arguments.words(
-            self._build, self._path, self._settings, self._devices, projector, api
-        )
-        files = [path.stat() for path in (self._path, projector) if path is not None]
+        beside = replace(self._beside, projector=self._projector if with_projector else None)
+        words = arguments.words(self._build, self._path, self._settings, self._devices, beside, api)
+        files = [path.stat() for path in (self._path, *beside.files)]
         return servers.Wanted(
             (*self._build.command, *words),
             self._path.name,

@@ -9,7 +9,7 @@ import pytest
 
 from gemmahub.engines.contract import EngineDevice, Settings
 from gemmahub.errors import LoadFailed
-from gemmahub_llamaserver.arguments import Api, check_settings, filled_in, words
+from gemmahub_llamaserver.arguments import Api, Beside, check_settings, filled_in, words
 from gemmahub_llamaserver.backend import LlamaServerBackend
 from gemmahub_llamaserver.build import Build
 from gemmahub_llamaserver.programs import find_build
@@ -37,7 +37,7 @@ def said(
     options |= settings.pop("options", {})  # type: ignore[arg-type]
     wanted = Settings(**{"context": 4096, "threads": 2} | settings, options=options)  # type: ignore[arg-type]
     check_settings(wanted)
-    found = words(build or find_build(), Path("m.gguf"), wanted, DEVICES, projector)
+    found = words(build or find_build(), Path("m.gguf"), wanted, DEVICES, Beside(projector))
     names = [place for place, word in enumerate(found) if word.startswith("--")]
     values = {}
     for start, end in zip(names, [*names[1:], len(found)], strict=True):
@@ -172,7 +172,9 @@ def test_other_programs_get_gemmas_defaults_and_the_files_own_template(has_templ
     wanted = filled_in(
         Settings(context=512, options=LlamaServerBackend().check_options(Settings())), None
     )
-    found = words(find_build(), Path("m.gguf"), wanted, None, None, Api("a,b:q4_0", has_template))
+    found = words(
+        find_build(), Path("m.gguf"), wanted, None, Beside(), Api("a,b:q4_0", has_template)
+    )
     after = dict(itertools.pairwise(found))
     assert after["--alias"] == "a b:q4_0"  # a comma would make two of it
     sampling = [float(after[name]) for name in ("--temp", "--top-k", "--top-p", "--min-p")]
@@ -181,3 +183,23 @@ def test_other_programs_get_gemmas_defaults_and_the_files_own_template(has_templ
     assert ("--chat-template" in found) is not has_template
     assert "chatml" not in found
     assert after["--parallel"] == "1"
+
+
+def test_a_drafter_lies_where_the_model_lies() -> None:
+    beside = Beside(drafter=Path("mtp.gguf"), draft_type="draft-mtp")
+    for layers, said_layers in ((0, "0"), (None, "999"), (7, "999")):
+        wanted = filled_in(
+            Settings(
+                context=512,
+                cache_type_k="q8_0",
+                gpu_layers=layers,
+                options=LlamaServerBackend().check_options(Settings()),
+            ),
+            None,
+        )
+        found = words(find_build(), Path("m.gguf"), wanted, DEVICES, beside)
+        after = dict(itertools.pairwise(found))
+        assert after["--spec-draft-model"] == "mtp.gguf"
+        assert after["--spec-type"] == "draft-mtp"
+        assert after["--spec-draft-ngl"] == said_layers
+        assert after["--spec-draft-type-k"] == "q8_0"

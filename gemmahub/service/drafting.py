@@ -1,0 +1,124 @@
+"""Which file drafts tokens for a model, and whether that has made it faster here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gemmahub.errors import NotFound
+from gemmahub.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from gemmahub.catalog.records import CatalogFile
+    from gemmahub.engines.contract import Settings
+    from gemmahub.registry.variants import Variant
+    from gemmahub.service.installation import Installation
+
+
+@dataclass(frozen=True, slots=True)
+class DraftSpeeds:
+    """Measured tokens a second of a model on this machine, None where nothing was measured."""
+
+    with_drafts: float | None = None
+    without: float | None = None
+
+    @property
+    def faster(self) -> bool:
+        """Whether both were measured, and drafts make it faster."""
+        return bool(self.with_drafts and self.without and self.with_drafts > self.without)
+
+    @property
+    def text(self) -> str:
+        """As people read it."""
+        if self.with_drafts and self.without:
+            return (
+                f"measured here: {self.with_drafts:,.1f} tokens/s with drafts, "
+                f"{self.without:,.1f} without ({self.with_drafts / self.without:.2f}x)"
+            )
+        missing = "--no-draft" if self.with_drafts else "--draft"
+        return f"whether they make it faster is measured by an answer with {missing}"
+
+
+def drafter_of(here: Installation, variant: Variant) -> Path | None:
+    """The drafter that the catalogue names, where it is here, else one that lies beside the model:
+    ``mtp-*.gguf``, as its publishers name it."""
+    known = known_drafter(here, variant)
+    if known is not None:
+        name = known.file.rpartition("/")[2]
+        for other in here.registry.installed().variants:
+            for artifact in other.artifacts:
+                if artifact.path.name == name and _size(artifact.path) == known.bytes:
+                    return artifact.path
+    for artifact in variant.artifacts:
+        if artifact.format == "gguf":
+            found = sorted(artifact.path.parent.glob("mtp-*.gguf"))
+            if found and artifact.path not in found:
+                return found[0]
+    return None
+
+
+def demanded_drafter(here: Installation, variant: Variant) -> Path:
+    """As :func:`drafter_of`. Raises: NotFound where there is none."""
+    found = drafter_of(here, variant)
+    if found is not None:
+        return found
+    known = known_drafter(here, variant)
+    if known is None:
+        hint = "--drafter FILE names one"
+    else:
+        hint = f"gemmahub pull hf://{known.repository}/{known.file} gets it"
+    raise NotFound(f"no drafter of {one_line(variant.reference)} is on this machine", hint)
+
+
+def known_drafter(here: Installation, variant: Variant) -> CatalogFile | None:
+    """The drafter that the catalogue names for a variant."""
+    from gemmahub.planning.model import catalogued
+
+    entry = catalogued(variant, here.registry.catalog)
+    return entry[1].drafter if entry else None
+
+
+def chosen_drafter(
+    here: Installation, variant: Variant, settings: Settings, wanted: bool | None
+) -> tuple[Path | None, DraftSpeeds | None]:
+    """The file that drafts, and what was measured of it: the one of the settings, or a known one
+    where it is ``wanted``, or where nobody said and drafts made this model faster here.
+
+    Raises: NotFound where one is wanted and none is here.
+    """
+    if wanted is False or variant.served is not None:
+        return None, None
+    on_cpu = settings.gpu_layers == 0
+    speeds = here.speeds.speeds("cpu") if on_cpu else here.measured(here.as_used())
+    drafter = settings.drafter
+    if drafter is None and wanted:
+        drafter = demanded_drafter(here, variant)
+    if drafter is not None:
+        return drafter, _speeds(speeds, variant, drafter)
+    if any(name.startswith(f"{variant.reference} + ") for name in speeds):
+        drafter = drafter_of(here, variant)
+    if drafter is None:
+        return None, None
+    measured = _speeds(speeds, variant, drafter)
+    return (drafter if measured.faster else None), measured
+
+
+def _speeds(speeds: Mapping[str, float], variant: Variant, drafter: Path) -> DraftSpeeds:
+    return DraftSpeeds(
+        speeds.get(speed_name(variant, drafter)), speeds.get(speed_name(variant, None))
+    )
+
+
+def speed_name(variant: Variant, drafter: Path | None) -> str:
+    """By which name the speeds of a model are kept."""
+    return variant.reference if drafter is None else f"{variant.reference} + {drafter.name}"
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
