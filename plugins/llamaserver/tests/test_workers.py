@@ -15,7 +15,7 @@ from gemmahub.engines.contract import Artifact, Settings
 from gemmahub.errors import LoadFailed, UsageError
 from gemmahub.service import Library, PlanOptions, Requirements
 from gemmahub.service.remote_workers import read_workers
-from gemmahub_llamaserver.arguments import words
+from gemmahub_llamaserver.arguments import Beside, words
 from gemmahub_llamaserver.backend import LlamaServerBackend
 from gemmahub_llamaserver.build import read_devices
 from gemmahub_llamaserver.programs import find_build
@@ -86,7 +86,7 @@ def test_they_are_named_before_the_devices(
         options=options | {"devices": "rpc:1,cuda:0"},
     )  # fmt: skip
     build = find_build()
-    found = words(build, tmp_path / "m.gguf", wanted, read_devices(build, workers), None)
+    found = words(build, tmp_path / "m.gguf", wanted, read_devices(build, workers), Beside())
     assert found[found.index("--rpc") + 1] == ",".join(workers)
     assert found[found.index("--device") + 1] == "RPC1,CUDA0"
     assert found.index("--rpc") < found.index("--device")
