@@ -9,7 +9,14 @@ from gemmahub.conversations.chat_events import (
     ChatEvent,
 )
 from gemmahub.conversations.chat_session import BATCH_SECONDS, ChatSession
-from gemmahub.conversations.export import as_json, as_markdown, as_text, file_name, write_export
+from gemmahub.conversations.export import (
+    as_json,
+    as_markdown,
+    as_text,
+    file_name,
+    shown_call,
+    write_export,
+)
 from gemmahub.conversations.journal import Journal
 from gemmahub.conversations.records import (
     BrokenConversation,
@@ -41,5 +48,6 @@ __all__ = [
     "as_markdown",
     "as_text",
     "file_name",
+    "shown_call",
     "write_export",
 ]

@@ -110,7 +110,12 @@ def call_of(text: str) -> ToolCall | None:
         written = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError):
         pass
-    return ToolCall(f"call-{secrets.token_hex(4)}", name, written)
+    return ToolCall(new_call_id(), name, written)
+
+
+def new_call_id() -> str:
+    """What the result of a call names, where the engine gives it no name."""
+    return f"call-{secrets.token_hex(4)}"
 
 
 def texts_in(value: Any) -> list[str]:

@@ -20,6 +20,8 @@ from gemmahub.errors import GemmahubError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from gemmahub.engines.contract import ToolCall
+
 LIMIT: Final = 200
 """Characters drawn at once: more would make a key wait for more than 50 ms."""
 
@@ -30,7 +32,7 @@ FARTHEST_BEHIND: Final = 50_000
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What is drawn at once: a question, or more ``text`` of an answer after more of its
-    ``thought``, and perhaps its end."""
+    ``thought``, then ``calls`` of tools, and perhaps its end."""
 
     asked: AnswerStarted | None = None
     number: int = 0
@@ -38,6 +40,7 @@ class Batch:
     piece: AnswerDelta | None = None
     ended: AnswerFinished | None = None
     thought: str = ""
+    calls: tuple[ToolCall, ...] = ()
 
 
 class AnswerFeed:
@@ -86,6 +89,7 @@ class AnswerFeed:
             self._events.popleft()
             return Batch(asked=first)
         text, thought = "", ""
+        calls: list[ToolCall] = []
         piece: AnswerDelta | None = None
         ended: AnswerFinished | None = None
         while self._events and limit > 0 and ended is None:
@@ -99,13 +103,22 @@ class AnswerFeed:
             if len(event.thought) + len(event.text) > limit:
                 rest = event._replace(thought=event.thought[limit:], text=event.text[room:])
                 self._events.appendleft(rest)
+            elif isinstance(event, AnswerDelta) and event.call is not None:
+                calls.append(event.call)
             elif isinstance(event, AnswerFinished):
                 ended = event
             limit -= len(event.thought) + len(event.text)
             piece = event if isinstance(event, AnswerDelta) else piece
         self._taken += len(text) + len(thought)
         self._room.set()
-        return Batch(number=first.number, text=text, piece=piece, ended=ended, thought=thought)
+        return Batch(
+            number=first.number,
+            text=text,
+            piece=piece,
+            ended=ended,
+            thought=thought,
+            calls=tuple(calls),
+        )
 
 
 class Pace:

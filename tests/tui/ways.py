@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from textual.widgets import Input, TextArea
 
+from gemmahub.engines.contract import Sampling, Tool
 from gemmahub.errors import NetworkError
 from gemmahub.service.progress import Progress
 from gemmahub.tui.downloads import Download
@@ -233,6 +234,15 @@ async def thought(pilot: Pilot[None]) -> None:
     await still(pilot)
 
 
+async def tool_call(pilot: Pilot[None]) -> None:
+    """A call of a tool, whose result is asked for."""
+    screen = await empty_chat(pilot)
+    screen.view.change(sampling=Sampling(tools=(Tool("look_up", "", {"type": "object"}),)))
+    await ask(pilot, "Please look_up K2.")
+    await until(pilot, lambda: screen.query(".transcript--told"), "what to type")
+    await still(pilot)
+
+
 async def chat_options(pilot: Pilot[None]) -> None:
     """System prompt, sampling, context."""
     await empty_chat(pilot)
@@ -296,6 +306,7 @@ SCENES: Final = {
         Scene(chat),
         Scene(chat_options),
         Scene(thought),
+        Scene(tool_call),
         Scene(conversations),
         Scene(duel),
         Scene(serving),

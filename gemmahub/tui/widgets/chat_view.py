@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from textual import on
 from textual.containers import Vertical
 from textual.message import Message
 
-from gemmahub.conversations import Described
+from gemmahub.conversations import Described, shown_call
 from gemmahub.errors import GemmahubError
 from gemmahub.text import one_line
 from gemmahub.tui.active_conversation import ActiveConversation
@@ -28,8 +28,12 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from gemmahub.conversations import AnswerFinished, ChatEvent, ChatSession, Journal
-    from gemmahub.engines.contract import Settings
+    from gemmahub.engines.contract import Settings, ToolCall
     from gemmahub.service import Library, Running
+
+
+SKIP: Final = "/skip"
+"""Typed in place of a result: the next text is a question."""
 
 
 class ChatView(Vertical):
@@ -52,6 +56,8 @@ class ChatView(Vertical):
         self.conversation = ActiveConversation(library, library.conversations.new(described))
         self.answering = False
         self.waiting = ""
+        self._results: list[str] = []
+        self._skipped: Sequence[ToolCall] = ()
         self._library = library
         self._figures = figures
 
@@ -111,6 +117,7 @@ class ChatView(Vertical):
             return False
         self.conversation.leave()
         self.conversation = conversation
+        self._results, self._skipped = [], ()
         self.query_one(Transcript).show(self.command, messages)
         running = self.model.running
         last = next((m.timings for m in reversed(messages) if m.timings), None)
@@ -142,6 +149,7 @@ class ChatView(Vertical):
         on_host = info.device.upper().startswith("CPU")
         transcript.pace = Pace(share_for(info.settings.threads, os.cpu_count(), on_host=on_host))
         self._figures.change(context=info.context or 0)
+        self._ask_for_result()
 
     # --- the model -----------------------------------------------------------------------------
 
@@ -196,9 +204,44 @@ class ChatView(Vertical):
     # --- an answer -----------------------------------------------------------------------------
 
     def ask(self, text: str, images: Sequence[Path] = ()) -> None:
-        """Ask the model; the question is shown once it is kept."""
-        if self.chat is not None:
+        """Ask the model; the question is shown once it is kept. Where it waits for the results of
+        tools, the text is one of them."""
+        if self.chat is None:
+            return
+        try:
+            open_calls = self.journal.saved().open_calls
+        except GemmahubError as error:
+            self.complain(error)
+            return
+        if open_calls and text.strip() == SKIP:
+            self._skipped, self._results = open_calls, []
+            self.query_one(Transcript).tell("")
+        elif open_calls and open_calls != self._skipped:
+            self._take_result(text, open_calls)
+        else:
             self._read(self.chat.ask(text, images))
+
+    def _take_result(self, text: str, calls: Sequence[ToolCall]) -> None:
+        assert self.chat is not None
+        self._results.append(text)
+        if len(self._results) < len(calls):
+            self._ask_for_result()
+            return
+        results = {call.id: result for call, result in zip(calls, self._results, strict=True)}
+        self._results = []
+        self.query_one(Transcript).tell("")
+        self._read(self.chat.give_results(results))
+
+    def _ask_for_result(self) -> None:
+        """Say which result is typed next, where the model waits for some."""
+        try:
+            calls = self.journal.saved().open_calls
+        except GemmahubError:  # said when something is typed
+            return
+        if calls and calls != self._skipped:
+            call = shown_call(calls[len(self._results)])
+            told = f"type the result of {call}; {SKIP} lets you ask something else"
+            self.query_one(Transcript).tell(told)
 
     def resend(self, number: int, text: str | None = None) -> None:
         """Ask the question with that number again, with another text where one is given."""
@@ -237,4 +280,5 @@ class ChatView(Vertical):
         self._figures.change(waiting="")
         if event.error is not None:
             self.complain(event.error)
+        self._ask_for_result()
         self.screen.refresh_bindings()

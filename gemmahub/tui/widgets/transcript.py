@@ -192,6 +192,8 @@ class Transcript(VerticalScroll, can_focus=False):
         if answer is not None:
             answer.think(batch.thought)
             await answer.append(batch.text)
+            for call in batch.calls:
+                await answer.call(call)
             if batch.ended is not None:
                 await self._draw_finished(answer, batch.ended)
 
@@ -200,8 +202,11 @@ class Transcript(VerticalScroll, can_focus=False):
         with self.app.batch_update():
             for turn in gone:
                 await turn.remove()
-            asked = SavedMessage("user", event.text, images=event.images, number=event.number)
-            await self.mount_all([Question(asked), Answer(event.answer, event.answerer)])
+            asked = [
+                SavedMessage("tool", text, number=number, tool_call_id=call)
+                for number, (call, text) in enumerate(event.results, event.number)
+            ] or [SavedMessage("user", event.text, images=event.images, number=event.number)]
+            await self.mount_all([*map(turn_of, asked), Answer(event.answer, event.answerer)])
 
     async def _draw_finished(self, answer: Answer, event: AnswerFinished) -> None:
         error = event.error

@@ -9,12 +9,16 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Markdown, Static
 
+from gemmahub.conversations import shown_call
 from gemmahub.text import one_line, strip_controls
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from textual.app import ComposeResult
 
     from gemmahub.conversations import SavedMessage, Timings
+    from gemmahub.engines.contract import ToolCall
 
 
 def ending_text(finish: str, error: str) -> str:
@@ -70,6 +74,18 @@ class Question(Turn):
         for path in self._message.images:
             yield Static(Content(f"image: {one_line(path)}"), classes="turn--note")
         yield Static(Content(strip_controls(self._message.text)))
+
+
+class Result(Turn):
+    """What a tool gave, as plain text."""
+
+    def __init__(self, message: SavedMessage) -> None:
+        super().__init__(message.number, message.text)
+        self._call = message.tool_call_id
+
+    def compose(self) -> ComposeResult:
+        yield Static(Content(f"Result of {one_line(self._call)}"), classes="turn--who")
+        yield Static(Content(strip_controls(self.source)))
 
 
 class Thought(Vertical):
@@ -136,13 +152,21 @@ class Answer(Turn):
     DEFAULT_CSS = """
     Answer Markdown { padding: 0; margin: 0; background: transparent; }
     Answer MarkdownH1, Answer MarkdownH2 { margin: 0 0 1 0; content-align: left middle; }
+    Answer .turn--call { height: auto; padding: 0 1; margin: 0 0 1 0; background: $boost; }
     """
 
     def __init__(
-        self, number: int, who: str, text: str = "", thought: str = "", told: str = ""
+        self,
+        number: int,
+        who: str,
+        text: str = "",
+        thought: str = "",
+        told: str = "",
+        calls: Sequence[ToolCall] = (),
     ) -> None:
         """``told`` is how long the ``thought`` took."""
         super().__init__(number, strip_controls(text))
+        self._calls = calls
         self._who = who
         self._thought = Thought(strip_controls(thought), told)
         self.note = ""
@@ -153,7 +177,8 @@ class Answer(Turn):
         """A kept answer, with what is told of it."""
         timings = message.timings
         told = (timings.thought if timings else "") or "thought"
-        answer = cls(message.number, message.model, message.text, message.thought, told)
+        calls = message.tool_calls
+        answer = cls(message.number, message.model, message.text, message.thought, told, calls)
         answer.note = note_at_the_end(message.timings, message.finish, message.error)
         answer.bad = bool(message.error)
         return answer
@@ -168,6 +193,7 @@ class Answer(Turn):
             parser_factory=lambda: MarkdownIt("gfm-like", {"html": False}),
             open_links=False,
         )
+        yield from map(_call_block, self._calls)
         note = Static(Content(self.note), classes="turn--note")
         note.set_class(self.bad, "-bad")
         note.display = bool(self.note)
@@ -189,6 +215,10 @@ class Answer(Turn):
             self.source += text
             await self.query_one(Markdown).append(text)
 
+    async def call(self, call: ToolCall) -> None:
+        """A tool that it calls."""
+        await self.mount(_call_block(call), before=self.query_one(".turn--note"))
+
     async def finish(self, note: str, *, bad: bool = False, thought: str = "") -> None:
         """The answer has ended; ``note`` is told below it, ``thought`` says how long that took."""
         self._thought.finish(thought or "thought")
@@ -199,6 +229,10 @@ class Answer(Turn):
         told.display = bool(note)
 
 
+def _call_block(call: ToolCall) -> Static:
+    return Static(Content(f"calls {shown_call(call)}"), classes="turn--call")
+
+
 def note_at_the_end(timings: Timings | None, finish: str, error: str) -> str:
     """What is told below an answer that has ended."""
     parts = (str(timings) if timings else "", ending_text(finish, error))
@@ -207,4 +241,5 @@ def note_at_the_end(timings: Timings | None, finish: str, error: str) -> str:
 
 def turn_of(message: SavedMessage) -> Turn:
     """The widget for a kept message."""
-    return Question(message) if message.role == "user" else Answer.of(message)
+    kinds = {"user": Question, "tool": Result}
+    return kinds.get(message.role, Answer.of)(message)

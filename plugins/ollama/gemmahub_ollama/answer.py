@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.engines.contract import Chunk, ChunkKind, FinishReason, Usage
+from gemmahub.engines.contract import Chunk, ChunkKind, FinishReason, ToolCall, Usage
 from gemmahub.engines.thoughts import ThoughtStream, joined
+from gemmahub.engines.tool_calls import new_call_id
 from gemmahub.errors import BackendCrashed, GenerationFailed
 from gemmahub.http.limits import ExchangeError
-from gemmahub.http.values import count_of, text_of
+from gemmahub.http.values import count_of, object_of, text_of
 from gemmahub_ollama import failures
 from gemmahub_ollama.line_stream import Nonsense, Refused
 
@@ -55,6 +57,7 @@ class AnswerReader:
         self._closed = False
         self._thoughts = ThoughtStream()
         self._thought_pieces = 0
+        self._called = False
         self._pieces = 0
         self._last = ""
         self._repeated = 0
@@ -96,13 +99,17 @@ class AnswerReader:
                     yield from joined(self._thoughts.finish(), Chunk("", self._usage(found)))
                     return
                 thought, text = _texts(found)
-                if not (thought or text) or wanted == 0:
+                calls = _calls(found) if self._sampling.tools else []
+                if not (thought or text or calls) or wanted == 0:
                     continue
                 self._count(thought or text)
                 if thought:
                     self._thought_pieces += 1
                     yield Chunk(thought, kind=ChunkKind.REASONING)
                 yield from self._thoughts.feed(text)
+                for call in calls:
+                    self._called = True
+                    yield Chunk("", kind=ChunkKind.TOOL_CALL, tool_call=call)
         self._now = perf_counter()
         if self._closed:
             raise GenerationFailed("the session was closed", "load the model again")
@@ -130,7 +137,7 @@ class AnswerReader:
         self.prompt_tokens = asked
         if wanted == 0:
             said = 0
-        reason = FinishReason.STOP
+        reason = FinishReason.TOOL_CALLS if self._called else FinishReason.STOP
         if last.get("done_reason") == "length":
             reached = wanted is not None and said >= wanted
             reason = FinishReason.LENGTH if reached else FinishReason.CONTEXT
@@ -185,6 +192,19 @@ def _texts(found: Mapping[str, Any]) -> tuple[str, str]:
     if isinstance(message, dict):
         return text_of(message.get("thinking")), text_of(message.get("content"))
     return text_of(found.get("thinking")), text_of(found.get("response"))
+
+
+def _calls(found: Mapping[str, Any]) -> list[ToolCall]:
+    """Calls of tools in an object of ``/api/chat``; the ids are ours, as some servers give none."""
+    listed = object_of(found.get("message")).get("tool_calls")
+    if not isinstance(listed, list):
+        return []
+    functions = [object_of(object_of(each).get("function")) for each in listed]
+    return [
+        ToolCall(new_call_id(), text_of(each.get("name")), json.dumps(each.get("arguments")))
+        for each in functions
+        if text_of(each.get("name"))
+    ]
 
 
 def _count_of(found: Mapping[str, Any], name: str) -> int:

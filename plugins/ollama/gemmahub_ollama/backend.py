@@ -44,7 +44,9 @@ class OllamaBackend(Backend):
 
     name: ClassVar[str] = "ollama"
     formats: ClassVar[tuple[str, ...]] = ("gguf",)
-    capabilities: ClassVar[frozenset[str]] = frozenset({"images", "thinking", "unload"})
+    capabilities: ClassVar[frozenset[str]] = frozenset(
+        {"images", "schema", "thinking", "tools", "unload"}
+    )
     in_process: ClassVar[bool] = False
     checked_version: ClassVar[str] = "0.17.4"
     options: ClassVar[tuple[Option, ...]] = (
@@ -149,6 +151,7 @@ class OllamaBackend(Backend):
             keep_alive=keep_alive,
             stops=_STOP.findall(text_of(shown.get("parameters")))[:_MOST_STOPS],
             thinks="thinking" in texts_of(shown.get("capabilities")),
+            tools="tools" in texts_of(shown.get("capabilities")),
             # What somebody else had loaded stays loaded.
             unload=before is None or _number(before.get("context_length")) != context,
         )

@@ -14,10 +14,10 @@ from gemmahub_ollama.answer import AnswerReader
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from gemmahub.engines.contract import Chunk, Prompt, Sampling, SessionInfo
+    from gemmahub.engines.contract import Chunk, Prompt, Sampling, SessionInfo, Tool
     from gemmahub_ollama.server import Server
 
-_ROLES: Final = ("system", "user", "assistant")
+_ROLES: Final = ("system", "user", "assistant", "tool")
 
 
 class OllamaSession(SessionBase):
@@ -38,6 +38,7 @@ class OllamaSession(SessionBase):
         keep_alive: str,
         stops: Sequence[str] = (),
         thinks: bool = False,
+        tools: bool = False,
         unload: bool = True,
     ) -> None:
         self.info = info
@@ -47,6 +48,7 @@ class OllamaSession(SessionBase):
         self._keep_alive = keep_alive
         self._stops = tuple(stops)
         self._thinks = thinks
+        self._tools = tools
         self._unload = unload
         self._lock = threading.Lock()
         self._closed = False
@@ -118,13 +120,20 @@ class OllamaSession(SessionBase):
             "keep_alive": self._keep_alive,
             "options": {**self._options, **sampling_options(sampling, self._stops)},
         }
-        thinks = not isinstance(prompt, str) and self.info.chat_template and self._thinks
+        chat = not isinstance(prompt, str) and self.info.chat_template
+        thinks = chat and self._thinks
+        if sampling.schema is not None:
+            body["format"] = dict(sampling.schema)
+        if sampling.tools:
+            _check_tools(known=chat and self._tools)
+            body["tools"] = list(map(_tool, sampling.tools))
         if sampling.thinking:
             _check_thinking(sampling.thinking, thinks=bool(thinks))
         if self._thinks:
             body["think"] = bool(sampling.thinking)
         if not isinstance(prompt, str):
-            messages = [_message(message, with_thought=self._thinks) for message in prompt]
+            names = {call.id: call.name for turn in prompt for call in turn.tool_calls}
+            messages = [_message(turn, names, with_thought=self._thinks) for turn in prompt]
             if self.info.chat_template:
                 return "/api/chat", {**body, "messages": messages}
             if any(message.images for message in prompt):
@@ -156,6 +165,20 @@ def sampling_options(sampling: Sampling, own_stops: Sequence[str]) -> dict[str, 
     return {name: value for name, value in wanted.items() if value is not None}
 
 
+def _check_tools(*, known: bool) -> None:
+    """Raises: GenerationFailed."""
+    if not known:
+        raise GenerationFailed(
+            "Ollama knows this model as one without tools",
+            "leave the tools out, or take a model with tools, such as Gemma 4",
+        )
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description}
+    return {"type": "function", "function": {**function, "parameters": dict(tool.parameters)}}
+
+
 def _check_thinking(wanted: bool | int, *, thinks: bool) -> None:
     """Raises: GenerationFailed."""
     if not thinks:
@@ -169,8 +192,9 @@ def _check_thinking(wanted: bool | int, *, thinks: bool) -> None:
         )
 
 
-def _message(message: Message, *, with_thought: bool) -> dict[str, Any]:
-    """A message as Ollama takes it; its template decides whether earlier thoughts count.
+def _message(message: Message, names: Mapping[str, str], *, with_thought: bool) -> dict[str, Any]:
+    """A message as Ollama takes it; its template decides whether earlier thoughts count. ``names``
+    are those of the tools that were called, by the ids of the calls.
 
     Raises: GenerationFailed for a role that it would drop, or an image that cannot be read.
     """
@@ -181,6 +205,13 @@ def _message(message: Message, *, with_thought: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"role": message.role, "content": message.content}
     if with_thought and message.reasoning:
         found["thinking"] = message.reasoning
+    if message.tool_calls:
+        found["tool_calls"] = [
+            {"function": {"name": call.name, "arguments": call.values()}}
+            for call in message.tool_calls
+        ]
+    if message.role == "tool":
+        found["tool_name"] = names.get(message.tool_call_id, "")
     try:
         images = [base64.b64encode(path.read_bytes()).decode() for path in message.images]
     except OSError as error:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 class TestConformance(BackendConformance):
     plugin = "ollama"
     thinks = False
+    calls = False
     server: ClassVar[RealServer]
 
     @pytest.fixture(autouse=True)
