@@ -109,13 +109,17 @@ def check_settings(settings: Settings) -> None:
             raise LoadFailed(f"{name} cannot be {value:,}", "use a whole number of 0 or more")
 
 
-def filled_in(settings: Settings, trained: int | None) -> Settings:
-    """The settings with the gaps filled in that the server would fill otherwise."""
+def filled_in(settings: Settings, trained: int | None, embeds: bool = False) -> Settings:
+    """The settings with the gaps filled in that the server would fill otherwise. A model that
+    ``embeds`` reads a text in one step: it refuses longer ones."""
     from gemmahub.hardware.cpu import compute_threads
+    from gemmahub.memory.kv_cache import padded
 
+    context = settings.context or min(trained or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
     return replace(
         settings,
-        context=settings.context or min(trained or DEFAULT_CONTEXT, DEFAULT_CONTEXT),
+        context=context,
+        ubatch=padded(context // settings.parallel) if embeds else settings.ubatch,
         threads=settings.threads or compute_threads(),
     )
 
@@ -127,9 +131,11 @@ def words(
     devices: Sequence[EngineDevice] | None,
     projector: Path | None,
     api: Api | None = None,
+    embeds: bool = False,
 ) -> list[str]:
     """The arguments but for the port. ``devices`` are those of the build where the settings name
-    some, else None; ``api`` is what other programs ask it by, None where only we do.
+    some, else None; ``api`` is what other programs ask it by, None where only we do. A model that
+    ``embeds`` takes the mean over the tokens of a text, as EmbeddingGemma was trained to.
 
     Raises: LoadFailed for a setting that this build does not have, or a device that is not there.
     """
@@ -148,6 +154,9 @@ def words(
         found.demand("--swa-full")
     if projector is not None:
         found.demand("--mmproj", projector)
+    if embeds:
+        found.demand("--embeddings --embedding")
+        found.demand("--pooling", "mean")
     _load_mode(found, options["mmap"], options["mlock"])
     _place(found, settings, devices)
     _nothing_more(found, options["prompt_cache"], options["checkpoints"])

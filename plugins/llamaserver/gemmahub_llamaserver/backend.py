@@ -40,6 +40,7 @@ class LlamaServerBackend(Backend):
         {
             "audio",
             "cache_in_memory",
+            "embed",
             "experts_in_memory",
             "grammar",
             "images",
@@ -148,6 +149,7 @@ class _Model:
 
     def __init__(self, artifact: Artifact, settings: Settings, build: Build) -> None:
         """Raises: LoadFailed for a file that is none, or a setting that cannot be."""
+        from gemmahub.memory.families import embeds
         from gemmahub_llamaserver.arguments import filled_in, names_devices
         from gemmahub_llamaserver.build import read_devices
 
@@ -155,9 +157,10 @@ class _Model:
         header = _header(self._path)
         self.template = header.chat_template
         architecture = header.metadata.get("general.architecture")
+        self._embeds = embeds(str(architecture))
         trained = header.metadata.get(f"{architecture}.context_length")
         self._trained = trained if isinstance(trained, int) and trained > 0 else None
-        self._settings = filled_in(settings, self._trained)
+        self._settings = filled_in(settings, self._trained, self._embeds)
         self._build = build
         self._devices = read_devices(build) if names_devices(settings) else None
         wanted = settings.options["images"] != "never"
@@ -197,7 +200,7 @@ class _Model:
 
         projector = self._projector if with_projector else None
         words = arguments.words(
-            self._build, self._path, self._settings, self._devices, projector, api
+            self._build, self._path, self._settings, self._devices, projector, api, self._embeds
         )
         files = [path.stat() for path in (self._path, projector) if path is not None]
         return servers.Wanted(
