@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from gemmahub.engines.contract import EngineDevice, Settings
+    from gemmahub.engines.contract import Adapter, EngineDevice, Settings
     from gemmahub_llamaserver.build import Build
 
 DEFAULT_CONTEXT: Final = 8192
@@ -101,6 +101,8 @@ def check_settings(settings: Settings) -> None:
             f"experts_in_memory cannot be {settings.experts_in_memory}",
             f"give a number of layers from 0 to {_MOST_LAYERS}",
         )
+    if any(not isfinite(adapter.scale) for adapter in settings.adapters):
+        raise LoadFailed("the scale of an adapter is no number", "write it as 0.5")
     if any(not isfinite(share) or share < 0 for share in settings.tensor_split):
         raise LoadFailed("a share of tensor_split is no number of 0 or more", "write it as 3,1")
     for name in ("prompt_cache", "checkpoints"):
@@ -154,6 +156,8 @@ def words(
         found.demand("--swa-full")
     if projector is not None:
         found.demand("--mmproj", projector)
+    for adapter in settings.adapters:
+        _adapt(found, adapter)
     if embeds:
         found.demand("--embeddings --embedding")
         found.demand("--pooling", "mean")
@@ -166,6 +170,19 @@ def words(
     else:
         _for_clients(found, api)
     return found.words
+
+
+def _adapt(found: _Words, adapter: Adapter) -> None:
+    path = str(adapter.path.absolute())
+    scaled = adapter.scale != 1
+    if wrong := next((sign for sign in (',":' if scaled else ',"') if sign in path), None):
+        raise LoadFailed(
+            f"llama-server takes no adapter whose path has {wrong!r}", "give the file another name"
+        )
+    if scaled:
+        found.demand("--lora-scaled", f"{path}:{adapter.scale:g}")
+    else:
+        found.demand("--lora", path)
 
 
 def _for_clients(found: _Words, api: Api) -> None:

@@ -38,6 +38,7 @@ class LlamaServerBackend(Backend):
     formats: ClassVar[tuple[str, ...]] = ("gguf",)
     capabilities: ClassVar[frozenset[str]] = frozenset(
         {
+            "adapters",
             "audio",
             "cache_in_memory",
             "embed",
@@ -155,6 +156,8 @@ class _Model:
 
         self._path = (artifact.files[0] if artifact.files else artifact.path).absolute()
         header = _header(self._path)
+        for adapter in settings.adapters:
+            _check_adapter(adapter.path, header)
         self.template = header.chat_template
         architecture = header.metadata.get("general.architecture")
         self._embeds = embeds(str(architecture))
@@ -202,7 +205,8 @@ class _Model:
         words = arguments.words(
             self._build, self._path, self._settings, self._devices, projector, api, self._embeds
         )
-        files = [path.stat() for path in (self._path, projector) if path is not None]
+        used = [self._path, *([projector] if projector else [])]
+        files = [path.stat() for path in (*used, *(a.path for a in self._settings.adapters))]
         return servers.Wanted(
             (*self._build.command, *words),
             self._path.name,
@@ -263,6 +267,16 @@ def _header(path: Path) -> ModelFile:
     try:
         return open_model(path)
     except (FormatError, IntegrityError) as error:
+        raise LoadFailed(error.message, error.hint) from None
+
+
+def _check_adapter(path: Path, model: ModelFile) -> None:
+    """Raises: LoadFailed for what is no adapter of this model."""
+    from gemmahub.formats.adapter import check_adapter
+
+    try:
+        check_adapter(_header(path), model)
+    except FormatError as error:
         raise LoadFailed(error.message, error.hint) from None
 
 
