@@ -86,7 +86,9 @@ def test_the_catalogue_takes_it_and_checks_it(entry: tuple[Model, CatalogVariant
 def test_the_catalogue_refuses_a_family_without_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(families, "__path__", families.__path__[:-1])
     forget()
-    with pytest.raises(CatalogError, match="architecture = 'orchid9' is none of gemma2, gemma3"):
+    with pytest.raises(
+        CatalogError, match="architecture = 'orchid9' is none of gemma-embedding, gemma2, gemma3"
+    ):
         load_catalog()
 
 

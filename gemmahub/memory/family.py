@@ -54,6 +54,8 @@ class FamilyRules:
     ``values_from_keys``: layers may lack value weights. ``copies_tied_table``: the tied table is
     read once as output and once as input when the file is not mapped.
 
+    ``embeds``: it makes a vector of a whole text, which it reads in one step, and writes none.
+
     ``graph`` builds the graph of a step, of the layers with the numbers given; without it the
     compute buffers are an estimate. The first ``special_layers`` are built unlike the others.
 
@@ -73,6 +75,7 @@ class FamilyRules:
     keeps_unused_kv: bool = False
     values_from_keys: bool = False
     copies_tied_table: bool = False
+    embeds: bool = False
     graph: BuildGraph | None = None
     special_layers: int = 0
     config: ConfigRules | None = None

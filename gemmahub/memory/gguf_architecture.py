@@ -101,7 +101,7 @@ def from_gguf(
     family = find(name)
     if keys.get("attention.sliding_window") and family is None:
         return UnknownArchitecture(name, "which of its layers use the sliding window is not known")
-    if keys.get("attention.causal") is False:
+    if keys.get("attention.causal") is False and not (family and family.embeds):
         return UnknownArchitecture(name, "it is an encoder, without a cache")
     known = {tensor.name: tensor for tensor in tensors}
     try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.memory.builds import LIBRARY_BUILD, EngineBuild
 from gemmahub.memory.compute import ACCELERATOR_DOUBT, ComputeBuffers, compute_buffers
+from gemmahub.memory.families import embeds
 from gemmahub.memory.kv_cache import KVCache, kv_cache, layer_cache_bytes, saved_bytes
 from gemmahub.memory.machine import CONTEXT_OVERHEAD
 from gemmahub.memory.step_buffers import StepBuffers
@@ -164,6 +165,8 @@ def plan_memory(
     ``images`` are counted where they are given. With 0 layers on accelerators nothing is counted
     there: the engine must then be told not to use them.
     """
+    if embeds(architecture.name):
+        settings = settings.for_whole_texts
     layers = len(architecture.layers)
     wanted = settings.gpu_layers
     gpu_layers = min(layers + 1, layers + 1 if wanted is None else max(0, wanted))

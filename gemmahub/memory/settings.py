@@ -127,6 +127,12 @@ class MemorySettings:
         )
 
     @property
+    def for_whole_texts(self) -> MemorySettings:
+        """The same settings where a text is read in one step, however long it is."""
+        tokens = max(1, self.context // self.parallel)
+        return replace(self, ubatch=tokens, batch=tokens)
+
+    @property
     def tokens_a_step(self) -> int:
         """Tokens that are computed at once: ``n_ubatch`` after llama.cpp's limits."""
         return min(self.ubatch, self.batch, self.context)

@@ -43,6 +43,13 @@ class Variant:
         return bool(self.artifacts) or self.served is not None
 
     @property
+    def embeds(self) -> bool:
+        """Whether it makes vectors of texts, and writes none."""
+        from gemmahub.memory.families import embeds
+
+        return embeds(self.architecture.get("name") or "")
+
+    @property
     def places(self) -> tuple[str, ...]:
         """Where it is, in words: the stores with its files, or its server."""
         if self.served is not None:

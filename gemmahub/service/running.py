@@ -7,8 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gemmahub.engines.contract import Artifact, Settings
-from gemmahub.errors import NotInstalled
+from gemmahub.errors import BackendMissing, NotInstalled, UsageError
 from gemmahub.text import format_bytes, format_gib, one_line
+from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -73,7 +74,7 @@ class Running:
             f"{info.engine} on {info.device}",
             "" if info.context is None else f"context {info.context:,} tokens",
         ]
-        if not info.chat_template:
+        if not info.chat_template and not self.variant.embeds:
             parts.append("no chat template: plain completion")
         return " · ".join(filter(None, parts))
 
@@ -106,6 +107,7 @@ def load(
     cancelled: Callable[[], bool] | None = None,
     alone: bool = True,
     draft: bool | None = None,
+    needs: str = "",
 ) -> Running:
     """Load a model. Close the session of what comes back.
 
@@ -114,9 +116,11 @@ def load(
     ``on_stage`` is told in words what is being done, and ``cancelled`` is asked whether to go on.
     How fast its answers are is remembered, unless it is not ``alone`` with the machine. ``draft``
     says whether a known drafter is used; None: where that was measured to be faster here.
+    ``needs`` is a capability that the backend must have: only with ``embed`` a model that embeds is
+    loaded.
 
     Raises: NotInstalled when the model is not on this machine; NotFound when its drafter is not;
-    BackendError; Cancelled.
+    UsageError for one that does not do what is asked; BackendError; Cancelled.
     """
     from gemmahub.engines.choice import load_session
     from gemmahub.engines.option_values import option_values
@@ -133,7 +137,8 @@ def load(
             f"gemmahub pull {variant.reference} gets it ({variant.download})",
             variant.reference,
         )
-    choice, model = _choose(here, variant, backend)
+    check_purpose(variant, needs)
+    choice, model = _choose(here, variant, backend, needs)
     engine = choice.offer.backend
     given = {**settings.options, **option_values(engine, options or {})}
     settings = replace(settings, options={**choice.offer.options, **given})
@@ -163,6 +168,21 @@ def load(
 
         images = images_of(variant, here.registry.catalog)
     return Running(variant, choice.offer.backend.name, session, choice.reason, images, drafts)
+
+
+def check_purpose(variant: Variant, needs: str = "") -> None:
+    """Raises: UsageError for a model that embeds where it should write, and the other way round."""
+    name, wanted = one_line(variant.reference), needs == "embed"
+    if variant.embeds and not wanted:
+        raise UsageError(
+            f"{name} makes vectors of texts and writes none",
+            f"its command is `{command_line('embed', name, 'TEXT')}`; another model can answer",
+        )
+    if wanted and not variant.embeds:
+        raise UsageError(
+            f"{name} writes texts and makes no vectors of them",
+            f"its command is `{command_line('run', name)}`; take EmbeddingGemma for vectors",
+        )
 
 
 def _devices(
@@ -203,7 +223,7 @@ def _devices(
 
 
 def _choose(
-    here: Installation, variant: Variant, backend: str | None
+    here: Installation, variant: Variant, backend: str | None, needs: str
 ) -> tuple[BackendChoice, Artifact | ServedModel]:
     """The backend, and of the places where the model lies the one that suits it.
 
@@ -211,13 +231,14 @@ def _choose(
     """
     from gemmahub.errors import BackendMissing
 
-    needs = "remote_workers" if here.workers else ""
+    needs = needs or ("remote_workers" if here.workers else "")
     if variant.served is not None:
-        return here.choose(variant.served, backend, needs=needs), variant.served
+        choice = here.choose(variant.served, backend, needs=needs)
+        return _demanded(choice, needs), variant.served
     first: BackendMissing | None = None
     for artifact in variant.artifacts:
         try:
-            choice = here.choose(artifact, backend, needs=needs)
+            choice = _demanded(here.choose(artifact, backend, needs=needs), needs)
         except BackendMissing as error:
             first = first or error
             continue
@@ -227,3 +248,11 @@ def _choose(
         return choice, artifact
     assert first is not None
     raise first
+
+
+def _demanded(choice: BackendChoice, needs: str) -> BackendChoice:
+    """Raises: BackendMissing where a backend that was named lacks what is needed."""
+    backend = choice.offer.backend
+    if needs and needs not in backend.capabilities:
+        raise BackendMissing(f"{backend.name} has no {needs}", "leave --backend out")
+    return choice

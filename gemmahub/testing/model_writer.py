@@ -82,6 +82,12 @@ def write_calling_model(path: Path, *, template: str = TOOLS_TEMPLATE) -> int:
     return write_model(path, template=template, chain=TOOLS_CHAIN)
 
 
+def write_embedding_model(path: Path) -> int:
+    """Writes a model that makes vectors of texts, as EmbeddingGemma does; returns the bytes of the
+    file."""
+    return write_model(path, template="", embeds=True)
+
+
 def write_model(
     path: Path,
     *,
@@ -89,6 +95,7 @@ def write_model(
     seed: int = 0,
     letters: str = "",
     chain: Sequence[str] = (),
+    embeds: bool = False,
 ) -> int:
     """Writes the model, of two layers and all F32; returns the bytes of the file.
 
@@ -96,7 +103,7 @@ def write_model(
     such as "é日", for answers that are not all ASCII. An empty ``template`` makes it a base model.
     With a ``chain`` of different words, the likeliest word after each of them is the next.
     """
-    metadata = _metadata(letters, chain)
+    metadata = _metadata(letters, chain, embeds=embeds)
     if template:
         metadata["tokenizer.chat_template"] = template
     tensors = _tensors(len(metadata["tokenizer.ggml.tokens"]))
@@ -136,7 +143,8 @@ def _follow(values: array[float], tensors: list[tuple[str, Any, str]], chain: li
         values[here : here + WIDTH] = array("f", [_SURE * value for value in row])
 
 
-def _metadata(more: str, chain: Sequence[str]) -> dict[str, Any]:
+def _metadata(more: str, chain: Sequence[str], *, embeds: bool = False) -> dict[str, Any]:
+    architecture = "gemma-embedding" if embeds else "gemma3"
     letters = [*_LETTERS, *more]
     octets = [f"<0x{byte:02X}>" for byte in range(256)]
     words = [*_CONTROLS, *_TURNS, *octets, *letters]
@@ -158,11 +166,13 @@ def _metadata(more: str, chain: Sequence[str]) -> dict[str, Any]:
         "attention.sliding_window": _WINDOW,
         "rope.freq_base": 1e6,
     }
+    if embeds:  # llama.cpp ends itself where no layer reads the whole text
+        sizes |= {"pooling_type": 1, "attention.sliding_window_pattern": _LAYERS}
     return {
-        "general.architecture": "gemma3",
+        "general.architecture": architecture,
         "general.name": "Tiny Gemma",
         "general.file_type": 0,
-        **{f"gemma3.{key}": value for key, value in sizes.items()},
+        **{f"{architecture}.{key}": value for key, value in sizes.items()},
         "tokenizer.ggml.model": "llama",
         "tokenizer.ggml.tokens": words,
         "tokenizer.ggml.scores": GgufValue("f32", [-float(n) for n in range(len(words))]),
@@ -172,6 +182,7 @@ def _metadata(more: str, chain: Sequence[str]) -> dict[str, Any]:
         "tokenizer.ggml.bos_token_id": 2,
         "tokenizer.ggml.unknown_token_id": 3,
         "tokenizer.ggml.add_bos_token": True,
+        "tokenizer.ggml.add_eos_token": embeds,
         "tokenizer.ggml.add_space_prefix": False,
     }
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import anthropic
 import openai
 import pytest
 
-from gemmahub.testing.model_writer import TEMPLATE, write_model
+from gemmahub.testing.model_writer import TEMPLATE, WIDTH, write_embedding_model, write_model
 from tests.service.serving_support import HELLO, TOOLS_TEMPLATE, Serving, serving
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     write_model(tools, template=TOOLS_TEMPLATE, seed=1)
     thought = "{{ bos_token }}{% if enable_thinking %}think{% endif %}"
     write_model(thinks, template=TEMPLATE.replace("{{ bos_token }}", thought), seed=2)
-    return {"plain": str(plain), "tools": str(tools), "thinks": str(thinks), "base": BASE}
+    embeds = folder / "embeds.gguf"
+    write_embedding_model(embeds)
+    found = {"plain": plain, "tools": tools, "thinks": thinks, "embeds": embeds}
+    return {name: str(path) for name, path in found.items()} | {"base": BASE}
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +199,48 @@ def test_anthropics_client_gets_messages_streams_and_counts(
     assert counted.input_tokens > 20
 
 
+def test_vectors_of_texts_come_as_numbers_and_as_the_client_packs_them(
+    of_openai: openai.OpenAI, models: dict[str, str]
+) -> None:
+    texts = ["hello there", "something else", "hello there"]
+    packed = of_openai.embeddings.create(model=models["embeds"], input=texts)
+    plain = of_openai.embeddings.create(
+        model=models["embeds"], input=texts, encoding_format="float"
+    )
+    first, other, again = (row.embedding for row in packed.data)
+    assert len(first) == WIDTH
+    assert again == pytest.approx(first, abs=1e-6)
+    assert other != pytest.approx(first, abs=1e-3)
+    assert math.isclose(sum(number * number for number in first), 1, rel_tol=1e-4)
+    assert [row.embedding for row in plain.data] == [
+        pytest.approx(row.embedding, abs=1e-6) for row in packed.data
+    ]
+    tokens = sum(map(len, texts)) + 2 * len(texts)  # with <bos> and <eos>
+    assert packed.usage.prompt_tokens == tokens
+    one = of_openai.embeddings.create(model=models["embeds"], input=texts[1])
+    assert one.data[0].embedding == pytest.approx(other, abs=1e-6)
+
+
+def test_a_model_is_asked_only_for_what_it_does(
+    of_openai: openai.OpenAI, of_anthropic: anthropic.Anthropic, models: dict[str, str]
+) -> None:
+    with pytest.raises(openai.BadRequestError, match="makes no vectors") as writer:
+        of_openai.embeddings.create(model=models["plain"], input="hello")
+    assert writer.value.code == "model_does_not_embed"
+    embeds = models["embeds"]
+    with pytest.raises(openai.BadRequestError, match="/v1/embeddings") as embedder:
+        of_openai.chat.completions.create(model=embeds, messages=HELLO)
+    assert embedder.value.code == "model_only_embeds"
+    with pytest.raises(anthropic.BadRequestError, match="/v1/embeddings"):
+        of_anthropic.messages.create(model=embeds, messages=HELLO, max_tokens=3)
+    with pytest.raises(openai.BadRequestError, match="exceeds the context") as long:
+        of_openai.embeddings.create(model=embeds, input="x" * 3000)
+    assert long.value.code == "context_length_exceeded"
+    with pytest.raises(openai.BadRequestError):
+        of_openai.embeddings.create(model=embeds, input={"no": "text"})  # type: ignore[arg-type]
+    assert of_openai.embeddings.create(model=embeds, input="still there").data
+
+
 def test_what_cannot_be_answered_is_an_error_of_each_client(
     of_openai: openai.OpenAI, of_anthropic: anthropic.Anthropic, models: dict[str, str]
 ) -> None:
@@ -239,6 +285,12 @@ def test_the_settings_of_a_client_name_each_model_as_it_is_served(
         listed = found["language_models"]["openai_compatible"]["gemmahub"]["available_models"]
         rows = {m["name"]: (m["max_tokens"], m["capabilities"]["tools"]) for m in listed}
     served = {row["id"] for row in server.ask("GET", "/v1/models").json()["data"]}
+    if name == "continue":  # which has a role for models that embed
+        assert {tuple(m["roles"]) for m in found["models"] if m["model"] == models["embeds"]} == {
+            ("embed",)
+        }
+    else:
+        served.remove(models["embeds"])
     assert set(rows) == served
     assert {rows[models[key]] for key in ("plain", "base")} == {(2048, False)}
     assert rows[models["tools"]] == (2048, True)

@@ -1,7 +1,7 @@
 """The families that are known, one module each; a module is all that a new one needs here.
 
-A module is named as llama.cpp names the architecture and offers its rules as ``FAMILY``. It is
-imported when a model of the family is met, not before.
+A module is named as llama.cpp names the architecture (``_`` stands for its ``-``) and offers its
+rules as ``FAMILY``. It is imported when a model of the family is met, not before.
 """
 
 from __future__ import annotations
@@ -18,13 +18,20 @@ if TYPE_CHECKING:
 @cache
 def names() -> tuple[str, ...]:
     """The architectures that have a module, in alphabetical order."""
-    return tuple(sorted(module.name for module in iter_modules(__path__)))
+    return tuple(sorted(module.name.replace("_", "-") for module in iter_modules(__path__)))
 
 
 def find(name: str) -> FamilyRules | None:
     """The rules of an architecture, None where it has no module."""
     # A name can be a stranger's: only what was found in the folder is imported.
     return _load(name) if name in names() else None
+
+
+def embeds(name: str) -> bool:
+    """Whether models of an architecture make vectors of texts, and write none; of one without a
+    module, its name tells."""
+    family = find(name)
+    return "embed" in name if family is None else family.embeds
 
 
 def every() -> dict[str, FamilyRules]:
@@ -44,5 +51,5 @@ def with_config() -> dict[str, tuple[str, FamilyRules, ConfigRules]]:
 
 @cache
 def _load(name: str) -> FamilyRules:
-    found: FamilyRules = import_module(f"{__name__}.{name}").FAMILY
+    found: FamilyRules = import_module(f"{__name__}.{name.replace('-', '_')}").FAMILY
     return found

@@ -56,6 +56,9 @@ def engine_error(status: int, body: bytes) -> ApiError:
     if status == 501:
         status = 400
     kind = text_of(found.get("type"), 80)
+    if "too large to process" in message:  # what a model embeds, it reads in one step
+        status, kind = 400, "exceed_context_size_error"
+        message = "a text of the input exceeds the context of this model"
     more = {name: found[name] for name in ("n_ctx", "n_prompt_tokens") if count_of(found.get(name))}
     code = "context_length_exceeded" if kind.startswith("exceed_context") else kind
     return ApiError(status, message, code, **more)

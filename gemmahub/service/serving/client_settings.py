@@ -26,6 +26,7 @@ def _continue(served: PlannedModels, url: str) -> str:
     lines.append("models:")
     for each in served.models:
         name = json.dumps(each.name)
+        roles = "embed" if each.variant.embeds else "chat, edit, apply"
         abilities = [*["tool_use"] * each.has_tools, *["image_input"] * each.sees]
         lines += [
             f"  - name: {name}",
@@ -33,7 +34,7 @@ def _continue(served: PlannedModels, url: str) -> str:
             f"    model: {name}",
             f"    apiBase: {json.dumps(f'{url}/v1')}",
             f"    apiKey: ${{{{ secrets.{KEY_VARIABLE} }}}}",
-            "    roles: [chat, edit, apply]",
+            f"    roles: [{roles}]",
             f"    capabilities: [{', '.join(abilities)}]",
             "    defaultCompletionOptions:",
             f"      contextLength: {_context(served, each)}",
@@ -50,7 +51,7 @@ def _opencode(served: PlannedModels, url: str) -> str:
             "attachment": each.sees,
             "limit": {"context": _context(served, each), "output": _context(served, each) // 2},
         }
-        for each in served.models
+        for each in _writers(served)
     }
     provider = {
         "npm": "@ai-sdk/openai-compatible",
@@ -75,7 +76,7 @@ def _zed(served: PlannedModels, url: str) -> str:
                 "prompt_cache_key": False,
             },
         }
-        for each in served.models
+        for each in _writers(served)
     ]
     provider = {"api_url": f"{url}/v1", "available_models": models}
     return _json({"language_models": {"openai_compatible": {_NAME: provider}}})
@@ -86,6 +87,11 @@ CLIENTS: Final[dict[str, Callable[[PlannedModels, str], str]]] = {
     "opencode": _opencode,
     "zed": _zed,
 }
+
+
+def _writers(served: PlannedModels) -> list[Offered]:
+    """The models that write: one can talk to no others."""
+    return [each for each in served.models if not each.variant.embeds]
 
 
 def _context(served: PlannedModels, model: Offered) -> int:

@@ -78,7 +78,8 @@ class Forward:
             said = f"there is no model {name[:80]!r} here" if name else "'model' is missing"
             raise ApiError(404 if name else 400, f"{said}; there is {names}", "model_not_found")
         visit.model = held.offered.name
-        check(body, path, has_tools=held.offered.has_tools)
+        embeds = held.offered.variant.embeds
+        check(body, path, has_tools=held.offered.has_tools, embeds=embeds)
         asked = with_thinking(body, path) | {"model": held.offered.name}
         content = json.dumps(asked).encode("utf-8", "replace")
         del body, asked

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from gemmahub.http.gate import Gate, is_same
 from gemmahub.service.serving.api_errors import ApiError, response_of
 from gemmahub.service.serving.forward import Forward
-from gemmahub.service.serving.requests import Desk
+from gemmahub.service.serving.requests import EMBEDDINGS, Desk
 from gemmahub.service.serving.visitors import Visitors
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PATHS: Final = (
     "/v1/chat/completions",
     "/v1/completions",
+    EMBEDDINGS,
     "/v1/messages",
     "/v1/messages/count_tokens",
 )
@@ -164,6 +165,7 @@ class _Lists:
                 "precision": precision,
                 "context": settings.context // settings.parallel,
                 "memory_bytes": held.plan.total_bytes,
+                "embeds": variant.embeds,
                 "loaded": held.server is not None,
             },
         }

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+EMBEDDINGS: Final = "/v1/embeddings"
+"""Where vectors of texts are asked for."""
 MOST_BYTES: Final = 32 << 20
 """Of one body: a long conversation with some images."""
 ALL_BYTES: Final = 256 << 20
@@ -93,8 +95,14 @@ def model_name(body: dict[str, Any]) -> str:
     return name
 
 
-def check(body: dict[str, Any], path: str, *, has_tools: bool) -> None:
+def check(body: dict[str, Any], path: str, *, has_tools: bool, embeds: bool = False) -> None:
     """Raises: ApiError for what an engine would ignore, or should not be asked."""
+    if embeds and path != EMBEDDINGS:
+        said = f"this model makes vectors of texts and writes none: ask it at {EMBEDDINGS}"
+        raise ApiError(400, said, "model_only_embeds")
+    if path == EMBEDDINGS and not embeds:
+        said = "this model writes texts and makes no vectors: name one that embeds"
+        raise ApiError(400, said, "model_does_not_embed")
     if "chat/completions" in path or path.startswith(ANTHROPIC):
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages:

@@ -69,10 +69,25 @@ class OfferingTests(Kit):
             list(session.score(f"{self.prompt} " * 40, size + 1))
         assert caught
 
-    def test_vectors_of_texts(self, backend: Backend, session: Session) -> None:
-        """All of one length, the same for the same text, another one for another text."""
+    def make_embedder(self, folder: Path) -> Artifact | None:
+        """A model that makes vectors, where that of ``make_artifact`` only writes."""
+        return None
+
+    def test_vectors_of_texts(self, backend: Backend, session: Session, tmp_path: Path) -> None:
+        """All of one length, the same for the same text, another one for another text. A model
+        that only writes says so, and goes on."""
         demand(backend, "embed")
-        first, other, again = session.embed([self.prompt, "something else", self.prompt])
+        texts = [self.prompt, "something else", self.prompt]
+        embedder = self.make_embedder(tmp_path)
+        if embedder is None:
+            first, other, again = session.embed(texts)
+        else:
+            with only_backend_errors("vectors of a model that only writes") as caught:
+                session.embed(texts)
+            assert caught
+            assert self.ask(session, max_tokens=1).usage
+            with backend.load(embedder, self.settings()) as asked:
+                first, other, again = asked.embed(texts)
         assert len(first) == len(other) > 1
         assert all(math.isfinite(number) for number in (*first, *other))
         assert tuple(first) == tuple(again)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from gemmahub.engines.contract import EngineDevice, Settings
+    from gemmahub.engines.contract import Adapter, EngineDevice, Settings
     from gemmahub_llamaserver.build import Build
 
 DEFAULT_CONTEXT: Final = 8192
@@ -116,6 +116,8 @@ def check_settings(settings: Settings) -> None:
             f"experts_in_memory cannot be {settings.experts_in_memory}",
             f"give a number of layers from 0 to {_MOST_LAYERS}",
         )
+    if any(not isfinite(adapter.scale) for adapter in settings.adapters):
+        raise LoadFailed("the scale of an adapter is no number", "write it as 0.5")
     if any(not isfinite(share) or share < 0 for share in settings.tensor_split):
         raise LoadFailed("a share of tensor_split is no number of 0 or more", "write it as 3,1")
     for name in ("prompt_cache", "checkpoints"):
@@ -124,13 +126,17 @@ def check_settings(settings: Settings) -> None:
             raise LoadFailed(f"{name} cannot be {value:,}", "use a whole number of 0 or more")
 
 
-def filled_in(settings: Settings, trained: int | None) -> Settings:
-    """The settings with the gaps filled in that the server would fill otherwise."""
+def filled_in(settings: Settings, trained: int | None, embeds: bool = False) -> Settings:
+    """The settings with the gaps filled in that the server would fill otherwise. A model that
+    ``embeds`` reads a text in one step: it refuses longer ones."""
     from gemmahub.hardware.cpu import compute_threads
+    from gemmahub.memory.kv_cache import padded
 
+    context = settings.context or min(trained or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
     return replace(
         settings,
-        context=settings.context or min(trained or DEFAULT_CONTEXT, DEFAULT_CONTEXT),
+        context=context,
+        ubatch=padded(context // settings.parallel) if embeds else settings.ubatch,
         threads=settings.threads or compute_threads(),
     )
 
@@ -142,9 +148,11 @@ def words(
     devices: Sequence[EngineDevice] | None,
     beside: Beside,
     api: Api | None = None,
+    embeds: bool = False,
 ) -> list[str]:
     """The arguments but for the port. ``devices`` are those of the build where the settings name
-    some, else None; ``api`` is what other programs ask it by, None where only we do.
+    some, else None; ``api`` is what other programs ask it by, None where only we do. A model that
+    ``embeds`` takes the mean over the tokens of a text, as EmbeddingGemma was trained to.
 
     Raises: LoadFailed for a setting that this build does not have, or a device that is not there.
     """
@@ -167,6 +175,11 @@ def words(
         found.demand("--mmproj", beside.projector)
     if beside.drafter is not None:
         _draft(found, settings, beside)
+    for adapter in settings.adapters:
+        _adapt(found, adapter)
+    if embeds:
+        found.demand("--embeddings --embedding")
+        found.demand("--pooling", "mean")
     _load_mode(found, options["mmap"], options["mlock"])
     _place(found, settings, devices)
     _nothing_more(found, options["prompt_cache"], options["checkpoints"])
@@ -176,6 +189,19 @@ def words(
     else:
         _for_clients(found, api)
     return found.words
+
+
+def _adapt(found: _Words, adapter: Adapter) -> None:
+    path = str(adapter.path.absolute())
+    scaled = adapter.scale != 1
+    if wrong := next((sign for sign in (',":' if scaled else ',"') if sign in path), None):
+        raise LoadFailed(
+            f"llama-server takes no adapter whose path has {wrong!r}", "give the file another name"
+        )
+    if scaled:
+        found.demand("--lora-scaled", f"{path}:{adapter.scale:g}")
+    else:
+        found.demand("--lora", path)
 
 
 def _for_clients(found: _Words, api: Api) -> None:

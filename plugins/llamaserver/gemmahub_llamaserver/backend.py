@@ -39,9 +39,11 @@ class LlamaServerBackend(Backend):
     formats: ClassVar[tuple[str, ...]] = ("gguf",)
     capabilities: ClassVar[frozenset[str]] = frozenset(
         {
+            "adapters",
             "audio",
             "cache_in_memory",
             "drafter",
+            "embed",
             "experts_in_memory",
             "grammar",
             "images",
@@ -158,6 +160,7 @@ class _Model:
 
     def __init__(self, artifact: Artifact, settings: Settings, build: Build) -> None:
         """Raises: LoadFailed for a file that is none, a drafter or a setting that cannot be."""
+        from gemmahub.memory.families import embeds
         from gemmahub_llamaserver.arguments import Beside, filled_in, names_devices
         from gemmahub_llamaserver.build import read_devices
         from gemmahub_llamaserver.drafting import draft_type
@@ -165,11 +168,14 @@ class _Model:
 
         self._path = (artifact.files[0] if artifact.files else artifact.path).absolute()
         header = _header(self._path)
+        for adapter in settings.adapters:
+            _check_adapter(adapter.path, header)
         self.template = header.chat_template
         architecture = header.metadata.get("general.architecture")
+        self._embeds = embeds(str(architecture))
         trained = header.metadata.get(f"{architecture}.context_length")
         self._trained = trained if isinstance(trained, int) and trained > 0 else None
-        self._settings = filled_in(settings, self._trained)
+        self._settings = filled_in(settings, self._trained, self._embeds)
         self._build = build
         if settings.remote_workers:
             worker_devices(build, settings.remote_workers)
@@ -215,8 +221,11 @@ class _Model:
         from gemmahub_llamaserver import arguments, servers
 
         beside = replace(self._beside, projector=self._projector if with_projector else None)
-        words = arguments.words(self._build, self._path, self._settings, self._devices, beside, api)
-        files = [path.stat() for path in (self._path, *beside.files)]
+        words = arguments.words(
+            self._build, self._path, self._settings, self._devices, beside, api, self._embeds
+        )
+        adapters = [adapter.path for adapter in self._settings.adapters]
+        files = [path.stat() for path in (self._path, *beside.files, *adapters)]
         return servers.Wanted(
             (*self._build.command, *words),
             self._path.name,
@@ -277,6 +286,16 @@ def _header(path: Path) -> ModelFile:
     try:
         return open_model(path)
     except (FormatError, IntegrityError) as error:
+        raise LoadFailed(error.message, error.hint) from None
+
+
+def _check_adapter(path: Path, model: ModelFile) -> None:
+    """Raises: LoadFailed for what is no adapter of this model."""
+    from gemmahub.formats.adapter import check_adapter
+
+    try:
+        check_adapter(_header(path), model)
+    except FormatError as error:
         raise LoadFailed(error.message, error.hint) from None
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.program import Program, start_program
 from gemmahub.errors import BackendCrashed, LoadFailed
+from gemmahub.http.values import NotJson, object_of, parse_json
 from gemmahub_llamaserver.build import added_environment, own_folder
 from gemmahub_llamaserver.report import is_kept, read_reason
 
@@ -35,6 +36,14 @@ class Wanted:
     command: tuple[str, ...]
     name: str
     stamp: tuple[int, ...]
+
+
+class RefusedRequest(NotJson):
+    """The server answers with another status than 200."""
+
+    def __init__(self, path: str, status: int) -> None:
+        super().__init__(f"HTTP {status} for {path}")
+        self.status = status
 
 
 class RunningServer:
@@ -78,19 +87,26 @@ def release(server: RunningServer) -> None:
     server.program.stop()
 
 
-def ask(web: WebClient, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What the server answers. Raises: ExchangeError; NotJson, also for an answer that is none."""
+def ask(
+    web: WebClient,
+    path: str,
+    body: dict[str, Any] | None = None,
+    seconds: float = _ANSWER_SECONDS,
+) -> dict[str, Any]:
+    """What the server answers.
+
+    Raises: ExchangeError; NotJson, also RefusedRequest for an answer that is none.
+    """
     import json
 
     from gemmahub.http.limits import Limits
-    from gemmahub.http.values import NotJson, object_of, parse_json
 
     content = None if body is None else json.dumps(body).encode()
-    limits = Limits(silence=_ANSWER_SECONDS, total=_ANSWER_SECONDS, most_bytes=_SIZE)
+    limits = Limits(silence=seconds, total=seconds, most_bytes=_SIZE)
     method = "GET" if body is None else "POST"
     answer = web.fetch(method, path, limits=limits, content=content)
     if answer.status != 200:
-        raise NotJson(f"HTTP {answer.status} for {path}")
+        raise RefusedRequest(path, answer.status)
     return object_of(parse_json(answer.body, _VALUES))
 
 

@@ -27,6 +27,7 @@ from gemmahub.text import one_line
 from gemmahub_llamaserver.answer import limited, read_answer, sampling_values
 from gemmahub_llamaserver.arguments import PING_SECONDS
 from gemmahub_llamaserver.servers import release
+from gemmahub_llamaserver.vectors import vector_of
 from gemmahub_llamaserver.vocabulary import ServerVocabulary, TextVocabulary
 
 if TYPE_CHECKING:
@@ -147,6 +148,23 @@ class LlamaServerSession(ServerSession):
         return GenerationFailed(
             f"llama-server refuses (HTTP {status}): {said}", "change the message"
         )
+
+    def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        """A vector of length 1 for each text: no control tokens are read in it.
+
+        Raises: ContextExceeded, GenerationFailed, BackendCrashed.
+        """
+        if self._closed:
+            raise GenerationFailed("the session is closed", "load the model again")
+        try:
+            return [self._vector(text) for text in texts]
+        except (ExchangeError, NotJson) as error:
+            raise self.broken(f"failed while it made a vector: {error}") from None
+
+    def _vector(self, text: str) -> tuple[float, ...]:
+        tokens = self._vocabulary.tokenize(text, special=False, start=True)
+        self._check_length(len(tokens))
+        return vector_of(self._web, tokens)
 
     def broken(self, what: str) -> BackendError:
         """Why no answer comes; the server is ended where it lives on, because it makes no sense."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gemmahub.engines.contract import Artifact
 from gemmahub.testing.conformance import BackendConformance
-from gemmahub.testing.model_writer import WIDTH, write_model
+from gemmahub.testing.model_writer import WIDTH, write_embedding_model, write_model
 from gemmahub.testing.projector_writer import write_projector
 from gemmahub_wheels.store import WheelStore
 
@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class TestConformance(BackendConformance):
+class _WithEmbedder(BackendConformance):
+    def make_embedder(self, folder: Path) -> Artifact:
+        path = folder / "embeds-F32.gguf"
+        write_embedding_model(path)
+        return Artifact("gguf", path, (path,), name="embeds")
+
+
+class TestConformance(_WithEmbedder):
     """With the real Gemma 3 270M, a base model."""
 
     plugin = "llamaserver"
@@ -29,7 +36,7 @@ class TestConformance(BackendConformance):
         return replace(artifact, projector=projector)
 
 
-class TestConformanceOfAChatModel(BackendConformance):
+class TestConformanceOfAChatModel(_WithEmbedder):
     """With a model of random weights that has a chat template."""
 
     plugin = "llamaserver"
