@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from gemmahub.engines.contract import Chunk, ScoredText, SessionBase
+from gemmahub.engines.contract import Chunk, ScoredText, SessionBase, ToolCall
 from gemmahub.engines.declared import check_capability, check_request, check_settings
 from gemmahub.engines.thoughts import told_apart
 from gemmahub.errors import BackendError, GenerationFailed, LoadFailed, UsageError
@@ -186,10 +186,17 @@ def closable(chunks: Any) -> Any:
 def whole(chunk: Chunk) -> Chunk:
     """The chunk without halves of characters, which no text may hold.
 
-    Raises: TypeError for what is no chunk.
+    Raises: TypeError for what is no chunk; Unfit for a call of a tool that is none.
     """
     if not isinstance(chunk, Chunk) or not isinstance(chunk.text, str):
         raise TypeError(f"an answer consists of Chunks, this is a {type(chunk).__name__}")
+    if chunk.tool_call is not None:
+        from gemmahub.records.parsing import checked
+
+        call = checked(chunk.tool_call, ToolCall)
+        texts = (call.id, call.name, call.arguments)
+        whole_texts = (text.encode("utf-8", "replace").decode() for text in texts)
+        chunk = replace(chunk, tool_call=ToolCall(*whole_texts))
     if chunk.text.isascii():
         return chunk
     return replace(chunk, text=chunk.text.encode("utf-8", "replace").decode())

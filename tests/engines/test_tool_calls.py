@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemmahub.engines.contract import Chunk, ChunkKind, FinishReason, Usage
+from gemmahub.engines.contract import Chunk, ChunkKind, FinishReason, ToolCall, Usage
+from gemmahub.engines.guarded import whole
 from gemmahub.engines.tool_calls import CALL_CLOSES, CALL_OPENS, QUOTE, call_of, with_calls
+from gemmahub.records.parsing import Unfit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,3 +121,15 @@ def test_closing_it_closes_the_engines_answer() -> None:
     next(chunks)
     chunks.close()
     assert closed == [True]
+
+
+@pytest.mark.parametrize("call", [7, ToolCall("a", "b", {}), ToolCall(1, "b", "{}")])  # type: ignore[arg-type]
+def test_what_an_engine_gives_as_a_call_and_is_none_is_refused(call: Any) -> None:
+    with pytest.raises(Unfit):
+        whole(Chunk("", kind=ChunkKind.TOOL_CALL, tool_call=call))
+
+
+def test_halves_of_characters_in_a_call_are_replaced() -> None:
+    call = ToolCall("a", "b", "\ud800")
+    found = whole(Chunk("", kind=ChunkKind.TOOL_CALL, tool_call=call)).tool_call
+    assert found == ToolCall("a", "b", "?")
