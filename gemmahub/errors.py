@@ -172,6 +172,13 @@ class GenerationFailed(BackendError):
     kind = "generation_failed"
 
 
+class FormRefused(GenerationFailed):
+    """The engine cannot hold an answer to that schema or grammar, though it can to others."""
+
+    kind = "form_refused"
+    exit_code = ExitCode.FAILED
+
+
 class TemplateError(BackendError):
     """The model's chat template is broken or raises."""
 

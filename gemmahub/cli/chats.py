@@ -182,6 +182,8 @@ def _row(match: Match, search: str) -> tuple[str, ...]:
 
 
 def _show(saved: Saved) -> None:
+    from gemmahub.conversations.export import shown_call
+
     held = saved.described
     output.facts(
         [
@@ -199,7 +201,10 @@ def _show(saved: Saved) -> None:
     for message in saved.messages:
         output.data("")
         output.data(output.painted(_speaker(message), "1"))
-        output.data(message.text)
+        if message.text or not message.tool_calls:
+            output.data(message.text)
+        for call in message.tool_calls:
+            output.data(f"called {shown_call(call)}")
 
 
 def _speaker(message: SavedMessage) -> str:
@@ -208,7 +213,7 @@ def _speaker(message: SavedMessage) -> str:
     who = SPEAKERS.get(message.role, message.role)
     if message.role == "assistant" and message.model:
         who = one_line(" · ".join(message.model.split(" · ")[:2]))
-    ended = f" ({message.finish})" if message.finish not in ("", "stop") else ""
+    ended = f" ({message.finish})" if message.finish not in ("", "stop", "tool_calls") else ""
     return f"{who}{ended}:"
 
 

@@ -12,12 +12,14 @@ from gemmahub.cli import output
 from gemmahub.cli.answers import show_answer
 from gemmahub.cli.prompt_input import Files, audio_option, files_of, image_option, question_of
 from gemmahub.cli.thinking import thinking_of, thinking_options
-from gemmahub.errors import UsageError
+from gemmahub.cli.tools import answer_with_calls, results_of, results_option
+from gemmahub.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
-    from gemmahub.conversations import Saved
+    from gemmahub.conversations import ChatEvent, ChatSession, Saved
 
 _EXAMPLE = 'gemmahub chats continue ID "And of Spain?"'
 
@@ -29,6 +31,7 @@ _EXAMPLE = 'gemmahub chats continue ID "And of Spain?"'
 @click.option("--model", metavar="REFERENCE", help="Another one than it was held with.")
 @click.option("--backend", help="The engine to use; otherwise the best one for the format.")
 @click.option("-c", "--ctx-size", type=click.IntRange(min=1), help="Another context, in tokens.")
+@results_option
 @thinking_options
 @image_option
 @audio_option
@@ -40,6 +43,7 @@ def continue_command(
     model: str | None,
     backend: str | None,
     ctx_size: int | None,
+    results: tuple[str, ...],
     think: bool | None,
     think_budget: int | None,
     images: tuple[Path, ...],
@@ -49,18 +53,25 @@ def continue_command(
     """Go on with a conversation, with the model and the settings that it was held with.
 
     PROMPT is the next question; "-" or a pipe reads it from standard input. Without one, on a
-    terminal, the conversation goes on there. What is asked and answered is kept.
+    terminal, the conversation goes on there. What is asked and answered is kept. One with tools
+    goes on with their results, and prints each answer as JSON.
     """
+    from gemmahub.conversations.turns import check_results
     from gemmahub.service import Library
 
     if again and (prompt is not None or images or audio):
         raise UsageError("--again asks nothing new", "leave the prompt and the files out")
-    question = None if again else question_of(prompt, example=_EXAMPLE)
+    given = results_of(results)
+    if given and (again or prompt is not None or images or audio):
+        raise UsageError("the results of tools are no question", "give nothing but --tool-result")
+    question = None if again or given else question_of(prompt, example=_EXAMPLE)
     library = Library(say=output.note)
     store = library.conversations
     with store.open(store.find(id_)) as journal:
         before = journal.saved()
         held = before.described
+        if given:
+            check_results(before, given)
         settings = replace(held.settings, context=ctx_size or held.settings.context)
         running = library.load(
             model or held.reference, settings, backend=backend, on_progress=output.loading
@@ -74,10 +85,12 @@ def continue_command(
             if images and running.image_note:
                 output.note(running.image_note)
             if again:
-                return show_answer(chat, chat.regenerate(), verbose=verbose)
+                return _show(chat, chat.regenerate(), verbose=verbose)
+            if given:
+                return _show(chat, chat.give_results(given), verbose=verbose)
 
             def ask(text: str, with_files: Files) -> int:
-                return show_answer(chat, chat.ask(text, *with_files), verbose=verbose)
+                return _show(chat, chat.ask(text, *with_files), verbose=verbose)
 
             if question is not None:
                 return ask(question, files)
@@ -85,6 +98,14 @@ def continue_command(
 
             _show_last(before)
             return converse(ask, library.config.data, files=files)
+
+
+def _show(chat: ChatSession, events: Generator[ChatEvent, None, None], *, verbose: bool) -> int:
+    """An answer as it comes; as JSON where it may call tools."""
+    if not chat.journal.saved().described.sampling.tools:
+        return show_answer(chat, events, verbose=verbose)
+    output.json_data(answer_with_calls(chat, events))
+    return ExitCode.DONE
 
 
 def _show_last(saved: Saved) -> None:

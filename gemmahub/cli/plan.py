@@ -8,6 +8,7 @@ import click
 
 from gemmahub.cli import output
 from gemmahub.cli.memory_bars import place_lines
+from gemmahub.cli.remote_workers import rpc_option
 from gemmahub.formats.ggml_types import CACHE_TYPES
 from gemmahub.text import format_gib, one_line
 
@@ -44,15 +45,18 @@ _COUNT = click.IntRange(1, 2**31 - 256)
 @click.option("--image/--no-image", default=False, help="Count the image projector.")
 @click.option("--memory", help="Plan for a GPU of this size instead: 24GiB.")
 @click.option("--ram", help="Plan for this much system memory instead: 64GiB.")
+@rpc_option
 @click.option("--exact", is_flag=True, help="Ask the engine what it would allocate.")
 @click.option("--verify", is_flag=True, help="Load the model, and compare what it takes.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what was moved over the network.")
-def plan_command(reference: str, as_json: bool, verbose: bool, **options: Any) -> None:
+def plan_command(
+    reference: str, workers: tuple[str, ...], as_json: bool, verbose: bool, **options: Any
+) -> None:
     """What a model takes of the memory that is free, part by part, before it is loaded."""
     from gemmahub.service import Library, PlanOptions
 
-    library = Library(say=output.note)
+    library = Library(say=output.note, workers=workers)
     plan = library.plan(reference, PlanOptions(**options), on_progress=_show_progress)
     if plan.verification is not None:
         output.progress("")

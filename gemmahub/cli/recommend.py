@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.remote_workers import rpc_option
 from gemmahub.recommend.goals import USES
 
 if TYPE_CHECKING:
@@ -31,16 +32,22 @@ if TYPE_CHECKING:
 @click.option("--memory", help="For a GPU of this size instead: 24GiB.")
 @click.option("--ram", help="For this much system memory instead: 64GiB.")
 @click.option("--machine", help="For a known machine instead: rtx-3090, m2-16gb.")
+@rpc_option
 @click.option("--limit", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def recommend_command(
-    as_json: bool, machine: str | None, memory: str | None, ram: str | None, **options: Any
+    as_json: bool,
+    machine: str | None,
+    memory: str | None,
+    ram: str | None,
+    workers: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """What this machine runs best: model, precision, context and offload, with reasons."""
     from gemmahub.service import Library, Requirements
     from gemmahub.service.right_build import right_build
 
-    library, wanted = Library(), Requirements(**options)
+    library, wanted = Library(say=output.note, workers=workers), Requirements(**options)
     place = library.machine_for(machine, memory, ram)
     found = library.recommend(wanted, place)
     better = right_build(library, wanted, place)

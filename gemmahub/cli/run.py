@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,16 @@ import click
 from gemmahub.cli import output
 from gemmahub.cli.answers import show_answer
 from gemmahub.cli.prompt_input import Files, audio_option, files_of, image_option, question_of
+from gemmahub.cli.remote_workers import rpc_option
 from gemmahub.cli.thinking import thinking_of, thinking_options
+from gemmahub.cli.tools import answer_with_calls, calls_of, tools_option, whole_answer
 from gemmahub.engines.contract import Sampling, Settings
-from gemmahub.errors import ExitCode, NotInstalled, UsageError
+from gemmahub.errors import BackendError, ExitCode, NotInstalled, UsageError
 from gemmahub.formats.ggml_types import CACHE_TYPES
 
 if TYPE_CHECKING:
     from gemmahub.conversations import ChatSession, SavedMessage
+    from gemmahub.engines.contract import Tool
     from gemmahub.service import Library, Running
 _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
 
@@ -37,6 +41,7 @@ _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
     metavar="FILE",
     help="Answer with JSON that keeps to this JSON schema.",
 )
+@tools_option
 @thinking_options
 @image_option
 @audio_option
@@ -76,6 +81,7 @@ _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
 @click.option(
     "--raw", is_flag=True, help="Complete the prompt as it stands, without chat template."
 )
+@rpc_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a stream.")
 @click.option("-v", "--verbose", is_flag=True, help="Say why this engine; print timings.")
 def run_command(reference: str, prompt: str | None, **options: Any) -> int:
@@ -87,14 +93,16 @@ def run_command(reference: str, prompt: str | None, **options: Any) -> int:
     from gemmahub.conversations import ChatSession
     from gemmahub.service import Library
 
-    alone = options["as_json"] or options["schema"] is not None
+    alone = options["as_json"] or bool(options["schema"] or options["tools"])
     question = question_of(prompt, example=_EXAMPLE, alone=alone)
     sampling = _sampling(options)
-    library = Library(say=output.note)
+    library = Library(say=output.note, workers=options["workers"])
     running = _start(library, reference, options)
     output.progress("")
     _warn_of_training(running, options["ctx_size"])
     with running.session as session:
+        if sampling.tools:
+            return _with_tools(library, running, sampling, options, question or "")
         held = {"system": options["system"], "sampling": sampling, "raw": options["raw"]}
         chat = ChatSession(session, **held, batch_seconds=0)
         files = files_of(running, options["images"], options["audio"], plain=chat.plain)
@@ -142,6 +150,42 @@ def _start(library: Library, reference: str, options: dict[str, Any]) -> Running
     return library.load(reference, settings, **chosen, on_progress=output.loading)
 
 
+def _with_tools(
+    library: Library,
+    running: Running,
+    sampling: Sampling,
+    options: dict[str, Any],
+    question: str,
+) -> int:
+    """One answer that may call tools. The conversation is kept, because their results come later;
+    one that the engine refuses is not."""
+    from gemmahub.conversations import Described
+
+    described = Described(
+        running.variant.reference,
+        settings=replace(_settings(options), context=running.session.info.context),
+        sampling=sampling,
+        system=options["system"] or "",
+    )
+    store = library.conversations
+    journal = store.new(described)
+    chat = running.chat(journal)
+    files = files_of(running, options["images"], options["audio"], plain=chat.plain)
+    try:
+        if options["as_json"]:
+            output.json_data(_answer(running, chat, question, files))
+        else:
+            output.note(running.headline)
+            output.json_data(answer_with_calls(chat, chat.ask(question, *files)))
+    except BackendError:
+        journal.close()
+        if journal.begun:
+            store.delete(journal.id)
+        raise
+    journal.close()
+    return ExitCode.DONE
+
+
 def _engine_options(texts: tuple[str, ...]) -> dict[str, str]:
     pairs = {name.strip(): value for name, _, value in (text.partition("=") for text in texts)}
     if wrong := next((text for text in texts if "=" not in text), None):
@@ -181,7 +225,16 @@ def _sampling(options: dict[str, Any]) -> Sampling:
         from gemmahub.service.structured import schema_of
 
         schema = schema_of(options["schema"])
+    tools: tuple[Tool, ...] = ()
+    if options["tools"] is not None:
+        from gemmahub.service.tools import tools_of
+
+        tools = tools_of(options["tools"])
     thinking = thinking_of(options["think"], options["think_budget"])
+    if tools and options["raw"]:
+        raise UsageError("a plain text offers no tools", "leave --raw out")
+    if tools and schema is not None:
+        raise UsageError("an answer that keeps to a schema calls no tools", "leave one of them out")
     if thinking and options["raw"]:
         raise UsageError("a plain text asks no model to think", "leave --raw out")
     if thinking and schema is not None:
@@ -194,23 +247,16 @@ def _sampling(options: dict[str, Any]) -> Sampling:
         seed=options["seed"],
         thinking=thinking,
         schema=schema,
+        tools=tools,
     )
 
 
 def _answer(running: Running, chat: ChatSession, question: str, files: Files) -> dict[str, Any]:
-    """The whole answer, checked where it has a schema. Raises: what ended it; GemmahubError."""
+    """The whole answer, checked where it has a schema or tools. Raises: what ended it, or is wrong
+    with it."""
     from dataclasses import asdict
 
-    from gemmahub.conversations import AnswerFinished
-
-    ended: AnswerFinished | None = None
-    for event in chat.ask(question, *files):
-        if isinstance(event, AnswerFinished):
-            if event.error is not None:
-                raise event.error
-            ended = event
-    answer = chat.journal.saved().messages[-1]
-    usage = ended.usage if ended else None
+    answer, usage = whole_answer(chat, chat.ask(question, *files))
     text, schema = answer.text, chat.journal.saved().described.sampling.schema
     if schema is not None:
         from gemmahub.service.structured import checked
@@ -232,6 +278,7 @@ def _answer(running: Running, chat: ChatSession, question: str, files: Files) ->
         "load_seconds": info.load_seconds,
         "text": text,
         "thinking": _thought_json(answer),
+        **calls_of(chat, answer),
         "usage": asdict(usage) if usage else None,
     }
 

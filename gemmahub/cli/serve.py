@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.remote_workers import rpc_option
 from gemmahub.formats.ggml_types import CACHE_TYPES
 from gemmahub.service.serving.client_settings import CLIENTS
 from gemmahub.service.serving.known import DEFAULT_PORT
@@ -39,6 +40,7 @@ from gemmahub.service.serving.known import DEFAULT_PORT
 @click.option("--cache-type", type=click.Choice(CACHE_TYPES), default="f16", show_default=True)
 @click.option("--memory", metavar="SIZE", help="GPU memory that may be used [what is free].")
 @click.option("--ram", metavar="SIZE", help="System memory that may be used [what is free].")
+@rpc_option
 @click.option(
     "--print-config",
     "client",
@@ -57,6 +59,7 @@ def serve_command(
     cache_type: str,
     memory: str | None,
     ram: str | None,
+    workers: tuple[str, ...],
     client: str | None,
 ) -> None:
     """Serve models to other programs, as OpenAI and Anthropic do.
@@ -78,7 +81,7 @@ def serve_command(
         memory,
         ram,
     )
-    library = Library(say=output.note)
+    library = Library(say=output.note, workers=workers)
     if client is None:
         serve(library, references, serving)
     else:

@@ -11,19 +11,21 @@ from gemmahub.conversations.records import Timings
 from gemmahub.errors import BackendCrashed
 
 if TYPE_CHECKING:
-    from gemmahub.engines.contract import Usage
+    from gemmahub.engines.contract import ToolCall, Usage
     from gemmahub.errors import GemmahubError
 
 
 class AnswerStarted(NamedTuple):
     """The question ``number`` is kept, and its answer ``answer`` begins. Turns from ``number`` on
-    are replaced. ``answerer`` is model, precision and engine in one line."""
+    are replaced. ``answerer`` is model, precision and engine in one line. Where an answer goes on
+    with the results of tools, ``results`` are these, and the text is empty."""
 
     number: int
     text: str
     images: tuple[str, ...]
     answer: int
     answerer: str
+    results: tuple[tuple[str, str], ...] = ()
 
 
 class AnswerDelta(NamedTuple):
@@ -31,7 +33,7 @@ class AnswerDelta(NamedTuple):
 
     ``tokens`` are counted so far, within ``seconds`` from the question on; ``first_token_seconds``
     is when the first of them came. ``thought`` is more of what the model thinks; it comes before
-    the ``text``.
+    the ``text``. ``call`` is a tool that it calls; it comes after the text.
     """
 
     number: int
@@ -40,6 +42,7 @@ class AnswerDelta(NamedTuple):
     seconds: float
     first_token_seconds: float
     thought: str = ""
+    call: ToolCall | None = None
 
 
 class AnswerFinished(NamedTuple):

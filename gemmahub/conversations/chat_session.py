@@ -5,23 +5,25 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.conversations.chat_events import AnswerDelta, AnswerFinished, AnswerStarted
 from gemmahub.conversations.memory_journal import MemoryJournal
 from gemmahub.conversations.records import Described, Saved, SavedMessage
+from gemmahub.conversations.turns import check_results, seen_by_the_model
 from gemmahub.engines.contract import ChunkKind, Message, Sampling
 from gemmahub.errors import BackendCrashed, GemmahubError, UsageError
 from gemmahub.text import StreamStripper
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from pathlib import Path
 
     from gemmahub.conversations.chat_events import ChatEvent
     from gemmahub.conversations.journal import Journal
-    from gemmahub.engines.contract import Chunk, Prompt, Session, Usage
+    from gemmahub.engines.contract import Chunk, Prompt, Session, ToolCall, Usage
 
 COMPLETION_TOKENS: Final = 256
 """A model without a chat template rarely ends by itself."""
@@ -72,7 +74,18 @@ class ChatSession:
         goes wrong later is told by the last event."""
         self._demand_model()
         files = SavedMessage("user", text, images=_texts(images), audio=_texts(audio))
-        yield from self._answer(self.journal.saved(), files)
+        yield from self._answer(self.journal.saved(), (files,))
+
+    def give_results(self, results: Mapping[str, str]) -> Generator[ChatEvent, None, None]:
+        """Go on with what the tools gave that the last answer called: a text for the id of each.
+
+        Raises: UsageError for one that is missing, or of no call; otherwise as :meth:`ask`.
+        """
+        self._demand_model()
+        saved = self.journal.saved()
+        check_results(saved, results)
+        given = [SavedMessage("tool", results[c.id], tool_call_id=c.id) for c in saved.open_calls]
+        yield from self._answer(saved, given)
 
     def resend(self, number: int, text: str | None = None) -> Generator[ChatEvent, None, None]:
         """Ask the question with that number again, with another text where one is given. It and
@@ -88,7 +101,7 @@ class ChatSession:
         before = tuple(message for message in saved.messages if message.number < number)
         self.journal.cut(number)
         said = asked if text is None else replace(asked, text=text)
-        yield from self._answer(replace(saved, messages=before), said, again=True)
+        yield from self._answer(replace(saved, messages=before), (said,), again=True)
 
     def regenerate(self) -> Generator[ChatEvent, None, None]:
         """Answer the last question again. Raises: as :meth:`resend`."""
@@ -126,15 +139,21 @@ class ChatSession:
             raise BackendCrashed("the model is not loaded", "load it again")
 
     def _answer(
-        self, before: Saved, asked: SavedMessage, *, again: bool = False
+        self, before: Saved, asked: Sequence[SavedMessage], *, again: bool = False
     ) -> Generator[ChatEvent, None, None]:
+        """The answer to a question, or to the results of tools."""
         described = before.described
-        number = self.journal.add("user", asked.text, asked.images, asked.audio)
+        number, *_ = [
+            self.journal.add(turn.role, turn.text, turn.images, turn.audio, turn.tool_call_id)
+            for turn in asked
+        ]
         with self._lock:
             self._answering, self._stopping = True, False
         try:
             answer = _Answer(self.journal, described.answerer, self._batch_seconds)
-            yield AnswerStarted(number, asked.text, asked.images, answer.number, described.answerer)
+            results = tuple((t.tool_call_id, t.text) for t in asked if t.role == "tool")
+            said = ("", ()) if results else (asked[0].text, asked[0].images)
+            yield AnswerStarted(number, *said, answer.number, described.answerer, results)
             try:
                 # Plain completion answers again what was asked with images before, without them.
                 prompt = self._prompt(before, asked, again=again)
@@ -160,12 +179,14 @@ class ChatSession:
             return replace(sampling, max_tokens=COMPLETION_TOKENS)
         return sampling
 
-    def _prompt(self, before: Saved, asked: SavedMessage, *, again: bool) -> Prompt:
+    def _prompt(self, before: Saved, turns: Sequence[SavedMessage], *, again: bool) -> Prompt:
         """Raises: UsageError for images and sounds that cannot be asked about."""
-        system = before.described.system
+        system, asked = before.described.system, turns[0]
         if not self.plain:
             first = [Message("system", system)] if system else []
-            return (*first, *seen_by_the_model(before.messages), asked.as_message())
+            results = asked.role == "tool"
+            seen = seen_by_the_model(before.messages, with_open=results)
+            return (*first, *seen, *(turn.as_message() for turn in turns))
         for kind, files in (("images", asked.images), ("sounds", asked.audio)):
             if files and not again:
                 raise UsageError(
@@ -176,24 +197,6 @@ class ChatSession:
 
 def _texts(paths: Sequence[Path]) -> tuple[str, ...]:
     return tuple(map(str, paths))
-
-
-def seen_by_the_model(messages: Iterable[SavedMessage]) -> list[Message]:
-    """The turns that go into the next prompt: a question that was never answered is left out,
-    since templates want turns to alternate."""
-    found: list[Message] = []
-    for message in messages:
-        if message.role == "assistant":
-            if not message.text and message.error:
-                continue
-            if not found or found[-1].role != "user":
-                continue
-        elif found and found[-1].role == "user":
-            found.pop()
-        found.append(message.as_message())
-    if found and found[-1].role == "user":
-        found.pop()
-    return found
 
 
 class _Answer:
@@ -222,6 +225,8 @@ class _Answer:
         now = perf_counter()
         if chunk.usage is not None:
             self._usage = chunk.usage
+        if chunk.tool_call is not None:
+            return self._called(chunk.tool_call, now)
         if chunk.text and chunk.kind is not ChunkKind.TOOL_CALL:
             self._first = self._first or now - self._started
             self._tokens += 1
@@ -241,6 +246,14 @@ class _Answer:
         return AnswerDelta(
             self.number, text, self._tokens, now - self._started, self._first, thought
         )
+
+    def _called(self, call: ToolCall, now: float) -> AnswerDelta:
+        self._first = self._first or now - self._started
+        self._handed = now
+        text, thought = self._shown()
+        self._keep(partial(self._journal.call, self.number, call))
+        seconds = now - self._started
+        return AnswerDelta(self.number, text, self._tokens, seconds, self._first, thought, call)
 
     def finished(self, *, detached: bool) -> AnswerFinished:
         """The last event."""
@@ -264,16 +277,17 @@ class _Answer:
         return ended._replace(unsaved=self._unsaved)
 
     def _shown(self) -> tuple[str, str]:
-        """What is held of the answer and of the thought, kept and harmless.
-
-        A disk that is full must not end an answer that somebody reads.
-        """
+        """What is held of the answer and of the thought, kept and harmless."""
         text, thought = "".join(self._held), "".join(self._held_thought)
         self._held.clear()
         self._held_thought.clear()
+        self._keep(partial(self._journal.part, self.number, text, thought))
+        return self._stripper.feed(text), self._thought_stripper.feed(thought)
+
+    def _keep(self, write: Callable[[], None]) -> None:
+        """A disk that is full must not end an answer that somebody reads."""
         if self._unsaved is None:
             try:
-                self._journal.part(self.number, text, thought)
+                write()
             except GemmahubError as error:
                 self._unsaved = error
-        return self._stripper.feed(text), self._thought_stripper.feed(thought)

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.conversations.records import Saved, SavedMessage
+    from gemmahub.engines.contract import ToolCall
 
-SPEAKERS: Final = {"user": "You", "assistant": "Model", "system": "System"}
+SPEAKERS: Final = {"user": "You", "assistant": "Model", "system": "System", "tool": "Tool"}
 SUFFIXES: Final = {".md": "markdown", ".markdown": "markdown", ".json": "json"}
 """What the name of a file says about its format."""
 
@@ -98,16 +99,22 @@ def _turn(message: SavedMessage, usual: str) -> str:
             f"<details>\n<summary>Thought</summary>\n\n{_text(message.thought)}\n\n</details>"
         )
     parts.append(_text(message.text))
+    parts += [f"*Called: {_escaped(shown_call(call))}*" for call in message.tool_calls]
     notes = _notes(message)
     if notes:
         parts.append(f"*{_escaped(' · '.join(notes))}*")
     return "\n\n".join(part for part in parts if part)
 
 
+def shown_call(call: ToolCall) -> str:
+    """A call of a tool in one line: name, arguments, and what its result names."""
+    return one_line(f"{call.name} {call.arguments} ({call.id})", 500)
+
+
 def _notes(message: SavedMessage) -> list[str]:
     timings = message.timings
     notes = [note for note in (str(timings), timings.thought) if note] if timings else []
-    if message.finish not in ("", "stop"):
+    if message.finish not in ("", "stop", "tool_calls"):
         notes.append(f"ended by: {message.finish}")
     if message.error:
         notes.append(one_line(message.error))

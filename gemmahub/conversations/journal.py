@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from gemmahub.engines.contract import ToolCall
+
 _HEAD: Final = frozenset(entry.name for entry in fields(Described)) | {"title"}
 
 
@@ -89,12 +91,17 @@ class Journal:
         text: str,
         images: Sequence[str | Path] = (),
         audio: Sequence[str | Path] = (),
+        tool_call_id: str = "",
     ) -> int:
         """A whole turn; returns its number."""
         number = self._next
         record = {"kind": "message", "n": number, "role": role, "text": text, "at": time()}
-        files = {"images": list(map(str, images)), "audio": list(map(str, audio))}
-        self._write(record | {kind: paths for kind, paths in files.items() if paths})
+        more = {
+            "images": list(map(str, images)),
+            "audio": list(map(str, audio)),
+            "tool_call_id": tool_call_id,
+        }
+        self._write(record | {name: value for name, value in more.items() if value})
         self._next += 1
         return number
 
@@ -117,6 +124,11 @@ class Journal:
         if text or thought:
             record = {"kind": "part", "n": number, "text": text}
             self._write(record | ({"thought": thought} if thought else {}))
+
+    def call(self, number: int, call: ToolCall) -> None:
+        """The answer calls a tool."""
+        told = {"id": call.id, "name": call.name, "arguments": call.arguments}
+        self._write({"kind": "call", "n": number, **told})
 
     def end_answer(
         self, number: int, finish: str, timings: Timings | None = None, error: str = ""

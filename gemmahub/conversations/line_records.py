@@ -147,7 +147,7 @@ class MessageLine(Struct, tag_field="kind", tag="message"):
     """A whole turn."""
 
     n: Number
-    role: Literal["user", "assistant", "system"]
+    role: Literal["user", "assistant", "system", "tool"]
     text: str
     at: Time = 0.0
     images: tuple[FilePath, ...] | None = None
@@ -157,6 +157,7 @@ class MessageLine(Struct, tag_field="kind", tag="message"):
     error: str = ""
     model: str = ""
     thought: str = ""
+    tool_call_id: str = ""
 
 
 class AnswerLine(Struct, tag_field="kind", tag="answer"):
@@ -176,6 +177,16 @@ class PartLine(Struct, tag_field="kind", tag="part"):
     thought: str = ""
 
 
+class CallLine(Struct, tag_field="kind", tag="call"):
+    """A tool that an answer calls."""
+
+    n: Number
+    id: str
+    name: str
+    arguments: str
+    at: Time = 0.0
+
+
 class EndLine(Struct, tag_field="kind", tag="end"):
     """An answer has ended."""
 
@@ -193,12 +204,13 @@ class CutLine(Struct, tag_field="kind", tag="cut"):
     at: Time = 0.0
 
 
-Line = SetLine | MessageLine | AnswerLine | PartLine | EndLine | CutLine
+Line = SetLine | MessageLine | AnswerLine | PartLine | CallLine | EndLine | CutLine
 KINDS: Final[dict[str, type[Line]]] = {
     "set": SetLine,
     "message": MessageLine,
     "answer": AnswerLine,
     "part": PartLine,
+    "call": CallLine,
     "end": EndLine,
     "cut": CutLine,
 }

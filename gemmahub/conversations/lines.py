@@ -9,6 +9,7 @@ that any text, also one with lone surrogates, comes back as it was.
 ``message``  a whole turn, with its number ``n``
 ``answer``   the answer ``n`` begins
 ``part``     more text of the answer ``n``, or of its thought, written before it is shown
+``call``     a tool that the answer ``n`` calls
 ``end``      the answer ``n`` has ended: why, and its timings
 ``cut``      the messages from ``n`` on are gone, others take their place
 
@@ -27,6 +28,7 @@ import msgspec
 from gemmahub.conversations.line_records import (
     KINDS,
     AnswerLine,
+    CallLine,
     CutLine,
     EndLine,
     Head,
@@ -36,6 +38,7 @@ from gemmahub.conversations.line_records import (
     SetLine,
 )
 from gemmahub.conversations.records import INTERRUPTED, Described, Saved, SavedMessage, Timings
+from gemmahub.engines.contract import ToolCall
 from gemmahub.records.parsing import Unfit, as_far_as_it_fits, json_value, read_bounded
 
 if TYPE_CHECKING:
@@ -159,6 +162,7 @@ class _Fold:
     messages: list[SavedMessage] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
     changed: float = 0.0
     damaged: int = 0
 
@@ -172,6 +176,9 @@ class _Fold:
                 self._demand_open(record.n)
                 self.parts.append(record.text)
                 self.thoughts.append(record.thought)
+            case CallLine():
+                self._demand_open(record.n)
+                self.calls.append(ToolCall(record.id, record.name, record.arguments))
             case SetLine():
                 for name in Head.__struct_fields__:
                     value = getattr(record, name, msgspec.UNSET)
@@ -229,26 +236,29 @@ class _Fold:
 
     def _end(self, record: EndLine) -> None:
         self._demand_open(record.n)
-        self.messages[-1] = replace(
+        ended = self._with_parts(record.finish or INTERRUPTED)
+        timings = _timings(record.timings)
+        self.messages[-1] = replace(ended, error=record.error, timings=timings)
+        self._forget_parts()
+
+    def _with_parts(self, finish: str) -> SavedMessage:
+        """The last answer with what came of it."""
+        return replace(
             self.messages[-1],
             text="".join(self.parts),
-            finish=record.finish or INTERRUPTED,
-            error=record.error,
-            timings=_timings(record.timings),
+            finish=finish,
             thought="".join(self.thoughts),
+            tool_calls=tuple(self.calls),
         )
-        self.parts, self.thoughts = [], []
+
+    def _forget_parts(self) -> None:
+        self.parts, self.thoughts, self.calls = [], [], []
 
     def _close(self, *, running: bool = False) -> None:
         """An answer that got no end was interrupted, and what came of it counts."""
         if self.messages and _is_open(self.messages[-1]):
-            self.messages[-1] = replace(
-                self.messages[-1],
-                text="".join(self.parts),
-                finish="" if running else INTERRUPTED,
-                thought="".join(self.thoughts),
-            )
-        self.parts, self.thoughts = [], []
+            self.messages[-1] = self._with_parts("" if running else INTERRUPTED)
+        self._forget_parts()
 
 
 def _is_open(message: SavedMessage) -> bool:
@@ -268,6 +278,7 @@ def _message(record: MessageLine) -> SavedMessage:
         model=record.model,
         number=record.n,
         thought=record.thought,
+        tool_call_id=record.tool_call_id,
     )
 
 

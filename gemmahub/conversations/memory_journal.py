@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.conversations.records import Timings
+    from gemmahub.engines.contract import ToolCall
 
 
 class MemoryJournal:
@@ -37,10 +38,15 @@ class MemoryJournal:
         text: str,
         images: Sequence[str | Path] = (),
         audio: Sequence[str | Path] = (),
+        tool_call_id: str = "",
     ) -> int:
         """A whole turn; returns its number."""
         turn = SavedMessage(
-            role, text, images=tuple(map(str, images)), audio=tuple(map(str, audio))
+            role,
+            text,
+            images=tuple(map(str, images)),
+            audio=tuple(map(str, audio)),
+            tool_call_id=tool_call_id,
         )
         return self._append(turn)
 
@@ -57,6 +63,11 @@ class MemoryJournal:
         """More of the answer, after more of its thought."""
         self._answer.append(text)
         self._thought.append(thought)
+
+    def call(self, number: int, call: ToolCall) -> None:
+        """The answer calls a tool."""
+        asked = self._messages[-1]
+        self._messages[-1] = replace(asked, tool_calls=(*asked.tool_calls, call))
 
     def end_answer(
         self, number: int, finish: str, timings: Timings | None = None, error: str = ""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.engines.contract import Message, Sampling, Settings
+from gemmahub.engines.contract import Message, Sampling, Settings, ToolCall
 from gemmahub.text import format_rate, one_line, plural
 
 if TYPE_CHECKING:
@@ -86,8 +86,9 @@ class SavedMessage:
     """One turn. ``at`` in seconds since 1970; ``number`` counts from 0 and names it.
 
     Of an answer, ``finish`` says why it ended (a ``FinishReason``, ``error`` or ``interrupted``;
-    empty while it runs), ``error`` what went wrong, ``model`` who gave it, with its precision, and
-    ``thought`` what the model thought before it.
+    empty while it runs), ``error`` what went wrong, ``model`` who gave it, with its precision,
+    ``thought`` what the model thought before it, and ``tool_calls`` what it asked for. The turn of
+    a ``tool`` has the result of the call ``tool_call_id`` as its text.
     """
 
     role: str
@@ -101,11 +102,21 @@ class SavedMessage:
     model: str = ""
     number: int = 0
     thought: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
 
     def as_message(self) -> Message:
         """The turn as an engine takes it."""
         images, audio = (tuple(map(Path, files)) for files in (self.images, self.audio))
-        return Message(self.role, self.text, images, audio=audio, reasoning=self.thought)
+        return Message(
+            self.role,
+            self.text,
+            images,
+            audio=audio,
+            tool_calls=self.tool_calls,
+            tool_call_id=self.tool_call_id,
+            reasoning=self.thought,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +157,12 @@ class Saved:
     messages: tuple[SavedMessage, ...] = ()
     damaged: int = 0
     problem: str = ""
+
+    @property
+    def open_calls(self) -> tuple[ToolCall, ...]:
+        """What the last answer asked for: the model waits for the results."""
+        last = self.messages[-1] if self.messages else None
+        return last.tool_calls if last is not None and last.role == "assistant" else ()
 
     @property
     def shown_title(self) -> str:

@@ -17,6 +17,7 @@ from gemmahub.errors import BackendError, LoadFailed, backend_error
 from gemmahub.text.streams import kept_quiet
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Self
 
     from gemmahub.engines.contract import (
@@ -127,6 +128,18 @@ def devices_of(offer: BackendOffer) -> tuple[EngineDevice, ...] | None:
         found = calls.ask("devices")
     name = offer.backend.name
     return None if found is None else tuple(checked_answer(d, EngineDevice, name) for d in found)
+
+
+def remote_devices_of(offer: BackendOffer, workers: Sequence[str]) -> tuple[EngineDevice, ...]:
+    """The devices of workers on other machines, each ``HOST:PORT``.
+
+    Raises: BackendError without the capability ``remote_workers``; LoadFailed for a worker that
+    does not answer.
+    """
+    check_capability(offer.backend, "remote_workers")
+    with BackendCalls(offer) as calls:
+        found = calls.ask("remote_devices", list(workers))
+    return tuple(checked_answer(d, EngineDevice, offer.backend.name) for d in found)
 
 
 def quantize(

@@ -7,21 +7,29 @@ it from Python; the system keeps the process from running or growing without end
 
 from __future__ import annotations
 
+import json
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines import template_process as limits
 from gemmahub.engines.contract import Message
+from gemmahub.engines.tool_calls import CALL_OPENS
 from gemmahub.errors import TemplateError
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemmahub.engines.contract import Sampling
+    from gemmahub.engines.contract import Sampling, Tool
     from gemmahub.engines.template_process import TemplateRenderer
 
 _THINKING: Final = "enable_thinking"
+_RESULTS: Final = "tool_responses"
+_LATER: Final = "{#- OpenAI Chat Completions:"
+"""In Gemma 4's later templates, which take turns of the role ``tool``. Earlier ones know results
+only as a part of the turn with the calls. llama.cpp tells them apart by the same words
+(``common/chat.cpp``, ``convert_tool_responses_gemma4``)."""
+_NO_TOOLS: Final = "leave the tools out, or take a model with tools, such as Gemma 4"
 HINT: Final = "use --raw to complete the text without a chat template"
 MAX_CHARACTERS: Final = 1 << 20
 """Of a template, and of what it writes beyond four times the messages."""
@@ -49,6 +57,7 @@ class ChatTemplate:
         self._renderer = renderer
         self._source = source
         self._variables = _variables(source, renderer.asked)
+        self._joins_results = CALL_OPENS in source and _RESULTS in source and _LATER not in source
         self._tokens = {"bos_token": bos, "eos_token": eos}
         self._end: float | None = None
 
@@ -70,9 +79,11 @@ class ChatTemplate:
         raise TemplateError(failure.format(one_line(text, 300)), HINT)
 
     def _render(self, messages: Sequence[Message]) -> tuple[str, str]:
-        size = sum(len(turn.content) + 2 * len(turn.reasoning) for turn in messages)
+        size = sum(map(_size, messages)) + 2 * len(json.dumps(self._variables))
         longest = MAX_CHARACTERS + 4 * size
         turns = list(map(_turn, messages))
+        if self._joins_results:
+            turns = _with_results(turns)
         fresh = self._end is None
         self._end = self._end or monotonic() + limits.WALL_SECONDS
         request = {
@@ -107,27 +118,76 @@ _FAILURES: Final = {
 }
 
 
+def _size(message: Message) -> int:
+    """Characters that a template is given of a message."""
+    calls = sum(len(call.name) + 2 * len(call.arguments) for call in message.tool_calls)
+    return len(message.content) + 2 * len(message.reasoning) + calls
+
+
 def _variables(source: str, asked: Sampling) -> dict[str, Any]:
     """What a template is told beyond the messages, by the names that published ones know.
 
     Raises: TemplateError.
     """
+    found: dict[str, Any] = {}
+    if asked.tools:
+        if "tools" not in source:
+            raise TemplateError("the chat template of this model has no tools", _NO_TOOLS)
+        if CALL_OPENS not in source:
+            raise TemplateError(
+                "the chat template of this model has calls of tools in a form other than Gemma 4's",
+                _NO_TOOLS,
+            )
+        found["tools"] = list(map(_offered, asked.tools))
     if asked.thinking is None:
-        return {}
+        return found
     if asked.thinking and _THINKING not in source:
         raise TemplateError(
             "the chat template of this model asks for no thoughts",
             "leave --think out, or take a model that thinks, such as Gemma 4",
         )
-    return {_THINKING: bool(asked.thinking)}
+    return {**found, _THINKING: bool(asked.thinking)}
+
+
+def _offered(tool: Tool) -> dict[str, Any]:
+    """A tool as OpenAI's interface and templates know it."""
+    function = {"name": tool.name, "description": tool.description}
+    return {"type": "function", "function": {**function, "parameters": dict(tool.parameters)}}
 
 
 def _turn(message: Message) -> dict[str, Any]:
     """A message as templates know it; whether earlier thoughts count is the template's choice."""
-    turn = {"role": message.role, "content": message.content}
+    turn: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.reasoning:
         turn |= {"reasoning": message.reasoning, "reasoning_content": message.reasoning}
+    if message.tool_calls:
+        turn["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.values()},
+            }
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id:
+        turn["tool_call_id"] = message.tool_call_id
     return turn
+
+
+def _with_results(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The turns with results of tools as a part of the turn that called them."""
+    found: list[dict[str, Any]] = []
+    for turn in turns:
+        calls = found[-1].get("tool_calls") if found else None
+        if turn["role"] != "tool" or not calls:
+            found.append(turn)
+            continue
+        results = found[-1].get(_RESULTS, [])
+        names = {call["id"]: call["function"]["name"] for call in calls}
+        in_order = calls[min(len(results), len(calls) - 1)]["function"]["name"]
+        name = names.get(turn.get("tool_call_id"), in_order)
+        found[-1] |= {_RESULTS: [*results, {"name": name, "response": turn["content"]}]}
+    return found
 
 
 def fold_system(messages: Sequence[Message]) -> list[Message]:

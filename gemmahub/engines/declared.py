@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract import Backend, Prompt, Sampling
 
 _USUAL = Settings()
+_CANNOT = {
+    "schema": "cannot hold an answer to a JSON schema",
+    "grammar": "cannot hold an answer to a grammar",
+    "thinking": "cannot let a model think",
+    "tools": "cannot offer tools to a model",
+    "audio": "cannot hear sounds",
+}
 
 
 def check_settings(backend: Backend, settings: Settings) -> None:
@@ -40,8 +47,8 @@ def check_request(backend: Backend, prompt: Prompt, sampling: Sampling) -> None:
     for name, is_asked in asked.items():
         if is_asked and name not in backend.capabilities:
             raise GenerationFailed(
-                f"{backend.name} cannot do this: {OF_SESSIONS[name]}",
-                "leave it out, or choose another engine with --backend",
+                f"{backend.name} {_CANNOT[name]}",
+                "leave that out, or choose another engine with --backend",
             )
 
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gemmahub.engines.chat_template import HINT, ChatTemplate
 from gemmahub.engines.template_process import TemplateRenderer
+from gemmahub.engines.tool_calls import QUOTE, texts_in
 from gemmahub.errors import GenerationFailed, TemplateError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from gemmahub.engines.contract import Message, Prompt
+    from gemmahub.engines.contract import Message, Prompt, Sampling
 
 
 class Vocabulary(Protocol):
@@ -83,8 +84,8 @@ def encode(
     Raises: TemplateError, GenerationFailed when there is nothing to complete; Cancelled when the
     renderer was told to stop.
     """
-    if renderer is not None and renderer.asked.thinking:
-        _check_template(model, prompt)
+    if renderer is not None:
+        _check_template(model, prompt, renderer.asked)
     if isinstance(prompt, str):
         return _not_empty(_tokenize(model, prompt))
     _check(prompt)
@@ -152,13 +153,26 @@ def _not_empty(tokens: list[Any]) -> list[Any]:
     return tokens
 
 
-def _check_template(model: Vocabulary, prompt: Prompt) -> None:
-    """Raises: GenerationFailed where nothing can tell the model to think."""
-    if isinstance(prompt, str) or model.chat_template is None:
+def _check_template(model: Vocabulary, prompt: Prompt, asked: Sampling) -> None:
+    """Raises: GenerationFailed where nothing can tell the model to think, or of tools."""
+    plain = isinstance(prompt, str) or model.chat_template is None
+    if asked.thinking and plain:
         raise GenerationFailed(
             "only a chat template tells a model to think, and none is used here",
             "leave --think out, or take a chat model that thinks, such as Gemma 4",
         )
+    if asked.tools and plain:
+        raise GenerationFailed(
+            "only a chat template tells a model of tools, and none is used here",
+            "leave the tools out, or take a chat model with tools, such as Gemma 4",
+        )
+    if asked.tools:
+        told = [(tool.description, dict(tool.parameters)) for tool in asked.tools]
+        if found := _spelt_out(model, told):
+            raise GenerationFailed(
+                f"the tools spell out {', '.join(sorted(found))}, a control token of the model",
+                "take it out of their descriptions",
+            )
 
 
 def _check(messages: Sequence[Message]) -> None:
@@ -181,6 +195,8 @@ def _conversation(
     with nullcontext(renderer) if renderer is not None else TemplateRenderer() as process:
         template = ChatTemplate(process, model.chat_template, model.bos, model.eos)
         messages = [_without_controls(model, message) for message in messages]
+        if any(message.tool_calls for message in messages):
+            messages = [_plain_result(message) for message in messages]
         text = template.render(messages)
         if not any(model.control_texts(message.content) for message in messages):
             return _tokenize(model, text)
@@ -188,10 +204,27 @@ def _conversation(
 
 
 def _without_controls(model: Vocabulary, message: Message) -> Message:
-    """The message without a thought that spells out a control token: it can do without it."""
-    if not message.reasoning or not model.control_texts(message.reasoning):
+    """The message without a thought or the arguments of a call that spell out a control token."""
+    if message.reasoning and model.control_texts(message.reasoning):
+        message = replace(message, reasoning="")
+    calls = tuple(
+        replace(call, arguments="{}") if _spelt_out(model, call.values()) else call
+        for call in message.tool_calls
+    )
+    return replace(message, tool_calls=calls) if calls else message
+
+
+def _spelt_out(model: Vocabulary, value: Any) -> set[str]:
+    """The control tokens in the texts of a value, with the one that ends a text."""
+    text = "\n".join(texts_in(value))
+    return model.control_texts(text) | ({QUOTE} if QUOTE in text else set())
+
+
+def _plain_result(message: Message) -> Message:
+    """The result of a tool, which cannot end the text that a template writes it into."""
+    if message.role != "tool":
         return message
-    return replace(message, reasoning="")
+    return replace(message, content=message.content.replace(QUOTE, '"'))
 
 
 def _tokenize_apart(

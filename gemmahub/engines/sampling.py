@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from gemmahub.engines.tool_calls import TOOL_NAME
 from gemmahub.errors import GenerationFailed
+from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from gemmahub.engines.contract import Sampling
@@ -33,4 +35,10 @@ def _wrong(sampling: Sampling) -> str:
     for name, value in (("top_p", sampling.top_p), ("min_p", sampling.min_p)):
         if value is not None and not 0 <= value <= 1:
             return f"{name} {value} is not between 0 and 1"
+    names = [tool.name for tool in sampling.tools]
+    for name in names:
+        if not TOOL_NAME.fullmatch(name):
+            return f"a tool is called {one_line(name, 80)!r}: letters, digits and _ . - make a name"
+        if names.count(name) > 1:
+            return f"two tools are called {name}"
     return ""

@@ -26,7 +26,6 @@ NAME: Final = "thought\n"
 
 _MARKER: Final = re.compile(f"({re.escape(OPENS)}|{re.escape(CLOSES)})")
 _NAMED: Final = re.compile(r"\Athought(?:\n|\Z)")
-_LONGEST: Final = max(map(len, MARKERS))
 
 
 class ThoughtStream:
@@ -49,7 +48,7 @@ class ThoughtStream:
             return [Chunk(piece)] if piece else []
         thinks = self.inside and self._named
         self._held += piece
-        chunks = self._cut(len(self._held) - _half_marker(self._held))
+        chunks = self._cut(len(self._held) - half_of(self._held, MARKERS))
         self.tokens += thinks and self.inside and bool(piece)
         return chunks
 
@@ -78,10 +77,11 @@ class ThoughtStream:
         return chunks
 
 
-def _half_marker(text: str) -> int:
-    """Length of the longest end of the text that a marker begins with."""
-    for length in range(min(_LONGEST - 1, len(text)), 0, -1):
-        if any(marker.startswith(text[-length:]) for marker in MARKERS):
+def half_of(text: str, markers: Sequence[str]) -> int:
+    """Length of the longest end of the text that one of the markers begins with."""
+    longest = max(map(len, markers)) - 1
+    for length in range(min(longest, len(text)), 0, -1):
+        if any(marker.startswith(text[-length:]) for marker in markers):
             return length
     return 0
 

@@ -18,6 +18,7 @@ from gemmahub.engines.sampling import check_sampling
 from gemmahub.engines.template_process import TemplateRenderer
 from gemmahub.engines.text_stream import TextStream
 from gemmahub.engines.thoughts import ThoughtStream, joined
+from gemmahub.engines.tool_calls import with_calls
 from gemmahub.errors import Cancelled, ContextExceeded, GenerationFailed
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ class TokenSession(SessionBase, ABC):
             if not tokens:
                 raise _nothing("prompt")
             self._check_length(len(tokens))
-        return self._stream(mark, tokens, sampling)
+        chunks = self._stream(mark, tokens, sampling)
+        return with_calls(chunks) if sampling.tools else chunks
 
     def cancel(self) -> None:
         """Stop the running answer before its next token; from any thread."""

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from gemmahub.memory.builds import LIBRARY_RULES, EngineRules
 
-DeviceKind = Literal["cuda", "rocm", "vulkan", "metal", "other", "cpu"]
+DeviceKind = Literal["cuda", "rocm", "vulkan", "metal", "rpc", "other", "cpu"]
 
 MIB: Final = 1 << 20
 
@@ -16,6 +16,7 @@ CONTEXT_OVERHEAD: Final[dict[DeviceKind, int]] = {
     "rocm": 512 * MIB,
     "vulkan": 256 * MIB,
     "metal": 64 * MIB,
+    "rpc": 0,
     "other": 256 * MIB,
     "cpu": 0,
 }
@@ -23,7 +24,8 @@ CONTEXT_OVERHEAD: Final[dict[DeviceKind, int]] = {
 
 ESTIMATES, not measured for this table: they differ by driver, chip and number of compiled kernels,
 for CUDA by about a factor of two either way. llama.cpp keeps 1 GiB of each device free for them
-(``--fit-target``, ``common/common.h``). ``other`` are devices of which only a plugin knows.
+(``--fit-target``, ``common/common.h``). ``rpc`` are devices of workers on other machines, which
+have their contexts before they say what is free; ``other`` are devices that only a plugin knows.
 """
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.hardware.records import Kind
+from gemmahub.hardware.records import Device, Figure, Kind
+from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gemmahub.engines.contract import EngineDevice
-    from gemmahub.hardware.records import Device, Machine
+    from gemmahub.hardware.records import Machine
 
 _FULL: Final = 1 << 30
 """A device with less free than llama.cpp's own margin (``--fit-target``) holds no model."""
@@ -27,6 +28,9 @@ a discrete one (Strix Halo beside a small card)."""
 
 _MOST_ALONE: Final = 4
 
+REMOTE: Final = "rpc"
+"""The interface of devices of workers on other machines, as llama.cpp calls it."""
+
 _MAKERS: Final = ("NVIDIA", "AMD", "Intel", "Apple")
 _DRIVES: Final = {
     "cuda": ("NVIDIA",), "rocm": ("AMD",), "metal": ("Apple",), "sycl": ("Intel",),
@@ -34,7 +38,7 @@ _DRIVES: Final = {
 }  # fmt: skip
 """Whose devices an engine's interface can use."""
 
-DeviceSet = tuple["Device", ...]
+DeviceSet = tuple[Device, ...]
 
 
 def device_sets(machine: Machine) -> tuple[DeviceSet, ...]:
@@ -44,10 +48,17 @@ def device_sets(machine: Machine) -> tuple[DeviceSet, ...]:
     Devices of several makers are in one set only where the engine drives them through one interface
     (Vulkan); parts of one GPU that a process cannot use together never are. Full ones are left out.
     Of each interface's devices there are the fastest, the fastest two, four, and so on to all, and
-    those of another size alone; so sixteen make no 65,536 sets.
+    those of another size alone; so sixteen make no 65,536 sets. Devices of workers on other
+    machines were asked for: they are part of each set.
     """
     order = [device.id for device in machine.devices]
+    workers = tuple(device for device in machine.devices if device.api == REMOTE)
+    if workers:
+        machine = replace(machine, devices=machine.devices[len(workers) :])
     groups = [found for group in _groups(_usable(machine)) for found in _subsets(group, order)]
+    if workers:
+        own = [found for found in groups if found[0].kind is not Kind.INTEGRATED]
+        groups = [(*workers, *found) for found in own] or [workers]
     groups.sort(key=lambda devices: (-_free(devices), [device.id for device in devices]))
     if all(device.kind is Kind.INTEGRATED for devices in groups for device in devices):
         # The processor reads the same memory; where it is as fast, it is the simpler way.
@@ -55,9 +66,35 @@ def device_sets(machine: Machine) -> tuple[DeviceSet, ...]:
     return tuple(groups)
 
 
+def with_workers(machine: Machine, devices: Sequence[EngineDevice]) -> Machine:
+    """The machine with the devices of workers on other machines, before its own as llama.cpp has
+    them. How fast they are is not known: the network is in between."""
+    found = tuple(_remote(number, device) for number, device in enumerate(devices))
+    return replace(machine, devices=(*found, *machine.devices))
+
+
+def workers_of(machine: Machine) -> tuple[str, ...]:
+    """The workers on other machines whose devices it has, ``HOST:PORT``."""
+    return tuple(dict.fromkeys(d.name for d in machine.devices if d.api == REMOTE))
+
+
+def _remote(number: int, device: EngineDevice) -> Device:
+    said = f"{device.name}, as the engine says"
+    free = device.total_bytes if device.free_bytes is None else device.free_bytes
+    return Device(
+        id=f"{REMOTE}:{number}",
+        name=one_line(device.description, 100),
+        vendor="",
+        kind=Kind.DISCRETE,
+        total=Figure(device.total_bytes, said),
+        free=Figure(free, said),
+        api=REMOTE,
+    )
+
+
 def default_devices(machine: Machine) -> DeviceSet:
     """What an engine takes that is told nothing, full devices among them."""
-    there = [device for device in machine.devices if _is_known(device)]
+    there = [device for device in machine.devices if _is_known(device) or device.api == REMOTE]
     own = [device for device in there if device.kind is not Kind.INTEGRATED]
     return tuple(own or there)
 

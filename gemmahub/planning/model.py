@@ -53,6 +53,7 @@ _KINDS: Final[dict[str, DeviceKind]] = {
     "intel": "vulkan",
     "vulkan": "vulkan",
     "metal": "metal",
+    "rpc": "rpc",
 }
 """By the engine's interface, else by the first part of a device's name."""
 

@@ -9,7 +9,7 @@ from gemmahub.engines.option_values import DEVICES_OPTION, device_options
 from gemmahub.errors import DoesNotFit, NotFound
 from gemmahub.memory import Placement
 from gemmahub.planning.candidates import candidates_of
-from gemmahub.planning.devices import told
+from gemmahub.planning.devices import told, workers_of
 from gemmahub.planning.model import places_of
 from gemmahub.recommend.alternatives import reasons_of
 from gemmahub.recommend.goals import Requirements
@@ -36,7 +36,7 @@ class Recommendation:
 
     ``rank`` is 1 for the best. ``largest_context`` in tokens would fit with the other settings.
     ``devices`` are the addresses of the GPUs that an engine has to be told to use; None where it
-    uses those of the plan untold.
+    uses those of the plan untold. ``workers`` are those of other machines, ``HOST:PORT``.
     """
 
     variant: Variant
@@ -45,6 +45,7 @@ class Recommendation:
     largest_context: int
     reasons: tuple[str, ...]
     devices: tuple[str, ...] | None = None
+    workers: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:
@@ -57,6 +58,7 @@ class Recommendation:
             settings.cache_type_k,
             **self._placement.options,
             option=f"{DEVICES_OPTION}={chosen}" if chosen else None,
+            rpc=",".join(self.workers),
         )
 
     @property
@@ -133,8 +135,8 @@ def recommendations(
         largest = ranking.largest_context(plan)
         reasons = reasons_of(ranking, number, largest)
         variant = registry.known(plan.candidate.reference)
-        devices = told(machine, plan.devices)
-        found.append(Recommendation(variant, plan, number + 1, largest, reasons, devices))
+        devices, workers = told(machine, plan.devices), workers_of(machine)
+        found.append(Recommendation(variant, plan, number + 1, largest, reasons, devices, workers))
     return tuple(found)
 
 

@@ -47,12 +47,19 @@ def loadable(plan: Plan) -> Artifact:
     return plan.variant.artifacts[0]
 
 
-def verify(plan: Plan, offer: BackendOffer, on_progress: OnProgress | None = None) -> Plan:
+def verify(
+    plan: Plan,
+    offer: BackendOffer,
+    on_progress: OnProgress | None = None,
+    workers: tuple[str, ...] = (),
+) -> Plan:
     """The plan with what a load of its model really takes; loads it, and lets it say something.
+    ``workers`` are those of other machines that it was made with.
 
     Raises: as :func:`loadable` and :func:`engine_settings`; BackendError of the load or the answer.
     """
     artifact, settings = loadable(plan), engine_settings(plan.memory, offer)
+    settings = replace(settings, remote_workers=workers)
     with load_session(offer, artifact, settings, on_progress) as session:
         counts = _touch(session, plan.memory.settings.tokens_a_step)
         pid: int | None = getattr(session, "pid", None)

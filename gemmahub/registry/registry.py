@@ -102,6 +102,14 @@ class Registry:
                 return variant
         return None
 
+    def open_name(self, text: str) -> str | None:
+        """The catalogue's name of a model without a variant: which one is left open; None for all
+        else. Raises: UsageError for no reference."""
+        reference = parse_reference(text)
+        if not isinstance(reference, NameReference) or reference.variant is not None:
+            return None
+        return reference.name if self.catalog.model(reference.name) is not None else None
+
     def resolve(self, text: str) -> Variant:
         """The variant that a reference names; of a name without one what is installed, QAT first.
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gemmahub.config import Config, disabled_plugins, load_config
+from gemmahub.errors import UsageError
 from gemmahub.service.listener import Listener, current, heard_by, wait
 from gemmahub.text import one_line
 
@@ -49,11 +50,14 @@ class Installation:
         config: Config | None = None,
         folders: Sequence[Path] = (),
         say: Callable[[str], None] | None = None,
+        workers: Sequence[str] = (),
     ) -> None:
-        """``say`` is told what a person should hear, such as what a name was taken for."""
+        """``say`` is told what a person should hear, such as what a name was taken for. ``workers``
+        are ``HOST:PORT`` of programs on other machines whose memory is used, too."""
         self._config = config
         self._folders = tuple(folders)
         self._say = say
+        self.workers = tuple(workers)
 
     def say(self, text: str) -> None:
         """Tell whoever listens: see :meth:`heard_by`, else the front end."""
@@ -264,10 +268,27 @@ class Installation:
 
         Raises: UsageError for a size or a name that is none.
         """
-        from gemmahub.hardware.simulate import other_machine, preset_machine
+        from gemmahub.hardware.simulate import preset_machine
 
-        base = preset_machine(machine) if machine else self.as_used(measure=True)
-        return other_machine(memory, ram, base)
+        known = preset_machine(machine) if machine else None
+        return self.with_sizes(memory, ram, known or self.as_used(measure=True))
+
+    def with_sizes(
+        self, memory: str | None, ram: str | None, base: Machine | None = None
+    ) -> Machine:
+        """``base``, or this machine, with the sizes that a person wrote instead of its own.
+
+        Raises: UsageError for what is no size, and where workers belong to this machine.
+        """
+        from gemmahub.hardware.simulate import other_machine
+
+        found = other_machine(memory, ram, base or self.as_used())
+        if self.workers and found.simulated:
+            raise UsageError(
+                "--rpc adds to the memory of this machine, and another one was named",
+                "leave one of them out",
+            )
+        return found
 
     def as_used(self, *, measure: bool = False) -> Machine:
         """What this machine is now to the engine here: devices that it cannot use are unusable;
@@ -278,7 +299,12 @@ class Installation:
         engine = engine_here(self.choose, self.plugins_manager)
         machine = replace(self.hardware(measure=measure), engine=engine)
         stated = self.engine_devices(machine)
-        return machine if stated is None else usable_by(machine, *stated)
+        machine = machine if stated is None else usable_by(machine, *stated)
+        if not self.workers:
+            return machine
+        from gemmahub.service.remote_workers import joined
+
+        return joined(self, machine)
 
     def engine_devices(self, machine: Machine) -> tuple[str, tuple[EngineDevice, ...]] | None:
         """The engine that runs GGUF files here, and the devices of the machine that it can use;
@@ -296,22 +322,14 @@ class Installation:
 
         Raises: UsageError, NotFound, FormatError, IntegrityError.
         """
-        chosen = self._recommended(reference, machine)
-        if chosen is None:
+        name = self.registry.open_name(reference)
+        if name is None:
             return self.registry.resolve(reference), None
-        self.say(f"{one_line(reference)} -> {chosen.summary}")
-        return chosen.variant, chosen
-
-    def _recommended(self, reference: str, machine: Machine | None) -> Recommendation | None:
-        """What is recommended of a catalogue name without a variant; None for all else."""
-        from gemmahub.registry.reference import NameReference, parse_reference
-
-        parsed = parse_reference(reference)
-        if not isinstance(parsed, NameReference) or parsed.variant is not None:
-            return None
-        if self.registry.catalog.model(parsed.name) is None:
-            return None
         from gemmahub.planning.recommending import best_of
 
         place = machine or self.machine_for()
-        return best_of(self.registry, parsed.name, place, self.measured(place))
+        found = best_of(self.registry, name, place, self.measured(place))
+        if found is None:
+            return self.registry.resolve(reference), None
+        self.say(f"{one_line(reference)} -> {found.summary}")
+        return found.variant, found

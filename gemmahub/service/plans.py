@@ -72,6 +72,11 @@ def plan(
     from gemmahub.service.remote import look
 
     options = options or PlanOptions()
+    if here.workers and options.exact:
+        raise UsageError(
+            "--exact asks a llama.cpp that uses no workers of other machines",
+            "leave it out; --verify loads the model with them",
+        )
     machine = _machine(here, options)
     place = machine_of(machine)
     looked = look(here, reference, machine)
@@ -93,14 +98,12 @@ def plan(
 
 
 def _machine(here: Installation, options: PlanOptions) -> Machine:
-    from gemmahub.hardware.simulate import other_machine
-
     if options.verify and (options.memory or options.ram):
         raise UsageError(
             "--verify loads the model on this machine, not on another one",
             "leave --memory and --ram out",
         )
-    return other_machine(options.memory, options.ram, here.as_used())
+    return here.with_sizes(options.memory, options.ram)
 
 
 def _with_engine(
@@ -190,7 +193,8 @@ def _verify(
 
     artifact = loadable(plan)
     needs = "dry_load" if _needs_dry_load(options, plan.memory.settings) else ""
-    return verify(plan, here.choose(artifact, needs=needs).offer, on_progress)
+    needs = needs or ("remote_workers" if here.workers else "")
+    return verify(plan, here.choose(artifact, needs=needs).offer, on_progress, here.workers)
 
 
 def _needs_dry_load(options: PlanOptions, settings: MemorySettings) -> bool:

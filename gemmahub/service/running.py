@@ -148,6 +148,7 @@ def load(
         draft = False
     drafter, drafts = chosen_drafter(here, variant, settings, draft)
     settings = replace(settings, drafter=drafter)
+    settings = replace(settings, remote_workers=settings.remote_workers or here.workers)
     reading = "" if variant.served else f", reading {format_bytes(variant.size_bytes)}"
     tell(f"starting {choice.offer.backend.name}{reading}")
     session = load_session(choice.offer, model, settings, on_progress, cancelled)
@@ -172,7 +173,9 @@ def _devices(
 
     if variant.served is not None or not device_options(engine, ("any",)):
         return {}
-    if len(here.hardware().devices) < 2:  # nothing to choose, and nothing to load for it
+    if (
+        len(here.hardware().devices) + len(here.workers) < 2
+    ):  # nothing to choose, and nothing to load for it
         return {}
     from gemmahub.errors import GemmahubError
     from gemmahub.memory import MemorySettings
@@ -208,12 +211,13 @@ def _choose(
     """
     from gemmahub.errors import BackendMissing
 
+    needs = "remote_workers" if here.workers else ""
     if variant.served is not None:
-        return here.choose(variant.served, backend), variant.served
+        return here.choose(variant.served, backend, needs=needs), variant.served
     first: BackendMissing | None = None
     for artifact in variant.artifacts:
         try:
-            choice = here.choose(artifact, backend)
+            choice = here.choose(artifact, backend, needs=needs)
         except BackendMissing as error:
             first = first or error
             continue

@@ -9,6 +9,7 @@ from gemmahub.errors import GemmahubError, IntegrityError, UsageError
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 _LARGEST: Final = 1 << 20
@@ -39,6 +40,13 @@ def checked(text: str, schema: dict[str, Any], *, cut: bool) -> str:
 
     ``cut``: it ended because it was as long as it may be. Raises: GemmahubError.
     """
+    held_to(text, schema, "the answer", cut=cut)
+    return text.strip()
+
+
+def held_to(text: str, schema: Mapping[str, Any], what: str, *, cut: bool) -> Any:
+    """The value in a text that is JSON and keeps to the schema. Raises: GemmahubError about
+    ``what`` it is; ``cut`` as for :func:`checked`."""
     from jsonschema import Draft202012Validator, ValidationError
     from referencing import Registry
     from referencing.exceptions import Unresolvable
@@ -49,17 +57,17 @@ def checked(text: str, schema: dict[str, Any], *, cut: bool) -> str:
         Draft202012Validator(schema, registry=Registry()).validate(value)
     except (ValueError, RecursionError) as error:
         hint = "allow a longer one with --max-tokens" if cut else "ask again"
-        raise GemmahubError(f"the answer is no JSON: {one_line(str(error), 200)}", hint) from None
+        raise GemmahubError(f"{what} is no JSON: {one_line(str(error), 200)}", hint) from None
     except ValidationError as error:
         raise GemmahubError(
-            f"the answer does not keep to the schema: {one_line(error.message, 300)}", "ask again"
+            f"{what} does not keep to the schema: {one_line(error.message, 300)}", "ask again"
         ) from None
     except Unresolvable as error:
         raise GemmahubError(
             f"the schema refers to what it does not have: {one_line(str(error), 200)}",
             "put it into the file",
         ) from None
-    return text.strip()
+    return value
 
 
 def _refuse(constant: str) -> None:

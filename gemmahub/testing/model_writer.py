@@ -42,6 +42,25 @@ THINKING_CHAIN: Final = (
 )  # fmt: skip
 """What such a model says after its template."""
 
+TOOLS_TEMPLATE: Final = (
+    "{{ bos_token }}{% for tool in tools or [] %}<|tool>declaration:{{ tool.function.name }}"
+    "{{ tool.function.parameters | tojson }}<tool|>{% endfor %}"
+    "{% for message in messages %}<start_of_turn>{{ message['role'] }}\n"
+    "{% for call in message['tool_calls'] or [] %}<|tool_call>call:{{ call.function.name + '{' }}"
+    "{% for key, value in call.function.arguments | dictsort %}{{ key }}:{{ value | tojson }}"
+    "{% endfor %}{{ '}' }}<tool_call|>{% endfor %}"
+    "{{ message['content'] | trim }}<end_of_turn>\n{% endfor %}"
+    "{% if add_generation_prompt %}<start_of_turn>model"
+    "{{ ':' if tools and messages[-1]['role'] != 'tool' else '=' }}{% endif %}"
+)
+"""In the form of Gemma 4's: the tools, calls, and their results."""
+
+TOOLS_CHAIN: Final = (
+    *(":", "<|tool_call>", "call:look_up{mountain:", '<|"|>', 'K2<|"|>}', "<tool_call|>"),
+    *("<end_of_turn>", "=", "high", "!", "<eos>"),
+)
+"""What such a model says: a call where it may, else an answer."""
+
 _LAYERS, _HEADS, _HEAD, _WIDE, _WINDOW = 2, 2, 32, 128, 64
 _SPREAD: Final = 0.2
 _SURE: Final = 20.0
@@ -55,6 +74,12 @@ _LETTERS: Final = "".join(map(chr, range(33, 127))) + "\u2581\n"
 def write_thinking_model(path: Path, *, template: str = THINKING_TEMPLATE) -> int:
     """Writes a model that thinks ``PLANIT`` and answers ``yes!``; returns the bytes of the file."""
     return write_model(path, template=template, chain=THINKING_CHAIN)
+
+
+def write_calling_model(path: Path, *, template: str = TOOLS_TEMPLATE) -> int:
+    """Writes a model that calls ``look_up`` where it has tools, with the mountain K2, and answers
+    ``high!`` after the result and without tools; returns the bytes of the file."""
+    return write_model(path, template=template, chain=TOOLS_CHAIN)
 
 
 def write_model(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gemmahub.engines.chat_template import ChatTemplate
-from gemmahub.engines.contract import Message
+from gemmahub.engines.contract import Message, ToolCall
 from gemmahub.engines.template_process import TemplateRenderer
 from gemmahub.errors import TemplateError
 
@@ -142,3 +142,45 @@ def test_half_a_character_of_a_message_is_rendered(render: Render) -> None:
 def test_a_long_conversation_is_rendered(render: Render) -> None:
     words = "ünïcödé 👍 " * 100_000
     assert render(TURNS, Message("user", words)) == f"<bos><user>{words.strip()}</>\n<assistant>"
+
+
+EARLIER = (
+    "{% for message in messages %}<|turn>{{ message['role'] }}\n"
+    "{% for call in message['tool_calls'] %}"
+    "{{ '<|tool_call>call:' + call['function']['name'] + '{}<tool_call|>' }}{% endfor %}"
+    "{% for result in message['tool_responses'] %}<|tool_response>response:{{ result['name'] }}"
+    "{value:<|\"|>{{ result['response'] }}<|\"|>}<tool_response|>{% endfor %}"
+    "{% if not message['tool_responses'] %}{{ message['content'] }}<turn|>\n{% endif %}"
+    "{% endfor %}"
+)
+"""In the form of Gemma 4's first templates, which know no turns of the role ``tool``."""
+CALLS = Message(
+    "assistant", "", tool_calls=(ToolCall("1", "sun", "{}"), ToolCall("2", "moon", "{}"))
+)
+
+
+@pytest.mark.parametrize(
+    ("results", "written"),
+    [
+        ([("2", "full"), ("1", "up")], [("moon", "full"), ("sun", "up")]),
+        ([("", "up"), ("", "full")], [("sun", "up"), ("moon", "full")]),
+        ([("9", "up"), ("1", "x"), ("7", "full")], [("sun", "up"), ("sun", "x"), ("moon", "full")]),
+    ],
+)
+def test_results_are_part_of_the_turn_with_the_calls_where_a_template_wants_it(
+    results: list[tuple[str, str]], written: list[tuple[str, str]], render: Render
+) -> None:
+    turns = [Message("tool", text, tool_call_id=id_) for id_, text in results]
+    text = render(EARLIER, Message("user", "hi"), CALLS, *turns)
+    told = "".join(
+        f'<|tool_response>response:{name}{{value:<|"|>{text}<|"|>}}<tool_response|>'
+        for name, text in written
+    )
+    calls = "<|tool_call>call:sun{}<tool_call|><|tool_call>call:moon{}<tool_call|>"
+    assert text == f"<|turn>user\nhi<turn|>\n<|turn>assistant\n{calls}{told}"
+
+
+def test_later_templates_get_results_as_turns(render: Render) -> None:
+    later = "{#- OpenAI Chat Completions: -#}" + EARLIER
+    text = render(later, CALLS, Message("tool", "up", tool_call_id="1"))
+    assert text.endswith("<|turn>tool\nup<turn|>\n")

@@ -11,7 +11,14 @@ from gemmahub.engines.contract import EngineDevice
 from gemmahub.hardware.records import Device, EngineHere, Figure, Kind, Machine
 from gemmahub.hardware.simulate import simulate_machine
 from gemmahub.planning.candidates import candidates_of
-from gemmahub.planning.devices import device_sets, told, unused_by, usable_by
+from gemmahub.planning.devices import (
+    device_sets,
+    told,
+    unused_by,
+    usable_by,
+    with_workers,
+    workers_of,
+)
 from gemmahub.planning.fit import fit_in, fit_of
 from gemmahub.planning.model import places_of
 from gemmahub.recommend.goals import Requirements
@@ -70,6 +77,24 @@ NVIDIA, SMALL = device("cuda:0"), device("cuda:1", 3, 112)
 )
 def test_sets(devices: list[Device], sets: list[str]) -> None:
     assert ids(machine(*devices)) == sets
+
+
+def test_workers_on_other_machines_are_part_of_each_set() -> None:
+    """They were asked for; llama.cpp takes them before its own GPUs, and no integrated one."""
+    found = [
+        EngineDevice("RPC0", "rpc", "10.0.0.2:50052", "", 24 * GIB, 20 * GIB),
+        EngineDevice("RPC1", "rpc", "10.0.0.2:50052", "", 8 * GIB, None),
+        EngineDevice("RPC2", "rpc", "pi.local:1", "", None, None),
+    ]
+    place = with_workers(machine(NVIDIA, SMALL), found)
+    both = "rpc:0+rpc:1+rpc:2+"
+    assert ids(place) == [f"{both}cuda:0+cuda:1", f"{both}cuda:0", f"{both}cuda:1"]
+    assert ids(with_workers(machine(integrated("intel:0")), found[:1])) == ["rpc:0"]
+    assert ids(with_workers(machine(), found[:1])) == ["rpc:0"]
+    memories = places_of(place)[0].machine.devices
+    assert [each.free_bytes // GIB for each in memories] == [20, 8, 0, 24, 3]
+    assert workers_of(place) == ("10.0.0.2:50052", "pi.local:1")
+    assert told(place, ["rpc:0", "rpc:1", "rpc:2", "cuda:0", "cuda:1"]) is None
 
 
 def test_sixteen_cards_make_few_sets() -> None:

@@ -23,7 +23,7 @@ from gemmahub.conversations import (
     Journal,
     SavedMessage,
 )
-from gemmahub.conversations.chat_session import seen_by_the_model
+from gemmahub.conversations.turns import seen_by_the_model
 from gemmahub.engines.contract import Message, Sampling, Settings
 from gemmahub.errors import BackendCrashed, Cancelled, ContextExceeded, UsageError
 from gemmahub.service import Library

@@ -166,6 +166,14 @@ class Backend:
         """
         return ()
 
+    def remote_devices(self, workers: Sequence[str]) -> Sequence[EngineDevice]:
+        """The devices of workers on other machines, each ``HOST:PORT``, in the engine's order;
+        their ``description`` is the worker. Only asked where ``remote_workers`` is declared.
+
+        Raises: LoadFailed for a worker that does not answer; BackendError.
+        """
+        raise self._lacks("use workers on other machines")
+
     # --- optional: each with the capability of its name ------------------------------------------
 
     def dry_load(self, artifact: Artifact, settings: Settings) -> DryLoad:

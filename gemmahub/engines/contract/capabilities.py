@@ -35,7 +35,7 @@ OF_SETTINGS: Final[dict[str, str]] = {
     "main_device": "Settings.main_device: which device is used, or leads",
     "experts_in_memory": "Settings.experts_in_memory: experts that stay in system memory",
     "cache_in_memory": "Settings.cache_in_memory: keys and values that stay in system memory",
-    "remote_workers": "Settings.remote_workers: devices of other machines",
+    "remote_workers": "Settings.remote_workers: devices of other machines (Backend.remote_devices)",
 }
 """Each is named as its field of :class:`gemmahub.engines.contract.Settings`."""
 

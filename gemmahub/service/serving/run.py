@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import sys
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -108,7 +108,7 @@ async def _serve(
 
     ended, place = end_event(), serving.place
     supervisor = Supervisor(
-        served, partial(_launch, machine), partial(_measure, here, machine), here.say
+        served, partial(_launch, here, machine), partial(_measure, here, machine), here.say
     )
     gate = gate_for(place.host, place.port, frozenset(serving.origins))
     doors = Doors(gate, serving.key, secrets.token_urlsafe(32))
@@ -179,17 +179,18 @@ def _server(application: ASGIApp) -> Any:
     )
 
 
-def _launch(machine: Machine, offered: Offered, plan: MemoryPlan, key: str) -> EngineServer:
+def _launch(
+    here: Installation, machine: Machine, offered: Offered, plan: MemoryPlan, key: str
+) -> EngineServer:
     from gemmahub.engines import asking
 
     settings = settings_of(plan, machine, offered.offer)
+    settings = replace(settings, remote_workers=here.workers)
     return asking.serve(offered.offer, offered.artifact, settings, key)
 
 
 def _machine(here: Installation, serving: Serving) -> Machine:
-    from gemmahub.hardware.simulate import other_machine
-
-    return other_machine(serving.memory, serving.ram, here.as_used())
+    return here.with_sizes(serving.memory, serving.ram)
 
 
 def _room(machine: Machine) -> MachineMemory:

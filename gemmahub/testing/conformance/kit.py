@@ -94,8 +94,9 @@ class Kit(PluginConformance):
     tokens at temperature 0; ``multibyte_prompts`` lead to answers with characters of several
     bytes, each often several tokens. ``completes`` False says that the engine only answers
     conversations, and refuses a text that is to be completed as it stands. ``tool_prompt`` gets a
-    call of the tool ``look_up``; ``thinks`` False says that the model of ``make_artifact`` does not
-    think, and is refused where it should; ``quantize_label`` is a precision that the engine makes.
+    call of the tool ``look_up``; ``thinks`` False and ``calls`` False say that the model of
+    ``make_artifact`` does not think or call tools, and is refused where it should;
+    ``quantize_label`` is a precision that the engine makes.
     """
 
     backend_name: ClassVar[str] = ""
@@ -103,6 +104,7 @@ class Kit(PluginConformance):
     completes: ClassVar[bool] = True
     tool_prompt: ClassVar[str] = "How high is K2? Use look_up to find it."
     thinks: ClassVar[bool] = True
+    calls: ClassVar[bool] = True
     quantize_label: ClassVar[str] = "Q8_0"
     prompt: ClassVar[str] = "The capital of France is a large and beautiful city called"
     multibyte_prompts: ClassVar[tuple[str, ...]] = (

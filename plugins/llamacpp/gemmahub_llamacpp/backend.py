@@ -55,7 +55,7 @@ class LlamaCppBackend(Backend):
     capabilities: ClassVar[frozenset[str]] = frozenset(
         {
             "dry_load", "images", "tensor_split", "main_device", "experts_in_memory",
-            "cache_in_memory", "thinking",
+            "cache_in_memory", "thinking", "tools",
         }
     )  # fmt: skip
     in_process: ClassVar[bool] = True

@@ -7,6 +7,7 @@ import functools
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from gemmahub.engines.thoughts import MARKERS
+from gemmahub.engines.tool_calls import CALL_MARKERS
 from gemmahub.errors import LoadFailed
 from gemmahub.formats.ggml_types import FILE_TYPE_LABELS
 from gemmahub_llamacpp.engine import assign, library, log
@@ -203,25 +204,31 @@ class LlamaModel:
         return {self._text(token) for token in tokens if self.is_control(token)} - {""}
 
     @functools.cached_property
-    def _thought_markers(self) -> dict[int, bytes]:
-        """Tokens that are markers of thoughts, where the vocabulary has them."""
-        found = {text: self.tokenize(text, special=True, start=False) for text in MARKERS}
-        return {ids[0]: text.encode() for text, ids in found.items() if len(ids) == 1}
+    def _markers(self) -> tuple[dict[int, bytes], dict[int, bytes]]:
+        """Tokens that are markers of thoughts, and those with markers of calls; where the
+        vocabulary has them."""
+        found = {t: self.tokenize(t, special=True, start=False) for t in (*MARKERS, *CALL_MARKERS)}
+        both = {text: ids[0] for text, ids in found.items() if len(ids) == 1}
+        thoughts = {text: token for text, token in both.items() if text in MARKERS}
+        first, second = (
+            {token: text.encode() for text, token in each.items()} for each in (thoughts, both)
+        )
+        return first, second
 
     def is_end(self, token: int) -> bool:
         """Whether the model ends its turn with this token."""
         return bool(self._llama.llama_vocab_is_eog(self.vocab, token))
 
-    def piece(self, token: int) -> bytes:
+    def piece(self, token: int, *, calls: bool = False) -> bytes:
         """What the token adds to the text, maybe a part of a character; b"" for control tokens but
-        those that tell thoughts from the answer."""
-        if (marker := self._thought_markers.get(token)) is not None:
+        those that tell thoughts from the answer, and ``calls`` of tools."""
+        if (marker := self._markers[calls].get(token)) is not None:
             return marker
         buffer = self._piece_buffer
         size = self._llama.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, False)
         if size < 0:
             self._piece_buffer = ctypes.create_string_buffer(-size)
-            return self.piece(token)
+            return self.piece(token, calls=calls)
         return buffer.raw[:size]
 
 

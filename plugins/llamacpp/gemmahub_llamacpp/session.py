@@ -93,7 +93,7 @@ class LlamaCppSession(TokenSession):
                 token = context.sample(sampler) if token is None else token
                 if model.is_end(token):
                     return FinishReason.STOP
-                piece = model.piece(token)
+                piece = model.piece(token, calls=bool(sampling.tools))
                 limit.saw(piece)
                 yield piece
                 status = context.advance(token)

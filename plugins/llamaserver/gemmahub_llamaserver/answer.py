@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmahub.engines.contract import Chunk, ChunkKind, FinishReason, Usage
 from gemmahub.engines.sampling import DEFAULT_MIN_P, DEFAULT_TOP_K, DEFAULT_TOP_P
 from gemmahub.engines.thoughts import CLOSES, MARKERS, OPENS, ThoughtStream, joined
+from gemmahub.engines.tool_calls import CALL_MARKERS
 from gemmahub.errors import GenerationFailed
 from gemmahub.http.values import count_of, object_of, parse_json, text_of
 from gemmahub.text import one_line
@@ -41,7 +42,8 @@ def sampling_values(sampling: Sampling) -> dict[str, Any]:
         "seed": seed,
         "n_predict": -1 if sampling.max_tokens is None else sampling.max_tokens,
         "stop": [text for text in sampling.stop if text],
-        "preserved_tokens": list(MARKERS),  # others are left out of the text
+        # Others are left out of the text.
+        "preserved_tokens": [*MARKERS, *(CALL_MARKERS if sampling.tools else ())],
         "json_schema": None if sampling.schema is None else dict(sampling.schema),
         "grammar": sampling.grammar,
         **_thought_limit(sampling.thinking),

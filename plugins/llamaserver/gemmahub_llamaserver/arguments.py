@@ -150,6 +150,8 @@ def words(
     """
     found = _Words(build.arguments, ["--model", str(path), "--host", "127.0.0.1"])
     options = settings.options
+    if settings.remote_workers:
+        found.demand("--rpc", ",".join(settings.remote_workers))
     found.demand("--ctx-size", settings.context)
     found.demand("--parallel", settings.parallel)
     found.demand("--batch-size", settings.ubatch)  # a cancel waits for a batch

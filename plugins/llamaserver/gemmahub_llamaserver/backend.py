@@ -20,6 +20,7 @@ from gemmahub.errors import FormatError, IntegrityError, LoadFailed, UsageError
 from gemmahub_llamaserver import programs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from gemmahub.formats.reader import ModelFile
@@ -46,10 +47,12 @@ class LlamaServerBackend(Backend):
             "images",
             "main_device",
             "parallel",
+            "remote_workers",
             "schema",
             "serve",
             "tensor_split",
             "thinking",
+            "tools",
         }
     )
     in_process: ClassVar[bool] = False
@@ -88,6 +91,12 @@ class LlamaServerBackend(Backend):
         from gemmahub_llamaserver.build import read_devices
 
         return read_devices(_build())
+
+    def remote_devices(self, workers: Sequence[str]) -> list[EngineDevice]:
+        """What ``--list-devices`` says of workers. Raises: LoadFailed, BackendMissing."""
+        from gemmahub_llamaserver.workers import worker_devices
+
+        return worker_devices(_build(), workers)
 
     def load(
         self, artifact: Artifact, settings: Settings, on_progress: OnProgress | None = None
@@ -152,6 +161,7 @@ class _Model:
         from gemmahub_llamaserver.arguments import Beside, filled_in, names_devices
         from gemmahub_llamaserver.build import read_devices
         from gemmahub_llamaserver.drafting import draft_type
+        from gemmahub_llamaserver.workers import worker_devices
 
         self._path = (artifact.files[0] if artifact.files else artifact.path).absolute()
         header = _header(self._path)
@@ -161,7 +171,11 @@ class _Model:
         self._trained = trained if isinstance(trained, int) and trained > 0 else None
         self._settings = filled_in(settings, self._trained)
         self._build = build
-        self._devices = read_devices(build) if names_devices(settings) else None
+        if settings.remote_workers:
+            worker_devices(build, settings.remote_workers)
+        self._devices = (
+            read_devices(build, settings.remote_workers) if names_devices(settings) else None
+        )
         wanted = settings.options["images"] != "never"
         self._projector = artifact.projector.absolute() if wanted and artifact.projector else None
         self.has_projector = self._projector is not None

@@ -42,7 +42,7 @@ _MOST_BYTES: Final = 1 << 20
 _MOST_BUILDS: Final = 16
 _ARGUMENT: Final = re.compile(r"(?<![\w-])(--?[a-z][a-z0-9-]*)(?![\w-])")
 _VERSION: Final = re.compile(
-    r"^version: (?P<text>.*?\b(?P<commit>[0-9a-f]{7,40})\)).*$", re.MULTILINE
+    r"^version: (?P<text>.*?\b(?P<commit>[0-9a-f]{7,40}|unknown)\)).*$", re.MULTILINE
 )
 _NUMBER: Final = re.compile(r"build (\d{1,9})\b|^(\d{1,9}) \(")
 _DEVICE: Final = re.compile(
@@ -90,13 +90,15 @@ def read_build(command: Sequence[str], origin: str) -> Build:
     )
 
 
-def read_devices(build: Build) -> list[EngineDevice]:
-    """The processor and the devices that this build can use, as ``--list-devices`` tells them.
+def read_devices(build: Build, workers: Sequence[str] = ()) -> list[EngineDevice]:
+    """The processor and the devices that this build can use, as ``--list-devices`` tells them,
+    those of ``workers`` (``HOST:PORT``) among them.
 
     Raises: BackendMissing.
     """
     found = [EngineDevice("CPU", "cpu")]
-    for match in _DEVICE.finditer(_ask(build.command, "--list-devices", DEVICES_SECONDS)):
+    words = [*(("--rpc", ",".join(workers)) if workers else ()), "--list-devices"]
+    for match in _DEVICE.finditer(_ask(build.command, words, DEVICES_SECONDS)):
         name = match["name"]
         interface = re.match(r"[a-z]*", name.casefold())
         api = interface[0] if interface else ""
@@ -109,14 +111,14 @@ def read_devices(build: Build) -> list[EngineDevice]:
 
 
 def _ask_build(command: Sequence[str]) -> dict[str, Any]:
-    version = _VERSION.search(_ask(command, "--version", ASK_SECONDS))
+    version = _VERSION.search(_ask(command, ["--version"], ASK_SECONDS))
     if version is None:
         raise _unusable(command, "it is no llama-server: --version says something else")
     number = _NUMBER.search(version["text"])
     count = int(next(filter(None, number.groups()))) if number else 0
     # A package that was built outside of llama.cpp's own releases says 1, or 0.
     told = {"commit": version["commit"], "number": count if count > 1 else 0}
-    arguments = set(_ARGUMENT.findall(_ask(command, "--help", ASK_SECONDS)))
+    arguments = set(_ARGUMENT.findall(_ask(command, ["--help"], ASK_SECONDS)))
     missing = [name for name in NEEDED if name not in arguments]
     if missing:
         raise _unusable(
@@ -125,11 +127,12 @@ def _ask_build(command: Sequence[str]) -> dict[str, Any]:
     return {**told, "arguments": sorted(arguments)}
 
 
-def _ask(command: Sequence[str], argument: str, seconds: float) -> str:
+def _ask(command: Sequence[str], arguments: Sequence[str], seconds: float) -> str:
     """What it prints on either output. Raises: BackendMissing when it fails."""
+    argument = arguments[-1]
     try:
         process = subprocess.Popen(
-            [*command, argument],
+            [*command, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

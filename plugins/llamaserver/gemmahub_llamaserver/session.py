@@ -12,11 +12,13 @@ from gemmahub.engines.contract import Chunk, FinishReason, Usage
 from gemmahub.engines.prompt_tokens import encode, encode_with_images
 from gemmahub.engines.server_session import ServerSession
 from gemmahub.engines.template_process import TemplateRenderer
+from gemmahub.engines.tool_calls import with_calls
 from gemmahub.errors import (
     BackendCrashed,
     BackendError,
     Cancelled,
     ContextExceeded,
+    FormRefused,
     GenerationFailed,
 )
 from gemmahub.http.limits import ExchangeError
@@ -112,7 +114,8 @@ class LlamaServerSession(ServerSession):
                 [Chunk("", Usage(FinishReason.LENGTH, tokens=0, context=self.info.context))]
             )
         thinking = sampling.thinking
-        return limited(chunks, thinking) if type(thinking) is int else chunks
+        chunks = limited(chunks, thinking) if type(thinking) is int else chunks
+        return with_calls(chunks) if sampling.tools else chunks
 
     def request(self, prompt: Prompt, sampling: Sampling) -> tuple[str, dict[str, Any]]:
         """A text prompt, or a rendered conversation, as tokens; with images as text."""
@@ -138,7 +141,7 @@ class LlamaServerSession(ServerSession):
                 "leave it out, or name another file",
             )
         if "grammar" in said or "schema" in said:
-            return GenerationFailed(
+            return FormRefused(
                 f"llama-server cannot keep an answer to this form: {said}", "simplify it"
             )
         return GenerationFailed(

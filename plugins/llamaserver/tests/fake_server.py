@@ -24,6 +24,7 @@ ARGUMENTS = """
 -ngl,  --gpu-layers, --n-gpu-layers N   layers
 --host HOST                             address
 --port PORT                             port
+--rpc SERVERS                     workers
 -dev,  --device <dev1,dev2,..>          devices
 -ts,   --tensor-split N0,N1,N2,...      shares
 -mg,   --main-gpu INDEX                 main GPU
@@ -96,13 +97,23 @@ def main() -> None:
     if MODE == "no libraries":
         sys.exit("llama-server: error while loading shared libraries: libllama.so.0: not found")
     if asked == "--version":
-        other = "Python 3.99" if MODE == "another program" else "version: 9123 (abcdef1)"
+        other = {
+            "another program": "Python 3.99",
+            "unknown commit": "version: 0.5.0-dev (build 0, commit unknown)",
+        }.get(MODE, "version: 9123 (abcdef1)")
         sys.stderr.write(f"{other}\nbuilt with a compiler\n")
     elif asked == "--help":
         old = MODE == "too old"
         sys.stdout.write(ARGUMENTS.replace("--flash-attn", "--flash") if old else ARGUMENTS)
-    elif asked == "--list-devices":
+    elif asked == "--rpc" and MODE == "no workers":
+        sys.exit('error while handling argument "--rpc": RPC not supported in this build')
+    elif asked == "--rpc" and MODE == "no handshake":
+        os.abort()
+    elif "--list-devices" in sys.argv:
+        workers = sys.argv[2].split(",") if asked == "--rpc" else []
         sys.stdout.write(DEVICES)
+        for number, worker in enumerate(workers):
+            sys.stdout.write(f"  RPC{number}: {worker} (8192 MiB, {8000 - number} MiB free)\n")
     elif MODE == "killed while loading":
         os.kill(os.getpid(), signal.SIGKILL)
     elif MODE == "exits":

@@ -112,6 +112,7 @@ def test_what_a_build_cannot_do_is_refused_and_not_left_out() -> None:
           "options": {"devices": "CUDA1,CUDA0"}},
          {"--device": "CUDA1,CUDA0", "--tensor-split": "3,1", "--main-gpu": "0"}),
         ({"experts_in_memory": 7}, {"--n-cpu-moe": "7"}),
+        ({"remote_workers": ("a:1", "b:2")}, {"--rpc": "a:1,b:2"}),
     ],
 )  # fmt: skip
 def test_placement(settings: dict[str, object], expected: dict[str, str]) -> None:

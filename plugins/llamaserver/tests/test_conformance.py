@@ -20,6 +20,7 @@ class TestConformance(BackendConformance):
 
     plugin = "llamaserver"
     thinks = False
+    calls = False
 
     def make_artifact(self, folder: Path) -> Artifact:
         (artifact,) = WheelStore().inventory().artifacts
@@ -33,6 +34,7 @@ class TestConformanceOfAChatModel(BackendConformance):
 
     plugin = "llamaserver"
     thinks = False
+    calls = False
 
     def make_artifact(self, folder: Path) -> Artifact:
         model, projector = folder / "tiny-F32.gguf", folder / "mmproj-tiny.gguf"

@@ -215,9 +215,9 @@ def test_a_build_is_asked_once_and_again_when_its_file_changes(
     asked: list[str] = []
     ask = builds._ask
 
-    def counted(command: tuple[str, ...], argument: str, seconds: float) -> str:
-        asked.append(argument)
-        return ask(command, argument, seconds)
+    def counted(command: tuple[str, ...], arguments: list[str], seconds: float) -> str:
+        asked.extend(arguments)
+        return ask(command, arguments, seconds)
 
     monkeypatch.setattr(builds, "_ask", counted)
     path = program()

@@ -96,7 +96,7 @@ class MlxSession(TokenSession):
                 self.cache.tokens.append(token)
             if self.tokenizer.is_end(token):
                 return
-            piece = self.tokenizer.piece(token)
+            piece = self.tokenizer.piece(token, calls=bool(sampling.tools))
             limit.saw(piece)
             yield piece
             if following is None:

@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from gemmahub.engines.thoughts import MARKERS
+from gemmahub.engines.tool_calls import CALL_MARKERS
 from gemmahub.errors import GemmahubError, LoadFailed
 from gemmahub.formats.folder import LARGEST_TEXT, chat_template
 from gemmahub.formats.json_text import read_object
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TOKENIZER: Final = "tokenizer.json"
-# Gemma's turns end with one of these, also where a folder's settings name <eos> alone.
-_TURN_ENDS: Final = ("<end_of_turn>", "<turn|>")
+# Gemma's turns end with one of these, also where a folder's settings name <eos> alone. After its
+# calls the model opens a result and waits for it.
+_TURN_ENDS: Final = ("<end_of_turn>", "<turn|>", "<|tool_response>")
 _BYTE: Final = re.compile(r"<0x([0-9A-F]{2})>")
 _SPACE: Final = "\u2581"  # SentencePiece writes spaces so
 
@@ -81,11 +83,12 @@ class Tokenizer:
         return token in self._ends
 
     @functools.lru_cache(maxsize=8192)  # noqa: B019 - a tokenizer lives as long as its process
-    def piece(self, token: int) -> bytes:
+    def piece(self, token: int, *, calls: bool = False) -> bytes:
         """What the token adds to the text, maybe a part of a character; b"" for control tokens but
-        those that tell thoughts from the answer."""
+        those that tell thoughts from the answer, and ``calls`` of tools."""
         if (control := self._controls.get(token)) is not None:
-            return control.encode() if control in MARKERS else b""
+            shown = control in MARKERS or (calls and control in CALL_MARKERS)
+            return control.encode() if shown else b""
         text: str = self._library.id_to_token(token) or ""
         if self._byte_level:
             letters = _byte_letters()

@@ -1,0 +1,25 @@
+"""The option that names workers on other machines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _read(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+    from gemmahub.service.remote_workers import read_workers
+
+    return () if value is None else read_workers(value)
+
+
+rpc_option: Callable[[Any], Any] = click.option(
+    "--rpc",
+    "workers",
+    metavar="HOST:PORT,...",
+    callback=_read,
+    help="Use the memory of llama.cpp's ggml-rpc-server on other machines, too.",
+)
