@@ -52,6 +52,13 @@ _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
     show_default=True,
     help="Precision of the KV cache.",
 )
+@click.option(
+    "--adapter",
+    "adapters",
+    multiple=True,
+    metavar="FILE[=SCALE]",
+    help="A LoRA adapter for it; may be given several times.",
+)
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads [physical cores].")
 @click.option("--gpu-layers", type=click.IntRange(min=0), help="Layers on the GPU [all].")
 @click.option(
@@ -115,6 +122,7 @@ def _start(library: Library, reference: str, options: dict[str, Any]) -> Running
     chosen: dict[str, Any] = {
         "backend": options["backend"],
         "options": _engine_options(options["engine_options"]),
+        "needs": "adapters" if settings.adapters else "",
     }
     try:
         return library.load(reference, settings, **chosen, on_progress=output.loading)
@@ -135,6 +143,8 @@ def _engine_options(texts: tuple[str, ...]) -> dict[str, str]:
 
 
 def _settings(options: dict[str, Any]) -> Settings:
+    from gemmahub.service.adapters import adapters_of
+
     return Settings(
         context=options["ctx_size"],
         cache_type_k=options["cache_type"],
@@ -143,6 +153,7 @@ def _settings(options: dict[str, Any]) -> Settings:
         experts_in_memory=options["experts_in_memory"] or None,
         cache_in_memory=options["cache_in_memory"],
         threads=options["threads"],
+        adapters=adapters_of(options["adapters"]),
     )
 
 
