@@ -20,6 +20,7 @@ PUBLIC = {
     "load": [
         *("reference", "settings", "backend", "options", "on_progress", "on_stage", "cancelled"),
         "alone",
+        "needs",
     ],
     "models": ["catalogue"],
     "resolve": ["reference"],
