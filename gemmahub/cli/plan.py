@@ -43,6 +43,13 @@ _COUNT = click.IntRange(1, 2**31 - 256)
 @click.option("--parallel", type=_COUNT, default=1, show_default=True)
 @click.option("--outputs", type=click.IntRange(min=0), help="Rows of logits a step; 0: all tokens.")
 @click.option("--image/--no-image", default=False, help="Count the image projector.")
+@click.option(
+    "--adapter",
+    "adapters",
+    multiple=True,
+    metavar="FILE[=SCALE]",
+    help="A LoRA adapter for it; may be given several times.",
+)
 @click.option("--memory", help="Plan for a GPU of this size instead: 24GiB.")
 @click.option("--ram", help="Plan for this much system memory instead: 64GiB.")
 @rpc_option

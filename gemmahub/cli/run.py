@@ -57,6 +57,13 @@ _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
     show_default=True,
     help="Precision of the KV cache.",
 )
+@click.option(
+    "--adapter",
+    "adapters",
+    multiple=True,
+    metavar="FILE[=SCALE]",
+    help="A LoRA adapter for it; may be given several times.",
+)
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads [physical cores].")
 @click.option("--gpu-layers", type=click.IntRange(min=0), help="Layers on the GPU [all].")
 @click.option(
@@ -138,6 +145,7 @@ def _start(library: Library, reference: str, options: dict[str, Any]) -> Running
         "backend": options["backend"],
         "options": _engine_options(options["engine_options"]),
         "draft": options["draft"],
+        "needs": "adapters" if settings.adapters else "",
     }
     try:
         return library.load(reference, settings, **chosen, on_progress=output.loading)
@@ -197,6 +205,8 @@ def _settings(options: dict[str, Any]) -> Settings:
     """Raises: UsageError."""
     if options["drafter"] is not None and options["draft"] is False:
         raise UsageError("--drafter names what --no-draft leaves out", "leave one of them out")
+    from gemmahub.service.adapters import adapters_of
+
     return Settings(
         context=options["ctx_size"],
         cache_type_k=options["cache_type"],
@@ -206,6 +216,7 @@ def _settings(options: dict[str, Any]) -> Settings:
         cache_in_memory=options["cache_in_memory"],
         threads=options["threads"],
         drafter=options["drafter"],
+        adapters=adapters_of(options["adapters"]),
     )
 
 

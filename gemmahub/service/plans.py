@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import BackendMissing, UsageError
 from gemmahub.precision.mix import total_bytes
+from gemmahub.service.adapters import adapters_of, with_adapters
 from gemmahub.text import format_bytes
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from gemmahub.engines.contract import OnProgress
+    from gemmahub.engines.contract import Adapter, OnProgress
     from gemmahub.hardware.records import Machine
     from gemmahub.memory import MachineMemory, MemorySettings
     from gemmahub.planning import Plan
@@ -30,7 +31,8 @@ class PlanOptions:
     """What a plan is made for. Sizes as people write them: ``24GiB``; None means what is here.
 
     ``cache_type_k`` and ``cache_type_v`` None are as ``cache_type``, ``outputs`` None is one row of
-    logits for each parallel sequence. ``exact`` asks the engine, ``verify`` loads the model.
+    logits for each parallel sequence. ``adapters`` are ``FILE`` or ``FILE=SCALE``. ``exact`` asks
+    the engine, ``verify`` loads the model.
     """
 
     context: int | None = None
@@ -46,6 +48,7 @@ class PlanOptions:
     parallel: int = 1
     outputs: int | None = None
     image: bool = False
+    adapters: tuple[str, ...] = ()
     memory: str | None = None
     ram: str | None = None
     exact: bool = False
@@ -85,6 +88,7 @@ def plan(
         plan = _asked(here, variant, options, place, looked.fetch_header)
         return _verify(here, plan, options, on_progress) if options.verify else plan
     model = model_of(variant, here.registry.catalog)
+    model = with_adapters(model, variant, _adapters(options))
     images = images_of(variant, here.registry.catalog)
     if options.image and images is None:
         raise UsageError(f"no image projector of {variant.reference} is known", "leave --image out")
@@ -95,6 +99,15 @@ def plan(
     if options.exact:
         plan = _exact(here, plan, place, looked.fetch_header)
     return _verify(here, plan, options, on_progress) if options.verify else plan
+
+
+def _adapters(options: PlanOptions) -> tuple[Adapter, ...]:
+    """Raises: NotFound, UsageError."""
+    if options.adapters and (options.exact or options.verify):
+        raise UsageError(
+            "no engine is asked what an adapter takes", "leave --exact and --verify out"
+        )
+    return adapters_of(options.adapters)
 
 
 def _machine(here: Installation, options: PlanOptions) -> Machine:

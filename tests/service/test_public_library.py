@@ -21,6 +21,7 @@ PUBLIC = {
         *("reference", "settings", "backend", "options", "on_progress", "on_stage", "cancelled"),
         "alone",
         "draft",
+        "needs",
     ],
     "models": ["catalogue"],
     "resolve": ["reference"],
