@@ -75,8 +75,10 @@ def loaded_models(here: Installation) -> LoadedModels:
 
 def _by_reference(variants: Iterable[Variant]) -> dict[str, Variant]:
     """Variants by their references, and by the names that stores have for them."""
-    found: dict[str, Variant] = {}
-    for variant in variants:
-        names = [variant.reference, *(artifact.reference for artifact in variant.artifacts)]
-        found |= {name.casefold(): variant for name in names if name}
-    return found
+    return {name: variant for variant in variants for name in names_of(variant)}
+
+
+def names_of(variant: Variant) -> set[str]:
+    """What a model may be called where it is loaded, casefolded."""
+    names = [variant.reference, *(artifact.reference for artifact in variant.artifacts)]
+    return {name.casefold() for name in names if name}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmahub.errors import GemmahubError, NotFound
-from gemmahub.service.loaded import loaded_models
+from gemmahub.service.loaded import loaded_models, names_of
 from gemmahub.service.serving.known import ENGINE, known_servers
 from gemmahub.text import nearest, one_line
 
@@ -47,8 +47,7 @@ def _names(here: Installation, reference: str) -> set[str]:
         variant = here.registry.resolve(reference)
     except GemmahubError:  # a server's own name
         return found
-    names = [variant.reference, *(artifact.reference for artifact in variant.artifacts)]
-    return found | {name.casefold() for name in names if name}
+    return found | names_of(variant)
 
 
 def _unload(here: Installation, model: LoadedModel) -> None:

@@ -8,6 +8,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
@@ -44,7 +45,11 @@ def serving(model: Path, *arguments: str) -> Program:
 
     def ready(running: Program) -> bool:
         opener = build_opener(ProxyHandler({}))
-        with opener.open(f"http://127.0.0.1:{running.port}/health", timeout=1) as answer:
+        try:
+            answer = opener.open(f"http://127.0.0.1:{running.port}/health", timeout=1)
+        except HTTPError as not_yet:
+            answer = not_yet  # an answer, too, with a connection to close
+        with answer:
             return bool(answer.status == 200)
 
     return start_program(

@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import os
 import select
-import socket
 import subprocess
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import psutil
 
+from tests.programs import PROGRAM, free_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-PROGRAM = Path(sys.executable).with_name("gemmahub")
 HELLO: Any = [{"role": "user", "content": "hello there"}]
 TOOLS_TEMPLATE = (
     "{{ bos_token }}{% if tools %}<start_of_turn>system\n{% for tool in tools %}"
@@ -31,13 +30,6 @@ TOOLS_TEMPLATE = (
     "{% endfor %}{{ message['content'] or '' }}<end_of_turn>\n{% endfor %}"
     "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -18,7 +18,8 @@ import gemmahub
 from gemmahub.service import PlanOptions
 from gemmahub.service.serving.known import known_servers
 from gemmahub.testing.model_writer import write_model
-from tests.service.serving_support import HELLO, PROGRAM, Serving, free_port, serving
+from tests.programs import PROGRAM, free_port
+from tests.service.serving_support import HELLO, Serving, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

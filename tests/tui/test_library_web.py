@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from tests.tui.web_support import free_port, served
+from tests.programs import free_port
+from tests.tui.web_support import served
 
 if TYPE_CHECKING:
     from pathlib import Path

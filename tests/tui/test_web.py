@@ -17,10 +17,10 @@ import pytest
 
 from gemmahub.http.place import Place
 from gemmahub.tui.web import server as web_server
+from tests.programs import free_port
 from tests.tui.web_support import (
     NO_JAR,
     Served,
-    free_port,
     is_alive,
     processor_seconds,
     resident_bytes,

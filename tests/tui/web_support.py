@@ -6,9 +6,7 @@ import asyncio
 import os
 import re
 import select
-import socket
 import subprocess
-import sys
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +15,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 
+from tests.programs import PROGRAM, free_port
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
 
-PROGRAM = Path(sys.executable).with_name("gemmahub")
 NO_JAR = aiohttp.DummyCookieJar
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

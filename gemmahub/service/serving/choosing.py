@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gemmahub.engines.contract import Artifact, Settings
 from gemmahub.errors import BackendMissing, DoesNotFit, GemmahubError, NotInstalled, UsageError
 from gemmahub.service.serving.room import Sized, Wish, alone, together, without
 from gemmahub.text import format_gib, one_line
@@ -13,6 +12,7 @@ from gemmahub.text import format_gib, one_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from gemmahub.engines.contract import Artifact, Settings
     from gemmahub.engines.manager import BackendOffer
     from gemmahub.hardware.records import Machine
     from gemmahub.memory import MachineMemory, MemoryPlan
@@ -125,19 +125,12 @@ def settings_of(plan: MemoryPlan, machine: Machine, offer: BackendOffer) -> Sett
     """What the engine is told, so that it takes what was planned."""
     from gemmahub.engines.option_values import device_options
     from gemmahub.planning.devices import told
+    from gemmahub.planning.dry_load import settings_for
 
-    chosen = plan.settings
     names = tuple(place.device for place in plan.places[:-1])
     devices = device_options(offer.backend, told(machine, names)) if names else {}
-    return Settings(
-        context=chosen.context,
-        cache_type_k=chosen.cache_type_k,
-        cache_type_v=chosen.cache_type_v,
-        ubatch=chosen.ubatch,
-        parallel=chosen.parallel,
-        gpu_layers=chosen.gpu_layers,
-        options={**devices, **offer.options},
-    )
+    found = settings_for(plan.settings, plan.settings.gpu_layers, offer)
+    return replace(found, options={**devices, **found.options})
 
 
 def _offered(

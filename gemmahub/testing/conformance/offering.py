@@ -141,6 +141,7 @@ class OfferingTests(Kit):
             assert answer["choices"][0]["message"]["content"]
             with pytest.raises(HTTPError) as refused:
                 _asked(f"{server.address}/v1/models")
+            refused.value.close()
             assert refused.value.code in (401, 403), "it answers without the key"
         finally:
             server.close()

@@ -360,8 +360,9 @@ def test_nobody_gets_an_answer_without_the_key(tiny: Artifact) -> None:
     with load(tiny) as session:
         url = f"http://127.0.0.1:{session._server.program.port}/completion"
         request = Request(url, json.dumps({"prompt": "x"}).encode())
-        with pytest.raises(HTTPError, match="401"):
+        with pytest.raises(HTTPError, match="401") as caught:
             build_opener(ProxyHandler({})).open(request, timeout=30)
+        caught.value.close()
 
 
 def test_neither_prompts_nor_answers_are_in_the_log(artifact: Artifact) -> None:

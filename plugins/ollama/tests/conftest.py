@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -160,6 +161,8 @@ def _wait_for(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         try:
             with urllib.request.urlopen(f"{url}/api/version", timeout=1):
                 return
+        except urllib.error.HTTPError as not_yet:
+            not_yet.close()
         except OSError:
             continue
     pytest.fail(f"ollama serve ended: {log.read_text()[-500:]}")
