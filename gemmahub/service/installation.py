@@ -304,7 +304,7 @@ class Installation:
             return machine
         from gemmahub.service.remote_workers import joined
 
-        return joined(self, machine)
+        return joined(machine, self.workers, self.choose, self.say)
 
     def engine_devices(self, machine: Machine) -> tuple[str, tuple[EngineDevice, ...]] | None:
         """The engine that runs GGUF files here, and the devices of the machine that it can use;

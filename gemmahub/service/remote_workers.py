@@ -12,9 +12,13 @@ from gemmahub.errors import UsageError
 from gemmahub.text import format_gib, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gemmahub.engines.choice import BackendChoice
     from gemmahub.engines.contract import EngineDevice
     from gemmahub.hardware.records import Machine
-    from gemmahub.service.installation import Installation
+
+    Choose = Callable[..., BackendChoice]
 
 _WORKER: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252})?:[0-9]{1,5}", re.ASCII)
 _MOST: Final = 64
@@ -35,26 +39,30 @@ def read_workers(text: str) -> tuple[str, ...]:
     return found
 
 
-def joined(here: Installation, machine: Machine) -> Machine:
-    """The machine with the devices of the installation's workers.
+def joined(
+    machine: Machine, workers: tuple[str, ...], choose: Choose, say: Callable[[str], None]
+) -> Machine:
+    """The machine with the devices of workers, as the engine sees them that runs GGUF files by
+    :meth:`Installation.choose`; ``say`` is told which they are.
 
     Raises: BackendMissing where no engine here can use workers; LoadFailed for one that does not
     answer.
     """
     from gemmahub.planning.devices import with_workers
 
-    return with_workers(machine, _devices(here))
+    return with_workers(machine, _devices(workers, choose, say))
 
 
 @lru_cache(maxsize=1)
-def _devices(here: Installation) -> tuple[EngineDevice, ...]:
-    """As the engine that runs GGUF files sees them; a person hears which they are."""
+def _devices(
+    workers: tuple[str, ...], choose: Choose, say: Callable[[str], None]
+) -> tuple[EngineDevice, ...]:
     from gemmahub.engines.asking import remote_devices_of
 
-    offer = here.choose(Artifact("gguf", Path()), needs=_CAPABILITY).offer
-    found = remote_devices_of(offer, here.workers)
+    offer = choose(Artifact("gguf", Path()), needs=_CAPABILITY).offer
+    found = remote_devices_of(offer, workers)
     for number, device in enumerate(found):
         size = device.free_bytes if device.free_bytes is not None else device.total_bytes
         free = "its memory is not known" if size is None else f"{format_gib(size)} free"
-        here.say(f"rpc:{number} is {one_line(device.description, 100)}, {free}")
+        say(f"rpc:{number} is {one_line(device.description, 100)}, {free}")
     return found
