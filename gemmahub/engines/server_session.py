@@ -106,13 +106,15 @@ class ServerSession(SessionBase, ABC):
                     if chunk.usage is not None:
                         return
             if self._closed:
-                raise GenerationFailed("the session was closed", "load the model again")
+                raise _closed_meanwhile()
             if not stream.stopped:
                 raise self.broken("ended the answer in its middle")
         except ErrorStatus as error:
             said = one_line(error.body.decode(errors="replace"), _SAID)
             raise self.refused(error.status, said) from None
         except (ExchangeError, NotJson) as error:
+            if self._closed:
+                raise _closed_meanwhile() from None
             raise self.broken(f"failed while answering: {error}") from None
         finally:
             stream.stop()
@@ -129,3 +131,7 @@ class ServerSession(SessionBase, ABC):
         self._closed = True
         self.cancel()
         self._web.close()
+
+
+def _closed_meanwhile() -> GenerationFailed:
+    return GenerationFailed("the session was closed", "load the model again")

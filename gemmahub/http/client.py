@@ -121,7 +121,14 @@ class WebClient:
                 request = http.build_request(
                     method, url, content=content, headers=sent, timeout=timeout
                 )
-                response = http.send(request, stream=True, follow_redirects=False)
+                try:
+                    response = http.send(request, stream=True, follow_redirects=False)
+                except RuntimeError as error:
+                    if not http.is_closed:
+                        raise
+                    raise ConnectionLost(  # httpx2 has no exception of its own for it
+                        f"the connection to {host_of(url)} was closed meanwhile", "try again"
+                    ) from error
                 try:
                     target = redirect_target(response, url) if redirects else None
                     if target is None:

@@ -87,6 +87,15 @@ def test_a_connection_that_breaks_is_said() -> None:
         web.fetch("GET", "/")
 
 
+def test_closed_by_another_thread_before_the_request() -> None:
+    with serving(lambda there: there.answer(b"done")) as server, WebClient(server.url) as web:
+        web._open().close()  # what close() of another thread does between two steps of fetch()
+        with pytest.raises(ConnectionLost, match="closed meanwhile"):
+            web.fetch("GET", "/")
+        web.close()
+        assert web.fetch("GET", "/").body == b"done"
+
+
 def test_an_address_that_cannot_be() -> None:
     with WebClient() as web, pytest.raises(BadAnswer, match="cannot be asked"):
         web.fetch("GET", "http://" + "a" * 70_000)
