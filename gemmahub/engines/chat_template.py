@@ -79,7 +79,8 @@ class ChatTemplate:
         raise TemplateError(failure.format(one_line(text, 300)), HINT)
 
     def _render(self, messages: Sequence[Message]) -> tuple[str, str]:
-        size = sum(map(_size, messages)) + 2 * len(json.dumps(self._variables))
+        given = len(json.dumps(self._variables)) if self._variables else 0
+        size = sum(map(_size, messages)) + 2 * given
         longest = MAX_CHARACTERS + 4 * size
         turns = list(map(_turn, messages))
         if self._joins_results:

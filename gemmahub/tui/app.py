@@ -260,7 +260,7 @@ class GemmahubApp(App[None]):
         told = []
         if going:
             told.append(
-                f"{plural(len(going), 'download')} on the way: what has arrived is kept, and the "
+                f"{plural(len(going), 'download')} on the way. What has arrived is kept, and the "
                 "same pull goes on with it."
             )
         if self.serving.is_on:

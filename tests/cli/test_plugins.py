@@ -37,7 +37,7 @@ def test_each_backend_with_its_state(command: Command) -> None:
     assert llama["name"] == "llama.cpp"
     assert llama["capabilities"] == [
         "cache_in_memory", "dry_load", "experts_in_memory", "images", "main_device",
-        "tensor_split", "thinking",
+        "tensor_split", "thinking", "tools",
     ]  # fmt: skip
 
 

@@ -68,6 +68,8 @@ ASKED: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     ),
     "chats rename": (("chats", "rename", "20260101-000002", ARGUMENT),),
     "chats rm": (("chats", "rm", "20260101-000002"), ("chats", "rm", ARGUMENT, "--yes")),
+    "embed": (("embed", "{good}", "--backend", "echo", ARGUMENT), ("embed", ARGUMENT, "x"),
+              ("embed", "{good}", "--backend", "echo", "--json", ARGUMENT)),
     "ps": (("ps",), ("ps", "--json")),
     "serve": (("serve", ARGUMENT), ("serve", "--print-config", "zed"),
               ("serve", "--cors", ARGUMENT)),

@@ -21,7 +21,8 @@ from gemmahub.tui.app import GemmahubApp
 from gemmahub.tui.screens.dialogs import ConfirmDialog
 from gemmahub.tui.screens.serving import ServingScreen, _visits
 from gemmahub.tui.server_control import ServerControl
-from tests.service.serving_support import HELLO, free_port
+from tests.programs import free_port
+from tests.service.serving_support import HELLO
 from tests.tui.ways import shows, until
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(not found.ok, reason=f"MLX: {found.reason}; {fou
 class TestConformance(BackendConformance):
     plugin: ClassVar[str] = "mlx"
     thinks: ClassVar[bool] = False
+    calls: ClassVar[bool] = False
 
     def make_artifact(self, folder: Path) -> Artifact:
         from gemmahub.testing.folder_writer import write_model_folder
