@@ -7,6 +7,7 @@ import sys
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.piped_text import read_text
 from gemmahub.engines.contract import Settings
 from gemmahub.errors import UsageError
 
@@ -77,7 +78,8 @@ def _texts(text: str | None) -> list[str]:
     if text is None and sys.stdin.isatty():
         raise UsageError("there is no text", "give one, or pipe some in, one in each line")
     piped = text is None or text == "-"
-    found = [line.rstrip("\r\n") for line in sys.stdin] if piped else [str(text)]
+    text = read_text() if piped else str(text)
+    found = text.split("\n") if text or not piped else []
     for number, each in enumerate(found, 1):
         if not each.strip():
             raise UsageError(f"text {number} is empty", "give a text, one in each line")

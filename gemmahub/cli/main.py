@@ -5,16 +5,23 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import click
 from click.core import ParameterSource
 
 from gemmahub import __version__
 from gemmahub.errors import ExitCode, GemmahubError, UsageError
-from gemmahub.text.streams import allow_colours, give_stdout_back, guarded, keep_stdout
+from gemmahub.text.streams import (
+    allow_colours,
+    give_stdout_back,
+    guarded,
+    keep_stdout,
+    open_closed_streams,
+)
 
 # name -> (module, one line of help). The help stands here so that `gemmahub --help`
 # loads no command.
@@ -191,12 +198,11 @@ def main() -> None:
     """Run the command line and leave with its exit code. The only error boundary."""
     # What is loaded stays: looking through it for garbage took a tenth of the time of a command.
     gc.set_threshold(_GARBAGE_AFTER, 10, 10)
+    open_closed_streams()
     keep_stdout()
     code = run(sys.argv[1:])
-    try:
-        sys.stdout.flush()
-    except (OSError, AttributeError):  # said already, or there is none
-        _drop_stdout()
+    for stream in (sys.stdout, sys.stderr):
+        _let_go(stream)
     sys.exit(code)
 
 
@@ -219,7 +225,7 @@ def _guarded_run(arguments: list[str], *, as_json: bool) -> int:
         _flush()
         return result if isinstance(result, int) else ExitCode.DONE
     except BrokenPipeError:
-        _drop_stdout()
+        _let_go(sys.stdout)
         return ExitCode.DONE
     except (KeyboardInterrupt, click.Abort):
         return ExitCode.INTERRUPTED
@@ -228,6 +234,8 @@ def _guarded_run(arguments: list[str], *, as_json: bool) -> int:
     except click.ClickException as failure:
         return _fail(_as_usage_error(failure), as_json=as_json)
     except Exception as failure:  # noqa: BLE001 - the error boundary
+        if isinstance(failure, OSError) and not _let_go(sys.stdout):
+            return _fail(_not_written(failure), as_json=False, cause=failure)
         return _fail(_as_defect(failure), as_json=as_json, cause=failure)
 
 
@@ -239,8 +247,11 @@ def _fail(failure: GemmahubError, *, as_json: bool, cause: Exception | None = No
         output.traceback(cause or failure)
     try:
         output.error(failure, as_json=as_json)
-    except BrokenPipeError:
-        _drop_stdout()
+    except OSError as full:
+        _let_go(sys.stdout)
+        if as_json and not isinstance(full, BrokenPipeError):
+            with suppress(OSError):
+                output.error(failure, as_json=False)
     return failure.exit_code
 
 
@@ -265,7 +276,19 @@ def _flush() -> None:
     sys.stdout.flush()
 
 
-def _drop_stdout() -> None:
-    """The reader went away (``gemmahub list | head``): keep Python from complaining at exit."""
-    if sys.stdout is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _not_written(failure: OSError) -> GemmahubError:
+    return GemmahubError(
+        f"the output could not be written: {failure.strerror or failure}",
+        "make room there, or write it elsewhere",
+    )
+
+
+def _let_go(stream: TextIO) -> bool:
+    """Write what a stream still holds. Where that fails (a full disk; ``gemmahub list | head``,
+    whose reader went away) it is dropped, or Python would complain of it at exit; False then."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return False
+    return True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.piped_text import is_piped, read_text
 from gemmahub.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,13 +42,17 @@ NO_FILES: Final = Files()
 
 
 def question_of(prompt: str | None, *, example: str, alone: bool = False) -> str | None:
-    """The question, from the command line or standard input; None for a conversation on a terminal.
-    ``example`` is what a hint shows; ``alone``: there can be no conversation.
+    """The question, from the command line, standard input or both; None for a conversation on a
+    terminal. What is piped follows the prompt after a blank line. ``example`` is what a hint shows;
+    ``alone``: there can be no conversation.
 
-    Raises: UsageError for an empty one, and where a conversation has no terminal.
+    Raises: UsageError for an empty one, for input that is no text, and where a conversation has no
+    terminal.
     """
     if prompt == "-" or (prompt is None and not sys.stdin.isatty()):
-        prompt = sys.stdin.read().rstrip("\n")
+        prompt = read_text()
+    elif prompt is not None and is_piped() and (piped := read_text()).strip():
+        prompt = f"{prompt}\n\n{piped}"
     if prompt is not None and not prompt.strip():
         raise UsageError("the prompt is empty", f"try: {example}")
     if prompt is None and (alone or not output.interactive()):

@@ -1,21 +1,24 @@
-"""The conversation on a terminal: a prompt with history, answers that Ctrl-C stops."""
+"""The conversation on a terminal: a prompt with history, pasted lines as one question, answers that
+Ctrl-C stops."""
 
 from __future__ import annotations
 
-import contextlib
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.cli import output
 from gemmahub.cli.prompt_input import NO_FILES
 from gemmahub.errors import BackendCrashed, BackendError, ExitCode
+from gemmahub.text.streams import unguarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from gemmahub.cli.prompt_input import Files
 
-_HISTORY_LINES = 1000
+_HISTORY_BYTES: Final = 1 << 20
+_BLOCK: Final = '"""'
 _FORGETS = "/clear forgets the conversation, "
 _HELP = '/exit or Ctrl-D ends it, """ starts and ends several lines'
 
@@ -35,60 +38,77 @@ def converse(
     """
     told = f"{_FORGETS if forget else ''}{_HELP}"
     output.note(told)
-    with _history(data / "prompt-history"):
-        while (question := _read()) is not None:
-            if question.strip() == "/clear" and forget is not None:
-                forget()
-                output.note("forgotten")
-            elif question.strip() in ("/exit", "/quit", "/bye"):
-                break
-            elif question.strip() in ("/help", "/?"):
-                output.note(told)
-            elif question.strip():
-                try:
-                    ask(question, files)
-                    files = NO_FILES
-                except BackendCrashed:
-                    raise
-                except BackendError as error:
-                    output.error(error, as_json=False)
+    prompt = Prompt(data / "prompt-history")
+    while (question := prompt.read()) is not None:
+        if question.strip() == "/clear" and forget is not None:
+            forget()
+            output.note("forgotten")
+        elif question.strip() in ("/exit", "/quit", "/bye"):
+            break
+        elif question.strip() in ("/help", "/?"):
+            output.note(told)
+        elif question.strip():
+            try:
+                ask(question, files)
+                files = NO_FILES
+            except BackendCrashed:
+                raise
+            except BackendError as error:
+                output.error(error, as_json=False)
     return ExitCode.DONE
 
 
-def _read() -> str | None:
-    """The next question, None at the end of input; Ctrl-C drops the line."""
-    try:
-        line = input(">>> ")
-        if not line.lstrip().startswith('"""'):
-            return line
-        lines = [line.lstrip()[3:]]
-        while not lines[-1].rstrip().endswith('"""'):
-            lines.append(input("... "))
-        lines[-1] = lines[-1].rstrip()[:-3]
-        return "\n".join(lines)
-    except EOFError:
-        output.note("")
-        return None
-    except KeyboardInterrupt:
-        output.note("\n(Ctrl-D ends the conversation)")
-        return ""
+class Prompt:
+    """Asks for questions on a terminal. A pasted text of several lines is one of them, and waits
+    for Enter; ``path`` keeps earlier ones, for the arrow keys. ``options`` are prompt_toolkit's."""
 
+    def __init__(self, path: Path, **options: Any) -> None:
+        from prompt_toolkit import PromptSession
+        from prompt_toolkit.history import FileHistory, InMemoryHistory
+        from prompt_toolkit.output import create_output
 
-@contextlib.contextmanager
-def _history(path: Path) -> Iterator[None]:
-    """Line editing with the history of earlier conversations, where the platform has readline."""
-    try:
-        import readline
-    except ImportError:
-        yield
-        return
-    with contextlib.suppress(OSError):
-        readline.read_history_file(path)
-    try:
-        yield
-    finally:
-        readline.set_history_length(_HISTORY_LINES)
-        with contextlib.suppress(OSError):
+        screen = create_output(unguarded(sys.stdout))
+        if hasattr(screen, "enable_cpr"):  # or some terminals get a warning
+            screen.enable_cpr = False
+        options.setdefault("output", screen)
+        try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            readline.write_history_file(path)
-            path.chmod(0o600)
+            path.touch(mode=0o600)
+            _shorten(path)
+            history: FileHistory | InMemoryHistory = FileHistory(path)
+        except OSError:  # a folder that cannot be written loses the history, not the conversation
+            history = InMemoryHistory()
+        self._session: PromptSession[str] = PromptSession(history=history, **options)
+
+    def read(self) -> str | None:
+        """The next question; None at the end of input; Ctrl-C drops the line."""
+        try:
+            return self._text()
+        except EOFError:
+            return None
+        except KeyboardInterrupt:
+            output.note("(Ctrl-D ends the conversation)")
+            return ""
+
+    def _text(self) -> str:
+        text = self._session.prompt(">>> ")
+        if "\n" in text or _BLOCK not in text:  # pasted lines are taken as they are
+            return text
+        before, _, rest = text.partition(_BLOCK)
+        if _BLOCK in rest:  # it ends where it began: only a whole line is a block
+            whole = (
+                not before.strip() and rest.rstrip().endswith(_BLOCK) and rest.count(_BLOCK) == 1
+            )
+            return rest.rstrip().removesuffix(_BLOCK) if whole else text
+        lines = [before + rest]
+        while (line := self._session.prompt("... ")).count(_BLOCK) % 2 == 0:
+            lines.append(line)
+        lines.append("".join(line.rsplit(_BLOCK, 1)))
+        return "\n".join(lines).strip("\n")
+
+
+def _shorten(path: Path) -> None:
+    """Half of a history that has grown long: its older part goes."""
+    if path.stat().st_size > _HISTORY_BYTES:
+        kept = path.read_bytes()[-_HISTORY_BYTES // 2 :]
+        path.write_bytes(kept[kept.find(b"\n#") + 1 :])  # from the time of an entry on

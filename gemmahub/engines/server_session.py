@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from weakref import WeakSet
 
 from gemmahub.engines.contract import Chunk, FinishReason, SessionBase, Usage
+from gemmahub.engines.prompt_length import check_text
 from gemmahub.engines.sampling import check_sampling
 from gemmahub.errors import BackendCrashed, GenerationFailed
 from gemmahub.text import one_line
@@ -83,6 +84,7 @@ class ServerSession(SessionBase, ABC):
             raise GenerationFailed("the session is closed", "load the model again")
         if not prompt:
             raise GenerationFailed("there is nothing to answer", "write a message")
+        check_text(prompt, self.info)
         path, body = self.request(prompt, sampling)
         content = json.dumps({name: value for name, value in body.items() if value is not None})
         limits = Limits(silence=self.silence_seconds, total=self.silence_seconds)

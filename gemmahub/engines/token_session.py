@@ -11,22 +11,21 @@ from abc import ABC, abstractmethod
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from gemmahub.engines.contract import Chunk, FinishReason, SessionBase, Usage
+from gemmahub.engines.prompt_length import check_count, check_text
 from gemmahub.engines.sampling import check_sampling
 from gemmahub.engines.template_process import TemplateRenderer
 from gemmahub.engines.text_stream import TextStream
 from gemmahub.engines.thoughts import ThoughtStream, joined
 from gemmahub.engines.tool_calls import with_calls
-from gemmahub.errors import Cancelled, ContextExceeded, GenerationFailed
+from gemmahub.errors import Cancelled, GenerationFailed
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
     from gemmahub.engines.contract import Prompt, Sampling, SessionInfo
-
-_ROOM: Final = 256  # tokens for an answer, and the step in which a context is suggested
 
 
 class TokenSession(SessionBase, ABC):
@@ -100,6 +99,7 @@ class TokenSession(SessionBase, ABC):
             self._answer = mark = object()
             if not isinstance(prompt, str) and not prompt:
                 raise _nothing("conversation")
+            check_text(prompt, self.info)
             self.renderer.asked = sampling
             try:
                 tokens = self.encode(prompt)
@@ -107,7 +107,7 @@ class TokenSession(SessionBase, ABC):
                 return self._stream(mark, (), sampling)  # which says so
             if not tokens:
                 raise _nothing("prompt")
-            self._check_length(len(tokens))
+            check_count(len(tokens), self.info)
         chunks = self._stream(mark, tokens, sampling)
         return with_calls(chunks) if sampling.tools else chunks
 
@@ -121,19 +121,6 @@ class TokenSession(SessionBase, ABC):
         self._closed = True
         self.cancelled.set()
         self.renderer.close()
-
-    def _check_length(self, count: int) -> None:
-        size, trained = self.context_size, self.info.context_trained
-        if count <= size:
-            return
-        wanted = -(-(count + _ROOM) // _ROOM) * _ROOM
-        larger = trained is None or wanted <= trained
-        raise ContextExceeded(
-            f"the prompt has {count:,} tokens, the context holds {size:,}",
-            f"shorten the prompt, or load the model with --ctx-size {wanted}"
-            if larger
-            else f"shorten the prompt: the model was trained for {trained:,} tokens",
-        )
 
     def _stream(self, mark: object, prompt: Sequence[Any], sampling: Sampling) -> Iterator[Chunk]:
         text, thoughts = TextStream(sampling.stop), ThoughtStream()

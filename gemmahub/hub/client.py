@@ -229,6 +229,8 @@ class HubClient:
             from huggingface_hub.utils import get_token_to_send
 
             token = get_token_to_send(self._token)
+            if token and not (token.isascii() and token.isprintable()):
+                raise failures.strange_login()
             login = {"authorization": f"Bearer {token}"} if token else {}
             self._headers = {"user-agent": _user_agent(), **login}
         if same_origin(url, self.endpoint):

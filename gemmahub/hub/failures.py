@@ -6,16 +6,25 @@ The hub tells its failures by status and by the header ``X-Error-Code``
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from gemmahub.errors import Gated, GemmahubError, NetworkError, NotFound, RangesIgnored
+from gemmahub.errors import (
+    Gated,
+    GemmahubError,
+    NetworkError,
+    NotFound,
+    RangesIgnored,
+    UsageError,
+)
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LOGIN: Final = "hf auth login"
+LOGIN_VARIABLES: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _OFFLINE_HINT: Final = (
     "installed models still work: gemmahub list; unset HF_HUB_OFFLINE to reach the hub"
 )
@@ -31,6 +40,14 @@ def without_login(url: str) -> str:
     """The same address without user and password, for messages."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def strange_login() -> UsageError:
+    """The error for a login with letters that no header of a request can carry."""
+    kept = "the login that was kept"
+    where = next((name for name in LOGIN_VARIABLES if os.environ.get(name)), kept)
+    again = f"log in again: {LOGIN}" if where == kept else f"set {where} again, or unset it"
+    return UsageError(f"{where} has letters that no token has; nothing was sent", again)
 
 
 def offline() -> NetworkError:

@@ -114,6 +114,18 @@ def log(text: str) -> None:
             unguarded(sys.stderr).write(strip_controls(text))
 
 
+def open_closed_streams() -> None:
+    """Standard streams that were closed (``<&-``) are empty, or lead nowhere. Without it, a file
+    that is opened gets their descriptor, and what is printed is written into it."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) < 3:
+        pass
+    os.close(descriptor)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            stream = open(number, "w" if number else "r", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+
+
 def keep_stdout() -> None:
     """From now on descriptor 1 is not standard output: what libraries and programs write to it,
     past Python's streams, is no data of a command. ``sys.stdout`` is as before."""

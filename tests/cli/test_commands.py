@@ -215,17 +215,17 @@ def test_a_reader_that_goes_away_is_no_failure(model: Path) -> None:
 
 def test_conversation_on_a_terminal(model: Path) -> None:
     with OnTerminal("run", str(model), "--backend", "echo") as terminal:
-        terminal.read_until(">>> ")
-        terminal.write(b"hello there\n")
-        terminal.read_until("\nhello there\r\n")
-        terminal.read_until(">>> ")
+        terminal.read_until(">>>")
+        terminal.write(b"hello there\r")
+        terminal.read_until("hello there\r\n")
+        terminal.read_until(">>>")
         terminal.write(b"half a line")
         terminal.read_until("half a line")
         # An interrupt that comes just before Python waits for input is noticed with the next key.
         time.sleep(0.2)
         terminal.write(b"\x03")
         terminal.read_until("Ctrl-D")
-        terminal.read_until(">>> ")
+        terminal.read_until(">>>")
         terminal.write(b"\x04")
         assert terminal.exit_code() == 0
 

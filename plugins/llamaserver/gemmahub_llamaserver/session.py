@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from gemmahub.engines.contract import Chunk, FinishReason, Usage
+from gemmahub.engines.prompt_length import check_count, too_long
 from gemmahub.engines.prompt_tokens import encode, encode_with_images
 from gemmahub.engines.server_session import ServerSession
 from gemmahub.engines.template_process import TemplateRenderer
@@ -17,7 +18,6 @@ from gemmahub.errors import (
     BackendCrashed,
     BackendError,
     Cancelled,
-    ContextExceeded,
     FormRefused,
     GenerationFailed,
 )
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from gemmahub_llamaserver.servers import RunningServer
 
 _TOO_LONG: Final = re.compile(r'"n_prompt_tokens": ?(\d+)')
-_ROOM: Final = 256  # tokens for an answer, and the step in which a context is suggested
 _END_SECONDS: Final = 1.0
 _MEDIA_BYTES: Final = 64 << 20
 
@@ -123,7 +122,7 @@ class LlamaServerSession(ServerSession):
         body = {"stream": True, "cache_prompt": True, **sampling_values(sampling)}
         if isinstance(prompt, str) or not any(turn.images or turn.audio for turn in prompt):
             tokens = encode(self._vocabulary, prompt, self._renderer)
-            self._check_length(len(tokens))
+            check_count(len(tokens), self.info)
             return "/completion", {**body, "prompt": tokens}
         return "/completion", {**body, "prompt": self._with_media(prompt)}
 
@@ -135,7 +134,8 @@ class LlamaServerSession(ServerSession):
         """A prompt that is too long, or something else, in the server's words."""
         if "exceed_context" in said:
             count = _TOO_LONG.search(said)
-            return self._too_long(int(count[1]) if count else None)
+            least = int(count[1]) if count else self._context + 1
+            return too_long(self.info, f"{least:,} tokens" if count else "more tokens", least)
         if "Failed to load image or audio" in said:
             return GenerationFailed(
                 f"it cannot be decoded as an image or a sound: {', '.join(self._media)}",
@@ -163,7 +163,7 @@ class LlamaServerSession(ServerSession):
 
     def _vector(self, text: str) -> tuple[float, ...]:
         tokens = self._vocabulary.tokenize(text, special=False, start=True)
-        self._check_length(len(tokens))
+        check_count(len(tokens), self.info)
         return vector_of(self._web, tokens)
 
     def broken(self, what: str) -> BackendError:
@@ -197,21 +197,6 @@ class LlamaServerSession(ServerSession):
     def _context(self) -> int:
         assert self.info.context is not None
         return self.info.context
-
-    def _check_length(self, count: int) -> None:
-        if count > self._context:
-            raise self._too_long(count)
-
-    def _too_long(self, count: int | None) -> ContextExceeded:
-        said = "more" if count is None else f"{count:,}"
-        trained = self.info.context_trained
-        wanted = -(-((count or 2 * self._context) + _ROOM) // _ROOM) * _ROOM
-        hint = f"shorten the prompt, or load the model with --ctx-size {wanted}"
-        if trained is not None and wanted > trained:
-            hint = f"shorten the prompt: the model was trained for {trained:,} tokens"
-        return ContextExceeded(
-            f"the prompt has {said} tokens, the context holds {self._context:,}", hint
-        )
 
     # --- images and sounds ---------------------------------------------------------------------
 
