@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -115,3 +116,74 @@ def test_every_catalogue_variant_resolves() -> None:
         found = registry().resolve(variant.reference)
         assert found.reference == variant.reference
         assert found.licence
+
+
+# --- files that their publisher replaced, files that are named without ./ -------------------------
+
+REPLACED = "gemma-3-4b-it:q4_0-qat"
+
+
+def replaced(folder: Path, sha256: str | None) -> tuple[Artifact, str]:
+    """A file at the catalogue's place, with another content of the same length or not; and the
+    reference that its store has for it."""
+    known = CATALOG.variant("gemma-3-4b-it", "q4_0-qat")
+    assert known is not None
+    path = folder / "x" / known.file
+    path.parent.mkdir()
+    write_gguf(path, {"general.architecture": "gemma3"}, [("token_embd.weight", (64, 8), "F16")])
+    reference = f"hf://{known.repository}/{known.file}"
+    return artifact(
+        path, repository=known.repository, revision="f" * 40, sha256=sha256, reference=reference
+    ), reference
+
+
+@pytest.mark.parametrize("form", ["{}", "{}@main", "{}@ffffff", "hf.co/{repository}:Q4_0"])
+@pytest.mark.parametrize("sha256", [None, "ab" * 32])
+def test_what_is_installed_goes_before_what_the_catalogue_knows_of_that_place(
+    tmp_path: Path, form: str, sha256: str | None
+) -> None:
+    here, reference = replaced(tmp_path, sha256)
+    repository = here.repository
+    found = registry(Inventory((here,))).resolve(form.format(reference, repository=repository))
+    assert [place.path for place in found.artifacts] == [here.path]
+    assert found.reference == reference
+    assert found.precision.bits_per_weight == 16.0
+
+
+def test_another_content_of_the_same_length_is_not_the_catalogues(tmp_path: Path) -> None:
+    path = header_only(tmp_path / "x", REPLACED)  # its very name, length and tensors
+    known = CATALOG.variant("gemma-3-4b-it", "q4_0-qat")
+    assert known is not None
+    named = {"repository": known.repository, "reference": f"hf://{known.repository}/{known.file}"}
+    assert known.bytes is not None
+    os.truncate(path, known.bytes)
+    other = artifact(path, sha256="cd" * 32, **named)
+    (variant,) = registry(Inventory((other,))).installed().variants
+    assert variant.reference == named["reference"]
+    same = artifact(path, sha256=known.sha256, **named)
+    (variant,) = registry(Inventory((same,))).installed().variants
+    assert variant.reference == REPLACED
+
+
+@pytest.mark.parametrize("name", ["models", "user/models", "a/b/models", "tiny.bin", "gemma:tiny"])
+def test_a_file_or_folder_of_that_name_needs_no_dot(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = header_only(tmp_path / "x", REPLACED, "tiny.gguf")
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / name
+    if name.endswith("models"):
+        from gemmahub.testing.folder_writer import write_model_folder
+
+        write_model_folder(place)
+    else:
+        path.rename(place)
+    assert registry().resolve(name).artifacts[0].path == place.relative_to(tmp_path)
+
+
+def test_a_name_of_the_catalogue_is_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gemma-3-4b-it").mkdir()
+    assert registry().resolve("gemma-3-4b-it").reference == "gemma-3-4b-it:q4_0-qat"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmahub.engines.contract import Artifact, BrokenEntry
 from gemmahub.engines.servers import ServedModels
-from gemmahub.errors import GemmahubError, NotFound, NotInstalled
-from gemmahub.precision.labels import label_in_name
+from gemmahub.errors import GemmahubError, NotFound, NotInstalled, UsageError
 from gemmahub.registry.declared import declared, download_of, known_training, licence_of
 from gemmahub.registry.joining import join_places
+from gemmahub.registry.matching import agree, is_from, on_disk
 from gemmahub.registry.reference import (
     NameReference,
     PathReference,
@@ -27,6 +26,7 @@ from gemmahub.text import nearest, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from gemmahub.catalog.records import Catalog, CatalogVariant, Model, PublishedTag
     from gemmahub.engines.contract import Inventory
@@ -119,7 +119,12 @@ class Registry:
         Raises: UsageError for no reference; NotFound, with the nearest names; what reading a file
         raises.
         """
-        reference = parse_reference(text)
+        try:
+            reference = parse_reference(text)
+        except UsageError:
+            if (path := on_disk(text)) is None:
+                raise
+            reference = PathReference(path)
         if isinstance(reference, PathReference):
             return self._file(reference.path)
         if isinstance(reference, NameReference):
@@ -184,10 +189,12 @@ class Registry:
         name = artifact.path.name
         by_file = self.catalog.by_file(artifact.repository, name)
         if by_file is not None and by_file.bytes in (None, summary.size_bytes):
-            return by_file
+            return by_file if agree(artifact, by_file) else None
         found = self.catalog.by_name_and_bytes(name, summary.size_bytes)
-        model = self.catalog.model(found.model) if found else None
-        if found is None or model is None:
+        if found is None or not agree(artifact, found):
+            return None
+        model = self.catalog.model(found.model)
+        if model is None:
             return None
         # A name and a size can be made up: the architecture has to agree too.
         name_in_file = summary.metadata.get("general.architecture")
@@ -200,6 +207,8 @@ class Registry:
         if model is None:
             if called := self._called(*self.sources.full_names(reference)):
                 return called
+            if (path := on_disk(str(reference))) is not None:
+                return self._file(path)
             if tag := self.catalog.published(str(reference)):
                 raise self._not_here(tag)
             raise self._no_such_name(reference)
@@ -238,9 +247,7 @@ class Registry:
         names = [m.name for m in self.catalog.models]
         tags = [t.tag for t in self.catalog.published_tags]
         near = nearest(str(reference), [*names, *tags]) or nearest(reference.name, names)
-        if Path(reference.name).exists():
-            hint = f"for the file or folder of that name write ./{reference.name}"
-        elif near:
+        if near:
             hint = f"did you mean {', '.join(near)}?"
         else:
             hint = "gemmahub list --all shows what the catalogue knows"
@@ -293,11 +300,13 @@ class Registry:
         for _, variant in found:
             if variant.reference in here:
                 return here[variant.reference]
+        for place in here.values():  # whatever the catalogue knows of another file at that place
+            if any(is_from(artifact, reference) for artifact in place.artifacts):
+                return place
+        if (path := on_disk(text)) is not None:
+            return self._file(path)
         if found:
             return declared(self.catalog, *found[0])
-        for place in here.values():
-            if any(_is_from(artifact, reference) for artifact in place.artifacts):
-                return place
         repositories = {v.repository for v in self.catalog.variants}
         near = nearest(reference.repository, repositories)
         meant = f"; or did you mean {', '.join(near)}?" if near else ""
@@ -306,16 +315,3 @@ class Registry:
             f"gemmahub pull {one_line(text)} gets it from Hugging Face{meant}",
             text,
         )
-
-
-def _is_from(artifact: Artifact, reference: HuggingFaceReference) -> bool:
-    """Whether an installed file is what a reference to a repository names."""
-    file, label, revision = reference.file, reference.label, reference.revision
-    found = label_in_name(artifact.path.name) or label_in_name(artifact.repository)
-    label_here = (found or "").lower()
-    return (
-        artifact.repository.lower() == reference.repository.lower()
-        and (file is None or artifact.path.as_posix().lower().endswith(f"/{file.lower()}"))
-        and (label is None or label.lower() in (label_here, label_here.removeprefix("ud-")))
-        and (revision in (None, "main") or artifact.revision.startswith(revision or ""))
-    )
