@@ -66,6 +66,11 @@ def _show_usage(usage: DiskUsage) -> None:
             right=("size", "on disk"),
         )
     output.data(f"{format_bytes(usage.disk_bytes)} in all")
+    for left in usage.unfinished:
+        output.note(
+            f"unfinished: {format_bytes(left.bytes)} of {left.reference}: gemmahub pull goes on "
+            "with it, gemmahub rm removes it"
+        )
     extra = sum(duplicate.linkable_bytes for duplicate in usage.duplicates)
     for duplicate in usage.duplicates:
         paths = ", ".join(map(str, duplicate.paths))
@@ -101,12 +106,12 @@ def rm_command(
         output.json_data(removing.plan.as_json())
     if not removing.plan.stores:
         raise GemmahubError(
-            f"nothing of {removing.variant.reference} can be removed",
+            f"nothing of {removing.reference} can be removed",
             next((kept.reason for kept in removing.plan.refused), "gemmahub list shows its places"),
         )
     if dry_run:
         return ExitCode.DONE
-    if not _agreed(f"Remove {removing.variant.reference}?", yes=yes):
+    if not _agreed(f"Remove {removing.reference}?", yes=yes):
         output.note("nothing was removed")
         return ExitCode.FAILED
     removed = disk.remove(library, removing)
@@ -119,13 +124,16 @@ def rm_command(
 
 
 def _show_removal(removing: Removing) -> None:
-    variant, plan = removing.variant, removing.plan
-    output.data(f"{variant.reference} · {variant.precision.summary}")
+    plan = removing.plan
+    what = removing.variant.precision.summary if removing.variant else "unfinished downloads"
+    output.data(f"{removing.reference} · {what}")
     for store in plan.stores:
         output.data(f"{store.store}: {format_bytes(store.freed_bytes)} freed")
         for step in store.removal.steps:
             if step.kind != "folder":
                 output.data(f"  {step.path}")
+        for name in store.lost:
+            output.warning(f"this goes with it: {name}")
     _show_kept("stays", plan.kept)
     _show_kept("in use", plan.in_use)
     _show_kept("not touched", plan.refused)

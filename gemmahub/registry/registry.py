@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmahub.engines.contract import Artifact, BrokenEntry
 from gemmahub.engines.servers import ServedModels
 from gemmahub.errors import GemmahubError, NotFound, NotInstalled, UsageError
+from gemmahub.hub.reference import HuggingFaceReference
 from gemmahub.registry.declared import declared, download_of, known_training, licence_of
 from gemmahub.registry.joining import join_places
 from gemmahub.registry.matching import agree, is_from, on_disk
@@ -26,11 +28,9 @@ from gemmahub.text import nearest, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from gemmahub.catalog.records import Catalog, CatalogVariant, Model, PublishedTag
     from gemmahub.engines.contract import Inventory
-    from gemmahub.hub.reference import HuggingFaceReference
     from gemmahub.registry.artifacts import FileSummary, Inspector
     from gemmahub.stores.identity import ContentSums
 
@@ -135,10 +135,29 @@ class Registry:
             found = self._repository(reference, text)
         if len(found.artifacts) < 2:
             return found
+        named = self.places_named(text, found)
+        rest = (place for place in found.artifacts if place not in named)
+        return replace(found, artifacts=(*named, *rest))
+
+    def places_named(self, text: str, variant: Variant) -> tuple[Artifact, ...]:
+        """Of the places of a variant those that a reference names itself, by the name that a store
+        has for it, by a path or a revision; none where it names the model.
+
+        Raises: as :meth:`resolve`.
+        """
+        try:
+            reference = parse_reference(text)
+        except UsageError:
+            reference = PathReference(Path(text.strip()))
+        if isinstance(reference, PathReference):
+            place = reference.path.absolute()
+            return tuple(a for a in variant.artifacts if a.path.absolute() == place)
         full = self.sources.full_names(reference)
         names = {name.casefold() for name in (text.strip(), str(reference), *full)}
-        places = sorted(found.artifacts, key=lambda place: place.reference.casefold() not in names)
-        return replace(found, artifacts=tuple(places))
+        named = tuple(a for a in variant.artifacts if a.reference.casefold() in names)
+        if not named and isinstance(reference, HuggingFaceReference):
+            named = tuple(a for a in variant.artifacts if is_from(a, reference))
+        return named
 
     # --- from a file ---------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gemmahub.errors import NotFound, UsageError
+from gemmahub.errors import NotFound, NotInstalled, UsageError
 from gemmahub.text import nearest, one_line
 
 if TYPE_CHECKING:
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Removing:
-    """A model and what removing it would do."""
+    """A model, by the name that was asked for, and what removing it would do. ``variant`` is None
+    where interrupted downloads are all that is here of it."""
 
-    variant: Variant
+    variant: Variant | None
     plan: RemovalPlan
+    reference: str
 
 
 def usage(here: Installation) -> DiskUsage:
@@ -37,7 +39,9 @@ def usage(here: Installation) -> DiskUsage:
 
 
 def plan_removal(here: Installation, reference: str, stores: Sequence[str] = ()) -> Removing:
-    """What removing a model would do; ``stores`` names those to remove it from.
+    """What removing a model would do; ``stores`` names those to remove it from. A name that a store
+    has for it (a tag, a path, a revision) removes what has that name there, and no other name of
+    the same content; the name that ``list`` shows removes it from the other stores, too.
 
     Raises: NotFound when the model is not here; UsageError for a store that does not exist;
     GemmahubError when a store cannot be read.
@@ -45,7 +49,13 @@ def plan_removal(here: Installation, reference: str, stores: Sequence[str] = ())
     from gemmahub.stores.removal import plan_removal as planned
 
     _check_names(here, stores)
-    variant = here.registry.resolve(reference)
+    try:
+        variant = here.registry.resolve(reference)
+    except NotInstalled:
+        left = _plan_unfinished(here, reference)
+        if left is None:
+            raise
+        return left
     if variant.served is not None:
         server = variant.served.place or variant.served.backend
         raise NotFound(
@@ -54,10 +64,19 @@ def plan_removal(here: Installation, reference: str, stores: Sequence[str] = ())
         )
     if variant.artifacts and not any(artifact.store for artifact in variant.artifacts):
         variant = here.registry.at(variant.artifacts[0].path) or variant
+    if not variant.artifacts and (left := _plan_unfinished(here, reference, variant)) is not None:
+        return left
     if not any(artifact.store for artifact in variant.artifacts):
         what = "is in no store" if variant.artifacts else "is not on this machine"
         raise NotFound(f"{variant.reference} {what}", "gemmahub list shows what is here")
-    return Removing(variant, planned(variant.artifacts, here.stores, named=tuple(stores)))
+    places = [place for place in here.registry.places_named(reference, variant) if place.store]
+    named = (places[0].reference if places else "") or variant.reference
+    if not places:
+        places = list(variant.artifacts)
+    elif named == variant.reference:  # which is what `list` calls the model: its other stores, too
+        stores_named = {place.store for place in places}
+        places += [place for place in variant.artifacts if place.store not in stores_named]
+    return Removing(variant, planned(places, here.stores, named=tuple(stores)), named)
 
 
 def remove(here: Installation, removing: Removing) -> Removed:
@@ -111,6 +130,24 @@ def undo_dedupe(here: Installation, on_bytes: Callable[[int], None] | None = Non
     if not records:
         raise NotFound("nothing was shared here", "gemmahub dedupe --apply does")
     return undone(records[-1], on_bytes=on_bytes)
+
+
+def _plan_unfinished(
+    here: Installation, reference: str, known: Variant | None = None
+) -> Removing | None:
+    """What interrupted downloads left of the repository that is named, or that the catalogue knows
+    for it; None where that is nothing."""
+    from gemmahub.registry.reference import parse_reference
+    from gemmahub.stores.removal import plan_unfinished
+
+    names = [str(parse_reference(reference))]
+    model, _, variant = known.reference.partition(":") if known else ("", "", "")
+    if (published := here.registry.catalog.variant(model, variant)) is not None:
+        names.append(f"hf://{published.repository}")
+    for name in names:
+        if (plan := plan_unfinished(name, here.stores)) is not None:
+            return Removing(None, plan, name)
+    return None
 
 
 def _artifacts(here: Installation) -> list[Artifact]:

@@ -28,7 +28,7 @@ _BELONGS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class FolderStore:
-    """All model files below a folder. Links to folders are not followed: no circles.
+    """All model files below a folder, also where links to folders lead.
 
     ``formats`` are as for :func:`gemmahub.stores.scan.models_among`.
     """
@@ -51,7 +51,7 @@ class FolderStore:
             return Inventory(broken=(BrokenEntry(self.folder, self.name, reason),))
         artifacts: list[Artifact] = []
         broken: list[BrokenEntry] = []
-        for place, entries in walk(str(self.folder), broken_folder(self.name, broken)):
+        for place, entries in walk(str(self.folder), broken_folder(self.name, broken), links=True):
             for found in models_among(place, entries, formats=self.formats):
                 if found.problem:
                     broken.append(BrokenEntry(found.path, self.name, found.problem))

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.engines.contract import Artifact, BrokenEntry, Inventory, Removal
+from gemmahub.engines.contract import Artifact, BrokenEntry, Inventory, Removal, Unfinished
 from gemmahub.formats.projector import is_projector
 from gemmahub.stores.folder import artifact_of
 from gemmahub.stores.hf_layout import CacheFile, sha256_in_name
@@ -56,25 +57,28 @@ class HuggingFaceStore:
         """The models there; none where there is no cache. A repository without weights is none."""
         artifacts: list[Artifact] = []
         broken: list[BrokenEntry] = []
-        root = str(self.root)
         try:
-            with os.scandir(root) as entries:
-                repositories = sorted(
-                    (e.path, match)
-                    for e in entries
-                    if (match := _REPOSITORY.fullmatch(e.name)) and e.is_dir()
-                )
-        except (FileNotFoundError, NotADirectoryError):
-            return Inventory()
+            repositories = self._repositories()
         except OSError as error:
-            return Inventory(broken=(BrokenEntry(Path(root), self.name, str(error.strerror)),))
-        for path, match in repositories:
-            layout = CacheFile(path, "/".join(part for part in match.groups() if part))
+            return Inventory(broken=(BrokenEntry(self.root, self.name, str(error.strerror)),))
+        for layout in repositories:
             try:
                 self._repository(layout, artifacts, broken)
             except OSError as error:  # it changed, or was closed, while it was looked at
-                broken.append(BrokenEntry(Path(path), self.name, error.strerror or "unreadable"))
+                reason = error.strerror or "unreadable"
+                broken.append(BrokenEntry(Path(layout.folder), self.name, reason))
         return Inventory(tuple(artifacts), tuple(broken))
+
+    def unfinished(self) -> list[Unfinished]:
+        """What interrupted downloads left, for each repository; what cannot be read is left out."""
+        from gemmahub.stores.hf_removal import unfinished_in
+
+        found = []
+        with suppress(OSError):
+            for layout in self._repositories():
+                with suppress(OSError):
+                    found.append(unfinished_in(Path(layout.folder), layout.repository))
+        return [left for left in found if left is not None]
 
     def removal(self, artifacts: Sequence[Artifact]) -> Removal:
         """Links, refs and snapshots, then the blobs that no other snapshot uses."""
@@ -87,6 +91,19 @@ class HuggingFaceStore:
         from gemmahub.stores.hf_removal import discard_blob
 
         return discard_blob(self.root, path)
+
+    def _repositories(self) -> list[CacheFile]:
+        """The folders of repositories; none where there is no cache. Raises: OSError."""
+        try:
+            with os.scandir(self.root) as entries:
+                found = sorted(
+                    (e.path, match)
+                    for e in entries
+                    if (match := _REPOSITORY.fullmatch(e.name)) and e.is_dir()
+                )
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [CacheFile(path, "/".join(filter(None, match.groups()))) for path, match in found]
 
     def _repository(
         self, layout: CacheFile, artifacts: list[Artifact], broken: list[BrokenEntry]

@@ -77,12 +77,12 @@ class CacheFile:
         A link has to lead to a blob of the repository, and the blob, where it is a link, to one of
         those that repositories share: ``<cache>/blobs/xx/<hash>``.
         """
-        target = _link_target(path)
-        if target is None:
+        if _link_target(path) is None:
             return None
-        if os.path.dirname(target) != f"{self.folder}{os.sep}blobs":  # noqa: PTH120
+        blob = self.blob_of(path)
+        if blob is None:
             return path.readlink()
-        further = _link_target(target)
+        further = _link_target(blob)
         if further is None:
             return None
         shared = os.path.normpath(f"{self.folder}{os.sep}..{os.sep}{SHARED}")
@@ -95,10 +95,20 @@ class CacheFile:
 
         None for a file that is no link, and for a link to elsewhere.
         """
-        blob = _link_target(path)
-        blobs = str(Path(self.folder, "blobs"))
-        inside = blob is not None and os.path.dirname(blob) == blobs  # noqa: PTH120
-        return Path(blob) if blob is not None and inside else None
+        target = _link_target(path)
+        if target is None:
+            return None
+        blobs = f"{self.folder}{os.sep}blobs"
+        place, name = os.path.split(target)
+        # An absolute link goes by the cache's real folder, where the cache is named by a link.
+        return Path(blobs, name) if place == blobs or _same(place, blobs) else None
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)  # noqa: PTH121
+    except OSError:
+        return False
 
 
 def _link_target(path: Path | str) -> str | None:

@@ -8,15 +8,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.engines.contract import Artifact, Kept, Removal, RemovalStep
+from gemmahub.engines.contract import Artifact, Kept, Removal, RemovalStep, Unfinished
+from gemmahub.stores.disk import allocated
 from gemmahub.stores.hf_layout import SHARED, CacheFile, real_folder
+from gemmahub.stores.hf_unfinished import FETCHED, INCOMPLETE, is_fetched, left_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _REFS: Final = ".refs"
 _ABSENT: Final = ".no_exist"
-_INCOMPLETE: Final = ".incomplete"
 _USED: Final = "used by {}"
 _LINKED: Final = "its folder is a link: what it leads to may be of no model"
 # Files that somebody may need without the model that goes: other weights of the repository.
@@ -56,6 +57,8 @@ def discard_blob(root: Path, blob: Path) -> str:
         return ""
     if blob.parent.is_symlink():
         return _LINKED
+    if blob.name.endswith(INCOMPLETE) and is_fetched(blob):
+        return FETCHED
     users = _users(CacheFile(str(folder), ""), blob)
     if users:
         return _USED.format(users[0])
@@ -111,9 +114,13 @@ def _of_repository(layout: CacheFile, links: dict[Path, None]) -> Removal:
             users.setdefault(blob, []).append(path)
     blobs = dict.fromkeys(b for path in links if (b := layout.blob_of(path)))
     everything = len(emptied) == len(snapshots)
+    fetched: list[Path] = []
     if everything:
-        blobs |= dict.fromkeys(_whole_blobs(folder / "blobs"))
-    kept = [Kept(blob, _USED.format(users[blob][0])) for blob in blobs if blob in users]
+        rest = _blobs_in(folder / "blobs")
+        fetched = [blob for blob in rest if blob.name.endswith(INCOMPLETE) and is_fetched(blob)]
+        blobs |= dict.fromkeys(blob for blob in rest if blob not in fetched)
+    kept = [Kept(blob, FETCHED) for blob in fetched]
+    kept += [Kept(blob, _USED.format(users[blob][0])) for blob in blobs if blob in users]
     going = [blob for blob in blobs if blob not in users]
     if (folder / SHARED).is_symlink():
         kept += [Kept(blob, _LINKED) for blob in going]
@@ -128,6 +135,18 @@ def _of_repository(layout: CacheFile, links: dict[Path, None]) -> Removal:
     return Removal((*steps, *(_leftovers(folder) if everything else ())), tuple(kept))
 
 
+def unfinished_in(folder: Path, name: str) -> Unfinished | None:
+    """What interrupted downloads left in the folder of a repository; None where there is nothing.
+    The folders go with it where they hold nothing else."""
+    paths = left_in(folder / "blobs")
+    if not paths:
+        return None
+    steps = [RemovalStep(path, "data") for path in paths]
+    empty = not _files_below(folder / "snapshots")
+    removal = Removal((*steps, *(_leftovers(folder) if empty else ())))
+    return Unfinished(f"hf://{name}", sum(allocated(path.lstat()) for path in paths), removal)
+
+
 def _leftovers(folder: Path) -> list[RemovalStep]:
     """The rest of a repository without snapshots: marks of absent files, then the empty folders."""
     marks = [RemovalStep(path, "entry") for path in _files_below(folder / _ABSENT)]
@@ -136,15 +155,15 @@ def _leftovers(folder: Path) -> list[RemovalStep]:
     return [*marks, *(RemovalStep(path, "folder") for path in (*folders, folder))]
 
 
-def _whole_blobs(folder: Path) -> list[Path]:
-    """The blobs there, without downloads that have not finished."""
+def _blobs_in(folder: Path) -> list[Path]:
+    """All blobs there, also the beginnings of some; none where the folder is a link."""
     if folder.is_symlink():
         return []
     try:
         names = sorted(entry.name for entry in os.scandir(folder))
     except FileNotFoundError:
         return []
-    return [folder / name for name in names if not name.endswith(_INCOMPLETE)]
+    return [folder / name for name in names]
 
 
 def _payloads(root: Path, going: Sequence[Path], kept: list[Kept]) -> list[Path]:

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.engines.contract import Artifact, Kept, ManagedStore, Removal
+from gemmahub.engines.contract import Artifact, DownloadStore, Kept, ManagedStore, Removal
 from gemmahub.errors import GemmahubError
 from gemmahub.stores.disk import freed_by, may_write
 from gemmahub.stores.journal import Busy, alone_in, new_record, read_record, write_record
@@ -39,6 +39,12 @@ class StoreRemoval:
     removal: Removal
     steps: tuple[MarkedStep, ...]
     freed_bytes: int
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """What people added to the weights, and that goes with a name: "pirate: system prompt"."""
+        added = (a for a in self.artifacts if a.additions)
+        return tuple(f"{a.reference or a.name}: {', '.join(a.additions)}" for a in added)
 
     def as_json(self) -> dict[str, Any]:
         """Store, models, paths and bytes."""
@@ -94,15 +100,35 @@ def plan_removal(
             refused.append(Kept(artifact.path, reason))
         else:
             wanted.setdefault(artifact.store, []).append(artifact)
-    planned: list[StoreRemoval] = []
-    kept: list[Kept] = []
-    for name, chosen in wanted.items():
-        removal = _ask(by_name[name], chosen)
-        freed, _ = freed_by(_data(removal))
-        tool = by_name[name].tool
-        steps = tuple(MarkedStep.of(step) for step in removal.steps)
-        planned.append(StoreRemoval(name, tool, tuple(chosen), removal, steps, freed))
-        kept += removal.kept
+    planned = [
+        _planned(by_name[name], _ask(by_name[name], chosen), chosen)
+        for name, chosen in wanted.items()
+    ]
+    return _whole(planned, refused)
+
+
+def plan_unfinished(reference: str, stores: Sequence[object]) -> RemovalPlan | None:
+    """What removing the interrupted downloads of a repository would do; None without any."""
+    planned = [
+        _planned(store, left.removal)
+        for store in stores
+        if isinstance(store, DownloadStore) and isinstance(store, ManagedStore)
+        for left in store.unfinished()
+        if left.reference.casefold() == reference.casefold()
+    ]
+    return _whole(planned, []) if planned else None
+
+
+def _planned(
+    store: ManagedStore, removal: Removal, chosen: Sequence[Artifact] = ()
+) -> StoreRemoval:
+    freed, _ = freed_by(_data(removal))
+    steps = tuple(MarkedStep.of(step) for step in removal.steps)
+    return StoreRemoval(store.name, store.tool, tuple(chosen), removal, steps, freed)
+
+
+def _whole(planned: Sequence[StoreRemoval], refused: Sequence[Kept]) -> RemovalPlan:
+    kept = [each for store in planned for each in store.removal.kept]
     data = [path for store in planned for path in _data(store.removal)]
     total, linked = freed_by(data)
     kept += [
@@ -110,7 +136,11 @@ def plan_removal(
     ]
     in_use = [Kept(path, _IN_USE.format(one_line(user))) for path, user in users_of(data).items()]
     return RemovalPlan(
-        tuple(planned), tuple(dict.fromkeys(kept)), tuple(refused), total, tuple(in_use)
+        tuple(planned),
+        tuple(dict.fromkeys(kept)),
+        tuple(dict.fromkeys(refused)),
+        total,
+        tuple(in_use),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import defaultdict
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -44,16 +44,28 @@ class Found:
 
 
 def walk(
-    root: str, on_error: Callable[[OSError], None], *, hidden: bool = False
+    root: str,
+    on_error: Callable[[OSError], None],
+    *,
+    hidden: bool = False,
+    links: bool = False,
 ) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
-    """Each folder below ``root`` with its entries by name; links to folders are not followed.
+    """Each folder below ``root`` with its entries by name.
 
-    Hidden folders and files are left out: downloaders keep their state there.
+    Hidden folders and files are left out: downloaders keep their state there. With ``links``, links
+    to folders are followed, after all others and each folder once: a model that a folder and a link
+    lead to lies in the folder, and circles end.
     """
-    waiting = [root]
-    while waiting:
-        folder = waiting.pop()
+    waiting, linked = [root], deque[str]()
+    seen: set[tuple[int, int]] = set()
+    while waiting or linked:
+        folder = waiting.pop() if waiting else linked.popleft()
         try:
+            if links:
+                status = os.stat(folder)  # noqa: PTH116 - for each of thousands
+                if (status.st_dev, status.st_ino) in seen:
+                    continue
+                seen.add((status.st_dev, status.st_ino))
             with os.scandir(folder) as found:
                 entries = sorted(
                     (e for e in found if hidden or not e.name.startswith(".")),
@@ -64,6 +76,15 @@ def walk(
             continue
         yield folder, entries
         waiting += [e.path for e in reversed(entries) if e.is_dir(follow_symlinks=False)]
+        if links:
+            linked += [e.path for e in entries if e.is_symlink() and _is_folder(e)]
+
+
+def _is_folder(link: os.DirEntry[str]) -> bool:
+    try:
+        return link.is_dir()
+    except OSError:  # a link to itself, or into a folder that is closed
+        return False
 
 
 def models_among(

@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gemmahub.engines.contract import ManagedStore
+from gemmahub.engines.contract import DownloadStore, ManagedStore
 from gemmahub.stores.disk import Counter, allocated
 from gemmahub.stores.identity import weight_files
 from gemmahub.stores.scan import walk
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from gemmahub.engines.contract import Artifact
+    from gemmahub.engines.contract import Artifact, Unfinished
     from gemmahub.registry.variants import Variant
     from gemmahub.stores.identity import ContentSums
 
@@ -93,7 +93,7 @@ class DiskUsage:
     """Everything ``du`` shows. ``disk_bytes`` counts each content once over all stores.
 
     ``unknown`` are files that have the length of another and whose content is not known: they may
-    be duplicates (``identify`` tells).
+    be duplicates (``identify`` tells). ``unfinished`` is a part of what stores have beside models.
     """
 
     stores: tuple[StoreUsage, ...]
@@ -101,6 +101,7 @@ class DiskUsage:
     duplicates: tuple[Duplicate, ...]
     unknown: tuple[Path, ...]
     disk_bytes: int
+    unfinished: tuple[Unfinished, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """What ``du --json`` prints."""
@@ -110,6 +111,9 @@ class DiskUsage:
             "models": [model.as_json() for model in self.models],
             "duplicates": [duplicate.as_json() for duplicate in self.duplicates],
             "unknown": [str(path) for path in self.unknown],
+            "unfinished": [
+                {"reference": left.reference, "bytes": left.bytes} for left in self.unfinished
+            ],
         }
 
 
@@ -147,6 +151,12 @@ def disk_usage(
         tuple(sorted(duplicates, key=lambda duplicate: -duplicate.extra_bytes)),
         tuple(unknown),
         sum(usage.model_bytes + usage.other_bytes for usage in usages),
+        tuple(
+            left
+            for store in stores
+            if isinstance(store, DownloadStore)
+            for left in store.unfinished()
+        ),
     )
 
 

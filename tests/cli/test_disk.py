@@ -162,6 +162,46 @@ def inodes(places: Places) -> int:
     return len({path.stat().st_ino for path in (places.blob, places.ollama, places.copy)})
 
 
+def test_the_name_of_one_place_removes_that_one(command: Command, places: Places) -> None:
+    command("dedupe")  # the folder's copy is known for the same
+    models = json.loads(command("list", "--json").out)["models"]
+    assert max(len(model["places"]) for model in models) == 3
+    plan = command("rm", "ollama://tiny", "--store", "ollama", "--dry-run").out
+    assert str(places.ollama) in plan
+    assert str(places.blob) not in plan
+    assert command("rm", places.copy, "--yes").code == 0
+    assert not places.copy.exists()
+    assert places.blob.exists()
+    assert places.ollama.exists()
+
+
+def test_what_an_interrupted_download_left_is_named_and_removed(
+    command: Command, places: Places, tmp_path: Path
+) -> None:
+    left = tmp_path / "hub" / "models--user--big-GGUF" / "blobs" / f"{'d' * 64}.incomplete"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"x" * 40_000)
+    usage = command("du")
+    assert "of hf://user/big-GGUF: gemmahub pull goes on with it" in usage.err
+    (row,) = json.loads(command("du", "--json").out)["unfinished"]
+    assert row["reference"] == "hf://user/big-GGUF"
+    found = command("rm", "user/big-GGUF", "--yes")
+    assert (found.code, "unfinished downloads" in found.out) == (0, True)
+    assert not left.parent.parent.exists()
+    assert command("rm", "user/big-GGUF", "--yes").code == 3
+
+
+def test_an_interrupted_download_of_a_catalogue_model(
+    command: Command, places: Places, tmp_path: Path
+) -> None:
+    folder = tmp_path / "hub" / "models--google--gemma-3-1b-it-qat-q4_0-gguf"
+    left = folder / "blobs" / f"{'d' * 64}.incomplete"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"x" * 40_000)
+    assert command("rm", "gemma-3-1b-it:q4_0-qat", "--yes").code == 0
+    assert not folder.exists()
+
+
 def test_a_model_in_no_store_cannot_be_removed(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "alone.gguf"
     gguf(path)

@@ -208,3 +208,46 @@ def test_where_llama_cpp_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "llama.cpp"
     assert LlamaCppStore().inventory().broken == ()
+
+
+def test_links_to_folders_are_followed_once_each(tmp_path: Path) -> None:
+    root, disk = tmp_path / "root", tmp_path / "disk"
+    (root / "z").mkdir(parents=True)
+    (disk / "deep" / "er").mkdir(parents=True)
+    for place in (root / "z" / "one.gguf", disk / "deep" / "er" / "two.gguf"):
+        place.write_bytes(b"GGUF")
+    (root / "a").symlink_to(root / "z")  # beside the folder itself
+    (root / "linked").symlink_to(disk)
+    (root / "linked again").symlink_to(disk / "deep")
+    (disk / "deep" / "up").symlink_to(disk)
+    (disk / "deep" / "top").symlink_to(root)
+    (root / "gone").symlink_to(tmp_path / "nowhere")
+    (root / "itself").symlink_to(root / "itself")
+    found = FolderStore(root).inventory()
+    assert [str(a.path.relative_to(root)) for a in found.artifacts] == [
+        "linked/deep/er/two.gguf",
+        "z/one.gguf",
+    ]
+    assert found.broken == ()
+
+
+def test_a_virtual_model_of_lm_studio_is_a_name_of_its_base(tmp_path: Path) -> None:
+    place = tmp_path / "models" / "lmstudio-community" / "Gemma-Tiny-GGUF" / "gemma-Q4_0.gguf"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"GGUF")
+    about = tmp_path / "hub" / "models" / "google" / "gemma-tiny"
+    about.mkdir(parents=True)
+    store = LMStudioStore(tmp_path / "models")
+
+    def names(text: str) -> list[str]:
+        (about / "model.yaml").write_text(text)
+        return [artifact.reference for artifact in store.inventory().artifacts]
+
+    own = "lmstudio-community/Gemma-Tiny-GGUF@q4_0"
+    for base in (
+        "lmstudio-community/gemma-tiny-gguf",
+        "[{key: lmstudio-community/Gemma-Tiny-GGUF}]",
+    ):
+        assert names(f"model: google/gemma-tiny\nbase: {base}\n") == [own, "google/gemma-tiny"]
+    for text in ("", "base: 5", "base: [1, {x: y}]", "base: someone/other", "[", "\0", "a: *b"):
+        assert names(text) == [own]

@@ -246,3 +246,21 @@ def test_snapshots_behind_a_link_are_not_listed(hub: Hub, tmp_path: Path) -> Non
     inventory = HuggingFaceStore(hub.root).inventory()
     assert inventory.artifacts == ()
     assert inventory.broken[0].reason == "it is a link, not a folder"
+
+
+def test_absolute_links_behind_a_linked_cache(hub: Hub, tmp_path: Path) -> None:
+    snapshot = hub.add(REPO, {"x.gguf": CONTENT})
+    link = snapshot / "x.gguf"
+    blob = link.resolve()
+    link.unlink()
+    link.symlink_to(blob)
+    linked = tmp_path / "linked"
+    linked.symlink_to(hub.root)
+    (artifact,) = HuggingFaceStore(linked).inventory().artifacts
+    assert artifact.sha256 == blob.name
+    link.unlink()
+    link.symlink_to(tmp_path / "elsewhere" / "blobs" / blob.name)
+    (tmp_path / "elsewhere" / "blobs").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "blobs" / blob.name).write_bytes(CONTENT)
+    (broken,) = HuggingFaceStore(linked).inventory().broken
+    assert "out of its repository" in broken.reason

@@ -9,13 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 
 from gemmahub.errors import GemmahubError
 from gemmahub.stores.folder import FolderStore
 from gemmahub.stores.hf_cache import HuggingFaceStore
 from gemmahub.stores.llamacpp import LlamaCppStore
 from gemmahub.stores.lmstudio import LMStudioStore
-from gemmahub.stores.removal import finish_removals, plan_removal, remove, unfinished_removals
+from gemmahub.stores.removal import (
+    finish_removals,
+    plan_removal,
+    plan_unfinished,
+    remove,
+    unfinished_removals,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,14 +175,61 @@ def test_weights_in_other_formats_are_not_taken_along(hub: Hub, data: Path) -> N
     assert (snapshot / "pytorch_model.bin").read_bytes() == OTHER
 
 
-def test_a_download_that_is_not_finished_stays(hub: Hub, data: Path) -> None:
-    hub.add("user/repo", {"x.gguf": CONTENT})
-    partial = hub.repository("user/repo") / "blobs" / f"{'c' * 64}.0123abcd.incomplete"
-    partial.write_bytes(b"half")
+def half(hub: Hub, name: str) -> Path:
+    """What a broken-off download left in a repository."""
+    path = hub.repository(name) / "blobs" / f"{'c' * 64}.0123abcd.incomplete"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"half" * 5000)
+    return path
+
+
+def fetching(path: Path) -> FileLock:
+    """The lock of the download that writes this file."""
+    repository = path.parent.parent
+    folder = repository.parent / ".locks" / repository.name
+    folder.mkdir(parents=True)
+    return FileLock(folder / f"{path.name.partition('.')[0]}.lock")
+
+
+def test_the_last_model_takes_what_a_download_left_with_it(hub: Hub, data: Path) -> None:
+    hub.add("user/repo", {"x.gguf": CONTENT, "y.gguf": OTHER})
+    half(hub, "user/repo")
     store = HuggingFaceStore(hub.root)
     remove(plan_removal(named(store, "x"), [store]), [store], data=data)
-    assert partial.read_bytes() == b"half"
-    assert store.inventory().artifacts == ()
+    assert half(hub, "user/repo").exists()
+    remove(plan_removal(named(store, "y"), [store]), [store], data=data)
+    assert not hub.repository("user/repo").exists()
+
+
+def test_a_download_that_runs_keeps_its_file(hub: Hub, data: Path) -> None:
+    hub.add("user/repo", {"x.gguf": CONTENT})
+    begun = half(hub, "user/repo")
+    store = HuggingFaceStore(hub.root)
+    with fetching(begun):
+        plan = plan_removal(named(store, "x"), [store])
+        assert [kept.reason for kept in plan.kept] == ["it is being downloaded"]
+        remove(plan, [store], data=data)
+        assert begun.exists()
+        assert store.unfinished() == []
+    (left,) = store.unfinished()
+    assert (left.reference, left.bytes) == ("hf://user/repo", blocks(begun))
+
+
+def test_a_download_that_went_on_since_the_plan_keeps_its_file(hub: Hub, data: Path) -> None:
+    begun = half(hub, "user/repo")
+    store = HuggingFaceStore(hub.root)
+    plan = plan_unfinished("hf://USER/repo", [store])
+    assert plan is not None
+    assert plan.freed_bytes == blocks(begun)
+    with fetching(begun):
+        done = remove(plan, [store], data=data)
+    assert begun.exists()
+    assert [kept.reason for kept in done.kept] == ["it is being downloaded"]
+    plan = plan_unfinished("hf://user/repo", [store])
+    assert plan is not None
+    remove(plan, [store], data=data)
+    assert not hub.repository("user/repo").exists()
+    assert plan_unfinished("hf://user/repo", [store]) is None
 
 
 def test_without_links_the_files_themselves_go(hub: Hub, data: Path) -> None:

@@ -68,7 +68,7 @@ async def test_a_removal_that_fails_says_why(
     path = install(tmp_path, HERE)
 
     def full(_: Library, removing: Removing) -> None:
-        raise GemmahubError(f"cannot write for {removing.variant.reference}", "make room")
+        raise GemmahubError(f"cannot write for {removing.reference}", "make room")
 
     monkeypatch.setattr("gemmahub.service.disk.remove", full)
     async with GemmahubApp(hub).run_test(size=(120, 40)) as pilot:

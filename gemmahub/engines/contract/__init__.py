@@ -44,12 +44,14 @@ from gemmahub.engines.contract.settings import Adapter, Settings
 from gemmahub.engines.contract.stores import (
     BrokenEntry,
     CheckResult,
+    DownloadStore,
     Inventory,
     Kept,
     ManagedStore,
     Removal,
     RemovalStep,
     Store,
+    Unfinished,
 )
 from gemmahub.engines.contract.versions import CONTRACT_OLDEST, CONTRACT_VERSION
 
@@ -69,6 +71,7 @@ __all__ = [
     "Chunk",
     "ChunkKind",
     "DeviceUse",
+    "DownloadStore",
     "DryLoad",
     "EngineDevice",
     "EngineServer",
@@ -96,6 +99,7 @@ __all__ = [
     "Store",
     "Tool",
     "ToolCall",
+    "Unfinished",
     "Usage",
     "last_read",
 ]

@@ -71,6 +71,36 @@ class Removal:
     kept: tuple[Kept, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What downloads of a repository left that were broken off and are not running: ``bytes`` on
+    the disk, and how they go. ``pull`` of ``reference`` goes on with it."""
+
+    reference: str
+    bytes: int
+    removal: Removal
+
+
+@runtime_checkable
+class DownloadStore(Protocol):
+    """A store that downloads come into, and that removes models (:class:`ManagedStore`). Optional:
+    others have nothing unfinished."""
+
+    @property
+    def name(self) -> str:
+        """As of the store."""
+        ...
+
+    @property
+    def tool(self) -> str:
+        """As of the store."""
+        ...
+
+    def unfinished(self) -> Sequence[Unfinished]:
+        """What is left of downloads that are not running, for each repository."""
+        ...
+
+
 @runtime_checkable
 class ManagedStore(Protocol):
     """A store that also says how its models are removed. Optional: a plain Store lists only."""

@@ -146,16 +146,21 @@ class RemoveScreen(FrontScreen[bool]):
 
 
 def _facts(removing: Removing) -> Content:
-    variant, plan = removing.variant, removing.plan
-    lines = [
-        Content.styled(one_line(variant.reference, _LONG), "bold $text-primary"),
-        Content.styled(one_line(variant.precision.summary), "bold $text-accent"),
-    ]
+    plan = removing.plan
+    lines = [Content.styled(one_line(removing.reference, _LONG), "bold $text-primary")]
+    if removing.variant is not None:
+        lines.append(
+            Content.styled(one_line(removing.variant.precision.summary), "bold $text-accent")
+        )
     for store in plan.stores:
         freed = f"{format_bytes(store.freed_bytes)} freed in {one_line(store.store)}"
         lines.append(Content.styled(freed, "bold"))
         paths = [step.path for step in store.removal.steps if step.kind != "folder"]
         lines += [Content(f"  {one_line(str(path), _LONG)}") for path in paths]
+        lines += [
+            Content.styled(f"this goes with it: {one_line(name, _LONG)}", "$text-warning")
+            for name in store.lost
+        ]
     lines += _kept("stays", plan.kept)
     lines += _kept("not touched", plan.refused)
     return Content("\n").join(lines)

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 MODEL: Final = "application/vnd.ollama.image.model"
 PROJECTOR: Final = "application/vnd.ollama.image.projector"
 TENSOR: Final = "application/vnd.ollama.image.tensor"
+ADDED: Final = {
+    "application/vnd.ollama.image.system": "a system prompt",
+    "application/vnd.ollama.image.messages": "a conversation",
+    "application/vnd.ollama.image.adapter": "an adapter",
+}
+"""What people add to weights by a Modelfile (SYSTEM, MESSAGE, ADAPTER), by media type."""
 _LIST: Final = "application/vnd.ollama.manifest.list.v2+json"
 _FOLDERS: Final = ("manifests-v2", "manifests")
 _DIGEST: Final = re.compile(r"sha256[:-]([0-9a-fA-F]{64})")

@@ -22,6 +22,7 @@ from gemmahub.engines.contract import (
     last_read,
 )
 from gemmahub_ollama.manifests import (
+    ADDED,
     MODEL,
     PROJECTOR,
     TENSOR,
@@ -137,6 +138,11 @@ class OllamaStore:
             projector=self._blob(projectors[0]) if projectors else None,
             reference=_reference(tag),
             last_used=last_read(files[0].stat()),
+            additions=tuple(
+                word
+                for kind, word in ADDED.items()
+                if any(layer.media_type == kind for layer in manifest.layers)
+            ),
         )
 
     def _blob(self, layer: Layer) -> Path:

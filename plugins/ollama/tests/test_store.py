@@ -295,3 +295,28 @@ def test_its_blobs_can_be_shared_with_a_folder(ollama: Ollama, tmp_path: Path) -
     (artifact,) = stores[0].inventory().artifacts
     assert artifact.path.samefile(tmp_path / "mine" / "gemma.gguf")
     assert artifact.path.read_bytes() == MODEL
+
+
+def test_one_of_several_names_goes_and_the_weights_stay(ollama: Ollama, tmp_path: Path) -> None:
+    layers = {"model": MODEL, "template": TEMPLATE}
+    ollama.add("gemma3:270m", layers)
+    ollama.add("pirate:latest", layers | {"system": b"You are a pirate.", "messages": b"[]"})
+    ollama.add("tuned:latest", layers | {"adapter": b"GGUF" + b"a" * 5000})
+    store = OllamaStore(ollama.root)
+    added = {artifact.name: artifact.additions for artifact in store.inventory().artifacts}
+    assert added == {
+        "gemma3:270m": (),
+        "pirate:latest": ("a system prompt", "a conversation"),
+        "tuned:latest": ("an adapter",),
+    }
+    plan = plan_for(store, "gemma3:270m")
+    assert plan.freed_bytes == 0
+    assert [lost for each in plan.stores for lost in each.lost] == []
+    remove(plan, [store], data=tmp_path / "data")
+    assert {a.name for a in store.inventory().artifacts} == {"pirate:latest", "tuned:latest"}
+    plan = plan_for(store, "pirate:latest", "tuned:latest")
+    assert plan.freed_bytes > len(MODEL)
+    assert [lost for each in plan.stores for lost in each.lost] == [
+        "ollama://pirate:latest: a system prompt, a conversation",
+        "ollama://tuned:latest: an adapter",
+    ]
