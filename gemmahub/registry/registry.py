@@ -10,8 +10,10 @@ from gemmahub.engines.contract import Artifact, BrokenEntry
 from gemmahub.engines.servers import ServedModels
 from gemmahub.errors import GemmahubError, NotFound, NotInstalled
 from gemmahub.precision.labels import label_in_name
+from gemmahub.registry.companions import parted
 from gemmahub.registry.declared import declared, download_of, known_training, licence_of
 from gemmahub.registry.joining import join_places
+from gemmahub.registry.judged import Problems, judged, no_problems
 from gemmahub.registry.reference import (
     NameReference,
     PathReference,
@@ -45,6 +47,7 @@ class Registry:
     sums: ContentSums | None = None
     sources: Sources = field(default_factory=Sources)
     servers: Callable[[], ServedModels] = ServedModels
+    problems: Problems = no_problems
     _installed: Models | None = field(default=None, init=False)
 
     def installed(self) -> Models:
@@ -61,7 +64,8 @@ class Registry:
                         reason = one_line(str(error))
                         broken.append(BrokenEntry(artifact.path, artifact.store, reason))
             self.inspector.save()
-            self._installed = Models(tuple(join_places(found, self.sums)), tuple(broken))
+            models, others = parted(join_places(found, self.sums))
+            self._installed = Models(judged(models, self.problems), tuple(broken), tuple(others))
         return self._installed
 
     def models(self, *, catalogue: bool = False) -> Models:
@@ -70,7 +74,7 @@ class Registry:
         here = (*installed.variants, *map(served_variant, served.models))
         broken = (*installed.broken, *served.broken)
         if not catalogue:
-            return Models(here, broken)
+            return Models(here, broken, installed.companions)
         have = {variant.reference for variant in installed.variants}
         known = [
             declared(self.catalog, model, variant)
@@ -78,14 +82,14 @@ class Registry:
             for variant in model.variants
             if variant.reference not in have
         ]
-        return Models((*here, *known), broken)
+        return Models((*here, *known), broken, installed.companions)
 
     def known(self, reference: str) -> Variant:
         """The variant that is installed, or else catalogued, under this very reference.
 
         Raises: KeyError when there is none.
         """
-        for variant in self.installed().variants:
+        for variant in self.installed().files:
             if variant.reference == reference:
                 return variant
         name, _, variant_name = reference.partition(":")
@@ -97,7 +101,7 @@ class Registry:
     def at(self, path: Path) -> Variant | None:
         """What a store has at a path, with the store."""
         place = path.absolute()
-        for variant in self.installed().variants:
+        for variant in self.installed().files:
             if any(artifact.path.absolute() == place for artifact in variant.artifacts):
                 return variant
         return None
@@ -140,7 +144,7 @@ class Registry:
     def _file(self, path: Path) -> Variant:
         variant = self._measured(Artifact(format="", path=path, projector=projector_beside(path)))
         self.inspector.save()
-        return variant
+        return judged([variant], self.problems)[0]
 
     def _measured(self, artifact: Artifact) -> Variant:
         summary = self.inspector.summary(artifact.path, artifact.files)
@@ -175,6 +179,9 @@ class Registry:
             licence=licence_of(self.catalog, model),
             notes=summary.notes + ((known.note,) if known and known.note else ()),
             memory=summary.memory,
+            kind=summary.kind,
+            what=summary.what,
+            header=summary.header(artifact.files),
         )
 
     def _catalogued(self, artifact: Artifact, summary: FileSummary) -> CatalogVariant | None:
@@ -229,7 +236,7 @@ class Registry:
     def _called(self, *names: str) -> Variant | None:
         """What a store calls by one of these names."""
         wanted = {name.casefold() for name in names}
-        for variant in self.installed().variants:
+        for variant in self.installed().files:
             if any(a.reference.casefold() in wanted for a in variant.artifacts):
                 return variant
         return None
@@ -295,7 +302,7 @@ class Registry:
                 return here[variant.reference]
         if found:
             return declared(self.catalog, *found[0])
-        for place in here.values():
+        for place in self.installed().files:
             if any(_is_from(artifact, reference) for artifact in place.artifacts):
                 return place
         repositories = {v.repository for v in self.catalog.variants}

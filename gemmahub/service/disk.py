@@ -33,7 +33,7 @@ def usage(here: Installation) -> DiskUsage:
     """What the models on this machine take, by store and by model, and what lies here twice."""
     from gemmahub.stores.usage import disk_usage
 
-    return disk_usage(here.registry.installed().variants, here.stores, here.sums)
+    return disk_usage(here.registry.installed().files, here.stores, here.sums)
 
 
 def plan_removal(here: Installation, reference: str, stores: Sequence[str] = ()) -> Removing:
@@ -114,7 +114,7 @@ def undo_dedupe(here: Installation, on_bytes: Callable[[int], None] | None = Non
 
 
 def _artifacts(here: Installation) -> list[Artifact]:
-    return [a for variant in here.registry.installed().variants for a in variant.artifacts]
+    return [a for variant in here.registry.installed().files for a in variant.artifacts]
 
 
 def _check_names(here: Installation, names: Sequence[str]) -> None:

@@ -15,7 +15,8 @@ from gemmahub.engines.contract import (
     Removal,
     RemovalStep,
 )
-from gemmahub.stores.scan import CONFIG, Found, absence, broken_folder, models_among, walk
+from gemmahub.formats.folder import CONFIG
+from gemmahub.stores.scan import Found, absence, broken_folder, models_among, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
