@@ -13,7 +13,7 @@ from gemmahub.text import format_bytes, format_parameters, percent, plural
 from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from gemmahub.engines.contract import ServedModel
     from gemmahub.planning.fit import Fit
@@ -199,6 +199,7 @@ def _show(variant: Variant, reference: str) -> None:
         f"window {architecture['sliding_window']:,}" if architecture.get("sliding_window") else "",
     ]
     context = architecture.get("context_length")
+    parts = dict.fromkeys(part for place in variant.artifacts[:1] for part, _ in place.parts)
     gives = ", gives embeddings" if variant.embeds else ""
     measured = (
         "measured from its header on the hub"
@@ -224,7 +225,8 @@ def _show(variant: Variant, reference: str) -> None:
             ("context", f"{context:,} tokens at most" if context else ""),
             ("not loadable", variant.problem),
             ("takes", f"{', '.join(variant.capabilities)}{gives}"),
-            ("chat template", _template(variant.chat_template)),
+            ("chat template", _template(variant.chat_template, parts)),
+            ("its tag has", ", ".join(parts)),
             *(("installed", f"{a.path} ({a.store or 'file'})") for a in variant.artifacts),
             ("read from", variant.remote),
             ("not here", "" if variant.artifacts else command_line("pull", reference)),
@@ -252,7 +254,9 @@ def _show(variant: Variant, reference: str) -> None:
     )
 
 
-def _template(present: bool | None) -> str:
+def _template(present: bool | None, parts: Collection[str]) -> str:
     if present is None:
         return "unknown until the file is here"
+    if not present and "TEMPLATE" in parts:
+        return "in its tag: only its own program uses it"
     return "in the file" if present else "none: answers are plain completions"

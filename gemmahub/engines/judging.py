@@ -28,7 +28,7 @@ def problems_of(
         headers = [asked[n][0] for n in numbers]
         answers: list[tuple[BackendOffer, list[Loadable]]] = []
         for offer in manager.backends():
-            if format_ in offer.backend.formats and _for_any_place(offer):
+            if format_ in offer.backend.formats and for_any_place(offer):
                 answers.append((offer, manager.loadable(offer, headers)))
         for place, number in enumerate(numbers):
             each = [(offer, loadable[place]) for offer, loadable in answers]
@@ -48,7 +48,8 @@ def refused_by(answers: Sequence[tuple[BackendOffer, Loadable]]) -> str:
     )
 
 
-def _for_any_place(offer: BackendOffer) -> bool:
+def for_any_place(offer: BackendOffer) -> bool:
+    """Whether a backend is not only for files of some places, such as those of one store."""
     return offer.backend.automatic and type(offer.backend).suits is Backend.suits
 
 
@@ -57,7 +58,7 @@ def _elsewhere(
 ) -> Loadable:
     """The problem, with those whose store it is; none where one of them can load it and works."""
     for offer in manager.backends():
-        if header.format not in offer.backend.formats or _for_any_place(offer):
+        if header.format not in offer.backend.formats or for_any_place(offer):
             continue
         if not any(manager.suits(offer, place) for place in places):
             continue

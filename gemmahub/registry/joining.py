@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gemmahub.stores.identity import ContentSums, content_of, inode_of
 
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
 
     from gemmahub.registry.variants import Variant
+
+
+_OTHER_MODEL: Final = ("ADAPTER", "SYSTEM", "MESSAGE")
+"""Parts of a name that make another model of the same weights."""
 
 
 def join_places(variants: Iterable[Variant], sums: ContentSums | None = None) -> list[Variant]:
@@ -41,11 +45,12 @@ def join_places(variants: Iterable[Variant], sums: ContentSums | None = None) ->
 def _keys(variant: Variant, sums: ContentSums) -> Iterator[Hashable]:
     yield variant.reference
     for artifact in variant.artifacts:
+        made_of = frozenset(part for part in artifact.parts if part[0] in _OTHER_MODEL)
         if content := content_of(artifact, sums):
             # A store's record may be of a file that was damaged since: the length has to agree.
-            yield content, variant.size_bytes
+            yield content, variant.size_bytes, made_of
         if inode := inode_of(artifact):
-            yield inode
+            yield inode, made_of
 
 
 def _joined(group: list[Variant]) -> Variant:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gemmahub.engines.contract import Artifact, BrokenEntry
 from gemmahub.engines.servers import ServedModels
-from gemmahub.errors import GemmahubError, NotFound, NotInstalled
+from gemmahub.errors import GemmahubError, IntegrityError, NotFound, NotInstalled
 from gemmahub.precision.labels import label_in_name
 from gemmahub.registry.companions import parted
 from gemmahub.registry.declared import declared, download_of, known_training, licence_of
@@ -257,6 +257,12 @@ class Registry:
         (name,) = self.sources.full_names(reference)
         if here := self._called(name):
             return here
+        for entry in self.installed().broken:
+            if entry.reference.casefold() == name.casefold():
+                raise IntegrityError(
+                    f"{one_line(name)} cannot be used: {entry.reason}",
+                    f"pull it again with the program whose it is ({entry.store}), or remove it",
+                )
         for model in self.servers().models:
             if model.reference == name:
                 return served_variant(model)
@@ -318,7 +324,8 @@ class Registry:
 def _is_from(artifact: Artifact, reference: HuggingFaceReference) -> bool:
     """Whether an installed file is what a reference to a repository names."""
     file, label, revision = reference.file, reference.label, reference.revision
-    found = label_in_name(artifact.path.name) or label_in_name(artifact.repository)
+    names = (artifact.path.name, artifact.name, artifact.repository)
+    found = next(filter(None, map(label_in_name, names)), None)
     label_here = (found or "").lower()
     return (
         artifact.repository.lower() == reference.repository.lower()

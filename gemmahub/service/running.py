@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gemmahub.engines.contract import Artifact, Settings
 from gemmahub.errors import BackendMissing, NotInstalled
 from gemmahub.service.purpose import check_purpose
+from gemmahub.service.tag_parts import with_tag_parts
 from gemmahub.text import format_bytes, format_gib, one_line
 
 if TYPE_CHECKING:
@@ -154,6 +155,8 @@ def load(
         draft = False
     drafter, drafts = chosen_drafter(here, variant, settings, draft)
     settings = replace(settings, drafter=drafter)
+    if isinstance(model, Artifact):
+        settings = with_tag_parts(here, choice.offer, model, settings)
     reading = "" if variant.served else f", reading {format_bytes(variant.size_bytes)}"
     tell(f"starting {choice.offer.backend.name}{reading}")
     session = load_session(choice.offer, model, settings, on_progress, cancelled)

@@ -21,6 +21,9 @@ class Artifact:
     ``reference`` is how it is named where it lies (``hf://user/repo/x.gguf``), empty where only
     its path names it. ``last_used`` is when its weights were last read, in seconds since 1970, by
     the file system's access time; None where that time cannot tell (see :func:`last_read`).
+    ``parts`` are what the store keeps besides for this name, each with its file: ``ADAPTER``,
+    ``SYSTEM``, ``TEMPLATE``, ``PARAMETER``, ``MESSAGE``. Names with other adapters, system prompts
+    or messages are other models, though their weights are the same.
     """
 
     format: str
@@ -34,6 +37,7 @@ class Artifact:
     projector: Path | None = None
     reference: str = ""
     last_used: float | None = None
+    parts: tuple[tuple[str, Path], ...] = ()
 
 
 def last_read(stat: os.stat_result) -> float | None:
