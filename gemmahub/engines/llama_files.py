@@ -238,6 +238,7 @@ _RMS_NORMED: Final = frozenset(
         "xverse",
     ]
 )
+_DENSE: Final = ("gemma-embedding",)
 _LEAST_ALIGNMENT: Final = 32  # GGML_MEM_ALIGN: of the buffers that tensors are put into
 _PICTURES: Final = re.compile(r"(?:v|a|mm)\.")
 _ANOTHER: Final = "get another file of the model: gemmahub search finds some"
@@ -279,6 +280,8 @@ def _reason(header: ModelFile, commit: Callable[[], str]) -> str:
 
 
 def _missing(architecture: str, keys: Mapping[str, Any]) -> str:
+    if f"{architecture}.dense_2_feat_out" in keys and architecture not in _DENSE:
+        return f"it has dense layers, which llama.cpp reads for {' and '.join(_DENSE)} only"
     wanted = ["context_length", "embedding_length", "block_count"]
     if architecture in _RMS_NORMED:
         wanted.append("attention.layer_norm_rms_epsilon")

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.formats.kinds import MODELS, TEXT, kind_of, shown_kind
+from gemmahub.formats.kinds import MODELS, PIECE, TEXT, VOCABULARY, kind_of, shown_kind
 from gemmahub.formats.reader import BUILT_IN_FORMATS, ModelFile
 from gemmahub.formats.tensor import Tensor
 from gemmahub.memory import RECORD_VERSION, packed
@@ -153,6 +153,9 @@ def summary_of(model: ModelFile) -> FileSummary:
         label = _folder_label(mix, model.format)
     else:
         metadata, label = _short(model.metadata), model.label
+    kind = kind_of(model.files[0].name, model.metadata, model.tensors)
+    if model.format not in BUILT_IN_FORMATS and kind in (VOCABULARY, PIECE):
+        kind = TEXT  # its tensors may have other names
     return FileSummary(
         format=model.format,
         size_bytes=model.size_bytes,
@@ -162,7 +165,7 @@ def summary_of(model: ModelFile) -> FileSummary:
         chat_template=bool(model.chat_template),
         notes=tuple(model.notes),
         memory=packed(model.format, model.metadata, model.tensors),
-        kind=kind_of(model.files[0].name, model.metadata, model.tensors),
+        kind=kind,
         examples=tuple(names[entry.role, entry.type] for entry in mix),
         big_endian=model.big_endian,
     )

@@ -54,6 +54,7 @@ def test_files_that_llama_cpp_loads(keys: dict[str, Any]) -> None:
         ({"gemma3.attention.layer_norm_rms_epsilon": None}, "lacks gemma3.attention.layer_norm"),
         ({"gemma3.block_count": None}, "lacks gemma3.block_count"),
         ({"gemma3.context_length": "8192"}, "context_length is not a number"),
+        ({"gemma3.dense_2_feat_out": 3072}, "dense layers"),
         ({"general.architecture": None}, "names no architecture"),
     ],
 )
