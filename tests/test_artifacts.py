@@ -188,6 +188,9 @@ def remembered_text(path: Path) -> dict[str, Any]:
     return found
 
 
+FLAGS = (("chat_template", True), ("big_endian", True))  # which a file could have
+
+
 def odd_rows(path: Path) -> Iterator[tuple[str, str]]:
     """Texts that are no summary of that file, with what is odd about each."""
     about = remembered_text(path)
@@ -198,7 +201,7 @@ def odd_rows(path: Path) -> Iterator[tuple[str, str]]:
             if key in ("metadata", "notes", "mix", "label") and value in ({}, [], None, "x"):
                 continue  # what a file could say
             text = key in ("format", "label") and isinstance(value, str) and len(value) < 9
-            if value != {"a": {}} and not text and (key, value) != ("chat_template", True):
+            if value != {"a": {}} and not text and (key, value) not in FLAGS:
                 yield f"{key} {str(value)[:20]}", json.dumps({**about, key: value})
     yield "one key more", json.dumps({**about, "more": 1})
     yield "deep metadata", json.dumps({**about, "metadata": nested(40)})

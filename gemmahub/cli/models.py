@@ -13,12 +13,15 @@ from gemmahub.text import format_bytes, format_parameters, percent, plural
 from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
     from gemmahub.engines.contract import ServedModel
     from gemmahub.planning.fit import Fit
     from gemmahub.registry.variants import Variant
     from gemmahub.service import Library
 
 _REASONS = 3
+_WEIGHTY = ("drafter", "projector", "adapter")  # what has weights that an engine computes with
 
 
 @click.command(name="list")
@@ -34,15 +37,20 @@ _REASONS = 3
 def list_command(catalogue: bool, folders: tuple[Path, ...], as_json: bool) -> None:
     """Models on this machine, each with its precision."""
     from gemmahub.service import Library
+    from gemmahub.service.overview import owned
 
     library = Library(folders=folders)
     models = library.models(catalogue=catalogue)
     fits = library.fits(models.variants)
     rows = list(zip(models.variants, fits, strict=True))
+    beside = owned(models)
     if as_json:
         output.json_data(
             {
                 "models": [v.as_json() | {"fit": fit.as_json()} for v, fit in rows],
+                "companions": [
+                    each.as_json() | {"of": owner and owner.reference} for each, owner in beside
+                ],
                 "broken": [
                     {"path": str(entry.path), "store": entry.store, "reason": entry.reason}
                     for entry in models.broken
@@ -53,12 +61,15 @@ def list_command(catalogue: bool, folders: tuple[Path, ...], as_json: bool) -> N
     if models.variants:
         output.table(
             ("model", "precision", "bits/weight", "size", "fit", "in"),
-            [_row(variant, fit) for variant, fit in rows],
+            [row for variant, fit in rows for row in _rows(variant, fit, beside)],
             right=("bits/weight", "size"),
         )
         _explain(rows)
     else:
         output.note("no models here yet: gemmahub list --all shows what the catalogue knows")
+    for each, owner in beside:
+        if owner is None:
+            output.note(f"{each.reference} ({format_bytes(each.size_bytes)}): {each.what}")
     for entry in models.broken:
         output.warning(f"{entry.path} ({entry.store}): not read: {entry.reason}")
 
@@ -66,19 +77,37 @@ def list_command(catalogue: bool, folders: tuple[Path, ...], as_json: bool) -> N
 def _explain(rows: list[tuple[Variant, Fit]]) -> None:
     """What a question mark in the column means, each reason once."""
     reasons = Counter(
-        fit.reason.replace(variant.reference, "it") for variant, fit in rows if fit.fits is None
+        f"{'fit ?' if fit.loadable else fit.short} of {{}}: "
+        + fit.reason.replace(variant.reference, "it").replace("{", "{{").replace("}", "}}")
+        for variant, fit in rows
+        if fit.fits is None or not fit.loadable
     )
     for reason, count in reasons.most_common(_REASONS):
-        output.note(f"fit ? of {plural(count, 'model')}: {reason}")
+        output.note(reason.format(plural(count, "model")))
     if len(reasons) > _REASONS:
         output.note(f"and {plural(len(reasons) - _REASONS, 'other reason')}: see --json")
+
+
+def _rows(
+    variant: Variant, fit: Fit, beside: list[tuple[Variant, Variant | None]]
+) -> Iterator[tuple[str, ...]]:
+    """The model, and what lies beside it and belongs to it."""
+    yield _row(variant, fit)
+    named = [each for each, owner in beside if owner is variant]
+    paths = {place.path for each in named for place in each.artifacts}
+    for place in dict.fromkeys(a.projector for a in variant.artifacts if a.projector):
+        if place not in paths:
+            yield (f"  + {place.name}", "projector", "", "", "", "")
+    for each in named:
+        name = each.artifacts[0].path.name
+        yield (f"  + {name}", each.kind, "", format_bytes(each.size_bytes), "", "")
 
 
 def _row(variant: Variant, fit: Fit) -> tuple[str, ...]:
     bits = variant.precision.bits_per_weight
     return (
         variant.reference,
-        variant.precision.short,
+        f"{variant.precision.short}{', embedding' if variant.embeds else ''}",
         "?" if bits is None else f"{bits:.2f}",
         format_bytes(variant.size_bytes),
         fit.short,
@@ -105,6 +134,8 @@ def inspect_command(reference: str, remote: bool, as_json: bool, verbose: bool) 
         output.json_data(variant.as_json())
     elif variant.served is not None:
         _show_served(variant.served, variant)
+    elif not variant.is_model:
+        _show_other(variant)
     else:
         _show(variant, reference)
     if verbose:
@@ -139,6 +170,24 @@ def _show_served(model: ServedModel, variant: Variant) -> None:
     )
 
 
+def _show_other(variant: Variant) -> None:
+    """What is no model: what it is, and where."""
+    output.facts(
+        [
+            ("file", f"{variant.name} ({variant.reference})"),
+            ("kind", f"{variant.what}; no model by itself"),
+            ("weights", f"{variant.parameters:,}" if variant.kind in _WEIGHTY else ""),
+            ("precision", variant.precision.summary if variant.kind in _WEIGHTY else ""),
+            ("size", f"{format_bytes(variant.size_bytes)} ({variant.format})"),
+            ("architecture", variant.architecture.get("name") or ""),
+            *(("installed", f"{a.path} ({a.store or 'file'})") for a in variant.artifacts),
+            ("read from", variant.remote),
+            ("licence", variant.licence),
+            *(("note", note) for note in variant.notes),
+        ]
+    )
+
+
 def _show(variant: Variant, reference: str) -> None:
     precision, architecture = variant.precision, variant.architecture
     shape = [
@@ -150,6 +199,8 @@ def _show(variant: Variant, reference: str) -> None:
         f"window {architecture['sliding_window']:,}" if architecture.get("sliding_window") else "",
     ]
     context = architecture.get("context_length")
+    parts = dict.fromkeys(part for place in variant.artifacts[:1] for part, _ in place.parts)
+    gives = ", gives embeddings" if variant.embeds else ""
     measured = (
         "measured from its header on the hub"
         if variant.remote
@@ -160,6 +211,7 @@ def _show(variant: Variant, reference: str) -> None:
     output.facts(
         [
             ("model", f"{variant.name} ({variant.reference})"),
+            ("kind", variant.what if variant.embeds else ""),
             ("precision", precision.summary),
             ("mismatch", precision.mismatch or ""),
             ("training", f"{precision.training.value}: {precision.training.basis}"),
@@ -171,8 +223,10 @@ def _show(variant: Variant, reference: str) -> None:
                 " · ".join([architecture.get("name") or "not known", *filter(None, shape)]),
             ),
             ("context", f"{context:,} tokens at most" if context else ""),
-            ("takes", ", ".join(variant.capabilities)),
-            ("chat template", _template(variant.chat_template)),
+            ("not loadable", variant.problem),
+            ("takes", f"{', '.join(variant.capabilities)}{gives}"),
+            ("chat template", _template(variant.chat_template, parts)),
+            ("its tag has", ", ".join(parts)),
             *(("installed", f"{a.path} ({a.store or 'file'})") for a in variant.artifacts),
             ("read from", variant.remote),
             ("not here", "" if variant.artifacts else command_line("pull", reference)),
@@ -200,7 +254,9 @@ def _show(variant: Variant, reference: str) -> None:
     )
 
 
-def _template(present: bool | None) -> str:
+def _template(present: bool | None, parts: Collection[str]) -> str:
     if present is None:
         return "unknown until the file is here"
+    if not present and "TEMPLATE" in parts:
+        return "in its tag: only its own program uses it"
     return "in the file" if present else "none: answers are plain completions"

@@ -17,6 +17,7 @@ from gemmahub.text.command import command_line
 if TYPE_CHECKING:
     from gemmahub.engines.sources import Pulled
     from gemmahub.errors import NotInstalled
+    from gemmahub.registry.variants import Variant
     from gemmahub.service import Library, PullPlan
 
 
@@ -81,7 +82,7 @@ def fetch(
     except KeyboardInterrupt:
         output.note(f"interrupted: {seen.kept}; {command_line('pull', reference)} continues")
         return None
-    command = command_line("run", pulled.reference)
+    command = plan.use(pulled.reference)
     if as_json:
         output.json_data(_as_json(plan, pulled) | {"command": command})
     else:
@@ -91,7 +92,7 @@ def fetch(
         for file in pulled.files:
             if file.name in projectors:
                 output.data(str(file.path))
-        output.note(f"run it: {command}")
+        output.note(f"use it: {command}" if not plan.variant.is_model else f"run it: {command}")
     return pulled
 
 
@@ -118,6 +119,7 @@ def show_plan(plan: PullPlan, *, aside: bool = True) -> None:
     variant = plan.variant
     facts = [
         ("model", f"{variant.name} ({variant.reference})"),
+        ("kind", "" if variant.kind == "text" else _kind(variant)),
         ("precision", variant.precision.summary),
         ("mismatch", variant.precision.mismatch or ""),
         ("training", f"{variant.precision.training.value}: {variant.precision.training.basis}"),
@@ -136,6 +138,10 @@ def show_plan(plan: PullPlan, *, aside: bool = True) -> None:
         *(("note", note) for note in variant.notes),
     ]
     output.facts(facts, aside=aside)
+
+
+def _kind(variant: Variant) -> str:
+    return f"{variant.what}{'' if variant.is_model else '; no model by itself'}"
 
 
 def _size(plan: PullPlan) -> str:

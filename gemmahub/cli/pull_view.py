@@ -45,7 +45,8 @@ def agree(plan: PullPlan, reference: str, *, yes: bool) -> None:
     """
     if yes or plan.fit.fits is not False:
         return
-    message = f"{plan.variant.reference} will not fit in what is free: {plan.fit.reason}"
+    what = "will not fit in what is free" if plan.fit.loadable else "cannot be run here"
+    message = f"{plan.variant.reference} {what}: {plan.fit.reason}"
     hint = f"gemmahub pull {reference} --yes downloads it anyway; see also gemmahub recommend"
     if not output.interactive() or not output.confirm(f"{message}. Download it anyway?"):
         raise DoesNotFit(message, hint)

@@ -104,9 +104,11 @@ def _ending(row: RepositoryRow, file: FileRow) -> str:
 def _cells(row: FileRow) -> tuple[str, ...]:
     file = row.file
     qat = " QAT" if file.qat and "QAT" not in (file.label or "").upper() else ""
+    form = "" if file.format == "gguf" else f" {file.format}"
+    kind = "" if file.kind == "text" else f", {file.kind}"
     by_name = "~" if file.basis == "by name" else ""
     return (
-        f"{by_name}{file.label or '?'}{qat}" + ("" if file.format == "gguf" else f" {file.format}"),
+        f"{by_name}{file.label or '?'}{qat}{form}{kind}",
         "?" if row.bits_per_weight is None else f"{row.bits_per_weight:.2f}",
         format_bytes(file.size_bytes),
         row.fit.short,

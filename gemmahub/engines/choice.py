@@ -7,16 +7,19 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.engines.contract import ServedModel
+from gemmahub.engines.contract import Loadable, ServedModel
 from gemmahub.engines.guarded import load_guarded
 from gemmahub.engines.isolated import load_isolated
+from gemmahub.engines.judging import refused_by
 from gemmahub.errors import BackendMissing, Cancelled
+from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gemmahub.engines.contract import Artifact, OnProgress, Session, Settings
     from gemmahub.engines.manager import BackendOffer, PluginManager
+    from gemmahub.formats.reader import ModelFile
 
 # The distribution that a person without any backend for a format is pointed to.
 _EXAMPLES: Final = {"mlx": "gemmahub-mlx", "safetensors": "gemmahub-mlx"}
@@ -62,29 +65,36 @@ def choose(
     *,
     default: Default | None = None,
     needs: str = "",
+    header: ModelFile | None = None,
 ) -> BackendChoice:
     """The backend with that name, else the default of the settings, else the preferred one.
 
-    A default counts for what it runs; ``needs`` is a capability that the backend must
-    have, and a default without it does not count. The preferred one is that of the highest
-    priority among those that are available here. A served model has the backend of its server.
+    A default counts for what it runs; ``needs`` is a capability that the backend must have, and
+    ``header`` one that it must be able to load: a default that does not is passed over. The
+    preferred one is that of the highest priority among those that are available here. A served
+    model has the backend of its server.
 
     Raises: BackendMissing, saying what is installed and what would mend it.
     """
     if isinstance(model, ServedModel):
         return _of_server(manager, model, name)
     if name is not None:
-        return BackendChoice(_named(manager, model, name), "named with --backend")
+        return BackendChoice(_named(manager, model, name, header), "named with --backend")
     if default is not None:
         offer = _of_setting(manager, default)
         if (
             model.format in offer.backend.formats
             and needs in (*offer.backend.capabilities, "")
             and (not offer.backend.automatic or manager.suits(offer, model))
+            and _loads(manager, offer, header).ok
         ):
             _demand(manager, offer, f"; the setting {default.setting} names it")
             return BackendChoice(offer, f"the setting {default.setting} names it")
-    return _preferred(manager, model, needs)
+    return _preferred(manager, model, needs, header)
+
+
+def _loads(manager: PluginManager, offer: BackendOffer, header: ModelFile | None) -> Loadable:
+    return Loadable(True) if header is None else manager.loadable(offer, [header])[0]
 
 
 def _of_server(manager: PluginManager, model: ServedModel, name: str | None) -> BackendChoice:
@@ -98,18 +108,25 @@ def _of_server(manager: PluginManager, model: ServedModel, name: str | None) -> 
     return BackendChoice(offer, f"it serves {model.reference}")
 
 
-def _preferred(manager: PluginManager, artifact: Artifact, needs: str) -> BackendChoice:
+def _preferred(
+    manager: PluginManager, artifact: Artifact, needs: str, header: ModelFile | None
+) -> BackendChoice:
     """Raises: BackendMissing, which names those that run the format and why each is not taken."""
     format_ = artifact.format
     reasons: list[str] = []
     candidates = []
+    refused: list[tuple[BackendOffer, Loadable]] = []
     for offer in manager.backends():
         if format_ not in offer.backend.formats:
             continue
         if needs not in (*offer.backend.capabilities, ""):
             reasons.append(f"{offer.backend.name} has no {needs}")
         elif manager.suits(offer, artifact):
-            candidates.append(offer)
+            loadable = _loads(manager, offer, header)
+            if loadable.ok:
+                candidates.append(offer)
+            else:
+                refused.append((offer, loadable))
         else:
             reasons.append(_unsuited(offer))
     hints: list[str] = []
@@ -121,6 +138,8 @@ def _preferred(manager: PluginManager, artifact: Artifact, needs: str) -> Backen
             return BackendChoice(offer, _why(format_, others, missing))
         missing.append(f"{offer.backend.name}: {answer.reason}")
         hints.append(answer.hint)
+    if refused:
+        raise _not_loadable(artifact, refused, missing, next(filter(None, hints), ""))
     reasons = [*missing, *reasons, *_failed(manager)]
     if missing:
         raise BackendMissing(
@@ -131,6 +150,21 @@ def _preferred(manager: PluginManager, artifact: Artifact, needs: str) -> Backen
     raise BackendMissing(
         f"{what} ({'; '.join(reasons)})" if reasons else what,
         f"{_advice(manager, format_, needs)}; gemmahub plugins shows what is there",
+    )
+
+
+def _not_loadable(
+    artifact: Artifact,
+    refused: Sequence[tuple[BackendOffer, Loadable]],
+    missing: Sequence[str],
+    hint: str,
+) -> BackendMissing:
+    """Where engines cannot load the file, and those that might do not work here."""
+    name = one_line(artifact.reference or artifact.path.name, 120)
+    others = f"; {'; '.join(missing)}" if missing else ""
+    return BackendMissing(
+        f"no backend here can run {name}: {refused_by(refused)}{others}",
+        hint or refused[0][1].hint or "get another file of the model",
     )
 
 
@@ -172,7 +206,9 @@ def _why(format_: str, others: list[str], missing: list[str]) -> str:
     return f"{reason} ({'; '.join(missing)})" if missing else reason
 
 
-def _named(manager: PluginManager, artifact: Artifact, name: str) -> BackendOffer:
+def _named(
+    manager: PluginManager, artifact: Artifact, name: str, header: ModelFile | None
+) -> BackendOffer:
     offer = manager.backend(name)
     if artifact.format not in offer.backend.formats:
         formats = ", ".join(offer.backend.formats) or "nothing"
@@ -181,6 +217,9 @@ def _named(manager: PluginManager, artifact: Artifact, name: str) -> BackendOffe
             "leave --backend out, and the right one is chosen",
         )
     _demand(manager, offer, "")
+    loadable = _loads(manager, offer, header)
+    if not loadable.ok:
+        raise _not_loadable(artifact, [(offer, loadable)], (), "")
     return offer
 
 

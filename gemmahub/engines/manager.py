@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gemmahub.engines.compatibility import update_hint
-from gemmahub.engines.contract import Availability, Backend, BrokenEntry, Inventory
+from gemmahub.engines.contract import Availability, Backend, BrokenEntry, Inventory, Loadable
 from gemmahub.engines.guarded_store import guarded_store
 from gemmahub.engines.hooks import (
     EMPTY,
@@ -29,6 +29,7 @@ from gemmahub.engines.validation import (
     check_availability,
     check_backend,
     check_inventory,
+    check_loadable,
     check_result,
     check_source,
 )
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from gemmahub.engines.contract import CheckResult, Setting, Store
     from gemmahub.engines.sources import Source
+    from gemmahub.formats.reader import ModelFile
     from gemmahub.hardware.records import Machine
 
 T = TypeVar("T")
@@ -138,6 +140,19 @@ class PluginManager:
         call = Call(offer.plugin, "suits()", partial(offer.backend.suits, artifact))
         (outcome,) = self.hooks.call([call])
         return outcome.error is None and bool(outcome.value)
+
+    def loadable(self, offer: BackendOffer, headers: Sequence[ModelFile]) -> list[Loadable]:
+        """Whether a backend can load models with these headers; one that raises, or answers in
+        another kind, is trusted to say it when it loads."""
+        own = offer.backend.loadable
+        if not _has_own(offer.backend, "loadable"):
+            return [Loadable(True)] * len(headers)
+        call = Call(offer.plugin, "loadable()", lambda: [own(header) for header in headers])
+        (outcome,) = self.hooks.call([call])
+        if outcome.error is not None:
+            self.hooks.fail_call(call, outcome.error)
+            return [Loadable(True)] * len(headers)
+        return [check_loadable(answer) for answer in outcome.value]
 
     def ask_servers(self, method: str, *arguments: object) -> list[tuple[BackendOffer, Outcome]]:
         """What backends that have a method of their own say, such as ``loaded``; of one that does

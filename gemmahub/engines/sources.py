@@ -156,7 +156,8 @@ class FoundFile:
 
     ``label`` is None where nothing says it. ``bits_per_weight`` is None unless ``basis`` is
     "measured": its header was read before. ``qat`` says what the names or the catalogue claim.
-    ``catalogued`` is the reference of the catalogue's entry for this file.
+    ``catalogued`` is the reference of the catalogue's entry for this file. ``kind`` is one of
+    :data:`gemmahub.formats.kinds.WHAT`.
     """
 
     reference: str
@@ -168,6 +169,7 @@ class FoundFile:
     qat: bool
     bits_per_weight: float | None = None
     catalogued: str = ""
+    kind: str = "text"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from gemmahub.engines.contract import (
     BrokenEntry,
     CheckResult,
     Inventory,
+    Loadable,
     LoadedModel,
     Option,
     ServedModel,
@@ -81,6 +82,14 @@ def check_availability(answer: object) -> Availability:
         if not isinstance(text, str):
             raise Unfit(f"availability() says {_short(text)}, which is not a text")
     return _shown(answer)
+
+
+def check_loadable(answer: object) -> Loadable:
+    """An answer of ``loadable()``; what makes no sense says nothing against the file."""
+    if not isinstance(answer, Loadable) or type(answer.ok) is not bool:
+        return Loadable(True)
+    texts = isinstance(answer.reason, str) and isinstance(answer.hint, str)
+    return _shown(answer) if texts else Loadable(True)
 
 
 def check_inventory(answer: object, store: str) -> Inventory:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.errors import GemmahubError, NotFound
 from gemmahub.formats.folder import CONFIG
 from gemmahub.formats.gguf import read_gguf
+from gemmahub.formats.kinds import MODELS, PIECE, WHAT, kind_of
 from gemmahub.formats.mlx import read_model_folder
-from gemmahub.formats.projector import is_projector
 from gemmahub.formats.reader import ModelFile
 from gemmahub.formats.safetensors import read_safetensors
 from gemmahub.formats.sniff import GGUF_MAGIC, HEAD_BYTES, looks_like_safetensors
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from gemmahub.formats.source import ByteSource, Opener
     from gemmahub.formats.tensor import Tensor
 
-_PROJECTOR_ARCHITECTURE: Final = "clip"
 _OF_A_FOLDER: Final = re.compile(r"model(-[0-9]{5}-of-[0-9]{5})?\.safetensors")
 _NAMED_FILES: Final = 8
 
@@ -57,10 +56,6 @@ class GgufReader:
         if is_folder(path):
             path = _only_model_in(path, open_file)
         found = read_gguf_files(gguf_parts(path), open_file)
-        notes = found.notes
-        if found.metadata.get("general.architecture") == _PROJECTOR_ARCHITECTURE:
-            note = "a vision or audio projector (mmproj), not a language model by itself"
-            notes = (*notes, note)
         return ModelFile(
             self.name,
             found.files,
@@ -68,7 +63,8 @@ class GgufReader:
             found.tensors,
             dict(found.metadata),
             found.chat_template,
-            notes,
+            found.notes,
+            big_endian=found.parts[0].big_endian,
         )
 
 
@@ -183,9 +179,10 @@ def _only_model_in(folder: Path, open_file: Opener) -> Path:
     models: dict[object, Path] = {}
     for path in ggufs:
         key = split_key(path.name)
-        if not is_projector(path.name):
-            models.setdefault((key[0], key[2]) if key else path.name, path)
-    found = [path for path in models.values() if not _holds_projector(path, open_file)]
+        models.setdefault((key[0], key[2]) if key else path.name, path)
+    kinds = {path: _kind(path, open_file) for path in models.values()}
+    found = [path for path, kind in kinds.items() if kind in MODELS]
+    found = found or [path for path, kind in kinds.items() if kind == PIECE]
     if len(found) == 1:
         return found[0]
     shown = one_line(str(folder))
@@ -195,16 +192,20 @@ def _only_model_in(folder: Path, open_file: Opener) -> Path:
     if found:
         problem = f"the folder {shown} holds {len(found):,} models"
         raise NotFound(problem, f"Name one of its files: {named}.")
+    first = WHAT[next(iter(kinds.values()))].partition(":")[0]
     raise NotFound(
-        f"there is no language model in the folder {shown}, only a projector (mmproj)",
-        f"It holds {named}; the model that belongs to it is another file.",
+        f"there is no model in the folder {shown}, only {first}",
+        f"It holds {named}; a model that belongs to it is another file.",
     )
 
 
-def _holds_projector(path: Path, open_file: Opener) -> bool:
+def _kind(path: Path, open_file: Opener) -> str:
+    """By the header; of a part of a model, and of a damaged file, by name."""
+    if split_key(path.name) is not None:
+        return kind_of(path.name)
     try:
         with open_file(path) as source:
-            architecture = read_gguf(source).metadata.get("general.architecture")
-    except GemmahubError:
-        return False  # what is wrong with it is said when it is opened
-    return architecture == _PROJECTOR_ARCHITECTURE
+            header = read_gguf(source)
+    except GemmahubError:  # what is wrong with it is said when it is opened
+        return kind_of(path.name)
+    return kind_of(path.name, header.metadata, header.tensors)

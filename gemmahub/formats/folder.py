@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONFIG: Final = "config.json"
+ADAPTER_CONFIG: Final = "adapter_config.json"
+"""What an adapter has in its place: PEFT's, and that of mlx-lm."""
 _WHOLE: Final = "model.safetensors"
 _INDEX: Final = "model.safetensors.index.json"
 _SHARD: Final = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})\.safetensors")
@@ -32,8 +34,12 @@ MOST_FILES: Final = 1024
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """``config.json``; :class:`IntegrityError` where it is missing or damaged."""
+    """``config.json``, of an adapter its own; :class:`IntegrityError` where it is missing or
+    damaged."""
+    adapter = folder / ADAPTER_CONFIG
     try:
+        if adapter.is_file() and not (folder / CONFIG).is_file():
+            return {"peft_type": "LORA"} | read_object(adapter, _LARGEST_CONFIG)
         return read_object(folder / CONFIG, _LARGEST_CONFIG)
     except NotFound as error:
         raise IntegrityError(

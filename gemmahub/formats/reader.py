@@ -35,7 +35,8 @@ class ModelFile:
     with tensors. ``metadata`` is that of the file under the names of GGUF
     (``general.architecture``, ``gemma3.block_count``), or for a folder its ``config.json``; of
     values, numbers, texts and tuples are kept. ``notes`` are for people. ``label`` is what the file
-    says of its precision, where neither its metadata nor its tensors tell.
+    says of its precision, where neither its metadata nor its tensors tell. ``big_endian`` says that
+    numbers are stored the other way round.
     """
 
     format: str
@@ -46,6 +47,7 @@ class ModelFile:
     chat_template: str | None = None
     notes: tuple[str, ...] = ()
     label: str | None = None
+    big_endian: bool = False
 
 
 class FormatReader(Protocol):

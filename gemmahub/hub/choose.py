@@ -12,10 +12,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from gemmahub.errors import IntegrityError, NotFound
-from gemmahub.formats.projector import is_projector
+from gemmahub.formats.kinds import MODELS, is_projector, kind_of
 from gemmahub.formats.split import split_key
 from gemmahub.hub.records import HubFile, HubModel
-from gemmahub.precision.labels import label_in_name, projector_rank
+from gemmahub.precision.labels import label_in_name, model_sizes, projector_rank
 from gemmahub.text import format_bytes, nearest, one_line, plural
 
 if TYPE_CHECKING:
@@ -28,16 +28,24 @@ _Key = TypeVar("_Key")
 _GGUF: Final = ".gguf"
 _SAFETENSORS: Final = ".safetensors"
 _CONFIG: Final = "config.json"
-# GGUF files that are no language model of their own: projectors, and data for quantizing.
-_NO_MODEL: Final = re.compile(r"imatrix|lora|adapter", re.IGNORECASE)
 _COMPANIONS: Final = (".json", ".jinja", ".model", ".txt", ".tiktoken")
-_SIZE: Final = re.compile(r"(?<![a-z0-9.])((?:e|a)?\d+(?:\.\d+)?[bm])(?![a-z0-9])")
 _NAMED: Final = 24
 _COMPARED: Final = 2_000  # names that a mistyped one is compared with, letter by letter
 
 
 def models_in(repository: Repository) -> tuple[HubModel, ...]:
-    """All models in a repository, in the order of their names; projectors are no models."""
+    """All models in a repository, in the order of their names. What its name calls a projector, a
+    drafter, an adapter or other data is none; where there is nothing else, its header has to tell.
+    """
+    models = [f for f in repository.files if kind_of(f.path) in MODELS]
+    found = _models_among(repository, models)
+    if not found:
+        others = [f for f in repository.files if not is_projector(f.name)]
+        found = _models_among(repository, others)
+    return found
+
+
+def _models_among(repository: Repository, files: Sequence[HubFile]) -> tuple[HubModel, ...]:
     ggufs: dict[tuple[str, str, int], list[HubFile]] = {}
     folders: dict[str, list[HubFile]] = {}
     companions: dict[str, list[HubFile]] = {}
@@ -45,13 +53,13 @@ def models_in(repository: Repository) -> tuple[HubModel, ...]:
     for file in repository.files:
         if file.name.endswith(_COMPANIONS) and folder_of(file.path) in configs:
             companions.setdefault(folder_of(file.path), []).append(file)
-    for file in sorted(repository.files, key=lambda f: f.path):
+    for file in sorted(files, key=lambda f: f.path):
         name, folder = file.name, folder_of(file.path)
-        if name.lower().endswith(_GGUF) and not is_projector(name) and not _NO_MODEL.search(name):
+        if name.lower().endswith(_GGUF):
             key = split_key(name)
             stem, count = (key[0], key[2]) if key else (name, 1)
             ggufs.setdefault((folder, stem, count), []).append(file)
-        elif name.endswith(_SAFETENSORS) and folder in configs and not _NO_MODEL.search(name):
+        elif name.endswith(_SAFETENSORS) and folder in configs:
             folders.setdefault(folder, []).append(file)
     projectors = Projectors(repository)
     found = [_gguf_model(repository, parts, projectors) for parts in ggufs.values()]
@@ -148,7 +156,7 @@ class Projectors:
         self._first_of_all: dict[str, tuple[int, str, HubFile]] = {}
         for file in projectors_in(repository):
             folder, rank = folder_of(file.path), (projector_rank(file.name), file.path, file)
-            for size in _sizes(file.name) or {""}:
+            for size in model_sizes(file.name) or {""}:
                 _keep_first(self._first, (folder, size), rank)
             _keep_first(self._first_of_all, folder, rank)
 
@@ -159,7 +167,7 @@ class Projectors:
         """
         if not self._first_of_all or is_projector(first.name):
             return None
-        sizes = _sizes(first.name) or _sizes(self._repository)
+        sizes = model_sizes(first.name) or model_sizes(self._repository)
         fitting = []
         for folder in {folder_of(first.path), ""}:
             if sizes:
@@ -244,11 +252,6 @@ def _has_words(model: HubModel, words: list[str]) -> bool:
 def _plain(label: str) -> str:
     text = label.casefold()
     return re.sub(r"^ud_", "ud-", text)
-
-
-def _sizes(name: str) -> set[str]:
-    """Model sizes in a name: {"4b"}, {"26b", "a4b"}."""
-    return set(_SIZE.findall(name.lower().replace("_", "-")))
 
 
 def _left_out(repository: Repository) -> str:

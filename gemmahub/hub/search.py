@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.sources import FoundFile, FoundRepository
 from gemmahub.errors import GemmahubError, NetworkError
+from gemmahub.formats.kinds import EMBEDDING, TEXT, kind_of
 from gemmahub.hub import failures
 from gemmahub.hub.choose import label_of, models_in, projectors_in
 from gemmahub.hub.listing import fetch_repository, gate_of, whole_number
@@ -143,6 +144,7 @@ def _described_file(model: HubModel, headers: Headers, catalog: Catalog) -> Foun
         basis="by name",
         size_bytes=model.size_bytes,
         qat=bool(_QAT.search(f"{model.repository.name}/{first.path}")),
+        kind=_kind_by_name(model),
     )
     if variant is not None:
         found = replace(
@@ -163,11 +165,20 @@ def _measured(found: FoundFile, model: HubModel, headers: Headers) -> FoundFile:
         return found
     if known is None:
         return found
-    mix = mix_of(known.tensors)
+    first, mix = model.files[0], mix_of(known.tensors)
     size, parameters = total_bytes(mix), total_parameters(mix)
     if size is None or not parameters:
         return found
-    return replace(found, basis="measured", bits_per_weight=round(size * 8 / parameters, 2))
+    kind = kind_of(first.path, known.metadata, known.tensors)
+    bits = round(size * 8 / parameters, 2)
+    return replace(found, basis="measured", bits_per_weight=bits, kind=kind)
+
+
+def _kind_by_name(model: HubModel) -> str:
+    """A file's name goes before that of its repository, which only says what all of it is."""
+    kind = kind_of(model.files[0].path)
+    embeds = kind == TEXT and kind_of(model.repository.name) == EMBEDDING
+    return EMBEDDING if embeds else kind
 
 
 def _without_files(entry: dict[str, Any], catalog: Catalog) -> FoundRepository:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from gemmahub.catalog.memory import memory_architecture
 from gemmahub.catalog.tensors import tensors_by_layer
 from gemmahub.errors import GemmahubError
+from gemmahub.formats.kinds import TEXT
 from gemmahub.memory import weights_by_layer
+from gemmahub.memory.families import embeds
 from gemmahub.planning.model import image_memory, images_of, model_of
 from gemmahub.recommend.records import Candidate
 
@@ -27,14 +29,16 @@ def candidates_of(
 ) -> list[Candidate]:
     """Installed variants and those of the catalogue, or of ``models`` alone.
 
-    Left out is what no memory is known of, and what the catalogue has from one public source only
-    while it is not here. ``measured`` are decode speeds by reference.
+    Left out is what writes no text, what no engine here can load, what no memory is known of, and
+    what the catalogue has from one public source only while it is not here. ``measured`` are decode
+    speeds by reference.
     """
     wanted = tuple(catalog.models if models is None else models)
     names = {model.name for model in wanted}
     found = [
         candidate
         for variant in installed
+        if variant.kind == TEXT and not variant.problem
         if models is None or variant.reference.partition(":")[0] in names
         for candidate in _installed(variant, catalog, measured)
     ]
@@ -42,7 +46,7 @@ def candidates_of(
     for model in wanted:
         # Layers are the same for all variants of a model.
         architecture = memory_architecture(model.architecture)
-        for variant in model.variants:
+        for variant in model.variants if not embeds(model.architecture.name) else ():
             if variant.types is None or not variant.confirmed or variant.reference in here:
                 continue
             tensors = tensors_by_layer(model.architecture, variant.types)

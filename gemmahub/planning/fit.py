@@ -53,11 +53,24 @@ class Fit:
         """No answer, and why."""
         return cls(None, reason=reason)
 
+    @classmethod
+    def not_loadable(cls, reason: str) -> Fit:
+        """No engine here can load it, and why."""
+        return cls(False, reason=reason)
+
+    @property
+    def loadable(self) -> bool:
+        """Whether it is only a matter of memory."""
+        return self.fits is not False or self.short_bytes is not None
+
     @property
     def short(self) -> str:
-        """As a column has it: ``fits · 131,072``, ``too big · 3.10 GiB short``, ``?``."""
+        """As a column has it: ``fits · 131,072``, ``too big · 3.10 GiB short``, ``not loadable``,
+        ``?``."""
         if self.fits is None:
             return "?"
+        if not self.loadable:
+            return "not loadable"
         if not self.fits:
             return f"too big · {format_gib(self.short_bytes or 0)} short"
         return f"{'tight' if self.tight else 'fits'} · {self.largest_context:,}"
@@ -76,10 +89,16 @@ def fits_of(variants: Iterable[Variant], catalog: Catalog, machine: hardware.Mac
     """For each variant whether it fits in what is free; equal models are looked at once."""
     places, reason = known_places_of(machine)
     if not places:
-        return [Fit.unknown(reason) for _ in variants]
+        return [
+            Fit.not_loadable(variant.problem) if variant.problem else Fit.unknown(reason)
+            for variant in variants
+        ]
     known: dict[str, Fit] = {}
     found = []
     for variant in variants:
+        if variant.problem:
+            found.append(Fit.not_loadable(variant.problem))
+            continue
         key = variant.memory or variant.reference
         if key not in known:
             try:

@@ -19,6 +19,7 @@ _BITS: Final = re.compile(
     r"|(?:MXFP|NVFP|FP|BF|F)(\d+)(?:_(?:E\dM\d\w*|MOE))?|(\d)bit)",
     re.IGNORECASE,
 )
+_SIZE: Final = re.compile(r"(?<![a-z0-9.])(?:e|a)?\d+(?:\.\d+)?[bm](?![a-z0-9])")
 _PREFIX: Final = re.compile(r"^UD[-_]", re.IGNORECASE)
 
 # Labels whose files consist mostly of a type of another name (llama.cpp src/llama-quant.cpp,
@@ -47,6 +48,11 @@ def label_in_name(name: str) -> str | None:
         return None
     label = found[-1].upper().replace("UD_", "UD-")
     return label.lower().replace("-", "") if label.endswith("BIT") else label
+
+
+def model_sizes(name: str) -> set[str]:
+    """Model sizes in a name: {"4b"}, {"26b", "a4b"}."""
+    return set(_SIZE.findall(name.lower().replace("_", "-")))
 
 
 def projector_rank(name: str) -> int:

@@ -11,24 +11,27 @@ import os
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.formats.reader import BUILT_IN_FORMATS
+from gemmahub.formats.kinds import MODELS, PIECE, TEXT, VOCABULARY, kind_of, shown_kind
+from gemmahub.formats.reader import BUILT_IN_FORMATS, ModelFile
+from gemmahub.formats.tensor import Tensor
 from gemmahub.memory import RECORD_VERSION, packed
 from gemmahub.precision.mix import MixEntry, mix_of, total_parameters
 from gemmahub.precision.number_formats import number_format
 from gemmahub.precision.report import PrecisionReport, precision_report
-from gemmahub.precision.roles import AUDIO, VISION
+from gemmahub.precision.roles import AUDIO, VISION, tensor_role
 from gemmahub.precision.training import Evidence, Training
 from gemmahub.records.parsing import Unfit
 from gemmahub.records.small_table import SmallTable
+from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from gemmahub.formats.reader import ModelFile, Readers
+    from gemmahub.formats.reader import Readers
 
 # Grows when summaries are made in another way, so that remembered ones are made again.
-_SUMMARY_VERSION: Final = 4
+_SUMMARY_VERSION: Final = 5
 _MADE_BY: Final = " by "
 _TEXT_LIMIT: Final = 500
 _NAME_LIMIT: Final = 60
@@ -42,6 +45,8 @@ class FileSummary:
     """What a model file says of itself. ``metadata`` has scalars and short arrays only.
 
     ``memory`` is what the memory model needs of it, as :func:`gemmahub.memory.unpack` reads it.
+    ``kind`` is as :func:`gemmahub.formats.kinds.kind_of` has it; ``examples`` are the names of one
+    tensor for each entry of ``mix``.
     """
 
     format: str
@@ -52,6 +57,31 @@ class FileSummary:
     chat_template: bool
     notes: tuple[str, ...] = ()
     memory: str = ""
+    kind: str = TEXT
+    examples: tuple[str, ...] = ()
+    big_endian: bool = False
+
+    @property
+    def what(self) -> str:
+        """What kind of file it is, in words."""
+        return one_line(shown_kind(self.kind, self.metadata), 200)
+
+    def header(self, files: tuple[Path, ...]) -> ModelFile:
+        """What an engine is asked with whether it can load the model: of tensors that are alike in
+        role and type, one, without its shape."""
+        tensors = tuple(
+            Tensor(name, entry.type, (), entry.parameters, entry.bytes)
+            for name, entry in zip(self.examples, self.mix, strict=False)
+        )
+        return ModelFile(
+            self.format,
+            files,
+            self.size_bytes,
+            tensors,
+            self.metadata,
+            label=self.label,
+            big_endian=self.big_endian,
+        )
 
     @property
     def parameters(self) -> int:
@@ -87,7 +117,10 @@ class FileSummary:
         return value if type(value) is int else None
 
     def capabilities(self, *, projector: bool = False) -> list[str]:
-        """What the model takes: always text; images where a projector or its tensors are there."""
+        """What the model takes: text, and images where a projector or its tensors are there;
+        nothing for what is no model."""
+        if self.kind not in MODELS:
+            return []
         roles = {entry.role for entry in self.mix}
         found = ["text"]
         if projector or VISION in roles:
@@ -110,6 +143,7 @@ def read_summary(path: Path, readers: Readers = tuple) -> FileSummary:
 def summary_of(model: ModelFile) -> FileSummary:
     """The summary of a model that is open already, such as one that lies in a repository."""
     mix = mix_of(model.tensors)
+    names = {(tensor_role(t.name), t.type): t.name[:_NAME_LIMIT] for t in reversed(model.tensors)}
     label: str | None = None
     if model.format == "gguf":
         metadata = _short(model.metadata)
@@ -119,6 +153,9 @@ def summary_of(model: ModelFile) -> FileSummary:
         label = _folder_label(mix, model.format)
     else:
         metadata, label = _short(model.metadata), model.label
+    kind = kind_of(model.files[0].name, model.metadata, model.tensors)
+    if model.format not in BUILT_IN_FORMATS and kind in (VOCABULARY, PIECE):
+        kind = TEXT  # its tensors may have other names
     return FileSummary(
         format=model.format,
         size_bytes=model.size_bytes,
@@ -128,6 +165,9 @@ def summary_of(model: ModelFile) -> FileSummary:
         chat_template=bool(model.chat_template),
         notes=tuple(model.notes),
         memory=packed(model.format, model.metadata, model.tensors),
+        kind=kind,
+        examples=tuple(names[entry.role, entry.type] for entry in mix),
+        big_endian=model.big_endian,
     )
 
 

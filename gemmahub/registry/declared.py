@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmahub.catalog.tensors import tensors_by_layer
+from gemmahub.formats.kinds import EMBEDDING, TEXT, WHAT
+from gemmahub.memory.families import embeds
 from gemmahub.precision.mix import MixEntry, mix_of_counted, total_parameters
 from gemmahub.precision.report import precision_report
 from gemmahub.precision.training import UNKNOWN, Evidence, Training
@@ -25,6 +27,7 @@ def declared(catalog: Catalog, model: Model, variant: CatalogVariant) -> Variant
     evidence = Evidence(
         {}, variant.repository, variant.file, Training(variant.training, variant.training_basis)
     )
+    kind = EMBEDDING if embeds(architecture.name) else TEXT
     notes = [variant.note] if variant.note else []
     if not variant.confirmed:
         notes.append("unconfirmed: only one public source")
@@ -47,6 +50,8 @@ def declared(catalog: Catalog, model: Model, variant: CatalogVariant) -> Variant
         download=download_of(variant),
         licence=licence_of(catalog, model),
         notes=tuple(notes),
+        kind=kind,
+        what=WHAT[kind],
     )
 
 

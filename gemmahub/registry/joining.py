@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gemmahub.stores.identity import ContentSums, content_of, inode_of
+from gemmahub.stores.identity import OTHER_MODEL, ContentSums, content_of, inode_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
@@ -41,11 +41,12 @@ def join_places(variants: Iterable[Variant], sums: ContentSums | None = None) ->
 def _keys(variant: Variant, sums: ContentSums) -> Iterator[Hashable]:
     yield variant.reference
     for artifact in variant.artifacts:
+        made_of = frozenset(part for part in artifact.parts if part[0] in OTHER_MODEL)
         if content := content_of(artifact, sums):
             # A store's record may be of a file that was damaged since: the length has to agree.
-            yield content, variant.size_bytes
+            yield content, variant.size_bytes, made_of
         if inode := inode_of(artifact):
-            yield inode
+            yield inode, made_of
 
 
 def _joined(group: list[Variant]) -> Variant:

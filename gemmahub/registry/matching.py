@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gemmahub.hub.reference import names_the_hub
+from gemmahub.errors import UsageError
+from gemmahub.hub.reference import HuggingFaceReference, names_the_hub
 from gemmahub.precision.labels import label_in_name
+from gemmahub.registry.reference import PathReference, parse_reference
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gemmahub.catalog.records import CatalogVariant
     from gemmahub.engines.contract import Artifact
-    from gemmahub.hub.reference import HuggingFaceReference
+    from gemmahub.registry.sources import Sources
 
 
 def on_disk(text: str) -> Path | None:
@@ -28,10 +32,31 @@ def agree(artifact: Artifact, known: CatalogVariant) -> bool:
     return None in (artifact.sha256, known.sha256) or artifact.sha256 == known.sha256
 
 
+def named_places(text: str, places: Iterable[Artifact], sources: Sources) -> tuple[Artifact, ...]:
+    """Those that a reference names by the name that a store has for them, by a path or a revision.
+
+    Raises: UsageError for a path that is none; GemmahubError for a source that is defective.
+    """
+    try:
+        reference = parse_reference(text)
+    except UsageError:
+        reference = PathReference(Path(text.strip()))
+    if isinstance(reference, PathReference):
+        place = reference.path.absolute()
+        return tuple(a for a in places if a.path.absolute() == place)
+    full = sources.full_names(reference)
+    names = {name.casefold() for name in (text.strip(), str(reference), *full)}
+    named = tuple(a for a in places if a.reference.casefold() in names)
+    if not named and isinstance(reference, HuggingFaceReference):
+        named = tuple(a for a in places if is_from(a, reference))
+    return named
+
+
 def is_from(artifact: Artifact, reference: HuggingFaceReference) -> bool:
     """Whether an installed file is what a reference to a repository names."""
     file, label, revision = reference.file, reference.label, reference.revision
-    found = label_in_name(artifact.path.name) or label_in_name(artifact.repository)
+    names = (artifact.path.name, artifact.name, artifact.repository)
+    found = next(filter(None, map(label_in_name, names)), None)
     label_here = (found or "").lower()
     return (
         artifact.repository.lower() == reference.repository.lower()

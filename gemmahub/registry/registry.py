@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmahub.engines.contract import Artifact, BrokenEntry
 from gemmahub.engines.servers import ServedModels
-from gemmahub.errors import GemmahubError, NotFound, NotInstalled, UsageError
-from gemmahub.hub.reference import HuggingFaceReference
+from gemmahub.errors import (
+    GemmahubError,
+    IntegrityError,
+    NotFound,
+    NotInstalled,
+    UsageError,
+)
+from gemmahub.registry.companions import parted
 from gemmahub.registry.declared import declared, download_of, known_training, licence_of
 from gemmahub.registry.joining import join_places
-from gemmahub.registry.matching import agree, is_from, on_disk
+from gemmahub.registry.judged import Problems, judged, no_problems
+from gemmahub.registry.matching import agree, is_from, named_places, on_disk
+from gemmahub.registry.missing import no_such_name, not_here
 from gemmahub.registry.reference import (
     NameReference,
     PathReference,
@@ -28,9 +35,11 @@ from gemmahub.text import nearest, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
-    from gemmahub.catalog.records import Catalog, CatalogVariant, Model, PublishedTag
+    from gemmahub.catalog.records import Catalog, CatalogVariant, Model
     from gemmahub.engines.contract import Inventory
+    from gemmahub.hub.reference import HuggingFaceReference
     from gemmahub.registry.artifacts import FileSummary, Inspector
     from gemmahub.stores.identity import ContentSums
 
@@ -45,6 +54,7 @@ class Registry:
     sums: ContentSums | None = None
     sources: Sources = field(default_factory=Sources)
     servers: Callable[[], ServedModels] = ServedModels
+    problems: Problems = no_problems
     _installed: Models | None = field(default=None, init=False)
 
     def installed(self) -> Models:
@@ -61,7 +71,8 @@ class Registry:
                         reason = one_line(str(error))
                         broken.append(BrokenEntry(artifact.path, artifact.store, reason))
             self.inspector.save()
-            self._installed = Models(tuple(join_places(found, self.sums)), tuple(broken))
+            models, others = parted(join_places(found, self.sums))
+            self._installed = Models(judged(models, self.problems), tuple(broken), tuple(others))
         return self._installed
 
     def models(self, *, catalogue: bool = False) -> Models:
@@ -70,7 +81,7 @@ class Registry:
         here = (*installed.variants, *map(served_variant, served.models))
         broken = (*installed.broken, *served.broken)
         if not catalogue:
-            return Models(here, broken)
+            return Models(here, broken, installed.companions)
         have = {variant.reference for variant in installed.variants}
         known = [
             declared(self.catalog, model, variant)
@@ -78,14 +89,14 @@ class Registry:
             for variant in model.variants
             if variant.reference not in have
         ]
-        return Models((*here, *known), broken)
+        return Models((*here, *known), broken, installed.companions)
 
     def known(self, reference: str) -> Variant:
         """The variant that is installed, or else catalogued, under this very reference.
 
         Raises: KeyError when there is none.
         """
-        for variant in self.installed().variants:
+        for variant in self.installed().files:
             if variant.reference == reference:
                 return variant
         name, _, variant_name = reference.partition(":")
@@ -97,7 +108,7 @@ class Registry:
     def at(self, path: Path) -> Variant | None:
         """What a store has at a path, with the store."""
         place = path.absolute()
-        for variant in self.installed().variants:
+        for variant in self.installed().files:
             if any(artifact.path.absolute() == place for artifact in variant.artifacts):
                 return variant
         return None
@@ -145,26 +156,14 @@ class Registry:
 
         Raises: as :meth:`resolve`.
         """
-        try:
-            reference = parse_reference(text)
-        except UsageError:
-            reference = PathReference(Path(text.strip()))
-        if isinstance(reference, PathReference):
-            place = reference.path.absolute()
-            return tuple(a for a in variant.artifacts if a.path.absolute() == place)
-        full = self.sources.full_names(reference)
-        names = {name.casefold() for name in (text.strip(), str(reference), *full)}
-        named = tuple(a for a in variant.artifacts if a.reference.casefold() in names)
-        if not named and isinstance(reference, HuggingFaceReference):
-            named = tuple(a for a in variant.artifacts if is_from(a, reference))
-        return named
+        return named_places(text, variant.artifacts, self.sources)
 
     # --- from a file ---------------------------------------------------------------------------
 
     def _file(self, path: Path) -> Variant:
         variant = self._measured(Artifact(format="", path=path, projector=projector_beside(path)))
         self.inspector.save()
-        return variant
+        return judged([variant], self.problems)[0]
 
     def _measured(self, artifact: Artifact) -> Variant:
         summary = self.inspector.summary(artifact.path, artifact.files)
@@ -199,6 +198,9 @@ class Registry:
             licence=licence_of(self.catalog, model),
             notes=summary.notes + ((known.note,) if known and known.note else ()),
             memory=summary.memory,
+            kind=summary.kind,
+            what=summary.what,
+            header=summary.header(artifact.files),
         )
 
     def _catalogued(self, artifact: Artifact, summary: FileSummary) -> CatalogVariant | None:
@@ -229,8 +231,8 @@ class Registry:
             if (path := on_disk(str(reference))) is not None:
                 return self._file(path)
             if tag := self.catalog.published(str(reference)):
-                raise self._not_here(tag)
-            raise self._no_such_name(reference)
+                raise not_here(self.catalog, tag)
+            raise no_such_name(self.catalog, reference)
         if reference.variant is None:
             return self._best(model)
         variant = model.variant(reference.variant)
@@ -257,30 +259,26 @@ class Registry:
     def _called(self, *names: str) -> Variant | None:
         """What a store calls by one of these names."""
         wanted = {name.casefold() for name in names}
-        for variant in self.installed().variants:
+        for variant in self.installed().files:
             if any(a.reference.casefold() in wanted for a in variant.artifacts):
                 return variant
         return None
-
-    def _no_such_name(self, reference: NameReference) -> NotFound:
-        names = [m.name for m in self.catalog.models]
-        tags = [t.tag for t in self.catalog.published_tags]
-        near = nearest(str(reference), [*names, *tags]) or nearest(reference.name, names)
-        if near:
-            hint = f"did you mean {', '.join(near)}?"
-        else:
-            hint = "gemmahub list --all shows what the catalogue knows"
-        return NotFound(f"no model is called {one_line(str(reference))!r}", hint)
 
     def _from_source(self, reference: SourceReference) -> Variant:
         (name,) = self.sources.full_names(reference)
         if here := self._called(name):
             return here
+        for entry in self.installed().broken:
+            if entry.reference.casefold() == name.casefold():
+                raise IntegrityError(
+                    f"{one_line(name)} cannot be used: {entry.reason}",
+                    f"pull it again with the program whose it is ({entry.store}), or remove it",
+                )
         for model in self.servers().models:
             if model.reference == name:
                 return served_variant(model)
         if tag := self.catalog.published(name):
-            raise self._not_here(tag)
+            raise not_here(self.catalog, tag)
         source = self.sources.of(name)
         if source is None:
             raise unknown_scheme(name)
@@ -289,18 +287,6 @@ class Registry:
             f"{shown} is neither on this machine nor in the catalogue",
             f"gemmahub pull {shown} looks in {one_line(getattr(source, 'title', source.name), 60)}",
             name,
-        )
-
-    def _not_here(self, tag: PublishedTag) -> NotInstalled:
-        kind = {"QAT": " QAT", "PTQ": " (post-training)"}.get(tag.training, "")
-        model = self.catalog.model(tag.model)
-        better = [v for v in (model.variants if model else ()) if v.training == "QAT"]
-        hint = f"the QAT build is {better[0].reference}" if better and tag.training != "QAT" else ""
-        return NotInstalled(
-            f"{tag.tag} is {tag.label}{kind}, {tag.size} in {tag.place}, "
-            "and it is not on this machine",
-            hint or f"the same model in the catalogue: {tag.model}",
-            tag.reference,
         )
 
     # --- from a repository ---------------------------------------------------------------------
@@ -326,6 +312,9 @@ class Registry:
             return self._file(path)
         if found:
             return declared(self.catalog, *found[0])
+        for place in self.installed().files:
+            if any(is_from(artifact, reference) for artifact in place.artifacts):
+                return place
         repositories = {v.repository for v in self.catalog.variants}
         near = nearest(reference.repository, repositories)
         meant = f"; or did you mean {', '.join(near)}?" if near else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gemmahub.formats.kinds import EMBEDDING, TEXT, WHAT
+from gemmahub.memory.families import embeds
 from gemmahub.precision.report import stated_report
 from gemmahub.registry.variants import Variant
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 def served_variant(model: ServedModel) -> Variant:
     """The variant, by what its server states."""
+    kind = EMBEDDING if embeds(model.architecture) else TEXT
     return Variant(
         reference=model.reference,
         name=model.name,
@@ -30,4 +33,6 @@ def served_variant(model: ServedModel) -> Variant:
         capabilities=("text", "image") if model.images else ("text",),
         chat_template=None,
         served=model,
+        kind=kind,
+        what=WHAT[kind],
     )

@@ -10,13 +10,16 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gemmahub.errors import GemmahubError
+from gemmahub.formats.kinds import WHAT
 from gemmahub.memory import LayerShape, MemoryArchitecture, Weights, unpack
 from gemmahub.precision.roles import ROLES
 from gemmahub.records.parsing import Unfit, as_kind, from_json, is_plain
 
 if TYPE_CHECKING:
     Role = str
+    Kind = str
 else:
+    Kind = Literal[tuple(WHAT)]
     Role = Literal[ROLES]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 ShortText = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -38,6 +41,9 @@ class SummaryRow(Struct, forbid_unknown_fields=True):
     chat_template: bool
     notes: tuple[str, ...]
     memory: str
+    kind: Kind
+    examples: tuple[str, ...]
+    big_endian: bool
 
 
 class _UnknownMemory(Struct, forbid_unknown_fields=True):
@@ -59,6 +65,8 @@ def from_text(text: str) -> dict[str, Any]:
     row = from_json(text, SummaryRow)
     if not is_plain(row.metadata):
         raise Unfit("metadata: it is nested too deeply, or has a number out of range")
+    if len(row.examples) != len(row.mix):
+        raise Unfit("examples: they are not one for each entry of the mix")
     _check_memory(row.memory)
     return msgspec.structs.asdict(row)
 

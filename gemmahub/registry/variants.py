@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from gemmahub.formats.kinds import EMBEDDING, MODELS, TEXT, WHAT
+
 if TYPE_CHECKING:
     from gemmahub.engines.contract import Artifact, BrokenEntry, ServedModel
+    from gemmahub.formats.reader import ModelFile
     from gemmahub.precision.report import PrecisionReport
 
 
@@ -18,6 +21,9 @@ class Variant:
     the memory model needs, as :func:`gemmahub.memory.unpack` reads it, empty without a header.
     ``remote`` names the file on the hub from whose header the figures are. ``served`` is the model
     of a server, which has no files; its figures are 0 or None where the server does not say them.
+    ``kind`` is one of :data:`gemmahub.formats.kinds.WHAT`, ``what`` says it in words. ``header`` is
+    what engines are asked with, None where no file was read; ``problem`` says why none can load it,
+    and ``remedy`` what to do.
     """
 
     reference: str
@@ -36,6 +42,11 @@ class Variant:
     memory: str = ""
     remote: str = ""
     served: ServedModel | None = None
+    kind: str = TEXT
+    what: str = WHAT[TEXT]
+    header: ModelFile | None = None
+    problem: str = ""
+    remedy: str = ""
 
     @property
     def runnable(self) -> bool:
@@ -45,9 +56,12 @@ class Variant:
     @property
     def embeds(self) -> bool:
         """Whether it makes vectors of texts, and writes none."""
-        from gemmahub.memory.families import embeds
+        return self.kind == EMBEDDING
 
-        return embeds(self.architecture.get("name") or "")
+    @property
+    def is_model(self) -> bool:
+        """Whether it is a model by itself, and nothing that belongs to one."""
+        return self.kind in MODELS
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -62,6 +76,7 @@ class Variant:
             "reference": self.reference,
             "name": self.name,
             "format": self.format,
+            "kind": self.kind,
             "parameters": self.parameters,
             "size_bytes": self.size_bytes,
             "precision": self.precision.as_json(),
@@ -69,6 +84,7 @@ class Variant:
             "capabilities": list(self.capabilities),
             "chat_template": self.chat_template,
             "installed": bool(self.artifacts),
+            "problem": self.problem or None,
             "places": [
                 {
                     "path": str(a.path),
@@ -87,7 +103,14 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """What a listing shows: variants, and entries that should be models and are not."""
+    """What a listing shows: variants, what belongs to models and is none, and entries that should
+    be models and are not."""
 
     variants: tuple[Variant, ...]
     broken: tuple[BrokenEntry, ...] = ()
+    companions: tuple[Variant, ...] = ()
+
+    @property
+    def files(self) -> tuple[Variant, ...]:
+        """All that has files here."""
+        return (*self.variants, *self.companions)

@@ -35,7 +35,7 @@ def usage(here: Installation) -> DiskUsage:
     """What the models on this machine take, by store and by model, and what lies here twice."""
     from gemmahub.stores.usage import disk_usage
 
-    return disk_usage(here.registry.installed().variants, here.stores, here.sums)
+    return disk_usage(here.registry.installed().files, here.stores, here.sums)
 
 
 def plan_removal(here: Installation, reference: str, stores: Sequence[str] = ()) -> Removing:
@@ -70,7 +70,7 @@ def plan_removal(here: Installation, reference: str, stores: Sequence[str] = ())
         what = "is in no store" if variant.artifacts else "is not on this machine"
         raise NotFound(f"{variant.reference} {what}", "gemmahub list shows what is here")
     places = [place for place in here.registry.places_named(reference, variant) if place.store]
-    named = (places[0].reference if places else "") or variant.reference
+    named = (places[0].reference or reference) if places else variant.reference
     if not places:
         places = list(variant.artifacts)
     elif named == variant.reference:  # which is what `list` calls the model: its other stores, too
@@ -151,7 +151,7 @@ def _plan_unfinished(
 
 
 def _artifacts(here: Installation) -> list[Artifact]:
-    return [a for variant in here.registry.installed().variants for a in variant.artifacts]
+    return [a for variant in here.registry.installed().files for a in variant.artifacts]
 
 
 def _check_names(here: Installation, names: Sequence[str]) -> None:

@@ -43,21 +43,19 @@ class DraftSpeeds:
 
 
 def drafter_of(here: Installation, variant: Variant) -> Path | None:
-    """The drafter that the catalogue names, where it is here, else one that lies beside the model:
-    ``mtp-*.gguf``, as its publishers name it."""
+    """The drafter that the catalogue names, where it is here, else one that lies beside the model
+    and may fit it."""
+    from gemmahub.stores.scan import drafter_beside
+
     known = known_drafter(here, variant)
     if known is not None:
         name = known.file.rpartition("/")[2]
-        for other in here.registry.installed().variants:
+        for other in here.registry.installed().companions:
             for artifact in other.artifacts:
                 if artifact.path.name == name and _size(artifact.path) == known.bytes:
                     return artifact.path
-    for artifact in variant.artifacts:
-        if artifact.format == "gguf":
-            found = sorted(artifact.path.parent.glob("mtp-*.gguf"))
-            if found and artifact.path not in found:
-                return found[0]
-    return None
+    places = (place.path for place in variant.artifacts if place.format == "gguf")
+    return next(filter(None, map(drafter_beside, places)), None)
 
 
 def demanded_drafter(here: Installation, variant: Variant) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,8 +13,11 @@ from gemmahub.hardware.records import EngineHere
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gemmahub.config import Config
     from gemmahub.engines.choice import BackendChoice
+    from gemmahub.engines.contract import ServedModel
     from gemmahub.engines.manager import PluginManager
+    from gemmahub.formats.reader import ModelFile
 
 _MIB: Final = 2**20
 _ANY_GGUF: Final = Artifact("gguf", Path())
@@ -46,6 +50,32 @@ def engine_here(
         _count(options.get("checkpoints")),
         _count(options.get("prompt_cache")) * _MIB,
     )
+
+
+def chosen_engine(
+    config: Config,
+    plugins: PluginManager,
+    model: Artifact | ServedModel,
+    name: str | None,
+    needs: str,
+    header: ModelFile | None,
+) -> BackendChoice:
+    """As :meth:`Installation.choose`, with what the settings say of the backend's own options.
+
+    Raises: BackendMissing; UsageError for an option that it has not, or a value that it does not
+    take.
+    """
+    from gemmahub.config.file import settings_path
+    from gemmahub.engines.choice import Default, choose
+    from gemmahub.engines.option_values import option_defaults
+
+    setting = config.backend_for(model.format if isinstance(model, Artifact) else "")
+    default = None if setting is None else Default(*setting)
+    found = choose(plugins, model, name, default=default, needs=needs, header=header)
+    backend = found.offer.backend
+    table = config.backend_tables.get(backend.name, {})
+    options = option_defaults(backend, table, config.source or settings_path())
+    return replace(found, offer=replace(found.offer, options=options))
 
 
 def _count(value: object) -> int:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from gemmahub.engines.choice import BackendChoice
     from gemmahub.engines.contract import (
         Artifact,
-        Backend,
         EngineDevice,
         Inventory,
         ManagedStore,
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from gemmahub.engines.guarded_probe import GuardedProbe
     from gemmahub.engines.guarded_reader import GuardedReader
     from gemmahub.engines.manager import PluginManager
+    from gemmahub.formats.reader import ModelFile
     from gemmahub.hardware.records import Machine
     from gemmahub.hub.client import Traffic
     from gemmahub.hub.source import Hub
@@ -92,6 +92,7 @@ class Installation:
     def registry(self) -> Registry:
         """Catalogue and stores joined."""
         from gemmahub.catalog.loader import load_catalog
+        from gemmahub.engines.judging import problems_of
         from gemmahub.engines.servers import served_models
         from gemmahub.registry.artifacts import Inspector
         from gemmahub.registry.registry import Registry
@@ -111,6 +112,7 @@ class Installation:
             self.sums,
             self.sources,
             servers=lambda: served_models(self.plugins_manager),
+            problems=lambda asked: problems_of(self.plugins_manager, asked),
         )
 
     @cached_property
@@ -201,22 +203,21 @@ class Installation:
         return SpeedLog(self.config.data)
 
     def choose(
-        self, model: Artifact | ServedModel, name: str | None = None, *, needs: str = ""
+        self,
+        model: Artifact | ServedModel,
+        name: str | None = None,
+        *,
+        needs: str = "",
+        header: ModelFile | None = None,
     ) -> BackendChoice:
         """The backend that runs a model: the one with that name, that of the settings, or the
-        preferred one; with a capability that it ``needs``.
+        preferred one; with a capability that it ``needs``, and able to load the ``header``.
 
         Raises: BackendMissing; UsageError when the settings file is broken.
         """
-        from gemmahub.engines.choice import Default, choose
-        from gemmahub.engines.contract import Artifact
+        from gemmahub.service.engine_here import chosen_engine
 
-        format_ = model.format if isinstance(model, Artifact) else ""
-        setting = self.config.backend_for(format_)
-        default = None if setting is None else Default(*setting)
-        found = choose(self.plugins_manager, model, name, default=default, needs=needs)
-        options = self._option_defaults(found.offer.backend)
-        return replace(found, offer=replace(found.offer, options=options))
+        return chosen_engine(self.config, self.plugins_manager, model, name, needs, header)
 
     @cached_property
     def probes(self) -> tuple[GuardedProbe, ...]:
@@ -224,17 +225,6 @@ class Installation:
         from gemmahub.engines.guarded_probe import probes_of
 
         return probes_of(self.plugins_manager)
-
-    def _option_defaults(self, backend: Backend) -> dict[str, Any]:
-        """What the settings say of the backend's own options.
-
-        Raises: UsageError for an option that it has not, or a value that it does not take.
-        """
-        from gemmahub.config.file import settings_path
-        from gemmahub.engines.option_values import option_defaults
-
-        table = self.config.backend_tables.get(backend.name, {})
-        return option_defaults(backend, table, self.config.source or settings_path())
 
     def hardware(self, *, measure: bool = False) -> Machine:
         """What this machine is now; ``measure`` also measures the CPU's memory bandwidth once."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gemmahub.memory import MachineMemory, MemoryPlan
     from gemmahub.planning.recommending import Recommendation
     from gemmahub.recommend.quality import Quality
-    from gemmahub.registry.variants import Variant
+    from gemmahub.registry.variants import Models, Variant
     from gemmahub.service.installation import Installation
 
 
@@ -74,6 +74,13 @@ class ModelOverview:
     rows: tuple[ModelRow, ...]
     broken: tuple[BrokenEntry, ...] = ()
     problem: str = ""
+
+
+def owned(models: Models) -> list[tuple[Variant, Variant | None]]:
+    """What lies here beside models, each with the model that it belongs to."""
+    from gemmahub.registry.companions import owner_of
+
+    return [(each, owner_of(each, models.variants)) for each in models.companions]
 
 
 def model_overview(
@@ -153,6 +160,8 @@ def _fit(
     from gemmahub.planning import model_of
     from gemmahub.planning.fit import fit_in
 
+    if variant.problem:
+        return Fit.not_loadable(variant.problem), None
     try:
         model = model_of(variant, catalog)
         trained = model[0].context_length or DEFAULT_CONTEXT

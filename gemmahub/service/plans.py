@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.errors import BackendMissing, UsageError
 from gemmahub.precision.mix import total_bytes
 from gemmahub.service.adapters import adapters_of, with_adapters
+from gemmahub.service.purpose import check_is_model, check_loadable
 from gemmahub.text import format_bytes
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from gemmahub.engines.choice import BackendChoice
     from gemmahub.engines.contract import Adapter, OnProgress
     from gemmahub.hardware.records import Machine
     from gemmahub.memory import MachineMemory, MemorySettings
@@ -84,6 +86,8 @@ def plan(
     place = machine_of(machine)
     looked = look(here, reference, machine)
     variant = looked.variant
+    check_is_model(variant)
+    check_loadable(variant)
     if variant.served is None and not _modelled(variant):
         plan = _asked(here, variant, options, place, looked.fetch_header)
         return _verify(here, plan, options, on_progress) if options.verify else plan
@@ -160,11 +164,19 @@ def _asked(
     settings = _memory_settings(options, variant.architecture.get("context_length") or 0)
     with _header(here, variant, fetch) as header:
         try:
-            offer = here.choose(header.artifact, needs="dry_load").offer
+            offer = _asked_one(here, variant, header).offer
         except BackendMissing as error:
             message = f"what a {variant.format} model takes, its engine has to say: {error.message}"
             raise BackendMissing(f"{message}{_weights(variant)}", error.hint) from None
         return engine_plan(variant, settings, place, offer, header)
+
+
+def _asked_one(here: Installation, variant: Variant, header: Header) -> BackendChoice:
+    """The engine that is asked; named as the model is. Raises: BackendMissing."""
+    artifact = header.artifact
+    if variant.artifacts:
+        artifact = replace(artifact, reference=variant.reference)
+    return here.choose(artifact, needs="dry_load", header=variant.header)
 
 
 def _weights(variant: Variant) -> str:
@@ -179,7 +191,7 @@ def _exact(here: Installation, plan: Plan, place: MachineMemory, fetch: Fetch | 
     from gemmahub.planning.dry_load import dry_load_plan
 
     with _header(here, plan.variant, fetch) as header:
-        offer = here.choose(header.artifact, needs="dry_load").offer
+        offer = _asked_one(here, plan.variant, header).offer
         return dry_load_plan(plan, offer, header, place)
 
 

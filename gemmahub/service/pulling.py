@@ -91,7 +91,12 @@ class PullPlan:
     @property
     def command(self) -> str:
         """What runs the model."""
-        return command_line("run", self.variant.reference)
+        return self.use(self.variant.reference)
+
+    def use(self, reference: str) -> str:
+        """The command for what was pulled under this reference."""
+        verb = "embed" if self.variant.embeds else "run" if self.variant.is_model else "inspect"
+        return command_line(verb, reference)
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``gemmahub pull --dry-run --json``."""
@@ -100,6 +105,7 @@ class PullPlan:
             "reference": self.variant.reference,
             "name": self.variant.name,
             "format": self.variant.format,
+            "kind": self.variant.kind,
             "precision": self.variant.precision.as_json(),
             "repository": (artifact.repository or None) if artifact else None,
             "revision": artifact.revision if artifact else None,
@@ -136,7 +142,8 @@ def plan_pull(here: Installation, reference: str, options: PullOptions | None = 
     """What pulling ``reference`` would do.
 
     Raises: UsageError for what no source has, and for options that it does not know; NotFound,
-    Gated, NetworkError; FormatError for a file that is no model; IntegrityError where the hub has
+    Gated, NetworkError; FormatError for a file that is no model, NotFound for one that only belongs
+    to a model and was not named; IntegrityError where the hub has
     another file than the catalogue; BackendMissing where it has no place to land.
     """
     options = options or PullOptions()
@@ -148,6 +155,13 @@ def plan_pull(here: Installation, reference: str, options: PullOptions | None = 
         _check_known(known, remote.artifact)
     landing = remote.landing(options.to)
     found = _described(here, remote, landing)
+    parsed = parse_reference(name)
+    if not found.is_model and isinstance(parsed, HuggingFaceReference) and not parsed.file:
+        what, file = found.what.partition(":")[0], remote.artifact.weights[0].name
+        raise NotFound(
+            f"{one_line(reference)} is {what}, not a model: {one_line(file, 120)}",
+            f"{command_line('pull', remote.artifact.reference)} gets it as it is",
+        )
     found = replace(
         found,
         licence=found.licence or remote.artifact.licence,
@@ -293,7 +307,7 @@ def _twins(here: Installation, remote: RemoteModel) -> list[str]:
     return [
         f"the same file is in {artifact.store or 'a folder'} already: {artifact.path}; "
         "gemmahub dedupe lets both share their place"
-        for variant in here.registry.installed().variants
+        for variant in here.registry.installed().files
         for artifact in variant.artifacts
         if sha256 and artifact.sha256 == sha256 and artifact.store != own
     ]

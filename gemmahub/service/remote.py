@@ -21,6 +21,7 @@ from gemmahub.errors import (
 )
 from gemmahub.formats.reader import BUILT_IN_FORMATS, FOLDER_FORMATS
 from gemmahub.hub.reference import HuggingFaceReference
+from gemmahub.registry.judged import judged
 from gemmahub.registry.reference import parse_reference, unknown_scheme
 from gemmahub.registry.sources import guarded
 from gemmahub.text import format_bytes, one_line, plural
@@ -174,6 +175,7 @@ class RemoteModel:
             reference=found.reference,
         )
         variant = here.registry.described(artifact, summary)
+        (variant,) = judged([variant], here.registry.problems)
         notes = (*variant.notes, *map(one_line, found.notes), *filter(None, (note,)))
         return replace(
             variant,

@@ -7,9 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gemmahub.engines.contract import Artifact, Settings
-from gemmahub.errors import BackendMissing, NotInstalled, UsageError
+from gemmahub.errors import BackendMissing, NotInstalled
+from gemmahub.service.purpose import check_purpose
+from gemmahub.service.tag_parts import with_tag_parts
 from gemmahub.text import format_bytes, format_gib, one_line
-from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -154,6 +155,8 @@ def load(
         draft = False
     drafter, drafts = chosen_drafter(here, variant, settings, draft)
     settings = replace(settings, drafter=drafter)
+    if isinstance(model, Artifact):
+        settings = with_tag_parts(here, choice.offer, model, settings)
     reading = "" if variant.served else f", reading {format_bytes(variant.size_bytes)}"
     tell(f"starting {choice.offer.backend.name}{reading}")
     session = load_session(choice.offer, model, settings, on_progress, cancelled)
@@ -168,21 +171,6 @@ def load(
 
         images = images_of(variant, here.registry.catalog)
     return Running(variant, choice.offer.backend.name, session, choice.reason, images, drafts)
-
-
-def check_purpose(variant: Variant, needs: str = "") -> None:
-    """Raises: UsageError for a model that embeds where it should write, and the other way round."""
-    name, wanted = one_line(variant.reference), needs == "embed"
-    if variant.embeds and not wanted:
-        raise UsageError(
-            f"{name} makes vectors of texts and writes none",
-            f"its command is `{command_line('embed', name, 'TEXT')}`; another model can answer",
-        )
-    if wanted and not variant.embeds:
-        raise UsageError(
-            f"{name} writes texts and makes no vectors of them",
-            f"its command is `{command_line('run', name)}`; take EmbeddingGemma for vectors",
-        )
 
 
 def _devices(
@@ -238,7 +226,8 @@ def _choose(
     first: BackendMissing | None = None
     for artifact in variant.artifacts:
         try:
-            choice = _demanded(here.choose(artifact, backend, needs=needs), needs)
+            chosen = here.choose(artifact, backend, needs=needs, header=variant.header)
+            choice = _demanded(chosen, needs)
         except BackendMissing as error:
             first = first or error
             continue

@@ -15,7 +15,8 @@ from gemmahub.engines.contract import (
     Removal,
     RemovalStep,
 )
-from gemmahub.stores.scan import CONFIG, Found, absence, broken_folder, models_among, walk
+from gemmahub.formats.folder import CONFIG
+from gemmahub.stores.scan import Found, absence, broken_folder, models_among, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -105,6 +106,8 @@ def files_removal(
             users = [other for other in staying if other.projector == artifact.projector]
             if users:
                 kept.append(Kept(artifact.projector, f"{users[0].name} uses this projector"))
+            elif any(other.path == artifact.projector for other in staying):
+                kept.append(Kept(artifact.projector, "other models may use this projector"))
             else:
                 files[artifact.projector] = None
     kept += _link_targets(files)

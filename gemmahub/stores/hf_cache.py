@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines.contract import Artifact, BrokenEntry, Inventory, Removal, Unfinished
-from gemmahub.formats.projector import is_projector
+from gemmahub.formats.kinds import is_projector
 from gemmahub.stores.folder import artifact_of
 from gemmahub.stores.hf_layout import CacheFile, sha256_in_name
 from gemmahub.stores.scan import (
     Found,
-    best_projector,
     broken_folder,
     models_among,
     walk,
@@ -111,13 +110,12 @@ class HuggingFaceStore:
         report = broken_folder(self.name, broken)
         files: set[str] = set()
         for snapshot, revision in layout.snapshots(report):
-            above: Path | None = None
+            above: list[Path] = []
             for place, entries in walk(snapshot, report):
                 top = place == snapshot
                 found = models_among(place, entries, folders=top, above=above)
                 if top:
-                    names = [e.path for e in entries if is_projector(e.name)]
-                    above = best_projector(names)
+                    above = [Path(e.path) for e in entries if is_projector(e.name)]
                 for model in found:
                     problem = model.problem or _escapes(model, layout)
                     if problem:

@@ -26,6 +26,9 @@ _BLOCK_BYTES: Final = 4 << 20
 _BLOB: Final = re.compile(r"(?:sha256-)?([0-9a-f]{64})")
 _COLUMNS: Final = ("path TEXT", "stamp TEXT", "sha256 TEXT")
 
+OTHER_MODEL: Final = ("ADAPTER", "SYSTEM", "MESSAGE")
+"""Parts of a name that make another model of the same weights."""
+
 
 class ContentSums:
     """The sha256 of files: recorded, remembered or computed. Without a database none is kept."""

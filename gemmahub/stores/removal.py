@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmahub.engines.contract import Artifact, DownloadStore, Kept, ManagedStore, Removal
 from gemmahub.errors import GemmahubError
 from gemmahub.stores.disk import freed_by, may_write
+from gemmahub.stores.identity import OTHER_MODEL
 from gemmahub.stores.journal import Busy, alone_in, new_record, read_record, write_record
 from gemmahub.stores.open_files import users_of
 from gemmahub.stores.removal_steps import MarkedStep, Removed, carry_out, reasons
@@ -42,9 +43,12 @@ class StoreRemoval:
 
     @property
     def lost(self) -> tuple[str, ...]:
-        """What people added to the weights, and that goes with a name: "pirate: system prompt"."""
-        added = (a for a in self.artifacts if a.additions)
-        return tuple(f"{a.reference or a.name}: {', '.join(a.additions)}" for a in added)
+        """What people made of the weights under a name, and that goes with it: "NAME: SYSTEM"."""
+        made = (
+            (a.reference or a.name, ", ".join(n for n, _ in a.parts if n in OTHER_MODEL))
+            for a in self.artifacts
+        )
+        return tuple(f"{name}: {parts}" for name, parts in made if parts)
 
     def as_json(self) -> dict[str, Any]:
         """Store, models, paths and bytes."""

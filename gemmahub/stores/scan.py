@@ -1,8 +1,9 @@
 """Which files of a folder are models: whole GGUF files, split ones, folders with safetensors.
 
-Only names and sizes are looked at, no file is opened: an inventory of hundreds of models has to
-take milliseconds. Split files are named as llama.cpp names them (``llama_split_path`` in
-``src/llama.cpp``: ``%s-%05d-of-%05d.gguf``), projectors carry ``mmproj`` in their name.
+Only names and sizes are looked at, and no file is opened but those beside a projector: an inventory
+of hundreds of models has to take milliseconds. Split files are named as llama.cpp names them
+(``llama_split_path`` in ``src/llama.cpp``: ``%s-%05d-of-%05d.gguf``), projectors carry ``mmproj``
+in their name.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines.contract import BrokenEntry, last_read
+from gemmahub.formats.folder import ADAPTER_CONFIG, CONFIG
+from gemmahub.formats.kinds import DRAFTER, PROJECTOR, is_projector
 from gemmahub.formats.numbered import gaps
-from gemmahub.formats.projector import is_projector
 from gemmahub.formats.split import split_key
-from gemmahub.precision.labels import projector_rank
+from gemmahub.stores.companions import best_fitting, seam_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-CONFIG: Final = "config.json"
+_CONFIGS: Final = (CONFIG, ADAPTER_CONFIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,12 @@ def models_among(
     entries: Sequence[os.DirEntry[str]],
     *,
     folders: bool = True,
-    above: Path | None = None,
+    above: Sequence[Path] = (),
     formats: Mapping[str, str] | None = None,
 ) -> list[Found]:
     """The models in one folder; ``folders`` also takes it as a model folder, if it is one.
 
-    ``above`` is a projector in the folder above, for models in a folder without one (llama.cpp's
+    ``above`` are projectors in the folder above, for models in a folder without any (llama.cpp's
     ``find_best_mmproj`` in ``common/download.cpp`` takes the nearest folder's). ``formats`` are
     further formats of single files, by the ends of their names in small letters.
     """
@@ -105,7 +107,7 @@ def models_among(
     times: dict[str, float | None] = {}
     whole: list[str] = []
     splits: dict[tuple[str, int], dict[int, str]] = defaultdict(dict)
-    projectors: list[str] = []
+    own: list[Path] = []
     for entry in entries:
         if not entry.name.lower().endswith(".gguf"):
             continue
@@ -115,20 +117,20 @@ def models_among(
         if problem:
             found.append(Found("gguf", Path(entry.path), problem=problem))
         elif is_projector(entry.name):
-            projectors.append(entry.path)
+            own.append(Path(entry.path))
         elif key := split_key(entry.name):
             stem, number, count = key
             splits[stem, count][number] = entry.path
         else:
             whole.append(entry.path)
-    projector = best_projector(projectors) or above
+    projectors = (own, above)
     for path in whole:
-        found.append(_gguf((path,), projector, times))
+        found.append(_gguf((path,), projectors, times))
     for (_, count), parts in splits.items():
         missing = gaps(count, parts)
         problem = f"part {missing.first[0]} of {count} is missing" if missing.total else ""
         files = tuple(parts[n] for n in sorted(parts))
-        found.append(_gguf(files, projector, times, problem))
+        found.append(_gguf(files, projectors, times, problem))
     if folders and (model := _model_folder(folder, entries)):
         found.append(model)
     found += _of_formats(entries, formats or {})
@@ -182,12 +184,14 @@ def _look(entry: os.DirEntry[str]) -> tuple[str | None, float | None]:
 
 def _gguf(
     files: tuple[str, ...],
-    projector: Path | None,
+    projectors: tuple[Sequence[Path], ...],
     times: dict[str, float | None],
     problem: str = "",
 ) -> Found:
     paths = tuple(Path(file) for file in files)
     last_used = _latest(times[file] for file in files)
+    nearest = (best_fitting(paths[0], some) for some in projectors)
+    projector = next(filter(None, nearest), None)
     return Found("gguf", paths[0], paths, projector, last_used, problem)
 
 
@@ -208,22 +212,30 @@ def projector_beside(path: Path) -> Path | None:
     if not path.name.lower().endswith(".gguf") or is_projector(path.name):
         return None
     try:
-        files = [str(file) for file in path.parent.iterdir() if is_projector(file.name)]
+        files = [file for file in path.parent.iterdir() if file.suffix.lower() == ".gguf"]
     except OSError:
         return None
-    return best_projector(files)
+    found = [file for file in files if is_projector(file.name) or seam_of(file).kind == PROJECTOR]
+    return best_fitting(path, found)
 
 
-def best_projector(paths: Sequence[str]) -> Path | None:
-    """The projector to use of several in one folder."""
-    ranked = min(paths, key=lambda path: (projector_rank(Path(path).name), path), default=None)
-    return None if ranked is None else Path(ranked)
+def drafter_beside(path: Path) -> Path | None:
+    """The drafter in the folder of a GGUF file, or in ``MTP`` there, that may fit it."""
+    for folder in (path.parent, path.parent / "MTP"):
+        try:
+            files = [file for file in folder.iterdir() if file.suffix.lower() == ".gguf"]
+        except OSError:
+            continue
+        found = best_fitting(path, [file for file in files if seam_of(file).kind == DRAFTER])
+        if found is not None:
+            return found
+    return None
 
 
 def _model_folder(folder: str, entries: Sequence[os.DirEntry[str]]) -> Found | None:
     """The folder as a model: it has a config and safetensors. A broken link in it is told."""
     weights = [e for e in entries if e.name.lower().endswith(".safetensors")]
-    if not weights or all(e.name != CONFIG for e in entries):
+    if not weights or all(e.name not in _CONFIGS for e in entries):
         return None
     looks = [_look(entry) for entry in weights]
     problems = [problem for problem, _ in looks if problem]

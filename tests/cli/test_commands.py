@@ -365,7 +365,11 @@ def gemma(tmp_path: Path) -> Path:
     folder = tmp_path / "models"
     folder.mkdir()
     write_catalog_header(model, variant, folder / "large.gguf")
-    write_gguf(folder / "odd.gguf", {"general.architecture": "odd"}, [("x", (32,), "F32")])
+    sizes = ("context_length", "embedding_length", "block_count")
+    keys: dict[str, Any] = {f"mamba.{name}": 8 for name in sizes}
+    keys |= {"mamba.ssm.conv_kernel": 4, "mamba.attention.layer_norm_rms_epsilon": 1e-6}
+    tensors = [("token_embd.weight", (32, 8), "F32")]
+    write_gguf(folder / "odd.gguf", {"general.architecture": "mamba"} | keys, tensors)
     return folder
 
 
@@ -403,7 +407,7 @@ def test_list_says_what_fits(
     people = command("list", "--folder", gemma)
     assert re.search(r"large\.gguf .*fits · 131,072", people.out)
     assert re.search(r"odd\.gguf .* \?  ", people.out)
-    assert "what a odd model takes is not known" in people.err
+    assert "what a mamba model takes is not known" in people.err
     assert "\x1b" not in people.out
 
 

@@ -100,7 +100,7 @@ def test_a_model_that_writes_makes_no_vectors_and_the_other_way_round(
     assert f"gemmahub run {writes}" in found.err
     found = command("run", model, "hello")
     assert found.code == 2
-    assert "writes none" in found.err
+    assert "does not generate text" in found.err
     assert f"gemmahub embed {model} TEXT" in found.err
 
 

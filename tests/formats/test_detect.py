@@ -52,10 +52,6 @@ def test_folder_with_one_gguf_and_its_projector(tmp_path: Path) -> None:
     assert open_model(tmp_path).files == (path,)
 
 
-def test_projector_by_its_own_name_is_said_to_be_one(tmp_path: Path) -> None:
-    assert "projector" in open_model(gguf_at(tmp_path / "x.gguf", "clip")).notes[0]
-
-
 def test_folder_with_several_models_lists_them(tmp_path: Path) -> None:
     for number in range(10):
         gguf_at(tmp_path / f"m{number}.gguf")

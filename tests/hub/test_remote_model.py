@@ -10,6 +10,7 @@ import pytest
 
 from gemmahub.errors import FormatError, IntegrityError, NetworkError
 from gemmahub.formats.detect import open_model
+from gemmahub.formats.kinds import kind_of
 from gemmahub.hub.remembered import Remembered
 from gemmahub.hub.source import Hub
 from gemmahub.testing.hub.models import GIB, mlx_folder, projector, served, small_model, write_model
@@ -198,7 +199,8 @@ def test_the_headers_of_a_folder_are_written_down(
 def test_a_projector_by_itself(server: HubServer, hub: Hub) -> None:
     server.add("user/repo", {"m.gguf": small_model(), "mmproj-F16.gguf": projector()})
     remote = read(hub, "hf://user/repo/mmproj-F16.gguf")
-    assert "projector" in remote.notes[0]
+    assert remote.metadata["general.architecture"] == "clip"
+    assert kind_of("mmproj-F16.gguf", remote.metadata, remote.tensors) == "projector"
 
 
 def test_what_is_no_model_says_what_it_is(server: HubServer, hub: Hub) -> None:

@@ -98,7 +98,7 @@ def test_a_safetensors_repository_is_one_model(hub: Hub) -> None:
     [
         {"tokenizer.json": b"{}", "config.json": b"{}"},
         {"pytorch_model.bin": b"x", "config.json": b"{}"},
-        {"adapter_model.safetensors": b"x", "adapter_config.json": b"{}"},
+        {"adapter_model.safetensors": b"x", "README.md": b"{}"},
         {},
     ],
 )

@@ -148,7 +148,9 @@ class Backend:
     def loadable(self, header: ModelFile) -> Loadable:
         """Whether the engine can load the model with this header, as far as that can be told.
 
-        Cheap, and without the engine: the header is that of a file here, or read from afar.
+        Cheap, and without the engine: the header is that of a file here, or read from afar. Of the
+        tensors that do the same and are of one type it may have a single one, without its shape; of
+        the metadata, what is short. ``reason`` is a sentence about "it": the file.
         """
         return Loadable(True)
 

@@ -21,8 +21,9 @@ class Artifact:
     ``reference`` is how it is named where it lies (``hf://user/repo/x.gguf``), empty where only
     its path names it. ``last_used`` is when its weights were last read, in seconds since 1970, by
     the file system's access time; None where that time cannot tell (see :func:`last_read`).
-    ``additions`` are what a person added to the weights under this name (a system prompt, an
-    adapter): that is lost with the name, although the weights stay under another.
+    ``parts`` are what the store keeps besides for this name, each with its file: ``ADAPTER``,
+    ``SYSTEM``, ``TEMPLATE``, ``PARAMETER``, ``MESSAGE``. Names with other adapters, system prompts
+    or messages are other models, though their weights are the same.
     """
 
     format: str
@@ -36,7 +37,7 @@ class Artifact:
     projector: Path | None = None
     reference: str = ""
     last_used: float | None = None
-    additions: tuple[str, ...] = ()
+    parts: tuple[tuple[str, Path], ...] = ()
 
 
 def last_read(stat: os.stat_result) -> float | None:

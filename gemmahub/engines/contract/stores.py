@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BrokenEntry:
-    """Something in a store that should be a model and is not; shown as a row with its reason."""
+    """Something in a store that should be a model and is not; shown as a row with its reason.
+    ``reference`` is what names it where it lies, empty where only its path does."""
 
     path: Path
     store: str
     reason: str
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)

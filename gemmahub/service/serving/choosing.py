@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gemmahub.errors import BackendMissing, DoesNotFit, GemmahubError, NotInstalled, UsageError
+from gemmahub.service.purpose import check_is_model
 from gemmahub.service.serving.room import Sized, Wish, alone, together, without
 from gemmahub.text import format_gib, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from gemmahub.engines.contract import Artifact, Settings
     from gemmahub.engines.manager import BackendOffer
@@ -149,7 +150,8 @@ def _offered(
             f"gemmahub pull {variant.reference} gets it ({variant.download})",
             variant.reference,
         )
-    artifact, offer = _served_by(here, variant.artifacts)
+    check_is_model(variant)
+    artifact, offer = _served_by(here, variant)
     catalog = here.registry.catalog
     images = images_of(variant, catalog) if artifact.projector else None
     return Offered(
@@ -163,12 +165,12 @@ def _offered(
     )
 
 
-def _served_by(here: Installation, artifacts: Iterable[Artifact]) -> tuple[Artifact, BackendOffer]:
+def _served_by(here: Installation, variant: Variant) -> tuple[Artifact, BackendOffer]:
     """The first of the places where a model lies from which an engine can serve it."""
     failure: BackendMissing | None = None
-    for artifact in artifacts:
+    for artifact in variant.artifacts:
         try:
-            return artifact, here.choose(artifact, needs="serve").offer
+            return artifact, here.choose(artifact, needs="serve", header=variant.header).offer
         except BackendMissing as error:
             failure = failure or error
     assert failure is not None

@@ -81,10 +81,9 @@ def small_model(**options: Any) -> bytes:
 
 
 def projector(words: str = "mmproj") -> bytes:
-    """A vision projector."""
-    header, full = gguf_header(
-        {"general.architecture": "clip", "general.name": words}, [("mm.0.weight", (64, 64), "F16")]
-    )
+    """A vision projector for the models here."""
+    about = {"general.architecture": "clip", "clip.vision.projection_dim": 2560}
+    header, full = gguf_header(about | {"general.name": words}, [("mm.0.weight", (64, 64), "F16")])
     return header + bytes(full - len(header))
 
 

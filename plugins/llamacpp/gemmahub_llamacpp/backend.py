@@ -16,6 +16,7 @@ from gemmahub.engines.contract import (
     DeviceUse,
     DryLoad,
     EngineDevice,
+    Loadable,
     OnProgress,
     Option,
     SessionInfo,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from gemmahub.formats.reader import ModelFile
     from gemmahub_llamacpp.context import Context
     from gemmahub_llamacpp.model import LlamaModel
     from gemmahub_llamacpp.session import LlamaCppSession
@@ -86,6 +88,12 @@ class LlamaCppBackend(Backend):
             return Availability(False, reason=f"{engine.DISTRIBUTION} is missing", hint=_INSTALL)
         known = version == engine.CHECKED_VERSION and not os.environ.get(OTHER_FOLDER)
         return Availability(True, version=version, commit=engine.CHECKED_COMMIT if known else "")
+
+    def loadable(self, header: ModelFile) -> Loadable:
+        """By what llama.cpp refuses of a header."""
+        from gemmahub.engines.llama_files import llama_cpp_loads
+
+        return llama_cpp_loads(header, lambda: self.availability().commit)
 
     def load(
         self, artifact: Artifact, settings: Settings, on_progress: OnProgress | None = None

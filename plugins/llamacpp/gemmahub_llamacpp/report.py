@@ -29,6 +29,7 @@ _FLOAT_BYTES: Final = 4
 _SMALLEST_ROW: Final = 32  # numbers: the least common multiple of the block sizes of caches
 
 _LAYER: Final = re.compile(r"load_tensors: layer +(\d+) assigned to device (\S+?),? ")
+_BOTH_WAYS: Final = re.compile(r"causal attn += 0")  # an encoder, which keeps no cache
 _FLASH: Final = re.compile(r"llama_context: flash_attn += (\w+)")
 _CACHE: Final = re.compile(r"llama_kv_cache\w*: creating +(non-SWA|SWA) KV cache")
 _CACHE_LAYER: Final = re.compile(r"llama_kv_cache: layer +\d+: dev = (\S+)")
@@ -82,10 +83,12 @@ def read_report(lines: Iterable[str]) -> Report:
     Raises: LoadFailed, naming what is not there.
     """
     report = Report(flash_attention=False)
-    flash, kind, devices = "", "global", Counter[str]()
+    flash, kind, devices, caches = "", "global", Counter[str](), True
     for line in lines:
         if found := _LAYER.search(line):
             report.layers[int(found[1])] = device_of(found[2])
+        elif _BOTH_WAYS.search(line):
+            caches = False
         elif found := _FLASH.search(line):
             flash = found[1]
         elif found := _CACHE.search(line):
@@ -100,7 +103,7 @@ def read_report(lines: Iterable[str]) -> Report:
             part = report.buffers(found[2], found[1])
             part[device_of(found[1])] += round(float(found[3]) * MIB)
     report.flash_attention = flash == "enabled"
-    _check(report, flash)
+    _check(report, flash, caches)
     return report
 
 
@@ -172,10 +175,10 @@ def _cache(found: re.Match[str], devices: Counter[str]) -> ReportedCache:
     return ReportedCache(cells, size, dict(devices))
 
 
-def _check(report: Report, flash: str) -> None:
+def _check(report: Report, flash: str, caches: bool) -> None:
     parts = {
         "whether flash attention is on": flash in ("enabled", "disabled"),
-        "the size of its KV cache": report.caches,
+        "the size of its KV cache": report.caches or not caches,
         "the device of each layer": report.layers,
         "the size of its compute buffers": report.compute,
         "the size of its output buffer": report.output,

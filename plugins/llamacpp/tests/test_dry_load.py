@@ -100,6 +100,13 @@ def test_a_line_that_is_missing_is_named(without: str, named: str) -> None:
     assert caught.value.hint
 
 
+def test_an_encoder_has_no_cache() -> None:
+    lines = [line for line in LOG if "KV cache" not in line and "llama_kv_cache" not in line]
+    with pytest.raises(LoadFailed, match="KV cache"):
+        read_report(lines)
+    assert read_report(["print_info: causal attn      = 0", *lines]).caches == {}
+
+
 def test_buffers_of_the_host_are_the_cpu_s() -> None:
     names = ("CPU", "CPU_Mapped", "CPU_REPACK", "CUDA_Host", "CUDA0", "MTL0_Mapped")
     assert [device_of(name) for name in names] == ["CPU", "CPU", "CPU", "CPU", "CUDA0", "MTL0"]

@@ -11,6 +11,7 @@ from gemmahub.engines.contract import (
     Availability,
     Backend,
     EngineDevice,
+    Loadable,
     OnProgress,
     Option,
     SessionInfo,
@@ -88,6 +89,12 @@ class LlamaServerBackend(Backend):
             return Availability(False, reason=reason, hint=hint)
         return Availability(True, version=f"{build.version}, {build.origin}", commit=build.commit)
 
+    def loadable(self, header: ModelFile) -> Loadable:
+        """By what llama.cpp refuses of a header."""
+        from gemmahub.engines.llama_files import llama_cpp_loads
+
+        return llama_cpp_loads(header, lambda: self.availability().commit)
+
     def devices(self) -> list[EngineDevice]:
         """The processor, and what ``--list-devices`` says. Raises: BackendMissing."""
         from gemmahub_llamaserver.build import read_devices
@@ -160,7 +167,7 @@ class _Model:
 
     def __init__(self, artifact: Artifact, settings: Settings, build: Build) -> None:
         """Raises: LoadFailed for a file that is none, a drafter or a setting that cannot be."""
-        from gemmahub.memory.families import embeds
+        from gemmahub.formats.kinds import EMBEDDING, kind_of
         from gemmahub_llamaserver.arguments import Beside, filled_in, names_devices
         from gemmahub_llamaserver.build import read_devices
         from gemmahub_llamaserver.drafting import draft_type
@@ -172,7 +179,8 @@ class _Model:
             _check_adapter(adapter.path, header)
         self.template = header.chat_template
         architecture = header.metadata.get("general.architecture")
-        self._embeds = embeds(str(architecture))
+        kind = kind_of(self._path.name, header.metadata, header.tensors)
+        self._embeds = kind == EMBEDDING
         trained = header.metadata.get(f"{architecture}.context_length")
         self._trained = trained if isinstance(trained, int) and trained > 0 else None
         self._settings = filled_in(settings, self._trained, self._embeds)

@@ -25,12 +25,19 @@ if TYPE_CHECKING:
 MODEL: Final = "application/vnd.ollama.image.model"
 PROJECTOR: Final = "application/vnd.ollama.image.projector"
 TENSOR: Final = "application/vnd.ollama.image.tensor"
-ADDED: Final = {
-    "application/vnd.ollama.image.system": "a system prompt",
-    "application/vnd.ollama.image.messages": "a conversation",
-    "application/vnd.ollama.image.adapter": "an adapter",
+ADAPTER: Final = "ADAPTER"
+PARTS: Final = {
+    f"application/vnd.ollama.image.{kind}": name
+    for kind, name in (
+        ("adapter", ADAPTER),
+        ("template", "TEMPLATE"),
+        ("prompt", "TEMPLATE"),
+        ("system", "SYSTEM"),
+        ("params", "PARAMETER"),
+        ("messages", "MESSAGE"),
+    )
 }
-"""What people add to weights by a Modelfile (SYSTEM, MESSAGE, ADAPTER), by media type."""
+"""What a Modelfile calls a layer, by its media type."""
 _LIST: Final = "application/vnd.ollama.manifest.list.v2+json"
 _FOLDERS: Final = ("manifests-v2", "manifests")
 _DIGEST: Final = re.compile(r"sha256[:-]([0-9a-fA-F]{64})")

@@ -22,8 +22,9 @@ from gemmahub.engines.contract import (
     last_read,
 )
 from gemmahub_ollama.manifests import (
-    ADDED,
+    ADAPTER,
     MODEL,
+    PARTS,
     PROJECTOR,
     TENSOR,
     BadManifest,
@@ -36,7 +37,7 @@ from gemmahub_ollama.manifests import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _SERVICE: Final = Path("/usr/share/ollama/.ollama/models")
 _BLOB: Final = "sha256-"
@@ -138,19 +139,28 @@ class OllamaStore:
             projector=self._blob(projectors[0]) if projectors else None,
             reference=_reference(tag),
             last_used=last_read(files[0].stat()),
-            additions=tuple(
-                word
-                for kind, word in ADDED.items()
-                if any(layer.media_type == kind for layer in manifest.layers)
-            ),
+            parts=tuple(self._parts(manifest)),
         )
+
+    def _parts(self, manifest: Manifest) -> Iterator[tuple[str, Path]]:
+        """What else a Modelfile made of it. An adapter has to be there, texts may be missing."""
+        for layer in manifest.layers:
+            name = PARTS.get(layer.media_type)
+            if name == ADAPTER:
+                yield name, self._blob(layer)
+            elif name is not None:
+                yield name, blob_path(self.root, layer.sha256)
 
     def _blob(self, layer: Layer) -> Path:
         path = blob_path(self.root, layer.sha256)
         try:
             size = path.stat().st_size
         except FileNotFoundError:
-            raise BadManifest(f"its blob {path.name[:19]}… is not there") from None
+            raise BadManifest(
+                f"its weights are missing: the blob {path.name[:19]}… is not there"
+                if layer.media_type == MODEL
+                else f"its blob {path.name[:19]}… is not there"
+            ) from None
         except OSError as error:
             raise BadManifest(f"its blob {path.name[:19]}…: {error.strerror}") from None
         if layer.size is not None and size != layer.size:
@@ -158,7 +168,7 @@ class OllamaStore:
         return path
 
     def _broken(self, tag: Tag, reason: str) -> BrokenEntry:
-        return BrokenEntry(tag.paths[0], self.name, f"{tag.name}: {reason}")
+        return BrokenEntry(tag.paths[0], self.name, f"{tag.name}: {reason}", _reference(tag))
 
 
 def _blobs_of(root: Path, path: Path) -> Iterable[str]:
