@@ -30,6 +30,7 @@ _SMALLEST_ROW: Final = 32  # numbers: the least common multiple of the block siz
 
 _LAYER: Final = re.compile(r"load_tensors: layer +(\d+) assigned to device (\S+?),? ")
 _FLASH: Final = re.compile(r"llama_context: flash_attn += (\w+)")
+_CACHE_WORD: Final = "kv_cache"
 _CACHE: Final = re.compile(r"llama_kv_cache\w*: creating +(non-SWA|SWA) KV cache")
 _CACHE_LAYER: Final = re.compile(r"llama_kv_cache: layer +\d+: dev = (\S+)")
 _CACHE_SIZE: Final = re.compile(
@@ -83,7 +84,9 @@ def read_report(lines: Iterable[str]) -> Report:
     """
     report = Report(flash_attention=False)
     flash, kind, devices = "", "global", Counter[str]()
+    cached = False  # an encoder has no cache, and its log no word of one
     for line in lines:
+        cached = cached or _CACHE_WORD in line
         if found := _LAYER.search(line):
             report.layers[int(found[1])] = device_of(found[2])
         elif found := _FLASH.search(line):
@@ -100,7 +103,7 @@ def read_report(lines: Iterable[str]) -> Report:
             part = report.buffers(found[2], found[1])
             part[device_of(found[1])] += round(float(found[3]) * MIB)
     report.flash_attention = flash == "enabled"
-    _check(report, flash)
+    _check(report, flash, cached=cached)
     return report
 
 
@@ -172,10 +175,10 @@ def _cache(found: re.Match[str], devices: Counter[str]) -> ReportedCache:
     return ReportedCache(cells, size, dict(devices))
 
 
-def _check(report: Report, flash: str) -> None:
+def _check(report: Report, flash: str, *, cached: bool) -> None:
     parts = {
         "whether flash attention is on": flash in ("enabled", "disabled"),
-        "the size of its KV cache": report.caches,
+        "the size of its KV cache": report.caches or not cached,
         "the device of each layer": report.layers,
         "the size of its compute buffers": report.compute,
         "the size of its output buffer": report.output,
