@@ -100,8 +100,12 @@ class Builder:
         self.unit = Unit.ROW
         return tensor(Unit.ROW, source.size, source, self.output_ids)
 
-    def embeddings(self, *, scaled: bool = True) -> Node:
-        """Token embeddings; the unused input for image embeddings is allocated, too."""
+    def embeddings(self, *, scaled: bool = True, by_token: bool = True) -> Node:
+        """Token embeddings; the unused input for image embeddings is allocated, too.
+
+        ``scaled``: by a constant; ``by_token``: by one for each token, where a step can mix tokens
+        and images.
+        """
         width = self.architecture.embedding_length
         looked_up = self.width(width, given(Unit.TOKEN, 4))
         self.graph.expand(looked_up)
@@ -113,7 +117,9 @@ class Builder:
         both = self.width(width, given(Unit.TOKEN, 4 * width))
         slots = given(Unit.TOKEN, 8)
         self.graph.expand(placed(both, tokens, slots))
-        chosen = reuse(looked_up, given(Unit.TOKEN, 4))
+        chosen = reuse(looked_up, given(Unit.TOKEN, 4)) if by_token else looked_up
+        if scaled and not by_token:
+            chosen = reuse(looked_up)
         self.graph.expand(chosen)
         return chosen
 

@@ -40,7 +40,7 @@ class PlainDecoder:
         self, architecture: MemoryArchitecture, settings: GraphSettings, numbers: Sequence[int]
     ) -> Graph:
         b = Builder(architecture, settings, numbers)
-        current = b.embeddings(scaled=self.scales_embeddings)
+        current = b.embeddings(scaled=self.scales_embeddings, by_token=False)
         last = len(architecture.layers) - 1
         for number, layer in b.layers():
             attended = b.attention(layer, *self._queries(b, layer, norm(current)))
