@@ -1,4 +1,4 @@
-"""Formulas against what llama.cpp allocates for other families than Gemma, and for Gemma 1 and 2."""
+"""Formulas against what llama.cpp allocates for other families, and for Gemma 1 and 2."""
 
 from __future__ import annotations
 
