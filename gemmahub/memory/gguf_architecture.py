@@ -96,7 +96,7 @@ def from_gguf(
         return UnknownArchitecture(name, f"it keeps more than keys and values ({named})")
     family = find(name)
     if family is None:
-        return UnknownArchitecture(name, "no file of it was held against the engine")
+        return UnknownArchitecture(name, "this architecture was not held against the engine")
     if keys.get("attention.causal") is False and not family.embeds:
         return UnknownArchitecture(name, "it is an encoder, without a cache")
     known = {tensor.name: tensor for tensor in tensors}

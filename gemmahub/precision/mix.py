@@ -79,5 +79,9 @@ def main_type(mix: Sequence[MixEntry]) -> str:
 
     Words of which nobody knows how many weights they hold are taken for most of them.
     """
-    body = [e for e in mix if e.role not in (EMBEDDING, PER_LAYER_EMBEDDING)]
-    return unknown_packing(mix) or next(iter(parameters_by_type(body or mix)), UNKNOWN)
+    return unknown_packing(mix) or next(iter(parameters_by_type(outside_embeddings(mix))), UNKNOWN)
+
+
+def outside_embeddings(mix: Sequence[MixEntry]) -> Sequence[MixEntry]:
+    """The entries of no embedding; all, where there are no others."""
+    return [e for e in mix if e.role not in (EMBEDDING, PER_LAYER_EMBEDDING)] or mix

@@ -1,7 +1,8 @@
 """What a label promises of the tensors, and whether they keep it.
 
 - A type (``Q4_0``, ``Q4_K_M``, ``BF16``) promises that this type, or those that llama.cpp mixes
-  under that label, has the largest share of the weights.
+  under that label, has the largest share of the weights: of all, or of those outside the
+  embeddings, for which every quantizer takes a better type.
 - A number of bits (``4bit``, ``W4A16``, ``4-bit AWQ``) promises it of the largest share.
 - A recipe of Unsloth (``UD-Q4_K_XL``) names no type: it promises about so many bits.
 - A label that nobody here knows promises nothing.
@@ -21,6 +22,10 @@ from gemmahub.text import percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import TypeAlias
+
+    WholeAndBody: TypeAlias = tuple[Mapping[str, float], Mapping[str, float]]
+    """Shares of the weights by type, the largest first: of all, and of those of no embedding."""
 
 _RECIPE: Final = re.compile(r"^UD[-_]", re.IGNORECASE)
 _NUMBER_OF_BITS: Final = re.compile(r"\d-?bit(?: \S+)?|INT\d|W\dA\d+", re.IGNORECASE)
@@ -91,8 +96,12 @@ def promise_of(label: str) -> Promise:
     return Promise(promised_types(label))
 
 
-def is_kept(promise: Promise, shares: Mapping[str, float]) -> bool:
-    """Whether what is promised has the largest share; ``shares`` of the weights are by type."""
+def is_kept(promise: Promise, both: WholeAndBody) -> bool:
+    """Whether what is promised has the largest share."""
+    return any(_is_largest(promise, shares) for shares in both)
+
+
+def _is_largest(promise: Promise, shares: Mapping[str, float]) -> bool:
     if promise.holds_of_all or not shares:
         return True
     kept = sum(share for type_, share in shares.items() if promise.covers(type_))
@@ -120,9 +129,7 @@ def same_promise(one: str, other: str) -> bool:
     return all(with_bits.covers(type_) for type_ in types)
 
 
-def best_label(
-    stated: str | None, named: str | None, main_type: str, shares: Mapping[str, float]
-) -> str:
+def best_label(stated: str | None, named: str | None, main_type: str, both: WholeAndBody) -> str:
     """The label of a file that says one of itself and is named by another, either of them or none.
 
     Where they contradict each other it is the one that the tensors keep. A recipe's name, or one
@@ -131,20 +138,21 @@ def best_label(
     if stated is None or named is None:
         return stated or named or main_type
     if _RECIPE.match(named) or _NAMED.fullmatch(named):
-        return named if is_kept(promise_of(named), shares) else stated
+        return named if is_kept(promise_of(named), both) else stated
     contradict = not same_promise(named, stated)
-    names_it = is_kept(promise_of(named), shares) and not is_kept(promise_of(stated), shares)
+    names_it = is_kept(promise_of(named), both) and not is_kept(promise_of(stated), both)
     return named if contradict and names_it else stated
 
 
-def broken_promises(label: str, named: str | None, shares: Mapping[str, float]) -> list[str]:
+def broken_promises(label: str, named: str | None, both: WholeAndBody) -> list[str]:
     """What the name or the label promises and the tensors do not keep, as sentences."""
     found = []
-    if named and not same_promise(named, label) and not is_kept(promise_of(named), shares):
+    if named and not same_promise(named, label) and not is_kept(promise_of(named), both):
         found.append(f"named {named}, but its metadata says {label}")
     promise = promise_of(label)
-    if is_kept(promise, shares):
+    if is_kept(promise, both):
         return found
+    shares = both[0]
     dominant = next(type_ for type_ in shares if not promise.covers(type_))
     own = " and ".join(f"{percent(s)} are {t}" for t, s in shares.items() if promise.covers(t))
     own = own or f"none are {label}"

@@ -11,6 +11,7 @@ from gemmahub.precision.mix import (
     MixEntry,
     add_sizes,
     main_type,
+    outside_embeddings,
     parameters_by_type,
     total_bytes,
     total_parameters,
@@ -24,6 +25,8 @@ from gemmahub.text import percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from gemmahub.precision.promises import WholeAndBody
 
 # One number format stands for the whole when it holds more than this share of the weights.
 _ONE_FORMAT: Final = 2 / 3
@@ -101,10 +104,10 @@ def precision_report(
     ``metadata_label`` is what the file says of itself; without it the file's name, then the
     dominant type, give the label.
     """
-    shares = _shares(mix)
     main = main_type(mix)
     named = label_in_name(evidence.file_name) or label_in_name(evidence.repository)
-    label = best_label(_with_method(metadata_label, evidence), named, main, shares)
+    both = _shares(mix), _shares(outside_embeddings(mix))
+    label = best_label(_with_method(metadata_label, evidence), named, main, both)
     training = judge_training(evidence, main, number_format(main).bits)
     bits_per_weight = _bits_per_weight(mix)
     one_format = _one_format(mix)
@@ -116,7 +119,7 @@ def precision_report(
         bits_per_weight=bits_per_weight,
         training=training,
         summary=_summary(label, one_format, mix, training, bits_per_weight),
-        mismatch=_mismatch(label, named, shares, mix),
+        mismatch=_mismatch(label, named, both, mix),
         mix=tuple(mix),
     )
 
@@ -222,9 +225,9 @@ def _wide_embedding(label: str, mix: Sequence[MixEntry]) -> MixEntry | None:
 
 
 def _mismatch(
-    label: str, named: str | None, shares: dict[str, float], mix: Sequence[MixEntry]
+    label: str, named: str | None, both: WholeAndBody, mix: Sequence[MixEntry]
 ) -> str | None:
-    problems = broken_promises(label, named, shares)
+    problems = broken_promises(label, named, both)
     wide = _wide_embedding(label, mix)
     if wide and _LLAMACPP.match(label) and not any("labelled" in each for each in problems):
         part = percent(wide.parameters / (total_parameters(mix) or 1))

@@ -135,7 +135,8 @@ def _layer(d: Decoder) -> Iterator[tuple[str, tuple[int, ...]]]:
     if d.architecture in ("qwen3", "gemma-embedding"):
         yield "attn_q_norm.weight", (d.head,)
         yield "attn_k_norm.weight", (d.head,)
-    yield "ffn_norm.weight", (d.width,)
+    if d.architecture != "cohere2":  # attention and feed-forward read the same normed input
+        yield "ffn_norm.weight", (d.width,)
     if d.architecture in ("gemma2", "gemma-embedding"):
         yield "post_attention_norm.weight", (d.width,)
         yield "post_ffw_norm.weight", (d.width,)

@@ -136,6 +136,12 @@ def test_the_largest_share_keeps_a_promise(
     assert report(*mix, label=label).mismatch is None
 
 
+def test_large_tables_of_a_better_type_break_no_promise() -> None:
+    """As in Gemma 3n and 4 E2B: most weights are in tables that are looked up."""
+    mix = (entry("per-layer embedding", "Q6_K", 256 * 65), entry("feed-forward", "Q4_K", 256 * 35))
+    assert report(*mix, label="Q4_K_M").mismatch is None
+
+
 def test_a_dominant_type_is_never_what_was_promised() -> None:
     mix = (("Q8_0", 30), ("Q8_1", 30), ("Q4_0", 40))
     found = report(*(entry("feed-forward", t, 256 * share) for t, share in mix), label="4bit")
