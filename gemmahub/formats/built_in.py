@@ -10,12 +10,14 @@ from gemmahub.errors import GemmahubError, NotFound
 from gemmahub.formats.folder import CONFIG
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.kinds import MODELS, PIECE, WHAT, kind_of
+from gemmahub.formats.layouts import with_packed_joined
 from gemmahub.formats.mlx import read_model_folder
 from gemmahub.formats.reader import ModelFile
 from gemmahub.formats.safetensors import read_safetensors
 from gemmahub.formats.sniff import GGUF_MAGIC, HEAD_BYTES, looks_like_safetensors
 from gemmahub.formats.source import LocalFile
 from gemmahub.formats.split import gguf_parts, read_gguf_files, split_key
+from gemmahub.formats.tensor import UNKNOWN_PACKING
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -123,13 +125,14 @@ class SafetensorsReader:
         """The one file. Raises: NotFound, FormatError, IntegrityError."""
         with open_file(path) as source:
             found = read_safetensors(source)
-        packed = any(tensor.type == "U32" for tensor in found.tensors)
-        note = f"read without its {CONFIG}: packed weights count as they are stored"
+        tensors = with_packed_joined({tensor.name: tensor for tensor in found.tensors}, {})
+        packed = any(tensor.type.startswith(UNKNOWN_PACKING) for tensor in tensors)
+        note = f"read without its {CONFIG}: how its packed weights are made is not known"
         return ModelFile(
             "mlx" if found.metadata.get("format") == "mlx" else self.name,
             (path,),
             found.size_bytes,
-            found.tensors,
+            tensors,
             dict(found.metadata),
             notes=(note,) if packed else (),
         )

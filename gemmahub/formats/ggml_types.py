@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gemmahub.formats.foreign_types import FORK_TYPES, REMOVED_TYPES
 from gemmahub.formats.tensor import StorageType
 
 GGML_TYPES: Final[dict[int, StorageType]] = {
@@ -60,26 +61,14 @@ USUAL_CACHE_TYPES: Final = ("f16", "q8_0", "q4_0")
 
 GGML_TYPES_BY_NAME: Final[dict[str, StorageType]] = {t.name: t for t in GGML_TYPES.values()}
 
-# Names that llama.cpp once gave to numbers it no longer reads: no size is known for them here.
-REMOVED_GGML_TYPES: Final[dict[int, str]] = {
-    4: "Q4_2",
-    5: "Q4_3",
-    31: "Q4_0_4_4",
-    32: "Q4_0_4_8",
-    33: "Q4_0_8_8",
-    36: "IQ4_NL_4_4",
-    37: "IQ4_NL_4_8",
-    38: "IQ4_NL_8_8",
-}
-
 
 def ggml_type(number: int) -> StorageType:
-    """The type with that number; an unknown or removed one has no size and says its number."""
+    """The type with that number. One that llama.cpp does not read has no size here: it is named,
+    or by its number where nobody is known to use it."""
     known = GGML_TYPES.get(number)
     if known is not None:
         return known
-    removed = REMOVED_GGML_TYPES.get(number)
-    name = f"type {number} ({removed}, removed)" if removed else f"type {number} (unknown)"
+    name = REMOVED_TYPES.get(number) or FORK_TYPES.get(number) or f"type {number} (unknown)"
     return StorageType(name, None, None)
 
 

@@ -1,8 +1,9 @@
 """Model folders: ``config.json`` with safetensors, as Transformers and MLX write them.
 
 MLX packs quantised weights into 32-bit words and keeps scales (and biases) beside them; here the
-three are one tensor. Source: ml-explore/mlx ``mlx.core.quantize`` (modes, group sizes, bits) and
-ml-explore/mlx-lm ``utils.py`` (the ``quantization`` object in ``config.json``).
+three are one tensor. What other tools pack is joined by :mod:`gemmahub.formats.layouts`. Source:
+ml-explore/mlx ``mlx.core.quantize`` (modes, group sizes, bits) and ml-explore/mlx-lm ``utils.py``
+(the ``quantization`` object in ``config.json``).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import FormatError, IntegrityError
 from gemmahub.formats.folder import read_chat_template, read_config, safetensors_shards
-from gemmahub.formats.mlx_packing import DeclaredPacking, find_packing, said_of
+from gemmahub.formats.layouts import with_packed_joined
+from gemmahub.formats.mlx_packing import DeclaredPacking, DeclaredPackings, find_packing
 from gemmahub.formats.reader import MOST_TENSORS
 from gemmahub.formats.safetensors import SafetensorsFile, read_safetensors
 from gemmahub.formats.source import LocalFile
@@ -68,10 +70,12 @@ def read_model_folder(path: Path, open_file: Opener = LocalFile) -> FolderModel:
             )
     stored = _joined(shards)
     tensors, conflicts = logical_tensors(stored, config)
-    packed = len(tensors) < len(stored) or _said_by_config(config) is not None
+    mlx = len(tensors) < len(stored) or _said_by_config(config) is not None
+    if not mlx:
+        tensors = with_packed_joined(stored, config)
     written_by_mlx = any(shard.metadata.get("format") == "mlx" for shard in shards)
     return FolderModel(
-        format="mlx" if packed or written_by_mlx else "safetensors",
+        format="mlx" if mlx or written_by_mlx else "safetensors",
         files=tuple(files),
         size_bytes=sum(shard.size_bytes for shard in shards),
         tensors=tensors,
@@ -89,13 +93,13 @@ def logical_tensors(
     ``shape`` stays that of the packed words; ``parameters`` counts the weights in them; ``bytes``
     are those of words, scales and biases.
     """
-    quantization = _said_by_config(config)
+    quantization = DeclaredPackings(_said_by_config(config))
     joined: dict[str, Tensor] = {}
     taken: set[str] = set()
     conflicts: Counter[str] = Counter()
     example: dict[str, str] = {}
     for name, tensor in stored.items():
-        said = said_of(quantization, name.removesuffix(_WEIGHT)) if _is_weight(name) else None
+        said = quantization.of(name.removesuffix(_WEIGHT)) if _is_weight(name) else None
         if said is None:
             continue
         made, beside, note = _join(tensor, stored, said)

@@ -22,7 +22,7 @@ _BITS: Final = (2, 3, 4, 5, 6, 8)
 _GROUP_SIZES: Final = (64, 32, 128)  # of mode affine, MLX's default first
 _LARGEST: Final = 1 << 16
 _LONGEST_MODE: Final = 20  # characters; more is the name of no mode
-_PREFIXES: Final = ("language_model.", "model.")
+_PREFIXES: Final = frozenset({"language_model", "model"})
 
 
 class Packing(NamedTuple):
@@ -60,12 +60,26 @@ class DeclaredPacking:
         return self.packing.name if self.quantized else "not quantised"
 
 
-def said_of(quantization: Mapping[str, Any] | None, module: str) -> DeclaredPacking:
-    """What the ``quantization`` object says of ``module``: its own entry, else the general one."""
-    if quantization is None:
-        return DeclaredPacking(_DEFAULT, quantized=False, own=False)
-    general = _packing(quantization, None)
-    own = _own_entry(quantization, module)
+class DeclaredPackings:
+    """The ``quantization`` object of a ``config.json``; None for a model that has none."""
+
+    def __init__(self, config: Mapping[str, Any] | None) -> None:
+        self._config = config
+        self._own = {_bare(name): entry for name, entry in (config or {}).items()}
+
+    def of(self, module: str) -> DeclaredPacking:
+        """What it says of ``module``: its own entry, else the general one.
+
+        The prefixes ``model.`` and ``language_model.`` are left out, in whatever order: tools
+        rename a model's tensors and not what config says of them.
+        """
+        if self._config is None:
+            return DeclaredPacking(_DEFAULT, quantized=False, own=False)
+        own = self._config.get(module, self._own.get(_bare(module)))
+        return _said(_packing(self._config, None), own)
+
+
+def _said(general: Packing, own: Any) -> DeclaredPacking:
     if own is False:
         return DeclaredPacking(general, quantized=False, own=True)
     if isinstance(own, dict):
@@ -118,11 +132,11 @@ def _affine_packing(product: int, said: Packing) -> Packing | None:
     )
 
 
-def _own_entry(quantization: Mapping[str, Any], module: str) -> Any:
-    """The entry of a module, also where one of the two names has a prefix that the other lacks."""
-    names = [module, *(prefix + module for prefix in _PREFIXES)]
-    names += [module.removeprefix(prefix) for prefix in _PREFIXES]
-    return next((quantization[name] for name in names if name in quantization), None)
+def _bare(name: str) -> str:
+    """A module's name without the parts that say where in the whole model it lies."""
+    parts = name.split(".")
+    first = next((n for n, part in enumerate(parts) if part not in _PREFIXES), len(parts) - 1)
+    return ".".join(parts[first:])
 
 
 def _packing(entry: Mapping[str, Any], general: Packing | None) -> Packing:

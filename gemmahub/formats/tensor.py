@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +39,7 @@ class Tensor:
     shape: tuple[int, ...]
     parameters: int
     bytes: int | None
+
+
+UNKNOWN_PACKING: Final = "packed by "
+"""Begins the name of a type whose words hold an unknown number of weights: ``packed by aqlm``."""

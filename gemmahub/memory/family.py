@@ -44,9 +44,9 @@ class FamilyRules:
     """The rules of one architecture of llama.cpp (``general.architecture``).
 
     ``period``: every p-th layer is global where nothing else is said (``load_swa_pattern``,
-    ``src/models/*.cpp``). ``pattern``: whether a GGUF file has a flag for each layer, and whether
-    it must. ``default_window``: tokens, where the file does not say. ``window_optional``: files
-    without a window have global layers only.
+    ``src/models/*.cpp``); with 1 all are, whatever a file says. ``pattern``: whether a GGUF file
+    has a flag for each layer, and whether it must. ``default_window``: tokens, where the file does
+    not say. ``window_optional``: files without a window have global layers only.
 
     ``own_caches``: that many layers, from the first on, have a cache of their own; None: all but
     the ``attention.shared_kv_layers`` of the file where ``shares_caches``, else all.
@@ -55,6 +55,9 @@ class FamilyRules:
     read once as output and once as input when the file is not mapped.
 
     ``embeds``: it makes a vector of a whole text, which it reads in one step, and writes none.
+
+    ``fused``: one tensor makes queries, keys and values, and one gate and up. ``has_experts``: also
+    its mixtures of experts were held against the engine.
 
     ``graph`` builds the graph of a step, of the layers with the numbers given; without it the
     compute buffers are an estimate. The first ``special_layers`` are built unlike the others.
@@ -76,6 +79,8 @@ class FamilyRules:
     values_from_keys: bool = False
     copies_tied_table: bool = False
     embeds: bool = False
+    fused: bool = False
+    has_experts: bool = False
     graph: BuildGraph | None = None
     special_layers: int = 0
     config: ConfigRules | None = None

@@ -1,9 +1,9 @@
 """The memory record of a GGUF file, from its metadata.
 
 Follows what llama.cpp does with each key: ``src/llama-model.cpp`` (``load_hparams``) of
-ggml-org/llama.cpp@0c1e57098, with what is particular to a family from ``families/``. What only the
-engine's own code knows about another architecture is not guessed: the answer is then an
-``UnknownArchitecture``.
+ggml-org/llama.cpp@0c1e57098, with what is particular to a family from ``families/``. Each of those
+was held against the engine. What only the engine's own code knows about another architecture is not
+guessed: the answer is then an ``UnknownArchitecture``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.memory.architecture import LayerShape, MemoryArchitecture, UnknownArchitecture
 from gemmahub.memory.families import find
-from gemmahub.memory.family import FamilyRules
 from gemmahub.memory.ranges import OutOfRange, check, whole
 from gemmahub.memory.tensor_widths import check_widths
 from gemmahub.text import one_line
@@ -21,14 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from gemmahub.formats.tensor import Tensor
+    from gemmahub.memory.family import FamilyRules
 
 # Keys of models whose memory is not a plain cache of keys and values.
 _OTHER_MEMORY: Final = ("ssm.", "wkv.", "attention.kv_lora_rank", "attention.indexer.")
 _TOKEN_TABLE: Final = "token_embd.weight"
-
-# A decoder of no known family: nothing of it is particular.
-_PLAIN: Final = FamilyRules(title="", period=1)
-
 
 # What the keys are that tell a number, as RANGES has it, by the key without its prefix.
 _FIELDS: Final = {
@@ -99,18 +95,17 @@ def from_gguf(
         named = one_line(min(other), 80)
         return UnknownArchitecture(name, f"it keeps more than keys and values ({named})")
     family = find(name)
-    if keys.get("attention.sliding_window") and family is None:
-        return UnknownArchitecture(name, "which of its layers use the sliding window is not known")
-    if keys.get("attention.causal") is False and not (family and family.embeds):
+    if family is None:
+        return UnknownArchitecture(name, "this architecture was not held against the engine")
+    if keys.get("attention.causal") is False and not family.embeds:
         return UnknownArchitecture(name, "it is an encoder, without a cache")
     known = {tensor.name: tensor for tensor in tensors}
     try:
-        found = _read(
-            name, family or _PLAIN, keys, known, lambda: vocabulary or _words(keys, metadata)
-        )
+        found = _read(name, family, keys, known, lambda: vocabulary or _words(keys, metadata))
         check(found)
-        if family is not None:
-            check_widths(found, known)
+        if found.experts and not family.has_experts:
+            return UnknownArchitecture(name, "its experts were not held against the engine")
+        check_widths(found, known)
     except OutOfRange as error:
         return UnknownArchitecture(name, str(error))
     return found
@@ -157,7 +152,8 @@ def _words(keys: _Keys, metadata: Mapping[str, Any]) -> int:
 def _local_layers(family: FamilyRules, keys: _Keys, count: int) -> list[bool]:
     """Which layers attend to the window only."""
     pattern = keys.get("attention.sliding_window_pattern")
-    if family.window_optional and not keys.get("attention.sliding_window"):
+    no_window = family.window_optional and not keys.get("attention.sliding_window")
+    if no_window or family.period == 1:
         return [False] * count
     if isinstance(pattern, list | tuple):
         if len(pattern) < count:
@@ -167,8 +163,6 @@ def _local_layers(family: FamilyRules, keys: _Keys, count: int) -> list[bool]:
         return [bool(item) for item in pattern[:count]]
     if family.pattern == "required":
         raise OutOfRange(f"{keys.prefix}attention.sliding_window_pattern is missing")
-    if family is _PLAIN:
-        return [False] * count
     period = keys.number("attention.sliding_window_pattern", family.period)
     return [period == 0 or i % period < period - 1 for i in range(count)]
 

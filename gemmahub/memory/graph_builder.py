@@ -100,22 +100,28 @@ class Builder:
         self.unit = Unit.ROW
         return tensor(Unit.ROW, source.size, source, self.output_ids)
 
-    def embeddings(self) -> Node:
-        """Token embeddings, scaled; the unused input for image embeddings is allocated, too."""
+    def embeddings(self, *, scaled: bool = True, by_token: bool = True) -> Node:
+        """Token embeddings; the unused input for image embeddings is allocated, too.
+
+        ``scaled``: by a constant; ``by_token``: by one for each token, where a step can mix tokens
+        and images.
+        """
         width = self.architecture.embedding_length
         looked_up = self.width(width, given(Unit.TOKEN, 4))
         self.graph.expand(looked_up)
         self.graph.expand(given(Unit.TOKEN, 4 * width))
         if not self.settings.build.mixed_input:
-            return reuse(looked_up)
+            return reuse(looked_up) if scaled else looked_up
         # Tokens and image embeddings in one step: also allocated where there are only tokens.
         tokens = self.width(width, given(Unit.TOKEN, 4))
         both = self.width(width, given(Unit.TOKEN, 4 * width))
         slots = given(Unit.TOKEN, 8)
         self.graph.expand(placed(both, tokens, slots))
-        scaled = reuse(looked_up, given(Unit.TOKEN, 4))
-        self.graph.expand(scaled)
-        return scaled
+        chosen = reuse(looked_up, given(Unit.TOKEN, 4)) if by_token else looked_up
+        if scaled and not by_token:
+            chosen = reuse(looked_up)
+        self.graph.expand(chosen)
+        return chosen
 
     def per_layer_inputs(self, embeddings: Node) -> Node | None:
         """Inputs of all layers from the table of per-layer embeddings, None without one."""

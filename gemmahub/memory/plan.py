@@ -271,14 +271,17 @@ def headroom(machine: MachineMemory, places: Sequence[DevicePlan]) -> int:
     return min([left, *rooms])
 
 
-def _notes(compute: ComputeBuffers, placed: WeightPlacement, gpu_layers: int) -> tuple[str, ...]:
-    notes = []
+def compute_note(compute: ComputeBuffers) -> str:
+    """How exact compute buffers are, where they are not the engine's own to the byte; else ""."""
     if compute.basis == "replay" and compute.error:
-        notes.append(
-            f"compute buffers differ between builds of llama.cpp (±{compute.error:.0%} seen)"
-        )
+        return f"compute buffers differ between builds of llama.cpp (±{compute.error:.0%} seen)"
     if compute.basis == "estimate":
-        notes.append(f"compute buffers of this architecture are estimated (±{compute.error:.0%})")
+        return f"compute buffers of this architecture are estimated (±{compute.error:.0%})"
+    return ""
+
+
+def _notes(compute: ComputeBuffers, placed: WeightPlacement, gpu_layers: int) -> tuple[str, ...]:
+    notes = [note for note in (compute_note(compute),) if note]
     if gpu_layers:
         notes.append(
             f"accelerator buffers are taken to be as on the CPU (±{ACCELERATOR_DOUBT:.0%}), "

@@ -47,9 +47,9 @@ def packed(format_: str, metadata: Mapping[str, Any], tensors: Sequence[Tensor])
     architecture = from_gguf(metadata, tensors)
     if isinstance(architecture, UnknownArchitecture):
         return _unknown(
-            f"what a {one_line(architecture.name, 60) or 'nameless'} model takes is not known: "
-            f"{architecture.reason}",
-            "gemmahub models Gemma 3, 3n and 4, and models with a plain cache",
+            f"what the cache of a {one_line(architecture.name, 60) or 'nameless'} model takes is "
+            f"not known here: {architecture.reason}",
+            "gemmahub plan --exact asks the engine",
         )
     try:
         weights = weights_of(tensors)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gemmahub.memory.families import find
 from gemmahub.memory.ranges import OutOfRange
 from gemmahub.text import one_line
 
@@ -22,20 +23,27 @@ if TYPE_CHECKING:
 def check_widths(architecture: MemoryArchitecture, tensors: Mapping[str, Tensor]) -> None:
     """Raises :class:`OutOfRange` for a width or a number of experts that no tensor has.
 
-    For known families: of others it is not known here whether they store gates or several parts in
-    one tensor.
+    For known families: of others it is not known here which parts they store in one tensor.
     """
     _check("token_embd.weight", (architecture.embedding_length,), tensors)
+    family = find(architecture.name)
+    fused = family is not None and family.fused
     for number, layer in enumerate(architecture.layers):
-        for name, shape in _shapes(architecture, layer):
+        for name, shape in _shapes(architecture, layer, fused=fused):
             _check(f"blk.{number}.{name}.weight", shape, tensors)
     if architecture.experts and not any("_exps." in name for name in tensors) and tensors:
         raise OutOfRange(f"no tensor holds any of its {architecture.experts:,} experts")
 
 
-def _shapes(a: MemoryArchitecture, layer: LayerShape) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _shapes(
+    a: MemoryArchitecture, layer: LayerShape, *, fused: bool
+) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Names and shapes of a layer's tensors, without those that have no width of their own."""
     width = a.embedding_length
+    if fused:
+        yield "attn_qkv", (width, layer.query_width + layer.key_width + layer.value_width)
+        yield "ffn_up", (width, 2 * layer.feed_forward_length)
+        return
     yield "attn_q", (width, layer.query_width)
     yield "attn_k", (width, layer.key_width)
     yield "attn_v", (width, layer.value_width)

@@ -19,6 +19,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import FormatError
+from gemmahub.formats.foreign_types import unread_by_llamacpp
 from gemmahub.memory.families import find
 from gemmahub.memory.ranges import MOST_LAYERS
 from gemmahub.text import one_line
@@ -169,9 +170,10 @@ def _layer_sums(tensors: Sequence[Tensor]) -> tuple[int, int, int, int]:
 
 def _size(tensor: Tensor) -> int:
     if tensor.bytes is None:
+        kind = one_line(tensor.type, 60)
         raise FormatError(
-            f"tensor {one_line(tensor.name, 80)} has the type {tensor.type}, "
-            "whose size is not known",
+            unread_by_llamacpp(tensor.type)
+            or f"tensor {one_line(tensor.name, 80)} has the type {kind}, whose size is not known",
             "memory cannot be planned for this file",
         )
     return tensor.bytes

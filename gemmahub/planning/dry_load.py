@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmahub.engines.asking import BackendCalls
 from gemmahub.engines.contract import Settings
 from gemmahub.errors import LoadFailed, UsageError
-from gemmahub.memory.plan import headroom
+from gemmahub.memory.plan import compute_note, headroom
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -159,7 +159,14 @@ def _shared(parts: Sequence[int], total: int) -> list[int]:
 
 
 def _replaced(plan: Plan, dry: DryLoad, places: list[DevicePlan], machine: MachineMemory) -> Plan:
-    memory = replace(plan.memory, places=tuple(places), headroom_bytes=headroom(machine, places))
+    planned = plan.memory
+    doubt = compute_note(planned.compute)  # the engine has said them
+    memory = replace(
+        planned,
+        places=tuple(places),
+        headroom_bytes=headroom(machine, places),
+        notes=tuple(note for note in planned.notes if note != doubt),
+    )
     return replace(plan, memory=memory, dry=dry)
 
 

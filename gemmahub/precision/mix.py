@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gemmahub.precision.roles import ROLES, tensor_role
+from gemmahub.formats.tensor import UNKNOWN_PACKING
+from gemmahub.precision.roles import EMBEDDING, PER_LAYER_EMBEDDING, ROLES, tensor_role
+from gemmahub.precision.training import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -65,3 +67,21 @@ def parameters_by_type(mix: Iterable[MixEntry]) -> dict[str, int]:
     for entry in mix:
         sums[entry.type] = sums.get(entry.type, 0) + entry.parameters
     return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
+
+
+def unknown_packing(mix: Iterable[MixEntry]) -> str | None:
+    """The type of weights that are packed in a way that nobody here knows; None without such."""
+    return next((e.type for e in mix if e.type.startswith(UNKNOWN_PACKING)), None)
+
+
+def main_type(mix: Sequence[MixEntry]) -> str:
+    """The type of most weights outside the embeddings: what the quantizer was asked for.
+
+    Words of which nobody knows how many weights they hold are taken for most of them.
+    """
+    return unknown_packing(mix) or next(iter(parameters_by_type(outside_embeddings(mix))), UNKNOWN)
+
+
+def outside_embeddings(mix: Sequence[MixEntry]) -> Sequence[MixEntry]:
+    """The entries of no embedding; all, where there are no others."""
+    return [e for e in mix if e.role not in (EMBEDDING, PER_LAYER_EMBEDDING)] or mix

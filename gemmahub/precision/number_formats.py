@@ -28,10 +28,18 @@ _BY_TYPE: Final[dict[str, NumberFormat]] = {
     "TQ2_0": NumberFormat("ternary", 2),
     "BOOL": NumberFormat("int8", 8),
 }
+_BY_NAME: Final = {
+    "MXFP8": NumberFormat("mxfp8", 8),
+    "NF4": NumberFormat("nf4", 4),
+    "FP4": NumberFormat("fp4", 4),
+}
 _Q: Final = re.compile(r"Q(\d)_[01K]")
 _IQ: Final = re.compile(r"IQ(\d)_\w+")
 _INT: Final = re.compile(r"[IU](\d+)")
 _SUB_BYTE_FLOAT: Final = re.compile(r"F(4|6)_\w+|F4")
+# The layouts of safetensors (``formats/layouts``): "GPTQ 4-bit g128", "INT4 g32", "bnb NF4".
+_PACKED: Final = re.compile(r"(?:[\w-]+ )?(?:(\d+)-bit|INT(\d+)|(MXFP8|NF4|FP4))(?: g\d+)?")
+_OF_A_LIBRARY: Final = re.compile(r"(?:quanto|torchao) (F8_\w+)")
 _MLX: Final = re.compile(r"MLX (?:(mxfp4|nvfp4|mxfp8)|(\d+)-bit)\b.*")
 
 
@@ -47,6 +55,11 @@ def number_format(type_name: str) -> NumberFormat:
         if match[1]:
             return NumberFormat(match[1], int(match[1][-1]))
         return NumberFormat(f"int{match[2]}", int(match[2]))
+    if match := _PACKED.fullmatch(type_name):
+        bits_ = match[1] or match[2]
+        return NumberFormat(f"int{bits_}", int(bits_)) if bits_ else _BY_NAME[match[3]]
+    if match := _OF_A_LIBRARY.fullmatch(type_name):
+        return NumberFormat("float8", 8)
     if match := _INT.fullmatch(type_name):
         return NumberFormat(f"int{match[1]}", int(match[1]))
     if match := _SUB_BYTE_FLOAT.fullmatch(type_name):

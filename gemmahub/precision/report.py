@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.precision.labels import label_bits, label_in_name, promised_types, same_label
+from gemmahub.precision.labels import label_bits, label_in_name, method_in_name
 from gemmahub.precision.mix import (
     MixEntry,
     add_sizes,
+    main_type,
+    outside_embeddings,
     parameters_by_type,
     total_bytes,
     total_parameters,
+    unknown_packing,
 )
 from gemmahub.precision.number_formats import number_format
-from gemmahub.precision.roles import EMBEDDING, PER_LAYER_EMBEDDING
+from gemmahub.precision.promises import best_label, broken_promises
+from gemmahub.precision.roles import EMBEDDING
 from gemmahub.precision.training import QAT, UNKNOWN, Evidence, Training, judge_training
 from gemmahub.text import percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gemmahub.precision.promises import WholeAndBody
+
 # One number format stands for the whole when it holds more than this share of the weights.
 _ONE_FORMAT: Final = 2 / 3
+_INTEGERS: Final = re.compile(r"INT[2-8]")
+# Tools that make these store the embedding in the same or a similar type; those for other layouts
+# leave it as it was.
+_LLAMACPP: Final = re.compile(r"(?:UD[-_])?(?:I?Q|TQ)\d_|\dbit$", re.IGNORECASE)
 # A number format is named in the summary from this share of the weights on.
 _NAMED_SHARE: Final = 0.05
 
@@ -54,7 +65,8 @@ class PrecisionReport:
         training = " QAT" if self.training.value == QAT else ""
         if not self.mix:
             return f"{self.label}{training} (not measured)"
-        return f"{self.label} {self.number_format}{training}"
+        numbers = "" if unknown_packing(self.mix) else f" {self.number_format}"
+        return f"{self.label}{numbers}{training}"
 
     def as_json(self) -> dict[str, Any]:
         """The contract's ``precision`` object; ``roles`` has an entry for each role and type."""
@@ -92,11 +104,11 @@ def precision_report(
     ``metadata_label`` is what the file says of itself; without it the file's name, then the
     dominant type, give the label.
     """
-    shares = _shares(mix)
-    main_type = _main_type(mix)
+    main = main_type(mix)
     named = label_in_name(evidence.file_name) or label_in_name(evidence.repository)
-    label = metadata_label or named or main_type
-    training = judge_training(evidence, main_type, number_format(main_type).bits)
+    both = _shares(mix), _shares(outside_embeddings(mix))
+    label = best_label(_with_method(metadata_label, evidence), named, main, both)
+    training = judge_training(evidence, main, number_format(main).bits)
     bits_per_weight = _bits_per_weight(mix)
     one_format = _one_format(mix)
     return PrecisionReport(
@@ -107,7 +119,7 @@ def precision_report(
         bits_per_weight=bits_per_weight,
         training=training,
         summary=_summary(label, one_format, mix, training, bits_per_weight),
-        mismatch=_mismatch(label, named, shares, mix),
+        mismatch=_mismatch(label, named, both, mix),
         mix=tuple(mix),
     )
 
@@ -146,16 +158,22 @@ def _shares(mix: Sequence[MixEntry]) -> dict[str, float]:
     return {type_: count / total for type_, count in parameters_by_type(mix).items()}
 
 
-def _main_type(mix: Sequence[MixEntry]) -> str:
-    """The type of most weights outside the embeddings: what the quantizer was asked for."""
-    body = [e for e in mix if e.role not in (EMBEDDING, PER_LAYER_EMBEDDING)]
-    counts = parameters_by_type(body or mix)
-    return next(iter(counts), UNKNOWN)
+def _with_method(label: str | None, evidence: Evidence) -> str | None:
+    """A label of integers alone with the method that the name tells: compressed-tensors stores the
+    results of several."""
+    if label is None or not _INTEGERS.fullmatch(label):
+        return label
+    method = method_in_name(evidence.file_name) or method_in_name(evidence.repository)
+    return f"{label[-1]}-bit {method}" if method else label
 
 
 def _bits_per_weight(mix: Sequence[MixEntry]) -> float | None:
     size, parameters = total_bytes(mix), total_parameters(mix)
-    return None if size is None or not parameters else round(size * 8 / parameters, 2)
+    return (
+        None
+        if size is None or not parameters or unknown_packing(mix)
+        else round(size * 8 / parameters, 2)
+    )
 
 
 def _format_shares(mix: Sequence[MixEntry]) -> dict[str, float]:
@@ -167,6 +185,8 @@ def _format_shares(mix: Sequence[MixEntry]) -> dict[str, float]:
 
 
 def _one_format(mix: Sequence[MixEntry]) -> str | None:
+    if unknown_packing(mix):
+        return UNKNOWN
     name, share = max(_format_shares(mix).items(), key=lambda item: item[1], default=("unknown", 1))
     return name if share > _ONE_FORMAT else None
 
@@ -182,6 +202,8 @@ def _summary(
     trained += " (stored in another type)" if trained and training.note else ""
     if not mix:
         return f"{label}{trained} · not measured"
+    if unknown_packing(mix):
+        return f"{label}{trained}"
     if one_format is None:
         bits = {number_format(e.type).name: number_format(e.type).bits for e in mix}
         named = [n for n, share in _format_shares(mix).items() if share >= _NAMED_SHARE]
@@ -203,37 +225,13 @@ def _wide_embedding(label: str, mix: Sequence[MixEntry]) -> MixEntry | None:
 
 
 def _mismatch(
-    label: str, named: str | None, shares: dict[str, float], mix: Sequence[MixEntry]
+    label: str, named: str | None, both: WholeAndBody, mix: Sequence[MixEntry]
 ) -> str | None:
-    problems = []
-    if named and not same_label(named, label):
-        problems.append(f"named {named}, but its metadata says {label}")
-    described = _described_types(label, shares)
-    share = sum(shares.get(type_, 0.0) for type_ in described)
-    dominant = next(iter(shares), None)
-    if dominant is not None and share <= 0.5 and _judged(label, dominant):
-        own = " and ".join(f"{percent(shares[t])} are {t}" for t in shares if t in described)
-        own = own or f"none are {label}"
-        problems.append(
-            f"labelled {label}, but {percent(shares[dominant])} of the weights are {dominant} "
-            f"and {own}"
-        )
-    elif wide := _wide_embedding(label, mix):
+    problems = broken_promises(label, named, both)
+    wide = _wide_embedding(label, mix)
+    if wide and _LLAMACPP.match(label) and not any("labelled" in each for each in problems):
         part = percent(wide.parameters / (total_parameters(mix) or 1))
         problems.append(
             f"labelled {label}, but the embedding ({part} of the weights) is {wide.type}"
         )
     return "; ".join(problems) or None
-
-
-def _described_types(label: str, shares: dict[str, float]) -> frozenset[str]:
-    promised = promised_types(label)
-    bits = label_bits(label)
-    if label.lower().endswith("bit"):  # an MLX label names bits, not a type
-        return frozenset(t for t in shares if number_format(t).bits == bits)
-    return promised | {label}
-
-
-def _judged(label: str, type_: str) -> bool:
-    """Whether it is known that a label does not mean a type: not of a plugin's for its own type."""
-    return number_format(type_).bits > 0 or label_in_name(label) is not None

@@ -15,10 +15,10 @@ from gemmahub.formats.kinds import MODELS, PIECE, TEXT, VOCABULARY, kind_of, sho
 from gemmahub.formats.reader import BUILT_IN_FORMATS, ModelFile
 from gemmahub.formats.tensor import Tensor
 from gemmahub.memory import RECORD_VERSION, packed
-from gemmahub.precision.mix import MixEntry, mix_of, total_parameters
-from gemmahub.precision.number_formats import number_format
+from gemmahub.precision.mix import MixEntry, mix_of, total_parameters, unknown_packing
 from gemmahub.precision.report import PrecisionReport, precision_report
 from gemmahub.precision.roles import AUDIO, VISION, tensor_role
+from gemmahub.precision.stated_label import file_type_label, file_type_notes, folder_label
 from gemmahub.precision.training import Evidence, Training
 from gemmahub.records.parsing import Unfit
 from gemmahub.records.small_table import SmallTable
@@ -85,8 +85,8 @@ class FileSummary:
 
     @property
     def parameters(self) -> int:
-        """Number of weights."""
-        return total_parameters(self.mix)
+        """Number of weights; 0 where some are packed in a way that is not known."""
+        return 0 if unknown_packing(self.mix) else total_parameters(self.mix)
 
     @property
     def name(self) -> str:
@@ -142,15 +142,16 @@ def read_summary(path: Path, readers: Readers = tuple) -> FileSummary:
 
 def summary_of(model: ModelFile) -> FileSummary:
     """The summary of a model that is open already, such as one that lies in a repository."""
-    mix = mix_of(model.tensors)
+    mix, notes = mix_of(model.tensors), tuple(model.notes)
     names = {(tensor_role(t.name), t.type): t.name[:_NAME_LIMIT] for t in reversed(model.tensors)}
     label: str | None = None
     if model.format == "gguf":
         metadata = _short(model.metadata)
-        label = _file_type_label(metadata)
+        label = file_type_label(metadata)
+        notes += file_type_notes(metadata, mix)
     elif model.format in BUILT_IN_FORMATS:
         metadata = _short(_as_gguf_keys(model.metadata))
-        label = _folder_label(mix, model.format)
+        label = folder_label(mix)
     else:
         metadata, label = _short(model.metadata), model.label
     kind = kind_of(model.files[0].name, model.metadata, model.tensors)
@@ -163,7 +164,7 @@ def summary_of(model: ModelFile) -> FileSummary:
         metadata=metadata,
         label=label,
         chat_template=bool(model.chat_template),
-        notes=tuple(model.notes),
+        notes=notes,
         memory=packed(model.format, model.metadata, model.tensors),
         kind=kind,
         examples=tuple(names[entry.role, entry.type] for entry in mix),
@@ -184,15 +185,6 @@ def _short(metadata: Mapping[str, Any]) -> dict[str, Any]:
         elif isinstance(value, tuple) and len(value) <= _ITEMS_LIMIT:
             kept[key] = [item for item in value if isinstance(item, int)]
     return kept
-
-
-def _file_type_label(metadata: dict[str, Any]) -> str | None:
-    from gemmahub.formats.ggml_types import FILE_TYPE_LABELS
-
-    number = metadata.get("general.file_type")
-    if not isinstance(number, int):
-        return None
-    return FILE_TYPE_LABELS.get(number, f"file type {number}")
 
 
 _CONFIG_KEYS: Final = {
@@ -216,22 +208,6 @@ def _as_gguf_keys(config: Mapping[str, Any]) -> dict[str, Any]:
         if config_key in text:
             found[f"{name}.{key}"] = text[config_key]
     return found
-
-
-def _folder_label(mix: tuple[MixEntry, ...], format_: str) -> str | None:
-    """Folders carry no label: MLX ones go by the bits of most weights, others by their type."""
-    counts: dict[str, int] = {}
-    for entry in mix:
-        counts[entry.type] = counts.get(entry.type, 0) + entry.parameters
-    if not counts:
-        return None
-    main = max(counts, key=lambda type_: counts[type_])
-    if format_ != "mlx" or not main.startswith("MLX "):
-        return main  # also an MLX folder that was not quantised
-    numbers = number_format(main)
-    return (
-        numbers.name.upper() if numbers.name.startswith(("mx", "nv")) else f"{numbers.bits:.0f}bit"
-    )
 
 
 class Inspector:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.errors import BackendMissing, UsageError
+from gemmahub.errors import BackendMissing, GemmahubError, UsageError
 from gemmahub.precision.mix import total_bytes
 from gemmahub.service.adapters import adapters_of, with_adapters
 from gemmahub.service.purpose import check_is_model, check_loadable
@@ -91,7 +91,15 @@ def plan(
     if variant.served is None and not _modelled(variant):
         plan = _asked(here, variant, options, place, looked.fetch_header)
         return _verify(here, plan, options, on_progress) if options.verify else plan
-    model = model_of(variant, here.registry.catalog)
+    try:
+        model = model_of(variant, here.registry.catalog)
+    except GemmahubError as error:
+        if type(error) is not GemmahubError or not _looked_at(variant):
+            raise
+        if options.exact:
+            plan = _asked(here, variant, options, place, looked.fetch_header)
+            return _verify(here, plan, options, on_progress) if options.verify else plan
+        raise GemmahubError(f"{error.message}{_weights(variant)}", error.hint) from None
     model = with_adapters(model, variant, _adapters(options))
     images = images_of(variant, here.registry.catalog)
     if options.image and images is None:
@@ -145,8 +153,12 @@ def _modelled(variant: Variant) -> bool:
     """Whether the formulas may know what it takes; of what is not looked at yet, they might."""
     from gemmahub.memory import MODELLED_FORMATS
 
-    looked_at = bool(variant.artifacts or variant.memory)
-    return variant.format in MODELLED_FORMATS or not looked_at
+    return variant.format in MODELLED_FORMATS or not _looked_at(variant)
+
+
+def _looked_at(variant: Variant) -> bool:
+    """Whether a file of it was read, here or on the hub."""
+    return bool(variant.artifacts or variant.memory)
 
 
 def _asked(
@@ -156,11 +168,12 @@ def _asked(
     place: MachineMemory,
     fetch: Fetch | None,
 ) -> Plan:
-    """The plan of the engine alone, for a format that the formulas do not know."""
+    """The plan of the engine alone, for a format or an architecture that the formulas do not
+    know."""
     from gemmahub.planning.engine_plan import engine_plan
 
     if options.image:
-        raise UsageError(f"images of {variant.format} models are not counted", "leave --image out")
+        raise UsageError("images of this model are not counted", "leave --image out")
     settings = _memory_settings(options, variant.architecture.get("context_length") or 0)
     with _header(here, variant, fetch) as header:
         try:

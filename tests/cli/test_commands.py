@@ -407,7 +407,7 @@ def test_list_says_what_fits(
     people = command("list", "--folder", gemma)
     assert re.search(r"large\.gguf .*fits · 131,072", people.out)
     assert re.search(r"odd\.gguf .* \?  ", people.out)
-    assert "what a mamba model takes is not known" in people.err
+    assert "what the cache of a odd model takes is not known" in people.err
     assert "\x1b" not in people.out
 
 

@@ -104,12 +104,13 @@ def test_alignment_moves_the_data() -> None:
     assert file.offsets == (0, 768, 1792)
 
 
-def test_type_of_unknown_size_is_named_by_number() -> None:
-    raw, full = gguf_header({}, [("a", (32,), 199), ("b", (5, 1), 4)])
+def test_type_of_unknown_size_is_named_or_numbered() -> None:
+    raw, full = gguf_header({}, [("a", (32,), 299), ("b", (5, 1), 4), ("c", (1,), 139)])
     file = read_gguf(MemorySource(raw + bytes(full - len(raw))))
     assert [(t.type, t.bytes) for t in file.tensors] == [
-        ("type 199 (unknown)", None),
-        ("type 4 (Q4_2, removed)", None),
+        ("type 299 (unknown)", None),
+        ("Q4_2", None),
+        ("IQ4_K", None),
     ]
 
 

@@ -101,6 +101,34 @@ def test_overrides_by_layer(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("said", "stored"),
+    [
+        (
+            "model.language_model.layers.0.mlp.down_proj",
+            "language_model.model.layers.0.mlp.down_proj",
+        ),
+        ("language_model.layers.0.mlp.down_proj", "model.layers.0.mlp.down_proj"),
+        ("layers.0.mlp.down_proj", "language_model.model.layers.0.mlp.down_proj"),
+        ("model.vision_tower.blocks.0.fc1", "vision_tower.blocks.0.fc1"),
+        ("language_model.lm_head", "lm_head"),
+    ],
+)
+def test_prefixes_in_another_order_are_the_same_module(
+    tmp_path: Path, said: str, stored: str
+) -> None:
+    quantization = {"bits": 4, "group_size": 64, said: {"bits": 6, "group_size": 64}}
+    folder = folder_with(tmp_path, packed(stored, 6, 64), {"quantization": quantization})
+    model = read_model_folder(folder)
+    assert (model.tensors[0].type, model.notes) == ("MLX 6-bit g64", ())
+
+
+def test_the_exact_name_comes_before_one_without_prefixes(tmp_path: Path) -> None:
+    quantization = {"bits": 4, "group_size": 64, "a": {"bits": 8}, "model.a": {"bits": 6}}
+    folder = folder_with(tmp_path, packed("model.a", 6, 64), {"quantization": quantization})
+    assert read_model_folder(folder).notes == ()
+
+
 def test_conflicts_are_notes(tmp_path: Path) -> None:
     quantization = {"bits": 4, "group_size": 64, "b": False, "c": {"bits": 8}}
     stored = [

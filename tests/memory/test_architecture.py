@@ -135,9 +135,13 @@ def test_a_plain_decoder() -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "reason"),
     [
-        ("llama", {"attention.sliding_window": 4096}, "sliding window"),
+        ("cohere2", {"attention.sliding_window": 4096}, "held against the engine"),
+        ("llama4", {}, "held against the engine"),
+        ("gemma5", {}, "held against the engine"),
+        ("llama", {"expert_count": 8, "expert_used_count": 2}, "its experts were not held"),
         ("mamba", {"ssm.state_size": 16}, "more than keys and values"),
-        ("bert", {"attention.causal": False}, "encoder"),
+        ("bert", {"attention.causal": False}, "held against the engine"),
+        ("gemma", {"attention.causal": False}, "encoder"),
         ("llama", {"block_count": None}, "block_count is missing"),
         ("llama", {"block_count": "many"}, "'many'"),
         ("llama", {"vocab_size": 0}, "vocabulary"),

@@ -72,7 +72,9 @@ def test_a_model_without_window_has_one_cache() -> None:
     llama = MemoryArchitecture("llama", (layer,) * 32, 4096, 128256, 131072)
     cache = kv_cache(llama, MemorySettings(8192))
     assert cache.bytes == cache.global_bytes == 1024 * MIB
-    assert compute_buffers(llama, MemorySettings(8192)).basis == "estimate"
+    assert compute_buffers(llama, MemorySettings(8192)).basis == "replay"
+    unknown = replace(llama, name="llama5")
+    assert compute_buffers(unknown, MemorySettings(8192)).basis == "estimate"
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def test_without_an_engine_it_says_what_to_install(
 
 def test_settings_that_the_engine_has_not(command: Command, tmp_path: Path) -> None:
     folder = model(tmp_path)
-    for option, said in (("--swa-full", "swa_full"), ("--image", "images of mlx models")):
+    for option, said in (("--swa-full", "swa_full"), ("--image", "images of this model")):
         result = command("plan", folder, option)
         assert result.code == 2
         assert said in result.err

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from gemmahub.formats.foreign_types import FORK_LABELS
 from gemmahub.formats.ggml_types import FILE_TYPE_LABELS, GGML_TYPES_BY_NAME, ggml_type
 from gemmahub.formats.tensor import Tensor
-from gemmahub.precision.labels import label_bits, label_in_name, promised_types
+from gemmahub.precision.labels import label_bits, label_in_name
 from gemmahub.precision.mix import MixEntry, mix_of
 from gemmahub.precision.number_formats import number_format
+from gemmahub.precision.promises import promised_types
 from gemmahub.precision.report import PrecisionReport, precision_report
+from gemmahub.precision.stated_label import file_type_label, file_type_notes
 from gemmahub.precision.training import Evidence, Training
 
 
@@ -70,13 +73,101 @@ def test_label_that_describes_most_of_the_file_is_no_mismatch() -> None:
     assert found.number_format == "int4"
 
 
-def test_name_and_metadata_disagree() -> None:
-    found = report(
-        entry("feed-forward", "Q4_0", 32 * 100), label="Q4_0", file="x-qat-UD-Q4_K_XL.gguf"
+Q4_0_TENSORS = entry("feed-forward", "Q4_0", 32 * 100)
+IQ2_TENSORS = (entry("feed-forward", "IQ2_S", 256 * 80), entry("attention", "Q4_K", 256 * 20))
+
+
+def test_a_name_that_the_tensors_do_not_keep_is_a_mismatch() -> None:
+    found = report(Q4_0_TENSORS, label="Q4_0", file="gemma-3-4b-it-Q8_0.gguf")
+    assert (found.label, found.label_in_name) == ("Q4_0", "Q8_0")
+    assert found.mismatch == "named Q8_0, but its metadata says Q4_0"
+
+
+@pytest.mark.parametrize(
+    ("stated", "file", "tensors"),
+    [
+        ("Q4_K_S", "gemma-3-27b-it-UD-IQ2_M.gguf", IQ2_TENSORS),
+        ("Q4_K_M", "gemma-3-27b-it-UD-Q2_K_XL.gguf", IQ2_TENSORS),
+        ("Q4_0", "x-qat-UD-Q4_K_XL.gguf", (Q4_0_TENSORS,)),
+        ("Q8_0", "x-UD-Q8_K_XL.gguf", (entry("feed-forward", "Q8_0", 320),)),
+        ("Q4_K_M", "x-UD_Q5_K_XL.gguf", (entry("feed-forward", "Q6_K", 2560),)),
+    ],
+)
+def test_a_recipe_keeps_its_name_and_promises_bits(
+    stated: str, file: str, tensors: tuple[MixEntry, ...]
+) -> None:
+    found = report(*tensors, label=stated, file=file)
+    assert found.label == found.label_in_name
+    assert found.label.startswith("UD-")
+    assert found.mismatch is None
+
+
+def test_a_recipe_of_other_bits_is_a_mismatch() -> None:
+    found = report(entry("feed-forward", "Q8_0", 320), label="Q8_0", file="x-UD-Q4_K_XL.gguf")
+    assert (found.label, found.mismatch) == (
+        "Q8_0",
+        "named UD-Q4_K_XL, but its metadata says Q8_0",
     )
-    assert found.label == "Q4_0"
-    assert found.label_in_name == "UD-Q4_K_XL"
-    assert found.mismatch == "named UD-Q4_K_XL, but its metadata says Q4_0"
+    found = report(entry("feed-forward", "Q8_0", 320), file="x-UD-Q4_K_XL.gguf")
+    assert found.mismatch == (
+        "labelled UD-Q4_K_XL, but 100% of the weights are Q8_0 and none are UD-Q4_K_XL"
+    )
+
+
+def test_of_a_name_and_a_file_type_the_tensors_choose() -> None:
+    found = report(entry("feed-forward", "IQ2_S", 2560), label="Q4_K_S", file="x-IQ2_M.gguf")
+    assert (found.label, found.mismatch) == ("IQ2_M", None)
+
+
+@pytest.mark.parametrize(
+    ("label", "tensors"),
+    [
+        ("Q3_K_M", (("Q3_K", 49), ("Q4_K", 28), ("Q6_K", 23))),
+        ("Q2_K", (("Q2_K", 45), ("Q3_K", 32), ("Q6_K", 23))),
+        ("IQ3_M", (("IQ3_S", 49), ("Q4_K", 28), ("Q6_K", 23))),
+        ("IQ3_XS", (("IQ3_S", 30), ("Q4_K", 36), ("IQ3_XXS", 34))),
+        ("4bit", (("Q4_0", 30), ("Q4_1", 30), ("Q6_K", 40))),
+    ],
+)
+def test_the_largest_share_keeps_a_promise(
+    label: str, tensors: tuple[tuple[str, int], ...]
+) -> None:
+    mix = [entry("feed-forward", type_, 256 * share) for type_, share in tensors]
+    assert report(*mix, label=label).mismatch is None
+
+
+def test_large_tables_of_a_better_type_break_no_promise() -> None:
+    """As in Gemma 3n and 4 E2B: most weights are in tables that are looked up."""
+    mix = (entry("per-layer embedding", "Q6_K", 256 * 65), entry("feed-forward", "Q4_K", 256 * 35))
+    assert report(*mix, label="Q4_K_M").mismatch is None
+
+
+def test_a_dominant_type_is_never_what_was_promised() -> None:
+    mix = (("Q8_0", 30), ("Q8_1", 30), ("Q4_0", 40))
+    found = report(*(entry("feed-forward", t, 256 * share) for t, share in mix), label="4bit")
+    assert found.mismatch == "labelled 4bit, but 30% of the weights are Q8_0 and 40% are Q4_0"
+
+
+@pytest.mark.parametrize("label", ["SAND5", "file type 63", "bits unknown: quantized with aqlm"])
+def test_a_label_that_nobody_knows_promises_nothing(label: str) -> None:
+    assert report(Q4_0_TENSORS, label=label).mismatch is None
+    assert report(Q4_0_TENSORS, label=label, file="x-Q4_0.gguf").mismatch is None
+
+
+@pytest.mark.parametrize(
+    ("stated", "file", "type_"),
+    [
+        ("F8_E4M3", "gemma-3-27b-it-FP8", "F8_E4M3"),
+        ("FP8", "gemma-3-27b-it-FP8-dynamic", "F8_E4M3"),
+        ("IQ4_K_R4", "gemma-3-27b-it-IQ4_K", "IQ4_K_R4"),
+        ("Q4_0", "gemma-3-27b-it-4bit", "Q4_0"),
+        ("4-bit AWQ", "gemma-3-27b-it-AWQ-4bit", "AWQ 4-bit g128"),
+        ("INT8", "gemma-3-27b-it-W8A8", "INT8"),
+    ],
+)
+def test_a_promise_that_contains_the_other_is_the_same(stated: str, file: str, type_: str) -> None:
+    mix = MixEntry("feed-forward", type_, 1, 1000, 500)
+    assert report(mix, label=stated, file=file).mismatch is None
 
 
 def test_label_without_any_such_tensor() -> None:
@@ -85,10 +176,10 @@ def test_label_without_any_such_tensor() -> None:
 
 
 def test_unknown_size_gives_no_figure() -> None:
-    name = ggml_type(99).name
+    name = ggml_type(96).name
     found = report(MixEntry("feed-forward", name, 1, 1000, None), label="Q4_0")
     assert found.bits_per_weight is None
-    assert name == "type 99 (unknown)"
+    assert name == "type 96 (unknown)"
     assert found.summary.endswith("unknown bits/weight")
 
 
@@ -170,6 +261,14 @@ def test_qat_is_a_word_of_its_own() -> None:
         ("model-bf16", "BF16"),
         ("gemma-3-4b-it", None),
         ("x-IQ3_XXS.gguf", "IQ3_XXS"),
+        ("gemma-2-2b-it-Q4_0_4_4.gguf", "Q4_0_4_4"),
+        ("gemma-2-2b-it-Q4_0_8_8.gguf", "Q4_0_8_8"),
+        ("gemma-3-4b-it-IQ4_K.gguf", "IQ4_K"),
+        ("gemma-3-4b-it-IQ4_KSS.gguf", "IQ4_KSS"),
+        ("gemma-3-4b-it-IQ2_K_R4.gguf", "IQ2_K_R4"),
+        ("gemma-3-4b-it-qat-q4_0-uncensored-NVFP4.gguf", "NVFP4"),
+        ("gemma-3-4b-it-quantized.w4a16", "W4A16"),
+        ("gemma-3-1b-it-GPTQ-Int4", "INT4"),
     ],
 )
 def test_labels_in_names(name: str, label: str | None) -> None:
@@ -177,12 +276,12 @@ def test_labels_in_names(name: str, label: str | None) -> None:
 
 
 def test_what_labels_promise() -> None:
-    assert promised_types("UD-Q4_K_XL") == {"Q4_K"}
     assert promised_types("Q6_K") == {"Q6_K"}
     assert promised_types("IQ3_M") == {"IQ3_S"}
-    assert [label_bits(x) for x in ("Q4_K_M", "8bit", "BF16", "IQ2_XS", "SFP", "what")] == [
-        4, 8, 16, 2, 8, None,
-    ]  # fmt: skip
+    assert [
+        label_bits(x)
+        for x in ("Q4_K_M", "8bit", "BF16", "IQ2_XS", "SFP", "what", "4-bit AWQ", "W4A16", "INT8")
+    ] == [4, 8, 16, 2, 8, None, 4, 4, 8]
 
 
 @pytest.mark.parametrize("label", ["SANDQ4X", "Q5_SAND", "Q5SAND", "BF16X", "sand5", "XF16"])
@@ -192,6 +291,30 @@ def test_a_label_that_nobody_knows_names_no_bits(label: str) -> None:
 
 def test_every_label_of_a_file_type_names_its_bits() -> None:
     assert all(label_bits(label) for label in FILE_TYPE_LABELS.values())
+    fork = set(FORK_LABELS.values()) - {"BF16_R16"}
+    assert [label for label in fork if not label_bits(label) or not label_in_name(label)] == []
+
+
+@pytest.mark.parametrize("type_", ["Q4_0_4_4", "IQ4_NL_4_4"])
+def test_a_removed_type_names_what_to_fetch(type_: str) -> None:
+    instead = type_.removesuffix("_4_4")
+    mix = [MixEntry("feed-forward", type_, 1, 1000, None)]
+    assert file_type_notes({}, mix) == (f"llama.cpp no longer reads {type_}: fetch {instead}",)
+
+
+def test_a_type_of_the_fork_is_known_by_name() -> None:
+    mix = [MixEntry("feed-forward", ggml_type(139).name, 1, 1000, None)]
+    assert file_type_label({"general.file_type": 140}) == mix[0].type == "IQ4_K"
+    assert file_type_notes({"general.file_type": 140}, mix) == (
+        "llama.cpp does not read IQ4_K, which is a type of ik_llama.cpp",
+    )
+
+
+def test_an_unknown_file_type_states_no_label() -> None:
+    assert file_type_label({"general.file_type": 63}) is None
+    assert file_type_notes({"general.file_type": 63}, []) == (
+        "file type 63 is not known here: the tensors say what it is",
+    )
 
 
 def test_every_ggml_type_has_a_number_format() -> None:
