@@ -55,6 +55,8 @@ class FamilyRules:
     read once as output and once as input when the file is not mapped.
 
     ``embeds``: it makes a vector of a whole text, which it reads in one step, and writes none.
+    ``drafts_for``: it is a head that drafts tokens for models of that architecture, whose caches it
+    reads; it has none and answers nothing by itself.
 
     ``graph`` builds the graph of a step, of the layers with the numbers given; without it the
     compute buffers are an estimate. The first ``special_layers`` are built unlike the others.
@@ -76,6 +78,7 @@ class FamilyRules:
     values_from_keys: bool = False
     copies_tied_table: bool = False
     embeds: bool = False
+    drafts_for: str = ""
     graph: BuildGraph | None = None
     special_layers: int = 0
     config: ConfigRules | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gemmahub.errors import NotFound
+from gemmahub.errors import BackendMissing, NotFound, UsageError
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from gemmahub.catalog.records import CatalogFile
     from gemmahub.engines.contract import Settings
+    from gemmahub.memory import MemoryModel
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
 
@@ -40,6 +41,36 @@ class DraftSpeeds:
             )
         missing = "--no-draft" if self.with_drafts else "--draft"
         return f"whether they make it faster is measured by an answer with {missing}"
+
+
+def check_draft_options(wanted: bool | None, drafter: Path | None) -> None:
+    """Raises: UsageError."""
+    if drafter is not None and wanted is False:
+        raise UsageError("--drafter names what --no-draft leaves out", "leave one of them out")
+
+
+def drafts_here(here: Installation, variant: Variant) -> bool:
+    """Whether the engine that would run a variant by itself lets others draft for it."""
+    try:
+        choices = [here.choose(artifact) for artifact in variant.artifacts[:1]]
+    except BackendMissing:
+        return False
+    return any("drafter" in choice.offer.backend.capabilities for choice in choices)
+
+
+def draft_model(variant: Variant, drafter: Path) -> MemoryModel:
+    """What the memory of a drafter depends on.
+
+    Raises: FormatError, IntegrityError for a file that cannot draft for this variant; GemmahubError
+    where its memory is not known.
+    """
+    from gemmahub.formats.detect import open_model
+    from gemmahub.memory.drafter import check_drafter, drafter_model
+
+    found = open_model(drafter)
+    for artifact in variant.artifacts[:1]:
+        check_drafter(found, open_model(artifact.files[0] if artifact.files else artifact.path))
+    return drafter_model(found)
 
 
 def drafter_of(here: Installation, variant: Variant) -> Path | None:
