@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gemmahub.errors import BackendMissing, NotFound, UsageError
 from gemmahub.text import one_line
+from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,7 +101,7 @@ def demanded_drafter(here: Installation, variant: Variant) -> Path:
     if known is None:
         hint = "--drafter FILE names one"
     else:
-        hint = f"gemmahub pull hf://{known.repository}/{known.file} gets it"
+        hint = f"{command_line('pull', variant.reference, draft=True)} gets it"
     raise NotFound(f"no drafter of {one_line(variant.reference)} is on this machine", hint)
 
 
