@@ -10,11 +10,11 @@ from gemmahub.text import one_line
 from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
     from pathlib import Path
 
     from gemmahub.catalog.records import CatalogFile
-    from gemmahub.engines.contract import Settings
+    from gemmahub.engines.contract import Adapter, Settings
     from gemmahub.memory import MemoryModel
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
@@ -128,25 +128,29 @@ def chosen_drafter(
     drafter = settings.drafter
     if drafter is None and wanted:
         drafter = demanded_drafter(here, variant)
+    adapters = settings.adapters
+
+    def measured(drafter: Path) -> DraftSpeeds:
+        names = speed_name(variant, drafter, adapters), speed_name(variant, None, adapters)
+        return DraftSpeeds(*map(speeds.get, names))
+
     if drafter is not None:
-        return drafter, _speeds(speeds, variant, drafter)
-    if any(name.startswith(f"{variant.reference} + ") for name in speeds):
+        return drafter, measured(drafter)
+    plain = speed_name(variant, None, adapters)
+    if any(name.startswith(f"{plain} + ") for name in speeds):
         drafter = drafter_of(here, variant)
     if drafter is None:
         return None, None
-    measured = _speeds(speeds, variant, drafter)
-    return (drafter if measured.faster else None), measured
+    found = measured(drafter)
+    return (drafter if found.faster else None), found
 
 
-def _speeds(speeds: Mapping[str, float], variant: Variant, drafter: Path) -> DraftSpeeds:
-    return DraftSpeeds(
-        speeds.get(speed_name(variant, drafter)), speeds.get(speed_name(variant, None))
-    )
-
-
-def speed_name(variant: Variant, drafter: Path | None) -> str:
-    """By which name the speeds of a model are kept."""
-    return variant.reference if drafter is None else f"{variant.reference} + {drafter.name}"
+def speed_name(variant: Variant, drafter: Path | None, adapters: Sequence[Adapter] = ()) -> str:
+    """By which name the speeds of a model are kept: those with adapters, or with a file that
+    drafts, are not the model's own. How strongly an adapter counts takes no time."""
+    beside = [f"adapter {adapter.path.name}" for adapter in adapters]
+    beside += [drafter.name] if drafter is not None else []
+    return " + ".join((variant.reference, *beside))
 
 
 def _size(path: Path) -> int | None:

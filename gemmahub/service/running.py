@@ -162,7 +162,7 @@ def load(
     session = load_session(choice.offer, model, settings, on_progress, cancelled)
     if alone and choice.offer.backend.automatic:  # the others make their timings up
         layers = variant.architecture.get("layers")
-        name = speed_name(variant, drafter)
+        name = speed_name(variant, drafter, settings.adapters)
         session = RememberingSession(session, here.speeds, name, layers)
     # The catalogue's figure is for its own projector: without one here no image is taken.
     images = None
