@@ -22,6 +22,7 @@ _COLOURS: Final = {
     "compute": "33",
     "output": "35",
     "projector": "36",
+    "drafter": "94",
     "overhead": "31",
     "saved": "90",
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.drafts import draft_options
 from gemmahub.cli.memory_bars import place_lines
 from gemmahub.cli.remote_workers import rpc_option
 from gemmahub.formats.ggml_types import CACHE_TYPES
@@ -50,6 +51,7 @@ _COUNT = click.IntRange(1, 2**31 - 256)
     metavar="FILE[=SCALE]",
     help="A LoRA adapter for it; may be given several times.",
 )
+@draft_options
 @click.option("--memory", help="Plan for a GPU of this size instead: 24GiB.")
 @click.option("--ram", help="Plan for this much system memory instead: 64GiB.")
 @rpc_option
@@ -95,6 +97,7 @@ def _show(plan: Plan) -> None:
             ("model", f"{plan.variant.name} ({plan.variant.reference})"),
             ("precision", plan.variant.precision.summary),
             *_settings(plan),
+            ("drafts", _drafts(plan)),
             ("total", format_gib(memory.total_bytes)),
             ("fits", fits),
             (_AT_MOST, f"{most:,} tokens with these settings" if most else "no context fits"),
@@ -106,6 +109,13 @@ def _show(plan: Plan) -> None:
         for line in place_lines(place, output.width()):
             output.data(*line)
     _show_contexts(plan)
+
+
+def _drafts(plan: Plan) -> str:
+    if plan.drafter is None:
+        return ""
+    size = sum(place.drafter_bytes for place in plan.memory.places)
+    return f"{one_line(plan.drafter.name, 80)} · {format_gib(size)}"
 
 
 def _asked(dry: DryLoad) -> str:

@@ -9,9 +9,9 @@ import click
 
 from gemmahub.cli import output
 from gemmahub.cli.pull_view import View, Watched, agree, disk_text, fit_text
-from gemmahub.engines.sources import PROJECTOR
+from gemmahub.engines.sources import DRAFTER, PROJECTOR
 from gemmahub.errors import ExitCode
-from gemmahub.text import format_bytes, plural
+from gemmahub.text import format_bytes, one_line, plural
 from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.argument("reference")
 @click.option("--revision", help="A branch, tag or commit in place of main.")
 @click.option("--projector/--no-projector", default=True, help="Also the image projector [yes].")
+@click.option("--draft", is_flag=True, help="Also the head that drafts tokens for it.")
 @click.option(
     "--to",
     type=click.Path(file_okay=False, path_type=Path),
@@ -44,7 +45,7 @@ def pull_command(reference: str, **options: Any) -> int:
     from gemmahub.service import Library, PullOptions
 
     library = Library(say=output.note)
-    chosen = PullOptions(options["revision"], options["projector"], options["to"])
+    chosen = PullOptions(options["revision"], options["projector"], options["to"], options["draft"])
     plan = library.plan_pull(reference, chosen)
     if options["dry_run"] and options["as_json"]:
         output.json_data(plan.as_json())
@@ -87,10 +88,10 @@ def fetch(
         output.json_data(_as_json(plan, pulled) | {"command": command})
     else:
         output.note(_summary(pulled))
-        projectors = {file.name for file in plan.files if file.kind == PROJECTOR}
+        beside = {file.name for file in plan.files if file.kind in (PROJECTOR, DRAFTER)}
         output.data(str(pulled.path or pulled.reference))
         for file in pulled.files:
-            if file.name in projectors:
+            if file.name in beside:
                 output.data(str(file.path))
         output.note(f"use it: {command}" if not plan.variant.is_model else f"run it: {command}")
     return pulled
@@ -128,6 +129,7 @@ def show_plan(plan: PullPlan, *, aside: bool = True) -> None:
         facts += [
             ("from", variant.remote),
             ("size", _size(plan)),
+            ("draft head", _head(plan)),
             ("into", plan.landing.how),
             ("disk", disk_text(plan)),
         ]
@@ -147,11 +149,18 @@ def _kind(variant: Variant) -> str:
 def _size(plan: PullPlan) -> str:
     here = plan.size_bytes - plan.fetch_bytes
     text = f"{format_bytes(plan.size_bytes)} in {plural(len(plan.files), 'file')}"
-    if any(file.kind == PROJECTOR for file in plan.files):
-        text += ", one of them the image projector"
+    for kind, words in ((PROJECTOR, "the image projector"), (DRAFTER, "the draft head")):
+        if any(file.kind == kind for file in plan.files):
+            text += f", one of them {words}"
     if plan.landing and not plan.landing.files:  # which files are here is not known
         return f"{text}; {format_bytes(plan.fetch_bytes)} to fetch"
     return f"{text}; {format_bytes(here)} are here already" if here > 0 else text
+
+
+def _head(plan: PullPlan) -> str:
+    """Name and size of the head that drafts, empty where none comes."""
+    heads = (file for file in plan.files if file.kind == DRAFTER)
+    return next((f"{one_line(f.name, 120)} · {format_bytes(f.size)}" for f in heads), "")
 
 
 def _already(plan: PullPlan, *, as_json: bool) -> None:

@@ -11,6 +11,7 @@ import click
 
 from gemmahub.cli import output
 from gemmahub.cli.answers import show_answer
+from gemmahub.cli.drafts import draft_options
 from gemmahub.cli.prompt_input import Files, audio_option, files_of, image_option, question_of
 from gemmahub.cli.remote_workers import rpc_option
 from gemmahub.cli.thinking import thinking_of, thinking_options
@@ -73,18 +74,7 @@ _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
     help="Keep the experts of the first layers in system memory.",
 )
 @click.option("--cache-in-memory", is_flag=True, help="Keep the KV cache in system memory.")
-@click.option(
-    "--draft/--no-draft",
-    "draft",
-    default=None,
-    help="Let its draft head draft tokens [where measured to be faster].",
-)
-@click.option(
-    "--drafter",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="The draft head, or a small model with the same words.",
-)
+@draft_options
 @click.option(
     "--raw", is_flag=True, help="Complete the prompt as it stands, without chat template."
 )
@@ -203,10 +193,10 @@ def _engine_options(texts: tuple[str, ...]) -> dict[str, str]:
 
 def _settings(options: dict[str, Any]) -> Settings:
     """Raises: UsageError."""
-    if options["drafter"] is not None and options["draft"] is False:
-        raise UsageError("--drafter names what --no-draft leaves out", "leave one of them out")
     from gemmahub.service.adapters import adapters_of
+    from gemmahub.service.drafting import check_draft_options
 
+    check_draft_options(options["draft"], options["drafter"])
     return Settings(
         context=options["ctx_size"],
         cache_type_k=options["cache_type"],

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.drafts import draft_options
 from gemmahub.cli.remote_workers import rpc_option
 from gemmahub.formats.ggml_types import CACHE_TYPES
 from gemmahub.service.serving.client_settings import CLIENTS
 from gemmahub.service.serving.known import DEFAULT_PORT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command(name="serve")
@@ -38,6 +44,14 @@ from gemmahub.service.serving.known import DEFAULT_PORT
     help="Clients that a model answers at once.",
 )
 @click.option("--cache-type", type=click.Choice(CACHE_TYPES), default="f16", show_default=True)
+@draft_options
+@click.option(
+    "--adapter",
+    "adapters",
+    multiple=True,
+    metavar="FILE[=SCALE]",
+    help="A LoRA adapter for the one model that is served; may be given several times.",
+)
 @click.option("--memory", metavar="SIZE", help="GPU memory that may be used [what is free].")
 @click.option("--ram", metavar="SIZE", help="System memory that may be used [what is free].")
 @rpc_option
@@ -57,6 +71,9 @@ def serve_command(
     ctx_size: int | None,
     parallel: int,
     cache_type: str,
+    draft: bool | None,
+    drafter: Path | None,
+    adapters: tuple[str, ...],
     memory: str | None,
     ram: str | None,
     workers: tuple[str, ...],
@@ -69,6 +86,8 @@ def serve_command(
     """
     from gemmahub.http.place import Place
     from gemmahub.service import Library
+    from gemmahub.service.adapters import adapters_of
+    from gemmahub.service.serving.choosing import ServedWith
     from gemmahub.service.serving.room import Wish
     from gemmahub.service.serving.run import Serving, serve, settings_for
 
@@ -80,6 +99,7 @@ def serve_command(
         Wish(ctx_size, parallel, cache_type),
         memory,
         ram,
+        ServedWith(draft, drafter, adapters_of(adapters)),
     )
     library = Library(say=output.note, workers=workers)
     if client is None:

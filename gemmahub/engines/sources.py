@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 WEIGHTS: Final = "weights"
 PROJECTOR: Final = "projector"
+DRAFTER: Final = "drafter"
 
 
 Phase = Literal["waiting", "fetching", "verifying", "ready"]
@@ -36,9 +37,9 @@ Basis = Literal["by name", "catalogue", "measured"]
 class RemoteFile:
     """One file of a model that is elsewhere. ``size`` in bytes.
 
-    ``kind`` is ``weights`` (all parts, in order), ``projector``, or what else it is (``template``,
-    ``license``, ``config``). ``sha256`` is what the place says its content has. ``repository`` is
-    where it comes from, where that is not the artifact's.
+    ``kind`` is ``weights`` (all parts, in order), ``projector``, ``drafter``, or what else it is
+    (``template``, ``license``, ``config``). ``sha256`` is what the place says its content has.
+    ``repository`` is where it comes from, where that is not the artifact's.
     """
 
     name: str
@@ -80,6 +81,11 @@ class RemoteArtifact:
     def projector(self) -> RemoteFile | None:
         """The vision or audio projector that belongs to it."""
         return next((file for file in self.files if file.kind == PROJECTOR), None)
+
+    @property
+    def drafter(self) -> RemoteFile | None:
+        """The head that drafts for it, where it was asked for."""
+        return next((file for file in self.files if file.kind == DRAFTER), None)
 
     @property
     def download_bytes(self) -> int:

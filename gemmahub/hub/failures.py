@@ -169,3 +169,11 @@ def odd_answer(url: str, problem: str) -> NetworkError:
         f"{host_of(url)} gives an answer that makes no sense: {problem}",
         "try again; check HF_ENDPOINT and the proxy, which may have answered in the hub's place",
     )
+
+
+def no_drafter(name: str) -> NotFound:
+    """What to raise where the catalogue names no head that drafts for a model."""
+    return NotFound(
+        f"no draft head of {one_line(name)} is known",
+        "leave --draft out; gemmahub run MODEL --drafter FILE takes a file that you have",
+    )

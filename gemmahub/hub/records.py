@@ -70,7 +70,8 @@ class HubModel:
     ``format`` is "gguf", "mlx" or "safetensors" and ``label`` the precision, both by name: the
     header tells what they are. ``files`` are those with tensors, all parts in order; ``companions``
     the other files of a model folder (config, tokenizer, chat template); ``projector`` the vision
-    or audio projector that belongs to a GGUF. ``catalogued`` is the reference of the catalogue
+    or audio projector that belongs to a GGUF, ``drafter`` the head that drafts for it, where one is
+    wanted. ``catalogued`` is the reference of the catalogue
     entry where the catalogue knows this file.
     """
 
@@ -80,6 +81,7 @@ class HubModel:
     files: tuple[HubFile, ...]
     companions: tuple[HubFile, ...] = ()
     projector: HubFile | None = None
+    drafter: HubFile | None = None
     catalogued: str = ""
     notes: tuple[str, ...] = ()
 
@@ -101,8 +103,8 @@ class HubModel:
 
     @property
     def all_files(self) -> tuple[HubFile, ...]:
-        """All files to fetch, each once: tensors, companions, projector."""
-        beside = (self.projector,) if self.projector else ()
+        """All files to fetch, each once: tensors, companions, projector, drafter."""
+        beside = (file for file in (self.projector, self.drafter) if file is not None)
         return tuple(dict.fromkeys((*self.files, *self.companions, *beside)))
 
     @property

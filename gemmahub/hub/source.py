@@ -8,8 +8,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from gemmahub.catalog.records import CatalogVariant
-from gemmahub.engines.sources import PROJECTOR, WEIGHTS, Landing, Pulled, RemoteArtifact, RemoteFile
+from gemmahub.engines.sources import (
+    DRAFTER,
+    PROJECTOR,
+    WEIGHTS,
+    Landing,
+    Pulled,
+    RemoteArtifact,
+    RemoteFile,
+)
 from gemmahub.errors import GemmahubError, NotFound, UsageError
+from gemmahub.hub.failures import no_drafter
 from gemmahub.hub.reference import HUB_SCHEME, HuggingFaceReference, hub_reference
 from gemmahub.text import one_line
 
@@ -96,12 +105,19 @@ class Hub:
         return self._repository(reference)
 
     def find(
-        self, reference: str, *, revision: str | None = None, projector: bool = True
+        self,
+        reference: str,
+        *,
+        revision: str | None = None,
+        projector: bool = True,
+        draft: bool = False,
     ) -> RemoteArtifact:
         """The model that a reference of Hugging Face names, or a name of the catalogue.
 
         A ``revision`` goes before that of the reference, and before the commit that the catalogue
-        knows. Raises: as :meth:`resolve`.
+        knows. With ``draft`` the head that drafts for it comes with it.
+
+        Raises: as :meth:`resolve`; NotFound where the catalogue knows no such head.
         """
         named: Named = reference
         model, _, variant = reference.partition(":")
@@ -111,7 +127,8 @@ class Hub:
                 named = HuggingFaceReference(known.repository, known.file, revision=revision)
         elif revision is not None and (parsed := hub_reference(reference)) is not None:
             named = replace(parsed, revision=revision)
-        return artifact_of(self.resolve(named), projector=projector)
+        found = self.resolve(named)
+        return artifact_of(self._with_drafter(found) if draft else found, projector=projector)
 
     def open(self, artifact: RemoteArtifact, file: RemoteFile) -> RangedFile:
         """A file of a model, read by ranges."""
@@ -244,15 +261,33 @@ class Hub:
         if projector is None:
             return model
         try:
-            if projector.repository.lower() == model.repository.name.lower():
-                files = model.repository.files
-            else:
-                files = self.repository(projector.repository, projector.revision).files
+            found = self._beside(model, projector)
         except GemmahubError as error:
             note = f"its projector was not looked up: {error.message}"
             return replace(model, notes=(*model.notes, note))
-        found = next((f for f in files if f.path == projector.file), None)
         return replace(model, projector=found or model.projector)
+
+    def _with_drafter(self, model: HubModel) -> HubModel:
+        """With the head that the catalogue names for it. Raises: NotFound."""
+        name, _, variant = model.catalogued.partition(":")
+        known = self.catalog.variant(name, variant)
+        if known is None or known.drafter is None:
+            raise no_drafter(model.catalogued or model.reference)
+        found = self._beside(model, known.drafter)
+        if found is None:
+            raise NotFound(
+                f"{known.drafter.repository} has no {known.drafter.file} any more",
+                "pull the model without --draft",
+            )
+        return replace(model, drafter=found)
+
+    def _beside(self, model: HubModel, wanted: CatalogFile) -> HubFile | None:
+        """A file that the catalogue names for a model, in its repository or another one."""
+        if wanted.repository.lower() == model.repository.name.lower():
+            files = model.repository.files
+        else:
+            files = self.repository(wanted.repository, wanted.revision).files
+        return next((file for file in files if file.path == wanted.file), None)
 
 
 class _Record(NamedTuple):
@@ -271,6 +306,7 @@ def artifact_of(model: HubModel, *, projector: bool) -> RemoteArtifact:
 
     def remote(file: HubFile) -> RemoteFile:
         beside = "config" if file in companions else PROJECTOR
+        beside = DRAFTER if file == model.drafter else beside
         kind = WEIGHTS if file in weights else beside
         return RemoteFile(file.path, file.size, kind, file.sha256, file.repository)
 

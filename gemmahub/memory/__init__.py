@@ -12,11 +12,13 @@ from gemmahub.memory.gguf_architecture import from_gguf
 from gemmahub.memory.kv_cache import KVCache, kv_cache
 from gemmahub.memory.limits import experts_that_stay, largest_context, layers_that_fit
 from gemmahub.memory.machine import DeviceMemory, Machine, MachineMemory
-from gemmahub.memory.plan import PART_NAMES, DevicePlan, MemoryPlan, plan_memory
+from gemmahub.memory.places import PART_NAMES, DevicePlan
+from gemmahub.memory.plan import MemoryPlan, plan_memory
 from gemmahub.memory.projector import ImageMemory, image_buffer_bytes
 from gemmahub.memory.settings import ON_DEVICES, MemorySettings, Placement
 from gemmahub.memory.stored import MODELLED_FORMATS, RECORD_VERSION, MemoryModel, packed, unpack
-from gemmahub.memory.weights import Weights, weights_by_layer, weights_of
+from gemmahub.memory.weight_sums import Weights
+from gemmahub.memory.weights import weights_by_layer, weights_of
 
 __all__ = [
     "MODELLED_FORMATS",

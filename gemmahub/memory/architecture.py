@@ -59,7 +59,8 @@ class MemoryArchitecture:
 
     ``name`` is llama.cpp's (``gemma3``). ``sliding_window`` is 0 where no layer has one.
     ``tied_embedding`` is None where the source of this record does not say; the list of tensors
-    does. Without slots: sums over the layers are kept after they were made once.
+    does. ``embedding_length_out`` is that of the model that a head drafts for. Without slots: sums
+    over the layers are kept after they were made once.
     """
 
     name: str
@@ -73,6 +74,7 @@ class MemoryArchitecture:
     experts_used: int = 0
     expert_feed_forward_length: int = 0
     tied_embedding: bool | None = None
+    embedding_length_out: int = 0
 
     def __hash__(self) -> int:
         return self._hash

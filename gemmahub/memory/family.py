@@ -55,6 +55,8 @@ class FamilyRules:
     read once as output and once as input when the file is not mapped.
 
     ``embeds``: it makes a vector of a whole text, which it reads in one step, and writes none.
+    ``drafts_for``: it is a head that drafts tokens for models of that architecture, whose caches it
+    reads; it has none and answers nothing by itself.
 
     ``fused``: one tensor makes queries, keys and values, and one gate and up. ``has_experts``: also
     its mixtures of experts were held against the engine.
@@ -81,6 +83,7 @@ class FamilyRules:
     embeds: bool = False
     fused: bool = False
     has_experts: bool = False
+    drafts_for: str = ""
     graph: BuildGraph | None = None
     special_layers: int = 0
     config: ConfigRules | None = None

@@ -30,6 +30,7 @@ _TOKEN_TABLE: Final = "token_embd.weight"
 _FIELDS: Final = {
     "block_count": "layers",
     "embedding_length": "embedding_length",
+    "embedding_length_out": "embedding_length_out",
     "embedding_length_per_layer_input": "per_layer_embedding_length",
     "context_length": "context_length",
     "vocab_size": "vocabulary",
@@ -140,6 +141,7 @@ def _read(
         experts_used=max(keys.each("expert_used_count", count, 0)),
         expert_feed_forward_length=max(keys.each("expert_feed_forward_length", count, 0)),
         tied_embedding=("output.weight" not in tensors) if tensors else None,
+        embedding_length_out=keys.number("embedding_length_out") if family.drafts_for else 0,
     )
 
 

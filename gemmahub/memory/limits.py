@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gemmahub.memory.machine import MachineMemory
     from gemmahub.memory.projector import ImageMemory
     from gemmahub.memory.settings import MemorySettings
-    from gemmahub.memory.weights import Weights
+    from gemmahub.memory.weight_sums import Weights
 
 UNLIMITED_CONTEXT: Final = 1 << 20
 """How far to look where a model does not say what context it was trained for, tokens."""

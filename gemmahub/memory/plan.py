@@ -8,16 +8,19 @@ overhead of a driver is an estimate.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from gemmahub.memory.builds import LIBRARY_BUILD, EngineBuild
 from gemmahub.memory.compute import ACCELERATOR_DOUBT, ComputeBuffers, compute_buffers
-from gemmahub.memory.families import embeds
+from gemmahub.memory.families import drafts_for, embeds
 from gemmahub.memory.kv_cache import KVCache, kv_cache, layer_cache_bytes, saved_bytes
 from gemmahub.memory.machine import CONTEXT_OVERHEAD
+from gemmahub.memory.places import DevicePlan
+from gemmahub.memory.settings import DRAFTED_TOKENS
 from gemmahub.memory.step_buffers import StepBuffers
-from gemmahub.memory.weights import HOST, WeightPlacement, layer_devices, place_weights
+from gemmahub.memory.weight_sums import HOST
+from gemmahub.memory.weights import WeightPlacement, layer_devices, place_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,47 +29,7 @@ if TYPE_CHECKING:
     from gemmahub.memory.machine import DeviceMemory, MachineMemory
     from gemmahub.memory.projector import ImageMemory
     from gemmahub.memory.settings import MemorySettings, Placement
-    from gemmahub.memory.weights import Weights
-
-PART_NAMES: Final = {
-    "weights": "weights",
-    "kv_cache": "KV cache",
-    "compute": "compute",
-    "output": "output",
-    "projector": "projector",
-    "overhead": "driver overhead",
-    "saved": "saved context",
-}
-"""The parts of a place as people read them, in the order in which they are shown."""
-
-
-@dataclass(frozen=True, slots=True)
-class DevicePlan:
-    """What one place (an accelerator, or the host) holds, in bytes. ``saved_bytes`` are what a
-    server keeps to go back to."""
-
-    device: str
-    weights_bytes: int
-    kv_cache_bytes: int
-    compute_bytes: int
-    output_bytes: int
-    projector_bytes: int
-    overhead_bytes: int
-    capacity_bytes: int
-    free_bytes: int
-    saved_bytes: int = 0
-
-    @property
-    def total_bytes(self) -> int:
-        return (
-            self.weights_bytes
-            + self.kv_cache_bytes
-            + self.compute_bytes
-            + self.output_bytes
-            + self.projector_bytes
-            + self.overhead_bytes
-            + self.saved_bytes
-        )
+    from gemmahub.memory.weight_sums import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +87,7 @@ class MemoryPlan:
             "kv_cache_global_bytes": self.kv_cache.global_bytes,
             "kv_cache_window_bytes": self.kv_cache.window_bytes,
         }
-        for part in ("compute", "output", "projector", "overhead", "saved", "total"):
+        for part in ("compute", "output", "projector", "drafter", "overhead", "saved", "total"):
             memory[f"{part}_bytes"] = total(f"{part}_bytes")
         memory["mapped_bytes"] = self.mapped_bytes
         memory["repack_bytes"] = self.repack_bytes
@@ -167,6 +130,13 @@ def plan_memory(
     """
     if embeds(architecture.name):
         settings = settings.for_whole_texts
+    if settings.drafter is not None:
+        return _with_drafter(
+            plan_memory(architecture, weights, settings.checking_drafts, machine, images=images),
+            architecture,
+            settings,
+            machine,
+        )
     layers = len(architecture.layers)
     wanted = settings.gpu_layers
     gpu_layers = min(layers + 1, layers + 1 if wanted is None else max(0, wanted))
@@ -222,6 +192,46 @@ def plan_memory(
         error=max(compute.error, ACCELERATOR_DOUBT if gpu_layers else 0.0),
         notes=_notes(compute, placed, gpu_layers),
         build=machine.rules.build,
+    )
+
+
+def _with_drafter(
+    alone: MemoryPlan,
+    architecture: MemoryArchitecture,
+    settings: MemorySettings,
+    machine: MachineMemory,
+) -> MemoryPlan:
+    """The plan of a model, and of the one that drafts for it: as a whole on the accelerators, where
+    the model uses any, in what is free beside it (``common_speculative_init_result`` of llama.cpp's
+    ``common/speculative.cpp``)."""
+    assert settings.drafter is not None
+    left = replace(
+        machine,
+        devices=tuple(
+            replace(device, free_bytes=max(0, device.free_bytes - place.total_bytes))
+            for device, place in zip(machine.devices, alone.places, strict=False)
+        ),
+    )
+    drafts = plan_memory(*settings.drafter, settings.of_drafter(alone.gpu_layers), left)
+    places = [
+        replace(place, drafter_bytes=own.total_bytes - own.overhead_bytes)
+        for place, own in zip(alone.places, drafts.places, strict=True)
+    ]
+    # The model's own output grows when drafted tokens are checked, and by a row for each token of a
+    # batch that a head reads on from.
+    rows = 4 * architecture.vocabulary * settings.parallel * DRAFTED_TOKENS
+    read = 4 * architecture.embedding_length * settings.batch
+    grown = rows + (read if drafts_for(settings.drafter[0].name) else 0)
+    places[-1] = replace(places[-1], drafter_bytes=places[-1].drafter_bytes + grown)
+    return replace(
+        alone,
+        settings=settings,
+        places=tuple(places),
+        headroom_bytes=headroom(machine, places),
+        mapped_bytes=alone.mapped_bytes + drafts.mapped_bytes,
+        repack_bytes=alone.repack_bytes + drafts.repack_bytes,
+        error=max(alone.error, drafts.error),
+        notes=tuple(dict.fromkeys((*alone.notes, *drafts.notes))),
     )
 
 

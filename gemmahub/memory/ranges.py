@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.memory.families import embeds
+from gemmahub.memory.families import drafts_for, embeds
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ RANGES: Final[dict[str, Range]] = {
     "shared_kv_layers": Range(0, MOST_LAYERS, _LAYERS),
     "pattern_period": Range(0, MOST_LAYERS, _LAYERS),
     "embedding_length": Range(1, _WIDEST, _WIDTH),
+    "embedding_length_out": Range(0, _WIDEST, _WIDTH),
     "feed_forward_length": Range(0, _WIDEST, _WIDTH),
     "per_layer_embedding_length": Range(0, _WIDEST, _WIDTH),
     "expert_feed_forward_length": Range(0, _WIDEST, _WIDTH),
@@ -116,7 +117,7 @@ def check(architecture: MemoryArchitecture) -> None:
     if a.experts and not a.experts_used:
         raise OutOfRange(f"none of its {a.experts:,} experts is used")
     owners = sum(layer.owns_cache for layer in a.layers)
-    if owners < min(2, len(a.layers)) and not embeds(a.name):
+    if owners < min(2, len(a.layers)) and not embeds(a.name) and not drafts_for(a.name):
         # A layer without a cache of its own uses that of one of the last two that have one.
         raise OutOfRange(f"{owners} of {len(a.layers)} layers have a cache of their own")
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import UsageError
 from gemmahub.formats.ggml_types import CACHE_TYPES
+
+if TYPE_CHECKING:
+    from gemmahub.memory.architecture import MemoryArchitecture
+    from gemmahub.memory.weight_sums import Weights
+
+DRAFTED_TOKENS: Final = 3
+"""Tokens that are drafted at once: llama.cpp's default."""
 
 _FLOATS: Final = ("f32", "f16", "bf16")
 
@@ -72,7 +79,7 @@ class MemorySettings:
     token of it, which is llama-cpp-python's default. ``unified``: parallel sequences share one
     cache. ``batch`` 2048 is llama.cpp's default. ``gpu_layers``, ``experts_in_memory`` and
     ``cache_in_memory`` as in :class:`Placement`. ``mmap``: weights that stay in host memory are
-    mapped from the file instead of copied.
+    mapped from the file instead of copied. ``drafter`` is the model that drafts for this one.
     """
 
     context: int
@@ -89,6 +96,7 @@ class MemorySettings:
     mmap: bool = True
     experts_in_memory: int = 0
     cache_in_memory: bool = False
+    drafter: tuple[MemoryArchitecture, Weights] | None = None
 
     def __post_init__(self) -> None:
         if min(self.context, self.ubatch, self.batch, self.parallel) < 1 or self.outputs_max < 0:
@@ -124,6 +132,22 @@ class MemorySettings:
             gpu_layers=placement.gpu_layers,
             experts_in_memory=placement.experts_in_memory,
             cache_in_memory=placement.cache_in_memory,
+        )
+
+    @property
+    def checking_drafts(self) -> MemorySettings:
+        """Those of a model that checks drafted tokens: rows of logits for each of them."""
+        rows = self.outputs_max and max(self.outputs_max, self.parallel * (1 + DRAFTED_TOKENS))
+        return replace(self, drafter=None, outputs_max=rows)
+
+    def of_drafter(self, gpu_layers: int) -> MemorySettings:
+        """Those of its drafter, where it has that many layers on accelerators itself."""
+        return replace(
+            self,
+            drafter=None,
+            outputs_max=self.parallel,
+            gpu_layers=None if gpu_layers else 0,
+            experts_in_memory=0,
         )
 
     @property

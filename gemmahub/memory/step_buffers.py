@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.memory.kv_cache import cache_cells, layer_cache_bytes
-from gemmahub.memory.weights import HOST
+from gemmahub.memory.weight_sums import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gemmahub.memory.architecture import MemoryArchitecture
     from gemmahub.memory.compute import ComputeBuffers
     from gemmahub.memory.settings import MemorySettings
-    from gemmahub.memory.weights import Weights
+    from gemmahub.memory.weight_sums import Weights
 
 _OFFLOAD_FROM: Final = 32
 _COPIES: Final = 4

@@ -14,9 +14,11 @@ from zlib import crc32
 
 from gemmahub.errors import FormatError, GemmahubError
 from gemmahub.memory.architecture import LayerShape, MemoryArchitecture, UnknownArchitecture
+from gemmahub.memory.families import drafts_for
 from gemmahub.memory.gguf_architecture import from_gguf
 from gemmahub.memory.ranges import RANGES, OutOfRange, check
-from gemmahub.memory.weights import Weights, weights_of
+from gemmahub.memory.weight_sums import Weights
+from gemmahub.memory.weights import weights_of
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -50,6 +52,11 @@ def packed(format_: str, metadata: Mapping[str, Any], tensors: Sequence[Tensor])
             f"what the cache of a {one_line(architecture.name, 60) or 'nameless'} model takes is "
             f"not known here: {architecture.reason}",
             "gemmahub plan --exact asks the engine",
+        )
+    if drafts_for(architecture.name):
+        return _unknown(
+            "it is a draft head, which answers nothing by itself",
+            "gemmahub plan MODEL --drafter FILE counts it with its model",
         )
     try:
         weights = weights_of(tensors)

@@ -22,6 +22,7 @@ from gemmahub.errors import FormatError
 from gemmahub.formats.foreign_types import unread_by_llamacpp
 from gemmahub.memory.families import find
 from gemmahub.memory.ranges import MOST_LAYERS
+from gemmahub.memory.weight_sums import HOST, Weights
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -45,43 +46,6 @@ _EXPERTS: Final = "_exps."
 _REPACKED: Final = frozenset(
     {"Q4_0", "Q4_K", "Q2_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL", "MXFP4", "Q1_0"}
 )
-
-HOST: Final = -1
-"""The device number of host memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """Bytes of the tensors by part of the model; made once for a file.
-
-    ``layers`` has an entry for each decoder layer, ``largest`` the bytes of the largest tensor in
-    it. ``tied``: the output layer reads the token embedding. ``repackable`` are the bytes of layers
-    that a CPU may copy into another order, ``experts`` those of which a token reads a part only.
-    """
-
-    token_table: int
-    input: int
-    layers: tuple[int, ...]
-    largest: tuple[int, ...]
-    repackable: tuple[int, ...]
-    experts: tuple[int, ...]
-    output: int
-    tied: bool
-
-    @property
-    def bytes(self) -> int:
-        """All tensors of the file."""
-        return self.input + sum(self.layers) + self.output
-
-    def experts_on_host(self, placement: Sequence[int], experts_in_memory: int) -> int:
-        """Bytes of the experts that are kept on the host, of layers that are on accelerators."""
-        pairs = zip(self.experts[:experts_in_memory], placement, strict=False)
-        return sum(size for size, device in pairs if device != HOST)
-
-    @property
-    def output_layer(self) -> int:
-        """What lies where the output layer lies, the copy of a tied table included."""
-        return self.output + (self.token_table if self.tied else 0)
 
 
 @dataclass(frozen=True, slots=True)

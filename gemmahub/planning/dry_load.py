@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 HOST: Final = "CPU"
 """The host as engines name it."""
 
-ENGINE_PARTS: Final = ("weights_bytes", "kv_cache_bytes", "compute_bytes", "output_bytes")
+ENGINE_PARTS: Final = (
+    "weights_bytes",
+    "kv_cache_bytes",
+    "compute_bytes",
+    "output_bytes",
+    "drafter_bytes",
+)
 """What an engine says of a device, by the names that a place of a plan has for it."""
 
 

@@ -10,6 +10,8 @@ from gemmahub.planning.contexts import ContextTotal, context_totals
 from gemmahub.text import format_gib, one_line
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gemmahub.engines.contract import DryLoad
     from gemmahub.memory import ImageMemory, MachineMemory, MemoryModel, MemorySettings
     from gemmahub.planning.verification import Verification
@@ -23,7 +25,8 @@ class Plan:
     ``contexts`` are the totals of other contexts and cache types, ``largest_contexts`` the largest
     that fit, by cache type; by formula, or with ``contexts_by_engine`` by the engine. ``dry`` is
     the engine's own answer where it was asked, ``verification`` what a real load took. ``images``
-    is what images take, ``with_images`` whether that is counted. ``remarks`` say where the figures
+    is what images take, ``with_images`` whether that is counted. ``drafter`` is the file
+    that drafts, if one is counted. ``remarks`` say where the figures
     are from.
     """
 
@@ -35,6 +38,7 @@ class Plan:
     largest_contexts: tuple[tuple[str, int], ...] = ()
     images: ImageMemory | None = None
     with_images: bool = False
+    drafter: Path | None = None
     dry: DryLoad | None = None
     verification: Verification | None = None
     contexts_by_engine: bool = False
@@ -77,6 +81,7 @@ class Plan:
                 found["memory"][part] = getattr(self.dry, part)
         found |= {
             "largest_context": self.largest_context,
+            "drafter": None if self.drafter is None else str(self.drafter),
             "contexts": [
                 {key: value for key, value in total.as_json().items() if key != "headroom_bytes"}
                 for total in self.contexts

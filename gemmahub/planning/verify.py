@@ -59,7 +59,7 @@ def verify(
     Raises: as :func:`loadable` and :func:`engine_settings`; BackendError of the load or the answer.
     """
     artifact, settings = loadable(plan), engine_settings(plan.memory, offer)
-    settings = replace(settings, remote_workers=workers)
+    settings = replace(settings, remote_workers=workers, drafter=plan.drafter)
     with load_session(offer, artifact, settings, on_progress) as session:
         counts = _touch(session, plan.memory.settings.tokens_a_step)
         pid: int | None = getattr(session, "pid", None)

@@ -15,7 +15,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.memory.kv_cache import cache_cells
-from gemmahub.memory.weights import HOST, layer_devices
+from gemmahub.memory.weight_sums import HOST
+from gemmahub.memory.weights import layer_devices
 from gemmahub.recommend.speed_figures import (
     HOP,
     OVERHEAD,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gemmahub.memory import MemoryModel
-    from gemmahub.memory.weights import Weights
+    from gemmahub.memory.weight_sums import Weights
     from gemmahub.registry.variants import Variant
 
 

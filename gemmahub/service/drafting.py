@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gemmahub.errors import NotFound
+from gemmahub.errors import BackendMissing, NotFound, UsageError
 from gemmahub.text import one_line
+from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
     from pathlib import Path
 
     from gemmahub.catalog.records import CatalogFile
-    from gemmahub.engines.contract import Settings
+    from gemmahub.engines.contract import Adapter, Settings
+    from gemmahub.memory import MemoryModel
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
 
@@ -42,6 +44,36 @@ class DraftSpeeds:
         return f"whether they make it faster is measured by an answer with {missing}"
 
 
+def check_draft_options(wanted: bool | None, drafter: Path | None) -> None:
+    """Raises: UsageError."""
+    if drafter is not None and wanted is False:
+        raise UsageError("--drafter names what --no-draft leaves out", "leave one of them out")
+
+
+def drafts_here(here: Installation, variant: Variant) -> bool:
+    """Whether the engine that would run a variant by itself lets others draft for it."""
+    try:
+        choices = [here.choose(artifact) for artifact in variant.artifacts[:1]]
+    except BackendMissing:
+        return False
+    return any("drafter" in choice.offer.backend.capabilities for choice in choices)
+
+
+def draft_model(variant: Variant, drafter: Path) -> MemoryModel:
+    """What the memory of a drafter depends on.
+
+    Raises: FormatError, IntegrityError for a file that cannot draft for this variant; GemmahubError
+    where its memory is not known.
+    """
+    from gemmahub.formats.detect import open_model
+    from gemmahub.memory.drafter import check_drafter, drafter_model
+
+    found = open_model(drafter)
+    for artifact in variant.artifacts[:1]:
+        check_drafter(found, open_model(artifact.files[0] if artifact.files else artifact.path))
+    return drafter_model(found)
+
+
 def drafter_of(here: Installation, variant: Variant) -> Path | None:
     """The drafter that the catalogue names, where it is here, else one that lies beside the model
     and may fit it."""
@@ -67,7 +99,7 @@ def demanded_drafter(here: Installation, variant: Variant) -> Path:
     if known is None:
         hint = "--drafter FILE names one"
     else:
-        hint = f"gemmahub pull hf://{known.repository}/{known.file} gets it"
+        hint = f"{command_line('pull', variant.reference, draft=True)} gets it"
     raise NotFound(f"no drafter of {one_line(variant.reference)} is on this machine", hint)
 
 
@@ -94,25 +126,29 @@ def chosen_drafter(
     drafter = settings.drafter
     if drafter is None and wanted:
         drafter = demanded_drafter(here, variant)
+    adapters = settings.adapters
+
+    def measured(drafter: Path) -> DraftSpeeds:
+        names = speed_name(variant, drafter, adapters), speed_name(variant, None, adapters)
+        return DraftSpeeds(*map(speeds.get, names))
+
     if drafter is not None:
-        return drafter, _speeds(speeds, variant, drafter)
-    if any(name.startswith(f"{variant.reference} + ") for name in speeds):
+        return drafter, measured(drafter)
+    plain = speed_name(variant, None, adapters)
+    if any(name.startswith(f"{plain} + ") for name in speeds):
         drafter = drafter_of(here, variant)
     if drafter is None:
         return None, None
-    measured = _speeds(speeds, variant, drafter)
-    return (drafter if measured.faster else None), measured
+    found = measured(drafter)
+    return (drafter if found.faster else None), found
 
 
-def _speeds(speeds: Mapping[str, float], variant: Variant, drafter: Path) -> DraftSpeeds:
-    return DraftSpeeds(
-        speeds.get(speed_name(variant, drafter)), speeds.get(speed_name(variant, None))
-    )
-
-
-def speed_name(variant: Variant, drafter: Path | None) -> str:
-    """By which name the speeds of a model are kept."""
-    return variant.reference if drafter is None else f"{variant.reference} + {drafter.name}"
+def speed_name(variant: Variant, drafter: Path | None, adapters: Sequence[Adapter] = ()) -> str:
+    """By which name the speeds of a model are kept: those with adapters, or with a file that
+    drafts, are not the model's own. How strongly an adapter counts takes no time."""
+    beside = [f"adapter {adapter.path.name}" for adapter in adapters]
+    beside += [drafter.name] if drafter is not None else []
+    return " + ".join((variant.reference, *beside))
 
 
 def _size(path: Path) -> int | None:

@@ -6,9 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from gemmahub.engines.contract import Settings
 from gemmahub.errors import BackendMissing, GemmahubError, UsageError
 from gemmahub.precision.mix import total_bytes
 from gemmahub.service.adapters import adapters_of, with_adapters
+from gemmahub.service.drafting import (
+    check_draft_options,
+    chosen_drafter,
+    draft_model,
+    drafts_here,
+)
 from gemmahub.service.purpose import check_is_model, check_loadable
 from gemmahub.text import format_bytes
 
@@ -33,8 +40,9 @@ class PlanOptions:
     """What a plan is made for. Sizes as people write them: ``24GiB``; None means what is here.
 
     ``cache_type_k`` and ``cache_type_v`` None are as ``cache_type``, ``outputs`` None is one row of
-    logits for each parallel sequence. ``adapters`` are ``FILE`` or ``FILE=SCALE``. ``exact`` asks
-    the engine, ``verify`` loads the model.
+    logits for each parallel sequence. ``adapters`` are ``FILE`` or ``FILE=SCALE``. ``drafter``
+    is a file that drafts, ``draft`` whether a known one does; None: where ``run`` would let it.
+    ``exact`` asks the engine, ``verify`` loads the model.
     """
 
     context: int | None = None
@@ -51,6 +59,8 @@ class PlanOptions:
     outputs: int | None = None
     image: bool = False
     adapters: tuple[str, ...] = ()
+    draft: bool | None = None
+    drafter: Path | None = None
     memory: str | None = None
     ram: str | None = None
     exact: bool = False
@@ -104,13 +114,30 @@ def plan(
     images = images_of(variant, here.registry.catalog)
     if options.image and images is None:
         raise UsageError(f"no image projector of {variant.reference} is known", "leave --image out")
-    settings = _memory_settings(options, model[0].context_length)
+    drafter = _drafter(here, variant, options)
+    settings = replace(
+        _memory_settings(options, model[0].context_length),
+        drafter=None if drafter is None else draft_model(variant, drafter),
+    )
     machine = _with_engine(here, machine, variant, options, settings)
     place = place_for(machine, model, settings, images if options.image else None)
     plan = make_plan(variant, model, settings, place, images=images, with_images=options.image)
+    plan = replace(plan, drafter=drafter)
     if options.exact:
         plan = _exact(here, plan, place, looked.fetch_header)
     return _verify(here, plan, options, on_progress) if options.verify else plan
+
+
+def _drafter(here: Installation, variant: Variant, options: PlanOptions) -> Path | None:
+    """Raises: NotFound where one is wanted and none is here; UsageError."""
+    wanted = options.draft
+    if options.exact and (wanted or options.drafter):
+        raise UsageError("no engine is asked what a drafter takes", "leave --exact out")
+    check_draft_options(wanted, options.drafter)
+    settings = Settings(gpu_layers=options.gpu_layers, drafter=options.drafter)
+    if options.exact or (wanted is None and not drafts_here(here, variant)):
+        wanted = None if options.drafter else False
+    return chosen_drafter(here, variant, settings, wanted)[0]
 
 
 def _adapters(options: PlanOptions) -> tuple[Adapter, ...]:
@@ -146,6 +173,7 @@ def _with_engine(
         return machine
     artifact = next(iter(variant.artifacts), Artifact(variant.format, Path(variant.reference)))
     needs = "dry_load" if _needs_dry_load(options, settings) else ""
+    needs = needs or ("drafter" if settings.drafter else "")
     return replace(machine, engine=engine_here(here.choose, here.plugins_manager, artifact, needs))
 
 
@@ -231,7 +259,7 @@ def _verify(
 
     artifact = loadable(plan)
     needs = "dry_load" if _needs_dry_load(options, plan.memory.settings) else ""
-    needs = needs or ("remote_workers" if here.workers else "")
+    needs = needs or ("remote_workers" if here.workers else "drafter" if plan.drafter else "")
     return verify(plan, here.choose(artifact, needs=needs).offer, on_progress, here.workers)
 
 

@@ -46,11 +46,12 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class PullOptions:
     """``revision`` is a branch, tag or commit in place of the reference's own, ``to`` a folder in
-    place of the source's choice."""
+    place of the source's choice; ``draft`` gets the head that drafts for the model, too."""
 
     revision: str | None = None
     projector: bool = True
     to: Path | None = None
+    draft: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +150,11 @@ def plan_pull(here: Installation, reference: str, options: PullOptions | None = 
     options = options or PullOptions()
     name, known, variant = _wanted(here, reference, options)
     if variant is not None:
-        return PullPlan(variant, here.fits([variant])[0])
-    remote = find(here, name, options.revision, projector=options.projector)
+        if not options.draft:
+            return PullPlan(variant, here.fits([variant])[0])
+        name = _head_alone(here, variant)  # the model is here
+        options = replace(options, draft=False, projector=False)
+    remote = find(here, name, options.revision, projector=options.projector, draft=options.draft)
     if known is not None and options.revision is None:
         _check_known(known, remote.artifact)
     landing = remote.landing(options.to)
@@ -251,6 +255,17 @@ def _wanted(
     return known.reference, known, None
 
 
+def _head_alone(here: Installation, variant: Variant) -> str:
+    """What a source calls the draft head of a variant. Raises: NotFound."""
+    from gemmahub.hub.failures import no_drafter
+    from gemmahub.service.drafting import known_drafter
+
+    known = known_drafter(here, variant)
+    if known is None:
+        raise no_drafter(variant.reference)
+    return f"hf://{known.repository}/{known.file}"
+
+
 def _server_of(here: Installation, reference: str) -> str:
     """The server that offers a model under this reference, where no source answers for it."""
     if here.sources.of(reference) is not None:
@@ -272,6 +287,8 @@ def _check_known(known: CatalogVariant, found: RemoteArtifact) -> None:
     pairs = [(known.sha256, found.weights[0])]
     if known.projector is not None and found.projector is not None:
         pairs.append((known.projector.sha256, found.projector))
+    if known.drafter is not None and found.drafter is not None:
+        pairs.append((known.drafter.sha256, found.drafter))
     for sha256, file in pairs:
         if sha256 and file.sha256 and sha256 != file.sha256:
             raise IntegrityError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.contract import Artifact
 from gemmahub.engines.sources import WEIGHTS
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from gemmahub.registry.artifacts import FileSummary
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
+
+
+_FLAGS: Final = {"revision": "--revision", "projector": "--no-projector", "draft": "--draft"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +190,12 @@ class RemoteModel:
 
 
 def find(
-    here: Installation, reference: str, revision: str | None = None, *, projector: bool = True
+    here: Installation,
+    reference: str,
+    revision: str | None = None,
+    *,
+    projector: bool = True,
+    draft: bool = False,
 ) -> RemoteModel:
     """What a reference of a source names, or a name of the catalogue; asks the source for it.
 
@@ -199,10 +207,10 @@ def find(
         raise unknown_scheme(reference)
     options: dict[str, Any] = {} if revision is None else {"revision": revision}
     options |= {} if projector else {"projector": False}
+    options |= {"draft": True} if draft else {}
     for name in options:
         if not _takes(source.find, name):
-            option = "--revision" if name == "revision" else "--no-projector"
-            raise UsageError(f"{source.name} takes no {option}", "leave it out")
+            raise UsageError(f"{source.name} takes no {_FLAGS[name]}", "leave it out")
     with guarded(source):
         artifact = source.find(reference, **options)
     if artifact is None:

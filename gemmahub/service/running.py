@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gemmahub.conversations import ChatSession, Journal
     from gemmahub.engines.choice import BackendChoice
-    from gemmahub.engines.contract import Backend, OnProgress, ServedModel, Session
+    from gemmahub.engines.contract import OnProgress, ServedModel, Session
     from gemmahub.memory import ImageMemory
     from gemmahub.registry.variants import Variant
     from gemmahub.service.drafting import DraftSpeeds
@@ -127,6 +127,7 @@ def load(
     from gemmahub.engines.option_values import option_values
     from gemmahub.measurements.speed_log import RememberingSession
     from gemmahub.service.drafting import chosen_drafter, speed_name
+    from gemmahub.service.run_plan import beside_drafter, devices_for
 
     tell = on_stage or (lambda _: None)
     settings = settings or Settings()
@@ -143,13 +144,10 @@ def load(
     engine = choice.offer.backend
     given = {**settings.options, **option_values(engine, options or {})}
     settings = replace(settings, options={**choice.offer.options, **given})
-    if recommended is not None and settings.context is None:
+    planned = recommended is not None and settings.context is None
+    if recommended is not None and planned:
         own = {**recommended.options(engine), **settings.options}
         settings = replace(settings, **recommended.session_settings, options=own)
-    else:
-        settings = replace(
-            settings, options={**_devices(here, variant, settings, engine), **settings.options}
-        )
     settings = replace(settings, remote_workers=settings.remote_workers or here.workers)
     if draft is None and settings.drafter is None and "drafter" not in engine.capabilities:
         draft = False
@@ -157,12 +155,17 @@ def load(
     settings = replace(settings, drafter=drafter)
     if isinstance(model, Artifact):
         settings = with_tag_parts(here, choice.offer, model, settings)
+    if planned:
+        settings = beside_drafter(here, variant, settings)
+    else:
+        options = {**devices_for(here, variant, settings, engine), **settings.options}
+        settings = replace(settings, options=options)
     reading = "" if variant.served else f", reading {format_bytes(variant.size_bytes)}"
     tell(f"starting {choice.offer.backend.name}{reading}")
     session = load_session(choice.offer, model, settings, on_progress, cancelled)
     if alone and choice.offer.backend.automatic:  # the others make their timings up
         layers = variant.architecture.get("layers")
-        name = speed_name(variant, drafter)
+        name = speed_name(variant, drafter, settings.adapters)
         session = RememberingSession(session, here.speeds, name, layers)
     # The catalogue's figure is for its own projector: without one here no image is taken.
     images = None
@@ -171,43 +174,6 @@ def load(
 
         images = images_of(variant, here.registry.catalog)
     return Running(variant, choice.offer.backend.name, session, choice.reason, images, drafts)
-
-
-def _devices(
-    here: Installation, variant: Variant, settings: Settings, engine: Backend
-) -> dict[str, str]:
-    """Which GPUs to use, where the engine by itself would take others than a plan does."""
-    from gemmahub.engines.option_values import device_options
-
-    if variant.served is not None or not device_options(engine, ("any",)):
-        return {}
-    if (
-        len(here.hardware().devices) + len(here.workers) < 2
-    ):  # nothing to choose, and nothing to load for it
-        return {}
-    from gemmahub.errors import GemmahubError
-    from gemmahub.memory import MemorySettings
-    from gemmahub.planning import model_of
-    from gemmahub.planning.devices import told
-    from gemmahub.planning.model import place_for
-    from gemmahub.service.plans import DEFAULT_CONTEXT
-
-    machine = here.as_used()
-    try:
-        model = model_of(variant, here.registry.catalog)
-        trained = model[0].context_length or DEFAULT_CONTEXT
-        wanted = MemorySettings(
-            settings.context or min(trained, DEFAULT_CONTEXT),
-            settings.cache_type_k,
-            settings.cache_type_v,
-            gpu_layers=settings.gpu_layers,
-            experts_in_memory=settings.experts_in_memory or 0,
-            cache_in_memory=settings.cache_in_memory,
-        )
-        place = place_for(machine, model, wanted, None)
-    except GemmahubError:  # what cannot be planned runs as the engine likes
-        return {}
-    return device_options(engine, told(machine, place.names))
 
 
 def _choose(

@@ -17,7 +17,7 @@ from gemmahub.text.bars import shares
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemmahub.memory.plan import DevicePlan
+    from gemmahub.memory.places import DevicePlan
     from gemmahub.precision.mix import MixEntry
 
 _ROLE_LETTERS: Final = {
@@ -38,6 +38,7 @@ _PART_COLOURS: Final = {
     "compute": "part-compute",
     "output": "part-output",
     "projector": "part-projector",
+    "drafter": "part-projector",
     "overhead": "part-driver",
     "saved": "part-kv",
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gemmahub.testing.folder_writer import write_model_folder
 from plugins.llamaserver.tests.test_adapters import PROMPT, QUERY, RANK, WIDE, write_adapter
 
 if TYPE_CHECKING:
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 BASE = "gemma-3-270m:q4_k_m"
 
 
+@pytest.mark.parametrize("engine", ["llama-server", "llama.cpp"])
 def test_an_adapter_changes_the_answer_and_with_the_scale_0_does_not(
-    command: Command, tmp_path: Path
+    command: Command, tmp_path: Path, engine: str
 ) -> None:
     path = write_adapter(tmp_path / "lora.gguf")
-    asked = ("run", BASE, PROMPT, "-n", 8, "--temperature", 0, "-c", 256)
+    asked = ("run", BASE, PROMPT, "-n", 8, "--temperature", 0, "-c", 256, "--backend", engine)
     plain = command(*asked)
     changed = command(*asked, "--adapter", path)
     assert (plain.code, changed.code) == (0, 0)
@@ -59,6 +61,7 @@ def test_an_adapter_that_is_none_of_the_model_is_refused(
 
 def test_an_engine_without_adapters_is_refused(command: Command, tmp_path: Path) -> None:
     path = write_adapter(tmp_path / "lora.gguf")
-    found = command("run", BASE, "hello", "--adapter", path, "--backend", "llamacpp")
+    folder = write_model_folder(tmp_path / "mlx")
+    found = command("run", folder, "hello", "--adapter", path, "--backend", "mlx")
     assert found.code == 5
-    assert "llama.cpp has no adapters" in found.err
+    assert "mlx has no adapters" in found.err

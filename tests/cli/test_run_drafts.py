@@ -9,6 +9,7 @@ import pytest
 
 from gemmahub.measurements.speed_log import SpeedLog
 from plugins.llamaserver.tests.draft_models import write_gemma4, write_head
+from plugins.llamaserver.tests.test_adapters import write_adapter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,7 @@ def drafter(found: Any) -> str | None:
 def measured(data: Path, with_drafts: float, without: float) -> None:
     (file,) = data.rglob("speed.sqlite")
     log = SpeedLog(file.parent)
-    names = {name: " + " in name for name in log.speeds("cpu")}
+    names = {name: name.endswith(HEAD) for name in log.speeds("cpu")}
     assert sorted(names.values()) == [False, True]
     for name, drafts in names.items():
         for _ in range(20):
@@ -62,6 +63,28 @@ def test_drafts_are_measured_and_used_where_they_were_faster(
     measured(data, 10.0, 20.0)
     assert drafter(run(command, model, "--json")) is None
     assert "no drafts; measured here: 10.0 tokens/s with drafts" in run(command, model).err
+
+
+def test_speeds_with_an_adapter_are_not_those_of_the_model(
+    command: Command, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "kept"
+    monkeypatch.setenv("GEMMAHUB_DATA", str(data))
+    changes = {"general.architecture": "gemma4"}
+    adapter = write_adapter(tmp_path / "lora.gguf", width=128, query=128, **changes)
+    assert drafter(run(command, model, "--json", "--adapter", adapter)) is None
+    assert drafter(run(command, model, "--json", "--adapter", adapter, "--draft"))
+    (file,) = data.rglob("speed.sqlite")
+    speeds = set(SpeedLog(file.parent).speeds("cpu"))
+    (reference,) = {name.partition(" + ")[0] for name in speeds}
+    with_adapter = f"{reference} + adapter lora.gguf"
+    assert speeds == {with_adapter, f"{with_adapter} + {HEAD}"}
+    measured(data, 30.0, 20.0)
+    assert drafter(run(command, model, "--json", "--no-draft")) is None
+    assert drafter(run(command, model, "--json")) is None  # nothing is known of the model alone
+    assert drafter(run(command, model, "--json", "--adapter", adapter)) == str(
+        model.with_name(HEAD)
+    )
 
 
 def test_a_model_without_a_drafter_says_how_to_name_one(command: Command, model: Path) -> None:

@@ -12,7 +12,8 @@ from gemmahub.hardware.host import Host
 from gemmahub.hardware.probe import probe_machine
 from gemmahub.hardware.records import Kind
 from gemmahub.memory.machine import DeviceMemory, MachineMemory
-from gemmahub.memory.plan import DevicePlan, headroom
+from gemmahub.memory.places import DevicePlan
+from gemmahub.memory.plan import headroom
 from gemmahub.planning import machine_of
 from tests.hardware.trees import NoRights
 

@@ -32,7 +32,8 @@ from gemmahub.memory import (
     weights_by_layer,
     weights_of,
 )
-from gemmahub.memory.weights import HOST, layer_devices
+from gemmahub.memory.weight_sums import HOST
+from gemmahub.memory.weights import layer_devices
 from gemmahub.precision.mix import mix_of, mix_of_counted
 
 if TYPE_CHECKING:

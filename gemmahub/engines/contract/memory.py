@@ -16,7 +16,7 @@ class DeviceUse:
     All in bytes. Host memory that a GPU driver pins counts as ``CPU``. ``repack_bytes`` are copies
     of weights in another order, besides the weights; only a real load knows them.
     ``projector_bytes`` are an image projector and the buffers in which it computes, where a session
-    has one loaded.
+    has one loaded. ``drafter_bytes`` are weights, cache and buffers of what drafts tokens.
     """
 
     device: str
@@ -26,6 +26,7 @@ class DeviceUse:
     output_bytes: int = 0
     repack_bytes: int = 0
     projector_bytes: int = 0
+    drafter_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,12 @@ def embeds(name: str) -> bool:
     return "embed" in name if family is None else family.embeds
 
 
+def drafts_for(name: str) -> str:
+    """The architecture of the models that this one is a draft head for; empty where it is none."""
+    family = find(name)
+    return "" if family is None else family.drafts_for
+
+
 def every() -> dict[str, FamilyRules]:
     """The rules of all architectures by name."""
     return {name: _load(name) for name in names()}

@@ -5,15 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from gemmahub.engines.contract import Settings
 from gemmahub.errors import BackendMissing, DoesNotFit, GemmahubError, NotInstalled, UsageError
+from gemmahub.service.adapters import with_adapters
+from gemmahub.service.drafting import (
+    check_draft_options,
+    chosen_drafter,
+    draft_model,
+    drafter_of,
+)
 from gemmahub.service.purpose import check_is_model
 from gemmahub.service.serving.room import Sized, Wish, alone, together, without
 from gemmahub.text import format_gib, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from gemmahub.engines.contract import Artifact, Settings
+    from gemmahub.engines.contract import Adapter, Artifact
     from gemmahub.engines.manager import BackendOffer
     from gemmahub.hardware.records import Machine
     from gemmahub.memory import MachineMemory, MemoryPlan
@@ -22,9 +31,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class ServedWith:
+    """What is loaded with models. ``draft`` says whether known heads draft; None: where that was
+    measured to be faster here. ``drafter`` and ``adapters`` are for a model that is served alone.
+    """
+
+    draft: bool | None = None
+    drafter: Path | None = None
+    adapters: tuple[Adapter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Offered:
     """A model that is served. ``names`` are what clients may call it, the first is what lists
-    have; ``template`` is its chat template, empty where it has none."""
+    have; ``template`` is its chat template, empty where it has none. ``beside`` has the file that
+    drafts for it, if one does, and its adapters."""
 
     names: tuple[str, ...]
     variant: Variant
@@ -33,6 +54,7 @@ class Offered:
     sized: Sized
     template: str
     pinned: bool = False
+    beside: ServedWith = ServedWith()
 
     @property
     def name(self) -> str:
@@ -63,17 +85,28 @@ class PlannedModels:
 
 
 def offered(
-    here: Installation, references: Sequence[str], pinned: Sequence[str] = ()
+    here: Installation,
+    references: Sequence[str],
+    pinned: Sequence[str] = (),
+    beside: ServedWith | None = None,
 ) -> tuple[Offered, ...]:
     """The models that are named, or all that are here and can be served.
 
-    Raises: NotInstalled, BackendMissing, GemmahubError for a model that is named.
+    Raises: NotInstalled, BackendMissing, GemmahubError for a model that is named; NotFound for one
+    without the drafter that is wanted; UsageError for a drafter or adapters of several models.
     """
+    beside = beside or ServedWith()
+    check_draft_options(beside.draft, beside.drafter)
     held = {here.chosen(reference)[0].reference for reference in pinned}
     found: dict[str, Offered] = {}
+    named = {here.chosen(reference)[0].reference for reference in (*references, *pinned)}
+    if (beside.drafter is not None or beside.adapters) and len(named) != 1:
+        raise UsageError(
+            "an adapter or a drafter is made for one model", "name exactly that one to serve"
+        )
     for reference in dict.fromkeys((*references, *pinned)):
         variant = here.chosen(reference)[0]
-        one = _offered(here, variant, reference, pinned=variant.reference in held)
+        one = _offered(here, variant, reference, beside, pinned=variant.reference in held)
         known = found.get(one.name)
         names = (*known.names, reference) if known else one.names
         found[one.name] = replace(one, names=tuple(dict.fromkeys(names)))
@@ -82,7 +115,9 @@ def offered(
     for variant in here.registry.installed().variants:
         if variant.runnable and variant.served is None:
             try:
-                found[variant.reference] = _offered(here, variant, variant.reference)
+                drafter = drafter_of(here, variant) if beside.draft else None
+                own = beside if not beside.draft or drafter else ServedWith(draft=False)
+                found[variant.reference] = _offered(here, variant, variant.reference, own)
             except GemmahubError as error:
                 here.say(f"{one_line(variant.reference)} is not served: {error.message}")
     if not found:
@@ -112,6 +147,26 @@ def planned(models: tuple[Offered, ...], wish: Wish, room: MachineMemory) -> Pla
     return PlannedModels(models, plans, wish, room, fit_together=False)
 
 
+def planned_models(
+    here: Installation,
+    references: Sequence[str],
+    beside: ServedWith,
+    wish: Wish,
+    room: MachineMemory,
+    pinned: Sequence[str] = (),
+) -> PlannedModels:
+    """The models that are served, with their plans. What drafts is left out where nobody asked for
+    it and something would not fit with it. Raises: as :func:`offered` and :func:`planned`."""
+    models = offered(here, references, pinned, beside)
+    try:
+        return planned(models, wish, room)
+    except DoesNotFit:
+        if beside.draft or beside.drafter or not any(each.beside.drafter for each in models):
+            raise
+    alone = replace(beside, draft=False)
+    return planned(offered(here, references, pinned, alone), wish, room)
+
+
 def does_not_fit(name: str, plan: MemoryPlan) -> DoesNotFit:
     """What to raise for a model that has no room."""
     short = format_gib(-plan.headroom_bytes)
@@ -122,20 +177,30 @@ def does_not_fit(name: str, plan: MemoryPlan) -> DoesNotFit:
     )
 
 
-def settings_of(plan: MemoryPlan, machine: Machine, offer: BackendOffer) -> Settings:
+def settings_of(plan: MemoryPlan, machine: Machine, offered: Offered) -> Settings:
     """What the engine is told, so that it takes what was planned."""
     from gemmahub.engines.option_values import device_options
     from gemmahub.planning.devices import told
     from gemmahub.planning.dry_load import settings_for
 
     names = tuple(place.device for place in plan.places[:-1])
-    devices = device_options(offer.backend, told(machine, names)) if names else {}
-    found = settings_for(plan.settings, plan.settings.gpu_layers, offer)
-    return replace(found, options={**devices, **found.options})
+    devices = device_options(offered.offer.backend, told(machine, names)) if names else {}
+    found = settings_for(plan.settings, plan.settings.gpu_layers, offered.offer)
+    return replace(
+        found,
+        options={**devices, **found.options},
+        drafter=offered.beside.drafter,
+        adapters=offered.beside.adapters,
+    )
 
 
 def _offered(
-    here: Installation, variant: Variant, reference: str, *, pinned: bool = False
+    here: Installation,
+    variant: Variant,
+    reference: str,
+    beside: ServedWith,
+    *,
+    pinned: bool = False,
 ) -> Offered:
     from gemmahub.planning import images_of, model_of
 
@@ -154,15 +219,33 @@ def _offered(
     artifact, offer = _served_by(here, variant)
     catalog = here.registry.catalog
     images = images_of(variant, catalog) if artifact.projector else None
+    beside = replace(beside, drafter=_drafter(here, variant, beside, offer))
+    if beside.adapters and "adapters" not in offer.backend.capabilities:
+        raise BackendMissing(f"{offer.backend.name} has no adapters", "leave --adapter out")
+    model = with_adapters(model_of(variant, catalog), variant, beside.adapters)
+    drafts = None if beside.drafter is None else draft_model(variant, beside.drafter)
     return Offered(
         tuple(dict.fromkeys((variant.reference, reference))),
         variant,
         replace(artifact, name=variant.reference),
         offer,
-        Sized(model_of(variant, catalog), images),
+        Sized(model, images, drafts),
         _template(artifact),
         pinned,
+        beside,
     )
+
+
+def _drafter(
+    here: Installation, variant: Variant, beside: ServedWith, offer: BackendOffer
+) -> Path | None:
+    """What drafts for it. Raises: NotFound where one is wanted and none is here; BackendMissing."""
+    wanted = beside.draft
+    if "drafter" not in offer.backend.capabilities:
+        if wanted or beside.drafter is not None:
+            raise BackendMissing(f"{offer.backend.name} has no drafter", "leave --draft out")
+        wanted = False
+    return chosen_drafter(here, variant, Settings(drafter=beside.drafter), wanted)[0]
 
 
 def _served_by(here: Installation, variant: Variant) -> tuple[Artifact, BackendOffer]:

@@ -30,10 +30,12 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Sized:
-    """What memory depends on: a model, and the images that it takes, if it does."""
+    """What memory depends on: a model with its adapters, the images that it takes, if it does, and
+    what drafts for it."""
 
     model: MemoryModel
     images: ImageMemory | None = None
+    drafter: MemoryModel | None = None
 
     def plan(self, context: int, wish: Wish, room: MachineMemory) -> MemoryPlan:
         """What it takes with so much context, on accelerators as far as there is room on them."""
@@ -46,6 +48,7 @@ class Sized:
             batch=_BATCH,
             parallel=wish.parallel,
             outputs_max=wish.parallel,
+            drafter=self.drafter,
         )
         plan = plan_memory(architecture, weights, settings, room, images=self.images)
         if plan.fits or not room.devices:

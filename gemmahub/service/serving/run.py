@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmahub.errors import UsageError
 from gemmahub.http.gate import ANY, gate_for
 from gemmahub.http.place import end_event
-from gemmahub.service.serving.choosing import Offered, offered, planned, settings_of
+from gemmahub.service.serving.choosing import Offered, ServedWith, planned_models, settings_of
 from gemmahub.service.serving.known import KnownServer, made_known
 from gemmahub.service.serving.room import Wish
 from gemmahub.text import format_gib, one_line
@@ -49,6 +49,7 @@ class Serving:
     wish: Wish = field(default_factory=Wish)
     memory: str | None = None
     ram: str | None = None
+    beside: ServedWith = field(default_factory=ServedWith)
 
 
 def serve(here: Installation, references: Sequence[str], serving: Serving) -> None:
@@ -92,8 +93,9 @@ def settings_for(
 def _planned(
     here: Installation, references: Sequence[str], serving: Serving, machine: Machine
 ) -> PlannedModels:
-    models = offered(here, references, serving.pinned)
-    return planned(models, serving.wish, _room(machine))
+    return planned_models(
+        here, references, serving.beside, serving.wish, _room(machine), serving.pinned
+    )
 
 
 async def _serve(
@@ -184,7 +186,7 @@ def _launch(
 ) -> EngineServer:
     from gemmahub.engines import asking
 
-    settings = settings_of(plan, machine, offered.offer)
+    settings = settings_of(plan, machine, offered)
     settings = replace(settings, remote_workers=here.workers)
     return asking.serve(offered.offer, offered.artifact, settings, key)
 
@@ -244,6 +246,7 @@ def _said(served: PlannedModels, serving: Serving) -> Iterator[str]:
             f"{one_line(each.name)}: {each.variant.precision.summary} · {context:,} tokens{clients}"
             f" · {format_gib(plan.total_bytes)} · {each.offer.backend.name}"
             + (" · pinned" if each.pinned else "")
+            + _loaded_beside(each)
             + ("" if each.template else " · no chat template: plain completion")
         )
     if len(served.models) > 1:
@@ -258,6 +261,14 @@ def _said(served: PlannedModels, serving: Serving) -> Iterator[str]:
     yield f"clients of Anthropic: base URL {url}, {key}"
     if not serving.place.is_local:
         yield "the connection is not encrypted: use it in a network that you trust"
+
+
+def _loaded_beside(each: Offered) -> str:
+    """The file that drafts and the adapters of a model, as the end of a line."""
+    drafter, adapters = each.beside.drafter, each.beside.adapters
+    names = ", ".join(one_line(adapter.path.name, 80) for adapter in adapters)
+    drafts = "" if drafter is None else f" · drafts by {one_line(drafter.name, 80)}"
+    return f"{drafts} · with {names}" if names else drafts
 
 
 def _allow_connections() -> None:

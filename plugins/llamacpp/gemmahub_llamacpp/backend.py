@@ -57,7 +57,7 @@ class LlamaCppBackend(Backend):
     capabilities: ClassVar[frozenset[str]] = frozenset(
         {
             "dry_load", "images", "tensor_split", "main_device", "experts_in_memory",
-            "cache_in_memory", "thinking", "tools",
+            "cache_in_memory", "thinking", "tools", "schema", "grammar", "adapters",
         }
     )  # fmt: skip
     in_process: ClassVar[bool] = True
@@ -104,6 +104,7 @@ class LlamaCppBackend(Backend):
 
         Raises: LoadFailed, BackendMissing.
         """
+        from gemmahub_llamacpp.adapters import load_adapters, use_adapters
         from gemmahub_llamacpp.context import Context
         from gemmahub_llamacpp.model import LlamaModel
         from gemmahub_llamacpp.session import LlamaCppSession
@@ -124,7 +125,9 @@ class LlamaCppBackend(Backend):
             )
             try:
                 chosen = context_settings(checked, model.context_trained)
+                adapters = load_adapters(path, model, checked.adapters)
                 context = Context(model, chosen)
+                use_adapters(context, adapters, checked.adapters)
             except BaseException:
                 model.close()
                 raise
@@ -154,6 +157,8 @@ class LlamaCppBackend(Backend):
         """
         from gemmahub_llamacpp.dry_load import measure
 
+        if settings.adapters:
+            raise LoadFailed("a dry load knows no adapters", "ask for it without them")
         path, gpus, checked = self._check(artifact, settings)
         return measure(path, artifact.files or (path,), checked, _chosen(gpus, checked))
 

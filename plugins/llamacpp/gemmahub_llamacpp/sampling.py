@@ -2,34 +2,68 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.sampling import DEFAULT_MIN_P, DEFAULT_TOP_K, DEFAULT_TOP_P
 from gemmahub_llamacpp.engine import library
+from gemmahub_llamacpp.grammar import Grammar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gemmahub.engines.contract import Sampling
+    from gemmahub_llamacpp.context import Context
 
 _RANDOM_SEED: Final = 0xFFFFFFFF  # LLAMA_DEFAULT_SEED: llama.cpp draws one
 
 
+@dataclass(frozen=True, slots=True)
+class TokenSampler:
+    """Takes the next token: of all with ``chain``; where a ``grammar`` refuses that one, of those
+    that it allows with ``held``. To try all tokens each time would take far longer."""
+
+    chain: Any
+    grammar: Grammar | None = None
+    held: Any = None
+
+    def sample(self, context: Context) -> int:
+        """The next token of a context."""
+        token = context.sample(self.chain)
+        if self.grammar is None:
+            return token
+        if not self.grammar.allows(token):
+            return context.sample(self.held)
+        self.grammar.accept(token)
+        return token
+
+
 @contextmanager
-def sampler_chain(sampling: Sampling) -> Iterator[Any]:
-    """llama.cpp's sampler for these settings; freed at the end.
+def token_sampler(sampling: Sampling, vocab: Any) -> Iterator[TokenSampler]:
+    """llama.cpp's samplers for these settings; freed at the end.
 
     The filters work in llama.cpp's usual order: top-k, top-p, min-p, then temperature.
+
+    Raises: GenerationFailed for what is no grammar.
     """
+    with ExitStack() as ended:
+        chain = _chain(sampling, ended)
+        if sampling.grammar is None:
+            yield TokenSampler(chain)
+            return
+        grammar = Grammar(vocab, sampling.grammar)
+        yield TokenSampler(chain, grammar, _chain(sampling, ended, grammar.sampler))
+
+
+def _chain(sampling: Sampling, ended: ExitStack, *first: Any) -> Any:
+    """A chain, which frees its samplers."""
     llama = library()
     chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
-    try:
-        for sampler in _samplers(llama, sampling):
-            llama.llama_sampler_chain_add(chain, sampler)
-        yield chain
-    finally:
-        llama.llama_sampler_free(chain)
+    ended.callback(llama.llama_sampler_free, chain)
+    for sampler in (*first, *_samplers(llama, sampling)):
+        llama.llama_sampler_chain_add(chain, sampler)
+    return chain
 
 
 def _samplers(llama: Any, sampling: Sampling) -> list[Any]:

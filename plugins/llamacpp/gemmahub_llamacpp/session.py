@@ -11,7 +11,8 @@ from gemmahub.engines.thoughts import CLOSES, ThoughtLimit
 from gemmahub.engines.token_session import TokenSession
 from gemmahub.errors import ContextExceeded
 from gemmahub_llamacpp.context import Status
-from gemmahub_llamacpp.sampling import sampler_chain
+from gemmahub_llamacpp.grammar import grammar_of
+from gemmahub_llamacpp.sampling import token_sampler
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -49,9 +50,11 @@ class LlamaCppSession(TokenSession):
 
         A cancel after this call stops this answer, also when no chunk was asked for yet.
 
-        Raises: ContextExceeded, TemplateError, GenerationFailed.
+        Raises: ContextExceeded, TemplateError; GenerationFailed, also for a schema that cannot be
+        made into a grammar.
         """
         self.context.resume()
+        sampling = replace(sampling, schema=None, grammar=grammar_of(sampling))
         return super().generate(prompt, sampling)
 
     def load_projector(self) -> None:
@@ -78,7 +81,7 @@ class LlamaCppSession(TokenSession):
         """The bytes of each next token; why it ended is returned."""
         context, model = self.context, self.model
         limit = ThoughtLimit(sampling.thinking, model.tokenize(CLOSES, special=True, start=False))
-        with sampler_chain(sampling) as sampler:
+        with token_sampler(sampling, model.vocab) as sampler:
             new = prompt[context.keep_prefix(prompt) :]
             status = self.vision.prefill(new)
             if status is Status.FULL:
@@ -90,7 +93,7 @@ class LlamaCppSession(TokenSession):
                 self._prefilled = len(new)
             while status is Status.DONE:
                 token = limit.forced()
-                token = context.sample(sampler) if token is None else token
+                token = sampler.sample(context) if token is None else token
                 if model.is_end(token):
                     return FinishReason.STOP
                 piece = model.piece(token, calls=bool(sampling.tools))

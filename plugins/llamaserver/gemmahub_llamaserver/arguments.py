@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmahub.engines.sampling import DEFAULT_MIN_P, DEFAULT_TOP_K, DEFAULT_TOP_P
 from gemmahub.errors import LoadFailed
 from gemmahub.formats.ggml_types import CACHE_TYPES
-from gemmahub.memory.settings import Placement
-from gemmahub_llamaserver.drafting import DRAFTED_TOKENS
+from gemmahub.memory.settings import DRAFTED_TOKENS, Placement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

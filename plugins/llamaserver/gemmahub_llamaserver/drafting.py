@@ -1,26 +1,17 @@
-"""Speculative decoding: a small model, or a head of Gemma 4, drafts tokens that the model checks.
-
-A head (``gemma4-assistant``) reads the caches of its model and has none of its own; see
-``common/speculative.cpp`` and ``src/models/gemma4-assistant.cpp`` of llama.cpp.
-"""
+"""Speculative decoding: a small model, or a head, drafts tokens that the model checks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from gemmahub.errors import FormatError, IntegrityError, LoadFailed
+from gemmahub.memory.drafter import check_drafter, is_head
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.formats.reader import ModelFile
-
-DRAFTED_TOKENS: Final = 3
-"""Tokens that are drafted at once: llama.cpp's default."""
-
-_HEAD: Final = "gemma4-assistant"
-_MODEL_OF_HEAD: Final = "gemma4"
 
 
 def draft_type(drafter: Path, model: ModelFile) -> str:
@@ -30,40 +21,15 @@ def draft_type(drafter: Path, model: ModelFile) -> str:
     """
     from gemmahub.formats.detect import open_model
 
-    name = one_line(drafter.name, 80)
     if not drafter.is_file():
         raise LoadFailed(f"there is no drafter {one_line(str(drafter))}", "name another file")
     try:
         found = open_model(drafter)
     except (FormatError, IntegrityError) as error:
+        name = one_line(drafter.name, 80)
         raise LoadFailed(f"{name} cannot draft: {error.message}", error.hint) from None
-    is_head = found.metadata.get("general.architecture") == _HEAD
-    if is_head and not _fits(found, model):
-        raise _for_another(name, "it is a head of another model")
-    if not _words(found) or _words(found) != _words(model):
-        raise _for_another(name, "its vocabulary is another one")
-    return "draft-mtp" if is_head else "draft-simple"
-
-
-def _fits(head: ModelFile, model: ModelFile) -> bool:
-    """Whether a head continues what this model computes."""
-    width = head.metadata.get(f"{_HEAD}.embedding_length_out")
-    return (
-        model.metadata.get("general.architecture") == _MODEL_OF_HEAD
-        and width is not None
-        and width == model.metadata.get(f"{_MODEL_OF_HEAD}.embedding_length")
-    )
-
-
-def _words(model: ModelFile) -> tuple[Any, ...]:
-    """What tells one vocabulary from another; empty for a file that has no words."""
-    table = next((t for t in model.tensors if t.name == "token_embd.weight"), None)
-    if table is None:
-        return ()
-    return (table.shape[-1], model.metadata.get("tokenizer.ggml.model"))
-
-
-def _for_another(name: str, why: str) -> LoadFailed:
-    return LoadFailed(
-        f"{name} cannot draft for this model: {why}", "name one that was made for it, or none"
-    )
+    try:
+        check_drafter(found, model)
+    except FormatError as error:
+        raise LoadFailed(error.message, error.hint) from None
+    return "draft-mtp" if is_head(found) else "draft-simple"

@@ -26,6 +26,7 @@ _PROJECTOR_SIZE: Final = re.compile(r"load_hparams: model size: +([\d.]+) MiB")
 _PROJECTOR_DEVICE: Final = re.compile(r"clip_ctx: CLIP using (\S+) backend")
 _MAPPED: Final = "_Mapped"  # a part of the file, not a copy of it
 _PINNED: Final = "_Host"  # memory of the host that a driver has pinned
+_DRAFTER: Final = "loading draft model"
 _DRAFTS: Final = "adding speculative implementation"
 _PARTS: Final = {"KV": "kv_cache", "compute": "compute", "output": "output"}
 _ERROR: Final = re.compile(
@@ -40,12 +41,14 @@ def is_kept(line: str) -> bool:
 
 
 def read_memory(lines: Iterable[str]) -> tuple[DeviceUse, ...] | None:
-    """What each device holds, rounded to 0.01 MiB, a drafter's parts among those of the model; None
-    where the log does not say."""
+    """What each device holds, rounded to 0.01 MiB, a drafter's parts as one; None where the log
+    does not say."""
     found: dict[str, Counter[str]] = {}
     projector = CPU
+    drafter = False  # its parts follow those of the model
     again = False  # a drafter's context says its buffers a second time
     for line in lines:
+        drafter = drafter or _DRAFTER in line
         again = again or _DRAFTS in line
         if match := _PROJECTOR_DEVICE.search(line):
             projector = device_of(match[1])
@@ -55,6 +58,7 @@ def read_memory(lines: Iterable[str]) -> tuple[DeviceUse, ...] | None:
             device = device_of(match[1])
             part = _PARTS.get(match[2]) or _model_part(match[1])
             part = "projector" if _PROJECTOR.search(line[: match.start()]) else part
+            part = "drafter" if drafter and part not in ("projector", "repack") else part
             if again and part != "projector":
                 continue
             found.setdefault(device, Counter())[part] += round(float(match[3]) * _MIB)

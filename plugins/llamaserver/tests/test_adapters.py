@@ -23,7 +23,7 @@ PROMPT = "The capital of France is"
 WIDE, QUERY, RANK = 640, 1024, 4  # of Gemma 3 270M
 
 
-def write_adapter(path: Path, *, width: int = WIDE, **metadata: Any) -> Path:
+def write_adapter(path: Path, *, width: int = WIDE, query: int = QUERY, **metadata: Any) -> Path:
     """Random changes of the query weights of the first layer."""
     stated = {
         "general.architecture": "gemma3",
@@ -34,7 +34,7 @@ def write_adapter(path: Path, *, width: int = WIDE, **metadata: Any) -> Path:
     name = "blk.0.attn_q.weight"
     tensors = [
         (f"{name}.lora_a", (width, RANK), "F32"),
-        (f"{name}.lora_b", (RANK, QUERY), "F32"),
+        (f"{name}.lora_b", (RANK, query), "F32"),
     ]
     header, full = gguf_header(stated | metadata, tensors)
     count = (full - len(header)) // 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gemmahub.engines.contract import DeviceUse
@@ -41,6 +43,22 @@ def test_buffers_are_told_by_device() -> None:
         "CUDA1": DeviceUse("CUDA1", weights_bytes=100 * MIB, kv_cache_bytes=6 * MIB),
     }  # fmt: skip
     assert read_devices(TWO_GPUS) == ["CUDA0 (NVIDIA RTX 3090)", "CUDA1 (NVIDIA RTX A2000)"]
+
+
+def test_what_drafts_is_told_apart_from_its_model() -> None:
+    log = """\
+0.00.333.388 I common_speculative_init_result: loading draft model '/models/mtp-model.gguf'
+0.00.345.538 I load_tensors: CPU_Mapped model buffer size = 5.00 MiB
+0.00.345.711 I llama_context: CPU output buffer size = 1.00 MiB
+0.00.352.994 I sched_reserve: CUDA0 compute buffer size = 2.75 MiB
+0.00.354.365 I spec common_specu: adding speculative implementation 'draft-mtp'
+0.00.358.169 I sched_reserve: CUDA0 compute buffer size = 2.75 MiB
+""".splitlines()
+    alone = {use.device: use for use in read_memory(TWO_GPUS) or ()}
+    both = {use.device: use for use in read_memory([*TWO_GPUS, *log]) or ()}
+    alone["CPU"] = replace(alone["CPU"], drafter_bytes=6 * MIB)
+    alone["CUDA0"] = replace(alone["CUDA0"], drafter_bytes=round(2.75 * MIB))
+    assert both == alone
 
 
 def test_a_log_that_words_it_differently_says_nothing() -> None:
