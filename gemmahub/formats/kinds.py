@@ -43,8 +43,11 @@ WHAT: Final = {
 }
 """Each kind in words."""
 
-_DRAFTS: Final = re.compile(r"(?:^|[-_.])(?:assistant|mtp|eagle3?|medusa|drafter)(?:[-_.]|$)", re.I)
+_DRAFTS: Final = re.compile(
+    r"(?:^|[-_.0-9])(?:assistant|mtp|eagle3?|medusa|dflash|drafter)(?:[-_.]|$)", re.I
+)
 _NOT_CAUSAL: Final = ("dream", "llada", "llada-moe", "rnd1")  # diffusion: they do write texts
+_CONTROL: Final = "controlvector"  # what is added between layers, as an adapter is
 _POOLED: Final = (1, 2, 3, 4)  # mean, cls, last, rank (enum llama_pooling_type)
 _LORA: Final = re.compile(r"\.lora_[abABm]")
 _TEXT_PART: Final = re.compile(
@@ -123,7 +126,12 @@ def shown_kind(kind: str, metadata: Mapping[str, Any]) -> str:
 def _kind_of_gguf(metadata: Mapping[str, Any], names: str) -> str:
     architecture = _text(metadata, "general.architecture")
     type_ = _text(metadata, "general.type").casefold()
-    if type_ == "adapter" or "adapter.type" in metadata or _LORA.search(names):
+    if (
+        type_ == "adapter"
+        or "adapter.type" in metadata
+        or architecture == _CONTROL
+        or _LORA.search(names)
+    ):
         return ADAPTER
     if type_ == "imatrix" or ".in_sum2" in names:
         return IMATRIX
@@ -150,7 +158,7 @@ def _makes_vectors(architecture: str, metadata: Mapping[str, Any]) -> bool:
     """Whether a GGUF file pools what it computes, or looks at a text from both sides."""
     pooling = metadata.get(f"{architecture}.pooling_type")
     causal = metadata.get(f"{architecture}.attention.causal", True)
-    named = "embed" in architecture or "bert" in architecture
+    named = any(part in architecture for part in ("embed", "bert", "t5encoder"))
     return named or pooling in _POOLED or (causal is False and architecture not in _NOT_CAUSAL)
 
 

@@ -309,7 +309,7 @@ class Registry:
         if found:
             return declared(self.catalog, *found[0])
         for place in self.installed().files:
-            if any(_is_from(artifact, reference) for artifact in place.artifacts):
+            if any(_is_from(a, reference) or _is_called(a, text) for a in place.artifacts):
                 return place
         repositories = {v.repository for v in self.catalog.variants}
         near = nearest(reference.repository, repositories)
@@ -319,6 +319,11 @@ class Registry:
             f"gemmahub pull {one_line(text)} gets it from Hugging Face{meant}",
             text,
         )
+
+
+def _is_called(artifact: Artifact, text: str) -> bool:
+    """Whether a store has it under this very name of a repository."""
+    return artifact.reference.partition("://")[2].casefold() == text.strip().casefold()
 
 
 def _is_from(artifact: Artifact, reference: HuggingFaceReference) -> bool:
