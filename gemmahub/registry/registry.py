@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from gemmahub.engines.contract import Artifact, BrokenEntry
 from gemmahub.engines.servers import ServedModels
 from gemmahub.errors import GemmahubError, IntegrityError, NotFound, NotInstalled
-from gemmahub.precision.labels import label_in_name
 from gemmahub.registry.companions import parted
 from gemmahub.registry.declared import declared, download_of, known_training, licence_of
 from gemmahub.registry.joining import join_places
 from gemmahub.registry.judged import Problems, judged, no_problems
+from gemmahub.registry.naming import is_named
 from gemmahub.registry.reference import (
     NameReference,
     PathReference,
@@ -118,7 +118,7 @@ class Registry:
         """The variant that a reference names; of a name without one what is installed, QAT first.
 
         Of the places where it is, the one that was named comes first: two tags of the same weights
-        may differ in what else they hold.
+        may differ in what else they hold. Bare weights come before those of a tag.
 
         Raises: UsageError for no reference; NotFound, with the nearest names; what reading a file
         raises.
@@ -136,7 +136,9 @@ class Registry:
             return found
         full = self.sources.full_names(reference)
         names = {name.casefold() for name in (text.strip(), str(reference), *full)}
-        places = sorted(found.artifacts, key=lambda place: place.reference.casefold() not in names)
+        places = sorted(
+            found.artifacts, key=lambda p: (p.reference.casefold() not in names, bool(p.parts))
+        )
         return replace(found, artifacts=tuple(places))
 
     # --- from a file ---------------------------------------------------------------------------
@@ -309,7 +311,7 @@ class Registry:
         if found:
             return declared(self.catalog, *found[0])
         for place in self.installed().files:
-            if any(_is_from(a, reference) or _is_called(a, text) for a in place.artifacts):
+            if any(is_named(artifact, reference, text) for artifact in place.artifacts):
                 return place
         repositories = {v.repository for v in self.catalog.variants}
         near = nearest(reference.repository, repositories)
@@ -319,22 +321,3 @@ class Registry:
             f"gemmahub pull {one_line(text)} gets it from Hugging Face{meant}",
             text,
         )
-
-
-def _is_called(artifact: Artifact, text: str) -> bool:
-    """Whether a store has it under this very name of a repository."""
-    return artifact.reference.partition("://")[2].casefold() == text.strip().casefold()
-
-
-def _is_from(artifact: Artifact, reference: HuggingFaceReference) -> bool:
-    """Whether an installed file is what a reference to a repository names."""
-    file, label, revision = reference.file, reference.label, reference.revision
-    names = (artifact.path.name, artifact.name, artifact.repository)
-    found = next(filter(None, map(label_in_name, names)), None)
-    label_here = (found or "").lower()
-    return (
-        artifact.repository.lower() == reference.repository.lower()
-        and (file is None or artifact.path.as_posix().lower().endswith(f"/{file.lower()}"))
-        and (label is None or label.lower() in (label_here, label_here.removeprefix("ud-")))
-        and (revision in (None, "main") or artifact.revision.startswith(revision or ""))
-    )
