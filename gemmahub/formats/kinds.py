@@ -43,11 +43,17 @@ WHAT: Final = {
 }
 """Each kind in words."""
 
-_DRAFTS: Final = re.compile(r"(?:^|[-_.])(?:assistant|mtp|eagle3?|medusa|drafter)(?:[-_.]|$)", re.I)
+_DRAFTS: Final = re.compile(
+    r"(?:^|[-_.0-9])(?:assistant|mtp|eagle3?|medusa|dflash|drafter)(?:[-_.]|$)", re.I
+)
 _NOT_CAUSAL: Final = ("dream", "llada", "llada-moe", "rnd1")  # diffusion: they do write texts
+_CONTROL: Final = "controlvector"  # what is added between layers, as an adapter is
 _POOLED: Final = (1, 2, 3, 4)  # mean, cls, last, rank (enum llama_pooling_type)
-_LORA: Final = re.compile(r"\.(?:lora_[abAB]|lora_magnitude|lora_mag)(?:\.|$)")
-_SEES: Final = re.compile(r"(?:v|a|mm|resampler)\.")
+_LORA: Final = re.compile(r"\.lora_[abABm]")
+_TEXT_PART: Final = re.compile(
+    r"^(?!(?:v|a|mm|resampler)\.)", re.M
+)  # a name that is none of theirs
+_TABLE: Final = re.compile(r"^token_embd", re.M)
 _SHARD: Final = re.compile(r".+-[0-9]{5}-of-[0-9]{5}\.safetensors", re.I)
 _ENCODER: Final = re.compile(
     r"(?:Text|Bert|Encoder|Roberta)Model|.+For(?:SequenceClassification|MaskedLM)"
@@ -81,14 +87,15 @@ def kind_of(
     ``config.json`` of a folder, or that of a safetensors file; None where nothing was read, and the
     name has to do. So it has where the file says nothing but that it is no whole model.
     """
-    named = next((kind for kind, pattern in _NAMED if pattern.search(name)), TEXT)
     if metadata is None:
-        return named
-    names = {tensor.name for tensor in tensors}
+        return next((kind for kind, pattern in _NAMED if pattern.search(name)), TEXT)
+    # One text, a name a line: searching it costs less than looking at thousands of names.
+    names = "\n".join([tensor.name for tensor in tensors])
     if metadata.get("general.type") or metadata.get("general.architecture"):
         kind = _kind_of_gguf(metadata, names)
-        return named if kind == PIECE and named not in MODELS else kind
-    if any(_LORA.search(each) for each in names) or metadata.get("peft_type"):
+        named = kind_of(name) if kind == PIECE else TEXT
+        return kind if named in MODELS else named
+    if _LORA.search(names) or metadata.get("peft_type"):
         return ADAPTER
     return _kind_of_folder(name, metadata, names)
 
@@ -116,16 +123,21 @@ def shown_kind(kind: str, metadata: Mapping[str, Any]) -> str:
     return f"{head} for {named.strip()}{separator}{rest}"
 
 
-def _kind_of_gguf(metadata: Mapping[str, Any], names: set[str]) -> str:
+def _kind_of_gguf(metadata: Mapping[str, Any], names: str) -> str:
     architecture = _text(metadata, "general.architecture")
     type_ = _text(metadata, "general.type").casefold()
-    if type_ == "adapter" or "adapter.type" in metadata or any(map(_LORA.search, names)):
+    if (
+        type_ == "adapter"
+        or "adapter.type" in metadata
+        or architecture == _CONTROL
+        or _LORA.search(names)
+    ):
         return ADAPTER
-    if type_ == "imatrix" or any(name.endswith((".in_sum2", ".in_sum")) for name in names):
+    if type_ == "imatrix" or ".in_sum2" in names:
         return IMATRIX
     if type_ in ("mmproj", "projector") or architecture in ("clip", "mmproj"):
         return PROJECTOR
-    if names and all(map(_SEES.match, names)):
+    if names and not _TEXT_PART.search(names):
         return PROJECTOR
     if type_ == "vocab" or not names:
         return VOCABULARY
@@ -133,24 +145,24 @@ def _kind_of_gguf(metadata: Mapping[str, Any], names: set[str]) -> str:
         return DRAFTER
     if _makes_vectors(architecture, metadata):
         return EMBEDDING
-    return TEXT if any(name.startswith("token_embd") for name in names) else PIECE
+    return TEXT if _TABLE.search(names) else PIECE
 
 
-def _is_head(names: set[str]) -> bool:
+def _is_head(names: str) -> bool:
     """Whether there are only the layers of a draft head: of the model it lacks the first one."""
-    heads = any(".nextn." in name or name.startswith(("nextn.", "mtp.")) for name in names)
-    return heads and not any(name.startswith("blk.0.") for name in names)
+    heads = "nextn." in names or "mtp." in names
+    return heads and "blk.0." not in names
 
 
 def _makes_vectors(architecture: str, metadata: Mapping[str, Any]) -> bool:
     """Whether a GGUF file pools what it computes, or looks at a text from both sides."""
     pooling = metadata.get(f"{architecture}.pooling_type")
     causal = metadata.get(f"{architecture}.attention.causal", True)
-    named = "embed" in architecture or "bert" in architecture
+    named = any(part in architecture for part in ("embed", "bert", "t5encoder"))
     return named or pooling in _POOLED or (causal is False and architecture not in _NOT_CAUSAL)
 
 
-def _kind_of_folder(name: str, config: Mapping[str, Any], names: set[str]) -> str:
+def _kind_of_folder(name: str, config: Mapping[str, Any], names: str) -> str:
     """Of a ``config.json`` and the tensors beside it, or of a safetensors file alone."""
     text = config.get("text_config")
     text = text if isinstance(text, dict) else {}

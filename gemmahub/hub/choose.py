@@ -12,7 +12,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from gemmahub.errors import IntegrityError, NotFound
-from gemmahub.formats.kinds import MODELS, is_projector, kind_of
+from gemmahub.formats.folder import ADAPTER_CONFIG
+from gemmahub.formats.kinds import ADAPTER, MODELS, WHAT, is_projector, kind_of
 from gemmahub.formats.split import split_key
 from gemmahub.hub.records import HubFile, HubModel
 from gemmahub.precision.labels import label_in_name, model_sizes, projector_rank
@@ -109,6 +110,11 @@ def by_label(repository: Repository, label: str | None) -> HubModel:
     IntegrityError where parts of it are missing.
     """
     models = models_in(repository)
+    if not models and any(f.name == ADAPTER_CONFIG for f in repository.files):
+        raise NotFound(
+            f"{repository.name} is {WHAT[ADAPTER].partition(':')[0]}, not a model",
+            "pull the model that it was trained on; llama-server takes adapters as GGUF",
+        )
     if not models:
         raise NotFound(
             f"{repository.name} has no GGUF file and no folder with config.json and safetensors"

@@ -143,7 +143,7 @@ def read_summary(path: Path, readers: Readers = tuple) -> FileSummary:
 def summary_of(model: ModelFile) -> FileSummary:
     """The summary of a model that is open already, such as one that lies in a repository."""
     mix, notes = mix_of(model.tensors), tuple(model.notes)
-    names = {(tensor_role(t.name), t.type): t.name[:_NAME_LIMIT] for t in reversed(model.tensors)}
+    names = {(tensor_role(t.name), t.type): t.name for t in reversed(model.tensors)}
     label: str | None = None
     if model.format == "gguf":
         metadata = _short(model.metadata)
@@ -167,7 +167,7 @@ def summary_of(model: ModelFile) -> FileSummary:
         notes=notes,
         memory=packed(model.format, model.metadata, model.tensors),
         kind=kind,
-        examples=tuple(names[entry.role, entry.type] for entry in mix),
+        examples=tuple(names[entry.role, entry.type][:_NAME_LIMIT] for entry in mix),
         big_endian=model.big_endian,
     )
 

@@ -48,12 +48,15 @@ def named_places(text: str, places: Iterable[Artifact], sources: Sources) -> tup
     names = {name.casefold() for name in (text.strip(), str(reference), *full)}
     named = tuple(a for a in places if a.reference.casefold() in names)
     if not named and isinstance(reference, HuggingFaceReference):
-        named = tuple(a for a in places if is_from(a, reference))
+        named = tuple(a for a in places if is_named(a, reference, text))
     return named
 
 
-def is_from(artifact: Artifact, reference: HuggingFaceReference) -> bool:
-    """Whether an installed file is what a reference to a repository names."""
+def is_named(artifact: Artifact, reference: HuggingFaceReference, text: str) -> bool:
+    """Whether an installed file is what a reference to a repository names, written as ``text``; a
+    store may have it under this very name."""
+    if artifact.reference.partition("://")[2].casefold() == text.strip().casefold():
+        return True
     file, label, revision = reference.file, reference.label, reference.revision
     names = (artifact.path.name, artifact.name, artifact.repository)
     found = next(filter(None, map(label_in_name, names)), None)

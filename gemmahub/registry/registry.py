@@ -18,7 +18,7 @@ from gemmahub.registry.companions import parted
 from gemmahub.registry.declared import declared, download_of, known_training, licence_of
 from gemmahub.registry.joining import join_places
 from gemmahub.registry.judged import Problems, judged, no_problems
-from gemmahub.registry.matching import agree, is_from, named_places, on_disk
+from gemmahub.registry.matching import agree, is_named, named_places, on_disk
 from gemmahub.registry.missing import no_such_name, not_here
 from gemmahub.registry.reference import (
     NameReference,
@@ -125,7 +125,7 @@ class Registry:
         """The variant that a reference names; of a name without one what is installed, QAT first.
 
         Of the places where it is, the one that was named comes first: two tags of the same weights
-        may differ in what else they hold.
+        may differ in what else they hold. Bare weights come before those of a tag.
 
         Raises: UsageError for no reference; NotFound, with the nearest names; what reading a file
         raises.
@@ -148,7 +148,8 @@ class Registry:
             return found
         named = self.places_named(text, found)
         rest = (place for place in found.artifacts if place not in named)
-        return replace(found, artifacts=(*named, *rest))
+        whole = sorted(rest, key=lambda place: bool(place.parts))  # bare weights first
+        return replace(found, artifacts=(*named, *whole))
 
     def places_named(self, text: str, variant: Variant) -> tuple[Artifact, ...]:
         """Of the places of a variant those that a reference names itself, by the name that a store
@@ -306,14 +307,14 @@ class Registry:
             if variant.reference in here:
                 return here[variant.reference]
         for place in here.values():  # whatever the catalogue knows of another file at that place
-            if any(is_from(artifact, reference) for artifact in place.artifacts):
+            if any(is_named(artifact, reference, text) for artifact in place.artifacts):
                 return place
         if (path := on_disk(text)) is not None:
             return self._file(path)
         if found:
             return declared(self.catalog, *found[0])
         for place in self.installed().files:
-            if any(is_from(artifact, reference) for artifact in place.artifacts):
+            if any(is_named(artifact, reference, text) for artifact in place.artifacts):
                 return place
         repositories = {v.repository for v in self.catalog.variants}
         near = nearest(reference.repository, repositories)

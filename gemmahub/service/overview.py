@@ -52,6 +52,11 @@ class ModelRow:
         return self.variant.runnable
 
     @property
+    def obstacle(self) -> str:
+        """Why it cannot answer here, whatever the memory; "" where it can."""
+        return self.variant.what if self.variant.embeds else self.variant.problem
+
+    @property
     def rank(self) -> int | None:
         """Its place among all variants that fit, 1 for the best."""
         return self.recommendation.rank if self.recommendation else None

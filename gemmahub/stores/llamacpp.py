@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.contract import Artifact, BrokenEntry, Inventory, Removal, RemovalStep
+from gemmahub.stores.companions import best_fitting
 from gemmahub.stores.folder import artifact_of, files_removal
 from gemmahub.stores.scan import absence, broken_folder, models_among, walk
 
@@ -183,5 +184,5 @@ def _described(artifact: Artifact, manifest: _Manifest | None) -> Artifact:
         artifact,
         repository=manifest.repository,
         sha256=sha256 if whole and sha256 and len(artifact.files) == 1 else None,
-        projector=beside if beside is not None and beside.is_file() else None,
+        projector=best_fitting(artifact.path, [beside] if beside and beside.is_file() else []),
     )

@@ -115,6 +115,20 @@ def test_an_embedding_model_by_ollamas_keys_is_not_run(command: Command, tmp_pat
     assert "gives embeddings" in command("inspect", path).out
 
 
+def test_an_embedding_model_is_neither_recommended_nor_offered_for_a_chat(
+    tmp_path: Path,
+) -> None:
+    from gemmahub.service import Library
+    from gemmahub.service.overview import model_overview
+
+    write_gguf(tmp_path / "vectors.gguf", KEYS | {"gemma3.pooling_type": 1}, MODEL)
+    write_gguf(tmp_path / "writes.gguf", KEYS, MODEL)
+    rows = {row.variant.name: row for row in model_overview(Library(folders=[tmp_path])).rows}
+    assert rows["vectors"].obstacle == "an embedding model: it does not generate text"
+    assert rows["vectors"].recommendation is None
+    assert rows["writes"].obstacle == ""
+
+
 def test_an_adapter_of_peft_and_a_dense_module_are_no_models(
     command: Command, tmp_path: Path
 ) -> None:

@@ -79,6 +79,12 @@ def test_an_adapter_under_any_name_is_said_before_it_is_fetched(hub_server: HubS
     assert plan.command.startswith("gemmahub inspect")
 
 
+def test_a_repository_of_peft_is_an_adapter(server: HubServer, hub: Hub) -> None:
+    server.add("user/peft", {"adapter_config.json": b"{}", "adapter_model.safetensors": b"x"})
+    with pytest.raises(NotFound, match="user/peft is an adapter"):
+        hub.resolve("user/peft")
+
+
 def test_a_repository_of_drafters_alone_gives_them_by_their_names(hub_server: HubServer) -> None:
     hub_server.add("user/heads", {"gemma-4-E2B-it-assistant-Q8_0.gguf": DRAFTER})
     with pytest.raises(NotFound, match="is a drafter, not a model"):

@@ -57,6 +57,8 @@ class LibraryScreen(LibraryCore):
         row, detail = event.item.row, self.query_one(DetailPane)
         if self.overview is not None and self.overview.machine.simulated:
             self.notify("that is another machine: escape comes back to this one", markup=False)
+        elif row.installed and row.obstacle:
+            self.notify(row.obstacle, severity="warning", markup=False)
         elif row.installed:
             self.post_message(OpenChat(row.variant.reference, detail.settings))
         else:
@@ -165,9 +167,9 @@ class LibraryScreen(LibraryCore):
 
     def action_duel(self) -> None:
         """One prompt to the two marked variants."""
-        items = [item for item in self._marked() if item.row.installed]
+        items = [i for i in self._marked() if i.row.installed and not i.row.obstacle]
         if len(items) != 2:
-            self.notify("mark two installed variants with space first", markup=False)
+            self.notify("mark two installed variants that can answer with space", markup=False)
             return
         self.post_message(OpenDuel(tuple(item.reference for item in items)))
 

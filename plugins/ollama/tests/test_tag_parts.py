@@ -41,6 +41,7 @@ def store(tmp_path: Path) -> Path:
         HOST + "pirate/latest": [weights, template, system],
         HOST + "tuned/latest": [weights, template, layer("adapter", b"GGUF, a small one")],
         "hf.co/unsloth/gemma-3-270m-it-GGUF/Q4_K_M": [weights, template],
+        "hf.co/user/gemma/latest": [weights, template],
         HOST + "gone/latest": [gone, template],
     }.items():
         path = root / "manifests" / name
@@ -72,14 +73,14 @@ def parts(library: Library, reference: str) -> list[str]:
 def test_names_of_other_systems_and_adapters_are_other_models(library: Library) -> None:
     found = {len(variant.artifacts) for variant in library.registry.installed().variants}
     assert len(library.registry.installed().variants) == 3
-    assert found == {1, 2}
+    assert found == {1, 3}
     assert parts(library, "ollama://pirate") == ["TEMPLATE", "SYSTEM"]
     assert parts(library, "ollama://tuned") == ["TEMPLATE", "ADAPTER"]
     assert parts(library, "ollama://gemma3:270m") == ["TEMPLATE"]
 
 
 def test_a_repository_that_ollama_holds_is_found_by_its_name(library: Library) -> None:
-    for reference in ("hf.co/unsloth/gemma-3-270m-it-GGUF:Q4_K_M",
+    for reference in ("hf.co/unsloth/gemma-3-270m-it-GGUF:Q4_K_M", "hf.co/user/gemma:latest",
                       "ollama://hf.co/unsloth/gemma-3-270m-it-GGUF:Q4_K_M"):  # fmt: skip
         assert artifact(library, reference).store == "ollama"
 
