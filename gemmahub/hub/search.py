@@ -18,7 +18,7 @@ from gemmahub.hub import failures
 from gemmahub.hub.choose import label_of, models_in, projectors_in
 from gemmahub.hub.listing import fetch_repository, gate_of, whole_number
 from gemmahub.hub.path_names import problem_of
-from gemmahub.precision.mix import mix_of, total_bytes, total_parameters
+from gemmahub.precision.mix import mix_of, total_bytes, total_parameters, unknown_packing
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _measured(found: FoundFile, model: HubModel, headers: Headers) -> FoundFile:
         return found
     mix = mix_of(known.tensors)
     size, parameters = total_bytes(mix), total_parameters(mix)
-    if size is None or not parameters:
+    if size is None or not parameters or unknown_packing(mix):
         return found
     return replace(found, basis="measured", bits_per_weight=round(size * 8 / parameters, 2))
 

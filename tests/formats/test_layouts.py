@@ -7,6 +7,7 @@ names and shapes come from is said in the modules of ``gemmahub.formats.layouts`
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -406,6 +407,31 @@ def test_shapes_that_fit_no_packing_are_left_as_they_are(tmp_path: Path, stored:
     first, *_ = joined(tmp_path, stored, {})
     assert first.name == stored[0][0]
     assert first.parameters in (0, 8, 16, 63, 64)
+
+
+def test_an_old_config_that_names_no_method_is_not_taken_for_mlx(tmp_path: Path) -> None:
+    model = read_model_folder(folder_of(tmp_path, gptq(4), {"bits": 4, "group_size": 128}))
+    assert (model.format, model.tensors[0].type) == ("safetensors", "GPTQ 4-bit g128")
+
+
+def test_many_groups_and_modules_cost_little(tmp_path: Path) -> None:
+    """A config is a stranger's: it is not searched again for each tensor."""
+    weights = {"num_bits": 4, "type": "int", "group_size": 7}
+    config: dict[str, Any] = {
+        "quant_method": "compressed-tensors",
+        "config_groups": {f"g{number}": {"weights": weights} for number in range(20_000)},
+        "quant_config": {f"m{number}": {"nbits": 4} for number in range(20_000)},
+    }
+    stored: Stored = []
+    for number in range(2_000):
+        stored += [
+            (f"{number}.weight_packed", "I32", (1, 1)),
+            (f"{number}.weight_scale", "BF16", (1, 3)),
+            (f"{number}.W_q", "U8", (1, 1)),
+        ]
+    begin = time.process_time()
+    joined(tmp_path, stored, config)
+    assert time.process_time() - begin < 10  # each with each would take minutes
 
 
 def test_plain_weights_stay_plain(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ rows), casper-hansen/AutoAWQ ``awq/modules/linear/gemm.py`` (out × bits / 32 co
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.formats.layouts.parts import WIDTHS, Declared, Parts, Weight, named, whole
@@ -26,6 +27,7 @@ _NAMES: Final = {
     "intel/auto-round": "auto-round",
     "inc": "auto-round",
 }
+_MOST_GROUPS: Final = 64  # of one config: published ones have one to three
 METHODS: Final = frozenset((*_NAMES, "compressed-tensors"))
 
 COMPRESSED: Final = (
@@ -120,7 +122,7 @@ def packed_integers(parts: Parts, declared: Declared) -> Weight | None:
 
 def _groups(declared: Declared) -> Iterator[tuple[int, int]]:
     """Bits and group size of each of ``config_groups``; 0 for a scale of a whole row."""
-    for entry in declared.part("config_groups").values():
+    for entry in islice(declared.part("config_groups").values(), _MOST_GROUPS):
         weights: Any = entry.get("weights") if isinstance(entry, dict) else None
         if isinstance(weights, dict) and weights.get("type", "int") == "int":
             bits = whole(weights.get("num_bits"))
