@@ -97,7 +97,7 @@ def quanto(parts: Parts, declared: Declared) -> Weight | None:
         known = kind == "INT8" or kind.startswith("F8")
         return Weight(f"quanto {kind}", parts.main.parameters, _QUANTO) if known else None
     said = declared.config.get("weights")
-    fits = [bits for bits in (4, 2) if said == f"int{bits}"]
+    fits = [bits for bits in (4, 2) if said in (f"int{bits}", f"qint{bits}")]
     scale = parts.get(".weight._scale")
     if not fits and scale is not None:
         whole_ = scale.parameters * _QUANTO_GROUP

@@ -17,10 +17,14 @@ from gemmahub.formats.layouts.parts import WIDTHS, Declared, Parts, Weight, name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_MARLIN: Final = (".s", ".workspace")
 BESIDE: Final = (".qzeros", ".scales", ".g_idx")
 _NAMES: Final = {
     "gptq": "GPTQ",
     "gptq-marlin": "GPTQ",
+    "gptq-v2": "GPTQ",
+    "auto-gptq": "GPTQ",
+    "marlin": "GPTQ",
     "awq": "AWQ",
     "awq-marlin": "AWQ",
     "auto-round": "auto-round",
@@ -89,6 +93,15 @@ def _row_length(stored: int, groups: int, declared: Declared) -> int:
     elif said not in WIDTHS:
         return 0
     return stored // fits[0] if fits else 0
+
+
+def marlin(parts: Parts, declared: Declared) -> Weight | None:
+    """``B``: 4 bits in tiles of 16 inputs (IST-DASLab/marlin ``marlin/__init__.py``)."""
+    size, scales = parts.matrix(), parts.matrix(".s")
+    if size is None or scales is None or parts.main.type != "I32" or size[1] != 2 * scales[1]:
+        return None
+    length = 16 * size[0]
+    return Weight(named("GPTQ", 4, length, scales[0]), length * scales[1], _MARLIN)
 
 
 def _bytes(parts: Parts) -> Weight | None:
