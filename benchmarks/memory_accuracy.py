@@ -15,25 +15,29 @@ import json
 import tempfile
 import time
 from collections import defaultdict
+from math import prod
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.memory_table import TABLES, write_file
+from benchmarks.memory_table import DECODER_TABLES, TABLES, decoders, write_file
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.catalog.memory import memory_architecture
 from gemmahub.engines.contract import Settings
 from gemmahub.engines.program import start_program
 from gemmahub.formats.detect import open_model
-from gemmahub.memory import MemorySettings, compute_buffers, kv_cache
+from gemmahub.formats.tensor import Tensor
+from gemmahub.memory import MemoryArchitecture, MemorySettings, compute_buffers, kv_cache
 from gemmahub.memory.builds import LIBRARY_BUILD, SERVER_BUILD, EngineBuild
+from gemmahub.memory.gguf_architecture import from_gguf
+from gemmahub.testing.decoder_writer import DECODERS, decoder_metadata, decoder_tensors
 from gemmahub_llamaserver import arguments
 from gemmahub_llamaserver.backend import LlamaServerBackend
 from gemmahub_llamaserver.programs import find_build
 from gemmahub_llamaserver.report import is_kept, read_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from gemmahub.engines.contract import DeviceUse
 
@@ -42,6 +46,10 @@ CATALOG: Final = {
     f"{m.architecture.name}-{m.architecture.size}": m.architecture for m in load_catalog().models
 }
 MODELS: Final = {name: memory_architecture(found) for name, found in CATALOG.items()}
+OTHERS: Final = {
+    LIBRARY_BUILD: DECODER_TABLES["binding"],
+    SERVER_BUILD: DECODER_TABLES["server"],
+}
 
 Asked = tuple[str, MemorySettings]
 """A model and its settings."""
@@ -69,16 +77,29 @@ def measured(table: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
                 yield name, MemorySettings(**asked), row
 
 
-def formulas(build: EngineBuild) -> dict[Asked, int]:
+def other_models() -> dict[str, MemoryArchitecture]:
+    """Of other families, and Gemma 1 and 2."""
+    found = {}
+    for name in decoders():
+        keys, tensors = decoder_metadata(DECODERS[name]), decoder_tensors(DECODERS[name])
+        read = from_gguf(keys, [Tensor(n, kind, s, prod(s), None) for n, s, kind in tensors])
+        assert isinstance(read, MemoryArchitecture)
+        found[name] = read
+    return found
+
+
+def formulas(
+    build: EngineBuild, path: Path, models: Mapping[str, MemoryArchitecture]
+) -> dict[Asked, int]:
     """Prints how far the formulas are off; gives the measured compute buffers by settings."""
-    table = json.loads(BUILDS[build].read_text("utf-8"))
+    table = json.loads(path.read_text("utf-8"))
     errors: dict[str, list[float]] = defaultdict(list)
     seconds: list[float] = []
     found: dict[Asked, int] = {}
     for name, settings, row in measured(table):
         begin = time.perf_counter()
-        cache = kv_cache(MODELS[name], settings).bytes
-        compute = compute_buffers(MODELS[name], settings, build)
+        cache = kv_cache(models[name], settings).bytes
+        compute = compute_buffers(models[name], settings, build)
         seconds.append(time.perf_counter() - begin)
         errors["KV cache"].append(cache / row["kv_bytes"] - 1)
         errors[kind(settings)].append(compute.compute_bytes / row["compute_bytes"] - 1)
@@ -166,7 +187,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--server", action="store_true", help="load each size in llama-server")
     asked = parser.parse_args()
-    between(formulas(LIBRARY_BUILD), formulas(SERVER_BUILD))
+    library, server = (formulas(build, path, MODELS) for build, path in BUILDS.items())
+    between(library, server)
+    print("\nother families, and Gemma 1 and 2")
+    for build, path in OTHERS.items():
+        formulas(build, path, other_models())
     if asked.server:
         loads()
 

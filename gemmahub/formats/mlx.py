@@ -71,8 +71,10 @@ def read_model_folder(path: Path, open_file: Opener = LocalFile) -> FolderModel:
     stored = _joined(shards)
     tensors, conflicts = logical_tensors(stored, config)
     mlx = len(tensors) < len(stored) or _said_by_config(config) is not None
-    if not mlx:
-        tensors = with_packed_joined(stored, config)
+    if len(tensors) == len(stored):
+        others = with_packed_joined(stored, config)
+        mlx = mlx and len(others) == len(stored)
+        tensors = tensors if mlx else others
     written_by_mlx = any(shard.metadata.get("format") == "mlx" for shard in shards)
     return FolderModel(
         format="mlx" if mlx or written_by_mlx else "safetensors",

@@ -19,7 +19,7 @@ from gemmahub.hub import failures
 from gemmahub.hub.choose import label_of, models_in, projectors_in
 from gemmahub.hub.listing import fetch_repository, gate_of, whole_number
 from gemmahub.hub.path_names import problem_of
-from gemmahub.precision.mix import mix_of, total_bytes, total_parameters
+from gemmahub.precision.mix import mix_of, total_bytes, total_parameters, unknown_packing
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _measured(found: FoundFile, model: HubModel, headers: Headers) -> FoundFile:
         return found
     first, mix = model.files[0], mix_of(known.tensors)
     size, parameters = total_bytes(mix), total_parameters(mix)
-    if size is None or not parameters:
+    if size is None or not parameters or unknown_packing(mix):
         return found
     kind = kind_of(first.path, known.metadata, known.tensors)
     bits = round(size * 8 / parameters, 2)

@@ -20,7 +20,7 @@ NONE: Final = "none"
 UNKNOWN: Final = "unknown"
 
 # Google trained the Gemma QAT checkpoints for Q4_0: 4-bit integers in blocks of 32.
-QAT_TYPES: Final = frozenset({"Q4_0", "MLX 4-bit g32"})
+QAT_TYPES: Final = frozenset({"Q4_0", "MLX 4-bit g32", "INT4 g32"})
 
 _QAT: Final = re.compile(r"(?<![A-Za-z])qat(?![A-Za-z])", re.IGNORECASE)
 

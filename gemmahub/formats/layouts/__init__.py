@@ -24,6 +24,7 @@ _READERS: Final[dict[str, tuple[tuple[str, Reader], ...]]] = {
     "weight": ((".weight", bytewise.weight),),
     "weight_packed": ((".weight_packed", bytewise.packed_weight),),
     "qweight": ((".qweight", words.words),),
+    "B": ((".B", words.marlin),),
     "q_weight": ((".q_weight", libraries.exl2),),
     "trellis": ((".trellis", libraries.exl3),),
     "W_q": ((".W_q", libraries.hqq),),
@@ -86,7 +87,9 @@ def _weight(
 
 def _with_unknown_named(tensors: list[Tensor], declared: Declared) -> list[Tensor]:
     """Words that no reader knows get a type that says so, where they are a part worth a word."""
-    words_ = [t for t in tensors if t.type in _WORDS and len(t.shape) > 1]
+    # Without a method a list of numbers is one, such as an order of the tokens.
+    least = 0 if declared.method else 1
+    words_ = [t for t in tensors if t.type in _WORDS and len(t.shape) > least]
     size = sum(tensor.bytes or 0 for tensor in words_)
     if size <= _WORTH_A_WORD * sum(tensor.bytes or 0 for tensor in tensors):
         return tensors

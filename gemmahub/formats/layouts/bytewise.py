@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 METHODS: Final = frozenset(
     {
         "bitsandbytes",
+        "bitsandbytes-4bit",
+        "bitsandbytes-8bit",
         "eetq",
         "fbgemm-fp8",
+        "finegrained-fp8",
         "fp8",
         "modelopt",
         "modelopt-fp4",

@@ -32,6 +32,7 @@ _HQQ: Final = tuple(
 )
 _QUANTO: Final = (".weight._scale", ".weight._shift", ".input_scale", ".output_scale")
 _QUANTO_GROUP: Final = 128
+_DEPTH: Final = 8  # parts of a module's name that a config may call it by
 _TORCHAO: Final = tuple(
     prefix + name
     for prefix in ("._weight_", ".weight.__")
@@ -80,9 +81,10 @@ def hqq(parts: Parts, declared: Declared) -> Weight | None:
 
 def _hqq_settings(parts: Parts, declared: Declared) -> Any:
     """The settings of this module (those of ``dynamic_config`` are named by the module's end)."""
-    config = declared.part("quant_config")
-    for end, entry in config.items():
-        if isinstance(entry, dict) and parts.module.endswith("." + str(end)):
+    config, words = declared.part("quant_config"), parts.module.split(".")
+    for first in range(max(0, len(words) - _DEPTH), len(words)):
+        entry = config.get(".".join(words[first:]))
+        if isinstance(entry, dict):
             own = entry.get("weight_quant_params", entry)
             return own if isinstance(own, dict) else {}
     return declared.part("quant_config", "weight_quant_params") or declared.config
@@ -95,7 +97,7 @@ def quanto(parts: Parts, declared: Declared) -> Weight | None:
         known = kind == "INT8" or kind.startswith("F8")
         return Weight(f"quanto {kind}", parts.main.parameters, _QUANTO) if known else None
     said = declared.config.get("weights")
-    fits = [bits for bits in (4, 2) if said == f"int{bits}"]
+    fits = [bits for bits in (4, 2) if said in (f"int{bits}", f"qint{bits}")]
     scale = parts.get(".weight._scale")
     if not fits and scale is not None:
         whole_ = scale.parameters * _QUANTO_GROUP

@@ -9,6 +9,7 @@ rows), casper-hansen/AutoAWQ ``awq/modules/linear/gemm.py`` (out × bits / 32 co
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.formats.layouts.parts import WIDTHS, Declared, Parts, Weight, named, whole
@@ -16,16 +17,21 @@ from gemmahub.formats.layouts.parts import WIDTHS, Declared, Parts, Weight, name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_MARLIN: Final = (".s", ".workspace")
 BESIDE: Final = (".qzeros", ".scales", ".g_idx")
 _NAMES: Final = {
     "gptq": "GPTQ",
     "gptq-marlin": "GPTQ",
+    "gptq-v2": "GPTQ",
+    "auto-gptq": "GPTQ",
+    "marlin": "GPTQ",
     "awq": "AWQ",
     "awq-marlin": "AWQ",
     "auto-round": "auto-round",
     "intel/auto-round": "auto-round",
     "inc": "auto-round",
 }
+_MOST_GROUPS: Final = 64  # of one config: published ones have one to three
 METHODS: Final = frozenset((*_NAMES, "compressed-tensors"))
 
 COMPRESSED: Final = (
@@ -89,6 +95,15 @@ def _row_length(stored: int, groups: int, declared: Declared) -> int:
     return stored // fits[0] if fits else 0
 
 
+def marlin(parts: Parts, declared: Declared) -> Weight | None:
+    """``B``: 4 bits in tiles of 16 inputs (IST-DASLab/marlin ``marlin/__init__.py``)."""
+    size, scales = parts.matrix(), parts.matrix(".s")
+    if size is None or scales is None or parts.main.type != "I32" or size[1] != 2 * scales[1]:
+        return None
+    length = 16 * size[0]
+    return Weight(named("GPTQ", 4, length, scales[0]), length * scales[1], _MARLIN)
+
+
 def _bytes(parts: Parts) -> Weight | None:
     """EETQ: ``qweight`` of a byte for each weight, ``weight_scales`` beside it."""
     if parts.main.type != "I8" or parts.get(".weight_scales") is None:
@@ -120,7 +135,7 @@ def packed_integers(parts: Parts, declared: Declared) -> Weight | None:
 
 def _groups(declared: Declared) -> Iterator[tuple[int, int]]:
     """Bits and group size of each of ``config_groups``; 0 for a scale of a whole row."""
-    for entry in declared.part("config_groups").values():
+    for entry in islice(declared.part("config_groups").values(), _MOST_GROUPS):
         weights: Any = entry.get("weights") if isinstance(entry, dict) else None
         if isinstance(weights, dict) and weights.get("type", "int") == "int":
             bits = whole(weights.get("num_bits"))

@@ -7,10 +7,13 @@ import pytest
 from gemmahub.engines.contract import Artifact, DeviceUse, Settings
 from gemmahub.errors import LoadFailed
 from gemmahub.formats.tensor import Tensor
+from gemmahub.testing.decoder_writer import DECODERS, write_decoder
 from gemmahub_llamacpp.dry_load import weights_by_device
 from gemmahub_llamacpp.report import MIB, device_of, device_uses, read_report, snap
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gemmahub_llamacpp.backend import LlamaCppBackend
 
 # As a build with a GPU writes it: half of the layers, and the output, are there.
@@ -63,6 +66,17 @@ def test_what_a_load_refuses_a_dry_load_refuses(
     for settings in (Settings(context=2**31), Settings(ubatch=0), Settings(options={"x": 1})):
         with pytest.raises(LoadFailed):
             backend.dry_load(artifact, settings)
+
+
+def test_an_encoder_has_no_cache(backend: LlamaCppBackend, tmp_path: Path) -> None:
+    """Its log has no word of one; where it has, the size has to be there."""
+    path = tmp_path / "embeddinggemma.gguf"
+    write_decoder(path, DECODERS["embeddinggemma-300m"])
+    found = backend.dry_load(Artifact("gguf", path, (path,)), Settings(context=2048, gpu_layers=0))
+    assert (found.kv_cache_bytes, found.cells_global, found.cells_window) == (0, 0, 0)
+    assert found.compute_bytes > 0
+    with pytest.raises(LoadFailed, match="the size of its KV cache"):
+        read_report([line.replace("llama_kv_cache: size", "kv_cache: sizes") for line in LOG])
 
 
 def test_the_log_of_several_devices() -> None:
