@@ -207,6 +207,7 @@ def _with_drafter(
     assert settings.drafter is not None
     left = replace(
         machine,
+        rules=replace(machine.rules, prompt_cache_bytes=0),  # there is one for both
         devices=tuple(
             replace(device, free_bytes=max(0, device.free_bytes - place.total_bytes))
             for device, place in zip(machine.devices, alone.places, strict=False)

@@ -9,6 +9,8 @@ from gemmahub.errors import GemmahubError
 from gemmahub.tui.commands import chats_command, run_command
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gemmahub.conversations import ChatSession, Journal
     from gemmahub.engines.contract import Settings
     from gemmahub.service import Library, Running
@@ -25,6 +27,7 @@ class ActiveConversation:
         """``reopened``: it was kept before, and goes on."""
         self.journal = journal
         self.session: ChatSession | None = None
+        self.tools_file: Path | None = None  # from which its tools are, where a person named it
         self._library = library
         self._reopened = reopened
 
@@ -35,7 +38,8 @@ class ActiveConversation:
         except GemmahubError:  # its file is gone
             described = Described(reference)
         if not self._reopened:
-            return run_command(reference, settings, described.sampling, described.system)
+            tools = str(self.tools_file) if self.tools_file and described.sampling.tools else ""
+            return run_command(reference, settings, described.sampling, described.system, tools)
         context = settings.context
         other = context is not None and context != described.settings.context
         return chats_command(

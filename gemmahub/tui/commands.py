@@ -24,9 +24,13 @@ _SAMPLING: Final = ("max_tokens", "temperature", "top_k", "top_p", "seed")
 
 
 def run_command(
-    reference: str, settings: Settings, sampling: Sampling = _USUAL, system: str = ""
+    reference: str,
+    settings: Settings,
+    sampling: Sampling = _USUAL,
+    system: str = "",
+    tools: str = "",
 ) -> str:
-    """``gemmahub run`` with all that it takes and that is not the default."""
+    """``gemmahub run`` with all that it takes and that is not the default; ``tools`` is a file."""
     changed = {
         name: value
         for name in _SAMPLING
@@ -45,6 +49,7 @@ def run_command(
         think=sampling.thinking is True,
         think_budget=None if type(sampling.thinking) is bool else sampling.thinking,
         system=system,
+        tools=tools,
     )
 
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gemmahub.measurements.speed_log import SpeedLog
 from gemmahub.service import Library, run_plan
+from gemmahub.service.drafting import speed_name
 from plugins.llamaserver.tests.draft_models import write_gemma4, write_head
 
 if TYPE_CHECKING:
@@ -52,6 +54,19 @@ def test_a_load_takes_what_was_planned_for_the_head(command: Command, model: Pat
     (row,) = (row for row in actual["parts"] if row["part"] == "drafter")
     assert row["actual_bytes"] == pytest.approx(row["predicted_bytes"], rel=0.1)
     assert row["actual_bytes"] > 3 * 2**20
+
+
+def test_a_plan_counts_what_run_would_let_draft(
+    command: Command, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEMMAHUB_DATA", str(tmp_path / "kept"))
+    here = Library()
+    log, variant = SpeedLog(here.config.data), here.chosen(str(model))[0]
+    log.add(speed_name(variant, model.with_name(HEAD)), "cpu", 100, 1.0)
+    log.add(speed_name(variant, None), "cpu", 100, 2.0)
+    assert planned(command, model)["drafter"] == str(model.with_name(HEAD))
+    assert planned(command, model, "--no-draft")["drafter"] is None
+    assert planned(command, model, "--exact")["drafter"] is None
 
 
 def test_a_plan_without_a_head_says_how_to_name_one(command: Command, model: Path) -> None:

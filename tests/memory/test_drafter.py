@@ -84,6 +84,20 @@ def test_a_drafter_is_counted_on_top_of_its_model(tmp_path: Path) -> None:
     assert both.as_json()["memory"]["drafter_bytes"] == more
 
 
+def test_earlier_conversations_are_kept_once_for_both(tmp_path: Path) -> None:
+    settings = head(tmp_path)
+    model = open_model(write_gemma4(tmp_path / "model.gguf"))
+    architecture, weights = drafter_model(model)
+
+    def drafts(prompt_cache: int) -> int:
+        assert BUILD is not None
+        rules = EngineRules(BUILD, prompt_cache_bytes=prompt_cache)
+        machine = MachineMemory((), 8 * GIB, 8 * GIB, rules)
+        return plan_memory(architecture, weights, settings, machine).places[0].drafter_bytes
+
+    assert drafts(GIB) == drafts(0)
+
+
 def test_a_drafter_lies_where_its_model_lies(tmp_path: Path) -> None:
     gpu = DeviceMemory("cuda:0", "cuda", 8 * GIB, 8 * GIB)
     settings = head(tmp_path)

@@ -130,3 +130,17 @@ async def test_a_ui_on_a_terminal_takes_files_from_everywhere(folder: Path) -> N
         assert app.got == folder.parent / "private.png"
     assert GemmahubApp().files is None
     assert GemmahubApp(files=folder).files == folder
+
+
+def test_tools_of_a_browser_are_in_its_folder(folder: Path) -> None:
+    tools = '[{"name": "look_up"}]'
+    for path in (folder / "tools.json", folder.parent / "private.json"):
+        path.write_text(tools)
+    (folder / "link.json").symlink_to(folder.parent / "private.json")
+    shown = Asking(folder)
+    path, (tool,) = chat_files.tools_in(shown, "tools.json")
+    assert (path, tool.name) == (folder / "tools.json", "look_up")
+    for name in ("link.json", "../private.json", str(folder.parent / "private.json")):
+        with pytest.raises(ValueError, match="in a browser, files are in"):
+            chat_files.tools_in(shown, name)
+    assert chat_files.tools_in(Asking(None), str(folder / "link.json"))[1] == (tool,)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -265,14 +264,22 @@ class ChatScreen(ChatThinking):
 
     @work
     async def action_options(self) -> None:
-        """System prompt, sampling, context; another context loads the model again."""
-        described = self.view.journal.saved().described
-        options = ChatOptions(described.system, described.sampling, self.view.model.settings)
+        """System prompt, sampling, tools, context; another context loads the model again."""
+        described, conversation = self.view.journal.saved().described, self.view.conversation
+        options = ChatOptions(
+            described.system,
+            described.sampling,
+            self.view.model.settings,
+            conversation.tools_file,
+        )
         chosen = await self.app.push_screen_wait(ChatOptionsScreen(options))
         if chosen is None or chosen == options:
             return
-        if not self.view.change(**{f.name: getattr(chosen, f.name) for f in fields(chosen)}):
+        if not self.view.change(
+            system=chosen.system, sampling=chosen.sampling, settings=chosen.settings
+        ):
             return
+        conversation.tools_file = chosen.tools_file
         if chosen.settings != self.view.model.settings:
             self.view.model.settings = chosen.settings
             self.action_load_again()

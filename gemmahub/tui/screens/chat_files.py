@@ -1,4 +1,5 @@
-"""What the chat asks of the file system: where an export goes, which image comes along."""
+"""What the chat asks of the file system: where an export goes, which image comes along,
+which tools there are."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.conversations import file_name, write_export
+from gemmahub.errors import UsageError
+from gemmahub.service.tools import tools_of
 from gemmahub.tui.commands import chats_command
 from gemmahub.tui.screens.dialogs import LineDialog
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from textual.app import App
 
     from gemmahub.conversations import Saved
+    from gemmahub.engines.contract import Tool
 
 IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"})
 
@@ -51,6 +55,15 @@ async def ask_image(app: App[Any]) -> Path | None:
     )
     chosen = await app.push_screen_wait(dialog)
     return None if chosen is None else _path(chosen, only)
+
+
+def tools_in(app: App[Any], text: str) -> tuple[Path, tuple[Tool, ...]]:
+    """The file that a person names, and the tools in it. Raises: ValueError, with what is wrong."""
+    path = _path(text, _only_folder(app)).absolute()
+    try:
+        return path, tools_of(path)
+    except UsageError as error:
+        raise ValueError(error.message) from None
 
 
 def _only_folder(app: App[Any]) -> Path | None:

@@ -1,4 +1,4 @@
-"""How a conversation is held: system prompt, sampling, context."""
+"""How a conversation is held: system prompt, sampling, tools, context."""
 
 from __future__ import annotations
 
@@ -13,21 +13,26 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Select, Static, TextArea
 
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
+from gemmahub.tui.screens.chat_files import tools_in
 from gemmahub.tui.screens.dialogs import DIALOGS_CSS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from textual.app import ComposeResult
 
-    from gemmahub.engines.contract import Sampling, Settings
+    from gemmahub.engines.contract import Sampling, Settings, Tool
 
 
 @dataclass(frozen=True, slots=True)
 class ChatOptions:
-    """What the dialog changes. Other ``settings`` mean that the model is loaded again."""
+    """What the dialog changes. Other ``settings`` mean that the model is loaded again.
+    ``tools_file`` is the file of its tools, None where none was named here."""
 
     system: str
     sampling: Sampling
     settings: Settings
+    tools_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,9 @@ class ChatOptionsScreen(ModalScreen[ChatOptions | None]):
                     compact=True,
                 )
             with Horizontal(classes="row"):
+                yield Label(Content("Tools, a JSON file of functions"))
+                yield Input(self._tools, placeholder="none", id="tools")
+            with Horizontal(classes="row"):
                 yield Label(Content("KV cache (loads again)"))
                 yield Select(
                     [(kind, kind) for kind in USUAL_CACHE_TYPES],
@@ -129,18 +137,42 @@ class ChatOptionsScreen(ModalScreen[ChatOptions | None]):
         settings = replace(
             self._options.settings, context=context, cache_type_k=kind, cache_type_v=kind
         )
+        try:
+            values["tools"], tools_file = self._chosen_tools()
+        except ValueError as error:
+            self._say(f"Tools: {error}", "tools")
+            return
         sampling = replace(self._options.sampling, **values)
         system = self.query_one("#system", TextArea).text.strip()
-        self.dismiss(ChatOptions(system, sampling, settings))
+        self.dismiss(ChatOptions(system, sampling, settings, tools_file))
 
     @on(Input.Submitted)
     def _submit(self) -> None:
         self.action_accept()
 
     def _refuse(self, field: _Field, wanted: str) -> None:
-        told = self.query_one(".dialog--error", Static)
-        told.update(Content(f"{field.label}: {wanted}, or nothing for {field.usual}"))
-        self.query_one(f"#{field.name}", Input).focus()
+        self._say(f"{field.label}: {wanted}, or nothing for {field.usual}", field.name)
+
+    def _say(self, wrong: str, name: str) -> None:
+        self.query_one(".dialog--error", Static).update(Content(wrong))
+        self.query_one(f"#{name}", Input).focus()
+
+    @property
+    def _tools(self) -> str:
+        """What stands for the tools that there are: their file, or their names."""
+        options = self._options
+        names = ", ".join(tool.name for tool in options.sampling.tools)
+        return str(options.tools_file) if names and options.tools_file else names
+
+    def _chosen_tools(self) -> tuple[tuple[Tool, ...], Path | None]:
+        """Raises: ValueError for a file that holds none."""
+        text = self.query_one("#tools", Input).value.strip()
+        if text == self._tools:
+            return self._options.sampling.tools, self._options.tools_file
+        if not text:
+            return (), None
+        path, tools = tools_in(self.app, text)
+        return tools, path
 
     def _value(self, field: _Field) -> str:
         if field.name == "budget":
