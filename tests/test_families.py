@@ -22,6 +22,8 @@ MAY_NAME_ONE = {
     "gemmahub/memory/families": "one module each",
     # What an engine does for one family alone, in one module a plugin.
     "plugins/llamacpp/gemmahub_llamacpp/vision.py": "projectors of each family",
+    # What an engine's builds know, by the names in its own source.
+    "gemmahub/engines/llama_files.py": "the architectures that llama.cpp loads",
     "plugins/mlx/gemmahub_mlx/families.py": "what mlx-lm does for one family alone",
     # Models that are written for tests and are Gemma 3: nothing is decided by their name.
     "gemmahub/testing": "small models and hubs for the tests of plugins",

@@ -156,3 +156,13 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except OSError:
         return None
+
+
+def head_reference(here: Installation, variant: Variant) -> str:
+    """What a source calls the draft head of a variant. Raises: NotFound."""
+    from gemmahub.hub.failures import no_drafter
+
+    known = known_drafter(here, variant)
+    if known is None:
+        raise no_drafter(variant.reference)
+    return f"hf://{known.repository}/{known.file}"

@@ -25,6 +25,7 @@ from gemmahub.registry.reference import (
     SourceReference,
     parse_reference,
 )
+from gemmahub.service.drafting import head_reference
 from gemmahub.service.progress import Meter
 from gemmahub.service.remote import find
 from gemmahub.text import format_bytes, one_line
@@ -152,7 +153,7 @@ def plan_pull(here: Installation, reference: str, options: PullOptions | None = 
     if variant is not None:
         if not options.draft:
             return PullPlan(variant, here.fits([variant])[0])
-        name = _head_alone(here, variant)  # the model is here
+        name = head_reference(here, variant)  # the model is here
         options = replace(options, draft=False, projector=False)
     remote = find(here, name, options.revision, projector=options.projector, draft=options.draft)
     if known is not None and options.revision is None:
@@ -253,17 +254,6 @@ def _wanted(
             "name the repository: user/repo:Q4_0",
         )
     return known.reference, known, None
-
-
-def _head_alone(here: Installation, variant: Variant) -> str:
-    """What a source calls the draft head of a variant. Raises: NotFound."""
-    from gemmahub.hub.failures import no_drafter
-    from gemmahub.service.drafting import known_drafter
-
-    known = known_drafter(here, variant)
-    if known is None:
-        raise no_drafter(variant.reference)
-    return f"hf://{known.repository}/{known.file}"
 
 
 def _server_of(here: Installation, reference: str) -> str:

@@ -321,7 +321,7 @@ def test_a_name_that_is_also_a_file(
     monkeypatch.chdir(tmp_path)
     result = command("inspect", "gemma")
     assert result.code == 3
-    assert "write ./gemma" in result.err
+    assert "no model in the folder gemma" in result.err
 
 
 def test_a_folder_without_a_model(command: Command, tmp_path: Path) -> None:
@@ -407,7 +407,7 @@ def test_list_says_what_fits(
     people = command("list", "--folder", gemma)
     assert re.search(r"large\.gguf .*fits · 131,072", people.out)
     assert re.search(r"odd\.gguf .* \?  ", people.out)
-    assert "what the cache of a odd model takes is not known" in people.err
+    assert "what the cache of a mamba model takes is not known" in people.err
     assert "\x1b" not in people.out
 
 

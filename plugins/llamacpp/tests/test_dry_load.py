@@ -114,7 +114,7 @@ def test_a_line_that_is_missing_is_named(without: str, named: str) -> None:
     assert caught.value.hint
 
 
-def test_an_encoder_has_no_cache() -> None:
+def test_only_what_sees_both_ways_has_no_cache() -> None:
     lines = [line for line in LOG if "KV cache" not in line and "llama_kv_cache" not in line]
     with pytest.raises(LoadFailed, match="KV cache"):
         read_report(lines)

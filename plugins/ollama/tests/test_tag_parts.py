@@ -13,6 +13,7 @@ from gemmahub.errors import IntegrityError, LoadFailed
 from gemmahub.service import Library
 from gemmahub.service.tag_parts import with_tag_parts
 from gemmahub.testing.model_writer import write_model
+from gemmahub_llamacpp.backend import LlamaCppBackend
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,6 +111,10 @@ def test_ollama_itself_uses_all_of_a_tag(library: Library) -> None:
     assert said == []
 
 
-def test_an_engine_without_adapters_refuses_a_tag_with_one(library: Library) -> None:
+def test_an_engine_without_adapters_refuses_a_tag_with_one(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = LlamaCppBackend.capabilities - {"adapters"}
+    monkeypatch.setattr(LlamaCppBackend, "capabilities", kept)
     with pytest.raises(LoadFailed, match=r"has an ADAPTER, which llama\.cpp cannot use"):
         settings(library, "ollama://tuned", "llama.cpp")
