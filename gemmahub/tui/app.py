@@ -63,6 +63,7 @@ class GemmahubApp(App[None]):
         Binding(TALK_KEY, "talk_to_newest", "Talk to the model that arrived last", show=False),
         Binding("question_mark,f1", "keys", "Keys", key_display="?"),
         Binding("q,ctrl+q", "quit", "Quit", show=False),
+        Binding("ctrl+z", "suspend_process", "Back to the shell; fg returns", show=False),
     ]
 
     def __init__(self, library: Library | None = None, files: Path | None = None) -> None:
