@@ -125,9 +125,9 @@ def _indexed(folder: Path) -> list[str]:
 
 
 def _by_name(folder: Path, present: list[str]) -> list[str]:
-    """Without an index: ``model*.safetensors``, else all but adapters."""
+    """Without an index: ``model*.safetensors``, else all but adapters, else these."""
     names = [name for name in present if name.startswith("model")]
-    names = names or [name for name in present if not name.startswith("adapter")]
+    names = names or [name for name in present if not name.startswith("adapter")] or present
     shards = [match for name in names if (match := _SHARD.fullmatch(name))]
     if not shards:
         return names

@@ -39,7 +39,7 @@ WHAT: Final = {
     IMATRIX: "an importance matrix: what quantizing a model measured",
     VOCABULARY: "a vocabulary without weights",
     MODULE: "a module of an embedding model (sentence-transformers)",
-    PIECE: "a piece of a model: it has no table of tokens",
+    PIECE: "a piece of a model: what else it needs is not in this file",
 }
 """Each kind in words."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.formats.kinds import ADAPTER, DRAFTER, MODELS, PROJECTOR
+from gemmahub.formats.kinds import ADAPTER, DRAFTER, MODELS, MODULE, PROJECTOR
 from gemmahub.precision.labels import model_sizes
 from gemmahub.stores.companions import best_fitting
 
@@ -36,6 +36,9 @@ def owner_of(companion: Variant, models: Sequence[Variant]) -> Variant | None:
     """The model that a companion belongs to: in its folder, the folder above, or its repository.
     Of several the one of its width, else of the size in its name and the most words in common; None
     where that leaves it open, or for what belongs to no model here."""
+    if companion.kind == MODULE:
+        above = {place.path.parent for place in companion.artifacts}
+        return next((m for m in models if above & {place.path for place in m.artifacts}), None)
     if companion.kind not in (DRAFTER, PROJECTOR, ADAPTER):
         return None
     near = [model for model in models if _beside(companion, model)]

@@ -14,6 +14,7 @@ from gemmahub.errors import (
     NotInstalled,
     UsageError,
 )
+from gemmahub.formats.split import gguf_parts, split_key
 from gemmahub.registry.companions import parted
 from gemmahub.registry.declared import declared, download_of, known_training, licence_of
 from gemmahub.registry.joining import join_places
@@ -162,7 +163,9 @@ class Registry:
     # --- from a file ---------------------------------------------------------------------------
 
     def _file(self, path: Path) -> Variant:
-        variant = self._measured(Artifact(format="", path=path, projector=projector_beside(path)))
+        parts = tuple(gguf_parts(path)) if split_key(path.name) else ()
+        file = Artifact(format="", path=path, files=parts, projector=projector_beside(path))
+        variant = self._measured(file)
         self.inspector.save()
         return judged([variant], self.problems)[0]
 

@@ -140,9 +140,31 @@ def test_an_adapter_of_peft_and_a_dense_module_are_no_models(
     ):
         (tmp_path / name).mkdir()
         (tmp_path / name / config).write_text(json.dumps(text))
-        tensor = "linear.weight" if name == "2_Dense" else "base.q_proj.lora_A.weight"
-        write_safetensors(tmp_path / name / "model.safetensors", [(tensor, "F32", (16, 8))])
+        dense = name == "2_Dense"
+        tensor = "linear.weight" if dense else "base.q_proj.lora_A.weight"
+        file = "model.safetensors" if dense else "adapter_model.safetensors"
+        write_safetensors(tmp_path / name / file, [(tensor, "F32", (16, 8))])
     found = json.loads(command("list", "--folder", tmp_path, "--json").out)
     assert found["models"] == []
     assert {each["kind"] for each in found["companions"]} == {"adapter", "module"}
     assert "not a model" in command("run", tmp_path / "tuned", "hi").err
+
+
+def test_modules_stand_under_the_embedding_model_above_them(
+    command: Command, tmp_path: Path
+) -> None:
+    from gemmahub.testing.safetensors_writer import write_safetensors
+
+    config = {"model_type": "gemma3_text", "architectures": ["Gemma3TextModel"]}
+    for folder, about in (
+        (tmp_path / "eg", config),
+        (tmp_path / "eg" / "2_Dense", {"in_features": 8, "out_features": 16}),
+    ):
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps(about))
+        write_safetensors(folder / "model.safetensors", [("embed.weight", "F32", (16, 8))])
+    found = json.loads(command("list", "--folder", tmp_path, "--json").out)
+    assert [(m["reference"], m["kind"]) for m in found["models"]] == [
+        (str(tmp_path / "eg"), "embedding")
+    ]
+    assert [(c["kind"], c["of"]) for c in found["companions"]] == [("module", str(tmp_path / "eg"))]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gemmahub.formats.gguf_writer import GgufValue
+from gemmahub.service import Library
 from gemmahub.testing.gguf_writer import write_gguf
 
 if TYPE_CHECKING:
@@ -68,6 +69,18 @@ def test_plan_exact_plan_and_run_refuse_alike(command: Command, folder: Path, na
         assert "cannot load it" in said
         assert FILES[name][2] in said
         assert "download" not in said
+
+
+def test_any_part_of_a_split_model_names_the_whole(command: Command, tmp_path: Path) -> None:
+    for number, tensors in enumerate(([], TENSORS)):
+        split = {"split.no": GgufValue("u16", number), "split.count": GgufValue("u16", 2),
+                 "split.tensors.count": GgufValue("i32", 2)}  # fmt: skip
+        name = f"m-{number + 1:05}-of-00002.gguf"
+        write_gguf(tmp_path / name, (KEYS if number == 0 else {}) | split, tensors)
+    found = json.loads(command("inspect", tmp_path / name, "--json").out)
+    assert (found["kind"], found["problem"]) == ("text", None)
+    artifact = Library().registry.resolve(str(tmp_path / name)).artifacts[0]
+    assert [file.name for file in artifact.files] == ["m-00001-of-00002.gguf", name]
 
 
 def test_list_does_not_say_that_they_fit(command: Command, folder: Path) -> None:

@@ -28,6 +28,7 @@ def gemma(
         "gemma3.block_count": layers,
         "gemma3.embedding_length": 2560,
         "gemma3.context_length": 131072,
+        "gemma3.attention.layer_norm_rms_epsilon": GgufValue("f32", 1e-6),
         "tokenizer.ggml.model": "llama",
         "tokenizer.ggml.tokens": [f"▁word{'x' * (n % 9)}{n}" for n in range(words)],
         "tokenizer.ggml.scores": GgufValue("f32", [-float(n) for n in range(words)]),
