@@ -93,7 +93,7 @@ def test_a_minimal_catalogue_loads() -> None:
         (
             'architecture = "gemma3"',
             'architecture = "gemma9"',
-            "'gemma9' is none of gemma-embedding, gemma2, gemma3",
+            "'gemma9' is none of gemma, gemma-embedding, gemma2",
         ),
         ('released = "2025-03-12"', 'released = "2025-13-12"', "not a date"),
         ('name = "gemma-3-270m"', 'name = "Gemma-3-270m"', "lower case"),
