@@ -33,7 +33,7 @@ _BY_NAME: Final = {
     "NF4": NumberFormat("nf4", 4),
     "FP4": NumberFormat("fp4", 4),
 }
-_Q: Final = re.compile(r"Q(\d)_[01K]")
+_Q: Final = re.compile(r"Q(\d)_\w+")
 _IQ: Final = re.compile(r"IQ(\d)_\w+")
 _INT: Final = re.compile(r"[IU](\d+)")
 _SUB_BYTE_FLOAT: Final = re.compile(r"F(4|6)_\w+|F4")
@@ -57,7 +57,8 @@ def number_format(type_name: str) -> NumberFormat:
         return NumberFormat(f"int{match[2]}", int(match[2]))
     if match := _PACKED.fullmatch(type_name):
         bits_ = match[1] or match[2]
-        return NumberFormat(f"int{bits_}", int(bits_)) if bits_ else _BY_NAME[match[3]]
+        kind = "codebook" if type_name.startswith("EXL3") else "int"
+        return NumberFormat(f"{kind}{bits_}", int(bits_)) if bits_ else _BY_NAME[match[3]]
     if match := _OF_A_LIBRARY.fullmatch(type_name):
         return NumberFormat("float8", 8)
     if match := _INT.fullmatch(type_name):

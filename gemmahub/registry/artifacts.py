@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gemmahub.formats.reader import Readers
 
 # Grows when summaries are made in another way, so that remembered ones are made again.
-_SUMMARY_VERSION: Final = 5
+_SUMMARY_VERSION: Final = 6
 _MADE_BY: Final = " by "
 _TEXT_LIMIT: Final = 500
 _NAME_LIMIT: Final = 60

@@ -324,6 +324,17 @@ def test_every_ggml_type_has_a_number_format() -> None:
         assert found.name != name
 
 
+@pytest.mark.parametrize(
+    ("type_", "name", "bits"),
+    [("Q4_0_4_4", "int4", 4), ("Q6_K_R4", "int6", 6), ("IQ4_KSS", "codebook4", 4),
+     ("EXL3 3-bit", "codebook3", 3), ("packed by aqlm", "packed by aqlm", 0)],
+)  # fmt: skip
+def test_number_formats_of_types_that_llamacpp_does_not_have(
+    type_: str, name: str, bits: int
+) -> None:
+    assert number_format(type_) == (name, bits)
+
+
 def test_roles_are_counted_apart() -> None:
     names = {
         "token_embd.weight": "embedding",
