@@ -143,7 +143,7 @@ def _follow(values: array[float], tensors: list[tuple[str, Any, str]], chain: li
         values[here : here + WIDTH] = array("f", [_SURE * value for value in row])
 
 
-def _metadata(more: str, chain: Sequence[str], *, embeds: bool = False) -> dict[str, Any]:
+def _metadata(more: str = "", chain: Sequence[str] = (), *, embeds: bool = False) -> dict[str, Any]:
     architecture = "gemma-embedding" if embeds else "gemma3"
     letters = [*_LETTERS, *more]
     octets = [f"<0x{byte:02X}>" for byte in range(256)]
