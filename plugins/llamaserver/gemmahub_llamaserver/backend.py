@@ -236,7 +236,7 @@ class _Model:
         files = [path.stat() for path in (self._path, *beside.files, *adapters)]
         return servers.Wanted(
             (*self._build.command, *words),
-            self._path.name,
+            self._path.name if self._path.suffix else self._name,  # a blob's name says nothing
             tuple(number for each in files for number in (each.st_size, each.st_mtime_ns)),
         )
 
