@@ -195,10 +195,10 @@ def test_what_was_shown_is_kept(
 def test_on_a_terminal_it_goes_on_until_the_end(store: ConversationStore, kept: str) -> None:
     with OnTerminal("chats", "continue", kept) as terminal:
         terminal.read_until(">>> one\r\ntwo")  # where it was left
-        terminal.read_until(">>> ")
+        terminal.read_until(">>>")
         terminal.write(b"three\n")
         terminal.read_until("\nthree\r\n")
-        terminal.read_until(">>> ")
+        terminal.read_until(">>>")
         terminal.write(b"\x04")
         assert terminal.exit_code() == 0
     assert said(store, kept) == ["one", "two", "three", "three"]

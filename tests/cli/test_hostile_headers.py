@@ -25,6 +25,7 @@ def write_experts(path: Path, **changes: Any) -> Path:
         "context_length": 8192, "embedding_length": WIDTH, "block_count": 1,
         "feed_forward_length": 128, "attention.head_count": 2, "attention.head_count_kv": 1,
         "attention.key_length": 32, "attention.value_length": 32, "attention.sliding_window": 64,
+        "attention.layer_norm_rms_epsilon": 1e-6,
         "attention.sliding_window_pattern": GgufValue("bool", [False]),
         "expert_count": EXPERTS, "expert_used_count": 2, "expert_feed_forward_length": NARROW,
     }  # fmt: skip

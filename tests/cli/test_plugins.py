@@ -36,8 +36,8 @@ def test_each_backend_with_its_state(command: Command) -> None:
     (llama,) = rows["llamacpp"]["backends"]
     assert llama["name"] == "llama.cpp"
     assert llama["capabilities"] == [
-        "cache_in_memory", "dry_load", "experts_in_memory", "images", "main_device",
-        "tensor_split", "thinking", "tools",
+        "adapters", "cache_in_memory", "dry_load", "experts_in_memory", "grammar", "images",
+        "main_device", "schema", "tensor_split", "thinking", "tools",
     ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from gemmahub.formats.ggml_types import GGML_TYPES_BY_NAME
 from gemmahub.formats.tensor import Tensor
 from gemmahub.memory import MemoryArchitecture, MemorySettings, compute_buffers, kv_cache
 from gemmahub.memory.builds import LIBRARY_BUILD, SERVER_BUILD
-from gemmahub.memory.families import every
+from gemmahub.memory.families import drafts_for, every
 from gemmahub.memory.gguf_architecture import from_gguf
 from gemmahub.testing.decoder_writer import DECODERS, decoder_metadata, decoder_tensors
 
@@ -41,7 +41,8 @@ def architecture(name: str, **more: Any) -> MemoryArchitecture:
 def test_each_family_is_measured() -> None:
     """A family in the list of those that memory is calculated for has its rows."""
     measured = {decoder.architecture for decoder in DECODERS.values()}
-    assert measured | {"gemma3", "gemma3n", "gemma4"} == set(every())
+    answering = {name for name in every() if not drafts_for(name)}  # heads: test_drafter.py
+    assert measured | {"gemma3", "gemma3n", "gemma4"} == answering
     for table in TABLES.values():
         assert list(table["rows"]) == WITH_CACHE
         assert all(len(rows) >= 50 for rows in table["rows"].values())
