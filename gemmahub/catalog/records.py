@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from msgspec import Meta, field
 
 from gemmahub.catalog.kquant_mix import MIXES
+from gemmahub.catalog.replaced import ReplacedFile, Replacements
 from gemmahub.catalog.table import (
     Commit,
     Count,
     Entry,
+    Grade,
     Positive,
     PositiveNumber,
     Repository,
@@ -33,10 +35,6 @@ if TYPE_CHECKING:
 else:
     GgmlType = Literal[tuple(GGML_TYPES_BY_NAME)]
     Mix = Literal[tuple(MIXES)]
-
-Grade = Literal["A", "B", "C"]
-"""A: read in a source file, measured or recomputed; B: two or more independent public files
-agree; C: one public file or page."""
 
 Training = Literal["QAT", "PTQ", "none", "unknown"]
 """QAT: quantisation-aware training; PTQ: quantised after training; none: not quantised."""
@@ -157,6 +155,7 @@ class CatalogFile(Entry, frozen=True, kw_only=True):
     grade: Grade
     source: str
     image_buffer_bytes: Positive | None = None
+    replaced: tuple[ReplacedFile, ...] = ()
 
 
 class CatalogVariant(Entry, frozen=True, kw_only=True):
@@ -178,6 +177,7 @@ class CatalogVariant(Entry, frozen=True, kw_only=True):
     types: StoredTypes | None = None
     projector: CatalogFile | None = None
     drafter: CatalogFile | None = None
+    replaced: tuple[ReplacedFile, ...] = ()
     note: str | None = None
     grade: Grade
     source: str
@@ -278,6 +278,7 @@ class Catalog:
     _files: Mapping[tuple[str, str], CatalogVariant]
     _sizes: Mapping[tuple[str, int], CatalogVariant]
     _tags: Mapping[str, PublishedTag]
+    replaced: Replacements
 
     @classmethod
     def of(
@@ -298,6 +299,7 @@ class Catalog:
             MappingProxyType({(v.repository.lower(), v.file): v for v in variants}),
             MappingProxyType({(v.file.lower(), v.bytes): v for v in variants if v.bytes}),
             MappingProxyType({n: t for t in tags for n in (t.tag, t.reference)}),
+            Replacements.of(variants),
         )
 
     @property

@@ -15,6 +15,7 @@ from gemmahub.text import format_bytes
 
 if TYPE_CHECKING:
     from gemmahub.catalog.records import Catalog, CatalogVariant, Model
+    from gemmahub.catalog.replaced import Outdated
     from gemmahub.engines.contract import Artifact
 
 
@@ -70,6 +71,13 @@ def known_training(known: CatalogVariant, artifact: Artifact) -> Training | None
     else:
         basis = f"file name and size as in the catalogue: {known.training_basis}"
     return Training(known.training, basis)
+
+
+def training_then(was: CatalogVariant | None, outdated: Outdated | None) -> Training | None:
+    """What the catalogue knows of the training of a file that was replaced."""
+    if was is None or outdated is None or was.training == UNKNOWN:
+        return None
+    return Training(was.training, f"a file of {outdated.date}, replaced: {was.training_basis}")
 
 
 def download_of(variant: CatalogVariant) -> str:
