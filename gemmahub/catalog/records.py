@@ -239,7 +239,7 @@ class PublishedTag(Entry, frozen=True, kw_only=True):
     ``scheme`` is that of its references, ``place`` what people call the source. ``size`` is as the
     source prints it (weights and projector together, decimal units). ``digest`` is the ID that its
     tools print, ``manifest_sha256`` the whole of it; ``digest_verified`` means that what several
-    people saw printed agrees on it.
+    people saw printed agrees on it. ``inside`` is what lies beside the weights, in words.
     """
 
     scheme: str
@@ -255,6 +255,7 @@ class PublishedTag(Entry, frozen=True, kw_only=True):
     digest: ShortDigest | None = None
     manifest_sha256: Sha256 | None = None
     digest_verified: bool = field(name="verified", default=False)
+    inside: str | None = None
     note: str | None = None
     as_of: str
     grade: Grade
