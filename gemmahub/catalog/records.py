@@ -15,6 +15,7 @@ from msgspec import Meta, field
 from gemmahub.catalog.kquant_mix import MIXES
 from gemmahub.catalog.replaced import ReplacedFile, Replacements
 from gemmahub.catalog.table import (
+    Capability,
     Commit,
     Count,
     Entry,
@@ -24,22 +25,20 @@ from gemmahub.catalog.table import (
     Repository,
     Sha256,
     ShortDigest,
+    Training,
 )
 from gemmahub.formats.ggml_types import GGML_TYPES_BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from gemmahub.catalog.members import FamilyMember
+
     GgmlType = str
     Mix = str
 else:
     GgmlType = Literal[tuple(GGML_TYPES_BY_NAME)]
     Mix = Literal[tuple(MIXES)]
-
-Training = Literal["QAT", "PTQ", "none", "unknown"]
-"""QAT: quantisation-aware training; PTQ: quantised after training; none: not quantised."""
-
-Capability = Literal["text", "image", "audio"]
 
 
 class Family(Entry, frozen=True):
@@ -280,6 +279,7 @@ class Catalog:
     _sizes: Mapping[tuple[str, int], CatalogVariant]
     _tags: Mapping[str, PublishedTag]
     replaced: Replacements
+    members: tuple[FamilyMember, ...]
 
     @classmethod
     def of(
@@ -287,6 +287,7 @@ class Catalog:
         families: Iterable[Family],
         models: Iterable[Model],
         published_tags: Iterable[PublishedTag],
+        members: Iterable[FamilyMember] = (),
     ) -> Catalog:
         """A catalogue with its indexes; the loader has made sure that keys are unique."""
         models, tags = tuple(models), tuple(published_tags)
@@ -301,6 +302,7 @@ class Catalog:
             MappingProxyType({(v.file.lower(), v.bytes): v for v in variants if v.bytes}),
             MappingProxyType({n: t for t in tags for n in (t.tag, t.reference)}),
             Replacements.of(variants),
+            tuple(members),
         )
 
     @property
@@ -314,8 +316,7 @@ class Catalog:
         return self._models.get(name.lower())
 
     def variant(self, model: str, name: str) -> CatalogVariant | None:
-        found = self.model(model)
-        return found.variant(name) if found else None
+        return found.variant(name) if (found := self.model(model)) else None
 
     def by_sha256(self, sha256: str) -> CatalogVariant | None:
         return self._sha256.get(sha256.lower())

@@ -32,6 +32,11 @@ Grade = Literal["A", "B", "C"]
 """A: read in a source file, measured or recomputed; B: two or more independent public files
 agree; C: one public file or page."""
 
+Training = Literal["QAT", "PTQ", "none", "unknown"]
+"""QAT: quantisation-aware training; PTQ: quantised after training; none: not quantised."""
+
+Capability = Literal["text", "image", "audio"]
+
 _PATTERNS: Final = {
     r"^[0-9a-f]{64}\Z": "is not 64 lower-case hexadecimal digits",
     r"^[0-9a-f]{40}\Z": "is not 40 lower-case hexadecimal digits",

@@ -72,6 +72,9 @@ def list_command(catalogue: bool, folders: tuple[Path, ...], outdated: bool, as_
         output.note("no model here is known to have been replaced by its publisher")
     else:
         output.note("no models here yet: gemmahub list --all shows what the catalogue knows")
+    for each in models.variants:
+        if each.member is not None:
+            output.note(f"{each.reference}: {each.member.text}")
     for each, why in models.outdated:
         output.warning(f"{each.reference}: {why.advice}")
     for each, owner in beside:
@@ -183,6 +186,8 @@ def _show_other(variant: Variant) -> None:
         [
             ("file", f"{variant.name} ({variant.reference})"),
             ("kind", f"{variant.what}; no model by itself"),
+            ("family", variant.member.text if variant.member else ""),
+            ("runs in", variant.member.runs if variant.member else ""),
             ("weights", f"{variant.parameters:,}" if variant.kind in _WEIGHTY else ""),
             ("precision", variant.precision.summary if variant.kind in _WEIGHTY else ""),
             ("size", f"{format_bytes(variant.size_bytes)} ({variant.format})"),
@@ -220,6 +225,8 @@ def _show(variant: Variant, reference: str) -> None:
         [
             ("model", f"{variant.name} ({variant.reference})"),
             ("kind", variant.what if variant.embeds else ""),
+            ("family", variant.member.text if variant.member else ""),
+            ("runs in", variant.member.runs if variant.member else ""),
             ("precision", precision.summary),
             ("mismatch", precision.mismatch or ""),
             ("training", f"{precision.training.value}: {precision.training.basis}"),

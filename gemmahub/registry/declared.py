@@ -14,6 +14,7 @@ from gemmahub.registry.variants import Variant
 from gemmahub.text import format_bytes
 
 if TYPE_CHECKING:
+    from gemmahub.catalog.members import FamilyMember
     from gemmahub.catalog.records import Catalog, CatalogVariant, Model
     from gemmahub.catalog.replaced import Outdated
     from gemmahub.engines.contract import Artifact
@@ -56,9 +57,9 @@ def declared(catalog: Catalog, model: Model, variant: CatalogVariant) -> Variant
     )
 
 
-def licence_of(catalog: Catalog, model: Model | None) -> str:
-    """The licence of a model's family with its address; "" where that is not known."""
-    family = catalog.family(model.family) if model else None
+def licence_of(catalog: Catalog, model: Model | None, member: FamilyMember | None = None) -> str:
+    """The licence of a model's family, or its own, with the address; "" where it is not known."""
+    family = catalog.family(model.family) if model else member
     return f"{family.licence} ({family.licence_url})" if family else ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gemmahub.catalog.members import member_of
 from gemmahub.errors import UsageError
 from gemmahub.hub.reference import HuggingFaceReference, names_the_hub
 from gemmahub.precision.labels import label_in_name
@@ -13,6 +14,7 @@ from gemmahub.registry.reference import PathReference, parse_reference
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from gemmahub.catalog.members import FamilyMember
     from gemmahub.catalog.records import Catalog, CatalogVariant
     from gemmahub.catalog.replaced import Outdated
     from gemmahub.engines.contract import Artifact
@@ -61,6 +63,13 @@ def another_file(catalog: Catalog, artifact: Artifact) -> tuple[str, ...]:
         f"another file than the catalogue knows of {artifact.repository}: "
         "it is described by what is in it",
     )
+
+
+def member_here(catalog: Catalog, artifact: Artifact, summary: FileSummary) -> FamilyMember | None:
+    """Which model for one purpose a file is, by its architecture, else by its names."""
+    names = (artifact.repository, artifact.reference, artifact.path.name, summary.name)
+    architecture = summary.metadata.get("general.architecture")
+    return member_of(catalog.members, names, architecture or "")
 
 
 def _is_built_so(catalog: Catalog, summary: FileSummary, known: CatalogVariant) -> bool:

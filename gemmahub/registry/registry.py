@@ -28,6 +28,7 @@ from gemmahub.registry.matching import (
     another_file,
     catalogued,
     is_named,
+    member_here,
     named_places,
     on_disk,
     replaced_file,
@@ -200,6 +201,7 @@ class Registry:
         entry = known or was
         model = self.catalog.model(entry.model) if entry else None
         notes = summary.notes + ((known.note,) if known and known.note else ())
+        member = None if entry else member_here(self.catalog, artifact, summary)
         if not entry:
             notes += another_file(self.catalog, artifact)
         return Variant(
@@ -214,7 +216,7 @@ class Registry:
             chat_template=summary.chat_template,
             artifacts=(artifact,),
             download=download_of(known) if known else "",
-            licence=licence_of(self.catalog, model),
+            licence=licence_of(self.catalog, model, member),
             notes=notes,
             memory=summary.memory,
             kind=summary.kind,
@@ -223,6 +225,7 @@ class Registry:
             problem=outdated.aborts if outdated else "",
             remedy=outdated.remedy if outdated else "",
             outdated=outdated,
+            member=member,
         )
 
     # --- from a name ---------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gemmahub.formats.kinds import EMBEDDING, MODELS, TEXT, WHAT
 
 if TYPE_CHECKING:
+    from gemmahub.catalog.members import FamilyMember
     from gemmahub.catalog.replaced import Outdated
     from gemmahub.engines.contract import Artifact, BrokenEntry, ServedModel
     from gemmahub.formats.reader import ModelFile
@@ -24,7 +25,8 @@ class Variant:
     of a server, which has no files; its figures are 0 or None where the server does not say them.
     ``kind`` is one of :data:`gemmahub.formats.kinds.WHAT`, ``what`` says it in words. ``header`` is
     what engines are asked with, None where no file was read; ``problem`` says why none can load it,
-    and ``remedy`` what to do. ``outdated`` is there for a file that its publisher replaced.
+    and ``remedy`` what to do. ``outdated`` is there for a file that its publisher replaced,
+    ``member`` for a model of the family that is for one purpose.
     """
 
     reference: str
@@ -49,6 +51,7 @@ class Variant:
     problem: str = ""
     remedy: str = ""
     outdated: Outdated | None = None
+    member: FamilyMember | None = None
 
     @property
     def runnable(self) -> bool:
@@ -87,6 +90,7 @@ class Variant:
             "chat_template": self.chat_template,
             "installed": bool(self.artifacts),
             "problem": self.problem or None,
+            "member": self.member.as_json() if self.member else None,
             "outdated": self.outdated.as_json() if self.outdated else None,
             "places": [
                 {
