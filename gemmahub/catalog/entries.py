@@ -8,6 +8,7 @@ from typing import Any, Final
 from msgspec import field
 from msgspec.structs import replace
 
+from gemmahub.catalog.members import FamilyMember
 from gemmahub.catalog.records import Architecture, CatalogFile, CatalogVariant, Family, PublishedTag
 from gemmahub.catalog.table import Entry, Positive, day, fault, read, table_of, tables
 from gemmahub.memory import families
@@ -32,6 +33,7 @@ class FileTables(Entry, frozen=True):
     models: list[Any] = field(default_factory=list)
     scores: list[Any] = field(default_factory=list)
     published: dict[str, Any] | None = None
+    members: list[Any] = field(default_factory=list)
 
 
 class ModelEntry(Entry, frozen=True, kw_only=True):
@@ -88,6 +90,12 @@ def read_variant(values: object, model: str, file: FindFile, where: str) -> Cata
     found = table_of(values, where)
     beside = {key: file(key, found[key]) for key in ("projector", "drafter") if key in found}
     return read(CatalogVariant, found | beside | {"model": model}, where)
+
+
+def read_member(values: object, family: Family, where: str) -> FamilyMember:
+    """``[[members]]``; the licence is the family's unless it has its own."""
+    usual = {"licence": family.licence, "licence_url": family.licence_url}
+    return read(FamilyMember, usual | table_of(values, where), where)
 
 
 def read_tags(values: dict[str, Any] | None, where: str) -> list[PublishedTag]:

@@ -13,6 +13,7 @@ from gemmahub.catalog.entries import (
     ModelEntry,
     read_architecture,
     read_family,
+    read_member,
     read_tags,
     read_variant,
 )
@@ -23,6 +24,7 @@ from gemmahub.catalog.table import CatalogError, day, fault, read, tables
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
+    from gemmahub.catalog.members import FamilyMember
     from gemmahub.catalog.records import Family, PublishedTag
 
 
@@ -38,6 +40,7 @@ def catalog_from(texts: Mapping[str, str]) -> Catalog:
     families: list[Family] = []
     models: list[Model] = []
     tags: list[PublishedTag] = []
+    members: list[FamilyMember] = []
     for name, text in texts.items():
         try:
             root = read(FileTables, tomllib.loads(text), name)
@@ -47,7 +50,8 @@ def catalog_from(texts: Mapping[str, str]) -> Catalog:
         families.append(family)
         models += with_scores(root.scores, _models(root, family, name), name)
         tags += read_tags(root.published, f"{name}, published")
-    catalog = Catalog.of(families, models, tags)
+        members += [read_member(v, family, at) for v, at in tables(root.members, "members", name)]
+    catalog = Catalog.of(families, models, tags, members)
     _check_unique(catalog)
     return catalog
 
@@ -92,6 +96,7 @@ def _models(root: FileTables, family: Family, where: str) -> list[Model]:
 def _check_unique(catalog: Catalog) -> None:
     variants = catalog.variants
     _unique("model", (m.name for m in catalog.models))
+    _unique("member", (m.name for m in catalog.members))
     _unique("variant", (v.reference for v in variants))
     _unique("sha256", (v.sha256 for v in variants if v.sha256))
     _unique("file", ((v.repository.lower(), v.file) for v in variants))

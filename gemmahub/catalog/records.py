@@ -13,35 +13,32 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from msgspec import Meta, field
 
 from gemmahub.catalog.kquant_mix import MIXES
+from gemmahub.catalog.replaced import ReplacedFile, Replacements
 from gemmahub.catalog.table import (
+    Capability,
     Commit,
     Count,
     Entry,
+    Grade,
     Positive,
     PositiveNumber,
     Repository,
     Sha256,
     ShortDigest,
+    Training,
 )
 from gemmahub.formats.ggml_types import GGML_TYPES_BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from gemmahub.catalog.members import FamilyMember
+
     GgmlType = str
     Mix = str
 else:
     GgmlType = Literal[tuple(GGML_TYPES_BY_NAME)]
     Mix = Literal[tuple(MIXES)]
-
-Grade = Literal["A", "B", "C"]
-"""A: read in a source file, measured or recomputed; B: two or more independent public files
-agree; C: one public file or page."""
-
-Training = Literal["QAT", "PTQ", "none", "unknown"]
-"""QAT: quantisation-aware training; PTQ: quantised after training; none: not quantised."""
-
-Capability = Literal["text", "image", "audio"]
 
 
 class Family(Entry, frozen=True):
@@ -157,6 +154,7 @@ class CatalogFile(Entry, frozen=True, kw_only=True):
     grade: Grade
     source: str
     image_buffer_bytes: Positive | None = None
+    replaced: tuple[ReplacedFile, ...] = ()
 
 
 class CatalogVariant(Entry, frozen=True, kw_only=True):
@@ -178,6 +176,7 @@ class CatalogVariant(Entry, frozen=True, kw_only=True):
     types: StoredTypes | None = None
     projector: CatalogFile | None = None
     drafter: CatalogFile | None = None
+    replaced: tuple[ReplacedFile, ...] = ()
     note: str | None = None
     grade: Grade
     source: str
@@ -239,7 +238,7 @@ class PublishedTag(Entry, frozen=True, kw_only=True):
     ``scheme`` is that of its references, ``place`` what people call the source. ``size`` is as the
     source prints it (weights and projector together, decimal units). ``digest`` is the ID that its
     tools print, ``manifest_sha256`` the whole of it; ``digest_verified`` means that what several
-    people saw printed agrees on it.
+    people saw printed agrees on it. ``inside`` is what lies beside the weights, in words.
     """
 
     scheme: str
@@ -255,6 +254,7 @@ class PublishedTag(Entry, frozen=True, kw_only=True):
     digest: ShortDigest | None = None
     manifest_sha256: Sha256 | None = None
     digest_verified: bool = field(name="verified", default=False)
+    inside: str | None = None
     note: str | None = None
     as_of: str
     grade: Grade
@@ -278,6 +278,8 @@ class Catalog:
     _files: Mapping[tuple[str, str], CatalogVariant]
     _sizes: Mapping[tuple[str, int], CatalogVariant]
     _tags: Mapping[str, PublishedTag]
+    replaced: Replacements
+    members: tuple[FamilyMember, ...]
 
     @classmethod
     def of(
@@ -285,6 +287,7 @@ class Catalog:
         families: Iterable[Family],
         models: Iterable[Model],
         published_tags: Iterable[PublishedTag],
+        members: Iterable[FamilyMember] = (),
     ) -> Catalog:
         """A catalogue with its indexes; the loader has made sure that keys are unique."""
         models, tags = tuple(models), tuple(published_tags)
@@ -298,6 +301,8 @@ class Catalog:
             MappingProxyType({(v.repository.lower(), v.file): v for v in variants}),
             MappingProxyType({(v.file.lower(), v.bytes): v for v in variants if v.bytes}),
             MappingProxyType({n: t for t in tags for n in (t.tag, t.reference)}),
+            Replacements.of(variants),
+            tuple(members),
         )
 
     @property
@@ -311,8 +316,7 @@ class Catalog:
         return self._models.get(name.lower())
 
     def variant(self, model: str, name: str) -> CatalogVariant | None:
-        found = self.model(model)
-        return found.variant(name) if found else None
+        return found.variant(name) if (found := self.model(model)) else None
 
     def by_sha256(self, sha256: str) -> CatalogVariant | None:
         return self._sha256.get(sha256.lower())

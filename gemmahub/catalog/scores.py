@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from gemmahub.catalog.records import Grade, Score
-from gemmahub.catalog.table import Entry, fault, percentages, read, tables
+from gemmahub.catalog.records import Score
+from gemmahub.catalog.table import Entry, Grade, fault, percentages, read, tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

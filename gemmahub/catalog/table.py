@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -27,6 +27,15 @@ Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Commit = Annotated[str, Meta(pattern=r"^[0-9a-f]{40}\Z")]
 ShortDigest = Annotated[str, Meta(pattern=r"^[0-9a-f]{12}\Z")]
 Repository = Annotated[str, Meta(pattern=r"^[\w.-]+/[\w.-]+\Z")]
+
+Grade = Literal["A", "B", "C"]
+"""A: read in a source file, measured or recomputed; B: two or more independent public files
+agree; C: one public file or page."""
+
+Training = Literal["QAT", "PTQ", "none", "unknown"]
+"""QAT: quantisation-aware training; PTQ: quantised after training; none: not quantised."""
+
+Capability = Literal["text", "image", "audio"]
 
 _PATTERNS: Final = {
     r"^[0-9a-f]{64}\Z": "is not 64 lower-case hexadecimal digits",

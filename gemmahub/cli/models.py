@@ -33,14 +33,17 @@ _WEIGHTY = ("drafter", "projector", "adapter")  # what has weights that an engin
     type=click.Path(path_type=Path),
     help="Also the model files below this folder.",
 )
+@click.option("--outdated", is_flag=True, help="Only files that their publisher replaced.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_command(catalogue: bool, folders: tuple[Path, ...], as_json: bool) -> None:
+def list_command(catalogue: bool, folders: tuple[Path, ...], outdated: bool, as_json: bool) -> None:
     """Models on this machine, each with its precision."""
     from gemmahub.service import Library
     from gemmahub.service.overview import owned
 
     library = Library(folders=folders)
     models = library.models(catalogue=catalogue)
+    if outdated:
+        models = models.only_outdated()
     fits = library.fits(models.variants)
     rows = list(zip(models.variants, fits, strict=True))
     beside = owned(models)
@@ -65,8 +68,15 @@ def list_command(catalogue: bool, folders: tuple[Path, ...], as_json: bool) -> N
             right=("bits/weight", "size"),
         )
         _explain(rows)
+    elif outdated:
+        output.note("no model here is known to have been replaced by its publisher")
     else:
         output.note("no models here yet: gemmahub list --all shows what the catalogue knows")
+    for each in models.variants:
+        if each.member is not None:
+            output.note(f"{each.reference}: {each.member.text}")
+    for each, why in models.outdated:
+        output.warning(f"{each.reference}: {why.advice}")
     for each, owner in beside:
         if owner is None:
             output.note(f"{each.reference} ({format_bytes(each.size_bytes)}): {each.what}")
@@ -176,10 +186,13 @@ def _show_other(variant: Variant) -> None:
         [
             ("file", f"{variant.name} ({variant.reference})"),
             ("kind", f"{variant.what}; no model by itself"),
+            ("family", variant.member.text if variant.member else ""),
+            ("runs in", variant.member.runs if variant.member else ""),
             ("weights", f"{variant.parameters:,}" if variant.kind in _WEIGHTY else ""),
             ("precision", variant.precision.summary if variant.kind in _WEIGHTY else ""),
             ("size", f"{format_bytes(variant.size_bytes)} ({variant.format})"),
             ("architecture", variant.architecture.get("name") or ""),
+            ("outdated", variant.outdated.advice if variant.outdated else ""),
             *(("installed", f"{a.path} ({a.store or 'file'})") for a in variant.artifacts),
             ("read from", variant.remote),
             ("licence", variant.licence),
@@ -212,6 +225,8 @@ def _show(variant: Variant, reference: str) -> None:
         [
             ("model", f"{variant.name} ({variant.reference})"),
             ("kind", variant.what if variant.embeds else ""),
+            ("family", variant.member.text if variant.member else ""),
+            ("runs in", variant.member.runs if variant.member else ""),
             ("precision", precision.summary),
             ("mismatch", precision.mismatch or ""),
             ("training", f"{precision.training.value}: {precision.training.basis}"),
@@ -224,6 +239,7 @@ def _show(variant: Variant, reference: str) -> None:
             ),
             ("context", f"{context:,} tokens at most" if context else ""),
             ("not loadable", variant.problem),
+            ("outdated", variant.outdated.advice if variant.outdated else ""),
             ("takes", f"{', '.join(variant.capabilities)}{gives}"),
             ("chat template", _template(variant.chat_template, parts)),
             ("its tag has", ", ".join(parts)),

@@ -134,6 +134,7 @@ def show_plan(plan: PullPlan, *, aside: bool = True) -> None:
             ("disk", disk_text(plan)),
         ]
     facts += [
+        ("outdated", variant.outdated.advice if variant.outdated else ""),
         ("memory", fit_text(plan.fit)),
         *(("here", str(artifact.path)) for artifact in variant.artifacts),
         ("licence", variant.licence),

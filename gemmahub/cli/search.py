@@ -77,6 +77,7 @@ def _about(row: RepositoryRow) -> list[str]:
     return [
         part
         for part in (
+            f"{row.member.text} (runs in {row.member.runs})" if row.member else "",
             "in the catalogue" if repository.catalogued else "",
             "official" if repository.official else "",
             "gated: accept its licence there first" if repository.gated else "",

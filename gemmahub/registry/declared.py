@@ -14,7 +14,9 @@ from gemmahub.registry.variants import Variant
 from gemmahub.text import format_bytes
 
 if TYPE_CHECKING:
+    from gemmahub.catalog.members import FamilyMember
     from gemmahub.catalog.records import Catalog, CatalogVariant, Model
+    from gemmahub.catalog.replaced import Outdated
     from gemmahub.engines.contract import Artifact
 
 
@@ -55,9 +57,9 @@ def declared(catalog: Catalog, model: Model, variant: CatalogVariant) -> Variant
     )
 
 
-def licence_of(catalog: Catalog, model: Model | None) -> str:
-    """The licence of a model's family with its address; "" where that is not known."""
-    family = catalog.family(model.family) if model else None
+def licence_of(catalog: Catalog, model: Model | None, member: FamilyMember | None = None) -> str:
+    """The licence of a model's family, or its own, with the address; "" where it is not known."""
+    family = catalog.family(model.family) if model else member
     return f"{family.licence} ({family.licence_url})" if family else ""
 
 
@@ -70,6 +72,13 @@ def known_training(known: CatalogVariant, artifact: Artifact) -> Training | None
     else:
         basis = f"file name and size as in the catalogue: {known.training_basis}"
     return Training(known.training, basis)
+
+
+def training_then(was: CatalogVariant | None, outdated: Outdated | None) -> Training | None:
+    """What the catalogue knows of the training of a file that was replaced."""
+    if was is None or outdated is None or was.training == UNKNOWN:
+        return None
+    return Training(was.training, f"a file of {outdated.date}, replaced: {was.training_basis}")
 
 
 def download_of(variant: CatalogVariant) -> str:

@@ -29,6 +29,6 @@ def judged(variants: Sequence[Variant], problems: Problems) -> tuple[Variant, ..
 
 
 def _with(variant: Variant, answer: Loadable) -> Variant:
-    if answer.ok:
+    if answer.ok or variant.problem:  # what is known of this very file is known better
         return variant
     return replace(variant, problem=answer.reason, remedy=answer.hint)

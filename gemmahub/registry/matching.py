@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gemmahub.catalog.members import member_of
 from gemmahub.errors import UsageError
 from gemmahub.hub.reference import HuggingFaceReference, names_the_hub
 from gemmahub.precision.labels import label_in_name
@@ -13,8 +14,11 @@ from gemmahub.registry.reference import PathReference, parse_reference
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gemmahub.catalog.records import CatalogVariant
+    from gemmahub.catalog.members import FamilyMember
+    from gemmahub.catalog.records import Catalog, CatalogVariant
+    from gemmahub.catalog.replaced import Outdated
     from gemmahub.engines.contract import Artifact
+    from gemmahub.registry.artifacts import FileSummary
     from gemmahub.registry.sources import Sources
 
 
@@ -25,6 +29,54 @@ def on_disk(text: str) -> Path | None:
         return path if text.strip() and not names_the_hub(text) and path.exists() else None
     except (OSError, ValueError):  # too long for a name, or with a zero in it
         return None
+
+
+def catalogued(catalog: Catalog, artifact: Artifact, summary: FileSummary) -> CatalogVariant | None:
+    """What the catalogue says of a file: by sha256, else by repository or name, and size."""
+    if artifact.sha256 and (found := catalog.by_sha256(artifact.sha256)):
+        return found
+    name = artifact.path.name
+    by_file = catalog.by_file(artifact.repository, name)
+    if by_file is not None and by_file.bytes in (None, summary.size_bytes):
+        return by_file if agree(artifact, by_file) else None
+    found = catalog.by_name_and_bytes(name, summary.size_bytes)
+    if found is None or not agree(artifact, found):
+        return None
+    return found if _is_built_so(catalog, summary, found) else None
+
+
+def replaced_file(
+    catalog: Catalog, artifact: Artifact, summary: FileSummary
+) -> tuple[CatalogVariant, Outdated] | tuple[None, None]:
+    """The variant whose publisher replaced this very file, and what is to be said of it."""
+    found = catalog.replaced.find(artifact.path.name, summary.size_bytes, artifact.sha256)
+    if found is None or (not artifact.sha256 and not _is_built_so(catalog, summary, found[0])):
+        return None, None
+    return found
+
+
+def another_file(catalog: Catalog, artifact: Artifact) -> tuple[str, ...]:
+    """A note on a file that lies where the catalogue has one, and is not that one."""
+    if catalog.by_file(artifact.repository, artifact.path.name) is None:
+        return ()
+    return (
+        f"another file than the catalogue knows of {artifact.repository}: "
+        "it is described by what is in it",
+    )
+
+
+def member_here(catalog: Catalog, artifact: Artifact, summary: FileSummary) -> FamilyMember | None:
+    """Which model for one purpose a file is, by its architecture, else by its names."""
+    names = (artifact.repository, artifact.reference, artifact.path.name, summary.name)
+    architecture = summary.metadata.get("general.architecture")
+    return member_of(catalog.members, names, architecture or "")
+
+
+def _is_built_so(catalog: Catalog, summary: FileSummary, known: CatalogVariant) -> bool:
+    """Whether the architecture agrees too: a name and a size can be made up."""
+    model = catalog.model(known.model)
+    named = summary.metadata.get("general.architecture")
+    return model is not None and named == model.architecture.name
 
 
 def agree(artifact: Artifact, known: CatalogVariant) -> bool:

@@ -30,8 +30,10 @@ def not_here(catalog: Catalog, tag: PublishedTag) -> NotInstalled:
     model = catalog.model(tag.model)
     better = [v for v in (model.variants if model else ()) if v.training == "QAT"]
     hint = f"the QAT build is {better[0].reference}" if better and tag.training != "QAT" else ""
+    inside = f" with {tag.inside}" if tag.inside else ""
     return NotInstalled(
-        f"{tag.tag} is {tag.label}{kind}, {tag.size} in {tag.place}, and it is not on this machine",
+        f"{tag.tag} is {tag.label}{kind}{inside}, {tag.size} in {tag.place}, "
+        "and it is not on this machine",
         hint or f"the same model in the catalogue: {tag.model}",
         tag.reference,
     )

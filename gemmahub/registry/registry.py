@@ -16,10 +16,24 @@ from gemmahub.errors import (
 )
 from gemmahub.formats.split import gguf_parts, split_key
 from gemmahub.registry.companions import parted
-from gemmahub.registry.declared import declared, download_of, known_training, licence_of
+from gemmahub.registry.declared import (
+    declared,
+    download_of,
+    known_training,
+    licence_of,
+    training_then,
+)
 from gemmahub.registry.joining import join_places
 from gemmahub.registry.judged import Problems, judged, no_problems
-from gemmahub.registry.matching import agree, is_named, named_places, on_disk
+from gemmahub.registry.matching import (
+    another_file,
+    catalogued,
+    is_named,
+    member_here,
+    named_places,
+    on_disk,
+    replaced_file,
+)
 from gemmahub.registry.missing import no_such_name, not_here
 from gemmahub.registry.reference import (
     NameReference,
@@ -38,7 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from gemmahub.catalog.records import Catalog, CatalogVariant, Model
+    from gemmahub.catalog.records import Catalog, Model
     from gemmahub.engines.contract import Inventory
     from gemmahub.hub.reference import HuggingFaceReference
     from gemmahub.registry.artifacts import FileSummary, Inspector
@@ -177,8 +191,9 @@ class Registry:
 
     def described(self, artifact: Artifact, summary: FileSummary) -> Variant:
         """The variant that a file is, with what the catalogue knows of it. Reads nothing."""
-        known = self._catalogued(artifact, summary)
-        training = known_training(known, artifact) if known else None
+        known = catalogued(self.catalog, artifact, summary)
+        was, outdated = (None, None) if known else replaced_file(self.catalog, artifact, summary)
+        training = known_training(known, artifact) if known else training_then(was, outdated)
         evidence = summary.evidence(artifact.repository, artifact.path.name, training)
         artifact = replace(
             artifact,
@@ -186,7 +201,12 @@ class Registry:
             files=artifact.files or (artifact.path,),
             name=artifact.name or artifact.path.stem,
         )
-        model = self.catalog.model(known.model) if known else None
+        entry = known or was
+        model = self.catalog.model(entry.model) if entry else None
+        notes = summary.notes + ((known.note,) if known and known.note else ())
+        member = None if entry else member_here(self.catalog, artifact, summary)
+        if not entry:
+            notes += another_file(self.catalog, artifact)
         return Variant(
             reference=known.reference if known else artifact.reference or str(artifact.path),
             name=one_line(model.title if model else summary.name or artifact.name),
@@ -199,31 +219,17 @@ class Registry:
             chat_template=summary.chat_template,
             artifacts=(artifact,),
             download=download_of(known) if known else "",
-            licence=licence_of(self.catalog, model),
-            notes=summary.notes + ((known.note,) if known and known.note else ()),
+            licence=licence_of(self.catalog, model, member),
+            notes=notes,
             memory=summary.memory,
             kind=summary.kind,
             what=summary.what,
             header=summary.header(artifact.files),
+            problem=outdated.aborts if outdated else "",
+            remedy=outdated.remedy if outdated else "",
+            outdated=outdated,
+            member=member,
         )
-
-    def _catalogued(self, artifact: Artifact, summary: FileSummary) -> CatalogVariant | None:
-        """What the catalogue says of it: by sha256, else by repository or name, and size."""
-        if artifact.sha256 and (found := self.catalog.by_sha256(artifact.sha256)):
-            return found
-        name = artifact.path.name
-        by_file = self.catalog.by_file(artifact.repository, name)
-        if by_file is not None and by_file.bytes in (None, summary.size_bytes):
-            return by_file if agree(artifact, by_file) else None
-        found = self.catalog.by_name_and_bytes(name, summary.size_bytes)
-        if found is None or not agree(artifact, found):
-            return None
-        model = self.catalog.model(found.model)
-        if model is None:
-            return None
-        # A name and a size can be made up: the architecture has to agree too.
-        name_in_file = summary.metadata.get("general.architecture")
-        return found if name_in_file == model.architecture.name else None
 
     # --- from a name ---------------------------------------------------------------------------
 

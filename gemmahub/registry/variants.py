@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from gemmahub.formats.kinds import EMBEDDING, MODELS, TEXT, WHAT
 
 if TYPE_CHECKING:
+    from gemmahub.catalog.members import FamilyMember
+    from gemmahub.catalog.replaced import Outdated
     from gemmahub.engines.contract import Artifact, BrokenEntry, ServedModel
     from gemmahub.formats.reader import ModelFile
     from gemmahub.precision.report import PrecisionReport
@@ -23,7 +25,8 @@ class Variant:
     of a server, which has no files; its figures are 0 or None where the server does not say them.
     ``kind`` is one of :data:`gemmahub.formats.kinds.WHAT`, ``what`` says it in words. ``header`` is
     what engines are asked with, None where no file was read; ``problem`` says why none can load it,
-    and ``remedy`` what to do.
+    and ``remedy`` what to do. ``outdated`` is there for a file that its publisher replaced,
+    ``member`` for a model of the family that is for one purpose.
     """
 
     reference: str
@@ -47,6 +50,8 @@ class Variant:
     header: ModelFile | None = None
     problem: str = ""
     remedy: str = ""
+    outdated: Outdated | None = None
+    member: FamilyMember | None = None
 
     @property
     def runnable(self) -> bool:
@@ -85,6 +90,8 @@ class Variant:
             "chat_template": self.chat_template,
             "installed": bool(self.artifacts),
             "problem": self.problem or None,
+            "member": self.member.as_json() if self.member else None,
+            "outdated": self.outdated.as_json() if self.outdated else None,
             "places": [
                 {
                     "path": str(a.path),
@@ -114,3 +121,23 @@ class Models:
     def files(self) -> tuple[Variant, ...]:
         """All that has files here."""
         return (*self.variants, *self.companions)
+
+    @property
+    def outdated(self) -> tuple[tuple[Variant, Outdated], ...]:
+        """The files here that their publisher replaced, each with what is to be said of it."""
+        return tuple((each, each.outdated) for each in self.files if each.outdated)
+
+    def older_than(self, reference: str) -> tuple[str, ...]:
+        """Which files here the one of that name replaces, and what changed, in words."""
+        return tuple(
+            f"it replaces {each.artifacts[0].path} of {why.date}: {why.wrong}"
+            for each, why in self.outdated
+            if why.pull == reference
+        )
+
+    def only_outdated(self) -> Models:
+        """Of all these the files that their publisher replaced."""
+        return Models(
+            tuple(each for each in self.variants if each.outdated),
+            companions=tuple(each for each in self.companions if each.outdated),
+        )

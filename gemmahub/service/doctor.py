@@ -73,6 +73,10 @@ def run_checks(
         _folder("cache folder", config.cache),
         *_plugins(manager),
         _models(models),
+        *(
+            CheckResult("model file", "warning", f"{each.reference}: {why.text}", why.remedy)
+            for each, why in models.outdated
+        ),
         *(_disk(disk) for disk in machine.disks),
         *machine_checks(machine),
         *own,

@@ -170,7 +170,11 @@ def plan_pull(here: Installation, reference: str, options: PullOptions | None = 
     found = replace(
         found,
         licence=found.licence or remote.artifact.licence,
-        notes=(*found.notes, *_twins(here, remote)),
+        notes=(
+            *found.notes,
+            *here.registry.installed().older_than(known.reference if known else found.reference),
+            *_twins(here, remote),
+        ),
     )
     free = _free(landing.folder) if landing.folder is not None else None
     return PullPlan(found, here.fits([found])[0], remote, landing, options.to, free)

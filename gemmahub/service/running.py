@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gemmahub.engines.contract import Artifact, Settings
 from gemmahub.errors import BackendMissing, NotInstalled
-from gemmahub.service.purpose import check_purpose
+from gemmahub.service.purpose import check_loadable, check_purpose
 from gemmahub.service.tag_parts import with_tag_parts
 from gemmahub.text import format_bytes, format_gib, one_line
 
@@ -121,7 +121,8 @@ def load(
     loaded.
 
     Raises: NotInstalled when the model is not on this machine; NotFound when its drafter is not;
-    UsageError for one that does not do what is asked; BackendError; Cancelled.
+    UsageError for one that does not do what is asked; LoadFailed for one that aborts engines,
+    unless a backend is named; BackendError; Cancelled.
     """
     from gemmahub.engines.choice import load_session
     from gemmahub.engines.option_values import option_values
@@ -140,6 +141,10 @@ def load(
             variant.reference,
         )
     check_purpose(variant, needs)
+    if variant.outdated is not None:
+        if variant.outdated.aborts and backend is None:
+            check_loadable(variant)
+        here.say(f"{one_line(variant.reference)}: {variant.outdated.advice}")
     choice, model = _choose(here, variant, backend, needs)
     engine = choice.offer.backend
     given = {**settings.options, **option_values(engine, options or {})}

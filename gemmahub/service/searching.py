@@ -11,6 +11,7 @@ from gemmahub.registry.sources import guarded
 from gemmahub.text import format_gib, one_line
 
 if TYPE_CHECKING:
+    from gemmahub.catalog.members import FamilyMember
     from gemmahub.engines.sources import FoundFile, FoundRepository
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
@@ -27,10 +28,12 @@ class FileRow:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryRow:
-    """A repository that was found, with the models in it."""
+    """A repository that was found, with the models in it; ``member`` is the model for one purpose
+    that its name says."""
 
     repository: FoundRepository
     files: tuple[FileRow, ...]
+    member: FamilyMember | None = None
 
     def as_json(self) -> dict[str, Any]:
         """An entry of ``gemmahub search --json``."""
@@ -39,6 +42,7 @@ class RepositoryRow:
             asdict(row.file) | {"bits_per_weight": row.bits_per_weight, "fit": row.fit.as_json()}
             for row in self.files
         ]
+        found["member"] = self.member.as_json() if self.member else None
         return found
 
 
@@ -50,6 +54,7 @@ def search(here: Installation, text: str, limit: int) -> list[RepositoryRow]:
 
     Raises: NetworkError where no source can be asked; one of several is said.
     """
+    from gemmahub.catalog.members import member_of
     from gemmahub.planning import fits_of
     from gemmahub.planning.model import machine_of
 
@@ -71,7 +76,8 @@ def search(here: Installation, text: str, limit: int) -> list[RepositoryRow]:
             bits = file.bits_per_weight or variant.precision.bits_per_weight
             fit = fits_of([variant], here.registry.catalog, machine)[0]
             files.append(FileRow(file, bits, fit))
-        rows.append(RepositoryRow(repository, tuple(files)))
+        member = member_of(here.registry.catalog.members, [repository.name])
+        rows.append(RepositoryRow(repository, tuple(files), member))
     return rows
 
 

@@ -37,7 +37,8 @@ ARGUMENT: Final = NAMES[0].replace("\0", "")
 # For each command what it is asked, with the names of World's fields in braces. Those that have no
 # hostile text to show are asked as well: they say no less when a machine has a strange name.
 ASKED: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
-    "list": (("list",), ("list", "--json"), ("list", "--folder", "{folder}/ollama")),
+    "list": (("list",), ("list", "--json"), ("list", "--outdated"),
+             ("list", "--folder", "{folder}/ollama")),
     "inspect": (
         ("inspect", "{model}"), ("inspect", "{model}", "--json"), ("inspect", "{strange}"),
         ("inspect", "{broken}"), ("inspect", "{mlx}"), ("inspect", "{mlx}", "--json"),

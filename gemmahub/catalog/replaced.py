@@ -1,0 +1,130 @@
+"""Files that their publisher replaced under the same name, and how one that is here is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date as day
+from typing import TYPE_CHECKING, Any
+
+from gemmahub.catalog.table import Commit, Entry, Grade, Positive, Sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gemmahub.catalog.records import CatalogFile, CatalogVariant
+
+
+class ReplacedFile(Entry, frozen=True, kw_only=True):
+    """A file that its publisher replaced; ``date`` is the day on which it was published.
+
+    ``wrong`` says what is wrong with it or what came in its place, ``aborts`` which engine cannot
+    load it, and why. A ``sha256`` of one source beside ``bytes`` of several has the grade of these:
+    a file has to have both.
+    """
+
+    date: str
+    bytes: Positive | None = None
+    sha256: Sha256 | None = None
+    revision: Commit | None = None
+    wrong: str
+    aborts: str | None = None
+    grade: Grade
+    source: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.bytes is None and self.sha256 is None:
+            raise ValueError("either bytes or sha256 has to be known")
+        try:
+            day.fromisoformat(self.date)
+        except ValueError:
+            raise ValueError(f"date = {self.date!r} is not a date") from None
+
+    def is_of(self, size_bytes: int, sha256: str | None) -> bool:
+        """Whether a file of that size, and of that content where it is known, can be this one."""
+        if self.bytes is None:
+            return sha256 is not None and sha256 == self.sha256
+        return self.bytes == size_bytes and (None in (sha256, self.sha256) or sha256 == self.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """That a file is one that its publisher replaced, and the catalogue's name of what to pull."""
+
+    date: str
+    wrong: str
+    aborts: str
+    pull: str
+    confirmed: bool
+
+    @property
+    def text(self) -> str:
+        """In one line, without what to pull."""
+        doubt = "" if self.confirmed else " (unconfirmed: only one public source)"
+        why = f"{self.wrong}; {self.aborts}" if self.aborts else self.wrong
+        return f"replaced by its publisher, from {self.date}{doubt}: {why}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do, as a hint has it."""
+        return f"gemmahub pull {self.pull} gets the file that replaced it"
+
+    @property
+    def advice(self) -> str:
+        """In one line, with what to pull."""
+        return f"{self.text}; {self.remedy}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The object ``outdated`` of ``gemmahub inspect --json``."""
+        return {
+            "published": self.date,
+            "reason": self.wrong,
+            "aborts": self.aborts or None,
+            "pull": self.pull,
+            "confirmed": self.confirmed,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    file: ReplacedFile
+    variant: CatalogVariant
+
+
+@dataclass(frozen=True, slots=True)
+class Replacements:
+    """All files of the catalogue that were replaced, by content and by name."""
+
+    _sha256: dict[str, _Known] = field(default_factory=dict)
+    _names: dict[str, list[_Known]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, variants: Iterable[CatalogVariant]) -> Replacements:
+        """Those of variants, and of the projectors and heads that belong to them."""
+        found = cls()
+        for variant in variants:
+            beside = [file for file in (variant.projector, variant.drafter) if file]
+            files: list[CatalogVariant | CatalogFile] = [variant, *beside]
+            for file in files:
+                for each in file.replaced:
+                    known = _Known(each, variant)
+                    found._names.setdefault(file.file.rpartition("/")[2].lower(), []).append(known)
+                    if each.sha256:
+                        found._sha256.setdefault(each.sha256, known)
+        return found
+
+    def find(
+        self, file: str, size_bytes: int, sha256: str | None
+    ) -> tuple[CatalogVariant, Outdated] | None:
+        """The variant in whose place such a file was; ``file`` is its name, without a folder, and
+        counts where its content is not known."""
+        named = self._names.get(file.lower(), [])
+        by_content = self._sha256.get(sha256 or "")
+        for known in (*([by_content] if by_content else []), *named):
+            if known.file.is_of(size_bytes, sha256):
+                one = known.file
+                why = Outdated(
+                    one.date, one.wrong, one.aborts or "", known.variant.reference, one.grade != "C"
+                )
+                return known.variant, why
+        return None
