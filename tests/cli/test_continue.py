@@ -197,7 +197,7 @@ def test_on_a_terminal_it_goes_on_until_the_end(store: ConversationStore, kept: 
         terminal.read_until(">>> one\r\ntwo")  # where it was left
         terminal.read_until(">>>")
         terminal.write(b"three\n")
-        terminal.read_until("\nthree\r\n")
+        terminal.read_until("three\r\n")
         terminal.read_until(">>>")
         terminal.write(b"\x04")
         assert terminal.exit_code() == 0
