@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date as day
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gemmahub.catalog.table import Commit, Entry, Grade, Positive, Sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from gemmahub.catalog.records import CatalogFile, CatalogVariant
 
 
 class ReplacedFile(Entry, frozen=True, kw_only=True):
@@ -85,10 +83,30 @@ class Outdated:
         }
 
 
+class _Published(Protocol):
+    """A file of the catalogue."""
+
+    @property
+    def file(self) -> str: ...
+    @property
+    def replaced(self) -> tuple[ReplacedFile, ...]: ...
+
+
+class _Whole(_Published, Protocol):
+    """A variant, with what belongs to it."""
+
+    @property
+    def reference(self) -> str: ...
+    @property
+    def projector(self) -> _Published | None: ...
+    @property
+    def drafter(self) -> _Published | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     file: ReplacedFile
-    variant: CatalogVariant
+    pull: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,32 +117,28 @@ class Replacements:
     _names: dict[str, list[_Known]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, variants: Iterable[CatalogVariant]) -> Replacements:
+    def of(cls, variants: Iterable[_Whole]) -> Replacements:
         """Those of variants, and of the projectors and heads that belong to them."""
         found = cls()
         for variant in variants:
             beside = [file for file in (variant.projector, variant.drafter) if file]
-            files: list[CatalogVariant | CatalogFile] = [variant, *beside]
+            files: list[_Published] = [variant, *beside]
             for file in files:
                 for each in file.replaced:
-                    known = _Known(each, variant)
+                    known = _Known(each, variant.reference)
                     found._names.setdefault(file.file.rpartition("/")[2].lower(), []).append(known)
                     if each.sha256:
                         found._sha256.setdefault(each.sha256, known)
         return found
 
-    def find(
-        self, file: str, size_bytes: int, sha256: str | None
-    ) -> tuple[CatalogVariant, Outdated] | None:
-        """The variant in whose place such a file was; ``file`` is its name, without a folder, and
-        counts where its content is not known."""
+    def find(self, file: str, size_bytes: int, sha256: str | None) -> Outdated | None:
+        """What is to be said of a file that was replaced; ``file`` is its name, without a folder,
+        and counts where its content is not known."""
         named = self._names.get(file.lower(), [])
         by_content = self._sha256.get(sha256 or "")
         for known in (*([by_content] if by_content else []), *named):
             if known.file.is_of(size_bytes, sha256):
                 one = known.file
-                why = Outdated(
-                    one.date, one.wrong, one.aborts or "", known.variant.reference, one.grade != "C"
-                )
-                return known.variant, why
+                aborts = one.aborts or ""
+                return Outdated(one.date, one.wrong, aborts, known.pull, one.grade != "C")
         return None

@@ -50,9 +50,13 @@ def replaced_file(
 ) -> tuple[CatalogVariant, Outdated] | tuple[None, None]:
     """The variant whose publisher replaced this very file, and what is to be said of it."""
     found = catalog.replaced.find(artifact.path.name, summary.size_bytes, artifact.sha256)
-    if found is None or (not artifact.sha256 and not _is_built_so(catalog, summary, found[0])):
+    if found is None:
         return None, None
-    return found
+    name, _, variant_name = found.pull.partition(":")
+    variant = catalog.variant(name, variant_name)
+    if variant is None or (not artifact.sha256 and not _is_built_so(catalog, summary, variant)):
+        return None, None
+    return variant, found
 
 
 def another_file(catalog: Catalog, artifact: Artifact) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ def test_what_was_filled_in_is_loaded(
     text = entry(b"b" * SIZE * 2).replace('grade = "A"', f'replaced = [{row}]\ngrade = "A"')
     found = catalog_from({"x.toml": text}).replaced.find("model.gguf", SIZE, None)
     assert found is not None
-    assert found[1].date == "2026-01-01"
+    assert found.date == "2026-01-01"
 
 
 def test_new_files_are_entries_and_other_data_is_none(

@@ -28,10 +28,9 @@ GENERATIONS: Final = (
 def test_each_older_generation_is_known_by_name_and_size(
     name: str, size: int, date: str, aborts: bool, confirmed: bool
 ) -> None:
-    found = CATALOG.replaced.find(name, size, None)
-    assert found is not None
-    entry, why = found
-    assert (entry.file, why.pull) == (name, entry.reference)
+    why = CATALOG.replaced.find(name, size, None)
+    assert why is not None
+    assert name in [v.file for v in CATALOG.variants if v.reference == why.pull]
     assert (why.date, bool(why.aborts), why.confirmed) == (date, aborts, confirmed)
     assert ("unconfirmed" in why.text) is not confirmed
 
@@ -51,7 +50,7 @@ def test_projectors_are_known_by_content_alone() -> None:
     sha256 = "e70b0e5cd80323d5d588b4ed06780356b7b1ba03995a4b8164c6ae9db0ff5989"
     found = CATALOG.replaced.find("anything", 1, sha256)
     assert found is not None
-    assert (found[1].pull, found[1].confirmed) == ("gemma-4-12b-it:q4_0-qat", False)
+    assert (found.pull, found.confirmed) == ("gemma-4-12b-it:q4_0-qat", False)
 
 
 def test_what_is_current_was_not_replaced() -> None:
