@@ -179,7 +179,13 @@ def fill(terminal: Terminal, label: str, text: str) -> None:
     while label not in terminal.cursor[1]:
         press_and_wait(terminal, "Tab", lambda: terminal.cursor)
     terminal.write(text)
-    terminal.until(lambda _: terminal.cursor[1].rstrip(" │").endswith(f" {text}"), lambda: label)
+
+    def stands(screen: str) -> bool:
+        """By its line: the cursor may be drawn a moment before the dialog scrolls."""
+        lines = (line for line in screen.split("\n") if label in line)
+        return any(line.rstrip(" │").endswith(f" {text}") for line in lines)
+
+    terminal.until(stands, lambda: label)
 
 
 def press_and_wait(terminal: Terminal, key: str, what: Callable[[], object]) -> None:

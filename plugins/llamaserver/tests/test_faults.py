@@ -234,7 +234,7 @@ def test_a_server_that_stops_answering(tiny: Artifact, monkeypatch: pytest.Monke
 
 def test_a_prompt_of_100_000_characters(artifact: Artifact) -> None:
     with load(artifact) as session:
-        with pytest.raises(ContextExceeded, match=r"the prompt has \d\d,\d{3} tokens, .* 512"):
+        with pytest.raises(ContextExceeded, match=r"the prompt has more than 1,250 tokens .* 512"):
             ask(session, "word " * 20_000)
         assert ask(session, PROMPT)[1].tokens == 24
 
