@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 DRAFTED_TOKENS: Final = 3
 """Tokens that are drafted at once: llama.cpp's default."""
 
-_HEAD: Final = "gemma4-assistant"
-_MODEL_OF_HEAD: Final = "gemma4"
+_HEAD: Final = "-assistant"  # what follows the architecture of its model
 
 
 def draft_type(drafter: Path, model: ModelFile) -> str:
@@ -37,7 +36,7 @@ def draft_type(drafter: Path, model: ModelFile) -> str:
         found = open_model(drafter)
     except (FormatError, IntegrityError) as error:
         raise LoadFailed(f"{name} cannot draft: {error.message}", error.hint) from None
-    is_head = found.metadata.get("general.architecture") == _HEAD
+    is_head = _architecture(found).endswith(_HEAD)
     if is_head and not _fits(found, model):
         raise _for_another(name, "it is a head of another model")
     if not _words(found) or _words(found) != _words(model):
@@ -47,12 +46,17 @@ def draft_type(drafter: Path, model: ModelFile) -> str:
 
 def _fits(head: ModelFile, model: ModelFile) -> bool:
     """Whether a head continues what this model computes."""
-    width = head.metadata.get(f"{_HEAD}.embedding_length_out")
+    own, its_model = _architecture(head), _architecture(model)
+    width = head.metadata.get(f"{own}.embedding_length_out")
     return (
-        model.metadata.get("general.architecture") == _MODEL_OF_HEAD
+        own == its_model + _HEAD
         and width is not None
-        and width == model.metadata.get(f"{_MODEL_OF_HEAD}.embedding_length")
+        and width == model.metadata.get(f"{its_model}.embedding_length")
     )
+
+
+def _architecture(model: ModelFile) -> str:
+    return str(model.metadata.get("general.architecture", ""))
 
 
 def _words(model: ModelFile) -> tuple[Any, ...]:
