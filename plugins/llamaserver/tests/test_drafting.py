@@ -14,11 +14,19 @@ from plugins.llamaserver.tests.conftest import ask, programs
 from plugins.llamaserver.tests.draft_models import write_gemma4, write_head
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from gemmahub.engines.contract import DeviceUse
     from gemmahub_llamaserver.backend import LlamaServerBackend
     from gemmahub_llamaserver.session import LlamaServerSession
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left() -> Iterator[None]:
+    before = set(programs())
+    yield
+    assert set(programs()) <= before
 
 
 def load(backend: LlamaServerBackend, model: Path, drafter: Path | None) -> LlamaServerSession:
@@ -77,7 +85,6 @@ def test_a_head_of_another_model_is_refused(
     head = write_head(tmp_path / "mtp-other.gguf", words, width)
     with pytest.raises(LoadFailed, match=f"mtp-other.gguf cannot draft for this model: {why}"):
         load(backend, model, head)
-    assert not programs()
 
 
 def test_a_small_model_with_other_words_is_refused(
@@ -86,7 +93,6 @@ def test_a_small_model_with_other_words_is_refused(
     write_model(tmp_path / "small.gguf")
     with pytest.raises(LoadFailed, match="its vocabulary is another one"):
         load(backend, artifact.path, tmp_path / "small.gguf")
-    assert not programs()
 
 
 def test_a_file_that_is_no_model_is_refused(
@@ -95,4 +101,3 @@ def test_a_file_that_is_no_model_is_refused(
     (tmp_path / "text.gguf").write_text("no model")
     with pytest.raises(LoadFailed, match=r"text\.gguf cannot draft: "):
         load(backend, artifact.path, tmp_path / "text.gguf")
-    assert not programs()
