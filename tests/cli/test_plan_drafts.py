@@ -11,7 +11,7 @@ import pytest
 from gemmahub.measurements.speed_log import SpeedLog
 from gemmahub.service import Library, run_plan
 from gemmahub.service.drafting import speed_name
-from plugins.llamaserver.tests.draft_models import write_gemma4, write_head
+from plugins.llamaserver.tests.draft_models import write_head, write_with_head
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,10 +23,7 @@ HEAD = "mtp-model.gguf"
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A Gemma 4 with its draft head beside it."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    write_head(folder / HEAD)
-    return write_gemma4(folder / "model.gguf")
+    return write_with_head(tmp_path / "models", HEAD)
 
 
 def planned(command: Command, model: Path, *arguments: object) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gemmahub.measurements.speed_log import SpeedLog
-from plugins.llamaserver.tests.draft_models import write_gemma4, write_head
+from plugins.llamaserver.tests.draft_models import write_head, write_with_head
 from plugins.llamaserver.tests.test_adapters import write_adapter
 
 if TYPE_CHECKING:
@@ -21,10 +21,7 @@ HEAD = "mtp-model.gguf"
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A Gemma 4 with its draft head beside it."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    write_head(folder / HEAD)
-    return write_gemma4(folder / "model.gguf")
+    return write_with_head(tmp_path / "models", HEAD)
 
 
 def run(command: Command, model: Path, *arguments: object) -> Any:

@@ -19,7 +19,7 @@ from gemmahub.service.serving.choosing import (
     planned_models,
 )
 from gemmahub.service.serving.room import Wish
-from plugins.llamaserver.tests.draft_models import write_gemma4, write_head
+from plugins.llamaserver.tests.draft_models import write_gemma4, write_with_head
 from plugins.llamaserver.tests.test_adapters import write_adapter
 from tests.service.serving_support import serving
 
@@ -33,10 +33,7 @@ HEAD = "mtp-model.gguf"
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A Gemma 4 with its draft head beside it."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    write_head(folder / HEAD)
-    return write_gemma4(folder / "model.gguf")
+    return write_with_head(tmp_path / "models", HEAD)
 
 
 def total(model: Path, beside: ServedWith) -> int:

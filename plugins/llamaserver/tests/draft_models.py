@@ -107,3 +107,10 @@ def _write(
         values.extend([0.0] * (-prod(shape) % 8))
     path.write_bytes(header + values.tobytes())
     return path
+
+
+def write_with_head(folder: Path, head: str) -> Path:
+    """A Gemma 4 in a new folder, with its draft head of that name beside it. Returns the model."""
+    folder.mkdir()
+    write_head(folder / head)
+    return write_gemma4(folder / "model.gguf")
