@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gemmahub.hardware.records import Machine
     from gemmahub.hub.client import Traffic
     from gemmahub.hub.source import Hub
+    from gemmahub.measurements.results import Results
     from gemmahub.measurements.speed_log import SpeedLog
     from gemmahub.planning.fit import Fit
     from gemmahub.planning.recommending import Recommendation
@@ -201,6 +202,13 @@ class Installation:
         from gemmahub.measurements.speed_log import SpeedLog
 
         return SpeedLog(self.config.data)
+
+    @cached_property
+    def results(self) -> Results:
+        """What ``bench`` and ``quality`` measured here, and what was imported."""
+        from gemmahub.measurements.results import Results
+
+        return Results(self.config.data)
 
     def choose(
         self,
