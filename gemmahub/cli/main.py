@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "plan": ("plan", "What a model takes of the memory that is free, part by part"),
     "recommend": ("recommend", "What this machine runs best, and why"),
     "compare": ("compare", "Variants side by side: precision, memory, speed, quality"),
+    "report": ("report", "One file about variants, with plots, to keep or to send"),
     "du": ("disk", "What models take on the disks, and what lies there twice"),
     "rm": ("disk", "Remove a model, after showing what goes"),
     "dedupe": ("disk", "Let files of the same content share their place"),

@@ -45,13 +45,15 @@ class Estimate(Record, frozen=True):
 
 class MeasuredModel(Record, frozen=True):
     """What was measured. ``content`` is the sha256 of its weights (:func:`content_of` in
-    ``stores.identity``), empty for a model that is no file here. ``precision`` is its summary."""
+    ``stores.identity``), empty for a model that is no file here. ``precision`` is its summary,
+    ``training`` one of those of :mod:`gemmahub.precision.training`."""
 
     reference: Text
     name: Text
     precision: Text
     content: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
     label: Text = ""
+    training: Text = ""
     bits_per_weight: Amount | None = None
     size_bytes: Count = 0
 

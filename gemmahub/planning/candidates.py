@@ -11,27 +11,27 @@ from gemmahub.formats.kinds import TEXT
 from gemmahub.memory import weights_by_layer
 from gemmahub.memory.families import embeds
 from gemmahub.planning.model import image_memory, images_of, model_of
-from gemmahub.recommend.records import Candidate
+from gemmahub.recommend.records import NOTHING_MEASURED, Candidate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from gemmahub.catalog.records import Catalog, Model
+    from gemmahub.recommend.records import Measured
     from gemmahub.registry.variants import Variant
 
 
 def candidates_of(
     installed: Iterable[Variant],
     catalog: Catalog,
-    measured: Mapping[str, float],
+    measured: Measured = NOTHING_MEASURED,
     *,
     models: Iterable[Model] | None = None,
 ) -> list[Candidate]:
     """Installed variants and those of the catalogue, or of ``models`` alone.
 
     Left out is what writes no text, what no engine here can load, what no memory is known of, and
-    what the catalogue has from one public source only while it is not here. ``measured`` are decode
-    speeds by reference.
+    what the catalogue has from one public source only while it is not here.
     """
     wanted = tuple(catalog.models if models is None else models)
     names = {model.name for model in wanted}
@@ -59,15 +59,14 @@ def candidates_of(
                     architecture=architecture,
                     weights=weights_by_layer(tensors.model, tensors.layers),
                     images=image_memory(variant),
-                    measured=measured.get(variant.reference),
+                    measured=measured.speeds.get(variant.reference),
+                    loss=measured.losses.get(variant.reference),
                 )
             )
     return found
 
 
-def _installed(
-    variant: Variant, catalog: Catalog, measured: Mapping[str, float]
-) -> Iterator[Candidate]:
+def _installed(variant: Variant, catalog: Catalog, measured: Measured) -> Iterator[Candidate]:
     try:
         architecture, weights = model_of(variant, catalog)
     except GemmahubError:
@@ -81,5 +80,6 @@ def _installed(
         weights=weights,
         installed=True,
         images=images_of(variant, catalog),
-        measured=measured.get(variant.reference),
+        measured=measured.speeds.get(variant.reference),
+        loss=measured.losses.get(variant.reference),
     )

@@ -156,10 +156,18 @@ def loss_of(label: str, training: str) -> Loss:
     return _BY_BITS.get(bits, _PTQ4)
 
 
-def quality_of(model: Model | None, label: str, training: str, *, stated: bool = False) -> Quality:
+def quality_of(
+    model: Model | None,
+    label: str,
+    training: str,
+    *,
+    stated: bool = False,
+    measured: Loss | None = None,
+) -> Quality:
     """The quality of a variant; ``model`` is None for a file that the catalogue does not know.
-    What a server only states of its precision is no basis for a loss."""
-    loss = _UNKNOWN if stated else loss_of(label, training)
+    What was ``measured`` here goes before what is published. What a server only states of its
+    precision is no basis for a loss."""
+    loss = measured or (_UNKNOWN if stated else loss_of(label, training))
     score = model.score(BENCHMARK) if model is not None else None
     if score is None:
         what = "in the catalogue: no score is known" if model is None else f"{BENCHMARK}"

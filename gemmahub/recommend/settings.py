@@ -87,7 +87,9 @@ class Chooser:
     def quality(self, candidate: Candidate) -> Quality:
         """What the candidate can do at its precision."""
         if candidate.reference not in self._qualities:
-            found = quality_of(candidate.model, candidate.label, candidate.training)
+            found = quality_of(
+                candidate.model, candidate.label, candidate.training, measured=candidate.loss
+            )
             self._qualities[candidate.reference] = found
         return self._qualities[candidate.reference]
 

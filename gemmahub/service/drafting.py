@@ -122,7 +122,7 @@ def chosen_drafter(
     if wanted is False or variant.served is not None:
         return None, None
     on_cpu = settings.gpu_layers == 0
-    speeds = here.speeds.speeds("cpu") if on_cpu else here.measured(here.as_used())
+    speeds = here.speeds.speeds("cpu") if on_cpu else here.measured(here.as_used()).speeds
     drafter = settings.drafter
     if drafter is None and wanted:
         drafter = demanded_drafter(here, variant)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from gemmahub.measurements.speed_log import SpeedLog
     from gemmahub.planning.fit import Fit
     from gemmahub.planning.recommending import Recommendation
+    from gemmahub.recommend.records import Measured
     from gemmahub.registry.registry import Registry
     from gemmahub.registry.sources import Sources
     from gemmahub.registry.variants import Variant
@@ -250,13 +251,11 @@ class Installation:
 
         return fits_of(variants, self.registry.catalog, self.as_used())
 
-    def measured(self, machine: Machine) -> dict[str, float]:
-        """Decode speeds that were seen where a recommended plan would put the layers."""
-        if machine.simulated:
-            return {}
-        from gemmahub.planning.devices import default_devices
+    def measured(self, machine: Machine) -> Measured:
+        """What was measured of models here, as far as it holds for that machine."""
+        from gemmahub.service.measured_losses import measured_here
 
-        return self.speeds.speeds("gpu" if default_devices(machine) else "cpu")
+        return measured_here(self.speeds, self.results, self.registry, self.sums, machine)
 
     def machine_for(
         self, machine: str | None = None, memory: str | None = None, ram: str | None = None

@@ -32,17 +32,18 @@ def measured_model(
     """
     report = variant.precision
     return MeasuredModel(
-        reference=_reference(variant),
+        reference=shared_reference(variant),
         name=one_line(variant.name),
         precision=one_line(report.summary),
         content=_content(here, variant, on_bytes),
         label=one_line(report.label or ""),
+        training=report.training.value,
         bits_per_weight=report.bits_per_weight or None,
         size_bytes=variant.size_bytes or 0,
     )
 
 
-def _reference(variant: Variant) -> str:
+def shared_reference(variant: Variant) -> str:
     """The reference; of a file or folder of one's own, or of a registry of one's own, only the
     last name: a result may be shared."""
     scheme, mark, rest = variant.reference.partition("://")

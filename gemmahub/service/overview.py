@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gemmahub.errors import DoesNotFit, GemmahubError, NotFound
 from gemmahub.planning.fit import Fit
 from gemmahub.recommend.goals import Requirements
+from gemmahub.service.measured import UNMEASURED, MeasuredFigures, figures_of
 from gemmahub.service.planner import Planner
 from gemmahub.service.plans import DEFAULT_CONTEXT
 from gemmahub.text import one_line
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from gemmahub.hardware.records import Machine
     from gemmahub.memory import MachineMemory, MemoryPlan
     from gemmahub.planning.recommending import Recommendation
-    from gemmahub.recommend.quality import Quality
+    from gemmahub.recommend.quality import Loss, Quality
+    from gemmahub.recommend.records import Measured
     from gemmahub.registry.variants import Models, Variant
     from gemmahub.service.installation import Installation
 
@@ -35,7 +37,8 @@ class ModelRow:
 
     ``share`` is what it takes with ``run``'s defaults of what is free at the tightest place, above
     1 where it does not fit; None where it is not known. ``recommendation`` is None where nothing of
-    the variant fits. ``gated``: its licence must be accepted before a pull.
+    the variant fits. ``gated``: its licence must be accepted before a pull. ``measured``
+    is what was measured of it on this machine.
     """
 
     variant: Variant
@@ -45,6 +48,7 @@ class ModelRow:
     share: float | None = None
     recommendation: Recommendation | None = None
     gated: bool = False
+    measured: MeasuredFigures = UNMEASURED
 
     @property
     def installed(self) -> bool:
@@ -106,22 +110,30 @@ def model_overview(
         here.look_again()
     machine = machine or here.machine_for()
     models = here.registry.models(catalogue=True)
-    found, problem = _recommendations(here, machine, wanted or Requirements())
+    measured = here.measured(machine)
+    found, problem = _recommendations(here, machine, wanted or Requirements(), measured)
     places, reason = known_places_of(machine)
-    rows = [_row(v, here.registry.catalog, places, reason, found) for v in models.variants]
+    figures = figures_of(here, models.variants)
+    rows = [
+        replace(
+            _row(v, here.registry.catalog, places, reason, found, measured.losses.get(v.reference)),
+            measured=seen,
+        )
+        for v, seen in zip(models.variants, figures, strict=True)
+    ]
     rows.sort(key=_order)
     return ModelOverview(machine, tuple(rows), models.broken, problem)
 
 
 def _recommendations(
-    here: Installation, machine: Machine, wanted: Requirements
+    here: Installation, machine: Machine, wanted: Requirements, measured: Measured
 ) -> tuple[dict[str, Recommendation], str]:
     """Recommendations by reference, and why there are none."""
     from gemmahub.planning.recommending import recommendations
 
     every = replace(wanted, every_variant=True, model=None, installed=False, limit=None)
     try:
-        found = recommendations(here.registry, machine, every, here.measured(machine))
+        found = recommendations(here.registry, machine, every, measured)
     except (DoesNotFit, NotFound) as error:
         return {}, error.in_full
     except GemmahubError as error:  # what is free is not known
@@ -135,6 +147,7 @@ def _row(
     places: Sequence[MachineMemory],
     reason: str,
     recommended: Mapping[str, Recommendation],
+    loss: Loss | None,
 ) -> ModelRow:
     from gemmahub.planning.model import catalogued
     from gemmahub.recommend.quality import quality_of
@@ -150,7 +163,11 @@ def _row(
         model=model.name if model else variant.name,
         fit=fit,
         quality=quality_of(
-            model, precision.label, precision.training.value, stated=precision.stated
+            model,
+            precision.label,
+            precision.training.value,
+            stated=precision.stated,
+            measured=loss,
         ),
         share=share,
         recommendation=recommended.get(variant.reference),

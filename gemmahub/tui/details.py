@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
+from gemmahub.service.measured import commands_missing, figures_in_words
 from gemmahub.text import format_bytes, format_gib, format_parameters, one_line
+from gemmahub.text.command import command_line
 from gemmahub.tui.bars import legend, memory_bar, precision_parts, stacked
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ def words(row: ModelRow, notes: tuple[str, ...]) -> Content:
         elif row.fit.reason:
             lines.append(_point(row.fit.reason))
         lines.append(_point(row.quality.as_text()))
+    lines.append(_measured(row))
     lines += [_point(note, "$foreground-muted") for note in (*notes, *variant.notes)]
     if variant.licence:
         lines.append(_fact("licence", variant.licence))
@@ -100,6 +103,16 @@ def words(row: ModelRow, notes: tuple[str, ...]) -> Content:
     if variant.download and not variant.artifacts:
         lines.append(_fact("from", variant.download))
     return Content("\n").join(lines)
+
+
+def _measured(row: ModelRow) -> Content:
+    """What was measured of it here, a dash and the command for what was not."""
+    name = one_line(row.variant.reference, _LONG)
+    told = [
+        *(figures_in_words(row.measured) or ("-",)),
+        *(f"{command_line(each, name)} measures it" for each in commands_missing(row.measured)),
+    ]
+    return _fact("measured here", "; ".join(told))
 
 
 def _point(text: str, style: str = "") -> Content:

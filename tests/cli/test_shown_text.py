@@ -80,6 +80,8 @@ ASKED: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "recommend": (("recommend", "--installed"), ("recommend", "--model", ARGUMENT)),
     "compare": (("compare", "{model}", "{strange}"), ("compare", "{model}", "{good}", "--json"),
                 ("compare", "{good}", "{mlx}"), ("compare", ARGUMENT, "{good}")),
+    "report": (("report", "{model}", "{strange}", "--markdown", "-"),
+               ("report", "{good}", "--html", ARGUMENT), ("report", ARGUMENT, "--markdown", "-")),
     "du": (("du",), ("du", "--json")),
     "rm": (("rm", "{model}", "--dry-run"), ("rm", "{model}", "--dry-run", "--json"),
            ("rm", ARGUMENT)),

@@ -30,7 +30,7 @@ CATALOG = load_catalog()
 
 @cache
 def candidates() -> tuple[Candidate, ...]:
-    return tuple(candidates_of([], CATALOG, {}))
+    return tuple(candidates_of([], CATALOG))
 
 
 def of(model: str, label: str, training: str = "none", default: str = "BF16") -> Candidate:

@@ -14,7 +14,8 @@ from gemmahub.planning.recommending import Recommendation
 from gemmahub.precision.mix import MixEntry
 from gemmahub.service import PlanOptions, Requirements
 from gemmahub.service.comparing import CONTEXTS, MOST, Difference, roles_of
-from gemmahub.service.comparing.rows import Row, TableCell, lines_of, sections
+from gemmahub.service.comparing.rows import sections
+from gemmahub.service.comparing.table import Row, TableCell, lines_of
 from gemmahub.service.comparing.text import compare_command, machine_line
 from gemmahub.service.overview import model_overview
 from gemmahub.testing.hub.content import Served
