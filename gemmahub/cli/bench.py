@@ -14,7 +14,7 @@ from gemmahub.formats.ggml_types import CACHE_TYPES
 if TYPE_CHECKING:
     from gemmahub.measurements.records import SpeedResult
     from gemmahub.service import Library
-    from gemmahub.service.benching import BenchOptions
+    from gemmahub.service.benching import Benched, BenchOptions
 
 
 class _BenchGroup(click.Group):
@@ -107,9 +107,9 @@ def run_command(references: tuple[str, ...], **options: Any) -> int:
         raise UsageError("no model is named", "gemmahub list shows those that are here")
     wanted = _options(options)
     library = Library(say=output.note)
-    results: list[SpeedResult] = []
+    done: list[Benched] = []
     code: int = ExitCode.DONE
-    for number, reference in enumerate(references):
+    for reference in references:
         try:
             found = bench(library, reference, wanted, output.progress)
         except GemmahubError as failure:
@@ -120,14 +120,14 @@ def run_command(references: tuple[str, ...], **options: Any) -> int:
             code = code or failure.exit_code
             continue
         output.progress("")
-        results.append(found.result)
         if not forms:
-            _show(found.result, first=not number)
+            _show(library, found, done)
+        done.append(found)
         if found.interrupted:
             output.note("interrupted: the depths that were done are kept")
             code = ExitCode.INTERRUPTED
             break
-    _print(results, forms)
+    _print([each.result for each in done], forms)
     return code
 
 
@@ -162,12 +162,17 @@ def _print(results: list[SpeedResult], forms: list[str]) -> None:
         output.data(text.as_markdown(results), end="")
 
 
-def _show(result: SpeedResult, *, first: bool) -> None:
+def _show(library: Library, found: Benched, before: list[Benched]) -> None:
+    from gemmahub.service.benching.prediction import prediction
     from gemmahub.service.benching.text import COLUMNS, speed_facts, speed_rows
 
-    if not first:
+    result = found.result
+    if before:
         output.data("")
-    output.facts(speed_facts(result))
+    beside = [(each.variant, each.result) for each in before]
+    predicted = prediction(library, found.variant, result, beside)
+    said = [] if predicted is None else [("predicted", predicted.text)]
+    output.facts([*speed_facts(result), *said])
     output.data("")
     output.table(COLUMNS, speed_rows(result), right=COLUMNS)
     for doubt in result.conditions.doubts:

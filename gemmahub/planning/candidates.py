@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from gemmahub.catalog.records import Catalog, Model
+    from gemmahub.recommend.speed import SeenSpeed
     from gemmahub.registry.variants import Variant
 
 
 def candidates_of(
     installed: Iterable[Variant],
     catalog: Catalog,
-    measured: Mapping[str, float],
+    measured: Mapping[str, SeenSpeed],
     *,
     models: Iterable[Model] | None = None,
 ) -> list[Candidate]:
@@ -40,7 +41,7 @@ def candidates_of(
         for variant in installed
         if variant.kind == TEXT and not variant.problem
         if models is None or variant.reference.partition(":")[0] in names
-        for candidate in _installed(variant, catalog, measured)
+        for candidate in installed_candidates(variant, catalog, measured.get(variant.reference))
     ]
     here = {candidate.reference for candidate in found}
     for model in wanted:
@@ -65,13 +66,14 @@ def candidates_of(
     return found
 
 
-def _installed(
-    variant: Variant, catalog: Catalog, measured: Mapping[str, float]
+def installed_candidates(
+    variant: Variant, catalog: Catalog, measured: SeenSpeed | None
 ) -> Iterator[Candidate]:
+    """What is here as a candidate; none where no memory is known of it."""
     try:
         architecture, weights = model_of(variant, catalog)
     except GemmahubError:
-        return  # no memory is known of it, so nothing can be promised
+        return  # nothing can be promised
     yield Candidate(
         reference=variant.reference,
         model=catalog.model(variant.reference.partition(":")[0]),
@@ -81,5 +83,5 @@ def _installed(
         weights=weights,
         installed=True,
         images=images_of(variant, catalog),
-        measured=measured.get(variant.reference),
+        measured=measured,
     )

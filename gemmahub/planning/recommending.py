@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gemmahub.hardware.records import Machine
     from gemmahub.recommend.ranking import Ranking
     from gemmahub.recommend.records import ScoredPlan
+    from gemmahub.recommend.speed import SeenSpeed
     from gemmahub.registry.registry import Registry
     from gemmahub.registry.variants import Variant
 
@@ -121,7 +122,7 @@ class Recommendation:
 
 
 def recommendations(
-    registry: Registry, machine: Machine, wanted: Requirements, measured: Mapping[str, float]
+    registry: Registry, machine: Machine, wanted: Requirements, measured: Mapping[str, SeenSpeed]
 ) -> tuple[Recommendation, ...]:
     """What to run on ``machine``, the best first; at least one. ``measured`` are decode speeds by
     reference.
@@ -144,7 +145,7 @@ def ranked(
     registry: Registry,
     machine: Machine,
     wanted: Requirements,
-    measured: Mapping[str, float],
+    measured: Mapping[str, SeenSpeed],
     more: Iterable[Variant] = (),
 ) -> Ranking:
     """What is installed, what the catalogue knows and ``more``, ranked; as far as it is ``wanted``.
@@ -175,7 +176,7 @@ def _free_on_disk(machine: Machine) -> int | None:
 
 
 def best_of(
-    registry: Registry, model: str, machine: Machine, measured: Mapping[str, float]
+    registry: Registry, model: str, machine: Machine, measured: Mapping[str, SeenSpeed]
 ) -> Recommendation | None:
     """What a model's name without a variant means here: the best installed one, else the best.
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
     from gemmahub.recommend.prompt import Wait
     from gemmahub.recommend.quality import Quality
-    from gemmahub.recommend.speed import Bandwidths, MemoryTraffic, Speed
+    from gemmahub.recommend.speed import Bandwidths, MemoryTraffic, SeenSpeed, Speed
 
 
 Worth = tuple[bool, bool, float]
@@ -33,8 +33,7 @@ class Candidate:
     """A variant that may be recommended.
 
     ``model`` is None for a file that the catalogue does not know, ``images`` for one that takes
-    none. ``measured`` is the decode speed in tokens a second that was seen here, None if it never
-    ran.
+    none. ``measured`` is the decode speed that was seen here, None if it never ran.
     """
 
     reference: str
@@ -45,7 +44,7 @@ class Candidate:
     weights: Weights
     installed: bool = False
     images: ImageMemory | None = None
-    measured: float | None = None
+    measured: SeenSpeed | None = None
 
     @property
     def group(self) -> str:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from gemmahub.measurements.speed_log import SpeedLog
     from gemmahub.planning.fit import Fit
     from gemmahub.planning.recommending import Recommendation
+    from gemmahub.recommend.speed import SeenSpeed
     from gemmahub.registry.registry import Registry
     from gemmahub.registry.sources import Sources
     from gemmahub.registry.variants import Variant
@@ -250,13 +251,11 @@ class Installation:
 
         return fits_of(variants, self.registry.catalog, self.as_used())
 
-    def measured(self, machine: Machine) -> dict[str, float]:
+    def measured(self, machine: Machine) -> dict[str, SeenSpeed]:
         """Decode speeds that were seen where a recommended plan would put the layers."""
-        if machine.simulated:
-            return {}
-        from gemmahub.planning.devices import default_devices
+        from gemmahub.service.known_speeds import known_speeds
 
-        return self.speeds.speeds("gpu" if default_devices(machine) else "cpu")
+        return known_speeds(self, machine)
 
     def machine_for(
         self, machine: str | None = None, memory: str | None = None, ram: str | None = None

@@ -58,8 +58,9 @@ class BenchOptions:
 
 @dataclass(frozen=True, slots=True)
 class Benched:
-    """A result, and whether it was ended before all depths were done."""
+    """A result, what was measured, and whether that was ended before all depths were done."""
 
+    variant: Variant
     result: SpeedResult
     interrupted: bool = False
 
@@ -102,7 +103,7 @@ def bench(
     here.results.add([result])
     if result not in here.results.of(SpeedResult, result.model.content) and result.model.content:
         here.say(f"the results could not be remembered in {here.config.data}: is the disk full?")
-    return Benched(result, interrupted)
+    return Benched(job.variant, result, interrupted)
 
 
 def _measure(

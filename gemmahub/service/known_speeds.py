@@ -1,0 +1,70 @@
+"""How fast models were on this machine: what ``bench`` measured, else what answers showed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from gemmahub.measurements.records import SpeedResult
+from gemmahub.recommend.speed import FILLED, SeenSpeed
+from gemmahub.stores.identity import content_of
+
+if TYPE_CHECKING:
+    from gemmahub.hardware.records import Machine
+    from gemmahub.registry.variants import Variant
+    from gemmahub.service.installation import Installation
+
+BENCHED: Final = "measured on this machine by gemmahub bench"
+_OTHER_MODEL: Final = ("drafter", "adapters", "remote_workers")
+
+
+def place_of_plans(machine: Machine) -> Literal["cpu", "gpu"]:
+    """Where a recommended plan would put the layers."""
+    from gemmahub.planning.devices import default_devices
+
+    return "gpu" if default_devices(machine) else "cpu"
+
+
+def known_speeds(here: Installation, machine: Machine) -> dict[str, SeenSpeed]:
+    """Decode speeds by reference, of what is here; none of another machine.
+
+    What answers showed is known by reference, what ``bench`` measured by the content of the file.
+    """
+    if machine.simulated:
+        return {}
+    place = place_of_plans(machine)
+    found = {
+        reference: SeenSpeed(((FILLED, rate),))
+        for reference, rate in here.speeds.speeds(place).items()
+    }
+    if any(isinstance(kept.result, SpeedResult) and not kept.origin for kept in here.results.kept):
+        for variant in here.registry.installed().variants:
+            result = best_result(here, variant, place)
+            if result is not None:
+                found[variant.reference] = seen_speed(result)
+    return found
+
+
+def best_result(here: Installation, variant: Variant, place: str) -> SpeedResult | None:
+    """The fastest of the last results of a variant there, one for each way to load it: an
+    experiment with one thread is not what the machine can do. None where nothing was measured."""
+    content = content_of(variant.artifacts[0], here.sums) if variant.artifacts else None
+    last: dict[str, SpeedResult] = {}
+    for result in here.results.of(SpeedResult, content):
+        given = result.conditions.settings
+        if result.conditions.place != place or result.parallel != 1:
+            continue
+        if any(given.get(name) for name in _OTHER_MODEL) or not _points(result):
+            continue
+        way = {name: value for name, value in given.items() if name != "context"}
+        last.setdefault(f"{result.conditions.engine} {sorted(way.items())}", result)
+    return max(last.values(), key=lambda result: seen_speed(result).nearest[1], default=None)
+
+
+def seen_speed(result: SpeedResult) -> SeenSpeed:
+    """The decode speeds of a result that has some."""
+    return SeenSpeed(_points(result), BENCHED)
+
+
+def _points(result: SpeedResult) -> tuple[tuple[int, float], ...]:
+    found = [(each.depth, each.decode.median) for each in result.depths if each.decode]
+    return tuple(sorted(point for point in found if point[1] > 0))
