@@ -46,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="gemma-3-270m")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--tokens", type=int, default=DECODED)
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
     settings = Settings(context=4096, threads=arguments.threads)
@@ -57,7 +58,7 @@ def main() -> None:
         threads = session.info.settings.threads or 1
         bare, prompts = BareLoop(path, threads), Prompts(session)
         for number in range(arguments.rounds + 1):
-            for name, tokens, count in (("decode", DEPTH, DECODED), ("prefill", READ, 1)):
+            for name, tokens, count in (("decode", DEPTH, arguments.tokens), ("prefill", READ, 1)):
                 text, first, rest, rate = prompts.fresh(tokens), 0.0, 0.0, 0.0
                 for side in ("bare", "bench") if number % 2 else ("bench", "bare"):
                     if side == "bench":

@@ -44,6 +44,27 @@ def known_speeds(here: Installation, machine: Machine) -> dict[str, SeenSpeed]:
     return found
 
 
+def listed_speeds(here: Installation) -> dict[str, SeenSpeed]:
+    """The same for this machine, which is only looked at where anything was measured."""
+    measured = any(isinstance(kept.result, SpeedResult) for kept in here.results.kept)
+    if not measured and not here.speeds.any():
+        return {}
+    return known_speeds(here, here.as_used())
+
+
+def rate_of(seen: SeenSpeed) -> str:
+    """Tokens a second where estimates are made, too: with ``FILLED`` tokens in the cache."""
+    rate = seen.at(FILLED)
+    return f"{rate:.1f}" if rate < 99.95 else f"{rate:,.0f}"
+
+
+def speed_json(seen: SeenSpeed | None) -> dict[str, object] | None:
+    """The object ``measured_speed`` of ``gemmahub list --json``."""
+    if seen is None:
+        return None
+    return {"tokens_per_second": round(seen.at(FILLED), 2), "basis": seen.basis}
+
+
 def best_result(here: Installation, variant: Variant, place: str) -> SpeedResult | None:
     """The fastest of the last results of a variant there, one for each way to load it: an
     experiment with one thread is not what the machine can do. None where nothing was measured."""
