@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gemmahub.cli import output
 from gemmahub.engines.contract import Settings
-from gemmahub.errors import ExitCode, GemmahubError, UsageError
+from gemmahub.errors import ExitCode, GemmahubError, NotFound, UsageError
 from gemmahub.formats.ggml_types import CACHE_TYPES
+from gemmahub.text import plural
+from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
     from gemmahub.measurements.records import SpeedResult
     from gemmahub.service import Library
     from gemmahub.service.benching import Benched, BenchOptions
+    from gemmahub.service.benching.against import Against
 
 
 class _BenchGroup(click.Group):
@@ -89,7 +93,19 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
     show_default=True,
     help="Precision of the KV cache.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the results as a file to share.")
+@click.option(
+    "--against",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Show this run beside that of a file of results.",
+)
+@click.option(
+    "--export",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the results as a file to share; without a model, all of this machine.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the results as such a file.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print them as CSV, a line for each depth.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print them as Markdown.")
 def run_command(references: tuple[str, ...], **options: Any) -> int:
@@ -98,15 +114,19 @@ def run_command(references: tuple[str, ...], **options: Any) -> int:
     Each is loaded alone, and warmed up. Ctrl-C ends it and keeps the depths that are done.
     """
     from gemmahub.service import Library
-    from gemmahub.service.benching import bench
+    from gemmahub.service.benching import against, bench
+    from gemmahub.service.benching.kept import export_results
 
     forms = [name for name in ("as_json", "as_csv", "as_markdown") if options[name]]
     if len(forms) > 1:
         raise UsageError("--json, --csv and --markdown are three forms", "choose one of them")
-    if not references:
-        raise UsageError("no model is named", "gemmahub list shows those that are here")
-    wanted = _options(options)
+    if options["against"] is not None and forms:
+        raise UsageError("--against is shown as a table", f"leave --{forms[0][3:]} out")
     library = Library(say=output.note)
+    if not references:
+        return _export_kept(library, options["export"])
+    wanted = _options(options)
+    others = () if options["against"] is None else against.speeds_in(options["against"])
     done: list[Benched] = []
     code: int = ExitCode.DONE
     for reference in references:
@@ -122,13 +142,60 @@ def run_command(references: tuple[str, ...], **options: Any) -> int:
         output.progress("")
         if not forms:
             _show(library, found, done)
+            if others:
+                _show_against(against.against(found.result, others))
         done.append(found)
         if found.interrupted:
             output.note("interrupted: the depths that were done are kept")
             code = ExitCode.INTERRUPTED
             break
-    _print([each.result for each in done], forms)
+    results = [each.result for each in done]
+    _print(results, forms)
+    if options["export"] is not None and results:
+        export_results(results, options["export"])
     return code
+
+
+def _export_kept(library: Library, path: Path | None) -> int:
+    """Raises: UsageError, NotFound."""
+    from gemmahub.service.benching.kept import export_results, own_results
+
+    if path is None:
+        raise UsageError("no model is named", "gemmahub list shows those that are here")
+    results = own_results(library)
+    if not results:
+        raise NotFound("nothing was measured yet", "gemmahub bench REFERENCE measures a model")
+    export_results(results, path)
+    output.note(f"wrote {plural(len(results), 'result')}")
+    return ExitCode.DONE
+
+
+@bench_command.command(name="import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--as", "name", help="How the other machine is called [the file's name].")
+def import_command(file: Path, name: str | None) -> None:
+    """Keep the results of another machine, to look at beside those of this one.
+
+    FILE is what bench --export or --json wrote there. They are marked as that machine's, and steer
+    nothing here.
+    """
+    from gemmahub.service import Library
+    from gemmahub.service.benching.kept import import_results
+
+    origin, count = import_results(Library(say=output.note), file, name)
+    output.note(f"imported {plural(count, 'result')} of another machine as {origin}")
+    output.note(f"{command_line('bench', 'forget', origin)} forgets them")
+
+
+@bench_command.command(name="forget")
+@click.argument("name")
+def forget_command(name: str) -> None:
+    """Forget the results that were imported under a name."""
+    from gemmahub.service import Library
+    from gemmahub.service.benching.kept import forget_results
+
+    count = forget_results(Library(say=output.note), name)
+    output.note(f"forgot {plural(count, 'result')}")
 
 
 def _options(options: dict[str, Any]) -> BenchOptions:
@@ -177,6 +244,19 @@ def _show(library: Library, found: Benched, before: list[Benched]) -> None:
     output.table(COLUMNS, speed_rows(result), right=COLUMNS)
     for doubt in result.conditions.doubts:
         output.warning(doubt)
+
+
+def _show_against(found: Against) -> None:
+    from gemmahub.service.benching.against import AGAINST_COLUMNS
+
+    output.data("")
+    if found.ratios:
+        rows = [ratio.row for ratio in found.ratios]
+        output.table(AGAINST_COLUMNS, rows, right=(AGAINST_COLUMNS[0], *AGAINST_COLUMNS[2:5]))
+    else:
+        output.warning("the two have no depth in common", "name the same ones with --depth")
+    for note in found.notes:
+        output.note(note)
 
 
 def _show_kept(library: Library) -> None:
