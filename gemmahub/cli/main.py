@@ -38,6 +38,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "stop": ("ps", "Unload a model from the servers that hold it"),
     "plan": ("plan", "What a model takes of the memory that is free, part by part"),
     "recommend": ("recommend", "What this machine runs best, and why"),
+    "bench": ("bench", "How fast models are on this machine, measured"),
     "compare": ("compare", "Variants side by side: precision, memory, speed, quality"),
     "report": ("report", "One file about variants, with plots, to keep or to send"),
     "du": ("disk", "What models take on the disks, and what lies there twice"),

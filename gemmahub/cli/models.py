@@ -13,10 +13,11 @@ from gemmahub.text import format_bytes, format_parameters, percent, plural
 from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from gemmahub.engines.contract import ServedModel
     from gemmahub.planning.fit import Fit
+    from gemmahub.recommend.speed import SeenSpeed
     from gemmahub.registry.variants import Variant
     from gemmahub.service import Library
 
@@ -38,6 +39,8 @@ _WEIGHTY = ("drafter", "projector", "adapter")  # what has weights that an engin
 def list_command(catalogue: bool, folders: tuple[Path, ...], outdated: bool, as_json: bool) -> None:
     """Models on this machine, each with its precision."""
     from gemmahub.service import Library
+    from gemmahub.service.known_speeds import speed_json
+    from gemmahub.service.measured import listed_speeds
     from gemmahub.service.overview import owned
 
     library = Library(folders=folders)
@@ -47,10 +50,18 @@ def list_command(catalogue: bool, folders: tuple[Path, ...], outdated: bool, as_
     fits = library.fits(models.variants)
     rows = list(zip(models.variants, fits, strict=True))
     beside = owned(models)
+    speeds = listed_speeds(library)
     if as_json:
         output.json_data(
             {
-                "models": [v.as_json() | {"fit": fit.as_json()} for v, fit in rows],
+                "models": [
+                    variant.as_json()
+                    | {
+                        "fit": fit.as_json(),
+                        "measured_speed": speed_json(speeds.get(variant.reference)),
+                    }
+                    for variant, fit in rows
+                ],
                 "companions": [
                     each.as_json() | {"of": owner and owner.reference} for each, owner in beside
                 ],
@@ -62,11 +73,7 @@ def list_command(catalogue: bool, folders: tuple[Path, ...], outdated: bool, as_
         )
         return
     if models.variants:
-        output.table(
-            ("model", "precision", "bits/weight", "size", "fit", "in"),
-            [row for variant, fit in rows for row in _rows(variant, fit, beside)],
-            right=("bits/weight", "size"),
-        )
+        _table(rows, beside, speeds)
         _explain(rows)
     elif outdated:
         output.note("no model here is known to have been replaced by its publisher")
@@ -82,6 +89,26 @@ def list_command(catalogue: bool, folders: tuple[Path, ...], outdated: bool, as_
             output.note(f"{each.reference} ({format_bytes(each.size_bytes)}): {each.what}")
     for entry in models.broken:
         output.warning(f"{entry.path} ({entry.store}): not read: {entry.reason}")
+
+
+def _table(
+    rows: list[tuple[Variant, Fit]],
+    beside: list[tuple[Variant, Variant | None]],
+    speeds: Mapping[str, SeenSpeed],
+) -> None:
+    """The models; with the speeds that were measured here, where there are some."""
+    from gemmahub.service.known_speeds import rate_of
+
+    columns = ["model", "precision", "bits/weight", "size", "fit", "in"]
+    found = [(v, row) for v, fit in rows for row in _rows(v, fit, beside)]
+    cells = [list(row) for _, row in found]
+    if any(variant.reference in speeds for variant, _ in rows):
+        columns.insert(5, "tokens/s")
+        for (variant, row), cell in zip(found, cells, strict=True):
+            own = speeds.get(variant.reference) if row[0] == variant.reference else None
+            cell.insert(5, "" if own is None else rate_of(own))
+        output.note("tokens/s: as measured on this machine")
+    output.table(columns, cells, right=("bits/weight", "size", "tokens/s"))
 
 
 def _explain(rows: list[tuple[Variant, Fit]]) -> None:

@@ -133,7 +133,7 @@ def _start(library: Library, reference: str, options: dict[str, Any]) -> Running
     settings = _settings(options)
     chosen: dict[str, Any] = {
         "backend": options["backend"],
-        "options": _engine_options(options["engine_options"]),
+        "options": engine_options(options["engine_options"]),
         "draft": options["draft"],
         "needs": "adapters" if settings.adapters else "",
     }
@@ -184,7 +184,8 @@ def _with_tools(
     return ExitCode.DONE
 
 
-def _engine_options(texts: tuple[str, ...]) -> dict[str, str]:
+def engine_options(texts: tuple[str, ...]) -> dict[str, str]:
+    """Texts of ``--option`` as names and values. Raises: UsageError."""
     pairs = {name.strip(): value for name, _, value in (text.partition("=") for text in texts)}
     if wrong := next((text for text in texts if "=" not in text), None):
         raise UsageError(f"--option {wrong!r} has no value", "write it as --option NAME=VALUE")

@@ -40,7 +40,7 @@ def candidates_of(
         for variant in installed
         if variant.kind == TEXT and not variant.problem
         if models is None or variant.reference.partition(":")[0] in names
-        for candidate in _installed(variant, catalog, measured)
+        for candidate in installed_candidates(variant, catalog, measured)
     ]
     here = {candidate.reference for candidate in found}
     for model in wanted:
@@ -66,11 +66,14 @@ def candidates_of(
     return found
 
 
-def _installed(variant: Variant, catalog: Catalog, measured: Measured) -> Iterator[Candidate]:
+def installed_candidates(
+    variant: Variant, catalog: Catalog, measured: Measured = NOTHING_MEASURED
+) -> Iterator[Candidate]:
+    """What is here as a candidate; none where no memory is known of it."""
     try:
         architecture, weights = model_of(variant, catalog)
     except GemmahubError:
-        return  # no memory is known of it, so nothing can be promised
+        return  # nothing can be promised
     yield Candidate(
         reference=variant.reference,
         model=catalog.model(variant.reference.partition(":")[0]),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     )
     from gemmahub.recommend.prompt import Wait
     from gemmahub.recommend.quality import Loss, Quality
-    from gemmahub.recommend.speed import Bandwidths, MemoryTraffic, Speed
+    from gemmahub.recommend.speed import Bandwidths, MemoryTraffic, SeenSpeed, Speed
 
 
 Worth = tuple[bool, bool, float]
@@ -32,10 +32,10 @@ Worth = tuple[bool, bool, float]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What was measured on the machine that is ranked for, by reference: decode speeds in tokens a
-    second, and what precisions cost."""
+    """What was measured on the machine that is ranked for, by reference: decode speeds, and what
+    precisions cost."""
 
-    speeds: Mapping[str, float] = field(default_factory=dict)
+    speeds: Mapping[str, SeenSpeed] = field(default_factory=dict)
     losses: Mapping[str, Loss] = field(default_factory=dict)
 
 
@@ -47,8 +47,8 @@ class Candidate:
     """A variant that may be recommended.
 
     ``model`` is None for a file that the catalogue does not know, ``images`` for one that takes
-    none. ``measured`` is the decode speed in tokens a second that was seen here, None if it never
-    ran; ``loss`` what its precision costs, where that was measured.
+    none. ``measured`` is the decode speed that was seen here, None if it never ran; ``loss`` what
+    its precision costs, where that was measured.
     """
 
     reference: str
@@ -59,7 +59,7 @@ class Candidate:
     weights: Weights
     installed: bool = False
     images: ImageMemory | None = None
-    measured: float | None = None
+    measured: SeenSpeed | None = None
     loss: Loss | None = None
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gemmahub.errors import BackendMissing, NotFound, UsageError
+from gemmahub.service.known_speeds import place_of_plans
 from gemmahub.text import one_line
 from gemmahub.text.command import command_line
 
@@ -121,8 +122,8 @@ def chosen_drafter(
     """
     if wanted is False or variant.served is not None:
         return None, None
-    on_cpu = settings.gpu_layers == 0
-    speeds = here.speeds.speeds("cpu") if on_cpu else here.measured(here.as_used()).speeds
+    place = "cpu" if settings.gpu_layers == 0 else place_of_plans(here.as_used())
+    speeds = here.speeds.speeds(place)
     drafter = settings.drafter
     if drafter is None and wanted:
         drafter = demanded_drafter(here, variant)

@@ -253,9 +253,12 @@ class Installation:
 
     def measured(self, machine: Machine) -> Measured:
         """What was measured of models here, as far as it holds for that machine."""
-        from gemmahub.service.measured_losses import measured_here
+        from gemmahub.recommend.records import Measured
+        from gemmahub.service.known_losses import known_losses
+        from gemmahub.service.known_speeds import known_speeds
 
-        return measured_here(self.speeds, self.results, self.registry, self.sums, machine)
+        kept = self.results, self.registry, self.sums
+        return Measured(known_speeds(self.speeds, *kept, machine), known_losses(*kept))
 
     def machine_for(
         self, machine: str | None = None, memory: str | None = None, ram: str | None = None

@@ -8,6 +8,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from gemmahub.measurements.records import Conditions, MeasuredModel
+from gemmahub.measurements.results import as_file
 from gemmahub.measurements.speed_log import place_of
 from gemmahub.stores.identity import content_of, weight_files
 from gemmahub.text import format_gib, one_line
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
     from gemmahub.service.running import Running
+
+__all__ = ["as_file", "conditions_of", "machine_text", "measured_model"]
 
 
 def measured_model(

@@ -113,7 +113,7 @@ def model_overview(
     measured = here.measured(machine)
     found, problem = _recommendations(here, machine, wanted or Requirements(), measured)
     places, reason = known_places_of(machine)
-    figures = figures_of(here, models.variants)
+    figures = figures_of(here, models.variants, machine)
     rows = [
         replace(
             _row(v, here.registry.catalog, places, reason, found, measured.losses.get(v.reference)),

@@ -22,6 +22,7 @@ from gemmahub.recommend.measured_quality import MeasuredDivergence, measured_los
 from gemmahub.recommend.quality import loss_of
 from gemmahub.service import Requirements
 from gemmahub.service.comparing.rows import sections
+from gemmahub.service.known_speeds import place_of_plans
 from gemmahub.service.measured import figures_of
 from tests.hub.conftest import server  # noqa: F401 - a fixture
 from tests.tui.library_support import HERE, SteadyHub, install, steady_hub
@@ -146,7 +147,11 @@ def test_a_comparison_shows_what_was_measured_and_what_measures_the_rest(hub: St
             quality(content, "Q8_0", 0.0123),
             SpeedResult(
                 model=replace(REFERENCE, content=content),
-                conditions=replace(CONDITIONS, doubts=("the machine was busy",)),
+                conditions=replace(
+                    CONDITIONS,
+                    doubts=("the machine was busy",),
+                    place=place_of_plans(hub.machine_for()),
+                ),
                 depths=(DepthSpeed(depth=512, decode=Spread(median=33.33, low=31.0, high=35.0)),),
             ),
         ]
@@ -177,12 +182,12 @@ def test_figures_are_of_the_text_that_most_were_measured_with(hub: SteadyHub) ->
     )
     hub.results.add([later, *(quality(content, "Q8_0", 0.1) for content in contents)])
     variants = [hub.registry.known(reference) for reference in OTHERS]
-    found = [figures.quality for figures in figures_of(hub, variants)]
+    found = [figures.quality for figures in figures_of(hub, variants, hub.machine_for())]
     assert [one and one.text.sha256 for one in found] == ["b" * 64, "b" * 64]
 
 
 def test_what_another_machine_measured_is_not_shown_as_ours(hub: SteadyHub) -> None:
     content = content_of_known(hub, OTHERS[0])
     hub.results.add([quality(content, "Q8_0", 0.5)], origin="a friend")
-    assert not figures_of(hub, [hub.registry.known(OTHERS[0])])[0]
+    assert not figures_of(hub, [hub.registry.known(OTHERS[0])], hub.machine_for())[0]
     assert hub.measured(hub.machine_for()).losses == {}

@@ -100,7 +100,7 @@ def side_by_side(
         _side(
             here, v, place, reason, plans.get(v.reference), measured.losses.get(v.reference), seen
         )
-        for v, seen in zip(variants, figures_of(here, variants), strict=True)
+        for v, seen in zip(variants, figures_of(here, variants, machine), strict=True)
     )
     free: tuple[tuple[str, int], ...] = ()
     if place is not None:

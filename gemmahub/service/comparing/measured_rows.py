@@ -13,8 +13,8 @@ from gemmahub.service.comparing.table import (
     remarks_of,
     row_of,
 )
+from gemmahub.service.known_losses import text_in_words
 from gemmahub.service.measured import UNMEASURED, commands_missing, estimate_text
-from gemmahub.service.measured_losses import text_in_words
 from gemmahub.text import format_gib, format_rate, one_line
 from gemmahub.text.command import command_line
 

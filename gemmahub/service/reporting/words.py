@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.measurements.records import QualityResult
+from gemmahub.service.known_losses import text_in_words
 from gemmahub.service.measured import estimate_text
-from gemmahub.service.measured_losses import text_in_words
 from gemmahub.text import format_gib, format_rate, one_line
 from gemmahub.text.command import command_line
 

@@ -1,11 +1,10 @@
-"""What measurements of the models here tell the ranking."""
+"""What precisions cost, by divergences that were measured here."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from gemmahub.recommend.measured_quality import MeasuredDivergence, measured_losses
-from gemmahub.recommend.records import Measured
 from gemmahub.stores.identity import content_of
 from gemmahub.text import one_line
 
@@ -13,33 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
     from gemmahub.catalog.records import Catalog
-    from gemmahub.hardware.records import Machine
     from gemmahub.measurements.records import QualityResult
     from gemmahub.measurements.results import Results
-    from gemmahub.measurements.speed_log import SpeedLog
     from gemmahub.recommend.quality import Loss
     from gemmahub.registry.registry import Registry
     from gemmahub.registry.variants import Variant
     from gemmahub.stores.identity import ContentSums
 
 
-def measured_here(
-    speeds: SpeedLog, results: Results, registry: Registry, sums: ContentSums, machine: Machine
-) -> Measured:
-    """Decode speeds that were seen where a recommended plan would put the layers (none for a
-    machine that is not here), and the losses that divergences tell (for any machine)."""
-    return Measured(_speeds(speeds, machine), _losses(results, registry, sums))
-
-
-def _speeds(speeds: SpeedLog, machine: Machine) -> dict[str, float]:
-    if machine.simulated:
-        return {}
-    from gemmahub.planning.devices import default_devices
-
-    return speeds.speeds("gpu" if default_devices(machine) else "cpu")
-
-
-def _losses(results: Results, registry: Registry, sums: ContentSums) -> dict[str, Loss]:
+def known_losses(results: Results, registry: Registry, sums: ContentSums) -> dict[str, Loss]:
+    """The losses that measured divergences tell, by reference; they hold for any machine."""
     from gemmahub.measurements.records import QualityResult
 
     if not results.kept:
