@@ -1,0 +1,336 @@
+"""The use case: the settings with which a model is fastest on this machine.
+
+By successive halving (Karnin, Koren and Somekh, ICML 2013): all candidates are measured shortly,
+the better half again, and so on, twice as often each time. What noise may have put behind stays:
+a candidate whose fastest run was faster than the slowest of those that are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+from random import Random
+from statistics import median
+from typing import TYPE_CHECKING, Any, Final
+
+from gemmahub.engines.contract import Settings
+from gemmahub.errors import BackendError, DoesNotFit, GemmahubError
+from gemmahub.hardware.busy import BusyWatch, busy_now
+from gemmahub.hardware.cpu import compute_threads
+from gemmahub.measurements.tuned import TunedSettings, TunedStore
+from gemmahub.service.benching.depths import time_in_words
+from gemmahub.service.benching.prompts import Prompts
+from gemmahub.service.benching.timing import timed
+from gemmahub.service.measuring import conditions_of, measured_model
+from gemmahub.service.running import load
+from gemmahub.service.tuned import in_words
+from gemmahub.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gemmahub.measurements.records import Conditions
+    from gemmahub.registry.variants import Variant
+    from gemmahub.service.benching import BenchOptions
+    from gemmahub.service.installation import Installation
+
+READ: Final = 512
+DECODED: Final = 24
+_ASKED: Final = 512  # tokens of the question and of the answer that a candidate is worth seconds of
+_ANSWERED: Final = 256
+_MOST: Final = 32
+_UBATCHES: Final = (128, 256, 512)
+_SMALLER_CACHES: Final = ("q8_0", "q4_0")
+_LAST: Final = 3
+_CONTEXT: Final = 2048
+_MEANWHILE: Final = "meanwhile"
+
+
+@dataclass(slots=True)
+class Candidate:
+    """Settings that are tried: the seconds that reading a question and answering it would take, by
+    each run."""
+
+    changes: dict[str, Any]
+    seconds: list[float] = field(default_factory=list)
+    conditions: Conditions | None = None
+    problem: str = ""
+
+    @property
+    def middle(self) -> float:
+        """The median of its runs."""
+        return median(self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What came of it: ``best`` None where nothing was faster than the usual settings by more than
+    the spread. ``tried`` counts the candidates; ``problems`` are of those that did not load."""
+
+    variant: Variant
+    usual: Candidate
+    best: Candidate | None
+    tried: int
+    doubts: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def gain(self) -> float:
+        """How many times as fast the best is as the usual settings."""
+        return 1.0 if self.best is None else self.usual.middle / self.best.middle
+
+    def as_json(self) -> dict[str, Any]:
+        """An entry of ``tuned`` in ``gemmahub bench --tune --json``."""
+        best = {} if self.best is None else self.best.changes
+        return {
+            "reference": self.variant.reference,
+            "settings": {n: v.name if isinstance(v, Path) else v for n, v in best.items()},
+            "gain": round(self.gain, 3),
+            "tried": self.tried,
+            "doubts": list(self.doubts),
+            "problems": list(self.problems),
+        }
+
+    @property
+    def text(self) -> str:
+        """As people read it."""
+        if self.best is None:
+            return (
+                f"none of {self.tried} settings was faster than the usual ones by more than the "
+                "spread: those stay"
+            )
+        return (
+            f"{in_words(self.best.changes)}: {self.gain:.2f} times as fast as the usual settings "
+            f"({self.best.middle:.2f} s in place of {self.usual.middle:.2f} s for a question of "
+            f"{_ASKED} tokens and an answer of {_ANSWERED})"
+        )
+
+
+def tune(
+    here: Installation,
+    reference: str,
+    options: BenchOptions,
+    *,
+    smaller_caches: bool = False,
+    force: bool = False,
+    on_stage: Callable[[str], None] | None = None,
+) -> Tuning:
+    """Find the fastest settings of a model, and keep them as those of this machine.
+
+    Cache types below f16 lose quality: they are tried only with ``smaller_caches``. A machine on
+    which others work is refused, unless ``force`` is given.
+
+    Raises: as :func:`gemmahub.service.benching.bench`; GemmahubError for a busy machine.
+    """
+    from gemmahub.service.benching import check_engine
+
+    tell = on_stage or (lambda _: None)
+    variant, recommended = here.chosen(reference)
+    engine = check_engine(here, variant, options)
+    job = _Tuner(here, variant, options, tell, force=force)
+    job.refuse_busy()
+    base = {} if recommended is None else recommended.session_settings
+    changes = candidates(here, variant, engine.capabilities, base, smaller_caches=smaller_caches)
+    usual, *others = [Candidate(each) for each in changes]
+    model = measured_model(here, variant)
+    left = job.halved(usual, others)
+    best = _better(usual, left)
+    store = TunedStore(here.config.data)
+    store.forget(model.content, engine.name)
+    if best is not None and best.conditions is not None and model.content:
+        gain = usual.middle / best.middle
+        kept = {name: value for name, value in best.changes.items() if value is not None}
+        if "drafter" in kept:
+            kept["drafter"] = str(kept["drafter"])
+        found = TunedSettings(conditions=best.conditions, gain=gain, **kept)
+        store.set(model.content, engine.name, found)
+        if store.of(model.content, engine.name) is None:
+            here.say(f"the settings could not be remembered in {here.config.data}")
+    problems = dict.fromkeys(each.problem for each in others if each.problem)
+    return Tuning(variant, usual, best, len(changes), tuple(job.doubts), tuple(problems))
+
+
+def candidates(
+    here: Installation,
+    variant: Variant,
+    capabilities: frozenset[str],
+    base: dict[str, Any],
+    *,
+    smaller_caches: bool,
+) -> list[dict[str, Any]]:
+    """What is tried, the usual settings first: ``_MOST`` at most."""
+    from gemmahub.service.drafting import drafter_of
+
+    cores = compute_threads()
+    logical = here.hardware().cpu.usable.value or cores
+    threads = dict.fromkeys(n for n in (None, cores - 1, cores // 2, logical) if n != cores)
+    drafter = drafter_of(here, variant) if "drafter" in capabilities else None
+    ways: dict[str, list[Any]] = {
+        "threads": [n for n in threads if n is None or n > 0],
+        "ubatch": [None, *(n for n in _UBATCHES if n != Settings().ubatch)],
+        "flash_attention": [None, False],
+        "cache_type": [None, *(_SMALLER_CACHES if smaller_caches else ())],
+        "drafter": [None] if drafter is None else [None, drafter],
+    }
+    if layers := base.get("gpu_layers"):
+        ways["gpu_layers"] = [layers, *(n for n in (layers - 1, layers - 3) if n > 0)]
+    if kept := base.get("experts_in_memory"):
+        ways["experts_in_memory"] = [kept, kept + 2]
+    found = [dict(zip(ways, values, strict=True)) for values in product(*ways.values())]
+    found = [
+        each for each in found if not (each["cache_type"] and each["flash_attention"] is False)
+    ]
+    found = [{n: v for n, v in each.items() if v is not None} for each in found]
+    usual, *others = found
+    if len(others) >= _MOST:
+        others = Random(20).sample(others, _MOST - 1)
+    return [usual, *others]
+
+
+class _Tuner:
+    """Measures candidates of one model."""
+
+    def __init__(
+        self,
+        here: Installation,
+        variant: Variant,
+        options: BenchOptions,
+        tell: Callable[[str], None],
+        *,
+        force: bool,
+    ) -> None:
+        self._here, self._variant, self._options = here, variant, options
+        self._tell, self._force = tell, force
+        self.doubts: list[str] = []
+
+    def refuse_busy(self) -> None:
+        """Raises: GemmahubError where others work on the machine."""
+        found = busy_now()
+        if found and not self._force:
+            raise GemmahubError(
+                f"this is no time to compare settings: {'; '.join(found)}",
+                "end the other programs, or measure in spite of them with --force",
+            )
+        self._doubt(found)
+
+    def halved(self, usual: Candidate, others: Sequence[Candidate]) -> list[Candidate]:
+        """The candidates that are left in the end; the usual settings are measured in each
+        round."""
+        runs, left = 1, list(others)
+        while True:
+            self._round(usual, left, runs)
+            left = [each for each in left if each.seconds and not each.problem]
+            if not usual.seconds:
+                raise DoesNotFit(
+                    f"the usual settings of {one_line(self._variant.reference)} do not load: "
+                    f"{usual.problem}",
+                    f"gemmahub plan {one_line(self._variant.reference)} says what they take",
+                )
+            if runs >= 4 and len(left) <= _LAST:
+                return left
+            if runs >= 16:
+                return left
+            left = kept_of(left)
+            runs *= 2
+
+    def _round(self, usual: Candidate, left: Sequence[Candidate], runs: int) -> None:
+        self.refuse_busy()
+        everyone = [usual, *left]
+        for number, candidate in enumerate(everyone):
+            what = in_words(candidate.changes)
+            self._tell(
+                f"{number + 1} of {len(everyone)} settings, {runs} runs each"
+                f"{self._left(everyone[number:], runs)}: {what}"
+            )
+            self._measure(candidate, runs)
+
+    def _left(self, rest: Sequence[Candidate], runs: int) -> str:
+        known = [each.middle for each in rest if each.seconds]
+        if not known:
+            return ""
+        share = (READ + DECODED) / (_ASKED + _ANSWERED)
+        return f", about {time_in_words(median(known) * share * len(rest) * runs)} left"
+
+    def _measure(self, candidate: Candidate, runs: int) -> None:
+        """Load it and time it; one that does not fit or load is out, with the reason."""
+        from gemmahub.service.benching import planned_bytes
+
+        settings = self._settings(candidate.changes)
+        try:
+            planned_bytes(self._here, self._variant, settings)
+            running = load(
+                self._here,
+                self._variant.reference,
+                settings,
+                backend=self._options.backend,
+                options=self._options.options,
+                alone=False,
+                draft=False if settings.drafter is None else None,
+                tuned=False,
+            )
+        except (BackendError, DoesNotFit) as error:
+            candidate.problem = f"{in_words(candidate.changes)}: {one_line(error.message)}"
+            return
+        with running.session as session:
+            watch = BusyWatch()
+            pid: int | None = getattr(session, "pid", None)
+            pids = None if pid is None else (pid,)
+            watch.mark(pids or ())
+            try:
+                prompts = Prompts(session)
+                timed(session, prompts.fresh(READ), 2)  # warms up
+                for _ in range(runs):
+                    seconds = _seconds(session, prompts)
+                    candidate.seconds += [] if seconds is None else [seconds]
+            except BackendError as error:
+                candidate.problem = f"{in_words(candidate.changes)}: {one_line(error.message)}"
+                return
+            if not any(doubt.endswith(_MEANWHILE) for doubt in self.doubts):
+                self._doubt(watch.doubts(_MEANWHILE, pids))
+            machine = self._here.hardware()
+            candidate.conditions = conditions_of(self._here, running, machine, self.doubts)
+
+    def _settings(self, changes: dict[str, Any]) -> Settings:
+        given = dict(changes)
+        if cache := given.pop("cache_type", None):
+            given |= {"cache_type_k": cache, "cache_type_v": cache}
+        trained = self._variant.architecture.get("context_length") or _CONTEXT
+        settings = replace(self._options.settings, context=min(trained, _CONTEXT))
+        return replace(settings, **given)
+
+    def _doubt(self, texts: Sequence[str]) -> None:
+        self.doubts += [text for text in texts if text not in self.doubts]
+
+
+def _seconds(session: Any, prompts: Prompts) -> float | None:
+    """What a question and its answer would take."""
+    read = timed(session, prompts.fresh(READ), DECODED)
+    if not read.prefill or not read.decode:
+        return None
+    return _ASKED / read.prefill + _ANSWERED / read.decode
+
+
+def kept_of(measured: Sequence[Candidate]) -> list[Candidate]:
+    """The better half, and what noise may have put behind it: three quarters at most."""
+    ranked = sorted(measured, key=lambda each: each.middle)
+    half = -(-len(ranked) // 2)
+    slowest = max((run for each in ranked[:half] for run in each.seconds), default=0.0)
+    most = max(half, len(ranked) * 3 // 4)
+    more = [each for each in ranked[half:most] if min(each.seconds) < slowest]
+    return ranked[:half] + (more if len(ranked) > _LAST else [])
+
+
+def _better(usual: Candidate, left: Sequence[Candidate]) -> Candidate | None:
+    """The best of what is left, where all its runs were faster than all of the usual settings in
+    the middle half; None where none was."""
+    best = min(left, key=lambda each: each.middle, default=None)
+    if best is None or best.middle >= usual.middle:
+        return None
+    slow = _quarter(sorted(best.seconds, reverse=True))
+    return best if slow < _quarter(sorted(usual.seconds)) else None
+
+
+def _quarter(ordered: Sequence[float]) -> float:
+    """The value at a quarter of the way from the first."""
+    return ordered[len(ordered) // 4]
