@@ -39,8 +39,8 @@ _WEIGHTY = ("drafter", "projector", "adapter")  # what has weights that an engin
 def list_command(catalogue: bool, folders: tuple[Path, ...], outdated: bool, as_json: bool) -> None:
     """Models on this machine, each with its precision."""
     from gemmahub.service import Library
-    from gemmahub.service.known_speeds import listed_speeds, speed_json
-    from gemmahub.service.overview import owned
+    from gemmahub.service.known_speeds import speed_json
+    from gemmahub.service.overview import listed_speeds, owned
 
     library = Library(folders=folders)
     models = library.models(catalogue=catalogue)

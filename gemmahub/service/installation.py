@@ -255,7 +255,7 @@ class Installation:
         """Decode speeds that were seen where a recommended plan would put the layers."""
         from gemmahub.service.known_speeds import known_speeds
 
-        return known_speeds(self, machine)
+        return known_speeds(machine, self.registry, self.sums, self.speeds, self.results)
 
     def machine_for(
         self, machine: str | None = None, memory: str | None = None, ram: str | None = None

@@ -9,9 +9,13 @@ from gemmahub.recommend.speed import FILLED, SeenSpeed
 from gemmahub.stores.identity import content_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gemmahub.hardware.records import Machine
-    from gemmahub.registry.variants import Variant
-    from gemmahub.service.installation import Installation
+    from gemmahub.measurements.results import Results
+    from gemmahub.measurements.speed_log import SpeedLog
+    from gemmahub.registry.registry import Registry
+    from gemmahub.stores.identity import ContentSums
 
 BENCHED: Final = "measured on this machine by gemmahub bench"
 _OTHER_MODEL: Final = ("drafter", "adapters", "remote_workers")
@@ -24,7 +28,9 @@ def place_of_plans(machine: Machine) -> Literal["cpu", "gpu"]:
     return "gpu" if default_devices(machine) else "cpu"
 
 
-def known_speeds(here: Installation, machine: Machine) -> dict[str, SeenSpeed]:
+def known_speeds(
+    machine: Machine, registry: Registry, sums: ContentSums, answers: SpeedLog, results: Results
+) -> dict[str, SeenSpeed]:
     """Decode speeds by reference, of what is here; none of another machine.
 
     What answers showed is known by reference, what ``bench`` measured by the content of the file.
@@ -33,23 +39,15 @@ def known_speeds(here: Installation, machine: Machine) -> dict[str, SeenSpeed]:
         return {}
     place = place_of_plans(machine)
     found = {
-        reference: SeenSpeed(((FILLED, rate),))
-        for reference, rate in here.speeds.speeds(place).items()
+        reference: SeenSpeed(((FILLED, rate),)) for reference, rate in answers.speeds(place).items()
     }
-    if any(isinstance(kept.result, SpeedResult) and not kept.origin for kept in here.results.kept):
-        for variant in here.registry.installed().variants:
-            result = best_result(here, variant, place)
+    if any(isinstance(kept.result, SpeedResult) and not kept.origin for kept in results.kept):
+        for variant in registry.installed().variants:
+            content = content_of(variant.artifacts[0], sums) if variant.artifacts else None
+            result = best_result(results.of(SpeedResult, content), place)
             if result is not None:
                 found[variant.reference] = seen_speed(result)
     return found
-
-
-def listed_speeds(here: Installation) -> dict[str, SeenSpeed]:
-    """The same for this machine, which is only looked at where anything was measured."""
-    measured = any(isinstance(kept.result, SpeedResult) for kept in here.results.kept)
-    if not measured and not here.speeds.any():
-        return {}
-    return known_speeds(here, here.as_used())
 
 
 def rate_of(seen: SeenSpeed) -> str:
@@ -65,12 +63,11 @@ def speed_json(seen: SeenSpeed | None) -> dict[str, object] | None:
     return {"tokens_per_second": round(seen.at(FILLED), 2), "basis": seen.basis}
 
 
-def best_result(here: Installation, variant: Variant, place: str) -> SpeedResult | None:
-    """The fastest of the last results of a variant there, one for each way to load it: an
-    experiment with one thread is not what the machine can do. None where nothing was measured."""
-    content = content_of(variant.artifacts[0], here.sums) if variant.artifacts else None
+def best_result(measured: Iterable[SpeedResult], place: str) -> SpeedResult | None:
+    """The fastest of the last results of a model there, one for each way to load it: an experiment
+    with one thread is not what the machine can do. None where nothing was measured."""
     last: dict[str, SpeedResult] = {}
-    for result in here.results.of(SpeedResult, content):
+    for result in measured:  # the latest first
         given = result.conditions.settings
         if result.conditions.place != place or result.parallel != 1:
             continue

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.contract import Settings
 from gemmahub.errors import NotFound
-from gemmahub.measurements.tuned import TunedStore
-from gemmahub.stores.identity import content_of
 from gemmahub.text import one_line
 from gemmahub.text.command import command_line
 
@@ -24,6 +22,9 @@ _USUAL: Final = Settings()
 
 def tuned_for(here: Installation, variant: Variant, engine: str) -> TunedSettings | None:
     """What was found for a variant with an engine on this machine."""
+    from gemmahub.measurements.tuned import TunedStore
+    from gemmahub.stores.identity import content_of
+
     if not variant.artifacts:
         return None
     content = content_of(variant.artifacts[0], here.sums)
@@ -90,6 +91,9 @@ def in_words(values: dict[str, Any]) -> str:
 
 def reset_tuned(here: Installation, reference: str) -> None:
     """Forget what was found for a model. Raises: NotFound."""
+    from gemmahub.measurements.tuned import TunedStore
+    from gemmahub.stores.identity import content_of
+
     variant = here.registry.resolve(reference)
     content = content_of(variant.artifacts[0], here.sums) if variant.artifacts else None
     if not content or not TunedStore(here.config.data).forget(content):

@@ -21,7 +21,7 @@ from gemmahub.measurements.results import Results
 from gemmahub.recommend.speed import FILLED, SeenSpeed
 from gemmahub.service import Library
 from gemmahub.service.benching.prediction import prediction
-from gemmahub.service.known_speeds import BENCHED, known_speeds
+from gemmahub.service.known_speeds import BENCHED
 from gemmahub.testing.model_writer import write_model
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def result(path: Path, *speeds: tuple[int, float], at: float = 1.0, **more: Any)
 
 
 def known(here: Library) -> SeenSpeed:
-    (found,) = known_speeds(here, on_cpu(here)).values()
+    (found,) = here.measured(on_cpu(here)).values()
     return found
 
 
@@ -103,9 +103,9 @@ def test_the_last_result_of_the_fastest_way_counts(model: Path) -> None:
 def test_what_was_imported_and_other_machines_steer_nothing(model: Path) -> None:
     here = Library()
     here.results.add([result(model, (512, 40.0))], origin="a friend")
-    assert known_speeds(here, on_cpu(here)) == {}
+    assert here.measured(on_cpu(here)) == {}
     here.results.add([result(model, (512, 30.0))])
-    assert known_speeds(here, here.machine_for("rtx-3090")) == {}
+    assert here.measured(here.machine_for("rtx-3090")) == {}
 
 
 def test_a_file_whose_content_is_not_known_is_not_read(
@@ -114,7 +114,7 @@ def test_a_file_whose_content_is_not_known_is_not_read(
     monkeypatch.setenv("GEMMAHUB_CACHE", str(model.parent.parent / "other"))
     here = Library()
     here.results.add([result(model, (512, 40.0))])
-    assert known_speeds(here, on_cpu(here)) == {}
+    assert here.measured(on_cpu(here)) == {}
 
 
 def test_speeds_between_depths_lie_on_a_line_of_seconds() -> None:

@@ -14,7 +14,8 @@ from gemmahub.measurements.records import Conditions
 from gemmahub.measurements.tuned import FILE_NAME, TunedSettings, TunedStore
 from gemmahub.service import Library
 from gemmahub.service.benching import BenchOptions, tuning
-from gemmahub.service.benching.tuning import Candidate, candidates, kept_of, tune
+from gemmahub.service.benching.tuned_ways import TriedSettings, candidates, kept_of
+from gemmahub.service.benching.tuning import tune
 from gemmahub.service.serving.choosing import offered, settings_of
 from gemmahub.service.serving.room import Wish
 from gemmahub.service.tuned import changes_of
@@ -45,7 +46,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[Settings], floa
     """Nothing is loaded: a candidate takes so many seconds. What was asked for is listed."""
     asked: list[Any] = []
 
-    def measure(self: Any, candidate: Candidate, runs: int) -> None:
+    def measure(self: Any, candidate: TriedSettings, runs: int) -> None:
         asked.append((candidate.changes, runs))
         settings = self._settings(candidate.changes)
         try:
@@ -150,9 +151,9 @@ def test_a_partly_placed_model_is_tried_with_fewer_layers(model: Path) -> None:
 
 
 def test_noise_throws_nothing_out_that_may_be_the_best() -> None:
-    slow = [Candidate({}, [float(n)]) for n in range(10, 16)]
-    noisy = Candidate({}, [1.0, 30.0, 30.0])
-    kept = kept_of([Candidate({}, [2.0, 12.0]), *slow, noisy])
+    slow = [TriedSettings({}, [float(n)]) for n in range(10, 16)]
+    noisy = TriedSettings({}, [1.0, 30.0, 30.0])
+    kept = kept_of([TriedSettings({}, [2.0, 12.0]), *slow, noisy])
     assert len(kept) < 8
     assert kept[0].seconds == [2.0, 12.0]
 

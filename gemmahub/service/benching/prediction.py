@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gemmahub.service.known_speeds import known_speeds, place_of_plans, seen_speed
+from gemmahub.service.known_speeds import place_of_plans, seen_speed
 from gemmahub.text import format_rate
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def prediction(
     usual = result.conditions.place == place_of_plans(machine) and result.parallel == 1
     if not usual or not any(each.decode for each in result.depths):
         return None
-    known = known_speeds(here, machine)
+    known = here.measured(machine)
     others = [
         (other, known[other.reference])
         for other in here.registry.installed().variants

@@ -7,21 +7,24 @@ a candidate whose fastest run was faster than the slowest of those that are kept
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from itertools import product
+from dataclasses import dataclass, replace
 from pathlib import Path
-from random import Random
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.engines.contract import Settings
 from gemmahub.errors import BackendError, DoesNotFit, GemmahubError
 from gemmahub.hardware.busy import BusyWatch, busy_now
-from gemmahub.hardware.cpu import compute_threads
 from gemmahub.measurements.tuned import TunedSettings, TunedStore
 from gemmahub.service.benching.depths import time_in_words
 from gemmahub.service.benching.prompts import Prompts
 from gemmahub.service.benching.timing import timed
+from gemmahub.service.benching.tuned_ways import (
+    LAST,
+    TriedSettings,
+    better_than_usual,
+    candidates,
+    kept_of,
+)
 from gemmahub.service.measuring import conditions_of, measured_model
 from gemmahub.service.running import load
 from gemmahub.service.tuned import in_words
@@ -30,7 +33,7 @@ from gemmahub.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gemmahub.measurements.records import Conditions
+    from gemmahub.engines.contract import Settings
     from gemmahub.registry.variants import Variant
     from gemmahub.service.benching import BenchOptions
     from gemmahub.service.installation import Installation
@@ -39,38 +42,18 @@ READ: Final = 512
 DECODED: Final = 24
 _ASKED: Final = 512  # tokens of the question and of the answer that a candidate is worth seconds of
 _ANSWERED: Final = 256
-_MOST: Final = 32
-_UBATCHES: Final = (128, 256, 512)
-_SMALLER_CACHES: Final = ("q8_0", "q4_0")
-_LAST: Final = 3
 _CONTEXT: Final = 2048
 _MEANWHILE: Final = "meanwhile"
 
 
-@dataclass(slots=True)
-class Candidate:
-    """Settings that are tried: the seconds that reading a question and answering it would take, by
-    each run."""
-
-    changes: dict[str, Any]
-    seconds: list[float] = field(default_factory=list)
-    conditions: Conditions | None = None
-    problem: str = ""
-
-    @property
-    def middle(self) -> float:
-        """The median of its runs."""
-        return median(self.seconds)
-
-
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What came of it: ``best`` None where nothing was faster than the usual settings by more than
+    """The outcome: ``best`` None where nothing was faster than the usual settings by more than
     the spread. ``tried`` counts the candidates; ``problems`` are of those that did not load."""
 
     variant: Variant
-    usual: Candidate
-    best: Candidate | None
+    usual: TriedSettings
+    best: TriedSettings | None
     tried: int
     doubts: tuple[str, ...]
     problems: tuple[str, ...]
@@ -132,10 +115,10 @@ def tune(
     job.refuse_busy()
     base = {} if recommended is None else recommended.session_settings
     changes = candidates(here, variant, engine.capabilities, base, smaller_caches=smaller_caches)
-    usual, *others = [Candidate(each) for each in changes]
+    usual, *others = [TriedSettings(each) for each in changes]
     model = measured_model(here, variant)
     left = job.halved(usual, others)
-    best = _better(usual, left)
+    best = better_than_usual(usual, left)
     store = TunedStore(here.config.data)
     store.forget(model.content, engine.name)
     if best is not None and best.conditions is not None and model.content:
@@ -149,43 +132,6 @@ def tune(
             here.say(f"the settings could not be remembered in {here.config.data}")
     problems = dict.fromkeys(each.problem for each in others if each.problem)
     return Tuning(variant, usual, best, len(changes), tuple(job.doubts), tuple(problems))
-
-
-def candidates(
-    here: Installation,
-    variant: Variant,
-    capabilities: frozenset[str],
-    base: dict[str, Any],
-    *,
-    smaller_caches: bool,
-) -> list[dict[str, Any]]:
-    """What is tried, the usual settings first: ``_MOST`` at most."""
-    from gemmahub.service.drafting import drafter_of
-
-    cores = compute_threads()
-    logical = here.hardware().cpu.usable.value or cores
-    threads = dict.fromkeys(n for n in (None, cores - 1, cores // 2, logical) if n != cores)
-    drafter = drafter_of(here, variant) if "drafter" in capabilities else None
-    ways: dict[str, list[Any]] = {
-        "threads": [n for n in threads if n is None or n > 0],
-        "ubatch": [None, *(n for n in _UBATCHES if n != Settings().ubatch)],
-        "flash_attention": [None, False],
-        "cache_type": [None, *(_SMALLER_CACHES if smaller_caches else ())],
-        "drafter": [None] if drafter is None else [None, drafter],
-    }
-    if layers := base.get("gpu_layers"):
-        ways["gpu_layers"] = [layers, *(n for n in (layers - 1, layers - 3) if n > 0)]
-    if kept := base.get("experts_in_memory"):
-        ways["experts_in_memory"] = [kept, kept + 2]
-    found = [dict(zip(ways, values, strict=True)) for values in product(*ways.values())]
-    found = [
-        each for each in found if not (each["cache_type"] and each["flash_attention"] is False)
-    ]
-    found = [{n: v for n, v in each.items() if v is not None} for each in found]
-    usual, *others = found
-    if len(others) >= _MOST:
-        others = Random(20).sample(others, _MOST - 1)
-    return [usual, *others]
 
 
 class _Tuner:
@@ -214,7 +160,7 @@ class _Tuner:
             )
         self._doubt(found)
 
-    def halved(self, usual: Candidate, others: Sequence[Candidate]) -> list[Candidate]:
+    def halved(self, usual: TriedSettings, others: Sequence[TriedSettings]) -> list[TriedSettings]:
         """The candidates that are left in the end; the usual settings are measured in each
         round."""
         runs, left = 1, list(others)
@@ -227,14 +173,14 @@ class _Tuner:
                     f"{usual.problem}",
                     f"gemmahub plan {one_line(self._variant.reference)} says what they take",
                 )
-            if runs >= 4 and len(left) <= _LAST:
+            if runs >= 4 and len(left) <= LAST:
                 return left
             if runs >= 16:
                 return left
             left = kept_of(left)
             runs *= 2
 
-    def _round(self, usual: Candidate, left: Sequence[Candidate], runs: int) -> None:
+    def _round(self, usual: TriedSettings, left: Sequence[TriedSettings], runs: int) -> None:
         self.refuse_busy()
         everyone = [usual, *left]
         for number, candidate in enumerate(everyone):
@@ -245,14 +191,14 @@ class _Tuner:
             )
             self._measure(candidate, runs)
 
-    def _left(self, rest: Sequence[Candidate], runs: int) -> str:
+    def _left(self, rest: Sequence[TriedSettings], runs: int) -> str:
         known = [each.middle for each in rest if each.seconds]
         if not known:
             return ""
         share = (READ + DECODED) / (_ASKED + _ANSWERED)
         return f", about {time_in_words(median(known) * share * len(rest) * runs)} left"
 
-    def _measure(self, candidate: Candidate, runs: int) -> None:
+    def _measure(self, candidate: TriedSettings, runs: int) -> None:
         """Load it and time it; one that does not fit or load is out, with the reason."""
         from gemmahub.service.benching import planned_bytes
 
@@ -309,28 +255,3 @@ def _seconds(session: Any, prompts: Prompts) -> float | None:
     if not read.prefill or not read.decode:
         return None
     return _ASKED / read.prefill + _ANSWERED / read.decode
-
-
-def kept_of(measured: Sequence[Candidate]) -> list[Candidate]:
-    """The better half, and what noise may have put behind it: three quarters at most."""
-    ranked = sorted(measured, key=lambda each: each.middle)
-    half = -(-len(ranked) // 2)
-    slowest = max((run for each in ranked[:half] for run in each.seconds), default=0.0)
-    most = max(half, len(ranked) * 3 // 4)
-    more = [each for each in ranked[half:most] if min(each.seconds) < slowest]
-    return ranked[:half] + (more if len(ranked) > _LAST else [])
-
-
-def _better(usual: Candidate, left: Sequence[Candidate]) -> Candidate | None:
-    """The best of what is left, where all its runs were faster than all of the usual settings in
-    the middle half; None where none was."""
-    best = min(left, key=lambda each: each.middle, default=None)
-    if best is None or best.middle >= usual.middle:
-        return None
-    slow = _quarter(sorted(best.seconds, reverse=True))
-    return best if slow < _quarter(sorted(usual.seconds)) else None
-
-
-def _quarter(ordered: Sequence[float]) -> float:
-    """The value at a quarter of the way from the first."""
-    return ordered[len(ordered) // 4]
