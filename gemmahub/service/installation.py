@@ -245,11 +245,12 @@ class Installation:
             folders=folders, cache=self.config.cache, measure=measure, further=self.probes
         )
 
-    def fits(self, variants: Sequence[Variant]) -> list[Fit]:
-        """For each variant whether it fits in what is free here now, with ``run``'s defaults."""
+    def fits(self, variants: Sequence[Variant], machine: Machine | None = None) -> list[Fit]:
+        """For each variant whether it fits in what is free here now, with ``run``'s defaults;
+        ``machine`` is this one, where it was looked at already."""
         from gemmahub.planning import fits_of
 
-        return fits_of(variants, self.registry.catalog, self.as_used())
+        return fits_of(variants, self.registry.catalog, machine or self.as_used())
 
     def measured(self, machine: Machine) -> dict[str, SeenSpeed]:
         """Decode speeds that were seen where a recommended plan would put the layers."""

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from gemmahub.memory import MachineMemory, MemoryPlan
     from gemmahub.planning.recommending import Recommendation
     from gemmahub.recommend.quality import Quality
-    from gemmahub.recommend.speed import SeenSpeed
     from gemmahub.registry.variants import Models, Variant
     from gemmahub.service.installation import Installation
 
@@ -87,15 +86,6 @@ def owned(models: Models) -> list[tuple[Variant, Variant | None]]:
     from gemmahub.registry.companions import owner_of
 
     return [(each, owner_of(each, models.variants)) for each in models.companions]
-
-
-def listed_speeds(here: Installation) -> dict[str, SeenSpeed]:
-    """Speeds that were measured here, by reference; this machine is only looked at where there may
-    be some."""
-    from gemmahub.measurements.records import SpeedResult
-
-    benched = any(isinstance(kept.result, SpeedResult) for kept in here.results.kept)
-    return here.measured(here.as_used()) if benched or here.speeds.any() else {}
 
 
 def model_overview(
