@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from benchmarks.decode import BareLoop
 from gemmahub.engines.contract import Settings
 from gemmahub.service import Library
-from gemmahub.service.benching.depths import DECODED, READ
+from gemmahub.service.benching.depths import DECODED
 from gemmahub.service.benching.prompts import Prompts
 from gemmahub.service.benching.timing import timed
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEPTH = 64
+READ = 128
 
 
 def llama_bench(path: Path, threads: int) -> str:

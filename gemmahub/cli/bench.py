@@ -94,6 +94,15 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
     help="Precision of the KV cache.",
 )
 @click.option(
+    "--tune",
+    is_flag=True,
+    help="Find each model's fastest settings, and keep them for run, serve and plan.",
+)
+@click.option(
+    "--smaller-cache", is_flag=True, help="With --tune: try cache types that lose quality, too."
+)
+@click.option("--force", is_flag=True, help="With --tune: also on a machine that is busy.")
+@click.option(
     "--against",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -122,10 +131,14 @@ def run_command(references: tuple[str, ...], **options: Any) -> int:
         raise UsageError("--json, --csv and --markdown are three forms", "choose one of them")
     if options["against"] is not None and forms:
         raise UsageError("--against is shown as a table", f"leave --{forms[0][3:]} out")
+    if not options["tune"] and (options["smaller_cache"] or options["force"]):
+        raise UsageError("--smaller-cache and --force are for --tune", "gemmahub bench REF --tune")
     library = Library(say=output.note)
     if not references:
         return _export_kept(library, options["export"])
     wanted = _options(options)
+    if options["tune"]:
+        return _tune(library, references, wanted, options)
     others = () if options["against"] is None else against.speeds_in(options["against"])
     done: list[Benched] = []
     code: int = ExitCode.DONE
@@ -133,11 +146,7 @@ def run_command(references: tuple[str, ...], **options: Any) -> int:
         try:
             found = bench(library, reference, wanted, output.progress)
         except GemmahubError as failure:
-            output.progress("")
-            if len(references) == 1:
-                raise
-            output.error(failure, as_json=False)
-            code = code or failure.exit_code
+            code = code or _failed(failure, references)
             continue
         output.progress("")
         if not forms:
@@ -168,6 +177,59 @@ def _export_kept(library: Library, path: Path | None) -> int:
     export_results(results, path)
     output.note(f"wrote {plural(len(results), 'result')}")
     return ExitCode.DONE
+
+
+def _tune(
+    library: Library, references: tuple[str, ...], wanted: BenchOptions, options: dict[str, Any]
+) -> int:
+    from gemmahub.service.benching.tuning import tune
+
+    given = [name for name in ("depths", "repeat", "against", "export") if options[name]]
+    given += ["parallel"] if wanted.parallel > 1 else []
+    if given:
+        name = given[0].removesuffix("s")
+        raise UsageError(f"--tune takes no --{name}", f"leave --{name} out")
+    told = []
+    code: int = ExitCode.DONE
+    choices = {"smaller_caches": options["smaller_cache"], "force": options["force"]}
+    for reference in references:
+        try:
+            found = tune(library, reference, wanted, **choices, on_stage=output.progress)
+        except GemmahubError as failure:
+            code = code or _failed(failure, references)
+            continue
+        output.progress("")
+        told.append(found.as_json())
+        if options["as_json"]:
+            continue
+        output.data(f"{found.variant.reference}: {found.text}")
+        for problem in found.problems:
+            output.note(f"not measured: {problem}")
+        for doubt in found.doubts:
+            output.warning(doubt)
+    if options["as_json"]:
+        output.json_data({"tuned": told})
+    return code
+
+
+def _failed(failure: GemmahubError, references: tuple[str, ...]) -> int:
+    """Of several, one costs itself. Raises: the failure of a single one."""
+    output.progress("")
+    if len(references) == 1:
+        raise failure
+    output.error(failure, as_json=False)
+    return failure.exit_code
+
+
+@bench_command.command(name="reset")
+@click.argument("reference")
+def reset_command(reference: str) -> None:
+    """Drop the settings that --tune found for a model: it is run with the usual ones again."""
+    from gemmahub.service import Library
+    from gemmahub.service.tuned import reset_tuned
+
+    reset_tuned(Library(say=output.note), reference)
+    output.note("the usual settings are used again")
 
 
 @bench_command.command(name="import")

@@ -40,17 +40,17 @@ def list_command(catalogue: bool, folders: tuple[Path, ...], outdated: bool, as_
     """Models on this machine, each with its precision."""
     from gemmahub.service import Library
     from gemmahub.service.known_speeds import speed_json
-    from gemmahub.service.measured import listed_speeds
     from gemmahub.service.overview import owned
 
     library = Library(folders=folders)
     models = library.models(catalogue=catalogue)
     if outdated:
         models = models.only_outdated()
-    fits = library.fits(models.variants)
+    machine = library.as_used()
+    fits = library.fits(models.variants, machine)
     rows = list(zip(models.variants, fits, strict=True))
     beside = owned(models)
-    speeds = listed_speeds(library)
+    speeds = library.measured(machine).speeds
     if as_json:
         output.json_data(
             {

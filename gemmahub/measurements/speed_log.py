@@ -71,10 +71,6 @@ class SpeedLog:
                     found.setdefault(reference, []).append(tokens / seconds)
         return {reference: median(speeds) for reference, speeds in found.items()}
 
-    def any(self) -> bool:
-        """Whether there may be some."""
-        return self._path.exists()
-
     @cached_property
     def _table(self) -> SmallTable[tuple[str, str, int, float, float]]:
         from msgspec import Meta

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gemmahub.errors import BackendMissing, NotFound, UsageError
-from gemmahub.service.known_speeds import place_of_plans
 from gemmahub.text import one_line
 from gemmahub.text.command import command_line
 
@@ -120,6 +119,8 @@ def chosen_drafter(
 
     Raises: NotFound where one is wanted and none is here.
     """
+    from gemmahub.service.known_speeds import place_of_plans
+
     if wanted is False or variant.served is not None:
         return None, None
     place = "cpu" if settings.gpu_layers == 0 else place_of_plans(here.as_used())

@@ -245,11 +245,12 @@ class Installation:
             folders=folders, cache=self.config.cache, measure=measure, further=self.probes
         )
 
-    def fits(self, variants: Sequence[Variant]) -> list[Fit]:
-        """For each variant whether it fits in what is free here now, with ``run``'s defaults."""
+    def fits(self, variants: Sequence[Variant], machine: Machine | None = None) -> list[Fit]:
+        """For each variant whether it fits in what is free here now, with ``run``'s defaults;
+        ``machine`` is this one, where it was looked at already."""
         from gemmahub.planning import fits_of
 
-        return fits_of(variants, self.registry.catalog, self.as_used())
+        return fits_of(variants, self.registry.catalog, machine or self.as_used())
 
     def measured(self, machine: Machine) -> Measured:
         """What was measured of models here, as far as it holds for that machine."""
@@ -257,8 +258,10 @@ class Installation:
         from gemmahub.service.known_losses import known_losses
         from gemmahub.service.known_speeds import known_speeds
 
-        kept = self.results, self.registry, self.sums
-        return Measured(known_speeds(self.speeds, *kept, machine), known_losses(*kept))
+        return Measured(
+            known_speeds(machine, self.registry, self.sums, self.speeds, self.results),
+            known_losses(self.results, self.registry, self.sums),
+        )
 
     def machine_for(
         self, machine: str | None = None, memory: str | None = None, ram: str | None = None

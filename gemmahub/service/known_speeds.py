@@ -29,7 +29,7 @@ def place_of_plans(machine: Machine) -> Literal["cpu", "gpu"]:
 
 
 def known_speeds(
-    speeds: SpeedLog, results: Results, registry: Registry, sums: ContentSums, machine: Machine
+    machine: Machine, registry: Registry, sums: ContentSums, answers: SpeedLog, results: Results
 ) -> dict[str, SeenSpeed]:
     """Decode speeds by reference, of what is here; none of another machine.
 
@@ -39,12 +39,13 @@ def known_speeds(
         return {}
     place = place_of_plans(machine)
     found = {
-        reference: SeenSpeed(((FILLED, rate),)) for reference, rate in speeds.speeds(place).items()
+        reference: SeenSpeed(((FILLED, rate),)) for reference, rate in answers.speeds(place).items()
     }
     if any(isinstance(kept.result, SpeedResult) and not kept.origin for kept in results.kept):
         for variant in registry.installed().variants:
             contents = contents_of(variant, registry.catalog, sums)
-            result = best_result(results, contents, place)
+            measured = (one for content in contents for one in results.of(SpeedResult, content))
+            result = best_result(measured, place)
             if result is not None:
                 found[variant.reference] = seen_speed(result)
     return found
@@ -63,12 +64,11 @@ def speed_json(seen: SeenSpeed | None) -> dict[str, object] | None:
     return {"tokens_per_second": round(seen.at(FILLED), 2), "basis": seen.basis}
 
 
-def best_result(results: Results, contents: Iterable[str], place: str) -> SpeedResult | None:
-    """The fastest of the last results of weights (by their sha256) there, one for each way to load
-    them: an experiment with one thread is not what the machine can do. None where nothing was
-    measured."""
+def best_result(measured: Iterable[SpeedResult], place: str) -> SpeedResult | None:
+    """The fastest of the last results of a model there, one for each way to load it: an experiment
+    with one thread is not what the machine can do. None where nothing was measured."""
     last: dict[str, SpeedResult] = {}
-    for result in (found for content in contents for found in results.of(SpeedResult, content)):
+    for result in measured:  # the latest first
         given = result.conditions.settings
         if result.conditions.place != place or result.parallel != 1:
             continue

@@ -11,11 +11,10 @@ from gemmahub.service.known_speeds import best_result, place_of_plans
 from gemmahub.text import format_rate, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
     from gemmahub.hardware.records import Machine
     from gemmahub.measurements.records import Estimate, QualityResult, SpeedResult
-    from gemmahub.recommend.speed import SeenSpeed
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
 
@@ -76,7 +75,7 @@ def figures_of(
     """What was measured of each variant here; speeds where a plan for the machine would put the
     layers, none for another machine. Of several texts it is the one that most were measured with,
     of several measurements of quality the latest."""
-    from gemmahub.measurements.records import QualityResult
+    from gemmahub.measurements.records import QualityResult, SpeedResult
 
     contents = [
         list(contents_of(variant, here.registry.catalog, here.sums)) for variant in variants
@@ -84,7 +83,9 @@ def figures_of(
     results = here.results
     qualities = [[q for c in own for q in results.of(QualityResult, c)] for own in contents]
     place = "" if machine.simulated else place_of_plans(machine)
-    speeds = [best_result(results, own, place) for own in contents]
+    speeds = [
+        best_result((s for c in own for s in results.of(SpeedResult, c)), place) for own in contents
+    ]
     common = _most_common({text_key(q): q for q in own} for own in qualities)
     return [
         MeasuredFigures(next((q for q in own if text_key(q) == common), None), speed)
@@ -101,13 +102,3 @@ def _most_common(measured: Iterable[dict[Hashable, QualityResult]]) -> Hashable:
         for key, result in own.items():
             latest[key] = max(latest.get(key, 0.0), result.conditions.at)
     return max(counts, key=lambda key: (counts[key], latest[key]), default=None)
-
-
-def listed_speeds(here: Installation) -> Mapping[str, SeenSpeed]:
-    """Decode speeds of this machine, which is only looked at where anything was measured."""
-    from gemmahub.measurements.records import SpeedResult
-
-    measured = any(isinstance(kept.result, SpeedResult) for kept in here.results.kept)
-    if not measured and not here.speeds.any():
-        return {}
-    return here.measured(here.as_used()).speeds

@@ -10,6 +10,7 @@ from gemmahub.engines.contract import Artifact, Settings
 from gemmahub.errors import BackendMissing, NotInstalled
 from gemmahub.service.purpose import check_loadable, check_purpose
 from gemmahub.service.tag_parts import with_tag_parts
+from gemmahub.service.tuned import taken_from_tuning
 from gemmahub.text import format_bytes, format_gib, one_line
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def load(
     alone: bool = True,
     draft: bool | None = None,
     needs: str = "",
+    tuned: bool = True,
 ) -> Running:
     """Load a model. Close the session of what comes back.
 
@@ -118,7 +120,7 @@ def load(
     How fast its answers are is remembered, unless it is not ``alone`` with the machine. ``draft``
     says whether a known drafter is used; None: where that was measured to be faster here.
     ``needs`` is a capability that the backend must have: only with ``embed`` a model that embeds is
-    loaded.
+    loaded. ``tuned``: what ``bench --tune`` found stands in for settings that nobody gave.
 
     Raises: NotInstalled when the model is not on this machine; NotFound when its drafter is not;
     UsageError for one that does not do what is asked; LoadFailed for one that aborts engines,
@@ -153,6 +155,9 @@ def load(
     if recommended is not None and planned:
         own = {**recommended.options(engine), **settings.options}
         settings = replace(settings, **recommended.session_settings, options=own)
+    if tuned and not needs:
+        found = taken_from_tuning(here, variant, engine.name, settings)
+        settings = replace(settings, **found)
     settings = replace(settings, remote_workers=settings.remote_workers or here.workers)
     if draft is None and settings.drafter is None and "drafter" not in engine.capabilities:
         draft = False

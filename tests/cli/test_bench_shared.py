@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import json
 import socket
@@ -104,6 +105,26 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, list):
         return [text for inner in value for text in _texts(inner)]
     return [value] if isinstance(value, str) else []
+
+
+def test_a_full_disk_leaves_the_file_that_was_there(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Results(tmp_path / "data").add([result(1, 2, 3)])
+    file = tmp_path / "out" / "shared.json"
+    file.parent.mkdir()
+    file.write_text("the old one")
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("gemmahub.service.benching.kept.as_file", full)
+    found = command("bench", "--export", file)
+    assert found.code == 1
+    assert "No space left on device" in found.err
+    assert [path.name for path in file.parent.iterdir()] == ["shared.json"]
+    assert file.read_text() == "the old one"
+    assert command("bench", "--export", file.parent).code != 0
 
 
 def test_nothing_to_export_is_said(command: Command, tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ ASKED: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
                   ("bench", "--export", "{folder}/none/" + ARGUMENT)),
     "bench import": (("bench", "import", "{good}", "--as", ARGUMENT),
                      ("bench", "import", ARGUMENT)),
+    "bench reset": (("bench", "reset", ARGUMENT), ("bench", "reset", "{good}")),
     "bench forget": (("bench", "forget", ARGUMENT),),
     "ps": (("ps",), ("ps", "--json")),
     "serve": (("serve", ARGUMENT), ("serve", "--print-config", "zed"),

@@ -25,7 +25,7 @@ from gemmahub.text import format_gib, one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gemmahub.engines.contract import Session, SessionInfo
+    from gemmahub.engines.contract import Backend, Session, SessionInfo
     from gemmahub.measurements.records import DepthSpeed, MeasuredMemory
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
@@ -145,17 +145,11 @@ class _Job:
         self.here, self.options, self.tell = here, options, tell
         self.variant, recommended = here.chosen(reference)
         variant = self.variant
-        if not variant.runnable:
-            raise NotInstalled(
-                f"{one_line(variant.reference)} is not on this machine",
-                f"gemmahub pull {one_line(variant.reference)} gets it",
-                variant.reference,
-            )
+        check_engine(here, variant, options)
         settings = options.settings
         if recommended is not None and settings.gpu_layers is None:
             placed = recommended.session_settings
             settings = replace(settings, **{n: placed[n] for n in _PLACED if n in placed})
-        check_engine(here, variant, options)
         self.depths = _depths(options.depths, variant)
         self.settings = replace(
             settings,
@@ -238,8 +232,17 @@ def context_for(depth: int) -> int:
     return -(-(depth + READ + DECODED + _SLACK + depth // 64) // _CELLS) * _CELLS
 
 
-def check_engine(here: Installation, variant: Variant, options: BenchOptions) -> None:
-    """Raises: UsageError for an engine whose timings mean nothing; BackendMissing."""
+def check_engine(here: Installation, variant: Variant, options: BenchOptions) -> Backend:
+    """The engine that is measured.
+
+    Raises: NotInstalled; UsageError for one whose timings mean nothing; BackendMissing.
+    """
+    if not variant.runnable:
+        raise NotInstalled(
+            f"{one_line(variant.reference)} is not on this machine",
+            f"gemmahub pull {one_line(variant.reference)} gets it",
+            variant.reference,
+        )
     model: Any = variant.served or next(iter(variant.artifacts))
     choice = here.choose(
         model,
@@ -257,6 +260,7 @@ def check_engine(here: Installation, variant: Variant, options: BenchOptions) ->
             f"{backend.name} gives one answer at a time, not {options.parallel}",
             "leave --parallel out, or name another one with --backend",
         )
+    return backend
 
 
 def _depths(wanted: Sequence[int] | None, variant: Variant) -> tuple[int, ...]:
@@ -297,6 +301,7 @@ def planned_bytes(here: Installation, variant: Variant, settings: Settings) -> i
         parallel=settings.parallel,
         draft=False if settings.drafter is None else None,
         drafter=settings.drafter,
+        tuned=False,
     )
     try:
         memory = plan(here, variant.reference, options).memory

@@ -92,6 +92,8 @@ def export_results(results: list[SpeedResult], path: Path) -> None:
     import tempfile
     from contextlib import suppress
 
+    if path.exists() and not path.is_file():
+        raise GemmahubError(f"{one_line(str(path))} is no file", "name another place")
     try:
         handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         try:

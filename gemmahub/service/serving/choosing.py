@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines.contract import Settings
 from gemmahub.errors import BackendMissing, DoesNotFit, GemmahubError, NotInstalled, UsageError
@@ -16,6 +16,7 @@ from gemmahub.service.drafting import (
 )
 from gemmahub.service.purpose import check_is_model
 from gemmahub.service.serving.room import Sized, Wish, alone, together, without
+from gemmahub.service.tuned import taken_from_tuning
 from gemmahub.text import format_gib, one_line
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from gemmahub.memory import MachineMemory, MemoryPlan
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
+
+
+_PLANNED: Final = ("cache_type_k", "cache_type_v", "gpu_layers", "experts_in_memory")
+"""What serving decides by the room that is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class ServedWith:
 class Offered:
     """A model that is served. ``names`` are what clients may call it, the first is what lists
     have; ``template`` is its chat template, empty where it has none. ``beside`` has the file that
-    drafts for it, if one does, and its adapters."""
+    drafts for it, if one does, and its adapters; ``threads`` None are the engine's usual."""
 
     names: tuple[str, ...]
     variant: Variant
@@ -55,6 +60,7 @@ class Offered:
     template: str
     pinned: bool = False
     beside: ServedWith = ServedWith()
+    threads: int | None = None
 
     @property
     def name(self) -> str:
@@ -188,6 +194,7 @@ def settings_of(plan: MemoryPlan, machine: Machine, offered: Offered) -> Setting
     found = settings_for(plan.settings, plan.settings.gpu_layers, offered.offer)
     return replace(
         found,
+        threads=offered.threads,
         options={**devices, **found.options},
         drafter=offered.beside.drafter,
         adapters=offered.beside.adapters,
@@ -219,6 +226,11 @@ def _offered(
     artifact, offer = _served_by(here, variant)
     catalog = here.registry.catalog
     images = images_of(variant, catalog) if artifact.projector else None
+    unwanted = ("drafter",) if beside.draft is not None or beside.drafter is not None else ()
+    given = (*_PLANNED, *unwanted)
+    tuned = taken_from_tuning(here, variant, offer.backend.name, Settings(), without=given)
+    threads = tuned.pop("threads", None)
+    beside = replace(beside, drafter=tuned.pop("drafter", beside.drafter))
     beside = replace(beside, drafter=_drafter(here, variant, beside, offer))
     if beside.adapters and "adapters" not in offer.backend.capabilities:
         raise BackendMissing(f"{offer.backend.name} has no adapters", "leave --adapter out")
@@ -229,10 +241,11 @@ def _offered(
         variant,
         replace(artifact, name=variant.reference),
         offer,
-        Sized(model, images, drafts),
+        Sized(model, images, drafts, **tuned),
         _template(artifact),
         pinned,
         beside,
+        threads,
     )
 
 
