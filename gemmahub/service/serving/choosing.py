@@ -16,6 +16,7 @@ from gemmahub.service.drafting import (
 )
 from gemmahub.service.purpose import check_is_model
 from gemmahub.service.serving.room import Sized, Wish, alone, together, without
+from gemmahub.service.tag_parts import adapters_of_tag, left_to_clients
 from gemmahub.text import format_gib, one_line
 
 if TYPE_CHECKING:
@@ -220,6 +221,9 @@ def _offered(
     catalog = here.registry.catalog
     images = images_of(variant, catalog) if artifact.projector else None
     beside = replace(beside, drafter=_drafter(here, variant, beside, offer))
+    beside = replace(beside, adapters=(*adapters_of_tag(offer, artifact), *beside.adapters))
+    if note := left_to_clients(artifact):
+        here.say(note)
     if beside.adapters and "adapters" not in offer.backend.capabilities:
         raise BackendMissing(f"{offer.backend.name} has no adapters", "leave --adapter out")
     model = with_adapters(model_of(variant, catalog), variant, beside.adapters)
