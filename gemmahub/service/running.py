@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gemmahub.engines.contract import Artifact, Settings
 from gemmahub.errors import BackendMissing, NotInstalled
-from gemmahub.service.purpose import check_loadable, check_purpose
+from gemmahub.service.purpose import check_loadable, check_purpose, check_words
 from gemmahub.service.tag_parts import (
     NO_PARTS,
     TagParts,
@@ -137,6 +137,7 @@ def load(
     unless a backend is named; BackendError; Cancelled.
     """
     from gemmahub.engines.choice import load_session
+    from gemmahub.engines.judging import for_any_place
     from gemmahub.engines.option_values import option_values
     from gemmahub.measurements.speed_log import RememberingSession
     from gemmahub.service.drafting import chosen_drafter, speed_name
@@ -159,6 +160,8 @@ def load(
         here.say(f"{one_line(variant.reference)}: {variant.outdated.advice}")
     choice, model = _choose(here, variant, backend, needs)
     engine = choice.offer.backend
+    if for_any_place(choice.offer):
+        check_words(variant)
     given = {**settings.options, **option_values(engine, options or {})}
     settings = replace(settings, options={**choice.offer.options, **given})
     planned = recommended is not None and settings.context is None

@@ -14,7 +14,7 @@ from gemmahub.service.drafting import (
     draft_model,
     drafter_of,
 )
-from gemmahub.service.purpose import check_is_model
+from gemmahub.service.purpose import check_is_model, check_words
 from gemmahub.service.serving.room import Sized, Wish, alone, together, without
 from gemmahub.service.tag_parts import adapters_of_tag, left_to_clients
 from gemmahub.text import format_gib, one_line
@@ -217,6 +217,7 @@ def _offered(
             variant.reference,
         )
     check_is_model(variant)
+    check_words(variant)
     artifact, offer = _served_by(here, variant)
     catalog = here.registry.catalog
     images = images_of(variant, catalog) if artifact.projector else None
