@@ -103,14 +103,10 @@ def _rows(
 ) -> Iterator[tuple[str, ...]]:
     """The model, and what lies beside it and belongs to it."""
     yield _row(variant, fit)
-    named = [each for each, owner in beside if owner is variant]
-    paths = {place.path for each in named for place in each.artifacts}
-    for place in dict.fromkeys(a.projector for a in variant.artifacts if a.projector):
-        if place not in paths:
-            yield (f"  + {place.name}", "projector", "", "", "", "")
-    for each in named:
-        name = each.artifacts[0].path.name
-        yield (f"  + {name}", each.kind, "", format_bytes(each.size_bytes), "", "")
+    from gemmahub.service.overview import companions_of
+
+    for each in companions_of(variant, beside):
+        yield (f"  + {each.name}", each.kind, "", format_bytes(each.size_bytes), "", "")
 
 
 def _row(variant: Variant, fit: Fit) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ def known_head(catalog: Catalog, model: HubModel) -> CatalogFile | None:
 
 def head_beside(model: HubModel) -> HubFile | None:
     """A head for a GGUF in its own repository: of its size where both names say one, of its label
-    before others, the smallest of those."""
+    before one of none and others, the smallest of those."""
     if model.format != "gguf":
         return None
     sizes = model_sizes(model.files[0].name) or model_sizes(model.repository.name)
@@ -38,7 +38,9 @@ def head_beside(model: HubModel) -> HubFile | None:
             continue
         own = model_sizes(file.name)
         if not own or not sizes or own & sizes:
-            ranked.append((label_in_name(file.name) != model.label, file.size, file.path, file))
+            label = label_in_name(file.name)
+            fits = 0 if label == model.label else 1 if label is None else 2
+            ranked.append((fits, file.size, file.path, file))
     return min(ranked, key=lambda each: each[:3])[-1] if ranked else None
 
 

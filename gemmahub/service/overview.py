@@ -7,7 +7,7 @@ A row answers at a glance what a person asks of a model; a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gemmahub.errors import DoesNotFit, GemmahubError, NotFound
 from gemmahub.planning.fit import Fit
@@ -17,7 +17,8 @@ from gemmahub.service.plans import DEFAULT_CONTEXT
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from gemmahub.catalog.records import Catalog
     from gemmahub.engines.contract import BrokenEntry
@@ -29,13 +30,23 @@ if TYPE_CHECKING:
     from gemmahub.service.installation import Installation
 
 
+class Companion(NamedTuple):
+    """A file that belongs to a model: its name, its kind as in
+    :data:`gemmahub.formats.kinds.WHAT`, and its size in bytes where it was read."""
+
+    name: str
+    kind: str
+    size_bytes: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ModelRow:
     """One variant. ``model`` is what variants of one model have in common.
 
     ``share`` is what it takes with ``run``'s defaults of what is free at the tightest place, above
     1 where it does not fit; None where it is not known. ``recommendation`` is None where nothing of
-    the variant fits. ``gated``: its licence must be accepted before a pull.
+    the variant fits. ``gated``: its licence must be accepted before a pull. ``companions`` are what
+    lies here and belongs to it.
     """
 
     variant: Variant
@@ -45,6 +56,7 @@ class ModelRow:
     share: float | None = None
     recommendation: Recommendation | None = None
     gated: bool = False
+    companions: tuple[Companion, ...] = ()
 
     @property
     def installed(self) -> bool:
@@ -88,6 +100,23 @@ def owned(models: Models) -> list[tuple[Variant, Variant | None]]:
     return [(each, owner_of(each, models.variants)) for each in models.companions]
 
 
+def companions_of(
+    variant: Variant, beside: Iterable[tuple[Variant, Variant | None]]
+) -> tuple[Companion, ...]:
+    """What belongs to a model, of what :func:`owned` found: its projector is the first."""
+    from gemmahub.formats.kinds import PROJECTOR
+
+    named = {
+        place.path: Companion(each.artifacts[0].path.name, each.kind, each.size_bytes)
+        for each, owner in beside
+        if owner is variant
+        for place in each.artifacts
+    }
+    own = [place.projector for place in variant.artifacts if place.projector]
+    plain = (Companion(path.name, PROJECTOR, _size_of(path)) for path in own if path not in named)
+    return tuple(dict.fromkeys((*plain, *named.values())))
+
+
 def model_overview(
     here: Installation,
     wanted: Requirements | None = None,
@@ -109,6 +138,8 @@ def model_overview(
     found, problem = _recommendations(here, machine, wanted or Requirements())
     places, reason = known_places_of(machine)
     rows = [_row(v, here.registry.catalog, places, reason, found) for v in models.variants]
+    beside = owned(models)
+    rows = [replace(row, companions=companions_of(row.variant, beside)) for row in rows]
     rows.sort(key=_order)
     return ModelOverview(machine, tuple(rows), models.broken, problem)
 
@@ -175,6 +206,13 @@ def _fit(
         return fit_in(model, places), share
     except (GemmahubError, OSError) as error:
         return Fit.unknown(one_line(str(error))), None
+
+
+def _size_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _share(plan: MemoryPlan) -> float:

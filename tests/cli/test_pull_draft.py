@@ -107,7 +107,8 @@ def test_a_head_of_the_same_repository_is_named_and_taken(
 ) -> None:
     hub, head_bytes = head
     heads = ("MTP/gemma-4-12B-it-Q4_0-MTP.gguf", "mtp-gemma-4-12B-it.gguf")
-    hub.add("user/gemma-GGUF", {name: MODEL, **dict.fromkeys(heads, head_bytes)})
+    other = {each: head_bytes + bytes(number) for number, each in enumerate(heads)}
+    hub.add("user/gemma-GGUF", {name: OTHER, **other})
     planned = command("pull", f"hf://user/gemma-GGUF/{name}", "--dry-run")
     assert ("its draft head is not fetched" in planned.out) is bool(taken)
     done = command("pull", f"hf://user/gemma-GGUF/{name}", "--draft", "--yes")
