@@ -130,14 +130,10 @@ def _rows(
 ) -> Iterator[tuple[str, ...]]:
     """The model, and what lies beside it and belongs to it."""
     yield _row(variant, fit)
-    named = [each for each, owner in beside if owner is variant]
-    paths = {place.path for each in named for place in each.artifacts}
-    for place in dict.fromkeys(a.projector for a in variant.artifacts if a.projector):
-        if place not in paths:
-            yield (f"  + {place.name}", "projector", "", "", "", "")
-    for each in named:
-        name = each.artifacts[0].path.name
-        yield (f"  + {name}", each.kind, "", format_bytes(each.size_bytes), "", "")
+    from gemmahub.service.overview import companions_of
+
+    for each in companions_of(variant, beside):
+        yield (f"  + {each.name}", each.kind, "", format_bytes(each.size_bytes), "", "")
 
 
 def _row(variant: Variant, fit: Fit) -> tuple[str, ...]:
@@ -220,7 +216,7 @@ def _show_other(variant: Variant) -> None:
             ("size", f"{format_bytes(variant.size_bytes)} ({variant.format})"),
             ("architecture", variant.architecture.get("name") or ""),
             ("outdated", variant.outdated.advice if variant.outdated else ""),
-            *(("installed", f"{a.path} ({a.store or 'file'})") for a in variant.artifacts),
+            *(("installed", place) for place in variant.installed_at),
             ("read from", variant.remote),
             ("licence", variant.licence),
             *(("note", note) for note in variant.notes),
@@ -270,7 +266,7 @@ def _show(variant: Variant, reference: str) -> None:
             ("takes", f"{', '.join(variant.capabilities)}{gives}"),
             ("chat template", _template(variant.chat_template, parts)),
             ("its tag has", ", ".join(parts)),
-            *(("installed", f"{a.path} ({a.store or 'file'})") for a in variant.artifacts),
+            *(("installed", place) for place in variant.installed_at),
             ("read from", variant.remote),
             ("not here", "" if variant.artifacts else command_line("pull", reference)),
             ("download", variant.download),

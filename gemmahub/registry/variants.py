@@ -75,6 +75,18 @@ class Variant:
             return (f"{self.served.backend} {self.served.place}".strip(),)
         return tuple(dict.fromkeys(artifact.store or "file" for artifact in self.artifacts))
 
+    @property
+    def installed_at(self) -> tuple[str, ...]:
+        """Its paths, each with its store and, where a store has several names for it, those."""
+        names: dict[str, list[str]] = {}
+        for artifact in self.artifacts:
+            place = f"{artifact.path} ({artifact.store or 'file'}"
+            names.setdefault(place, []).append(artifact.reference)
+        return tuple(
+            f"{place})" if len(called) == 1 else f"{place}: {', '.join(called)})"
+            for place, called in names.items()
+        )
+
     def as_json(self) -> dict[str, Any]:
         """The contract's object of ``gemmahub inspect --json``."""
         return {

@@ -7,7 +7,7 @@ A row answers at a glance what a person asks of a model; a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gemmahub.errors import DoesNotFit, GemmahubError, NotFound
 from gemmahub.planning.fit import Fit
@@ -18,7 +18,8 @@ from gemmahub.service.plans import DEFAULT_CONTEXT
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from gemmahub.catalog.records import Catalog
     from gemmahub.engines.contract import BrokenEntry
@@ -31,14 +32,23 @@ if TYPE_CHECKING:
     from gemmahub.service.installation import Installation
 
 
+class Companion(NamedTuple):
+    """A file that belongs to a model: its name, its kind as in
+    :data:`gemmahub.formats.kinds.WHAT`, and its size in bytes where it was read."""
+
+    name: str
+    kind: str
+    size_bytes: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ModelRow:
     """One variant. ``model`` is what variants of one model have in common.
 
     ``share`` is what it takes with ``run``'s defaults of what is free at the tightest place, above
     1 where it does not fit; None where it is not known. ``recommendation`` is None where nothing of
-    the variant fits. ``gated``: its licence must be accepted before a pull. ``measured``
-    is what was measured of it on this machine.
+    the variant fits. ``gated``: its licence must be accepted before a pull. ``measured`` is what
+    was measured of it on this machine, ``companions`` what lies here and belongs to it.
     """
 
     variant: Variant
@@ -49,6 +59,7 @@ class ModelRow:
     recommendation: Recommendation | None = None
     gated: bool = False
     measured: MeasuredFigures = UNMEASURED
+    companions: tuple[Companion, ...] = ()
 
     @property
     def installed(self) -> bool:
@@ -92,6 +103,23 @@ def owned(models: Models) -> list[tuple[Variant, Variant | None]]:
     return [(each, owner_of(each, models.variants)) for each in models.companions]
 
 
+def companions_of(
+    variant: Variant, beside: Iterable[tuple[Variant, Variant | None]]
+) -> tuple[Companion, ...]:
+    """What belongs to a model, of what :func:`owned` found: its projector is the first."""
+    from gemmahub.formats.kinds import PROJECTOR
+
+    named = {
+        place.path: Companion(each.artifacts[0].path.name, each.kind, each.size_bytes)
+        for each, owner in beside
+        if owner is variant
+        for place in each.artifacts
+    }
+    own = [place.projector for place in variant.artifacts if place.projector]
+    plain = (Companion(path.name, PROJECTOR, _size_of(path)) for path in own if path not in named)
+    return tuple(dict.fromkeys((*plain, *named.values())))
+
+
 def model_overview(
     here: Installation,
     wanted: Requirements | None = None,
@@ -114,10 +142,12 @@ def model_overview(
     found, problem = _recommendations(here, machine, wanted or Requirements(), measured)
     places, reason = known_places_of(machine)
     figures = figures_of(here, models.variants, machine)
+    beside = owned(models)
     rows = [
         replace(
             _row(v, here.registry.catalog, places, reason, found, measured.losses.get(v.reference)),
             measured=seen,
+            companions=companions_of(v, beside),
         )
         for v, seen in zip(models.variants, figures, strict=True)
     ]
@@ -192,6 +222,13 @@ def _fit(
         return fit_in(model, places), share
     except (GemmahubError, OSError) as error:
         return Fit.unknown(one_line(str(error))), None
+
+
+def _size_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _share(plan: MemoryPlan) -> float:

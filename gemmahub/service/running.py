@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING
 
 from gemmahub.engines.contract import Artifact, Settings
 from gemmahub.errors import BackendMissing, NotInstalled
-from gemmahub.service.purpose import check_loadable, check_purpose
-from gemmahub.service.tag_parts import with_tag_parts
+from gemmahub.service.purpose import check_loadable, check_purpose, check_words
+from gemmahub.service.tag_parts import (
+    NO_PARTS,
+    TagParts,
+    adapters_of_tag,
+    parts_of_tag,
+    with_parts,
+)
 from gemmahub.service.tuned import taken_from_tuning
 from gemmahub.text import format_bytes, format_gib, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from gemmahub.conversations import ChatSession, Journal
     from gemmahub.engines.choice import BackendChoice
@@ -30,7 +36,8 @@ class Running:
     """A loaded model, and what was loaded; ``reason`` says why with this backend.
 
     ``images`` is what its projector takes, as far as known; it is not loaded before an image comes.
-    ``drafts`` is what was measured of drafts, None where they are not in question.
+    ``drafts`` is what was measured of drafts, None where they are not in question. ``tag`` is what
+    its name brings besides weights, for those who hold a conversation.
     """
 
     variant: Variant
@@ -39,6 +46,7 @@ class Running:
     reason: str = ""
     images: ImageMemory | None = None
     drafts: DraftSpeeds | None = None
+    tag: TagParts = NO_PARTS
 
     @property
     def draft_note(self) -> str:
@@ -80,21 +88,25 @@ class Running:
             parts.append("no chat template: plain completion")
         return " · ".join(filter(None, parts))
 
-    def chat(self, journal: Journal) -> ChatSession:
-        """Hold a kept conversation, which says from now on what it is held with.
+    def chat(self, journal: Journal, said: Collection[str] = ()) -> ChatSession:
+        """Hold a kept conversation, which says from now on what it is held with. One that begins
+        is held as the tag of the model says, where nobody said otherwise.
 
         Raises: GemmahubError where that cannot be written.
         """
         from gemmahub.conversations import ChatSession
 
-        info = self.session.info
+        info, held = self.session.info, journal.saved()
+        if not held.messages and self.tag is not NO_PARTS:
+            filled = self.tag.filled(held.described, said)
+            journal.set(sampling=filled.sampling, system=filled.system)
         journal.set(
             reference=self.variant.reference,
             model=self.variant.name,
             precision=self.variant.precision.summary,
             engine=f"{info.engine} on {info.device}",
         )
-        return ChatSession(self.session, journal)
+        return ChatSession(self.session, journal, first=self.tag.messages)
 
 
 def load(
@@ -127,6 +139,7 @@ def load(
     unless a backend is named; BackendError; Cancelled.
     """
     from gemmahub.engines.choice import load_session
+    from gemmahub.engines.judging import for_any_place
     from gemmahub.engines.option_values import option_values
     from gemmahub.measurements.speed_log import RememberingSession
     from gemmahub.service.drafting import chosen_drafter, speed_name
@@ -149,6 +162,8 @@ def load(
         here.say(f"{one_line(variant.reference)}: {variant.outdated.advice}")
     choice, model = _choose(here, variant, backend, needs)
     engine = choice.offer.backend
+    if for_any_place(choice.offer):
+        check_words(variant)
     given = {**settings.options, **option_values(engine, options or {})}
     settings = replace(settings, options={**choice.offer.options, **given})
     planned = recommended is not None and settings.context is None
@@ -163,8 +178,10 @@ def load(
         draft = False
     drafter, drafts = chosen_drafter(here, variant, settings, draft)
     settings = replace(settings, drafter=drafter)
-    if isinstance(model, Artifact):
-        settings = with_tag_parts(here, choice.offer, model, settings)
+    tag = NO_PARTS
+    if isinstance(model, Artifact) and model.parts:
+        tag = parts_of_tag(choice.offer, model)
+        settings = with_parts(settings, tag, adapters_of_tag(choice.offer, model))
     if planned:
         settings = beside_drafter(here, variant, settings)
     else:
@@ -173,6 +190,10 @@ def load(
     reading = "" if variant.served else f", reading {format_bytes(variant.size_bytes)}"
     tell(f"starting {choice.offer.backend.name}{reading}")
     session = load_session(choice.offer, model, settings, on_progress, cancelled)
+    if isinstance(model, Artifact) and needs != "embed":
+        name = one_line(model.reference or model.name, 80)
+        if note := tag.note(name, engine.name, chat_template=session.info.chat_template):
+            here.say(note)
     if alone and choice.offer.backend.automatic:  # the others make their timings up
         layers = variant.architecture.get("layers")
         name = speed_name(variant, drafter, settings.adapters)
@@ -183,7 +204,7 @@ def load(
         from gemmahub.planning import images_of
 
         images = images_of(variant, here.registry.catalog)
-    return Running(variant, choice.offer.backend.name, session, choice.reason, images, drafts)
+    return Running(variant, engine.name, session, choice.reason, images, drafts, tag)
 
 
 def _choose(

@@ -82,6 +82,10 @@ def caches(largest: int, chosen: str) -> Content:
 def words(row: ModelRow, notes: tuple[str, ...]) -> Content:
     """Reasons, doubts, licence, and where it lies or comes from."""
     variant, lines = row.variant, []
+    if variant.embeds:
+        lines.append(_point(variant.what))
+    if variant.member is not None:
+        lines += [_fact("family", variant.member.text), _fact("runs in", variant.member.runs)]
     if row.recommendation is not None:
         lines += [_point(reason) for reason in row.recommendation.reasons]
     else:
@@ -91,6 +95,10 @@ def words(row: ModelRow, notes: tuple[str, ...]) -> Content:
             lines.append(_point(row.fit.reason))
         lines.append(_point(row.quality.as_text()))
     lines.append(_measured(row))
+    if variant.outdated is not None:
+        lines.insert(
+            0, Content.styled(f"! {one_line(variant.outdated.advice, _LONG)}", "$text-warning")
+        )
     lines += [_point(note, "$foreground-muted") for note in (*notes, *variant.notes)]
     if variant.licence:
         lines.append(_fact("licence", variant.licence))
@@ -100,6 +108,9 @@ def words(row: ModelRow, notes: tuple[str, ...]) -> Content:
         lines.append(_fact("server", variant.places[0]))
     for artifact in variant.artifacts:
         lines.append(_fact(artifact.store or "file", str(artifact.path)))
+    for each in row.companions:
+        size = "" if each.size_bytes is None else f" · {format_bytes(each.size_bytes)}"
+        lines.append(_fact(each.kind, f"{each.name}{size}"))
     if variant.download and not variant.artifacts:
         lines.append(_fact("from", variant.download))
     return Content("\n").join(lines)

@@ -39,6 +39,12 @@ class Artifact:
     last_used: float | None = None
     parts: tuple[tuple[str, Path], ...] = ()
 
+    @property
+    def shown_name(self) -> str:
+        """What messages call it: its file's name; that of a blob says nothing, so its reference."""
+        first = self.files[0] if self.files else self.path
+        return first.name if first.suffix else self.reference or self.name or first.name
+
 
 def last_read(stat: os.stat_result) -> float | None:
     """When a file was last read, in seconds since 1970, or None.

@@ -14,8 +14,9 @@ from gemmahub.service.drafting import (
     draft_model,
     drafter_of,
 )
-from gemmahub.service.purpose import check_is_model
+from gemmahub.service.purpose import check_is_model, check_words
 from gemmahub.service.serving.room import Sized, Wish, alone, together, without
+from gemmahub.service.tag_parts import adapters_of_tag, left_to_clients
 from gemmahub.service.tuned import taken_from_tuning
 from gemmahub.text import format_gib, one_line
 
@@ -223,6 +224,7 @@ def _offered(
             variant.reference,
         )
     check_is_model(variant)
+    check_words(variant)
     artifact, offer = _served_by(here, variant)
     catalog = here.registry.catalog
     images = images_of(variant, catalog) if artifact.projector else None
@@ -232,6 +234,9 @@ def _offered(
     threads = tuned.pop("threads", None)
     beside = replace(beside, drafter=tuned.pop("drafter", beside.drafter))
     beside = replace(beside, drafter=_drafter(here, variant, beside, offer))
+    beside = replace(beside, adapters=(*adapters_of_tag(offer, artifact), *beside.adapters))
+    if note := left_to_clients(artifact):
+        here.say(note)
     if beside.adapters and "adapters" not in offer.backend.capabilities:
         raise BackendMissing(f"{offer.backend.name} has no adapters", "leave --adapter out")
     model = with_adapters(model_of(variant, catalog), variant, beside.adapters)

@@ -115,6 +115,7 @@ class LlamaCppBackend(Backend):
         with engine.log.keep_all() as messages:
             model = LlamaModel(
                 path,
+                name=artifact.shown_name,
                 gpu_layers=checked.gpu_layers or 0,
                 mmap=checked.options["mmap"],
                 mlock=checked.options["mlock"],
@@ -160,7 +161,8 @@ class LlamaCppBackend(Backend):
         if settings.adapters:
             raise LoadFailed("a dry load knows no adapters", "ask for it without them")
         path, gpus, checked = self._check(artifact, settings)
-        return measure(path, artifact.files or (path,), checked, _chosen(gpus, checked))
+        files, name = artifact.files or (path,), artifact.shown_name
+        return measure(path, files, checked, _chosen(gpus, checked), name)
 
     def devices(self) -> list[EngineDevice]:
         """llama.cpp's own list: the processor and the GPUs that this build can use.

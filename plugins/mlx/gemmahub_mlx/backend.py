@@ -13,6 +13,7 @@ from gemmahub.engines.contract import (
     DeviceUse,
     DryLoad,
     EngineDevice,
+    Loadable,
     OnProgress,
     Option,
     SessionInfo,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from gemmahub.formats.reader import ModelFile
     from gemmahub_mlx.header import ModelHeader
     from gemmahub_mlx.memory import MlxMemory
     from gemmahub_mlx.session import MlxSession
@@ -48,6 +50,12 @@ class MlxBackend(Backend):
     def availability(self) -> Availability:
         """Whether mlx-lm and a compiled part of MLX are installed. Imports nothing of them."""
         return engine.availability()
+
+    def loadable(self, header: ModelFile) -> Loadable:
+        """Whether mlx-lm knows how the weights are packed."""
+        from gemmahub_mlx.layouts import mlx_loads
+
+        return mlx_loads(header)
 
     def devices(self) -> list[EngineDevice]:
         """The GPU of MLX's compiled part, where it has one, and the processor. Imports nothing."""
