@@ -32,7 +32,8 @@ from gemmahub_ollama.registry import RegistryClient
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from gemmahub.catalog.records import Catalog, CatalogFile, CatalogVariant, PublishedTag
+    from gemmahub.catalog.published import PublishedTag
+    from gemmahub.catalog.records import Catalog, CatalogFile, CatalogVariant
     from gemmahub.hub.records import HubFile, Repository
 
 FILL_IN: Final = "FILL IN"
