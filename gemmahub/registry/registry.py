@@ -254,8 +254,7 @@ class Registry:
         return self.known(variant.reference)
 
     def _best(self, model: Model) -> Variant:
-        """One that is installed, else the first of the catalogue; those whose memory is known before
-        others, QAT first."""
+        """One that is installed, else of the catalogue: confirmed, of known types, QAT first."""
         if not model.variants:
             raise NotFound(
                 f"the catalogue knows {model.title} but no file of it", "gemmahub list --all"

@@ -135,7 +135,7 @@ def test_search_says_it_of_repositories(command: Command, hub_server: HubServer)
 def test_an_encoder_with_its_decoder_says_what_runs_it(
     command: Command, hub_server: HubServer
 ) -> None:
-    hub_server.add("google/t5gemma-2b-2b-ul2-it", {"README.md": b"e"})
+    hub_server.add("google/t5gemma-2b-2b-ul2-it", {"t-Q8_0.gguf": small_model()})
     (row,) = json.loads(command("search", "t5gemma", "--json").out)["repositories"]
     assert row["member"]["name"] == "t5gemma"
     assert row["member"]["licence"].startswith("Gemma Terms of Use")
