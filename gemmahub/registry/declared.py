@@ -67,7 +67,7 @@ def _notes(variant: CatalogVariant) -> Iterator[str]:
         yield variant.note
     if variant.open:
         command = command_line("inspect", variant.reference, remote=True)
-        yield f"not known: {', '.join(variant.open)}; {command} reads the file's header"
+        yield f"not known: {', '.join(variant.open)}; {command} reads its header"
     if not variant.confirmed:
         yield "unconfirmed: only one public source"
 

@@ -31,7 +31,7 @@ def test_inspect_says_what_is_inside_what_is_not_known_and_how_sure_it_is(comman
     shown = words(command, "inspect", "gemma-4-12b-it:ud-q5_k_xl")
     assert "inside: a dynamic mix of unsloth's: a table of its own, not published" in shown
     assert "not known: which types its tensors have; gemmahub inspect" in shown
-    assert "--remote reads the file's header" in shown
+    assert "--remote reads its header" in shown
     assert "unconfirmed: only one public source" in shown
     named = words(command, "inspect", "gemma-3-12b-it:q4_0-qat-dampfinchen")
     assert "not known: its size, its sha256, which types its tensors have" in named
@@ -90,6 +90,17 @@ def pulled(command: Command, hub_server: HubServer, tmp_path: Path) -> None:
     result = command("pull", NAME, "--yes")
     assert result.code == 0, result.err
     assert "the commit that the catalogue knows (e70c6b3ba097) is gone" in result.err
+
+
+def test_the_header_of_a_folder_is_read_where_it_lies(
+    command: Command, hub_server: HubServer, tmp_path: Path
+) -> None:
+    folder = write_model_folder(tmp_path / "made")
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    hub_server.add(FOLDER, files, tags=("mlx",))
+    found = json.loads(command("inspect", NAME, "--remote", "--json").out)
+    assert found["precision"]["bits_per_weight"] == 32
+    assert found["format"] == "mlx"
 
 
 @pytest.mark.usefixtures("pulled")
