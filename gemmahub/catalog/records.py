@@ -203,6 +203,11 @@ class CatalogVariant(Entry, frozen=True, kw_only=True):
         return self.grade != "C"
 
     @property
+    def checked(self) -> bool:
+        """Whether its types are known and make up its size, and several sources have it."""
+        return self.types is not None and self.bytes is not None and self.confirmed
+
+    @property
     def open(self) -> tuple[str, ...]:
         """What is not known of it, in words."""
         known = {

@@ -254,13 +254,13 @@ class Registry:
         return self.known(variant.reference)
 
     def _best(self, model: Model) -> Variant:
-        """One that is installed, else of the catalogue: confirmed, of known types, QAT first."""
+        """One that is installed, else of the catalogue: checked, confirmed, QAT first."""
         if not model.variants:
             raise NotFound(
                 f"the catalogue knows {model.title} but no file of it", "gemmahub list --all"
             )
         ranked = sorted(
-            model.variants, key=lambda v: (not v.confirmed, v.types is None, v.training != "QAT")
+            model.variants, key=lambda v: (not v.checked, not v.confirmed, v.training != "QAT")
         )
         here = {variant.reference for variant in self.installed().variants}
         best = next((v for v in ranked if v.reference in here), ranked[0])
