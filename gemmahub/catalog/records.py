@@ -123,7 +123,8 @@ class StoredTypes(Entry, frozen=True):
     the type of the matrices that llama.cpp's quantiser copies as they are (per_layer_model_proj,
     AltUp, LAuReL). ``vocabulary`` is the number of embedding rows where a publisher keeps more
     than the usual ones. ``unused_kv``: the file has key and value tensors in layers that reuse
-    another layer's cache. One-dimensional tensors are F32 everywhere.
+    another layer's cache. One-dimensional tensors are F32 everywhere. ``by_label``: they follow
+    from the label or the maker's words, and no exact size holds them.
     """
 
     default: GgmlType | None = None
@@ -133,6 +134,7 @@ class StoredTypes(Entry, frozen=True):
     kept: GgmlType = "BF16"
     vocabulary: Positive | None = None
     unused_kv: bool = False
+    by_label: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -204,8 +206,8 @@ class CatalogVariant(Entry, frozen=True, kw_only=True):
 
     @property
     def checked(self) -> bool:
-        """Whether its types are known and make up its size, and several sources have it."""
-        return self.types is not None and self.bytes is not None and self.confirmed
+        """Whether its types are known, by more than its label, and several sources have it."""
+        return self.types is not None and not self.types.by_label and self.confirmed
 
     @property
     def open(self) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ def candidates_of(
     """Installed variants and those of the catalogue, or of ``models`` alone.
 
     Left out is what writes no text, what no engine here can load, what no memory is known of, and
-    what the catalogue has from one public source only, or without a size, while it is not here.
+    what the catalogue has from one public source only, or by its label, while it is not here.
     ``measured`` are decode speeds by reference.
     """
     wanted = tuple(catalog.models if models is None else models)

@@ -63,6 +63,8 @@ def _notes(variant: CatalogVariant) -> Iterator[str]:
     """What is to be known of a variant before it is here."""
     if variant.types is None:
         yield f"inside: {variant.content}"
+    elif variant.types.by_label:
+        yield f"its types follow from its label and were not read: {variant.content}"
     if variant.note:
         yield variant.note
     if variant.open:

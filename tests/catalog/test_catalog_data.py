@@ -72,6 +72,13 @@ def test_a_variant_without_types_says_what_is_inside_and_what_is_not_known() -> 
             assert any(note.startswith("not known: ") for note in notes)
 
 
+def test_types_by_a_label_alone_are_those_that_no_size_holds() -> None:
+    for variant in CATALOG.variants:
+        if variant.types is not None:
+            assert variant.types.by_label == (variant.bytes is None)
+            assert variant.checked == (variant.bytes is not None and variant.confirmed)
+
+
 # Published sizes in GB, rounded, of files of which no exact size is known.
 ROUNDED = {
     "gemma-3-4b-it:q4_0-qat-bartowski": 2.37,

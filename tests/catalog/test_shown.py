@@ -45,6 +45,7 @@ def test_what_is_known_by_several_sources_and_by_its_types_has_no_such_note(
         assert said not in shown
     derived = words(command, "inspect", "gemma-3-12b-it:q4_0-qat-bartowski")
     assert "Q4_0 · int4 QAT · 4.69 bits/weight" in derived
+    assert "its types follow from its label and were not read: Q4_0 with an importance" in derived
     assert "not known: its size; gemmahub inspect" in derived
 
 
