@@ -2,8 +2,8 @@
 
 The rule is that of ``src/llama-quant.cpp`` (``tensor_allows_quantization``,
 ``llama_tensor_get_type_impl``, ``tensor_type_fallback``) of ggml-org/llama.cpp@0c1e57098, the part
-of it that applies to Gemma: a tied embedding, no 8-expert model, no importance-matrix special
-cases (the mixes below have none).
+of it that applies to Gemma: a tied embedding, no 8-expert model. An importance matrix changes the
+types of one of the mixes below, Q4_0.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ Shape = tuple[int, ...]
 class _Mix:
     """``base`` for most matrices; ``raised`` for the sensitive ones among attn_v and ffn_down.
 
-    ``early`` mixes raise the first layers only, the others a third of all layers and both ends.
+    ``early`` mixes raise the first layers only, the others a third of all layers and both ends;
+    without ``values`` attn_v is not raised.
     """
 
     base: str
     raised: str
     early: bool = False
+    values: bool = True
 
 
 MIXES: Final[dict[str, _Mix]] = {
@@ -37,6 +39,7 @@ MIXES: Final[dict[str, _Mix]] = {
     "Q5_K_S": _Mix("Q5_K", "Q5_K"),
     "Q5_K_M": _Mix("Q5_K", "Q6_K"),
     "Q6_K": _Mix("Q6_K", "Q6_K"),
+    "Q4_0 with imatrix": _Mix("Q4_0", "Q4_1", early=True, values=False),
 }
 
 # Rows that cannot be cut into blocks of 256 weights get the next larger type with blocks of 32.
@@ -92,7 +95,8 @@ def raised_layers(mix: str, layers: int, value_layers: Sequence[int]) -> list[Ra
     count = len(value_layers)
     return [
         (
-            layer in rank
+            rule.values
+            and layer in rank
             and (rank[layer] < 4 if rule.early else _needs_more_bits(rank[layer], count)),
             layer < layers // 8 if rule.early else _needs_more_bits(layer, layers),
         )

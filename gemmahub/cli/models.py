@@ -144,7 +144,7 @@ def _row(variant: Variant, fit: Fit) -> tuple[str, ...]:
         "?" if bits is None else f"{bits:.2f}",
         format_bytes(variant.size_bytes),
         fit.short,
-        ", ".join(variant.places) or "not installed",
+        ", ".join(variant.places) or f"not installed{'' if variant.confirmed else ', unconfirmed'}",
     )
 
 

@@ -31,7 +31,7 @@ def candidates_of(
     """Installed variants and those of the catalogue, or of ``models`` alone.
 
     Left out is what writes no text, what no engine here can load, what no memory is known of, and
-    what the catalogue has from one public source only while it is not here.
+    what the catalogue has from one public source only, or by its label, while it is not here.
     """
     wanted = tuple(catalog.models if models is None else models)
     names = {model.name for model in wanted}
@@ -47,7 +47,7 @@ def candidates_of(
         # Layers are the same for all variants of a model.
         architecture = memory_architecture(model.architecture)
         for variant in model.variants if not embeds(model.architecture.name) else ():
-            if variant.types is None or not variant.confirmed or variant.reference in here:
+            if variant.types is None or not variant.checked or variant.reference in here:
                 continue
             tensors = tensors_by_layer(model.architecture, variant.types)
             found.append(

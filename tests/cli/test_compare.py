@@ -13,7 +13,7 @@ Command = Any
 
 QAT, PTQ = "gemma-3-12b-it:q4_0-qat", "gemma-3-12b-it:q4_k_m"
 THIRD = "gemma-4-26b-a4b-it:ud-q4_k_xl-qat"
-UNMEASURED = "gemma-3-12b-it:q4_k_m-lmstudio"
+UNMEASURED = "gemma-4-e2b-it:q4_k_m"
 MACHINE = ("--memory", "12GiB", "--ram", "32GiB")
 
 

@@ -16,14 +16,14 @@ class Artifact:
 
     ``files`` are all the parts in order (one for most models); for a folder format ``path`` is the
     folder. ``sha256`` is set where a store recorded it. ``repository`` and ``revision`` tell where
-    the files came from, where a store knows that.
+    the files came from, where a store knows that; the revision of a tag is its manifest's sha256.
 
     ``reference`` is how it is named where it lies (``hf://user/repo/x.gguf``), empty where only
     its path names it. ``last_used`` is when its weights were last read, in seconds since 1970, by
     the file system's access time; None where that time cannot tell (see :func:`last_read`).
     ``parts`` are what the store keeps besides for this name, each with its file: ``ADAPTER``,
-    ``SYSTEM``, ``TEMPLATE``, ``PARAMETER``, ``MESSAGE``. Names with other adapters, system prompts
-    or messages are other models, though their weights are the same.
+    ``DRAFT`` (a draft head), ``SYSTEM``, ``TEMPLATE``, ``PARAMETER``, ``MESSAGE``. Names with other
+    adapters, system prompts or messages are other models, though their weights are the same.
     """
 
     format: str

@@ -170,7 +170,7 @@ def _scored_plans(
     more = []
     for variant in variants:
         entry = catalogued(variant, registry.catalog)
-        is_candidate = entry is not None and entry[1].types is not None and entry[1].confirmed
+        is_candidate = entry is not None and entry[1].checked
         if variant.reference not in known and not is_candidate:
             more.append(variant)
     every = replace(wanted, every_variant=True, model=None, installed=False)
