@@ -51,7 +51,8 @@ class ScoredText:
     ``unscored``, each given all tokens before it in this window. Where they were asked for,
     ``top_tokens`` and ``top_log_probabilities`` have as many rows, each with the most probable
     tokens at that place, the best first; and ``at_log_probabilities`` has as many rows as well,
-    each with those of the tokens that were named for that place.
+    each with those of the tokens that were named for that place. ``windows`` is how many windows
+    the whole text has, 0 where the engine does not say it.
     """
 
     tokens: tuple[int, ...]
@@ -60,6 +61,7 @@ class ScoredText:
     top_tokens: tuple[tuple[int, ...], ...] = ()
     top_log_probabilities: tuple[tuple[float, ...], ...] = ()
     at_log_probabilities: tuple[tuple[float, ...], ...] = ()
+    windows: int = 0
 
 
 @runtime_checkable

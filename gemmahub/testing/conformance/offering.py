@@ -44,6 +44,7 @@ class OfferingTests(Kit):
             assert isinstance(window, ScoredText)
             assert len(window.tokens) == _WINDOW
             assert 0 < window.unscored < _WINDOW
+            assert window.windows in (0, len(windows))
             assert len(window.log_probabilities) == _WINDOW - window.unscored
             assert all(math.isfinite(found) and found <= 1e-6 for found in window.log_probabilities)
         assert list(session.score(text, _WINDOW)) == windows

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.contract import ScoredText
-from gemmahub.errors import Cancelled, GenerationFailed
+from gemmahub.errors import GenerationFailed
 from gemmahub_llamacpp.context import Status
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Scorer:
     def score(self, number: int, window: int, top: int, at: Rows) -> ScoredText:
         """One window of the text that was counted last.
 
-        Raises: GenerationFailed, LoadFailed, Cancelled.
+        Raises: GenerationFailed, LoadFailed.
         """
         context = self._context_for(window)
         begin = number * window
@@ -113,7 +113,7 @@ class Scorer:
                 # The logits of a token are those of the next one; the last has no next one.
                 wanted = range(max(unscored - 1 - begin, 0), min(len(part), window - 1 - begin))
                 if context.compute(part, wanted) is not Status.DONE:
-                    raise Cancelled("scoring was stopped", "score the text again")
+                    raise GenerationFailed("scoring was stopped", "score the text again")
                 if not wanted:
                     continue
                 logits = context.logits(len(wanted), self._model.words)
@@ -128,6 +128,7 @@ class Scorer:
             top_tokens=tuple(row.top for row in rows) if top else (),
             top_log_probabilities=tuple(row.top_values for row in rows) if top else (),
             at_log_probabilities=tuple(row.at_values for row in rows) if at else (),
+            windows=len(self._tokens) // window,
         )
 
     def _context_for(self, window: int) -> Context:

@@ -79,6 +79,7 @@ class Scorer:
             top_tokens=tuple(found.top),
             top_log_probabilities=tuple(found.top_values),
             at_log_probabilities=tuple(found.at_values),
+            windows=len(self._tokens) // window,
         )
 
     def _take(self, logits: Any, own: list[int], top: int, rows: Rows, found: _Found) -> None:

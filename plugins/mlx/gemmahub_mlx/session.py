@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gemmahub.engines.prompt_tokens import encode
 from gemmahub.engines.thoughts import CLOSES, ThoughtLimit
 from gemmahub.engines.token_session import TokenSession
-from gemmahub.errors import BackendError, Cancelled, ContextExceeded, GenerationFailed
+from gemmahub.errors import BackendError, ContextExceeded, GenerationFailed
 from gemmahub.text import one_line
 from gemmahub_mlx.sampling import make_sampler
 from gemmahub_mlx.scoring import Scorer
@@ -106,7 +106,7 @@ class MlxSession(TokenSession):
             with self.lock:
                 self._check_open()
                 if self.cancelled.is_set():
-                    raise Cancelled("scoring was stopped", "score the text again")
+                    raise GenerationFailed("scoring was stopped", "score the text again")
                 try:
                     table = at[number - numbers[0]] if at else ()
                     found = scorer.score(number, window, top, table)

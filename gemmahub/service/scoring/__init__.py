@@ -1,0 +1,6 @@
+"""The use case: what the precision of a model costs, measured by a text."""
+
+from gemmahub.service.scoring.records import QualityOptions, QualityReport, ScoringProgress
+from gemmahub.service.scoring.run import quality
+
+__all__ = ["QualityOptions", "QualityReport", "ScoringProgress", "quality"]
