@@ -11,7 +11,7 @@ from gemmahub.errors import Cancelled
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from gemmahub.service.scoring import QualityReport, ScoringProgress
+    from gemmahub.service.scoring import MeasuredModel, QualityReport, ScoringProgress
 
 _COLUMNS = (
     "Model",
@@ -106,13 +106,19 @@ def _time(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes}:{rest:02}"
 
 
+def _precision(model: MeasuredModel) -> str:
+    bits = model.bits_per_weight
+    label = model.precision.partition(" · ")[0]
+    return label if bits is None else f"{label}, {bits:.2f} bits/weight"
+
+
 def _print(report: QualityReport) -> None:
     rows = []
     for result in report.results:
         perplexity, divergence = result.perplexity, result.divergence
         row = [
-            result.model.name,
-            result.model.precision,
+            result.model.reference,
+            _precision(result.model),
             result.text.name,
             f"{perplexity.value:.4f} ± {perplexity.error:.4f}",
         ]
@@ -138,7 +144,8 @@ def _print(report: QualityReport) -> None:
         told[f"engine: {result.conditions.build}, on {result.conditions.machine}"] = None
         if held is not None:
             told[
-                f"divergence in nats from {held.reference.name} {held.reference.precision}: "
+                f"divergence in nats from {held.reference.reference}, "
+                f"{_precision(held.reference)}: "
                 f"{held.method}"
             ] = None
     for line in told:

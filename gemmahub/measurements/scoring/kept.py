@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from array import array
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
@@ -66,7 +67,8 @@ class KeptWindows:
                 file.write(head + b"\n" + body)
             part.replace(path)
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink()
             raise GemmahubError(
                 f"what was scored cannot be kept in {one_line(str(self._folder))}: "
                 f"{error.strerror}",

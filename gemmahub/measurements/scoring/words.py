@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _KEY: Final = "tokenizer.ggml.tokens"
 _LENGTH: Final = Struct("<Q")
 _LARGEST: Final = 64_000_000
-_LEAST_SHARE: Final = 0.9  # files of one model pad their vocabulary to different lengths
+_PADDING: Final = re.compile(rb"[<\[].*[>\]]")  # files of one model pad it to different lengths
 
 
 def words_of(path: Path) -> tuple[bytes, ...]:
@@ -39,8 +40,9 @@ def same_words(one: tuple[bytes, ...], other: tuple[bytes, ...]) -> bool:
     """Whether all numbers of tokens mean the same, as far as it is known."""
     if not one or not other:
         return True
-    short = min(len(one), len(other))
-    return short >= _LEAST_SHARE * max(len(one), len(other)) and one[:short] == other[:short]
+    short, long = sorted((one, other), key=len)
+    padding = long[len(short) :]
+    return long[: len(short)] == short and all(map(_PADDING.fullmatch, padding))
 
 
 def _of_gguf(path: Path, held: ArrayRef) -> tuple[bytes, ...]:

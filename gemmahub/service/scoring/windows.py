@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import UsageError
+from gemmahub.measurements.scoring.checks import checked_window
 from gemmahub.measurements.scoring.kept import KeptWindows
 from gemmahub.measurements.scoring.reduction import PlaceTable, changes_of, place_tables
 from gemmahub.measurements.scoring.sampling import TOP, sample_rows, stride_of
@@ -96,25 +97,34 @@ class Scoring:
     def windows(self) -> Iterator[Columns]:
         """The columns of each window. Raises: UsageError for a text that is too short, or tokens
         that are not those of the reference; GemmahubError where they cannot be kept."""
-        number, total = 0, 0
+        number, total, last = 0, 0, None
         kept = self.kept
         while (self.limit is None or number < self.limit) and (not total or number < total):
             columns = kept.get(number)
             if columns is None:
                 scored = self._score(number)
                 if scored is None:
+                    self._end(number, last)
                     break
+                if scored.windows == 1:
+                    raise _too_short(self.subject)
                 columns = self._reduced(number, scored)
                 kept.put(number, columns)
                 self._computed += 1
-            total = columns["windows"][0]
-            if total == 1:
-                raise _too_short(self.subject)
+            total, last = columns["windows"][0], columns
             number += 1
             self._tell(number, total)
             yield columns
-        if number < 2 and not total:
+
+    def _end(self, number: int, last: Columns | None) -> None:
+        """Keep how many windows there are, where the engine does not say it."""
+        if last is None or number < 2:
             raise _too_short(self.subject)
+        self.kept.put(number - 1, {**last, "windows": array("i", [number])})
+
+    @property
+    def _engine(self) -> str:
+        return self.subject.conditions.engine
 
     def _score(self, number: int) -> ScoredText | None:
         """A window of the text; None beyond its end."""
@@ -125,7 +135,7 @@ class Scoring:
             while self._next <= number:
                 scored = next(self._stream, None)
                 self._next += 1
-            return scored
+            return None if scored is None else checked_window(scored, window, self._engine)
         rows: list[Any] = [()] * window
         if self.as_base is not None:
             rows = list(sample_rows(self.as_base, window, number))
@@ -133,7 +143,10 @@ class Scoring:
             tables = self._tables(number)
             rows = [*rows[: window - len(tables)], *(table.tokens for table in tables)]
         top = TOP if self.as_base is not None else int(self.base is not None)
-        return next(iter(self.session.score_at(text, number, [rows], window, top)), None)
+        scored = next(iter(self.session.score_at(text, number, [rows], window, top)), None)
+        if scored is None:
+            return None
+        return checked_window(scored, window, self._engine, top, rows if any(rows) else ())
 
     def _reduced(self, number: int, scored: ScoredText) -> Columns:
         found: Columns = {

@@ -173,7 +173,7 @@ class EveryEchoSession(EchoSession):
         windows = [words[n : n + window] for n in range(0, len(words) - window + 1, window)]
         for place, part in enumerate(windows[first:][: len(at) or None]):
             seen = [math.log(0.5 if word in part[:n] else 0.25) for n, word in enumerate(part)]
-            numbers = tuple(crc32(word.encode()) for word in part)
+            numbers = tuple(crc32(word.encode()) % 2**18 for word in part)
             best = min(top, 1)
             scored = zip(numbers[1:], seen[1:], at[place][1:] if at else (), strict=False)
             yield ScoredText(

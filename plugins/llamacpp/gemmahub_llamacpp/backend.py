@@ -108,7 +108,7 @@ class LlamaCppBackend(Backend):
         from gemmahub_llamacpp.adapters import load_adapters, use_adapters
         from gemmahub_llamacpp.context import Context
         from gemmahub_llamacpp.model import LlamaModel
-        from gemmahub_llamacpp.scoring import Scorer
+        from gemmahub_llamacpp.scoring import LlamaScorer
         from gemmahub_llamacpp.session import LlamaCppSession
         from gemmahub_llamacpp.vision import Vision
 
@@ -150,7 +150,7 @@ class LlamaCppBackend(Backend):
             gpu=bool(gpus) and used.gpu_layers != 0,
             wanted=used.options["images"] != "never",
         )
-        session = LlamaCppSession(model, context, vision, info, Scorer(model, make, chosen))
+        session = LlamaCppSession(model, context, vision, info, LlamaScorer(model, make, chosen))
         if used.options["images"] == "load":
             _load_projector(session)
         return session

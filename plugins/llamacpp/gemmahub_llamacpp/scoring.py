@@ -39,7 +39,7 @@ class _Row:
     at_values: tuple[float, ...] = ()
 
 
-class Scorer:
+class LlamaScorer:
     """Scores texts on a loaded model, with a context of its own that is made for the first one.
 
     Its settings are ``usual``, but for its sizes. One window at a time; only ``abort`` comes from

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from gemmahub_llamacpp.context import Context
     from gemmahub_llamacpp.model import LlamaModel
-    from gemmahub_llamacpp.scoring import Scorer
+    from gemmahub_llamacpp.scoring import LlamaScorer
     from gemmahub_llamacpp.vision import Vision
 
 
@@ -47,7 +47,7 @@ class LlamaCppSession(TokenSession):
         context: Context,
         vision: Vision,
         info: SessionInfo,
-        scorer: Scorer,
+        scorer: LlamaScorer,
     ) -> None:
         """Takes over all but ``info``, and frees them in ``close``."""
         super().__init__(replace(info, images=vision.problem is None))

@@ -30,7 +30,7 @@ class _Found:
     at_values: list[tuple[float, ...]]
 
 
-class Scorer:
+class MlxScorer:
     """Scores texts on a loaded model; each window has a cache of its own, of the model's kind."""
 
     def __init__(self, library: MlxModules, model: Any, tokenizer: Tokenizer) -> None:

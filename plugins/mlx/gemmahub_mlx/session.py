@@ -11,7 +11,7 @@ from gemmahub.engines.token_session import TokenSession
 from gemmahub.errors import BackendError, ContextExceeded, GenerationFailed
 from gemmahub.text import one_line
 from gemmahub_mlx.sampling import make_sampler
-from gemmahub_mlx.scoring import Scorer
+from gemmahub_mlx.scoring import MlxScorer
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -89,14 +89,14 @@ class MlxSession(TokenSession):
         with self.lock:
             self._check_open()
             self.cancelled.clear()
-            scorer = Scorer(self._library, self._model, self.tokenizer)
+            scorer = MlxScorer(self._library, self._model, self.tokenizer)
             count = scorer.count(text, window)
         last = min(count, first + len(at)) if at else count
         return self._scored(scorer, range(first, last), window, top, at)
 
     def _scored(
         self,
-        scorer: Scorer,
+        scorer: MlxScorer,
         numbers: range,
         window: int,
         top: int,
