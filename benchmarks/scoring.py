@@ -3,8 +3,8 @@
 Run: ``uv run python -m benchmarks.scoring LLAMA_PERPLEXITY FOLDER [WINDOWS] [PART...]`` (an hour
 for four windows on two cores). ``LLAMA_PERPLEXITY`` was built from the source of the installed
 llama-cpp-python and uses its libraries. ``FOLDER`` has the ladder as ``Q8_0.gguf`` ..., the real
-Gemma 3 270M as ``Q4_K_M.gguf``, and as ``made.gguf`` what ``llama-quantize --allow-requantize`` made
-of it as Q4_K_M again. Parts: ``perplexity``, ``divergence``, ``cost``; all without a name.
+Gemma 3 270M as ``Q4_K_M.gguf``, and as ``made.gguf`` what ``llama-quantize --allow-requantize``
+made of it as Q4_K_M again. Parts: ``perplexity``, ``divergence``, ``cost``; all without a name.
 
 Times are CPU seconds of whole processes, in turns: of ``WINDOWS`` windows less those of one.
 """

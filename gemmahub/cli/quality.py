@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from gemmahub.cli import output
-from gemmahub.errors import Cancelled
+from gemmahub.cli.answers_side_by_side import show_answers
+from gemmahub.errors import Cancelled, UsageError
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -37,6 +38,17 @@ _COLUMNS = (
     help="prose, code, dialogue, non-latin, all of them, or a file; can be repeated.",
 )
 @click.option("--reference", help="What the others are held against [the best precision here].")
+@click.option(
+    "--prompts", metavar="FILE", help="Hold greedy answers to these prompts side by side."
+)
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="Tokens of an answer at most.",
+)
+@click.option("--judge", metavar="none|REF", default="none", help="A model that judges answers.")
 @click.option("--chunks", type=click.IntRange(min=1), help="Windows of each text [all].")
 @click.option("--backend", help="The engine to use; otherwise the best one that scores.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
@@ -44,6 +56,9 @@ def quality_command(
     references: tuple[str, ...],
     texts: tuple[str, ...],
     reference: str | None,
+    prompts: str | None,
+    max_tokens: int,
+    judge: str,
     chunks: int | None,
     backend: str | None,
     as_json: bool,
@@ -54,7 +69,17 @@ def quality_command(
     tokens, of which the second half is scored. What is done is kept: after Ctrl-C the same command
     goes on where it was. Figures of two texts are not comparable, and a text of one's own kind of
     work says more than any other.
+
+    With --prompts nothing is scored: each model answers them, always taking the most probable
+    token, and the answers are held against those of the first one.
     """
+    if prompts is not None:
+        wanted = (prompts, max_tokens, None if judge == "none" else judge, backend)
+        names = references if reference is None else (reference, *references)
+        show_answers(names, wanted, as_json=as_json)
+        return
+    if judge != "none":
+        raise UsageError("--judge judges answers", "give prompts, too: --prompts FILE")
     from gemmahub.service import Library
     from gemmahub.service.scoring import QualityOptions, quality
 

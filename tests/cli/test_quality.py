@@ -204,3 +204,24 @@ def test_a_full_disk_says_how_to_go_on(
     assert found.code == 1
     assert "what was scored cannot be kept" in found.err
     assert "the same command goes on" in found.err
+
+
+def test_answers_stand_side_by_side(
+    command: Command, models: tuple[Path, Path], tmp_path: Path
+) -> None:
+    one, two = models
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("To be or not\nWhat now?\n", encoding="utf-8")
+    asked = ("quality", one, two, "--prompts", prompts, "--max-tokens", 8)
+    found = command(*asked, "--judge", one, "--json")
+    assert found.code == 0, found.err
+    first, other = json.loads(found.out)["answers"]
+    assert first["differences"] == []
+    assert (len(first["answers"]), len(other["answers"])) == (2, 2)
+    assert [each["prompt"] for each in other["differences"]] == ["To be or not", "What now?"]
+    assert all(each["better"] in ("first", "other", "same") for each in other["differences"])
+    shown = command("quality", one, one, two, "--prompts", prompts, "--max-tokens", 8)
+    assert shown.code == 0
+    assert "100%" in shown.out
+    assert "after" in shown.out
+    assert command("quality", one, "--judge", two).code == 2

@@ -3,5 +3,15 @@
 from gemmahub.measurements.records import MeasuredModel
 from gemmahub.service.scoring.records import QualityOptions, QualityReport, ScoringProgress
 from gemmahub.service.scoring.run import quality
+from gemmahub.service.scoring.side_by_side import AnswersOptions, VariantAnswers, answers
 
-__all__ = ["MeasuredModel", "QualityOptions", "QualityReport", "ScoringProgress", "quality"]
+__all__ = [
+    "AnswersOptions",
+    "MeasuredModel",
+    "QualityOptions",
+    "QualityReport",
+    "ScoringProgress",
+    "VariantAnswers",
+    "answers",
+    "quality",
+]
