@@ -8,6 +8,7 @@ import click
 
 from gemmahub.cli import output
 from gemmahub.cli.answers_side_by_side import show_answers
+from gemmahub.cli.tasks_shown import show_tasks
 from gemmahub.errors import Cancelled, UsageError
 from gemmahub.text import one_line
 
@@ -49,6 +50,11 @@ _COLUMNS = (
     help="Tokens of an answer at most.",
 )
 @click.option("--judge", metavar="none|REF", default="none", help="A model that judges answers.")
+@click.option(
+    "--tasks", metavar="NAME,...", help="Have lm-eval ask each model these tasks, served."
+)
+@click.option("--task-folder", metavar="FOLDER", help="Task files of your own for --tasks.")
+@click.option("--limit", type=click.IntRange(min=1), help="Questions of each task [all].")
 @click.option("--chunks", type=click.IntRange(min=1), help="Windows of each text [all].")
 @click.option("--backend", help="The engine to use; otherwise the best one that scores.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
@@ -59,6 +65,9 @@ def quality_command(
     prompts: str | None,
     max_tokens: int,
     judge: str,
+    tasks: str | None,
+    task_folder: str | None,
+    limit: int | None,
     chunks: int | None,
     backend: str | None,
     as_json: bool,
@@ -71,8 +80,12 @@ def quality_command(
     work says more than any other.
 
     With --prompts nothing is scored: each model answers them, always taking the most probable
-    token, and the answers are held against those of the first one.
+    token, and the answers are held against those of the first one. With --tasks, lm-eval asks each
+    model questions with known answers, and its scores are kept.
     """
+    if tasks is not None:
+        show_tasks(references, tasks, task_folder, limit, as_json=as_json)
+        return
     if prompts is not None:
         wanted = (prompts, max_tokens, None if judge == "none" else judge, backend)
         names = references if reference is None else (reference, *references)

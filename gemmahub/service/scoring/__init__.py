@@ -4,6 +4,7 @@ from gemmahub.measurements.records import MeasuredModel
 from gemmahub.service.scoring.records import QualityOptions, QualityReport, ScoringProgress
 from gemmahub.service.scoring.run import quality
 from gemmahub.service.scoring.side_by_side import AnswersOptions, VariantAnswers, answers
+from gemmahub.service.scoring.tasks import TasksOptions, run_tasks
 
 __all__ = [
     "AnswersOptions",
@@ -11,7 +12,9 @@ __all__ = [
     "QualityOptions",
     "QualityReport",
     "ScoringProgress",
+    "TasksOptions",
     "VariantAnswers",
     "answers",
     "quality",
+    "run_tasks",
 ]
