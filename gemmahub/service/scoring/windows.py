@@ -143,10 +143,10 @@ class Scoring:
             tables = self._tables(number)
             rows = [*rows[: window - len(tables)], *(table.tokens for table in tables)]
         top = TOP if self.as_base is not None else int(self.base is not None)
-        scored = next(iter(self.session.score_at(text, number, [rows], window, top)), None)
-        if scored is None:
+        found = list(self.session.score_at(text, number, [rows], window, top))
+        if not found:
             return None
-        return checked_window(scored, window, self._engine, top, rows if any(rows) else ())
+        return checked_window(found[0], window, self._engine, top, rows if any(rows) else ())
 
     def _reduced(self, number: int, scored: ScoredText) -> Columns:
         found: Columns = {
