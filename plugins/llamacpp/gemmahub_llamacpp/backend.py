@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.formats.reader import ModelFile
-    from gemmahub_llamacpp.context import Context
+    from gemmahub_llamacpp.context import Context, ContextSettings
     from gemmahub_llamacpp.model import LlamaModel
     from gemmahub_llamacpp.session import LlamaCppSession
 
@@ -58,6 +58,7 @@ class LlamaCppBackend(Backend):
         {
             "dry_load", "images", "tensor_split", "main_device", "experts_in_memory",
             "cache_in_memory", "thinking", "tools", "schema", "grammar", "adapters",
+            "score", "score_at",
         }
     )  # fmt: skip
     in_process: ClassVar[bool] = True
@@ -107,6 +108,7 @@ class LlamaCppBackend(Backend):
         from gemmahub_llamacpp.adapters import load_adapters, use_adapters
         from gemmahub_llamacpp.context import Context
         from gemmahub_llamacpp.model import LlamaModel
+        from gemmahub_llamacpp.scoring import LlamaScorer
         from gemmahub_llamacpp.session import LlamaCppSession
         from gemmahub_llamacpp.vision import Vision
 
@@ -127,8 +129,13 @@ class LlamaCppBackend(Backend):
             try:
                 chosen = context_settings(checked, model.context_trained)
                 adapters = load_adapters(path, model, checked.adapters)
-                context = Context(model, chosen)
-                use_adapters(context, adapters, checked.adapters)
+
+                def make(chosen: ContextSettings) -> Context:
+                    context = Context(model, chosen)
+                    use_adapters(context, adapters, checked.adapters)
+                    return context
+
+                context = make(chosen)
             except BaseException:
                 model.close()
                 raise
@@ -144,7 +151,7 @@ class LlamaCppBackend(Backend):
             gpu=bool(gpus) and used.gpu_layers != 0,
             wanted=used.options["images"] != "never",
         )
-        session = LlamaCppSession(model, context, vision, info)
+        session = LlamaCppSession(model, context, vision, info, LlamaScorer(model, make, chosen))
         if used.options["images"] == "load":
             _load_projector(session)
         return session

@@ -167,6 +167,13 @@ class LlamaModel:
         return self._text(self._llama.llama_vocab_bos(self.vocab))
 
     @functools.cached_property
+    def start(self) -> int | None:
+        """The token that the model wants before a text, None when there is none."""
+        token = int(self._llama.llama_vocab_bos(self.vocab))
+        wanted = self._llama.llama_vocab_get_add_bos(self.vocab)
+        return token if wanted and token >= 0 else None
+
+    @functools.cached_property
     def eos(self) -> str:
         """The text of the end-of-sequence token, empty when there is none."""
         return self._text(self._llama.llama_vocab_eos(self.vocab))

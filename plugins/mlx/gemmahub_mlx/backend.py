@@ -39,7 +39,9 @@ class MlxBackend(Backend):
 
     name: ClassVar[str] = engine.NAME
     formats: ClassVar[tuple[str, ...]] = ("mlx", "safetensors")
-    capabilities: ClassVar[frozenset[str]] = frozenset({"dry_load", "thinking", "tools"})
+    capabilities: ClassVar[frozenset[str]] = frozenset(
+        {"dry_load", "thinking", "tools", "score", "score_at"}
+    )
     in_process: ClassVar[bool] = True
     priority: ClassVar[int] = 10
     checked_version: ClassVar[str] = engine.CHECKED_VERSION
