@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gemmahub.engines import wire
-from gemmahub.engines.contract import Artifact, DryLoad, EngineDevice
+from gemmahub.engines.contract import Artifact, DryLoad, EngineDevice, Rounding
 from gemmahub.engines.declared import check_capability, check_settings
 from gemmahub.engines.guarded import checked_answer, foreign_error, foreign_errors
 from gemmahub.engines.worker_process import WorkerProcess
@@ -147,8 +147,8 @@ def quantize(
     artifact: Artifact,
     wanted: Quantization,
     on_progress: OnProgress | None = None,
-) -> None:
-    """Write a model at another precision.
+) -> Rounding | None:
+    """Write a model at another precision; what the engine says of its rounding.
 
     Raises: BackendError without the capability ``quantize``; LoadFailed for a model or a type that
     the engine refuses, and for a target that exists.
@@ -157,7 +157,9 @@ def quantize(
     if wanted.target.exists():
         raise LoadFailed(f"{wanted.target} exists, and nothing is overwritten", "name another file")
     with BackendCalls(offer) as calls:
-        calls.ask("quantize", artifact, wanted, on_progress=on_progress or (lambda fraction: None))
+        told = on_progress or (lambda fraction: None)
+        found = calls.ask("quantize", artifact, wanted, on_progress=told)
+    return None if found is None else checked_answer(found, Rounding, offer.backend.name)
 
 
 def serve(

@@ -19,6 +19,8 @@ from gemmahub.engines.contract import (
     Loadable,
     OnProgress,
     Option,
+    Quantization,
+    Rounding,
     SessionInfo,
     Settings,
 )
@@ -57,7 +59,7 @@ class LlamaCppBackend(Backend):
     capabilities: ClassVar[frozenset[str]] = frozenset(
         {
             "dry_load", "images", "tensor_split", "main_device", "experts_in_memory",
-            "cache_in_memory", "thinking", "tools", "schema", "grammar", "adapters",
+            "cache_in_memory", "thinking", "tools", "schema", "grammar", "adapters", "quantize",
         }
     )  # fmt: skip
     in_process: ClassVar[bool] = True
@@ -161,6 +163,17 @@ class LlamaCppBackend(Backend):
             raise LoadFailed("a dry load knows no adapters", "ask for it without them")
         path, gpus, checked = self._check(artifact, settings)
         return measure(path, artifact.files or (path,), checked, _chosen(gpus, checked))
+
+    def quantize(
+        self, artifact: Artifact, wanted: Quantization, on_progress: OnProgress | None = None
+    ) -> Rounding | None:
+        """Write a GGUF file at another precision, with llama.cpp's own quantizer.
+
+        Raises: LoadFailed, BackendMissing.
+        """
+        from gemmahub_llamacpp.quantizing import quantize
+
+        return quantize(artifact.files[0] if artifact.files else artifact.path, wanted, on_progress)
 
     def devices(self) -> list[EngineDevice]:
         """llama.cpp's own list: the processor and the GPUs that this build can use.
