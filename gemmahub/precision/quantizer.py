@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.formats.ggml_types import GGML_TYPES_BY_NAME
+from gemmahub.formats.ggml_types import FILE_TYPE_LABELS, GGML_TYPES_BY_NAME
+from gemmahub.precision.mix import main_type, mix_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -108,6 +109,18 @@ def fitting_type(wanted: str, columns: int) -> str:
     substitute = _FALLBACK.get(wanted, wanted)
     block = GGML_TYPES_BY_NAME[substitute].block_size or 1
     return substitute if columns % block == 0 else "F16"
+
+
+def file_type(label: str, metadata: Mapping[str, Any], tensors: Iterable[Tensor]) -> int:
+    """``general.file_type`` of a file that is made: by its label; where tensors stay as they are,
+    the one that it has, else by the type of most."""
+    numbers = {name: number for number, name in FILE_TYPE_LABELS.items()}
+    if label:
+        return numbers[label]
+    if type(known := metadata.get("general.file_type")) is int:
+        return known
+    main = main_type(mix_of(tensors))
+    return numbers.get(main, numbers.get(f"{main}_M", numbers["F32"]))
 
 
 def is_quantizable(tensor: Tensor) -> bool:

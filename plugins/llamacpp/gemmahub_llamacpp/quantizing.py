@@ -11,7 +11,13 @@ from gemmahub.errors import BackendError, GemmahubError, LoadFailed
 from gemmahub.formats.detect import open_model
 from gemmahub.formats.ggml_types import FILE_TYPE_LABELS, GGML_TYPES
 from gemmahub.formats.kinds import MODELS, WHAT, kind_of
-from gemmahub.precision.quantizer import BASE_TYPES, TENSOR_TYPES, UNQUANTIZED, is_quantizable
+from gemmahub.precision.quantizer import (
+    BASE_TYPES,
+    TENSOR_TYPES,
+    UNQUANTIZED,
+    file_type,
+    is_quantizable,
+)
 from gemmahub_llamacpp.engine import assign, library, log
 from gemmahub_llamacpp.importance import read_importance
 from gemmahub_llamacpp.model import bytes_of
@@ -30,6 +36,7 @@ _FILE_TYPES: Final = {label: number for number, label in FILE_TYPE_LABELS.items(
 _COPIES: Final = "Q8_0"  # llama.cpp heeds exceptions only from a type that is quantized
 _AT: Final = re.compile(rb"\[ *(\d+)/ *\d+\] +(\S+) ")
 _LAYER: Final = re.compile(r"^blk\.(\d+)\.")
+_BUFFER: Final = 1 << 30  # bytes of rows at once; llama.cpp's default is 8 GiB
 _LONGEST: Final = 127  # bytes of a key and of a text that llama.cpp takes
 _OVERRIDE_INT, _OVERRIDE_STR = 0, 3  # enum llama_model_kv_override_type
 
@@ -100,8 +107,8 @@ def _write(
     for entry, (pattern, type_) in zip(overrides, patterns, strict=False):
         entry.pattern, entry.type = pattern.encode(), _NUMBERS[type_]
     metadata: dict[str, str | int] = dict(wanted.metadata)
-    number = _FILE_TYPES.get(wanted.label, model.metadata.get("general.file_type"))
-    if _is_explicit(wanted) and isinstance(number, int):
+    if _is_explicit(wanted):
+        number = file_type(wanted.label, model.metadata, model.tensors)
         metadata["general.file_type"] = number
     matrix = _importance(llama, importance)
     assign(
@@ -109,6 +116,7 @@ def _write(
         nthread=_threads(),
         ftype=_FILE_TYPES[_COPIES if _is_explicit(wanted) else wanted.label],
         allow_requantize=True,
+        max_buf_size=_BUFFER,
         tt_overrides=overrides,
         kv_overrides=_metadata(llama, metadata),
     )
