@@ -288,10 +288,10 @@ class _Rules:
 
 def _output_type(label: str, base: str, columns: int) -> str:
     """Of the output matrix, and of an embedding that is used as one."""
-    if label == "MXFP4_MOE" or columns % (GGML_TYPES_BY_NAME[base].block_size or 1):
+    if label == "MXFP4_MOE":
         return "Q8_0"
     if label in (*_TINY, "IQ3_XXS"):
-        return "Q5_K"
+        return "Q8_0" if columns % (GGML_TYPES_BY_NAME[base].block_size or 1) else "Q5_K"
     return base if base == "Q8_0" else "Q6_K"
 
 

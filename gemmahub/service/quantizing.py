@@ -62,7 +62,7 @@ def quantize(
         except BackendError as error:
             free = free_bytes(plan.target.parent)
             if free is not None and free + _written(part.path) < plan.size_bytes + _SPARE:
-                raise _full(plan, error) from None
+                raise _full(plan) from error
             raise
         _check_made(plan, part.path)
         part.keep(replace=plan.force)
@@ -82,10 +82,9 @@ def check_disk(plan: QuantizePlan) -> None:
         )
 
 
-def _full(plan: QuantizePlan, error: BackendError) -> DoesNotFit:
+def _full(plan: QuantizePlan) -> DoesNotFit:
     return DoesNotFit(
-        f"the disk with {one_line(str(plan.target.parent))} is full, and what was written is "
-        f"removed ({error.message})",
+        f"the disk with {one_line(str(plan.target.parent))} is full: what was written is removed",
         "free some (gemmahub du, gemmahub rm), or name a file on another disk with -o",
     )
 

@@ -37,6 +37,7 @@ _COPIES: Final = "Q8_0"  # llama.cpp heeds exceptions only from a type that is q
 _AT: Final = re.compile(rb"\[ *(\d+)/ *\d+\] +(\S+) ")
 _LAYER: Final = re.compile(r"^blk\.(\d+)\.")
 _BUFFER: Final = 1 << 30  # bytes of rows at once; llama.cpp's default is 8 GiB
+_NOT_WRITTEN: Final = "iostream error"  # how C++ words it
 _LONGEST: Final = 127  # bytes of a key and of a text that llama.cpp takes
 _OVERRIDE_INT, _OVERRIDE_STR = 0, 3  # enum llama_model_kv_override_type
 
@@ -131,6 +132,11 @@ def _write(
         raise progress.error
     if code:
         reason = log.errors() or "it gave no reason"
+        if _NOT_WRITTEN in reason:
+            raise LoadFailed(
+                f"{wanted.target.parent} cannot be written to, or not all of the file",
+                "look whether the disk is full and the folder there",
+            )
         raise LoadFailed(f"llama.cpp cannot make that of {path.name}: {reason}")
     progress.done()
 
