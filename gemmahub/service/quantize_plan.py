@@ -255,13 +255,15 @@ def _provenance(
 
     report, offer = source.precision, choice.offer
     engine = here.plugins_manager.availability(offer)
-    recipe = [options.to or "as it was"]
+    label = label_of(options.to)
+    recipe = [label or "as it was"]
     recipe += [f"embedding={options.embedding}"] if options.embedding else []
     recipe += [*options.keep, *(["lattice"] if lattice else [])]
     training = report.training.value
     if training != QAT:
         whole = (report.bits or 0) >= 16
-        training = PTQ if training == PTQ or (whole and options.to not in UNQUANTIZED) else ""
+        quantized = label not in (*UNQUANTIZED, "")
+        training = PTQ if training == PTQ or (whole and quantized) else ""
     return provenance(
         source=artifact.reference or artifact.path.name,
         source_sha256=artifact.sha256 or "",
