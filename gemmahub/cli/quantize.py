@@ -25,9 +25,12 @@ if TYPE_CHECKING:
 @click.option("--embedding", default="", metavar="TYPE", help="That of the embedding.")
 @click.option("--keep", multiple=True, metavar="ROLE=TYPE", help="That of a role: attention=Q8_0.")
 @click.option(
-    "--imatrix",
+    "--imatrix", metavar="FILE|make", help="An importance matrix (GGUF), or one is made here."
+)
+@click.option(
+    "--imatrix-text",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="An importance matrix, as llama-imatrix writes it.",
+    help="The text that one is made of.",
 )
 @click.option(
     "--lattice/--no-lattice",
@@ -51,7 +54,7 @@ def quantize_command(reference: str, **given: Any) -> int:
     from gemmahub.errors import UsageError
     from gemmahub.service import Library
     from gemmahub.service.quantize_plan import QuantizeOptions, plan_quantize
-    from gemmahub.service.quantizing import check_disk, quantize
+    from gemmahub.service.quantizing import check_disk, make_importance, quantize
 
     if not (given["to"] or given["embedding"] or given["keep"]):
         raise UsageError("there is no type to make", "give --to, --embedding or --keep")
@@ -60,7 +63,8 @@ def quantize_command(reference: str, **given: Any) -> int:
         to=given["to"],
         embedding=given["embedding"],
         keep=given["keep"],
-        importance=given["imatrix"],
+        importance=_matrix(given["imatrix"], given["imatrix_text"]),
+        text=given["imatrix_text"],
         output=given["output"],
         backend=given["backend"],
         lattice=given["lattice"],
@@ -76,6 +80,7 @@ def quantize_command(reference: str, **given: Any) -> int:
     check_disk(plan)
     agree(plan, yes=given["yes"])
     try:
+        make_importance(plan, on_progress=_reading)
         made = quantize(library, plan, on_progress=_writing)
     except KeyboardInterrupt:
         output.progress("")
@@ -129,6 +134,29 @@ def _disk(plan: QuantizePlan) -> str:
     if plan.free_bytes is None:
         return "free space unknown"
     return f"{format_bytes(plan.free_bytes)} free"
+
+
+def _matrix(named: str | None, text: Path | None) -> Path | None:
+    """The file that is named. Raises: UsageError."""
+    from gemmahub.errors import UsageError
+
+    if (named == "make") != (text is not None):
+        raise UsageError(
+            "an importance matrix is made of a text, and of nothing else",
+            "--imatrix make --imatrix-text FILE, or --imatrix FILE",
+        )
+    if named is None or text is not None:
+        return None
+    if not (path := Path(named)).is_file():
+        raise UsageError(
+            f"there is no file {one_line(named)}",
+            "--imatrix make --imatrix-text FILE makes an importance matrix",
+        )
+    return path
+
+
+def _reading(fraction: float) -> None:
+    output.progress(f"importance matrix {fraction:.0%}")
 
 
 def _writing(fraction: float) -> None:

@@ -1,7 +1,7 @@
 """Methods of a backend without a session: a library is asked in a worker process.
 
 :class:`BackendCalls` asks one after the other in one process, :func:`dry_load`, :func:`devices_of`,
-:func:`quantize`, :func:`serve` and :func:`unload` once.
+:func:`quantize`, :func:`make_importance`, :func:`serve` and :func:`unload` once.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from gemmahub.text.streams import kept_quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
     from typing import Self
 
     from gemmahub.engines.contract import (
@@ -160,6 +161,23 @@ def quantize(
         told = on_progress or (lambda fraction: None)
         found = calls.ask("quantize", artifact, wanted, on_progress=told)
     return None if found is None else checked_answer(found, Rounding, offer.backend.name)
+
+
+def make_importance(
+    offer: BackendOffer,
+    artifact: Artifact,
+    text: str,
+    target: Path,
+    on_progress: OnProgress | None = None,
+) -> None:
+    """Write an importance matrix of a model for a text.
+
+    Raises: BackendError without the capability ``importance``; LoadFailed.
+    """
+    check_capability(offer.backend, "importance")
+    told = on_progress or (lambda fraction: None)
+    with BackendCalls(offer) as calls:
+        calls.ask("make_importance", artifact, text, target, on_progress=told)
 
 
 def serve(

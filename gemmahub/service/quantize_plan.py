@@ -42,12 +42,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class QuantizeOptions:
     """``to`` is a label, "" where all but the exceptions stays as it is; ``keep`` are exceptions as
-    ``ROLE=TYPE``. ``lattice`` False rounds weights of a QAT checkpoint as others."""
+    ``ROLE=TYPE``. ``importance`` is an importance matrix, ``text`` a file of which one is made.
+    Without ``lattice`` weights of a QAT checkpoint are rounded as others.
+    """
 
     to: str = ""
     embedding: str = ""
     keep: tuple[str, ...] = ()
     importance: Path | None = None
+    text: Path | None = None
     output: Path | None = None
     backend: str | None = None
     lattice: bool = True
@@ -59,7 +62,8 @@ class QuantizePlan:
     """What would be made, and from what; nothing is written yet.
 
     ``made`` describes the file as it will be, ``quality`` what is known of its loss. ``lattice``:
-    the weights were trained for this type. ``free_bytes`` is None where the system does not say.
+    the weights were trained for this type. ``importance`` is made of ``text`` where there is one.
+    ``free_bytes`` is None where the system does not say.
     """
 
     source: Variant
@@ -74,6 +78,7 @@ class QuantizePlan:
     metadata: dict[str, str]
     target: Path
     importance: Path | None = None
+    text: Path | None = None
     lattice: bool = False
     force: bool = False
     free_bytes: int | None = None
@@ -128,9 +133,18 @@ def plan_quantize(here: Installation, reference: str, options: QuantizeOptions) 
     model = open_model(artifact.path)
     _check_quantizable(variant, model)
     exceptions = exceptions_of(model.tensors, options.embedding, options.keep)
-    recipe = Recipe(label, exceptions, options.importance is not None)
     target = chosen_target(here.config, variant, artifact, label, options.output)
     _check_target(target, model, force=options.force)
+    if options.text is not None:
+        check_capability(choice.offer.backend, "importance")
+        matrix = target.with_name(f"{target.stem}-imatrix.gguf")
+        if os.path.lexists(matrix) and not options.force:
+            raise UsageError(
+                f"{one_line(str(matrix))} exists, an importance matrix that was made before",
+                f"use it: --imatrix {matrix}; or add --force",
+            )
+        options = replace(options, importance=matrix)
+    recipe = Recipe(label, exceptions, options.importance is not None)
     lattice = options.lattice and _is_checkpoint(variant) and label in QAT_TYPES
     file = quantized_file(model, target, recipe, {})
     if not file.changes:
@@ -178,6 +192,7 @@ def _planned(
         metadata=said,
         target=target,
         importance=options.importance,
+        text=options.text,
         lattice=lattice,
         force=options.force,
         free_bytes=free_bytes(target.parent),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines import asking
 from gemmahub.engines.contract import Quantization
-from gemmahub.errors import BackendError, DoesNotFit, GemmahubError, IntegrityError
+from gemmahub.errors import BackendError, DoesNotFit, GemmahubError, IntegrityError, NotFound
 from gemmahub.formats.detect import open_model
 from gemmahub.service.part_file import PartFile
 from gemmahub.service.quantize_target import free_bytes
@@ -70,6 +70,26 @@ def quantize(
     found = here.registry.at(plan.target)
     variant = found or here.registry.resolve(f"./{os.path.relpath(plan.target)}")
     return Quantized(variant, rounding, listed=found is not None)
+
+
+def make_importance(plan: QuantizePlan, on_progress: OnProgress | None = None) -> None:
+    """Make the importance matrix of a plan from its text; it stays beside the new file.
+
+    Raises: NotFound for a text that cannot be read; BackendError, also for one that is too short.
+    """
+    if plan.text is None or plan.importance is None:
+        return
+    try:
+        text = plan.text.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise NotFound(
+            f"{one_line(str(plan.text))} cannot be read: {error.strerror or error}",
+            "name a text file",
+        ) from None
+    with PartFile(plan.importance) as part:
+        offer = plan.choice.offer
+        asking.make_importance(offer, plan.artifact, text, part.path, on_progress)
+        part.keep(replace=plan.force)
 
 
 def check_disk(plan: QuantizePlan) -> None:

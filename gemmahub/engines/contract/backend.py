@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 from gemmahub.engines.contract.declared import Option
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gemmahub.engines.contract.memory import DryLoad
     from gemmahub.engines.contract.models import Artifact, LoadedModel, ServedModel
     from gemmahub.engines.contract.quantizing import Quantization, Rounding
@@ -183,6 +185,16 @@ class Backend:
         Raises: LoadFailed for a model or a type that the engine refuses; BackendError.
         """
         raise self._lacks("quantize models")
+
+    def make_importance(
+        self, artifact: Artifact, text: str, target: Path, on_progress: OnProgress | None = None
+    ) -> None:
+        """Write an importance matrix of a model for a text, as its quantizer reads them.
+
+        Raises: LoadFailed for a text that is too short, and for a model that the engine refuses;
+        BackendError.
+        """
+        raise self._lacks("make importance matrices")
 
     def serve(self, model: Any, settings: Settings, key: str = "", /) -> EngineServer:
         """Serve a model, as :meth:`load` takes them, on a free port of this machine alone; with

@@ -60,6 +60,7 @@ class LlamaCppBackend(Backend):
         {
             "dry_load", "images", "tensor_split", "main_device", "experts_in_memory",
             "cache_in_memory", "thinking", "tools", "schema", "grammar", "adapters", "quantize",
+            "importance",
         }
     )  # fmt: skip
     in_process: ClassVar[bool] = True
@@ -174,6 +175,18 @@ class LlamaCppBackend(Backend):
         from gemmahub_llamacpp.quantizing import quantize
 
         return quantize(artifact.files[0] if artifact.files else artifact.path, wanted, on_progress)
+
+    def make_importance(
+        self, artifact: Artifact, text: str, target: Path, on_progress: OnProgress | None = None
+    ) -> None:
+        """Write an importance matrix in GGUF, as llama.cpp's ``llama-imatrix`` makes it.
+
+        Raises: LoadFailed, BackendMissing.
+        """
+        from gemmahub_llamacpp.importance_making import make_importance
+
+        path = artifact.files[0] if artifact.files else artifact.path
+        make_importance(path, text, target, on_progress)
 
     def devices(self) -> list[EngineDevice]:
         """llama.cpp's own list: the processor and the GPUs that this build can use.

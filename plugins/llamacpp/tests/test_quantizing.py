@@ -15,6 +15,7 @@ from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.gguf_writer import write_gguf
 from gemmahub.formats.source import LocalFile
 from gemmahub.testing.model_writer import write_model
+from gemmahub_llamacpp.importance import read_importance
 from gemmahub_llamacpp.quantizing import patterns_of
 from gemmahub_llamacpp.rounding import lattice_of, packed
 
@@ -229,3 +230,51 @@ def test_layers_that_are_alike_share_a_pattern() -> None:
         (r"^blk\.(0|1)\.attn_v\.weight$", "Q6_K"),
         (r"^blk\.(2|3)\.attn_v\.weight$", "Q4_K"),
     ]
+
+
+def test_an_importance_matrix_is_that_of_the_inputs(
+    backend: LlamaCppBackend, tmp_path: Path
+) -> None:
+    """Sums of squares of each matrix's inputs: the queries', keys' and values' are the same ones,
+    and the tool's format is read by llama.cpp's own quantizer."""
+    model, matrix = tmp_path / "f32.gguf", tmp_path / "matrix.gguf"
+    write_model(model)
+    seen: list[float] = []
+    backend.make_importance(Artifact("gguf", model), "some words " * 120, matrix, seen.append)
+    assert seen == [0.5, 1.0]
+    found = read_importance(matrix)
+    assert len(found) == 14
+    query, key = found["blk.0.attn_q.weight"], found["blk.0.attn_k.weight"]
+    assert query.shape == (64,)
+    assert np.array_equal(query, key)
+    assert (query > 0).all()
+    assert not np.array_equal(query, found["blk.1.attn_q.weight"])
+    with LocalFile(matrix) as source:
+        header = read_gguf(source)
+        assert header.metadata["general.type"] == "imatrix"
+        assert header.metadata["imatrix.chunk_count"] == 2
+    plain, weighted = tmp_path / "plain.gguf", tmp_path / "weighted.gguf"
+    backend.quantize(Artifact("gguf", model), Quantization("Q4_1", plain))
+    backend.quantize(Artifact("gguf", model), Quantization("Q4_1", weighted, importance=matrix))
+    before, after = hashes(plain), hashes(weighted)
+    assert before["blk.1.attn_q.weight"] != after["blk.1.attn_q.weight"]
+    assert before["token_embd.weight"] == after["token_embd.weight"]
+
+
+def test_a_text_that_is_too_short(backend: LlamaCppBackend, tmp_path: Path) -> None:
+    model, matrix = tmp_path / "f32.gguf", tmp_path / "matrix.gguf"
+    write_model(model)
+    with pytest.raises(LoadFailed, match="tokens, and it needs 1,024 at least"):
+        backend.make_importance(Artifact("gguf", model), "word", matrix)
+    assert not matrix.exists()
+
+
+def test_what_is_no_importance_matrix(backend: LlamaCppBackend, tmp_path: Path) -> None:
+    model, target = tmp_path / "f32.gguf", tmp_path / "made.gguf"
+    write_model(model)
+    for path, said in ((model, "is no importance matrix"), (tmp_path / "text", "cannot be read")):
+        if path != model:
+            path.write_text("words")
+        with pytest.raises(LoadFailed, match=said):
+            backend.quantize(Artifact("gguf", model), Quantization("Q4_0", target, importance=path))
+        assert not target.exists()
