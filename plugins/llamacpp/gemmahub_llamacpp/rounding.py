@@ -169,17 +169,23 @@ def lattice_of(weights: Floats) -> tuple[Floats, Floats]:
     """For each row of 32 weights the scale, as float16 holds it, and the multiples of -8 to 7."""
     import numpy as np
 
-    rows = np.arange(len(weights))
+    rows = left = np.arange(len(weights))
     largest = weights[rows, np.abs(weights).argmax(axis=1)]
     best = np.full(len(weights), np.inf, np.float32)
     scales = np.zeros(len(weights), np.float32)
     multiples = np.zeros_like(weights)
     for multiple in range(8, 0, -1):
-        found = _fitted(weights, largest / np.float32(-multiple))
-        error = _error(weights, *found)
-        better = error < best
-        best[better], scales[better] = error[better], found[0][better]
-        multiples[better] = found[1][better]
+        some = weights[left]
+        found = _fitted(some, largest[left] / np.float32(-multiple))
+        error = _error(some, *found)
+        better = error < best[left]
+        places = left[better]
+        best[places], scales[places] = error[better], found[0][better]
+        multiples[places] = found[1][better]
+        # Those on their lattice are done: no other scale can be nearer but by what 16 bits round.
+        left = left[_farthest(some, *found) > np.abs(largest[left]) * _OF_BF16]
+        if not left.size:
+            break
     return scales, multiples
 
 
