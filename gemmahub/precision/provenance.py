@@ -12,7 +12,7 @@ from gemmahub.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PREFIX: Final = "gemmahub.quantized."
+_PREFIX: Final = "quantize.gemmahub."
 SOURCE: Final = _PREFIX + "source"
 SOURCE_SHA256: Final = _PREFIX + "source_sha256"
 SOURCE_LABEL: Final = _PREFIX + "source_label"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from gemmahub.service.purpose import check_is_model
 from gemmahub.service.quantize_target import chosen_target, free_bytes
 from gemmahub.service.quantize_types import exceptions_of, label_of
 from gemmahub.text import one_line
+from gemmahub.text.command import quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -225,7 +225,7 @@ def _check_format(artifact: Artifact) -> None:
     """Raises: BackendMissing for a folder, with the commands that make a GGUF file of it."""
     if artifact.format == "gguf":
         return
-    folder = shlex.quote(str(artifact.path))
+    folder = quoted([str(artifact.path)])
     if artifact.format == "mlx":
         hint = f"mlx_lm.convert --hf-path {folder} --mlx-path NEW -q makes it from 16-bit weights"
     else:

@@ -80,9 +80,9 @@ def test_the_plan_is_what_is_made(command: Command, folder: Path) -> None:
     assert made["listed"] is True
     said = metadata_of(path)
     assert {key: said[key] for key in made["metadata"]} == made["metadata"]
-    assert said["gemmahub.quantized.source"] == "tiny.gguf"
-    assert said["gemmahub.quantized.source_label"] == "F32"
-    assert said["gemmahub.quantized.by"].startswith("llama.cpp ")
+    assert said["quantize.gemmahub.source"] == "tiny.gguf"
+    assert said["quantize.gemmahub.source_label"] == "F32"
+    assert said["quantize.gemmahub.by"].startswith("llama.cpp ")
     assert str(folder) not in str(said)
     assert str(path) in listed(command)
     inspected = json.loads(command("inspect", path, "--json").out)
@@ -109,7 +109,7 @@ def test_the_embedding_alone(command: Command, folder: Path) -> None:
     before, after = tensors_of(source), tensors_of(folder / "tiny-Q4_0-mixed.gguf")
     assert after["token_embd.weight"][0] == "Q8_0"
     assert {name for name in after if after[name] != before[name]} == {"token_embd.weight"}
-    assert "gemmahub.quantized.again_from" not in metadata_of(folder / "tiny-Q4_0-mixed.gguf")
+    assert "quantize.gemmahub.again_from" not in metadata_of(folder / "tiny-Q4_0-mixed.gguf")
 
 
 def test_roles_and_parts_of_names(command: Command, folder: Path) -> None:
@@ -281,7 +281,7 @@ def test_scales_of_the_training_are_kept_and_both_errors_said(
     found = json.loads(done.out)
     assert found["lattice"] is True
     assert 0 < found["rounding"]["lattice_error"] <= found["rounding"]["naive_error"]
-    assert found["metadata"]["gemmahub.quantized.recipe"] == "Q4_0, lattice"
+    assert found["metadata"]["quantize.gemmahub.recipe"] == "Q4_0, lattice"
     plain = command("quantize", folder / "tiny.gguf", "--to", "Q4_0", "--force", "--no-lattice")
     assert "scales that they were trained with" not in plain.err
     told = command("quantize", folder / "tiny.gguf", "--to", "Q4_0", "--force")
