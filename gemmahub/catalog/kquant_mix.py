@@ -1,9 +1,8 @@
 """Which type llama.cpp's quantiser gives to each tensor of a K-quant mix such as Q4_K_M.
 
-The rule is that of ``src/llama-quant.cpp`` (``tensor_allows_quantization``,
-``llama_tensor_get_type_impl``, ``tensor_type_fallback``) of ggml-org/llama.cpp@0c1e57098, the part
-of it that applies to Gemma: a tied embedding, no 8-expert model. An importance matrix changes the
-types of one of the mixes below, Q4_0.
+The part of :mod:`gemmahub.precision.quantizer` that published files of Gemma need, layer by layer:
+layers that are alike share their tensors. A test holds both against each other. An importance
+matrix changes the types of one of the mixes below, Q4_0.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.formats.ggml_types import GGML_TYPES_BY_NAME
+from gemmahub.precision.quantizer import fitting_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,9 +41,6 @@ MIXES: Final[dict[str, _Mix]] = {
     "Q4_0 with imatrix": _Mix("Q4_0", "Q4_1", early=True, values=False),
 }
 
-# Rows that cannot be cut into blocks of 256 weights get the next larger type with blocks of 32.
-_FALLBACK: Final = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
-
 # Tables of one row a token; the mixes above store them like the output matrix that they also are.
 _EMBEDDINGS: Final = ("token_embd.weight", "per_layer_token_embd.weight")
 
@@ -66,16 +62,6 @@ def copied_type(name: str, shape: Shape, kept: str) -> str | None:
     if any(part in name for part in _COPIED_F32):
         return "F32"
     return kept if any(part in name for part in _COPIED) else None
-
-
-def fitting_type(wanted: str, columns: int) -> str:
-    """``wanted``, or its substitute where a row of ``columns`` weights is no multiple of 256."""
-    block = GGML_TYPES_BY_NAME[wanted].block_size
-    if block is None or columns % block == 0:
-        return wanted
-    substitute = _FALLBACK.get(wanted, wanted)
-    substitute_block = GGML_TYPES_BY_NAME[substitute].block_size or 1
-    return substitute if columns % substitute_block == 0 else "F16"
 
 
 Raised = tuple[bool, bool]

@@ -16,7 +16,6 @@ from gemmahub.catalog.kquant_mix import (
     NOT,
     Raised,
     copied_type,
-    fitting_type,
     mix_type,
     raised_layers,
 )
@@ -24,6 +23,7 @@ from gemmahub.catalog.memory import memory_architecture
 from gemmahub.formats.ggml_types import GGML_TYPES_BY_NAME
 from gemmahub.formats.tensor import Tensor
 from gemmahub.memory.families import find
+from gemmahub.precision.quantizer import fitting_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

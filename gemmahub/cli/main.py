@@ -32,6 +32,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "pull": ("pull", "Get a model from Hugging Face, after saying what it is"),
     "run": ("run", "Ask a model, or talk to it"),
     "quality": ("quality", "What the precision of a model costs, measured by a text"),
+    "quantize": ("quantize", "Make a model at another precision, from the files that are here"),
     "embed": ("embed", "Vectors of texts, by which texts of like meaning are found"),
     "chats": ("chats", "Conversations that were kept: list, show, export, rename, remove"),
     "serve": ("serve", "Serve models to editors and programs, as OpenAI and Anthropic do"),

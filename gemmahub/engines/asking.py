@@ -1,7 +1,7 @@
 """Methods of a backend without a session: a library is asked in a worker process.
 
 :class:`BackendCalls` asks one after the other in one process, :func:`dry_load`, :func:`devices_of`,
-:func:`quantize`, :func:`serve` and :func:`unload` once.
+:func:`quantize`, :func:`make_importance`, :func:`serve` and :func:`unload` once.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gemmahub.engines import wire
-from gemmahub.engines.contract import Artifact, DryLoad, EngineDevice
+from gemmahub.engines.contract import Artifact, DryLoad, EngineDevice, Rounding
 from gemmahub.engines.declared import check_capability, check_settings
 from gemmahub.engines.guarded import checked_answer, foreign_error, foreign_errors
 from gemmahub.engines.worker_process import WorkerProcess
@@ -18,6 +18,7 @@ from gemmahub.text.streams import kept_quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
     from typing import Self
 
     from gemmahub.engines.contract import (
@@ -147,8 +148,8 @@ def quantize(
     artifact: Artifact,
     wanted: Quantization,
     on_progress: OnProgress | None = None,
-) -> None:
-    """Write a model at another precision.
+) -> Rounding | None:
+    """Write a model at another precision; what the engine says of its rounding.
 
     Raises: BackendError without the capability ``quantize``; LoadFailed for a model or a type that
     the engine refuses, and for a target that exists.
@@ -157,7 +158,26 @@ def quantize(
     if wanted.target.exists():
         raise LoadFailed(f"{wanted.target} exists, and nothing is overwritten", "name another file")
     with BackendCalls(offer) as calls:
-        calls.ask("quantize", artifact, wanted, on_progress=on_progress or (lambda fraction: None))
+        told = on_progress or (lambda fraction: None)
+        found = calls.ask("quantize", artifact, wanted, on_progress=told)
+    return None if found is None else checked_answer(found, Rounding, offer.backend.name)
+
+
+def make_importance(
+    offer: BackendOffer,
+    artifact: Artifact,
+    text: str,
+    target: Path,
+    on_progress: OnProgress | None = None,
+) -> None:
+    """Write an importance matrix of a model for a text.
+
+    Raises: BackendError without the capability ``importance``; LoadFailed.
+    """
+    check_capability(offer.backend, "importance")
+    told = on_progress or (lambda fraction: None)
+    with BackendCalls(offer) as calls:
+        calls.ask("make_importance", artifact, text, target, on_progress=told)
 
 
 def serve(

@@ -40,6 +40,14 @@ def label_in_name(name: str) -> str | None:
     return label.lower().replace("-", "") if label.endswith("BIT") else label
 
 
+def with_label(name: str, label: str) -> str:
+    """A file's name without its end, with another label in place of its own: ``g-4b-Q4_0``."""
+    found = [match.span() for match in _NAMES.finditer(name)]
+    begin, end = found[-1] if found else (len(name), len(name))
+    rest = (name[:begin].rstrip("-_. ") + name[end:]).rstrip("-_. ")
+    return f"{rest}-{label}".lstrip("-")
+
+
 def model_sizes(name: str) -> set[str]:
     """Model sizes in a name: {"4b"}, {"26b", "a4b"}."""
     return set(_SIZE.findall(name.lower().replace("_", "-")))

@@ -1,8 +1,8 @@
 """How weights were trained for their precision: evidence for QAT, and its basis.
 
 Quantization-aware training (QAT) cannot be seen in the tensors. It is claimed only with its basis,
-the strongest first: a known sha256, the file's base-model metadata, the repository's name, the
-file's own name.
+the strongest first: a known sha256, what gemmahub wrote into the file when it quantized it, the
+file's base-model metadata, the repository's name, the file's own name.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from gemmahub.precision.labels import label_bits
+from gemmahub.precision.provenance import AGAIN, SOURCE, TRAINING, said
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +57,8 @@ def judge_training(evidence: Evidence, main_type: str, bits: float) -> Training:
     ``unknown`` where the tensors are.
     """
     claim = evidence.known or _claim(evidence)
+    if again := _again(evidence, bits):
+        return Training(claim.value, claim.basis, again) if claim else Training(UNKNOWN, again)
     if claim is None:
         if bits >= 16:
             return Training(NONE, f"not quantized: the weights are stored as {main_type}")
@@ -67,7 +72,19 @@ def judge_training(evidence: Evidence, main_type: str, bits: float) -> Training:
     return Training(QAT, claim.basis, note)
 
 
+def _again(evidence: Evidence, bits: float) -> str:
+    """What is to be said of a file that was made here from one that was quantized already."""
+    if not (before := said(evidence.metadata, AGAIN)):
+        return ""
+    what = "stored wider" if bits > (label_bits(before) or 16) else "quantized again"
+    return f"{what}, from a file in {before}: what that had lost stays lost, and more may be"
+
+
 def _claim(evidence: Evidence) -> Training | None:
+    if (claimed := said(evidence.metadata, TRAINING)) in (QAT, PTQ):
+        made_from = said(evidence.metadata, SOURCE) or "a file that is not named"
+        how = "which was trained so" if claimed == QAT else "after training"
+        return Training(claimed, f"its metadata: made here from {made_from}, {how}")
     for key, value in evidence.metadata.items():
         if "base_model" in key and isinstance(value, str) and _QAT.search(value):
             return Training(QAT, f"base-model metadata: {key} = {value}")

@@ -254,14 +254,9 @@ class Installation:
 
     def measured(self, machine: Machine) -> Measured:
         """What was measured of models here, as far as it holds for that machine."""
-        from gemmahub.recommend.records import Measured
-        from gemmahub.service.known_losses import known_losses
-        from gemmahub.service.known_speeds import known_speeds
+        from gemmahub.service.known_speeds import measured_here
 
-        return Measured(
-            known_speeds(machine, self.registry, self.sums, self.speeds, self.results),
-            known_losses(self.results, self.registry, self.sums),
-        )
+        return measured_here(machine, self.registry, self.sums, self.speeds, self.results)
 
     def machine_for(
         self, machine: str | None = None, memory: str | None = None, ram: str | None = None

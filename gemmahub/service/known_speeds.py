@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 from gemmahub.measurements.records import SpeedResult
+from gemmahub.recommend.records import Measured
 from gemmahub.recommend.speed import FILLED, SeenSpeed
-from gemmahub.service.known_losses import contents_of
+from gemmahub.service.known_losses import contents_of, known_losses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +27,16 @@ def place_of_plans(machine: Machine) -> Literal["cpu", "gpu"]:
     from gemmahub.planning.devices import default_devices
 
     return "gpu" if default_devices(machine) else "cpu"
+
+
+def measured_here(
+    machine: Machine, registry: Registry, sums: ContentSums, answers: SpeedLog, results: Results
+) -> Measured:
+    """Decode speeds and losses by reference; of a machine that is not here no speeds."""
+    return Measured(
+        known_speeds(machine, registry, sums, answers, results),
+        known_losses(results, registry, sums),
+    )
 
 
 def known_speeds(

@@ -6,10 +6,11 @@ from collections import Counter
 
 import pytest
 
-from gemmahub.catalog.kquant_mix import MIXES, copied_type, fitting_type
+from gemmahub.catalog.kquant_mix import MIXES, copied_type
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.catalog.records import Architecture, StoredTypes
 from gemmahub.catalog.tensors import variant_tensors
+from gemmahub.precision.quantizer import fitting_type
 
 
 def architecture(model: str) -> Architecture:

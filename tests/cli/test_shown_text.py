@@ -46,6 +46,14 @@ ASKED: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     ),
     "search": (("search", ARGUMENT), ("search", ARGUMENT, "--json")),
     "pull": (("pull", ARGUMENT), ("pull", "{model}", "--dry-run"), ("pull", "hf://u/" + ARGUMENT)),
+    "quantize": (
+        ("quantize", "{model}", "--to", "Q4_0", "--dry-run"),
+        ("quantize", ARGUMENT, "--to", "Q4_0"),
+        ("quantize", "{good}", "--to", ARGUMENT), ("quantize", "{good}", "--embedding", ARGUMENT),
+        ("quantize", "{good}", "--keep", ARGUMENT), ("quantize", "{broken}", "--to", "Q8_0"),
+        ("quantize", "{good}", "--to", "Q8_0", "-o", "{folder}/" + ARGUMENT, "--dry-run"),
+        ("quantize", "{good}", "--to", "Q8_0", "--json", "--dry-run"),
+    ),
     "run": (
         ("run", "{good}", "--backend", "echo", ARGUMENT),
         ("run", "{good}", "--backend", "echo", "--json", ARGUMENT),

@@ -17,7 +17,6 @@ from gemmahub.engines.contract.backend import (
     EngineServer,
     Loadable,
     OnProgress,
-    Quantization,
 )
 from gemmahub.engines.contract.capabilities import (
     CAPABILITIES,
@@ -39,6 +38,7 @@ from gemmahub.engines.contract.conversation import (
 from gemmahub.engines.contract.declared import Option, Setting
 from gemmahub.engines.contract.memory import DeviceUse, DryLoad
 from gemmahub.engines.contract.models import Artifact, LoadedModel, ServedModel, last_read
+from gemmahub.engines.contract.quantizing import Quantization, Rounding
 from gemmahub.engines.contract.sessions import ScoredText, Session, SessionBase, SessionInfo
 from gemmahub.engines.contract.settings import Adapter, Settings
 from gemmahub.engines.contract.stores import (
@@ -88,6 +88,7 @@ __all__ = [
     "Quantization",
     "Removal",
     "RemovalStep",
+    "Rounding",
     "Sampling",
     "ScoredText",
     "ServedModel",

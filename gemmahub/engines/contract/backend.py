@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from gemmahub.engines.contract.declared import Option
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gemmahub.engines.contract.memory import DryLoad
     from gemmahub.engines.contract.models import Artifact, LoadedModel, ServedModel
+    from gemmahub.engines.contract.quantizing import Quantization, Rounding
     from gemmahub.engines.contract.sessions import Session, SessionInfo
     from gemmahub.engines.contract.settings import Settings
     from gemmahub.errors import BackendError
@@ -57,20 +59,6 @@ class EngineDevice:
     hardware_id: str = ""
     total_bytes: int | None = None
     free_bytes: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Quantization:
-    """What a model is to become: ``label`` is what most tensors are stored as (``Q4_0``).
-
-    ``target`` is the file or folder to be written, which does not exist yet. ``types`` are
-    exceptions, type by tensor name. ``importance`` is an importance matrix.
-    """
-
-    label: str
-    target: Path
-    types: Mapping[str, str] = field(default_factory=dict)
-    importance: Path | None = None
 
 
 class EngineServer(Protocol):
@@ -190,12 +178,23 @@ class Backend:
 
     def quantize(
         self, artifact: Artifact, wanted: Quantization, on_progress: OnProgress | None = None
-    ) -> None:
-        """Write a model at another precision. A target that is only half written is removed.
+    ) -> Rounding | None:
+        """Write a model at another precision; what became of weights whose lattice was sought. A
+        target that is only half written is removed.
 
         Raises: LoadFailed for a model or a type that the engine refuses; BackendError.
         """
         raise self._lacks("quantize models")
+
+    def make_importance(
+        self, artifact: Artifact, text: str, target: Path, on_progress: OnProgress | None = None
+    ) -> None:
+        """Write an importance matrix of a model for a text, as its quantizer reads them.
+
+        Raises: LoadFailed for a text that is too short, and for a model that the engine refuses;
+        BackendError.
+        """
+        raise self._lacks("make importance matrices")
 
     def serve(self, model: Any, settings: Settings, key: str = "", /) -> EngineServer:
         """Serve a model, as :meth:`load` takes them, on a free port of this machine alone; with

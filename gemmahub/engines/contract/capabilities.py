@@ -11,6 +11,7 @@ from typing import Final
 OF_BACKENDS: Final[dict[str, str]] = {
     "dry_load": "says what a load would allocate (Backend.dry_load)",
     "quantize": "writes a model at another precision (Backend.quantize)",
+    "importance": "makes an importance matrix from a text (Backend.make_importance)",
     "serve": "serves a model over HTTP as OpenAI does (Backend.serve)",
     "unload": "gives back a model's memory, whoever loaded it (Backend.unload)",
     "parallel": "a session answers several at once",

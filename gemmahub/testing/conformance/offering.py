@@ -143,6 +143,19 @@ class OfferingTests(Kit):
         assert caught
         assert not target.exists()
 
+    def test_an_importance_matrix(self, backend: Backend, model: Artifact, tmp_path: Path) -> None:
+        """Is made from a text, and the quantizer takes it; a text of a word is refused."""
+        demand(backend, "importance")
+        target = tmp_path / "imatrix.gguf"
+        backend.make_importance(model, f"{self.prompt} " * 250, target)
+        wanted = Quantization(self.quantize_label, tmp_path / "made.gguf", importance=target)
+        backend.quantize(model, wanted)
+        assert wanted.target.exists()
+        with only_backend_errors("an importance matrix from a word") as caught:
+            backend.make_importance(model, "word", tmp_path / "none.gguf")
+        assert caught
+        assert not (tmp_path / "none.gguf").exists()
+
     def test_a_served_model_answers(self, backend: Backend, model: Artifact) -> None:
         """As OpenAI's API does, on this machine only, to nobody without the key, until it ends."""
         demand(backend, "serve")

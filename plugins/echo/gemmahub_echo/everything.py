@@ -98,6 +98,16 @@ class EveryEchoBackend(EchoBackend):
         if on_progress is not None:
             on_progress(1.0)
 
+    def make_importance(
+        self, artifact: Artifact, text: str, target: Path, on_progress: OnProgress | None = None
+    ) -> None:
+        """The text, as nothing is computed of it. Raises: LoadFailed for less than two words."""
+        if len(text.split()) < 2:
+            raise LoadFailed("the text has less than two words", "give a longer one")
+        target.write_text(text, encoding="utf-8")
+        if on_progress is not None:
+            on_progress(1.0)
+
     def serve(self, artifact: Artifact, settings: Settings, key: str = "") -> EchoServer:
         """On a port of this machine. Raises: LoadFailed."""
         from gemmahub_echo.server import EchoServer

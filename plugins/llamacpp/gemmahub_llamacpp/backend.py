@@ -19,6 +19,8 @@ from gemmahub.engines.contract import (
     Loadable,
     OnProgress,
     Option,
+    Quantization,
+    Rounding,
     SessionInfo,
     Settings,
 )
@@ -57,8 +59,8 @@ class LlamaCppBackend(Backend):
     capabilities: ClassVar[frozenset[str]] = frozenset(
         {
             "dry_load", "images", "tensor_split", "main_device", "experts_in_memory",
-            "cache_in_memory", "thinking", "tools", "schema", "grammar", "adapters",
-            "score", "score_at",
+            "cache_in_memory", "thinking", "tools", "schema", "grammar", "adapters", "quantize",
+            "importance", "score", "score_at",
         }
     )  # fmt: skip
     in_process: ClassVar[bool] = True
@@ -170,6 +172,29 @@ class LlamaCppBackend(Backend):
         path, gpus, checked = self._check(artifact, settings)
         files, name = artifact.files or (path,), artifact.shown_name
         return measure(path, files, checked, _chosen(gpus, checked), name)
+
+    def quantize(
+        self, artifact: Artifact, wanted: Quantization, on_progress: OnProgress | None = None
+    ) -> Rounding | None:
+        """Write a GGUF file at another precision, with llama.cpp's own quantizer.
+
+        Raises: LoadFailed, BackendMissing.
+        """
+        from gemmahub_llamacpp.quantizing import quantize
+
+        return quantize(artifact.files[0] if artifact.files else artifact.path, wanted, on_progress)
+
+    def make_importance(
+        self, artifact: Artifact, text: str, target: Path, on_progress: OnProgress | None = None
+    ) -> None:
+        """Write an importance matrix in GGUF, as llama.cpp's ``llama-imatrix`` makes it.
+
+        Raises: LoadFailed, BackendMissing.
+        """
+        from gemmahub_llamacpp.importance_making import make_importance
+
+        path = artifact.files[0] if artifact.files else artifact.path
+        make_importance(path, text, target, on_progress)
 
     def devices(self) -> list[EngineDevice]:
         """llama.cpp's own list: the processor and the GPUs that this build can use.

@@ -15,7 +15,7 @@ from gemmahub.errors import BackendMissing, LoadFailed
 from gemmahub_llamacpp.guards import check_structures, load_backends
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 DISTRIBUTION: Final = "llama-cpp-python"
 CHECKED_VERSION: Final = "0.3.36"
@@ -40,12 +40,15 @@ class EngineLog:
         self._lock = threading.Lock()
         self._level = 0
         self._kept: list[bytes] | None = None
+        self._listener: Callable[[bytes], None] | None = None
 
     def take(self, level: int, text: bytes) -> None:
         """One message of the engine; called from any of its threads."""
         self._level = level = self._level if level == _CONTINUED else level
         if (kept := self._kept) is not None:
             kept.append(text)
+        if (listener := self._listener) is not None:
+            listener(text)
         if level not in (_WARNING, _ERROR):
             return
         line = text.decode("utf-8", "replace")
@@ -72,6 +75,15 @@ class EngineLog:
             yield kept
         finally:
             self._kept = None
+
+    @contextmanager
+    def heard_by(self, listener: Callable[[bytes], None]) -> Iterator[None]:
+        """Tell ``listener``, which must not raise, the messages of every level."""
+        self._listener = listener
+        try:
+            yield
+        finally:
+            self._listener = None
 
     def errors(self) -> str:
         """The errors since ``clear``, without function names, the first (the cause) first."""

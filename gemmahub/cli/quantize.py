@@ -1,0 +1,209 @@
+"""``gemmahub quantize``: make a model at another precision, after saying what it will be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gemmahub.cli import output
+from gemmahub.cli.pull_view import fit_text
+from gemmahub.errors import DoesNotFit, ExitCode
+from gemmahub.text import format_bytes, one_line
+from gemmahub.text.command import command_line
+
+if TYPE_CHECKING:
+    from gemmahub.engines.contract import Rounding
+    from gemmahub.service.quantize_plan import QuantizePlan
+    from gemmahub.service.quantizing import Quantized
+
+
+@click.command(name="quantize")
+@click.argument("reference")
+@click.option("--to", default="", help="The type of most weights: Q4_0, Q6_K, Q4_K_M, BF16, ...")
+@click.option("--embedding", default="", metavar="TYPE", help="That of the embedding.")
+@click.option("--keep", multiple=True, metavar="ROLE=TYPE", help="That of a role: attention=Q8_0.")
+@click.option(
+    "--imatrix", metavar="FILE|make", help="An importance matrix (GGUF), or one is made here."
+)
+@click.option(
+    "--imatrix-text",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The text that one is made of.",
+)
+@click.option(
+    "--lattice/--no-lattice",
+    default=True,
+    help="Keep the scales that QAT weights were trained with [yes].",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="The file to write, or its folder."
+)
+@click.option("--force", is_flag=True, help="Write over a file that exists.")
+@click.option("--backend", help="The engine to use; otherwise the one that quantizes.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be made.")
+@click.option("--yes", is_flag=True, help="Ask nothing, also when it will not fit in memory.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def quantize_command(reference: str, **given: Any) -> int:
+    """Make a model at another precision, after saying what it will be.
+
+    Without --to all but --embedding and --keep stays as it is, byte for byte. The model itself is
+    not changed; the new file stands in `gemmahub list` when it is whole.
+    """
+    from gemmahub.errors import UsageError
+    from gemmahub.service import Library
+    from gemmahub.service.quantize_plan import QuantizeOptions, plan_quantize
+    from gemmahub.service.quantizing import check_disk, make_importance, quantize
+
+    if not (given["to"] or given["embedding"] or given["keep"]):
+        raise UsageError("there is no type to make", "give --to, --embedding or --keep")
+    library = Library(say=output.note)
+    options = QuantizeOptions(
+        to=given["to"],
+        embedding=given["embedding"],
+        keep=given["keep"],
+        importance=_matrix(given["imatrix"], given["imatrix_text"]),
+        text=given["imatrix_text"],
+        output=given["output"],
+        backend=given["backend"],
+        lattice=given["lattice"],
+        force=given["force"],
+    )
+    plan = plan_quantize(library, reference, options)
+    if given["dry_run"] and given["as_json"]:
+        output.json_data(plan.as_json())
+        return ExitCode.DONE
+    show_plan(plan, aside=not given["dry_run"])
+    if given["dry_run"]:
+        return ExitCode.DONE
+    check_disk(plan)
+    agree(plan, yes=given["yes"])
+    try:
+        make_importance(plan, on_progress=_reading)
+        made = quantize(library, plan, on_progress=_writing)
+    except KeyboardInterrupt:
+        output.progress("")
+        output.note("interrupted: nothing is left behind")
+        return ExitCode.INTERRUPTED
+    output.progress("")
+    _say(plan, made, as_json=given["as_json"])
+    return ExitCode.DONE
+
+
+def show_plan(plan: QuantizePlan, *, aside: bool = True) -> None:
+    """What would be made; on standard error when ``aside``."""
+    made, source = plan.made, plan.source
+    training = made.precision.training
+    facts = [
+        ("model", f"{source.name} ({source.reference})"),
+        ("from", f"{source.precision.summary}, {format_bytes(source.size_bytes)}"),
+        ("becomes", made.precision.summary),
+        ("mismatch", made.precision.mismatch or ""),
+        *(
+            ("falls back" if number == 0 else "", each.text)
+            for number, each in enumerate(plan.file.fallbacks)
+        ),
+        ("training", f"{training.value}: {training.basis}"),
+        ("caveat", training.note),
+        ("quality", plan.quality.as_text()),
+        ("scales", "those that the weights were trained with" if plan.lattice else ""),
+        ("importance", one_line(plan.importance.name, 120) if plan.importance else ""),
+        ("engine", plan.choice.offer.backend.name),
+        ("size", format_bytes(plan.size_bytes)),
+        ("into", str(plan.target)),
+        ("disk", _disk(plan)),
+        ("memory", fit_text(plan.fit)),
+    ]
+    output.facts(facts, aside=aside)
+
+
+def agree(plan: QuantizePlan, *, yes: bool) -> None:
+    """Asks where the model will not fit in memory.
+
+    Raises: DoesNotFit where nobody can be asked, or says no.
+    """
+    if yes or plan.fit.fits is not False:
+        return
+    message = f"what it makes will not fit in what is free: {plan.fit.reason}"
+    if not output.interactive() or not output.confirm(f"{message}. Make it anyway?"):
+        raise DoesNotFit(message, "--yes makes it anyway")
+
+
+def _disk(plan: QuantizePlan) -> str:
+    if plan.free_bytes is None:
+        return "free space unknown"
+    return f"{format_bytes(plan.free_bytes)} free"
+
+
+def _matrix(named: str | None, text: Path | None) -> Path | None:
+    """The file that is named. Raises: UsageError."""
+    from gemmahub.errors import UsageError
+
+    if (named == "make") != (text is not None):
+        raise UsageError(
+            "an importance matrix is made of a text, and of nothing else",
+            "--imatrix make --imatrix-text FILE, or --imatrix FILE",
+        )
+    if named is None or text is not None:
+        return None
+    if not (path := Path(named)).is_file():
+        raise UsageError(
+            f"there is no file {one_line(named)}",
+            "--imatrix make --imatrix-text FILE makes an importance matrix",
+        )
+    return path
+
+
+def _reading(fraction: float) -> None:
+    output.progress(f"importance matrix {fraction:.0%}")
+
+
+def _writing(fraction: float) -> None:
+    output.progress(f"quantizing {fraction:.0%}")
+
+
+def _say(plan: QuantizePlan, made: Quantized, *, as_json: bool) -> None:
+    reference = made.variant.reference
+    command = command_line("embed" if made.variant.embeds else "run", reference)
+    if as_json:
+        found = plan.as_json() | {
+            "reference": reference,
+            "listed": made.listed,
+            "rounding": _rounding_as_json(made.rounding),
+            "command": command,
+        }
+        output.json_data(found)
+        return
+    if made.rounding is not None:
+        output.note(rounding_text(made.rounding))
+    elif plan.lattice:
+        output.note("the engine did not look for the scales that the weights were trained with")
+    output.note(f"{made.variant.precision.summary}, read back; its metadata says how it was made")
+    output.data(str(plan.target))
+    if not made.listed:
+        output.note("gemmahub list does not look there; the path names it")
+    output.note(f"run it: {command}")
+
+
+def rounding_text(found: Rounding) -> str:
+    """What rounding changed, with the scales of the training and without."""
+    return (
+        f"change of {found.weights:,} weights by rounding to {found.type}: {found.lattice:.4%} "
+        f"with the scales that they were trained with, {found.naive:.4%} with those that llama.cpp "
+        f"takes (root mean square, as a share of the weights); {found.on_lattice:.1%} of the "
+        "blocks lie on such scales"
+    )
+
+
+def _rounding_as_json(found: Rounding | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "type": found.type,
+        "tensors": found.tensors,
+        "weights": found.weights,
+        "naive_error": found.naive,
+        "lattice_error": found.lattice,
+        "blocks_on_lattice": found.on_lattice,
+    }

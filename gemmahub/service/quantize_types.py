@@ -1,0 +1,92 @@
+"""Types as people write them: what a model, a role or a tensor is to become."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gemmahub.errors import UsageError
+from gemmahub.formats.ggml_types import FILE_TYPE_LABELS
+from gemmahub.precision.quantizer import BASE_TYPES, TENSOR_TYPES, is_quantizable
+from gemmahub.precision.roles import EMBEDDING, ROLES, tensor_role
+from gemmahub.text import nearest, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gemmahub.formats.tensor import Tensor
+
+# As llama.cpp's tool takes them (``QUANT_OPTIONS``, tools/quantize/quantize.cpp).
+_ALIASES: Final = {"Q3_K": "Q3_K_M", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M"}
+
+
+def label_of(text: str) -> str:
+    """The label that is meant; "" for "". Raises: UsageError for one that llama.cpp has not."""
+    name = text.strip().upper().replace("-", "_")
+    name = _ALIASES.get(name, name)
+    if not name or name in BASE_TYPES:
+        return name
+    shown = one_line(text, 40)
+    if name in FILE_TYPE_LABELS.values():
+        hint = "Q4_0 is laid out for the processor when it is loaded" if "Q4_0_" in name else ""
+        raise UsageError(
+            f"llama.cpp makes no {shown} any more", hint or f"it makes {', '.join(BASE_TYPES)}"
+        )
+    near = nearest(name, BASE_TYPES)
+    meant = f"did you mean {', '.join(near)}? " if near else ""
+    raise UsageError(
+        f"there is no type {shown!r} that llama.cpp makes", f"{meant}all: {', '.join(BASE_TYPES)}"
+    )
+
+
+def exceptions_of(tensors: Sequence[Tensor], embedding: str, keep: Iterable[str]) -> dict[str, str]:
+    """Types by tensor name, of ``ROLE=TYPE`` and of the embedding; the last one counts.
+
+    A role is one of precision reports, or a part of tensors' names (``attn_v``).
+    Raises: UsageError for a role without tensors that are quantized, and for a type that is none.
+    """
+    found: dict[str, str] = {}
+    wanted = [f"{EMBEDDING}={embedding}"] if embedding else []
+    for text in (*wanted, *keep):
+        role, separator, type_ = text.partition("=")
+        if not separator or not role.strip():
+            raise UsageError(f"{one_line(text, 60)!r} is no ROLE=TYPE", "--keep attention=Q8_0")
+        named = _tensor_type(type_)
+        matching = _matching(tensors, role.strip())
+        if not matching:
+            roles = dict.fromkeys(tensor_role(t.name) for t in tensors if is_quantizable(t))
+            shown = ", ".join(r.replace(" ", "-") for r in ROLES if r in roles)
+            raise UsageError(
+                f"the model has no {one_line(role, 40)!r} that can be quantized",
+                f"roles here: {shown}; or a part of tensors' names, such as attn_v",
+            )
+        found |= dict.fromkeys(matching, named)
+    return found
+
+
+def _matching(tensors: Iterable[Tensor], role: str) -> list[str]:
+    plain = role.casefold().replace("-", " ").replace("_", " ")
+    by_role = plain in {each.replace("-", " ") for each in ROLES}
+    return [
+        tensor.name
+        for tensor in tensors
+        if is_quantizable(tensor)
+        and (
+            tensor_role(tensor.name).replace("-", " ") == plain
+            if by_role
+            else role.casefold() in tensor.name
+        )
+    ]
+
+
+def _tensor_type(text: str) -> str:
+    """Raises: UsageError."""
+    name = text.strip().upper().replace("-", "_")
+    if name in TENSOR_TYPES:
+        return name
+    label = _ALIASES.get(name, name)
+    if label in BASE_TYPES:
+        return BASE_TYPES[label]
+    near = nearest(name, TENSOR_TYPES) or sorted(TENSOR_TYPES)
+    raise UsageError(
+        f"there is no type {one_line(text, 40)!r} for tensors", f"types: {', '.join(near)}"
+    )

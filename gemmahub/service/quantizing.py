@@ -1,0 +1,137 @@
+"""The use case: a model at another precision, made here from the files that are here."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from gemmahub.engines import asking
+from gemmahub.engines.contract import Quantization
+from gemmahub.errors import BackendError, DoesNotFit, GemmahubError, IntegrityError, NotFound
+from gemmahub.formats.detect import open_model
+from gemmahub.service.part_file import PartFile
+from gemmahub.service.quantize_target import free_bytes
+from gemmahub.text import format_bytes, one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gemmahub.engines.contract import OnProgress, Rounding
+    from gemmahub.registry.variants import Variant
+    from gemmahub.service.installation import Installation
+    from gemmahub.service.quantize_plan import QuantizePlan
+
+_SPARE: Final = 1 << 24  # bytes that stay free on a disk that is not full
+_AGAIN: Final = "try again; the model itself is as it was"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """What was made. ``rounding`` says what became of weights that were trained for the type;
+    ``listed`` whether a listing shows the file."""
+
+    variant: Variant
+    rounding: Rounding | None = None
+    listed: bool = True
+
+
+def quantize(
+    here: Installation, plan: QuantizePlan, on_progress: OnProgress | None = None
+) -> Quantized:
+    """Make what a plan says; it is listed and can be run afterwards.
+
+    The file has its name only when all of it is on the disk and was read back.
+
+    Raises: DoesNotFit for a disk that is too small, or full before the end; UsageError for a target
+    that exists by now; BackendError; IntegrityError where what was written is not as planned.
+    """
+    check_disk(plan)
+    with PartFile(plan.target) as part:
+        wanted = Quantization(
+            plan.label,
+            part.path,
+            plan.exceptions,
+            plan.importance,
+            plan.metadata,
+            lattice=plan.lattice,
+        )
+        try:
+            rounding = asking.quantize(plan.choice.offer, plan.artifact, wanted, on_progress)
+        except BackendError as error:
+            free = free_bytes(plan.target.parent)
+            if free is not None and free + _written(part.path) < plan.size_bytes + _SPARE:
+                raise _full(plan) from error
+            raise
+        _check_made(plan, part.path)
+        part.keep(replace=plan.force)
+    here.look_again()
+    found = here.registry.at(plan.target)
+    variant = found or here.registry.resolve(f"./{os.path.relpath(plan.target)}")
+    return Quantized(variant, rounding, listed=found is not None)
+
+
+def make_importance(plan: QuantizePlan, on_progress: OnProgress | None = None) -> None:
+    """Make the importance matrix of a plan from its text; it stays beside the new file.
+
+    Raises: NotFound for a text that cannot be read; BackendError, also for one that is too short.
+    """
+    if plan.text is None or plan.importance is None:
+        return
+    try:
+        text = plan.text.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise NotFound(
+            f"{one_line(str(plan.text))} cannot be read: {error.strerror or error}",
+            "name a text file",
+        ) from None
+    with PartFile(plan.importance) as part:
+        offer = plan.choice.offer
+        asking.make_importance(offer, plan.artifact, text, part.path, on_progress)
+        part.keep(replace=plan.force)
+
+
+def check_disk(plan: QuantizePlan) -> None:
+    """Raises: DoesNotFit where the disk is too small."""
+    if plan.free_bytes is not None and plan.free_bytes < plan.size_bytes:
+        raise DoesNotFit(
+            f"it needs {format_bytes(plan.size_bytes)}, but only {format_bytes(plan.free_bytes)} "
+            f"is free in {one_line(str(plan.target.parent))}",
+            "free some (gemmahub du, gemmahub rm), or name a file on another disk with -o",
+        )
+
+
+def _full(plan: QuantizePlan) -> DoesNotFit:
+    return DoesNotFit(
+        f"the disk with {one_line(str(plan.target.parent))} is full: what was written is removed",
+        "free some (gemmahub du, gemmahub rm), or name a file on another disk with -o",
+    )
+
+
+def _written(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0
+
+
+def _check_made(plan: QuantizePlan, path: Path) -> None:
+    """Read back what was written. Raises: IntegrityError where it is not what was planned."""
+    try:
+        made = open_model(path)
+    except GemmahubError as error:
+        raise IntegrityError(f"what was written cannot be read: {error.message}", _AGAIN) from None
+    planned = {tensor.name: tensor.shape for tensor in plan.file.model.tensors}
+    if {tensor.name: tensor.shape for tensor in made.tensors} != planned:
+        raise IntegrityError("what was written has other tensors than the model", _AGAIN)
+    missing = [key for key, text in plan.metadata.items() if made.metadata.get(key) != text]
+    if missing:
+        raise IntegrityError(f"what was written lacks {', '.join(missing)}", _AGAIN)
+    types = {tensor.name: tensor.type for tensor in plan.file.model.tensors}
+    others = [tensor for tensor in made.tensors if tensor.type != types[tensor.name]]
+    if others:
+        raise IntegrityError(
+            f"{len(others)} tensors have another type than planned, as {one_line(others[0].name)}: "
+            f"{others[0].type}, not {types[others[0].name]}",
+            "this llama.cpp has other rules than the one that gemmahub knows; report it",
+        )
