@@ -94,7 +94,8 @@ def words(row: ModelRow, notes: tuple[str, ...]) -> Content:
         elif row.fit.reason:
             lines.append(_point(row.fit.reason))
         lines.append(_point(row.quality.as_text()))
-    lines.append(_measured(row))
+    if row.measured or row.variant.artifacts:
+        lines.append(_measured(row))
     if variant.outdated is not None:
         lines.insert(
             0, Content.styled(f"! {one_line(variant.outdated.advice, _LONG)}", "$text-warning")
@@ -117,13 +118,12 @@ def words(row: ModelRow, notes: tuple[str, ...]) -> Content:
 
 
 def _measured(row: ModelRow) -> Content:
-    """What was measured of it here, a dash and the command for what was not."""
+    """What was measured of it here, and the commands that measure the rest."""
     name = one_line(row.variant.reference, _LONG)
-    told = [
-        *(figures_in_words(row.measured) or ("-",)),
-        *(f"{command_line(each, name)} measures it" for each in commands_missing(row.measured)),
-    ]
-    return _fact("measured here", "; ".join(told))
+    told = list(figures_in_words(row.measured)) or ["nothing yet"]
+    if missing := [command_line(each, name) for each in commands_missing(row.measured)]:
+        told.append(f"to measure more: {', '.join(missing)}")
+    return _fact("measured here:", "; ".join(told))
 
 
 def _point(text: str, style: str = "") -> Content:
