@@ -20,6 +20,7 @@ from gemmahub.service.benching.memory import PeakMemory, free_on_devices, measur
 from gemmahub.service.benching.prompts import Prompts
 from gemmahub.service.measuring import conditions_of, measured_model
 from gemmahub.service.running import load
+from gemmahub.service.tuned import taken_from_tuning
 from gemmahub.text import format_gib, one_line
 
 if TYPE_CHECKING:
@@ -145,11 +146,12 @@ class _Job:
         self.here, self.options, self.tell = here, options, tell
         self.variant, recommended = here.chosen(reference)
         variant = self.variant
-        check_engine(here, variant, options)
+        engine = check_engine(here, variant, options)
         settings = options.settings
         if recommended is not None and settings.gpu_layers is None:
             placed = recommended.session_settings
             settings = replace(settings, **{n: placed[n] for n in _PLACED if n in placed})
+        settings = replace(settings, **taken_from_tuning(here, variant, engine.name, settings))
         self.depths = _depths(options.depths, variant)
         self.settings = replace(
             settings,
@@ -190,6 +192,7 @@ class _Job:
                 alone=False,
                 draft=False if self.settings.drafter is None else None,
                 needs="parallel" if self.options.parallel > 1 else "",
+                tuned=False,
             )
             loads.append(perf_counter() - started)
             if loads[-1] > _QUICK_LOAD or len(loads) == _LOADS:
