@@ -155,6 +155,27 @@ def test_an_interrupt_keeps_the_depths_that_are_done(
     assert len(kept(tmp_path)) == 1
 
 
+def test_a_busy_machine_is_said_and_stays_in_the_result(
+    command: Command, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gemmahub.service.benching.busy_now", lambda: ["others are at work"])
+    found = command("bench", model, "--depth", 0, "--repeat", 1)
+    assert "warning: others are at work" in found.err
+    assert "others are at work" in kept(tmp_path)[0].conditions.doubts
+
+
+def test_a_server_keeps_its_own_context(
+    command: Command, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gemmahub_llamacpp.backend import LlamaCppBackend
+
+    fixed = LlamaCppBackend.capabilities | {"fixed_context"}
+    monkeypatch.setattr(LlamaCppBackend, "capabilities", fixed)
+    quick = ("--backend", "llama.cpp", "--repeat", 1, "--depth")
+    assert command("bench", model, *quick, 0).code == 0
+    assert kept(tmp_path)[0].conditions.settings["context"] == 4096  # as the model was trained
+
+
 def test_several_conversations_at_once(command: Command, model: Path, tmp_path: Path) -> None:
     found = command(
         "bench", model, "--backend", "llama-server", "--parallel", 2, "--depth", 0, "--repeat", 1

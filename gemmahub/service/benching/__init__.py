@@ -158,6 +158,8 @@ class _Job:
             context=context_for(max(self.depths)) * options.parallel,
             parallel=options.parallel,
         )
+        if "fixed_context" in engine.capabilities:
+            self.settings = replace(self.settings, context=None)
         self.planned = planned_bytes(here, variant, self.settings)
         tell(f"reading {one_line(variant.reference)}")
         self.model = measured_model(here, variant)
@@ -312,7 +314,7 @@ def planned_bytes(here: Installation, variant: Variant, settings: Settings) -> i
         return None
     if not memory.fits:
         raise DoesNotFit(
-            f"{one_line(variant.reference)} would not fit with {settings.context:,} tokens: "
+            f"{one_line(variant.reference)} would not fit with {memory.settings.context:,} tokens: "
             f"{format_gib(-memory.headroom_bytes)} too much",
             "measure at smaller depths (--depth 0,512), or with fewer --gpu-layers",
         )
