@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +155,46 @@ def test_an_interrupt_keeps_the_depths_that_are_done(
     again = command("bench", model, "--depth", "64", "--repeat", "1")
     assert (again.code, again.out) == (130, "")
     assert len(kept(tmp_path)) == 1
+
+
+def test_a_busy_machine_is_said_and_stays_in_the_result(
+    command: Command, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gemmahub.service.benching.busy_now", lambda: ["others are at work"])
+    found = command("bench", model, "--depth", 0, "--repeat", 1)
+    assert "warning: others are at work" in found.err
+    assert "others are at work" in kept(tmp_path)[0].conditions.doubts
+
+
+def test_a_server_keeps_its_own_context(
+    command: Command, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gemmahub_llamacpp.backend import LlamaCppBackend
+
+    fixed = LlamaCppBackend.capabilities | {"fixed_context"}
+    monkeypatch.setattr(LlamaCppBackend, "capabilities", fixed)
+    quick = ("--backend", "llama.cpp", "--repeat", 1, "--depth")
+    assert command("bench", model, *quick, 0).code == 0
+    assert kept(tmp_path)[0].conditions.settings["context"] == 4096  # as the model was trained
+
+
+def test_a_kill_while_it_measures_leaves_nothing_broken(
+    command: Command, model: Path, tmp_path: Path
+) -> None:
+    assert command("bench", model, "--depth", 0, "--repeat", 1).code == 0
+    ended = (
+        "import os, sys\n"
+        "from gemmahub.cli.main import run\n"
+        "from gemmahub.service.benching import depths\n"
+        "depths.DepthBench.measure = lambda *_: os._exit(9)\n"  # as a kill: nothing is put away
+        "run(['bench', sys.argv[1], '--depth', '0'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", ended, str(model)], check=False, timeout=300)
+    assert done.returncode == 9
+    assert len(kept(tmp_path)) == 1
+    assert not list((tmp_path / "data").glob("*.damaged"))
+    assert command("bench", model, "--depth", 0, "--repeat", 1).code == 0
+    assert len(kept(tmp_path)) == 2
 
 
 def test_several_conversations_at_once(command: Command, model: Path, tmp_path: Path) -> None:

@@ -157,6 +157,12 @@ def test_one_measured_model_predicts_another(
     measured = result(other, (512, 20.0))
     here.sums.compute(other)
     assert prediction(here, variant, measured) is None  # nothing else was measured
+    copy = tmp_path / "models" / "copy-F32.gguf"
+    copy.write_bytes(other.read_bytes())
+    here.sums.compute(copy)
+    here.look_again()
+    here.results.add([measured])
+    assert prediction(here, variant, measured) is None  # a copy is no other model
     here.results.add([result(model, (512, 25.0))])
     found = prediction(here, variant, measured)
     assert found is not None

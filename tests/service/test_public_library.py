@@ -22,6 +22,7 @@ PUBLIC = {
         "alone",
         "draft",
         "needs",
+        "tuned",
     ],
     "models": ["catalogue"],
     "resolve": ["reference"],

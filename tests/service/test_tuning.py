@@ -197,6 +197,16 @@ def test_a_plan_counts_with_them(command: Command, model: Path) -> None:
     assert "--tune" not in command("plan", model, "--ubatch", 256).err
 
 
+def test_bench_measures_with_them_and_says_so_once(command: Command, model: Path) -> None:
+    here = Library()
+    keep(here, model, "llama.cpp", ubatch=128)
+    found = command("bench", model, "--backend", "llama.cpp", "--depth", 0, "--repeat", 1)
+    assert found.code == 0, found
+    assert found.err.count("ubatch 128, as bench --tune found here") == 1
+    (result,) = Library().results.kept
+    assert result.result.conditions.settings["ubatch"] == 128
+
+
 def test_serving_takes_them(model: Path) -> None:
     said: list[str] = []
     here = Library(say=said.append)

@@ -20,6 +20,7 @@ from gemmahub.service.benching.memory import PeakMemory, free_on_devices, measur
 from gemmahub.service.benching.prompts import Prompts
 from gemmahub.service.measuring import conditions_of, measured_model
 from gemmahub.service.running import load
+from gemmahub.service.tuned import taken_from_tuning
 from gemmahub.text import format_gib, one_line
 
 if TYPE_CHECKING:
@@ -145,17 +146,20 @@ class _Job:
         self.here, self.options, self.tell = here, options, tell
         self.variant, recommended = here.chosen(reference)
         variant = self.variant
-        check_engine(here, variant, options)
+        engine = check_engine(here, variant, options)
         settings = options.settings
         if recommended is not None and settings.gpu_layers is None:
             placed = recommended.session_settings
             settings = replace(settings, **{n: placed[n] for n in _PLACED if n in placed})
+        settings = replace(settings, **taken_from_tuning(here, variant, engine.name, settings))
         self.depths = _depths(options.depths, variant)
         self.settings = replace(
             settings,
             context=context_for(max(self.depths)) * options.parallel,
             parallel=options.parallel,
         )
+        if "fixed_context" in engine.capabilities:
+            self.settings = replace(self.settings, context=None)
         self.planned = planned_bytes(here, variant, self.settings)
         tell(f"reading {one_line(variant.reference)}")
         self.model = measured_model(here, variant)
@@ -190,6 +194,7 @@ class _Job:
                 alone=False,
                 draft=False if self.settings.drafter is None else None,
                 needs="parallel" if self.options.parallel > 1 else "",
+                tuned=False,
             )
             loads.append(perf_counter() - started)
             if loads[-1] > _QUICK_LOAD or len(loads) == _LOADS:
@@ -309,7 +314,7 @@ def planned_bytes(here: Installation, variant: Variant, settings: Settings) -> i
         return None
     if not memory.fits:
         raise DoesNotFit(
-            f"{one_line(variant.reference)} would not fit with {settings.context:,} tokens: "
+            f"{one_line(variant.reference)} would not fit with {memory.settings.context:,} tokens: "
             f"{format_gib(-memory.headroom_bytes)} too much",
             "measure at smaller depths (--depth 0,512), or with fewer --gpu-layers",
         )

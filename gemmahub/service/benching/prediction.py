@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gemmahub.service.known_speeds import place_of_plans, seen_speed
+from gemmahub.stores.identity import content_of
 from gemmahub.text import format_rate
 
 if TYPE_CHECKING:
@@ -58,7 +59,10 @@ def prediction(
     others = [
         (other, known[other.reference])
         for other in here.registry.installed().variants
-        if other.reference in known and other.reference != variant.reference
+        if other.artifacts
+        and other.reference in known
+        and other.reference != variant.reference
+        and content_of(other.artifacts[0], here.sums) != result.model.content  # another copy
     ]
     others += [
         (other, seen_speed(found))
