@@ -140,7 +140,7 @@ def work() -> None:
     def spent(places: Sequence[DevicePlace], use: str) -> float:
         begin = time.process_time()
         ranking = recommend(
-            candidates_of(installed, hub.registry.catalog, {}), places, Requirements(use)
+            candidates_of(installed, hub.registry.catalog), places, Requirements(use)
         )
         for number, plan in enumerate(ranking.plans[:5]):
             reasons_of(ranking, number, ranking.largest_context(plan))

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.catalog.loader import load_catalog
+from gemmahub.catalog.records import WHOLE
 from gemmahub.errors import ExitCode, GemmahubError, NotFound
 from gemmahub.formats.kinds import ADAPTER, IMATRIX, kind_of
 from gemmahub.hub.client import HubClient
@@ -32,7 +33,8 @@ from gemmahub_ollama.registry import RegistryClient
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from gemmahub.catalog.records import Catalog, CatalogFile, CatalogVariant, PublishedTag
+    from gemmahub.catalog.published import PublishedTag
+    from gemmahub.catalog.records import Catalog, CatalogFile, CatalogVariant
     from gemmahub.hub.records import HubFile, Repository
 
 FILL_IN: Final = "FILL IN"
@@ -101,7 +103,9 @@ def _of_repository(
     there = {file.path: file for file in repository.files}
     for file in own:
         now, place = there.get(file.file), f"{file.repository} {file.file}"
-        if now is None:
+        if file.file == WHOLE:
+            yield from _of_folder(file, repository)
+        elif now is None:
             yield Finding(f"{place}: gone from main at {repository.commit}")
         elif _is_other(file, now):
             yield Finding(f"{place}: replaced", _changed(file, now))
@@ -114,6 +118,17 @@ def _of_repository(
     for path in sorted(there.keys() - have):
         if path.lower().endswith(".gguf") and kind_of(path) not in (ADAPTER, IMATRIX):
             yield Finding(f"{repository.name} {path}: not in the catalogue", _new(there[path]))
+
+
+def _of_folder(own: CatalogVariant | CatalogFile, repository: Repository) -> Iterator[Finding]:
+    """A folder has no hash of its own: at another revision any of its files may be another one."""
+    weights = [file for file in repository.files if file.path.endswith(".safetensors")]
+    if not weights:
+        yield Finding(f"{own.repository}: has no weights any more at {repository.commit}")
+    elif own.revision != repository.commit:
+        size = sum(file.size for file in repository.files)
+        lines = f'revision = "{repository.commit}"\nbytes = {size}  # of all its files\n'
+        yield Finding(f"{own.repository}: a folder at another revision", lines)
 
 
 def _is_other(file: CatalogVariant | CatalogFile, now: HubFile) -> bool:
@@ -162,7 +177,13 @@ def _of_tag(tag: PublishedTag, sha256: str, size: int) -> Finding | None:
     lines = f'manifest_sha256 = "{sha256}", size = "{_decimal(size)}"  # {size:,} bytes\n'
     if tag.manifest_sha256 is None and tag.digest in (None, sha256[:12]):
         return Finding(f"{tag.reference}: its whole manifest", lines)
-    return Finding(f"{tag.reference}: moved, before it was {tag.digest}", lines)
+    date = tag.as_of if len(tag.as_of) == len("2026-01-01") else FILL_IN
+    before = (
+        f'{{ date = "{date}", digest = "{tag.digest}", wrong = "{FILL_IN}", '
+        f'grade = "{tag.grade}", source = {_text(tag.source)} }}'
+    )
+    known = f"# to its list replaced:\n  {before},\n" if tag.digest else ""
+    return Finding(f"{tag.reference}: moved, before it was {tag.digest}", lines + known)
 
 
 def _size_of(manifest: bytes) -> int:

@@ -51,6 +51,7 @@ def header(path: Path, seed: str) -> None:
         "general.file_type": 2,
         "gemma3.block_count": model.architecture.layers,
         "gemma3.context_length": model.architecture.context_length,
+        "tokenizer.ggml.model": "llama",
         "tokenizer.ggml.tokens": [f"word{n}" for n in range(1000)],
     }
     write_gguf(path, metadata, [(t.name, t.shape, t.type) for t in tensors])

@@ -171,7 +171,7 @@ def size_tables() -> tuple[list[str], int]:
             lines += ["", f"### {title}, for {use}", "", *HEADS[title]]
             for size, machine in machines:
                 wanted = Requirements(use, limit=3)
-                for entry in recommendations(hub.registry, machine, wanted, {}):
+                for entry in recommendations(hub.registry, machine, wanted):
                     found = checked(hub, entry, machine)
                     for plan in (found.plan, found.largest):
                         count += 1

@@ -175,6 +175,22 @@ def test_one_line_is_short_and_single() -> None:
     assert len(one_line("x" * 1000)) == 200
 
 
+def test_no_address_is_cut_inside() -> None:
+    address = "https://mirror.example.org/api/huggingfaceml/hf/user/repo"
+    text = f"nothing came from {address} (see {address}/tree), which says: not found; hf://user/r"
+    whole = set(text.split())
+    for limit in range(20, len(text) + 1):
+        shown = one_line(text, limit)
+        assert len(shown) <= limit
+        assert {word for word in shown.split() if "://" in word} <= whole
+        assert text.startswith(shown.removesuffix("…"))
+    assert one_line(text, 100) == f"nothing came from {address} (see …"
+    assert one_line(f"{address} is gone", 40) == f"{address} …"
+    assert one_line(address, 40) == address
+    assert one_line(address + "/x" * 50, 40) == "https://mirror.example.org/…"
+    assert len(one_line("x" * 300 + "://", 40)) == 40
+
+
 @pytest.mark.parametrize(
     ("count", "text"),
     [

@@ -9,7 +9,8 @@ from msgspec import field
 from msgspec.structs import replace
 
 from gemmahub.catalog.members import FamilyMember
-from gemmahub.catalog.records import Architecture, CatalogFile, CatalogVariant, Family, PublishedTag
+from gemmahub.catalog.published import PublishedTag
+from gemmahub.catalog.records import Architecture, CatalogFile, CatalogVariant, Family
 from gemmahub.catalog.table import Entry, Positive, day, fault, read, table_of, tables
 from gemmahub.memory import families
 

@@ -1,7 +1,8 @@
 """Which type llama.cpp's quantiser gives to each tensor of a K-quant mix such as Q4_K_M.
 
 The part of :mod:`gemmahub.precision.quantizer` that published files of Gemma need, layer by layer:
-layers that are alike share their tensors. A test holds both against each other.
+layers that are alike share their tensors. A test holds both against each other. An importance
+matrix changes the types of one of the mixes below, Q4_0.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ Shape = tuple[int, ...]
 class _Mix:
     """``base`` for most matrices; ``raised`` for the sensitive ones among attn_v and ffn_down.
 
-    ``early`` mixes raise the first layers only, the others a third of all layers and both ends.
+    ``early`` mixes raise the first layers only, the others a third of all layers and both ends;
+    without ``values`` attn_v is not raised.
     """
 
     base: str
     raised: str
     early: bool = False
+    values: bool = True
 
 
 MIXES: Final[dict[str, _Mix]] = {
@@ -35,6 +38,7 @@ MIXES: Final[dict[str, _Mix]] = {
     "Q5_K_S": _Mix("Q5_K", "Q5_K"),
     "Q5_K_M": _Mix("Q5_K", "Q6_K"),
     "Q6_K": _Mix("Q6_K", "Q6_K"),
+    "Q4_0 with imatrix": _Mix("Q4_0", "Q4_1", early=True, values=False),
 }
 
 # Tables of one row a token; the mixes above store them like the output matrix that they also are.
@@ -77,7 +81,8 @@ def raised_layers(mix: str, layers: int, value_layers: Sequence[int]) -> list[Ra
     count = len(value_layers)
     return [
         (
-            layer in rank
+            rule.values
+            and layer in rank
             and (rank[layer] < 4 if rule.early else _needs_more_bits(rank[layer], count)),
             layer < layers // 8 if rule.early else _needs_more_bits(layer, layers),
         )

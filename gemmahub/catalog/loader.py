@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
     from gemmahub.catalog.members import FamilyMember
-    from gemmahub.catalog.records import Family, PublishedTag
+    from gemmahub.catalog.published import PublishedTag
+    from gemmahub.catalog.records import Family
 
 
 @cache

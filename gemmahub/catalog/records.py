@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from msgspec import Meta, field
 
@@ -24,7 +24,6 @@ from gemmahub.catalog.table import (
     PositiveNumber,
     Repository,
     Sha256,
-    ShortDigest,
     Training,
 )
 from gemmahub.formats.ggml_types import GGML_TYPES_BY_NAME
@@ -33,12 +32,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from gemmahub.catalog.members import FamilyMember
+    from gemmahub.catalog.published import PublishedTag
 
     GgmlType = str
     Mix = str
 else:
     GgmlType = Literal[tuple(GGML_TYPES_BY_NAME)]
     Mix = Literal[tuple(MIXES)]
+
+WHOLE: Final = "."
+"""The ``file`` of a variant that is a folder with several: the whole repository."""
 
 
 class Family(Entry, frozen=True):
@@ -120,7 +123,8 @@ class StoredTypes(Entry, frozen=True):
     the type of the matrices that llama.cpp's quantiser copies as they are (per_layer_model_proj,
     AltUp, LAuReL). ``vocabulary`` is the number of embedding rows where a publisher keeps more
     than the usual ones. ``unused_kv``: the file has key and value tensors in layers that reuse
-    another layer's cache. One-dimensional tensors are F32 everywhere.
+    another layer's cache. One-dimensional tensors are F32 everywhere. ``by_label``: they follow
+    from the label or the maker's words, and no exact size holds them.
     """
 
     default: GgmlType | None = None
@@ -130,6 +134,7 @@ class StoredTypes(Entry, frozen=True):
     kept: GgmlType = "BF16"
     vocabulary: Positive | None = None
     unused_kv: bool = False
+    by_label: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -158,11 +163,14 @@ class CatalogFile(Entry, frozen=True, kw_only=True):
 
 
 class CatalogVariant(Entry, frozen=True, kw_only=True):
-    """One published file of a model. ``content`` says what is really in it."""
+    """One published file of a model. ``content`` says what is really in it.
+
+    A folder format is all of its repository: its ``file`` is :data:`WHOLE`.
+    """
 
     model: str
     name: str
-    format: Literal["gguf"] = "gguf"
+    format: Literal["gguf", "mlx", "safetensors"] = "gguf"
     label: str
     training: Training
     training_basis: str
@@ -181,6 +189,11 @@ class CatalogVariant(Entry, frozen=True, kw_only=True):
     grade: Grade
     source: str
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.format == "gguf") == (self.file == WHOLE):
+            raise ValueError(f"a folder format has file = {WHOLE!r}, and no other has")
+
     @property
     def reference(self) -> str:
         """As a user names it: ``gemma-3-4b-it:q4_0-qat``."""
@@ -190,6 +203,21 @@ class CatalogVariant(Entry, frozen=True, kw_only=True):
     def confirmed(self) -> bool:
         """Whether more than one public source, or a measurement, stands behind it."""
         return self.grade != "C"
+
+    @property
+    def checked(self) -> bool:
+        """Whether its types are known, by more than its label, and several sources have it."""
+        return self.types is not None and not self.types.by_label and self.confirmed
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """What is not known of it, in words."""
+        known = {
+            "its size": self.bytes,
+            "its sha256": self.sha256 or self.format != "gguf",  # a folder has one a file
+            "which types its tensors have": self.types,
+        }
+        return tuple(what for what, value in known.items() if not value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,40 +258,6 @@ class Model:
         """The score in that benchmark, such as ``MMLU-Pro`` (any case), or None."""
         wanted = benchmark.lower()
         return next((s for s in self.scores if s.benchmark.lower() == wanted), None)
-
-
-class PublishedTag(Entry, frozen=True, kw_only=True):
-    """What a tag of another source held on the day ``as_of``; tags can be moved by their publisher.
-
-    ``scheme`` is that of its references, ``place`` what people call the source. ``size`` is as the
-    source prints it (weights and projector together, decimal units). ``digest`` is the ID that its
-    tools print, ``manifest_sha256`` the whole of it; ``digest_verified`` means that what several
-    people saw printed agrees on it. ``inside`` is what lies beside the weights, in words.
-    """
-
-    scheme: str
-    place: str
-    tag: str
-    resolves_to: str
-    model: str
-    format: Literal["gguf", "mlx"] = "gguf"
-    label: str
-    training: Training
-    size: str
-    context_length: Positive = field(name="context")
-    digest: ShortDigest | None = None
-    manifest_sha256: Sha256 | None = None
-    digest_verified: bool = field(name="verified", default=False)
-    inside: str | None = None
-    note: str | None = None
-    as_of: str
-    grade: Grade
-    source: str
-
-    @property
-    def reference(self) -> str:
-        """``ollama://gemma3:4b``."""
-        return f"{self.scheme}://{self.tag}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +316,7 @@ class Catalog:
         return self._sha256.get(sha256.lower())
 
     def by_file(self, repository: str, file: str) -> CatalogVariant | None:
-        """The variant that lies in that Hugging Face repository under that file name."""
+        """The variant in that Hugging Face repository under that file name, or :data:`WHOLE`."""
         return self._files.get((repository.lower(), file))
 
     def by_name_and_bytes(self, file: str, size_bytes: int) -> CatalogVariant | None:

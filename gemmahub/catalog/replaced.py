@@ -12,15 +12,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+def day_of(text: str) -> day:
+    """Raises: ValueError."""
+    try:
+        return day.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"date = {text!r} is not a date") from None
+
+
 class ReplacedFile(Entry, frozen=True, kw_only=True):
-    """A file that its publisher replaced; ``date`` is the day on which it was published.
+    """A file that its publisher replaced; ``date`` is the day on which it was published, if known.
 
     ``wrong`` says what is wrong with it or what came in its place, ``aborts`` which engine cannot
     load it, and why. A ``sha256`` of one source beside ``bytes`` of several has the grade of these:
     a file has to have both.
     """
 
-    date: str
+    date: str | None = None
     bytes: Positive | None = None
     sha256: Sha256 | None = None
     revision: Commit | None = None
@@ -33,10 +41,8 @@ class ReplacedFile(Entry, frozen=True, kw_only=True):
         super().__post_init__()
         if self.bytes is None and self.sha256 is None:
             raise ValueError("either bytes or sha256 has to be known")
-        try:
-            day.fromisoformat(self.date)
-        except ValueError:
-            raise ValueError(f"date = {self.date!r} is not a date") from None
+        if self.date is not None:
+            day_of(self.date)
 
     def is_of(self, size_bytes: int, sha256: str | None) -> bool:
         """Whether a file of that size, and of that content where it is known, can be this one."""
@@ -47,7 +53,10 @@ class ReplacedFile(Entry, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Outdated:
-    """That a file is one that its publisher replaced, and the catalogue's name of what to pull."""
+    """That a file, or a tag, is one that its publisher replaced, and the name of what to pull.
+
+    ``date`` is empty where it is not known.
+    """
 
     date: str
     wrong: str
@@ -56,16 +65,22 @@ class Outdated:
     confirmed: bool
 
     @property
+    def of_date(self) -> str:
+        """`` of 2026-06-05``, behind a name; "" where the day is not known."""
+        return f" of {self.date}" if self.date else ""
+
+    @property
     def text(self) -> str:
         """In one line, without what to pull."""
         doubt = "" if self.confirmed else " (unconfirmed: only one public source)"
         why = f"{self.wrong}; {self.aborts}" if self.aborts else self.wrong
-        return f"replaced by its publisher, from {self.date}{doubt}: {why}"
+        since = f", from {self.date}" if self.date else ""
+        return f"replaced by its publisher{since}{doubt}: {why}"
 
     @property
     def remedy(self) -> str:
         """What to do, as a hint has it."""
-        return f"gemmahub pull {self.pull} gets the file that replaced it"
+        return f"gemmahub pull {self.pull} gets what replaced it"
 
     @property
     def advice(self) -> str:
@@ -75,7 +90,7 @@ class Outdated:
     def as_json(self) -> dict[str, Any]:
         """The object ``outdated`` of ``gemmahub inspect --json``."""
         return {
-            "published": self.date,
+            "published": self.date or None,
             "reason": self.wrong,
             "aborts": self.aborts or None,
             "pull": self.pull,
@@ -140,5 +155,5 @@ class Replacements:
             if known.file.is_of(size_bytes, sha256):
                 one = known.file
                 aborts = one.aborts or ""
-                return Outdated(one.date, one.wrong, aborts, known.pull, one.grade != "C")
+                return Outdated(one.date or "", one.wrong, aborts, known.pull, one.grade != "C")
         return None

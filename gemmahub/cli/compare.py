@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gemmahub.service.comparing import Comparison
-    from gemmahub.service.comparing.rows import Row, Section
+    from gemmahub.service.comparing.table import Row, Section
 
 _LEAST: Final = 17  # characters a cell needs: 12.34 GiB too big
 _GAP: Final = 1
@@ -76,7 +76,7 @@ def _columns(label: int, count: int) -> int:
 
 
 def _table(sections: Sequence[Section], sides: range, label: int) -> None:
-    from gemmahub.service.comparing.rows import BETTER, lines_of
+    from gemmahub.service.comparing.table import BETTER, lines_of
     from gemmahub.service.comparing.text import letter
 
     rows = [_of(row, sides) for section in sections for row in section.rows]

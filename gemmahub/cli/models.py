@@ -13,10 +13,11 @@ from gemmahub.text import format_bytes, format_parameters, percent, plural
 from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from gemmahub.engines.contract import ServedModel
     from gemmahub.planning.fit import Fit
+    from gemmahub.recommend.speed import SeenSpeed
     from gemmahub.registry.variants import Variant
     from gemmahub.service import Library
 
@@ -38,19 +39,29 @@ _WEIGHTY = ("drafter", "projector", "adapter")  # what has weights that an engin
 def list_command(catalogue: bool, folders: tuple[Path, ...], outdated: bool, as_json: bool) -> None:
     """Models on this machine, each with its precision."""
     from gemmahub.service import Library
+    from gemmahub.service.known_speeds import speed_json
     from gemmahub.service.overview import owned
 
     library = Library(folders=folders)
     models = library.models(catalogue=catalogue)
     if outdated:
         models = models.only_outdated()
-    fits = library.fits(models.variants)
+    machine = library.as_used()
+    fits = library.fits(models.variants, machine)
     rows = list(zip(models.variants, fits, strict=True))
     beside = owned(models)
+    speeds = library.measured(machine).speeds
     if as_json:
         output.json_data(
             {
-                "models": [v.as_json() | {"fit": fit.as_json()} for v, fit in rows],
+                "models": [
+                    variant.as_json()
+                    | {
+                        "fit": fit.as_json(),
+                        "measured_speed": speed_json(speeds.get(variant.reference)),
+                    }
+                    for variant, fit in rows
+                ],
                 "companions": [
                     each.as_json() | {"of": owner and owner.reference} for each, owner in beside
                 ],
@@ -62,11 +73,7 @@ def list_command(catalogue: bool, folders: tuple[Path, ...], outdated: bool, as_
         )
         return
     if models.variants:
-        output.table(
-            ("model", "precision", "bits/weight", "size", "fit", "in"),
-            [row for variant, fit in rows for row in _rows(variant, fit, beside)],
-            right=("bits/weight", "size"),
-        )
+        _table(rows, beside, speeds)
         _explain(rows)
     elif outdated:
         output.note("no model here is known to have been replaced by its publisher")
@@ -82,6 +89,26 @@ def list_command(catalogue: bool, folders: tuple[Path, ...], outdated: bool, as_
             output.note(f"{each.reference} ({format_bytes(each.size_bytes)}): {each.what}")
     for entry in models.broken:
         output.warning(f"{entry.path} ({entry.store}): not read: {entry.reason}")
+
+
+def _table(
+    rows: list[tuple[Variant, Fit]],
+    beside: list[tuple[Variant, Variant | None]],
+    speeds: Mapping[str, SeenSpeed],
+) -> None:
+    """The models; with the speeds that were measured here, where there are some."""
+    from gemmahub.service.known_speeds import rate_of
+
+    columns = ["model", "precision", "bits/weight", "size", "fit", "in"]
+    found = [(v, row) for v, fit in rows for row in _rows(v, fit, beside)]
+    cells = [list(row) for _, row in found]
+    if any(variant.reference in speeds for variant, _ in rows):
+        columns.insert(5, "tokens/s")
+        for (variant, row), cell in zip(found, cells, strict=True):
+            own = speeds.get(variant.reference) if row[0] == variant.reference else None
+            cell.insert(5, "" if own is None else rate_of(own))
+        output.note("tokens/s: as measured on this machine")
+    output.table(columns, cells, right=("bits/weight", "size", "tokens/s"))
 
 
 def _explain(rows: list[tuple[Variant, Fit]]) -> None:
@@ -103,14 +130,10 @@ def _rows(
 ) -> Iterator[tuple[str, ...]]:
     """The model, and what lies beside it and belongs to it."""
     yield _row(variant, fit)
-    named = [each for each, owner in beside if owner is variant]
-    paths = {place.path for each in named for place in each.artifacts}
-    for place in dict.fromkeys(a.projector for a in variant.artifacts if a.projector):
-        if place not in paths:
-            yield (f"  + {place.name}", "projector", "", "", "", "")
-    for each in named:
-        name = each.artifacts[0].path.name
-        yield (f"  + {name}", each.kind, "", format_bytes(each.size_bytes), "", "")
+    from gemmahub.service.overview import companions_of
+
+    for each in companions_of(variant, beside):
+        yield (f"  + {each.name}", each.kind, "", format_bytes(each.size_bytes), "", "")
 
 
 def _row(variant: Variant, fit: Fit) -> tuple[str, ...]:
@@ -121,7 +144,7 @@ def _row(variant: Variant, fit: Fit) -> tuple[str, ...]:
         "?" if bits is None else f"{bits:.2f}",
         format_bytes(variant.size_bytes),
         fit.short,
-        ", ".join(variant.places) or "not installed",
+        ", ".join(variant.places) or f"not installed{'' if variant.confirmed else ', unconfirmed'}",
     )
 
 
@@ -193,7 +216,7 @@ def _show_other(variant: Variant) -> None:
             ("size", f"{format_bytes(variant.size_bytes)} ({variant.format})"),
             ("architecture", variant.architecture.get("name") or ""),
             ("outdated", variant.outdated.advice if variant.outdated else ""),
-            *(("installed", f"{a.path} ({a.store or 'file'})") for a in variant.artifacts),
+            *(("installed", place) for place in variant.installed_at),
             ("read from", variant.remote),
             ("licence", variant.licence),
             *(("note", note) for note in variant.notes),
@@ -243,7 +266,7 @@ def _show(variant: Variant, reference: str) -> None:
             ("takes", f"{', '.join(variant.capabilities)}{gives}"),
             ("chat template", _template(variant.chat_template, parts)),
             ("its tag has", ", ".join(parts)),
-            *(("installed", f"{a.path} ({a.store or 'file'})") for a in variant.artifacts),
+            *(("installed", place) for place in variant.installed_at),
             ("read from", variant.remote),
             ("not here", "" if variant.artifacts else command_line("pull", reference)),
             ("download", variant.download),

@@ -87,7 +87,7 @@ def run_command(reference: str, prompt: str | None, **options: Any) -> int:
     PROMPT is the question; "-" or a pipe reads it from standard input. Without one, on a terminal,
     a conversation starts: Ctrl-C stops an answer, Ctrl-D ends the conversation.
     """
-    from gemmahub.conversations import ChatSession
+    from gemmahub.conversations import ChatSession, Described
     from gemmahub.service import Library
 
     alone = options["as_json"] or bool(options["schema"] or options["tools"])
@@ -100,8 +100,16 @@ def run_command(reference: str, prompt: str | None, **options: Any) -> int:
     with running.session as session:
         if sampling.tools:
             return _with_tools(library, running, sampling, options, question or "")
-        held = {"system": options["system"], "sampling": sampling, "raw": options["raw"]}
-        chat = ChatSession(session, **held, batch_seconds=0)
+        asked = Described("", sampling=sampling, system=options["system"] or "")
+        held = running.tag.filled(asked, _said(options))
+        chat = ChatSession(
+            session,
+            system=held.system,
+            sampling=held.sampling,
+            raw=options["raw"],
+            batch_seconds=0,
+            first=running.tag.messages,
+        )
         files = files_of(running, options["images"], options["audio"], plain=chat.plain)
         if options["as_json"]:
             output.json_data(_answer(running, chat, question or "", files))
@@ -133,7 +141,7 @@ def _start(library: Library, reference: str, options: dict[str, Any]) -> Running
     settings = _settings(options)
     chosen: dict[str, Any] = {
         "backend": options["backend"],
-        "options": _engine_options(options["engine_options"]),
+        "options": engine_options(options["engine_options"]),
         "draft": options["draft"],
         "needs": "adapters" if settings.adapters else "",
     }
@@ -167,7 +175,7 @@ def _with_tools(
     )
     store = library.conversations
     journal = store.new(described)
-    chat = running.chat(journal)
+    chat = running.chat(journal, _said(options))
     files = files_of(running, options["images"], options["audio"], plain=chat.plain)
     try:
         if options["as_json"]:
@@ -184,7 +192,17 @@ def _with_tools(
     return ExitCode.DONE
 
 
-def _engine_options(texts: tuple[str, ...]) -> dict[str, str]:
+def _said(options: dict[str, Any]) -> set[str]:
+    """What of the sampling a person named, and the system prompt: no tag goes before it."""
+    from click.core import ParameterSource
+
+    source = click.get_current_context().get_parameter_source
+    said = {name for name in options if source(name) is ParameterSource.COMMANDLINE}
+    return said | ({"system"} if options["raw"] else set())
+
+
+def engine_options(texts: tuple[str, ...]) -> dict[str, str]:
+    """Texts of ``--option`` as names and values. Raises: UsageError."""
     pairs = {name.strip(): value for name, _, value in (text.partition("=") for text in texts)}
     if wrong := next((text for text in texts if "=" not in text), None):
         raise UsageError(f"--option {wrong!r} has no value", "write it as --option NAME=VALUE")

@@ -108,8 +108,9 @@ def _cells(row: FileRow) -> tuple[str, ...]:
     form = "" if file.format == "gguf" else f" {file.format}"
     kind = "" if file.kind == "text" else f", {file.kind}"
     by_name = "~" if file.basis == "by name" else ""
+    doubt = "" if row.confirmed else ", unconfirmed"
     return (
-        f"{by_name}{file.label or '?'}{qat}{form}{kind}",
+        f"{by_name}{file.label or '?'}{qat}{form}{kind}{doubt}",
         "?" if row.bits_per_weight is None else f"{row.bits_per_weight:.2f}",
         format_bytes(file.size_bytes),
         row.fit.short,

@@ -50,17 +50,20 @@ class ChatSession:
         sampling: Sampling | None = None,
         raw: bool = False,
         batch_seconds: float = BATCH_SECONDS,
+        first: Sequence[Message] = (),
     ) -> None:
         """Without a ``journal`` the conversation is forgotten with this object, and ``system`` and
         ``sampling`` are those of all its questions; otherwise each question takes what the journal
         has. With ``raw`` prompts are completed as plain text. An answer is handed on in pieces of
-        ``batch_seconds``; with 0 each token at once."""
+        ``batch_seconds``; with 0 each token at once. ``first`` are turns that the model sees before
+        the conversation, which are no part of it."""
         self.session = session
         described = Described("", sampling=sampling or Sampling(), system=system or "")
         self.journal: Journal | MemoryJournal = journal or MemoryJournal(described)
         self.plain: Final = raw or not session.info.chat_template
         """Whether prompts are completed as plain text, and nothing is remembered."""
         self._batch_seconds = batch_seconds
+        self._first = tuple(first)
         self._lock = threading.RLock()  # a signal may find this thread in it
         self._answering = False
         self._stopping = False
@@ -183,7 +186,7 @@ class ChatSession:
         """Raises: UsageError for images and sounds that cannot be asked about."""
         system, asked = before.described.system, turns[0]
         if not self.plain:
-            first = [Message("system", system)] if system else []
+            first = ([Message("system", system)] if system else []) + [*self._first]
             results = asked.role == "tool"
             seen = seen_by_the_model(before.messages, with_open=results)
             return (*first, *seen, *(turn.as_message() for turn in turns))

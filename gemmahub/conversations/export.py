@@ -8,8 +8,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.errors import GemmahubError, UsageError
+from gemmahub.records.text_file import write_text_file
 from gemmahub.text import one_line, strip_escapes
+from gemmahub.text.markdown import markdown_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,8 +50,8 @@ def as_markdown(saved: Saved) -> str:
         ("Engine", described.engine),
         ("Begun", _day(saved.created)),
     ]
-    parts = [f"# {_escaped(saved.shown_title)}"]
-    parts.append("\n".join(f"- {name}: {_escaped(text)}" for name, text in told if text))
+    parts = [f"# {markdown_line(saved.shown_title)}"]
+    parts.append("\n".join(f"- {name}: {markdown_line(text)}" for name, text in told if text))
     if described.system:
         parts.append(f"## System\n\n{_text(described.system)}")
     parts += [_turn(message, described.answerer) for message in saved.messages]
@@ -73,13 +74,7 @@ def write_export(
     Raises: UsageError when there is such a file; GemmahubError when it cannot be written.
     """
     text = as_text(saved, format_ or SUFFIXES.get(path.suffix.lower(), "markdown"))
-    try:
-        with path.open("w" if replace else "x", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-    except FileExistsError:
-        raise UsageError(f"there is a file {path} already", "name another one") from None
-    except OSError as error:
-        raise GemmahubError(f"cannot write {path}: {error.strerror}", "name another file") from None
+    write_text_file(path, text, replace=replace)
 
 
 def file_name(saved: Saved, suffix: str) -> str:
@@ -91,18 +86,18 @@ def file_name(saved: Saved, suffix: str) -> str:
 def _turn(message: SavedMessage, usual: str) -> str:
     heading = f"## {SPEAKERS.get(message.role, message.role)}"
     if message.model and message.model != usual:
-        heading += f" ({_escaped(message.model)})"
-    parts = [heading, *(f"*Image: {_escaped(path)}*" for path in message.images)]
-    parts += [f"*Sound: {_escaped(path)}*" for path in message.audio]
+        heading += f" ({markdown_line(message.model)})"
+    parts = [heading, *(f"*Image: {markdown_line(path)}*" for path in message.images)]
+    parts += [f"*Sound: {markdown_line(path)}*" for path in message.audio]
     if message.thought.strip():
         parts.append(
             f"<details>\n<summary>Thought</summary>\n\n{_text(message.thought)}\n\n</details>"
         )
     parts.append(_text(message.text))
-    parts += [f"*Called: {_escaped(shown_call(call))}*" for call in message.tool_calls]
+    parts += [f"*Called: {markdown_line(shown_call(call))}*" for call in message.tool_calls]
     notes = _notes(message)
     if notes:
-        parts.append(f"*{_escaped(' · '.join(notes))}*")
+        parts.append(f"*{markdown_line(' · '.join(notes))}*")
     return "\n\n".join(part for part in parts if part)
 
 
@@ -125,11 +120,6 @@ def _text(text: str) -> str:
     """Without what a terminal obeys and half characters that no file can hold; the rest of it is
     the user's and stays, also what cannot be seen. Where it is printed, that goes too."""
     return strip_escapes(text).strip("\n")
-
-
-def _escaped(text: str) -> str:
-    """A line that Markdown shows as it stands."""
-    return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", one_line(text, 500))
 
 
 def _day(seconds: float) -> str:

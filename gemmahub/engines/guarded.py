@@ -68,9 +68,23 @@ class GuardedSession(SessionBase):
 
     def score(self, text: str, window: int = 512, top: int = 0) -> Iterator[ScoredText]:
         """As the engine's."""
-        check_capability(self._backend, "score")
+        return self._scored("score", (text, window, top))
+
+    def score_at(
+        self,
+        text: str,
+        first: int = 0,
+        at: Sequence[Sequence[Sequence[int]]] = (),
+        window: int = 512,
+        top: int = 0,
+    ) -> Iterator[ScoredText]:
+        """As the engine's."""
+        return self._scored("score_at", (text, first, at, window, top))
+
+    def _scored(self, method: str, arguments: tuple[Any, ...]) -> Iterator[ScoredText]:
+        check_capability(self._backend, method)
         with self._guarded("while scoring"):
-            scored = closable(self._session.score(text, window, top))
+            scored = closable(getattr(self._session, method)(*arguments))
         check = partial(checked_answer, kind=ScoredText, engine=self._engine)
         yield from self._each(scored, "while scoring", check)
 

@@ -86,9 +86,22 @@ class IsolatedSession(WorkerProcess, SessionBase):
 
     def score(self, text: str, window: int = 512, top: int = 0) -> Iterator[ScoredText]:
         """As the engine's; closing the iterator ends it."""
-        check_capability(self._backend, "score")
-        arguments = (text, window, top)
-        for frame in self._asked(lambda number: wire.CallSession(number, "score", arguments)):
+        return self._scored("score", (text, window, top))
+
+    def score_at(
+        self,
+        text: str,
+        first: int = 0,
+        at: Sequence[Sequence[Sequence[int]]] = (),
+        window: int = 512,
+        top: int = 0,
+    ) -> Iterator[ScoredText]:
+        """As the engine's; closing the iterator ends it."""
+        return self._scored("score_at", (text, first, at, window, top))
+
+    def _scored(self, method: str, arguments: tuple[Any, ...]) -> Iterator[ScoredText]:
+        check_capability(self._backend, method)
+        for frame in self._asked(lambda number: wire.CallSession(number, method, arguments)):
             if isinstance(frame, wire.Yielded):
                 yield checked_answer(frame.value, ScoredText, self._engine)
 

@@ -50,7 +50,12 @@ def refused_by(answers: Sequence[tuple[BackendOffer, Loadable]]) -> str:
 
 def for_any_place(offer: BackendOffer) -> bool:
     """Whether a backend is not only for files of some places, such as those of one store."""
-    return offer.backend.automatic and type(offer.backend).suits is Backend.suits
+    return offer.backend.automatic and not for_some_places(offer)
+
+
+def for_some_places(offer: BackendOffer) -> bool:
+    """Whether a backend is for files of some places, such as the store that it shares."""
+    return type(offer.backend).suits is not Backend.suits
 
 
 def _elsewhere(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.contract import Loadable
 from gemmahub.formats.ggml_types import GGML_TYPES_BY_NAME
+from gemmahub.formats.gguf_values import PRE_TOKENIZER, VOCABULARY_KIND, VOCABULARY_LISTS
 from gemmahub.memory import known_build
 from gemmahub.memory.builds import SERVER_BUILD
 from gemmahub.text import one_line
@@ -239,6 +240,10 @@ _RMS_NORMED: Final = frozenset(
     ]
 )
 _DENSE: Final = ("gemma-embedding",)
+_MERGED: Final = ("gpt2", "hybriddna", "whitespace", "gemma4")
+_VOCABULARIES: Final = frozenset((*_MERGED, "llama", "bert", "t5", "rwkv", "plamo2", "test"))
+NO_VOCABULARY: Final = ("no_vocab", "none")
+"""Kinds of a vocabulary that is not there: such a file is loaded, and its first text aborts."""
 _LEAST_ALIGNMENT: Final = 32  # GGML_MEM_ALIGN: of the buffers that tensors are put into
 _PICTURES: Final = re.compile(r"(?:v|a|mm)\.")
 _ANOTHER: Final = "get another file of the model: gemmahub search finds some"
@@ -276,7 +281,7 @@ def _reason(header: ModelFile, commit: Callable[[], str]) -> str:
     if inside is not None:
         name = one_line(inside.name, 60)
         return f"its image part is inside ({name}), as only Ollama's own files have it"
-    return _missing(architecture, keys)
+    return _missing(architecture, keys) or _wordless(keys, commit)
 
 
 def _missing(architecture: str, keys: Mapping[str, Any]) -> str:
@@ -291,6 +296,23 @@ def _missing(architecture: str, keys: Mapping[str, Any]) -> str:
             return f"its header lacks {architecture}.{name}"
         if not isinstance(value, int | float):
             return f"{architecture}.{name} is not a number"
+    return ""
+
+
+def _wordless(keys: Mapping[str, Any], commit: Callable[[], str]) -> str:
+    """What is missing of its vocabulary (``src/llama-vocab.cpp``, ``llama_vocab::impl::load``)."""
+    kind = keys.get(VOCABULARY_KIND)
+    if kind in NO_VOCABULARY:
+        return ""  # its memory can be asked for
+    if not isinstance(kind, str):
+        return f"its vocabulary is missing ({VOCABULARY_KIND})"
+    if kind not in _VOCABULARIES and _known(commit()):
+        return f"its vocabulary is of a kind that llama.cpp does not know: {one_line(kind, 60)}"
+    words, merges = VOCABULARY_LISTS
+    if words not in keys:
+        return f"the words of its vocabulary are missing ({words})"
+    if kind in _MERGED and merges not in keys and keys.get(PRE_TOKENIZER) != "kimi-k2":
+        return f"its vocabulary has no merges ({merges})"
     return ""
 
 

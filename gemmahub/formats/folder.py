@@ -7,6 +7,7 @@ ml-explore/mlx-lm ``utils.py``, which loads ``model*.safetensors``.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import FormatError, GemmahubError, IntegrityError, NotFound
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 CONFIG: Final = "config.json"
 ADAPTER_CONFIG: Final = "adapter_config.json"
 """What an adapter has in its place: PEFT's, and that of mlx-lm."""
+QUANTIZATION_CONFIG: Final = "hf_quant_config.json"
+_QUANTIZED: Final = ("quantization", "quantization_config", "compression_config")
 _WHOLE: Final = "model.safetensors"
 _INDEX: Final = "model.safetensors.index.json"
 _SHARD: Final = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})\.safetensors")
@@ -40,12 +43,24 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         if adapter.is_file() and not (folder / CONFIG).is_file():
             return {"peft_type": "LORA"} | read_object(adapter, _LARGEST_CONFIG)
-        return read_object(folder / CONFIG, _LARGEST_CONFIG)
+        return _with_beside(read_object(folder / CONFIG, _LARGEST_CONFIG), folder)
     except NotFound as error:
         raise IntegrityError(
             f"{_shown(folder.name)} has weights but no {CONFIG}",
             "The download is incomplete: fetch the folder again.",
         ) from error
+
+
+def _with_beside(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The config with what ModelOpt writes beside it, where it says nothing of quantization itself
+    (NVIDIA/TensorRT-Model-Optimizer ``modelopt/torch/export/unified_export_hf.py``)."""
+    if any(name in config for name in _QUANTIZED):
+        return config
+    with suppress(GemmahubError):  # without it the tensors say what they can
+        found = read_object(folder / QUANTIZATION_CONFIG, _LARGEST_CONFIG).get("quantization")
+        if isinstance(found, dict):
+            return config | {"quantization_config": {"quant_method": "modelopt"} | found}
+    return config
 
 
 def safetensors_shards(folder: Path) -> tuple[list[Path], tuple[str, ...]]:

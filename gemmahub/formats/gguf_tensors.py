@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _MAX_DIMS: Final = 4
 _MAX_ELEMENTS: Final = 1 << 63
 _ENTRY: Final = "a tensor's entry"
+_DIMS_BYTES: Final = 4
 _LEAST_ENTRY: Final = 24  # bytes: name length, number of dimensions, type, offset
 MAX_TENSORS: Final = 1 << 15
 """Of one model. The most that a published GGUF has are some thousands."""
@@ -47,6 +48,7 @@ def read_tensor_table(
     check_count(reader, count)
     cursor = reader.cursor
     order = ">" if big_endian else "<"
+    dimensions = Struct(f"{order}I")
     # All that follows the number of dimensions: the dimensions, the type and the offset.
     layouts = [Struct(f"{order}{dims}QIQ") for dims in range(_MAX_DIMS + 1)]
     tensors: dict[str, Tensor] = {}
@@ -56,13 +58,17 @@ def read_tensor_table(
         if name in tensors:
             raise reader.damaged(f"two tensors are called {_shown(name)}")
         # Names are cleaned for a message only when there is one: cleaning takes its time.
-        dims = reader.u32(_ENTRY)
+        cursor.need(_DIMS_BYTES, _ENTRY)
+        (dims,) = dimensions.unpack_from(cursor.data, cursor.index)
+        cursor.index += _DIMS_BYTES
         if dims > _MAX_DIMS:
             raise reader.damaged(
                 f"tensor {_shown(name)} has {dims:,} dimensions, more than {_MAX_DIMS}"
             )
         layout = layouts[dims]
-        *shape, number, offset = layout.unpack(cursor.take(layout.size, _ENTRY))
+        cursor.need(layout.size, _ENTRY)
+        *shape, number, offset = layout.unpack_from(cursor.data, cursor.index)
+        cursor.index += layout.size
         tensors[name] = _tensor(reader, name, tuple(shape), ggml_type(number))
         offsets.append(offset)
     return tuple(tensors.values()), tuple(offsets)

@@ -21,6 +21,10 @@ Scalar: TypeAlias = str | int | float | bool
 
 DAMAGED_HINT: Final = "The file is damaged or was written wrongly: fetch it again from its source."
 
+VOCABULARY_KIND: Final = "tokenizer.ggml.model"
+PRE_TOKENIZER: Final = "tokenizer.ggml.pre"
+VOCABULARY_LISTS: Final = ("tokenizer.ggml.tokens", "tokenizer.ggml.merges")
+
 # Number of a value type -> its name and, for numbers, its struct code.
 _NUMBERS: Final[dict[int, tuple[str, str]]] = {
     0: ("u8", "B"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.errors import FormatError
 from gemmahub.formats.cursor import FIRST_WINDOW
 from gemmahub.formats.detect import open_model
-from gemmahub.formats.folder import CONFIG, LARGEST_TEXT
+from gemmahub.formats.folder import CONFIG, LARGEST_TEXT, QUANTIZATION_CONFIG
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.safetensors import read_safetensors
 from gemmahub.formats.source import Closing
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _GGUF: Final = ".gguf"
 _BEGINNING: Final = 4096  # of a file with tensors, in bytes: what a reader tells a format by
 # What a model folder is described by. Of the files with a chat template the first is enough.
-_DESCRIBING: Final = (CONFIG, "model.safetensors.index.json")
+_DESCRIBING: Final = (CONFIG, QUANTIZATION_CONFIG, "model.safetensors.index.json")
 _TEMPLATES: Final = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
 
 

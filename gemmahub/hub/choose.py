@@ -11,6 +11,7 @@ from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from gemmahub.catalog.records import WHOLE
 from gemmahub.errors import IntegrityError, NotFound
 from gemmahub.formats.folder import ADAPTER_CONFIG
 from gemmahub.formats.kinds import ADAPTER, MODELS, WHAT, is_projector, kind_of
@@ -70,7 +71,7 @@ def _models_among(repository: Repository, files: Sequence[HubFile]) -> tuple[Hub
 
 
 def by_file(repository: Repository, path: str) -> HubModel:
-    """The model that a file (or folder) of the repository belongs to.
+    """The model that a file (or folder, :data:`WHOLE` for the top) of the repository belongs to.
 
     Raises: NotFound, with the names that there are; IntegrityError where parts are missing.
     """
@@ -79,7 +80,8 @@ def by_file(repository: Repository, path: str) -> HubModel:
     for model in models:
         if file is not None and file in model.files:
             return complete(model)
-        if path.strip("/") == folder_of(model.files[0].path) != "" and model.format != "gguf":
+        folder = folder_of(model.files[0].path) or WHOLE
+        if path.strip("/") == folder and model.format != "gguf":
             return complete(model)
         is_config = file is not None and file.name == _CONFIG
         if is_config and model.format != "gguf" and file in model.companions:

@@ -163,6 +163,16 @@ def changed(name: str, what: str) -> NetworkError:
     )
 
 
+def no_commit(url: str, name: str) -> NetworkError:
+    """The error for a server that does not say to which commit of a repository a file belongs."""
+    return NetworkError(
+        f"the answer of {host_of(url)} for {one_line(name, 120)} lacks the header X-Repo-Commit: "
+        "it does not say which version of the file it would send; nothing of it was fetched",
+        "unset HF_ENDPOINT, or set it to a mirror that hands on X-Repo-Commit, X-Linked-Etag and "
+        "X-Linked-Size after its redirects; whoever runs this one can correct that",
+    )
+
+
 def odd_answer(url: str, problem: str) -> NetworkError:
     """The error for an answer that no hub gives."""
     return NetworkError(

@@ -157,11 +157,13 @@ class RangedFile(PrefixSource):
                 client.check(response, file.repository, file.path)
                 self._check_identity(response.headers)
                 target = redirect_of(response, url)
-                if target is None:
-                    return _Place(url, signed=not same_origin(url, client.endpoint))
-                if not same_origin(target, client.endpoint):
-                    return _Place(target, signed=True)
-                url = target
+                if target is not None and same_origin(target, client.endpoint):
+                    url = target
+                    continue
+                # What says where the bytes are says of which commit: found out before they come.
+                if not response.headers.get("x-repo-commit"):
+                    raise failures.no_commit(url, self.name)
+                return _Place(target or url, signed=target is not None)
         raise failures.odd_answer(url, "it redirects without end")
 
     def _check_identity(self, headers: Mapping[str, str]) -> None:

@@ -12,11 +12,13 @@ from contextvars import copy_context
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from gemmahub.catalog.records import WHOLE
 from gemmahub.engines.sources import FoundFile, FoundRepository
 from gemmahub.errors import GemmahubError, NetworkError
 from gemmahub.formats.kinds import EMBEDDING, TEXT, kind_of
+from gemmahub.formats.reader import FOLDER_FORMATS
 from gemmahub.hub import failures
-from gemmahub.hub.choose import label_of, models_in, projectors_in
+from gemmahub.hub.choose import folder_of, label_of, models_in, projectors_in
 from gemmahub.hub.listing import fetch_repository, gate_of, whole_number
 from gemmahub.hub.path_names import problem_of
 from gemmahub.precision.mix import mix_of, total_bytes, total_parameters, unknown_packing
@@ -198,10 +200,13 @@ def _knows(catalog: Catalog, name: str) -> bool:
 
 
 def catalogue_entry(catalog: Catalog, model: HubModel) -> CatalogVariant | None:
-    """What the catalogue knows of a model: by sha256, else by repository, file and size."""
+    """What the catalogue knows of a model: by sha256, else by repository, file and size; a folder
+    is known by its repository alone."""
     first = model.files[0]
     if first.sha256 and (variant := catalog.by_sha256(first.sha256)):
         return variant
+    if model.format in FOLDER_FORMATS:
+        return None if folder_of(first.path) else catalog.by_file(model.repository.name, WHOLE)
     by_file = catalog.by_file(model.repository.name, first.path)
     if by_file is None or (by_file.sha256 and first.sha256):
         return None  # another content than the one that the catalogue describes

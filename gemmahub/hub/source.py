@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from gemmahub.catalog.records import CatalogVariant
@@ -18,7 +18,7 @@ from gemmahub.engines.sources import (
     RemoteFile,
 )
 from gemmahub.errors import GemmahubError, NotFound, UsageError
-from gemmahub.hub.failures import no_drafter
+from gemmahub.hub.heads import with_head, with_head_left
 from gemmahub.hub.reference import HUB_SCHEME, HuggingFaceReference, hub_reference
 from gemmahub.text import one_line
 
@@ -117,7 +117,7 @@ class Hub:
         A ``revision`` goes before that of the reference, and before the commit that the catalogue
         knows. With ``draft`` the head that drafts for it comes with it.
 
-        Raises: as :meth:`resolve`; NotFound where the catalogue knows no such head.
+        Raises: as :meth:`resolve`; NotFound where no such head is known.
         """
         named: Named = reference
         model, _, variant = reference.partition(":")
@@ -128,7 +128,11 @@ class Hub:
         elif revision is not None and (parsed := hub_reference(reference)) is not None:
             named = replace(parsed, revision=revision)
         found = self.resolve(named)
-        return artifact_of(self._with_drafter(found) if draft else found, projector=projector)
+        if draft:
+            found = with_head(found, self.catalog, partial(self._beside, found))
+        else:
+            found = with_head_left(found, self.catalog)
+        return artifact_of(found, projector=projector)
 
     def open(self, artifact: RemoteArtifact, file: RemoteFile) -> RangedFile:
         """A file of a model, read by ranges."""
@@ -266,20 +270,6 @@ class Hub:
             note = f"its projector was not looked up: {error.message}"
             return replace(model, notes=(*model.notes, note))
         return replace(model, projector=found or model.projector)
-
-    def _with_drafter(self, model: HubModel) -> HubModel:
-        """With the head that the catalogue names for it. Raises: NotFound."""
-        name, _, variant = model.catalogued.partition(":")
-        known = self.catalog.variant(name, variant)
-        if known is None or known.drafter is None:
-            raise no_drafter(model.catalogued or model.reference)
-        found = self._beside(model, known.drafter)
-        if found is None:
-            raise NotFound(
-                f"{known.drafter.repository} has no {known.drafter.file} any more",
-                "pull the model without --draft",
-            )
-        return replace(model, drafter=found)
 
     def _beside(self, model: HubModel, wanted: CatalogFile) -> HubFile | None:
         """A file that the catalogue names for a model, in its repository or another one."""

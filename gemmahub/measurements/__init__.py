@@ -1,1 +1,1 @@
-"""What was measured on this machine."""
+"""What was measured on this machine: speeds, and what a precision changes."""

@@ -9,7 +9,7 @@ import contextlib
 from functools import cached_property
 from statistics import median
 from time import time
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from gemmahub.engines.contract import SessionBase
 
@@ -93,7 +93,7 @@ class RememberingSession(SessionBase):
         self._session = session
         self._log = log
         self._reference = reference
-        self._place = _place(session.info, layers)
+        self._place = place_of(session.info, layers)
 
     @property
     def info(self) -> SessionInfo:
@@ -125,7 +125,8 @@ class RememberingSession(SessionBase):
         self._session.close()
 
 
-def _place(info: SessionInfo, layers: int | None) -> str:
+def place_of(info: SessionInfo, layers: int | None) -> Literal["cpu", "gpu", "split"]:
+    """Where the layers of a loaded model are, by its settings; ``layers`` is how many it has."""
     on_gpu = info.settings.gpu_layers
     if not on_gpu:
         return "cpu"

@@ -11,27 +11,27 @@ from gemmahub.formats.kinds import TEXT
 from gemmahub.memory import weights_by_layer
 from gemmahub.memory.families import embeds
 from gemmahub.planning.model import image_memory, images_of, model_of
-from gemmahub.recommend.records import Candidate
+from gemmahub.recommend.records import NOTHING_MEASURED, Candidate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from gemmahub.catalog.records import Catalog, Model
+    from gemmahub.recommend.records import Measured
     from gemmahub.registry.variants import Variant
 
 
 def candidates_of(
     installed: Iterable[Variant],
     catalog: Catalog,
-    measured: Mapping[str, float],
+    measured: Measured = NOTHING_MEASURED,
     *,
     models: Iterable[Model] | None = None,
 ) -> list[Candidate]:
     """Installed variants and those of the catalogue, or of ``models`` alone.
 
     Left out is what writes no text, what no engine here can load, what no memory is known of, and
-    what the catalogue has from one public source only while it is not here. ``measured`` are decode
-    speeds by reference.
+    what the catalogue has from one public source only, or by its label, while it is not here.
     """
     wanted = tuple(catalog.models if models is None else models)
     names = {model.name for model in wanted}
@@ -40,14 +40,14 @@ def candidates_of(
         for variant in installed
         if variant.kind == TEXT and not variant.problem
         if models is None or variant.reference.partition(":")[0] in names
-        for candidate in _installed(variant, catalog, measured)
+        for candidate in installed_candidates(variant, catalog, measured)
     ]
     here = {candidate.reference for candidate in found}
     for model in wanted:
         # Layers are the same for all variants of a model.
         architecture = memory_architecture(model.architecture)
         for variant in model.variants if not embeds(model.architecture.name) else ():
-            if variant.types is None or not variant.confirmed or variant.reference in here:
+            if variant.types is None or not variant.checked or variant.reference in here:
                 continue
             tensors = tensors_by_layer(model.architecture, variant.types)
             found.append(
@@ -59,19 +59,21 @@ def candidates_of(
                     architecture=architecture,
                     weights=weights_by_layer(tensors.model, tensors.layers),
                     images=image_memory(variant),
-                    measured=measured.get(variant.reference),
+                    measured=measured.speeds.get(variant.reference),
+                    loss=measured.losses.get(variant.reference),
                 )
             )
     return found
 
 
-def _installed(
-    variant: Variant, catalog: Catalog, measured: Mapping[str, float]
+def installed_candidates(
+    variant: Variant, catalog: Catalog, measured: Measured = NOTHING_MEASURED
 ) -> Iterator[Candidate]:
+    """What is here as a candidate; none where no memory is known of it."""
     try:
         architecture, weights = model_of(variant, catalog)
     except GemmahubError:
-        return  # no memory is known of it, so nothing can be promised
+        return  # nothing can be promised
     yield Candidate(
         reference=variant.reference,
         model=catalog.model(variant.reference.partition(":")[0]),
@@ -81,5 +83,6 @@ def _installed(
         weights=weights,
         installed=True,
         images=images_of(variant, catalog),
-        measured=measured.get(variant.reference),
+        measured=measured.speeds.get(variant.reference),
+        loss=measured.losses.get(variant.reference),
     )

@@ -14,18 +14,18 @@ from gemmahub.planning.model import places_of
 from gemmahub.recommend.alternatives import reasons_of
 from gemmahub.recommend.goals import Requirements
 from gemmahub.recommend.ranking import recommend
-from gemmahub.recommend.records import speeds_json
+from gemmahub.recommend.records import NOTHING_MEASURED, speeds_json
 from gemmahub.text import format_gib, nearest, one_line
 from gemmahub.text.command import command_to_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from gemmahub.catalog.records import Model
     from gemmahub.engines.contract import Backend
     from gemmahub.hardware.records import Machine
     from gemmahub.recommend.ranking import Ranking
-    from gemmahub.recommend.records import ScoredPlan
+    from gemmahub.recommend.records import Measured, ScoredPlan
     from gemmahub.registry.registry import Registry
     from gemmahub.registry.variants import Variant
 
@@ -121,10 +121,12 @@ class Recommendation:
 
 
 def recommendations(
-    registry: Registry, machine: Machine, wanted: Requirements, measured: Mapping[str, float]
+    registry: Registry,
+    machine: Machine,
+    wanted: Requirements,
+    measured: Measured = NOTHING_MEASURED,
 ) -> tuple[Recommendation, ...]:
-    """What to run on ``machine``, the best first; at least one. ``measured`` are decode speeds by
-    reference.
+    """What to run on ``machine``, the best first; at least one.
 
     Raises: NotFound when there is nothing to choose from; DoesNotFit when nothing fits;
     GemmahubError where the memory of the machine is not known.
@@ -144,7 +146,7 @@ def ranked(
     registry: Registry,
     machine: Machine,
     wanted: Requirements,
-    measured: Mapping[str, float],
+    measured: Measured = NOTHING_MEASURED,
     more: Iterable[Variant] = (),
 ) -> Ranking:
     """What is installed, what the catalogue knows and ``more``, ranked; as far as it is ``wanted``.
@@ -175,7 +177,7 @@ def _free_on_disk(machine: Machine) -> int | None:
 
 
 def best_of(
-    registry: Registry, model: str, machine: Machine, measured: Mapping[str, float]
+    registry: Registry, model: str, machine: Machine, measured: Measured = NOTHING_MEASURED
 ) -> Recommendation | None:
     """What a model's name without a variant means here: the best installed one, else the best.
 

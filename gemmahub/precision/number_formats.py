@@ -57,7 +57,9 @@ def number_format(type_name: str) -> NumberFormat:
         return NumberFormat(f"int{match[2]}", int(match[2]))
     if match := _PACKED.fullmatch(type_name):
         bits_ = match[1] or match[2]
-        kind = "codebook" if type_name.startswith("EXL3") else "int"
+        kind = "codebook" if type_name.startswith(("EXL3", "AQLM")) else "int"
+        if type_name.startswith("BitNet"):
+            return NumberFormat("ternary", 2)
         return NumberFormat(f"{kind}{bits_}", int(bits_)) if bits_ else _BY_NAME[match[3]]
     if match := _OF_A_LIBRARY.fullmatch(type_name):
         return NumberFormat("float8", 8)

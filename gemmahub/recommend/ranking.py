@@ -78,7 +78,7 @@ def recommend(
     """
     able = tuple(_able(tuple(candidates), wanted))
     choosers = tuple(Chooser(place, wanted, disk) for place in places)
-    measurements = _measurements(able, choosers[0])
+    measurements = measurements_of(able, choosers[0])
     for chooser in choosers:
         chooser.measurements = measurements
     found = _best_of_places(able, [chooser.on_accelerators for chooser in choosers])
@@ -174,16 +174,20 @@ def _able(candidates: Sequence[Candidate], wanted: Requirements) -> list[Candida
     return long_enough or able
 
 
-def _measurements(candidates: Sequence[Candidate], chooser: Chooser) -> tuple[Measurement, ...]:
-    """What the measured candidates showed of this machine."""
+def measurements_of(candidates: Iterable[Candidate], chooser: Chooser) -> tuple[Measurement, ...]:
+    """What the measured candidates showed of this machine, each at one depth."""
     found = []
     for candidate in candidates:
         if not candidate.measured:
             continue
         plan = chooser.on_accelerators(replace(candidate, measured=None))
-        likely = plan.traffic.speed(chooser.bandwidths).likely if plan is not None else 0.0
-        if plan is not None and likely:
-            found.append(Measurement(plan.traffic.bytes, candidate.measured / likely))
+        if plan is None:
+            continue
+        depth, rate = candidate.measured.nearest
+        traffic = chooser.traffic(candidate, plan.memory, depth)
+        likely = traffic.speed(chooser.bandwidths).likely
+        if likely:
+            found.append(Measurement(traffic.bytes, rate / likely))
     return tuple(found)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Final
 
 from gemmahub.memory import ON_DEVICES
 from gemmahub.recommend.prompt import SHORT, UNKNOWN_RATES, OperationRates
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gemmahub.catalog.records import Model
     from gemmahub.memory import (
         ImageMemory,
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
         Weights,
     )
     from gemmahub.recommend.prompt import Wait
-    from gemmahub.recommend.quality import Quality
-    from gemmahub.recommend.speed import Bandwidths, MemoryTraffic, Speed
+    from gemmahub.recommend.quality import Loss, Quality
+    from gemmahub.recommend.speed import Bandwidths, MemoryTraffic, SeenSpeed, Speed
 
 
 Worth = tuple[bool, bool, float]
@@ -29,12 +31,24 @@ Worth = tuple[bool, bool, float]
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured on the machine that is ranked for, by reference: decode speeds, and what
+    precisions cost."""
+
+    speeds: Mapping[str, SeenSpeed] = field(default_factory=dict)
+    losses: Mapping[str, Loss] = field(default_factory=dict)
+
+
+NOTHING_MEASURED: Final = Measured()
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A variant that may be recommended.
 
     ``model`` is None for a file that the catalogue does not know, ``images`` for one that takes
-    none. ``measured`` is the decode speed in tokens a second that was seen here, None if it never
-    ran.
+    none. ``measured`` is the decode speed that was seen here, None if it never ran; ``loss`` what
+    its precision costs, where that was measured.
     """
 
     reference: str
@@ -45,7 +59,8 @@ class Candidate:
     weights: Weights
     installed: bool = False
     images: ImageMemory | None = None
-    measured: float | None = None
+    measured: SeenSpeed | None = None
+    loss: Loss | None = None
 
     @property
     def group(self) -> str:

@@ -13,7 +13,7 @@ from gemmahub.recommend.prompt import SHORT, wait_for
 from gemmahub.recommend.quality import quality_of
 from gemmahub.recommend.records import ScoredPlan
 from gemmahub.recommend.score import score_of
-from gemmahub.recommend.speed import Speed, estimate, reached, traffic_of
+from gemmahub.recommend.speed import FILLED, Speed, estimate, reached, traffic_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gemmahub.recommend.goals import Requirements
     from gemmahub.recommend.quality import Quality
     from gemmahub.recommend.records import Candidate, DevicePlace, Worth
-    from gemmahub.recommend.speed import Measurement
+    from gemmahub.recommend.speed import Measurement, MemoryTraffic
 
 
 def with_reserve(machine: MachineMemory) -> MachineMemory:
@@ -68,6 +68,10 @@ class Chooser:
             images=self.images(candidate),
         )
 
+    def traffic(self, candidate: Candidate, plan: MemoryPlan, filled: int) -> MemoryTraffic:
+        """What a token costs with so many positions in the cache."""
+        return traffic_of(candidate.architecture, candidate.weights, plan, self.machine, filled)
+
     def images(self, candidate: Candidate) -> ImageMemory | None:
         """What images take, where the use is for them."""
         return candidate.images if self.wanted.goal.image else None
@@ -87,7 +91,9 @@ class Chooser:
     def quality(self, candidate: Candidate) -> Quality:
         """What the candidate can do at its precision."""
         if candidate.reference not in self._qualities:
-            found = quality_of(candidate.model, candidate.label, candidate.training)
+            found = quality_of(
+                candidate.model, candidate.label, candidate.training, measured=candidate.loss
+            )
             self._qualities[candidate.reference] = found
         return self._qualities[candidate.reference]
 
@@ -196,11 +202,11 @@ class Chooser:
 
     def _weighed(self, candidate: Candidate, plan: MemoryPlan) -> ScoredPlan:
         quality = self.quality(candidate)
-        traffic = traffic_of(candidate.architecture, candidate.weights, plan, self.machine)
+        traffic = self.traffic(candidate, plan, FILLED)
         speed = estimate(traffic, self.bandwidths, reached(traffic, self.measurements))
         if candidate.measured:
-            measured = candidate.measured
-            speed = Speed(measured, measured, measured, "measured on this machine")
+            measured = candidate.measured.at(min(FILLED, plan.settings.context))
+            speed = Speed(measured, measured, measured, candidate.measured.basis)
         # A speed that is not known counts as the slowest that is possible.
         rate = speed.likely if speed else traffic.speed(self.worst).low
         first, whole = (

@@ -188,6 +188,30 @@ def _cache_read(architecture: MemoryArchitecture, plan: MemoryPlan, filled: int)
 
 
 @dataclass(frozen=True, slots=True)
+class SeenSpeed:
+    """Decode speed that was measured here, in tokens a second: the positions in the cache with the
+    speed at each, in order; one of ``FILLED`` where nobody counted them. ``basis`` says by what."""
+
+    points: tuple[tuple[int, float], ...]
+    basis: str = "measured on this machine"
+
+    def at(self, filled: int) -> float:
+        """The speed with so many positions filled: seconds between two depths lie on a line, and
+        beyond the ends they are taken for those of the ends."""
+        before = max((p for p in self.points if p[0] <= filled), default=self.points[0])
+        after = min((p for p in self.points if p[0] >= filled), default=self.points[-1])
+        if before[0] >= after[0]:
+            return before[1] if before[0] <= filled else after[1]
+        share = (filled - before[0]) / (after[0] - before[0])
+        return 1 / ((1 - share) / before[1] + share / after[1])
+
+    @property
+    def nearest(self) -> tuple[int, float]:
+        """The depth nearest to ``FILLED``, with its speed."""
+        return min(self.points, key=lambda point: abs(point[0] - FILLED))
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """What a measurement showed: bytes read for a token, and how many times as fast it was as the
     likely estimate."""

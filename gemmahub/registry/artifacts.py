@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
+from gemmahub.formats.gguf_values import PRE_TOKENIZER, VOCABULARY_KIND, VOCABULARY_LISTS, ArrayRef
 from gemmahub.formats.kinds import MODELS, PIECE, TEXT, VOCABULARY, kind_of, shown_kind
 from gemmahub.formats.reader import BUILT_IN_FORMATS, ModelFile
 from gemmahub.formats.tensor import Tensor
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from gemmahub.formats.reader import Readers
 
 # Grows when summaries are made in another way, so that remembered ones are made again.
-_SUMMARY_VERSION: Final = 6
+_SUMMARY_VERSION: Final = 7
 _MADE_BY: Final = " by "
 _TEXT_LIMIT: Final = 500
 _NAME_LIMIT: Final = 60
@@ -173,10 +174,17 @@ def summary_of(model: ModelFile) -> FileSummary:
 
 
 def _short(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Scalars and short arrays: no vocabulary, no template, nothing whose size the file chooses."""
-    kept: dict[str, Any] = {}
+    """Scalars and short arrays: no template, nothing whose size the file chooses; of the vocabulary
+    its kind, and how many entries each part has that engines need."""
+    kept: dict[str, Any] = {
+        key: len(value) if isinstance(value, tuple) else value.length
+        for key in VOCABULARY_LISTS
+        if isinstance(value := metadata.get(key), tuple | ArrayRef)
+    }
     for key, value in metadata.items():
-        if key.startswith("tokenizer.") or len(key) > _KEY_LIMIT or len(kept) >= _KEYS_LIMIT:
+        if key.startswith("tokenizer.") and key not in (VOCABULARY_KIND, PRE_TOKENIZER):
+            continue
+        if len(key) > _KEY_LIMIT or len(kept) >= _KEYS_LIMIT:
             continue
         if isinstance(value, str):
             kept[key] = value[:_TEXT_LIMIT]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gemmahub.catalog.records import WHOLE
 from gemmahub.catalog.tensors import tensors_by_layer
 from gemmahub.formats.kinds import EMBEDDING, TEXT, WHAT
 from gemmahub.memory.families import embeds
@@ -12,8 +13,11 @@ from gemmahub.precision.report import precision_report
 from gemmahub.precision.training import UNKNOWN, Evidence, Training
 from gemmahub.registry.variants import Variant
 from gemmahub.text import format_bytes
+from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gemmahub.catalog.members import FamilyMember
     from gemmahub.catalog.records import Catalog, CatalogVariant, Model
     from gemmahub.catalog.replaced import Outdated
@@ -30,9 +34,6 @@ def declared(catalog: Catalog, model: Model, variant: CatalogVariant) -> Variant
         {}, variant.repository, variant.file, Training(variant.training, variant.training_basis)
     )
     kind = EMBEDDING if embeds(architecture.name) else TEXT
-    notes = [variant.note] if variant.note else []
-    if not variant.confirmed:
-        notes.append("unconfirmed: only one public source")
     return Variant(
         reference=variant.reference,
         name=model.title,
@@ -51,10 +52,26 @@ def declared(catalog: Catalog, model: Model, variant: CatalogVariant) -> Variant
         chat_template=None,
         download=download_of(variant),
         licence=licence_of(catalog, model),
-        notes=tuple(notes),
+        notes=tuple(_notes(variant)),
         kind=kind,
+        confirmed=variant.confirmed,
         what=WHAT[kind],
     )
+
+
+def _notes(variant: CatalogVariant) -> Iterator[str]:
+    """What is to be known of a variant before it is here."""
+    if variant.types is None:
+        yield f"inside: {variant.content}"
+    elif variant.types.by_label:
+        yield f"its types follow from its label and were not read: {variant.content}"
+    if variant.note:
+        yield variant.note
+    if variant.open:
+        command = command_line("inspect", variant.reference, remote=True)
+        yield f"not known: {', '.join(variant.open)}; {command} reads its header"
+    if not variant.confirmed:
+        yield "unconfirmed: only one public source"
 
 
 def licence_of(catalog: Catalog, model: Model | None, member: FamilyMember | None = None) -> str:
@@ -78,11 +95,12 @@ def training_then(was: CatalogVariant | None, outdated: Outdated | None) -> Trai
     """What the catalogue knows of the training of a file that was replaced."""
     if was is None or outdated is None or was.training == UNKNOWN:
         return None
-    return Training(was.training, f"a file of {outdated.date}, replaced: {was.training_basis}")
+    return Training(was.training, f"a file{outdated.of_date}, replaced: {was.training_basis}")
 
 
 def download_of(variant: CatalogVariant) -> str:
     """Where its file is, how large it is, and what it takes to get it."""
     size = f", {format_bytes(variant.bytes)}" if variant.bytes else ""
     gated = ", gated: accept the licence there first" if variant.gated else ""
-    return f"hf.co/{variant.repository} {variant.file}{size}{gated}"
+    file = "" if variant.file == WHOLE else f" {variant.file}"
+    return f"hf.co/{variant.repository}{file}{size}{gated}"

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmahub.catalog.members import member_of
+from gemmahub.catalog.records import WHOLE
 from gemmahub.errors import UsageError
+from gemmahub.formats.reader import FOLDER_FORMATS
 from gemmahub.hub.reference import HuggingFaceReference, names_the_hub
 from gemmahub.precision.labels import label_in_name
 from gemmahub.registry.reference import PathReference, parse_reference
@@ -32,9 +34,12 @@ def on_disk(text: str) -> Path | None:
 
 
 def catalogued(catalog: Catalog, artifact: Artifact, summary: FileSummary) -> CatalogVariant | None:
-    """What the catalogue says of a file: by sha256, else by repository or name, and size."""
+    """What the catalogue says of a file: by sha256, else by repository or name, and size; a folder
+    is known by its repository alone."""
     if artifact.sha256 and (found := catalog.by_sha256(artifact.sha256)):
         return found
+    if summary.format in FOLDER_FORMATS:
+        return catalog.by_file(artifact.repository, WHOLE)
     name = artifact.path.name
     by_file = catalog.by_file(artifact.repository, name)
     if by_file is not None and by_file.bytes in (None, summary.size_bytes):
@@ -46,9 +51,14 @@ def catalogued(catalog: Catalog, artifact: Artifact, summary: FileSummary) -> Ca
 
 
 def replaced_file(
-    catalog: Catalog, artifact: Artifact, summary: FileSummary
-) -> tuple[CatalogVariant, Outdated] | tuple[None, None]:
-    """The variant whose publisher replaced this very file, and what is to be said of it."""
+    catalog: Catalog, artifact: Artifact, summary: FileSummary, known: CatalogVariant | None
+) -> tuple[CatalogVariant | None, Outdated | None]:
+    """The variant whose publisher replaced this very file, and what is to be said of it; a tag may
+    have been moved too, of which no variant is known."""
+    tag = catalog.published(artifact.reference)
+    moved = tag.outdated(artifact.revision) if tag else None
+    if known is not None or moved is not None:
+        return None, moved
     found = catalog.replaced.find(artifact.path.name, summary.size_bytes, artifact.sha256)
     if found is None:
         return None, None
@@ -59,14 +69,21 @@ def replaced_file(
     return variant, found
 
 
-def another_file(catalog: Catalog, artifact: Artifact) -> tuple[str, ...]:
-    """A note on a file that lies where the catalogue has one, and is not that one."""
-    if catalog.by_file(artifact.repository, artifact.path.name) is None:
-        return ()
-    return (
-        f"another file than the catalogue knows of {artifact.repository}: "
-        "it is described by what is in it",
-    )
+def catalogue_notes(
+    catalog: Catalog, artifact: Artifact, entry: CatalogVariant | None, *, replaced: bool
+) -> tuple[str, ...]:
+    """What the catalogue notes of a file, of its entry, and of what lies beside it in its tag; that
+    a file lies where the catalogue has one, and is not that one."""
+    notes = [entry.note] if entry and entry.note and not replaced else []
+    tag = catalog.published(artifact.reference)
+    if tag and tag.inside and tag.is_now(artifact.revision):
+        notes.append(f"its tag has {tag.inside}")
+    if not entry and catalog.by_file(artifact.repository, artifact.path.name) is not None:
+        notes.append(
+            f"another file than the catalogue knows of {artifact.repository}: "
+            "it is described by what is in it"
+        )
+    return tuple(notes)
 
 
 def member_here(catalog: Catalog, artifact: Artifact, summary: FileSummary) -> FamilyMember | None:

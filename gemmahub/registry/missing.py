@@ -8,7 +8,8 @@ from gemmahub.errors import NotFound, NotInstalled
 from gemmahub.text import nearest, one_line
 
 if TYPE_CHECKING:
-    from gemmahub.catalog.records import Catalog, PublishedTag
+    from gemmahub.catalog.published import PublishedTag
+    from gemmahub.catalog.records import Catalog
     from gemmahub.registry.reference import NameReference
 
 

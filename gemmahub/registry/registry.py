@@ -26,7 +26,7 @@ from gemmahub.registry.declared import (
 from gemmahub.registry.joining import join_places
 from gemmahub.registry.judged import Problems, judged, no_problems
 from gemmahub.registry.matching import (
-    another_file,
+    catalogue_notes,
     catalogued,
     is_named,
     member_here,
@@ -192,7 +192,7 @@ class Registry:
     def described(self, artifact: Artifact, summary: FileSummary) -> Variant:
         """The variant that a file is, with what the catalogue knows of it. Reads nothing."""
         known = catalogued(self.catalog, artifact, summary)
-        was, outdated = (None, None) if known else replaced_file(self.catalog, artifact, summary)
+        was, outdated = replaced_file(self.catalog, artifact, summary, known)
         training = known_training(known, artifact) if known else training_then(was, outdated)
         evidence = summary.evidence(artifact.repository, artifact.path.name, training)
         artifact = replace(
@@ -203,10 +203,8 @@ class Registry:
         )
         entry = known or was
         model = self.catalog.model(entry.model) if entry else None
-        notes = summary.notes + ((known.note,) if known and known.note else ())
         member = None if entry else member_here(self.catalog, artifact, summary)
-        if not entry:
-            notes += another_file(self.catalog, artifact)
+        notes = catalogue_notes(self.catalog, artifact, entry, replaced=not known)
         return Variant(
             reference=known.reference if known else artifact.reference or str(artifact.path),
             name=one_line(model.title if model else summary.name or artifact.name),
@@ -220,7 +218,7 @@ class Registry:
             artifacts=(artifact,),
             download=download_of(known) if known else "",
             licence=licence_of(self.catalog, model, member),
-            notes=notes,
+            notes=summary.notes + notes,
             memory=summary.memory,
             kind=summary.kind,
             what=summary.what,
@@ -256,12 +254,14 @@ class Registry:
         return self.known(variant.reference)
 
     def _best(self, model: Model) -> Variant:
-        """One that is installed, QAT first, else the first of the catalogue."""
+        """One that is installed, else of the catalogue: checked, confirmed, QAT first."""
         if not model.variants:
             raise NotFound(
                 f"the catalogue knows {model.title} but no file of it", "gemmahub list --all"
             )
-        ranked = sorted(model.variants, key=lambda v: (not v.confirmed, v.training != "QAT"))
+        ranked = sorted(
+            model.variants, key=lambda v: (not v.checked, not v.confirmed, v.training != "QAT")
+        )
         here = {variant.reference for variant in self.installed().variants}
         best = next((v for v in ranked if v.reference in here), ranked[0])
         return self.known(best.reference)

@@ -26,7 +26,8 @@ class Variant:
     ``kind`` is one of :data:`gemmahub.formats.kinds.WHAT`, ``what`` says it in words. ``header`` is
     what engines are asked with, None where no file was read; ``problem`` says why none can load it,
     and ``remedy`` what to do. ``outdated`` is there for a file that its publisher replaced,
-    ``member`` for a model of the family that is for one purpose.
+    ``member`` for a model of the family that is for one purpose. It is not ``confirmed`` where all
+    that is known of it is what one public source says.
     """
 
     reference: str
@@ -52,6 +53,7 @@ class Variant:
     remedy: str = ""
     outdated: Outdated | None = None
     member: FamilyMember | None = None
+    confirmed: bool = True
 
     @property
     def runnable(self) -> bool:
@@ -75,6 +77,18 @@ class Variant:
             return (f"{self.served.backend} {self.served.place}".strip(),)
         return tuple(dict.fromkeys(artifact.store or "file" for artifact in self.artifacts))
 
+    @property
+    def installed_at(self) -> tuple[str, ...]:
+        """Its paths, each with its store and, where a store has several names for it, those."""
+        names: dict[str, list[str]] = {}
+        for artifact in self.artifacts:
+            place = f"{artifact.path} ({artifact.store or 'file'}"
+            names.setdefault(place, []).append(artifact.reference)
+        return tuple(
+            f"{place})" if len(called) == 1 else f"{place}: {', '.join(called)})"
+            for place, called in names.items()
+        )
+
     def as_json(self) -> dict[str, Any]:
         """The contract's object of ``gemmahub inspect --json``."""
         return {
@@ -89,6 +103,7 @@ class Variant:
             "capabilities": list(self.capabilities),
             "chat_template": self.chat_template,
             "installed": bool(self.artifacts),
+            "confirmed": self.confirmed,
             "problem": self.problem or None,
             "member": self.member.as_json() if self.member else None,
             "outdated": self.outdated.as_json() if self.outdated else None,
@@ -130,7 +145,7 @@ class Models:
     def older_than(self, reference: str) -> tuple[str, ...]:
         """Which files here the one of that name replaces, and what changed, in words."""
         return tuple(
-            f"it replaces {each.artifacts[0].path} of {why.date}: {why.wrong}"
+            f"it replaces {each.artifacts[0].path}{why.of_date}: {why.wrong}"
             for each, why in self.outdated
             if why.pull == reference
         )

@@ -119,10 +119,12 @@ def chosen_drafter(
 
     Raises: NotFound where one is wanted and none is here.
     """
+    from gemmahub.service.known_speeds import place_of_plans
+
     if wanted is False or variant.served is not None:
         return None, None
-    on_cpu = settings.gpu_layers == 0
-    speeds = here.speeds.speeds("cpu") if on_cpu else here.measured(here.as_used())
+    place = "cpu" if settings.gpu_layers == 0 else place_of_plans(here.as_used())
+    speeds = here.speeds.speeds(place)
     drafter = settings.drafter
     if drafter is None and wanted:
         drafter = demanded_drafter(here, variant)

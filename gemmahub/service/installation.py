@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from gemmahub.hardware.records import Machine
     from gemmahub.hub.client import Traffic
     from gemmahub.hub.source import Hub
+    from gemmahub.measurements.results import Results
     from gemmahub.measurements.speed_log import SpeedLog
     from gemmahub.planning.fit import Fit
     from gemmahub.planning.recommending import Recommendation
+    from gemmahub.recommend.records import Measured
     from gemmahub.registry.registry import Registry
     from gemmahub.registry.sources import Sources
     from gemmahub.registry.variants import Variant
@@ -202,6 +204,13 @@ class Installation:
 
         return SpeedLog(self.config.data)
 
+    @cached_property
+    def results(self) -> Results:
+        """What ``bench`` and ``quality`` measured here, and what was imported."""
+        from gemmahub.measurements.results import Results
+
+        return Results(self.config.data)
+
     def choose(
         self,
         model: Artifact | ServedModel,
@@ -236,19 +245,18 @@ class Installation:
             folders=folders, cache=self.config.cache, measure=measure, further=self.probes
         )
 
-    def fits(self, variants: Sequence[Variant]) -> list[Fit]:
-        """For each variant whether it fits in what is free here now, with ``run``'s defaults."""
+    def fits(self, variants: Sequence[Variant], machine: Machine | None = None) -> list[Fit]:
+        """For each variant whether it fits in what is free here now, with ``run``'s defaults;
+        ``machine`` is this one, where it was looked at already."""
         from gemmahub.planning import fits_of
 
-        return fits_of(variants, self.registry.catalog, self.as_used())
+        return fits_of(variants, self.registry.catalog, machine or self.as_used())
 
-    def measured(self, machine: Machine) -> dict[str, float]:
-        """Decode speeds that were seen where a recommended plan would put the layers."""
-        if machine.simulated:
-            return {}
-        from gemmahub.planning.devices import default_devices
+    def measured(self, machine: Machine) -> Measured:
+        """What was measured of models here, as far as it holds for that machine."""
+        from gemmahub.service.known_speeds import measured_here
 
-        return self.speeds.speeds("gpu" if default_devices(machine) else "cpu")
+        return measured_here(machine, self.registry, self.sums, self.speeds, self.results)
 
     def machine_for(
         self, machine: str | None = None, memory: str | None = None, ram: str | None = None

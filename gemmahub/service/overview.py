@@ -7,26 +7,38 @@ A row answers at a glance what a person asks of a model; a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gemmahub.errors import DoesNotFit, GemmahubError, NotFound
 from gemmahub.planning.fit import Fit
 from gemmahub.recommend.goals import Requirements
+from gemmahub.service.measured import UNMEASURED, MeasuredFigures, figures_of
 from gemmahub.service.planner import Planner
 from gemmahub.service.plans import DEFAULT_CONTEXT
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from gemmahub.catalog.records import Catalog
     from gemmahub.engines.contract import BrokenEntry
     from gemmahub.hardware.records import Machine
     from gemmahub.memory import MachineMemory, MemoryPlan
     from gemmahub.planning.recommending import Recommendation
-    from gemmahub.recommend.quality import Quality
+    from gemmahub.recommend.quality import Loss, Quality
+    from gemmahub.recommend.records import Measured
     from gemmahub.registry.variants import Models, Variant
     from gemmahub.service.installation import Installation
+
+
+class Companion(NamedTuple):
+    """A file that belongs to a model: its name, its kind as in
+    :data:`gemmahub.formats.kinds.WHAT`, and its size in bytes where it was read."""
+
+    name: str
+    kind: str
+    size_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +47,8 @@ class ModelRow:
 
     ``share`` is what it takes with ``run``'s defaults of what is free at the tightest place, above
     1 where it does not fit; None where it is not known. ``recommendation`` is None where nothing of
-    the variant fits. ``gated``: its licence must be accepted before a pull.
+    the variant fits. ``gated``: its licence must be accepted before a pull. ``measured`` is what
+    was measured of it on this machine, ``companions`` what lies here and belongs to it.
     """
 
     variant: Variant
@@ -45,6 +58,8 @@ class ModelRow:
     share: float | None = None
     recommendation: Recommendation | None = None
     gated: bool = False
+    measured: MeasuredFigures = UNMEASURED
+    companions: tuple[Companion, ...] = ()
 
     @property
     def installed(self) -> bool:
@@ -88,6 +103,23 @@ def owned(models: Models) -> list[tuple[Variant, Variant | None]]:
     return [(each, owner_of(each, models.variants)) for each in models.companions]
 
 
+def companions_of(
+    variant: Variant, beside: Iterable[tuple[Variant, Variant | None]]
+) -> tuple[Companion, ...]:
+    """What belongs to a model, of what :func:`owned` found: its projector is the first."""
+    from gemmahub.formats.kinds import PROJECTOR
+
+    named = {
+        place.path: Companion(each.artifacts[0].path.name, each.kind, each.size_bytes)
+        for each, owner in beside
+        if owner is variant
+        for place in each.artifacts
+    }
+    own = [place.projector for place in variant.artifacts if place.projector]
+    plain = (Companion(path.name, PROJECTOR, _size_of(path)) for path in own if path not in named)
+    return tuple(dict.fromkeys((*plain, *named.values())))
+
+
 def model_overview(
     here: Installation,
     wanted: Requirements | None = None,
@@ -106,22 +138,32 @@ def model_overview(
         here.look_again()
     machine = machine or here.machine_for()
     models = here.registry.models(catalogue=True)
-    found, problem = _recommendations(here, machine, wanted or Requirements())
+    measured = here.measured(machine)
+    found, problem = _recommendations(here, machine, wanted or Requirements(), measured)
     places, reason = known_places_of(machine)
-    rows = [_row(v, here.registry.catalog, places, reason, found) for v in models.variants]
+    figures = figures_of(here, models.variants, machine)
+    beside = owned(models)
+    rows = [
+        replace(
+            _row(v, here.registry.catalog, places, reason, found, measured.losses.get(v.reference)),
+            measured=seen,
+            companions=companions_of(v, beside),
+        )
+        for v, seen in zip(models.variants, figures, strict=True)
+    ]
     rows.sort(key=_order)
     return ModelOverview(machine, tuple(rows), models.broken, problem)
 
 
 def _recommendations(
-    here: Installation, machine: Machine, wanted: Requirements
+    here: Installation, machine: Machine, wanted: Requirements, measured: Measured
 ) -> tuple[dict[str, Recommendation], str]:
     """Recommendations by reference, and why there are none."""
     from gemmahub.planning.recommending import recommendations
 
     every = replace(wanted, every_variant=True, model=None, installed=False, limit=None)
     try:
-        found = recommendations(here.registry, machine, every, here.measured(machine))
+        found = recommendations(here.registry, machine, every, measured)
     except (DoesNotFit, NotFound) as error:
         return {}, error.in_full
     except GemmahubError as error:  # what is free is not known
@@ -135,6 +177,7 @@ def _row(
     places: Sequence[MachineMemory],
     reason: str,
     recommended: Mapping[str, Recommendation],
+    loss: Loss | None,
 ) -> ModelRow:
     from gemmahub.planning.model import catalogued
     from gemmahub.recommend.quality import quality_of
@@ -150,7 +193,11 @@ def _row(
         model=model.name if model else variant.name,
         fit=fit,
         quality=quality_of(
-            model, precision.label, precision.training.value, stated=precision.stated
+            model,
+            precision.label,
+            precision.training.value,
+            stated=precision.stated,
+            measured=loss,
         ),
         share=share,
         recommendation=recommended.get(variant.reference),
@@ -175,6 +222,13 @@ def _fit(
         return fit_in(model, places), share
     except (GemmahubError, OSError) as error:
         return Fit.unknown(one_line(str(error))), None
+
+
+def _size_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _share(plan: MemoryPlan) -> float:

@@ -42,7 +42,8 @@ class PlanOptions:
     ``cache_type_k`` and ``cache_type_v`` None are as ``cache_type``, ``outputs`` None is one row of
     logits for each parallel sequence. ``adapters`` are ``FILE`` or ``FILE=SCALE``. ``drafter``
     is a file that drafts, ``draft`` whether a known one does; None: where ``run`` would let it.
-    ``exact`` asks the engine, ``verify`` loads the model.
+    ``exact`` asks the engine, ``verify`` loads the model. ``tuned``: what ``bench --tune`` found on
+    this machine stands in for settings that nobody gave.
     """
 
     context: int | None = None
@@ -65,6 +66,7 @@ class PlanOptions:
     ram: str | None = None
     exact: bool = False
     verify: bool = False
+    tuned: bool = True
 
 
 def plan(
@@ -98,6 +100,8 @@ def plan(
     variant = looked.variant
     check_is_model(variant)
     check_loadable(variant)
+    if options.tuned and not machine.simulated:
+        options = _tuned(here, variant, options)
     if variant.served is None and not _modelled(variant):
         plan = _asked(here, variant, options, place, looked.fetch_header)
         return _verify(here, plan, options, on_progress) if options.verify else plan
@@ -126,6 +130,27 @@ def plan(
     if options.exact:
         plan = _exact(here, plan, place, looked.fetch_header)
     return _verify(here, plan, options, on_progress) if options.verify else plan
+
+
+def _tuned(here: Installation, variant: Variant, options: PlanOptions) -> PlanOptions:
+    """The options with what was found for this model and the engine that would run it."""
+    from gemmahub.service.tuned import taken_from_tuning
+
+    try:
+        engine = here.choose(variant.artifacts[0]).offer.backend.name if variant.artifacts else ""
+    except BackendMissing:
+        return options
+    settings = Settings(
+        cache_type_k=options.cache_type_k or options.cache_type,
+        cache_type_v=options.cache_type_v or options.cache_type,
+        flash_attention=options.flash_attention,
+        ubatch=options.ubatch,
+        gpu_layers=options.gpu_layers,
+        experts_in_memory=options.experts_in_memory or None,
+        drafter=options.drafter,
+    )
+    found = taken_from_tuning(here, variant, engine, settings, without=("threads",))
+    return replace(options, **found)
 
 
 def _drafter(here: Installation, variant: Variant, options: PlanOptions) -> Path | None:

@@ -42,6 +42,21 @@ def check_loadable(variant: Variant) -> None:
         )
 
 
+def check_words(variant: Variant) -> None:
+    """Raises: LoadFailed for a file without a vocabulary, with which an engine aborts at the first
+    text; its memory can be planned."""
+    from gemmahub.engines.llama_files import NO_VOCABULARY
+    from gemmahub.formats.gguf_values import VOCABULARY_KIND
+
+    kind = variant.header.metadata.get(VOCABULARY_KIND) if variant.header else None
+    if kind in NO_VOCABULARY:
+        raise LoadFailed(
+            f"{one_line(variant.reference)} has no vocabulary ({VOCABULARY_KIND} is {kind}): it "
+            "can be planned, and not asked",
+            "get another file of the model: gemmahub search finds some",
+        )
+
+
 def check_purpose(variant: Variant, needs: str = "") -> None:
     """Raises: UsageError for what is no model, for a model that embeds where it should write, and
     the other way round."""

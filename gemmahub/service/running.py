@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING
 
 from gemmahub.engines.contract import Artifact, Settings
 from gemmahub.errors import BackendMissing, NotInstalled
-from gemmahub.service.purpose import check_loadable, check_purpose
-from gemmahub.service.tag_parts import with_tag_parts
+from gemmahub.service.purpose import check_loadable, check_purpose, check_words
+from gemmahub.service.tag_parts import (
+    NO_PARTS,
+    TagParts,
+    adapters_of_tag,
+    parts_of_tag,
+    with_parts,
+)
+from gemmahub.service.tuned import taken_from_tuning
 from gemmahub.text import format_bytes, format_gib, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from gemmahub.conversations import ChatSession, Journal
     from gemmahub.engines.choice import BackendChoice
@@ -29,7 +36,8 @@ class Running:
     """A loaded model, and what was loaded; ``reason`` says why with this backend.
 
     ``images`` is what its projector takes, as far as known; it is not loaded before an image comes.
-    ``drafts`` is what was measured of drafts, None where they are not in question.
+    ``drafts`` is what was measured of drafts, None where they are not in question. ``tag`` is what
+    its name brings besides weights, for those who hold a conversation.
     """
 
     variant: Variant
@@ -38,6 +46,7 @@ class Running:
     reason: str = ""
     images: ImageMemory | None = None
     drafts: DraftSpeeds | None = None
+    tag: TagParts = NO_PARTS
 
     @property
     def draft_note(self) -> str:
@@ -79,21 +88,25 @@ class Running:
             parts.append("no chat template: plain completion")
         return " · ".join(filter(None, parts))
 
-    def chat(self, journal: Journal) -> ChatSession:
-        """Hold a kept conversation, which says from now on what it is held with.
+    def chat(self, journal: Journal, said: Collection[str] = ()) -> ChatSession:
+        """Hold a kept conversation, which says from now on what it is held with. One that begins
+        is held as the tag of the model says, where nobody said otherwise.
 
         Raises: GemmahubError where that cannot be written.
         """
         from gemmahub.conversations import ChatSession
 
-        info = self.session.info
+        info, held = self.session.info, journal.saved()
+        if not held.messages and self.tag is not NO_PARTS:
+            filled = self.tag.filled(held.described, said)
+            journal.set(sampling=filled.sampling, system=filled.system)
         journal.set(
             reference=self.variant.reference,
             model=self.variant.name,
             precision=self.variant.precision.summary,
             engine=f"{info.engine} on {info.device}",
         )
-        return ChatSession(self.session, journal)
+        return ChatSession(self.session, journal, first=self.tag.messages)
 
 
 def load(
@@ -109,6 +122,7 @@ def load(
     alone: bool = True,
     draft: bool | None = None,
     needs: str = "",
+    tuned: bool = True,
 ) -> Running:
     """Load a model. Close the session of what comes back.
 
@@ -118,13 +132,14 @@ def load(
     How fast its answers are is remembered, unless it is not ``alone`` with the machine. ``draft``
     says whether a known drafter is used; None: where that was measured to be faster here.
     ``needs`` is a capability that the backend must have: only with ``embed`` a model that embeds is
-    loaded.
+    loaded. ``tuned``: what ``bench --tune`` found stands in for settings that nobody gave.
 
     Raises: NotInstalled when the model is not on this machine; NotFound when its drafter is not;
     UsageError for one that does not do what is asked; LoadFailed for one that aborts engines,
     unless a backend is named; BackendError; Cancelled.
     """
     from gemmahub.engines.choice import load_session
+    from gemmahub.engines.judging import for_any_place
     from gemmahub.engines.option_values import option_values
     from gemmahub.measurements.speed_log import RememberingSession
     from gemmahub.service.drafting import chosen_drafter, speed_name
@@ -147,19 +162,26 @@ def load(
         here.say(f"{one_line(variant.reference)}: {variant.outdated.advice}")
     choice, model = _choose(here, variant, backend, needs)
     engine = choice.offer.backend
+    if for_any_place(choice.offer):
+        check_words(variant)
     given = {**settings.options, **option_values(engine, options or {})}
     settings = replace(settings, options={**choice.offer.options, **given})
     planned = recommended is not None and settings.context is None
     if recommended is not None and planned:
         own = {**recommended.options(engine), **settings.options}
         settings = replace(settings, **recommended.session_settings, options=own)
+    if tuned and not needs:
+        found = taken_from_tuning(here, variant, engine.name, settings)
+        settings = replace(settings, **found)
     settings = replace(settings, remote_workers=settings.remote_workers or here.workers)
     if draft is None and settings.drafter is None and "drafter" not in engine.capabilities:
         draft = False
     drafter, drafts = chosen_drafter(here, variant, settings, draft)
     settings = replace(settings, drafter=drafter)
-    if isinstance(model, Artifact):
-        settings = with_tag_parts(here, choice.offer, model, settings)
+    tag = NO_PARTS
+    if isinstance(model, Artifact) and model.parts:
+        tag = parts_of_tag(choice.offer, model)
+        settings = with_parts(settings, tag, adapters_of_tag(choice.offer, model))
     if planned:
         settings = beside_drafter(here, variant, settings)
     else:
@@ -168,6 +190,10 @@ def load(
     reading = "" if variant.served else f", reading {format_bytes(variant.size_bytes)}"
     tell(f"starting {choice.offer.backend.name}{reading}")
     session = load_session(choice.offer, model, settings, on_progress, cancelled)
+    if isinstance(model, Artifact) and needs != "embed":
+        name = one_line(model.reference or model.name, 80)
+        if note := tag.note(name, engine.name, chat_template=session.info.chat_template):
+            here.say(note)
     if alone and choice.offer.backend.automatic:  # the others make their timings up
         layers = variant.architecture.get("layers")
         name = speed_name(variant, drafter, settings.adapters)
@@ -178,7 +204,7 @@ def load(
         from gemmahub.planning import images_of
 
         images = images_of(variant, here.registry.catalog)
-    return Running(variant, choice.offer.backend.name, session, choice.reason, images, drafts)
+    return Running(variant, engine.name, session, choice.reason, images, drafts, tag)
 
 
 def _choose(

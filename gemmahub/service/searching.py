@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """A model in a repository. ``bits_per_weight`` is None where nothing but its name is known."""
+    """A model in a repository. ``bits_per_weight`` is None where nothing but its name is known.
+
+    ``missing`` is what the catalogue does not know of its own file, in words.
+    """
 
     file: FoundFile
     bits_per_weight: float | None
     fit: Fit
+    confirmed: bool = True
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,13 @@ class RepositoryRow:
         """An entry of ``gemmahub search --json``."""
         found = asdict(self.repository)
         found["files"] = [
-            asdict(row.file) | {"bits_per_weight": row.bits_per_weight, "fit": row.fit.as_json()}
+            asdict(row.file)
+            | {
+                "bits_per_weight": row.bits_per_weight,
+                "fit": row.fit.as_json(),
+                "confirmed": row.confirmed,
+                "missing": list(row.missing),
+            }
             for row in self.files
         ]
         found["member"] = self.member.as_json() if self.member else None
@@ -58,7 +69,7 @@ def search(here: Installation, text: str, limit: int) -> list[RepositoryRow]:
     from gemmahub.planning import fits_of
     from gemmahub.planning.model import machine_of
 
-    found = _found(here, text, limit)
+    found, catalog = _found(here, text, limit), here.registry.catalog
     machine = here.as_used()
     try:
         place = machine_of(machine)
@@ -74,9 +85,11 @@ def search(here: Installation, text: str, limit: int) -> list[RepositoryRow]:
                 files.append(FileRow(file, file.bits_per_weight, _by_size(file, free)))
                 continue
             bits = file.bits_per_weight or variant.precision.bits_per_weight
-            fit = fits_of([variant], here.registry.catalog, machine)[0]
-            files.append(FileRow(file, bits, fit))
-        member = member_of(here.registry.catalog.members, [repository.name])
+            fit = fits_of([variant], catalog, machine)[0]
+            entry = catalog.variant(*file.catalogued.partition(":")[::2])
+            known = (entry.confirmed, entry.open) if entry else (True, ())
+            files.append(FileRow(file, bits, fit, *known))
+        member = member_of(catalog.members, [repository.name])
         rows.append(RepositoryRow(repository, tuple(files), member))
     return rows
 

@@ -50,6 +50,7 @@ _EMOJI: Final = (
     0x2190, 0x2200, 0x2300, 0x2400, 0x2600, 0x27C0, 0x2B00, 0x2C00, 0x1F000, 0x1FB00,
 )  # fmt: skip
 _EMOJI_STYLE: Final = "\ufe0f"
+_SERVER: Final = re.compile(r"[^ /]+://[^ /]+/")
 _VIRAMA: Final = 9
 """The combining class of signs that take the vowel from an Indic letter."""
 
@@ -78,9 +79,25 @@ def escape_unshown(json: str) -> str:
 
 
 def one_line(text: str, limit: int = 200) -> str:
-    """``text`` from elsewhere as one harmless line of at most ``limit`` characters."""
+    """``text`` from elsewhere as one harmless line of at most ``limit`` characters.
+
+    No address is cut inside, for a part of one leads nowhere: it is left out, as what follows it.
+    One that begins the line stays, with up to twice ``limit`` characters, else its server does.
+    """
     line = " ".join(strip_controls(text).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    if len(line) <= limit:
+        return line
+    kept = line[: limit - 1]
+    begin = kept.rfind(" ") + 1
+    word = line[begin:].partition(" ")[0]
+    if "://" not in word:
+        return kept + "…"
+    if begin:
+        return kept[:begin] + "…"
+    if len(word) < 2 * limit:
+        return word if len(word) == len(line) else word + " …"
+    server = _SERVER.match(kept)
+    return (server[0] if server else kept) + "…"
 
 
 class StreamStripper:

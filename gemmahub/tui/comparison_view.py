@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
 
-from gemmahub.service.comparing.rows import BETTER, lines_of, sections
+from gemmahub.service.comparing.rows import sections
+from gemmahub.service.comparing.table import BETTER, lines_of
 from gemmahub.service.comparing.text import letter
 from gemmahub.tui.bars import precision_parts, role_letter, stacked
 from gemmahub.tui.columns import bar, fitted
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gemmahub.service.comparing.records import Comparison
-    from gemmahub.service.comparing.rows import Row, Section, TableCell
+    from gemmahub.service.comparing.table import Row, Section, TableCell
 
 _GAP: Final = 2
 _LEAST: Final = 13  # cells a column needs to stand beside others

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
+from gemmahub.service.measured import commands_missing, figures_in_words
 from gemmahub.text import format_bytes, format_gib, format_parameters, one_line
+from gemmahub.text.command import command_line
 from gemmahub.tui.bars import legend, memory_bar, precision_parts, stacked
 
 if TYPE_CHECKING:
@@ -80,6 +82,10 @@ def caches(largest: int, chosen: str) -> Content:
 def words(row: ModelRow, notes: tuple[str, ...]) -> Content:
     """Reasons, doubts, licence, and where it lies or comes from."""
     variant, lines = row.variant, []
+    if variant.embeds:
+        lines.append(_point(variant.what))
+    if variant.member is not None:
+        lines += [_fact("family", variant.member.text), _fact("runs in", variant.member.runs)]
     if row.recommendation is not None:
         lines += [_point(reason) for reason in row.recommendation.reasons]
     else:
@@ -88,6 +94,11 @@ def words(row: ModelRow, notes: tuple[str, ...]) -> Content:
         elif row.fit.reason:
             lines.append(_point(row.fit.reason))
         lines.append(_point(row.quality.as_text()))
+    lines.append(_measured(row))
+    if variant.outdated is not None:
+        lines.insert(
+            0, Content.styled(f"! {one_line(variant.outdated.advice, _LONG)}", "$text-warning")
+        )
     lines += [_point(note, "$foreground-muted") for note in (*notes, *variant.notes)]
     if variant.licence:
         lines.append(_fact("licence", variant.licence))
@@ -97,9 +108,22 @@ def words(row: ModelRow, notes: tuple[str, ...]) -> Content:
         lines.append(_fact("server", variant.places[0]))
     for artifact in variant.artifacts:
         lines.append(_fact(artifact.store or "file", str(artifact.path)))
+    for each in row.companions:
+        size = "" if each.size_bytes is None else f" · {format_bytes(each.size_bytes)}"
+        lines.append(_fact(each.kind, f"{each.name}{size}"))
     if variant.download and not variant.artifacts:
         lines.append(_fact("from", variant.download))
     return Content("\n").join(lines)
+
+
+def _measured(row: ModelRow) -> Content:
+    """What was measured of it here, a dash and the command for what was not."""
+    name = one_line(row.variant.reference, _LONG)
+    told = [
+        *(figures_in_words(row.measured) or ("-",)),
+        *(f"{command_line(each, name)} measures it" for each in commands_missing(row.measured)),
+    ]
+    return _fact("measured here", "; ".join(told))
 
 
 def _point(text: str, style: str = "") -> Content:

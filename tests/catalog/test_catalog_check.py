@@ -116,6 +116,38 @@ def test_new_files_are_entries_and_other_data_is_none(
     assert made["content"] == "FILL IN"
 
 
+FOLDER: Final = MINIMAL.replace('label = "Q4_K_M"', 'format = "mlx"\nlabel = "4bit"').replace(
+    "bytes = 253113024\n", ""
+)
+
+
+def folder(revision: str) -> str:
+    lines = [
+        'file = "."\nrevision = "REVISION"'.replace("REVISION", revision)
+        if line.startswith("file = ")
+        else line
+        for line in FOLDER.splitlines()
+        if not line.startswith(("sha256", "types"))
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def test_a_folder_is_known_by_its_revision(
+    hub_server: HubServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files: dict[str, Any] = {"model.safetensors": BEFORE, "config.json": b"{}"}
+    commit = hub_server.add("owner/name", {p: Served.of(p, d) for p, d in files.items()}).head
+    assert hub_check(capsys, folder(commit)) == (0, "")
+    code, out = hub_check(capsys, folder("0" * 40))
+    assert code == 1
+    assert "owner/name: a folder at another revision" in out
+    assert tomllib.loads(out) == {"revision": commit, "bytes": SIZE + 2}
+    hub_server.add("owner/name", {"README.md": b"e"})
+    code, out = hub_check(capsys, folder(commit))
+    assert code == 1
+    assert "has no weights any more" in out
+
+
 def test_a_file_and_a_repository_that_are_gone(
     hub_server: HubServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -154,6 +186,17 @@ def test_tags_are_held_against_their_manifests(
     assert code == (0 if known == "whole" else 1)
     assert ("moved, before it was 000000000000" in out) is (known == "moved")
     assert (f'manifest_sha256 = "{now}"' in out) is (known != "whole")
+    rows = out.partition("# to its list replaced:\n")[2]
+    assert bool(rows) is (known == "moved")
+    if known == "moved":
+        row = rows.strip().rstrip(",").replace("FILL IN", "it has another build")
+        filled = digests["moved"].replace("0" * 12, now[:12]) + f", replaced = [{row}]"
+        made = catalog_from({"x.toml": MINIMAL + TAGS.replace("DIGEST", filled)})
+        tag = made.published("gemma3:270m")
+        assert tag is not None
+        why = tag.outdated("0" * 64)
+        assert why is not None
+        assert (why.date, why.wrong, why.confirmed) == ("2026-05-05", "it has another build", False)
 
 
 def test_a_tag_that_is_gone_is_said(

@@ -12,6 +12,7 @@ import pytest
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.catalog.records import Catalog, CatalogVariant, StoredTypes
 from gemmahub.catalog.tensors import variant_tensors
+from gemmahub.registry.declared import declared
 from tests.catalog.file_sizes import data_bytes, table_bytes, tensor_shapes
 
 # Bytes of a GGUF file that are neither tensors nor the tensor table: header, settings, tokenizer,
@@ -23,11 +24,10 @@ METADATA_BYTES = {
     "gemma4": (15_780_000, 15_785_000),
 }
 
-# Variants whose size is known and whose composition is not: they have no `types` to check.
+# GGUF files whose size is known and whose composition is not, besides unsloth's dynamic mixes (UD),
+# whose tables are not published: they have no `types` to check.
 COMPOSITION_UNKNOWN = {
-    "gemma-3-12b-it:ud-q4_k_xl-qat": "unsloth's dynamic mix: a table of its own, not published",
-    "gemma-4-26b-a4b-it:ud-q4_k_m": "unsloth's dynamic mix: a table of its own, not published",
-    "gemma-4-26b-a4b-it:ud-q5_k_m": "unsloth's dynamic mix: a table of its own, not published",
+    "gemma-4-e4b-it:q4_k_m-unsloth": "no choice of types for its two tables makes its size",
 }
 
 CATALOG = load_catalog()
@@ -56,8 +56,49 @@ def test_tensors_and_metadata_add_up_to_the_published_size(variant: CatalogVaria
 
 
 def test_every_sized_variant_says_its_types_or_is_a_known_exception() -> None:
-    without = {v.reference for v in SIZED if v.types is None}
-    assert without == set(COMPOSITION_UNKNOWN)
+    without = {v.reference for v in SIZED if v.types is None and v.format == "gguf"}
+    own_mixes = {v.reference for v in SIZED if v.label.startswith("UD-")}
+    assert without - own_mixes == set(COMPOSITION_UNKNOWN)
+
+
+def test_a_variant_without_types_says_what_is_inside_and_what_is_not_known() -> None:
+    for variant in CATALOG.variants:
+        assert ("which types its tensors have" in variant.open) == (variant.types is None)
+        if variant.types is None:
+            found = CATALOG.model(variant.model)
+            assert found is not None
+            notes = declared(CATALOG, found, variant).notes
+            assert f"inside: {variant.content}" in notes
+            assert any(note.startswith("not known: ") for note in notes)
+
+
+def test_types_by_a_label_alone_are_those_that_no_size_holds() -> None:
+    for variant in CATALOG.variants:
+        if variant.types is not None:
+            assert variant.types.by_label == (variant.bytes is None)
+            assert variant.checked == (variant.bytes is not None and variant.confirmed)
+
+
+# Published sizes in GB, rounded, of files of which no exact size is known.
+ROUNDED = {
+    "gemma-3-4b-it:q4_0-qat-bartowski": 2.37,
+    "gemma-3-12b-it:q4_0-qat-bartowski": 6.91,
+    "gemma-3-4b-it:q4_0-qat-stduhpf": 2.36,
+    "gemma-3-27b-it:q4_0-qat-stduhpf": 15.6,
+}
+
+
+@pytest.mark.parametrize(("reference", "gigabytes"), ROUNDED.items(), ids=name_of)
+def test_derived_types_make_the_rounded_size(reference: str, gigabytes: float) -> None:
+    variant = CATALOG.variant(*reference.split(":"))
+    assert variant is not None
+    assert variant.types is not None
+    found = CATALOG.model(variant.model)
+    assert found is not None
+    tensors = variant_tensors(found.architecture, variant.types)
+    size = data_bytes(tensors) + table_bytes(tensors) + METADATA_BYTES["gemma3"][0]
+    digits = len(str(gigabytes).partition(".")[2])
+    assert round(size / 1e9, digits) == gigabytes
 
 
 # Tensor by tensor from llama.cpp's tensor lists; the first five are also what llama.cpp prints.
@@ -161,7 +202,7 @@ def test_only_google_gemma_3_is_gated(catalog: Catalog) -> None:
 
 
 def test_models_that_see_or_hear_have_a_projector_and_the_others_none(catalog: Catalog) -> None:
-    for variant in catalog.variants:
+    for variant in (each for each in catalog.variants if each.format == "gguf"):
         model = catalog.model(variant.model)
         assert model is not None
         text_only = model.architecture.capabilities == ("text",)

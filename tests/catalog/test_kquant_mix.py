@@ -83,6 +83,15 @@ def test_tables_and_small_matrices_of_the_e_models() -> None:
     assert small["blk.0.altup_predict_coef.weight"] == "F32"
 
 
+def test_an_importance_matrix_raises_the_first_ffn_down_of_q4_0() -> None:
+    # 34 layers: the first 34 // 8 (llama-quant.cpp, ffn_down of Q4_0 with an importance matrix).
+    found = types_of("gemma-3-4b", StoredTypes(mix="Q4_0 with imatrix"))
+    downs = [found[f"blk.{n}.ffn_down.weight"] for n in range(34)]
+    assert downs == ["Q4_1"] * 4 + ["Q4_0"] * 30
+    assert {found[f"blk.{n}.attn_v.weight"] for n in range(34)} == {"Q4_0"}
+    assert found["token_embd.weight"] == "Q6_K"
+
+
 def test_the_single_type_mix() -> None:
     assert set(types_of("gemma-3-4b", StoredTypes(mix="Q6_K")).values()) == {"Q6_K", "F32"}
 

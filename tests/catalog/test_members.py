@@ -52,7 +52,12 @@ source = "a source"
         ("mlx-community/diffusiongemma-26B-A4B-it-4bit", "diffusiongemma"),
         ("google/gemma-3-4b-it", None),
         ("someone/notmedgemma", None),
-        ("google/t5gemma-2b-2b-ul2", None),
+        ("google/gemma-4-26B-A4B-it-assistant", "gemma4-assistant"),
+        ("google/gemma-4-12B-it-qat-q4_0-unquantized-assistant", "gemma4-assistant"),
+        ("someone/gemma-4-12B-it", None),
+        ("google/t5gemma-2b-2b-ul2", "t5gemma"),
+        ("google/t5gemma-s-s-prefixlm-it", "t5gemma"),
+        ("google/t5gemma-9b-2b-prefixlm", "t5gemma"),
         ("someone/medgemma4b", "medgemma"),
     ],
 )
@@ -70,6 +75,7 @@ def test_names_of_repositories_and_tags(name: str, member: str | None) -> None:
         ("gemma4_assistant", "gemma4-assistant"),
         ("diffusion_gemma", "diffusiongemma"),
         ("t5gemma2", "t5gemma2"),
+        ("t5gemma", "t5gemma"),
         ("gemma3", None),
     ],
 )
@@ -127,3 +133,15 @@ def test_search_says_it_of_repositories(command: Command, hub_server: HubServer)
     assert row["member"]["name"] == "functiongemma"
     (row,) = json.loads(command("search", "gemma-other", "--json").out)["repositories"]
     assert row["member"] is None
+
+
+def test_an_encoder_with_its_decoder_says_what_runs_it(
+    command: Command, hub_server: HubServer
+) -> None:
+    hub_server.add("google/t5gemma-2b-2b-ul2-it", {"t-Q8_0.gguf": small_model()})
+    (row,) = json.loads(command("search", "t5gemma", "--json").out)["repositories"]
+    assert row["member"]["name"] == "t5gemma"
+    assert row["member"]["licence"].startswith("Gemma Terms of Use")
+    assert row["member"]["gated"]
+    assert "transformers" in row["member"]["runs"]
+    assert "an encoder and a decoder of Gemma 2" in command("search", "t5gemma").out

@@ -367,7 +367,11 @@ def gemma(tmp_path: Path) -> Path:
     write_catalog_header(model, variant, folder / "large.gguf")
     sizes = ("context_length", "embedding_length", "block_count")
     keys: dict[str, Any] = {f"mamba.{name}": 8 for name in sizes}
-    keys |= {"mamba.ssm.conv_kernel": 4, "mamba.attention.layer_norm_rms_epsilon": 1e-6}
+    keys |= {
+        "tokenizer.ggml.model": "no_vocab",
+        "mamba.ssm.conv_kernel": 4,
+        "mamba.attention.layer_norm_rms_epsilon": 1e-6,
+    }
     tensors = [("token_embd.weight", (32, 8), "F32")]
     write_gguf(folder / "odd.gguf", {"general.architecture": "mamba"} | keys, tensors)
     return folder

@@ -13,7 +13,7 @@ Command = Any
 
 QAT, PTQ = "gemma-3-12b-it:q4_0-qat", "gemma-3-12b-it:q4_k_m"
 THIRD = "gemma-4-26b-a4b-it:ud-q4_k_xl-qat"
-UNMEASURED = "gemma-3-12b-it:q4_k_m-lmstudio"
+UNMEASURED = "gemma-4-e2b-it:q4_k_m"
 MACHINE = ("--memory", "12GiB", "--ram", "32GiB")
 
 
@@ -48,7 +48,7 @@ def test_json(command: Command) -> None:
         "tokens_per_second_high", "seconds_to_first_token_1000",
         "seconds_to_first_token_1000_low", "seconds_to_first_token_1000_high",
         "seconds_to_read_context", "seconds_to_read_context_low", "seconds_to_read_context_high",
-        "speed_basis", "quality", "quality_loss", "quality_basis",
+        "speed_basis", "quality", "quality_loss", "quality_basis", "measured",
     }  # fmt: skip
     assert first["precision_by_role"][0] == {
         "role": "embedding", "share": 0.0856, "types": ["F16"], "bits_per_weight": 16.0,

@@ -30,6 +30,8 @@ KEYS: dict[str, Any] = {
     "gemma3.attention.sliding_window": 64,
     "gemma3.attention.layer_norm_rms_epsilon": GgufValue("f32", 1e-6),
     ONE: 1,
+    "tokenizer.ggml.model": "llama",
+    "tokenizer.ggml.tokens": list("abcdefgh"),
 }
 TENSORS: list[Any] = [
     ("token_embd.weight", (32, 8), "F16"),
@@ -38,6 +40,7 @@ TENSORS: list[Any] = [
 FILES: dict[str, tuple[dict[str, Any], list[Any], str]] = {
     "aligned.gguf": ({"general.alignment": 8}, TENSORS, "aligned to 8 bytes"),
     "pictures.gguf": ({}, [*TENSORS, ("v.blk.0.attn_q.weight", (32, 32), "F16")], "image part"),
+    "wordless.gguf": ({"tokenizer.ggml.tokens": 0}, TENSORS, "words of its vocabulary are missing"),
     "unknown.gguf": ({}, [TENSORS[0], ("blk.0.attn_q.weight", (32, 32), 139)], "stored as"),
 }
 

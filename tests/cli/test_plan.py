@@ -321,8 +321,8 @@ def test_what_does_not_fit_is_not_loaded(command: Command) -> None:
         (("gemma-3-270m", "--verify", "--memory", "24GiB"), 2),
         (("gemma-3-270m", "--verify", "--ram", "24GiB"), 2),
         (("gemma-3-1b-it:q4_0-qat", "--verify"), 3),
-        (("gemma-3-4b-it:q4_k_m-lmstudio", "--exact"), 1),
-        (("gemma-3-4b-it:q4_k_m-lmstudio",), 1),
+        (("gemma-3-4b-it:4bit-qat-mlx", "--exact"), 1),
+        (("gemma-3-4b-it:4bit-qat-mlx",), 1),
         (("nothing-here",), 3),
     ],
 )

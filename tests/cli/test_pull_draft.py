@@ -87,8 +87,33 @@ def test_the_head_is_in_the_plan_and_comes_with_the_model(
 
 def test_without_the_option_no_head_comes(head: tuple[HubServer, bytes], command: Command) -> None:
     hub, _ = head
-    assert command("pull", REFERENCE, "--yes").code == 0
+    done = command("pull", REFERENCE, "--yes")
+    assert done.code == 0
+    assert "its draft head is not fetched (mtp-gemma-4-E4B-it.gguf, " in done.err
+    assert f"gemmahub pull {REFERENCE} --draft takes it too" in done.err
     assert hub.sent("mtp-gemma-4-E4B-it.gguf") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("gemma-4-12B-it-Q4_0.gguf", "MTP/gemma-4-12B-it-Q4_0-MTP.gguf"),
+        ("gemma-4-12B-it-Q8_0.gguf", "mtp-gemma-4-12B-it.gguf"),
+        ("gemma-4-31B-it-Q4_0.gguf", ""),
+    ],
+)
+def test_a_head_of_the_same_repository_is_named_and_taken(
+    head: tuple[HubServer, bytes], command: Command, name: str, taken: str
+) -> None:
+    hub, head_bytes = head
+    heads = ("MTP/gemma-4-12B-it-Q4_0-MTP.gguf", "mtp-gemma-4-12B-it.gguf")
+    other = {each: head_bytes + bytes(number) for number, each in enumerate(heads)}
+    hub.add("user/gemma-GGUF", {name: OTHER, **other})
+    planned = command("pull", f"hf://user/gemma-GGUF/{name}", "--dry-run")
+    assert ("its draft head is not fetched" in planned.out) is bool(taken)
+    done = command("pull", f"hf://user/gemma-GGUF/{name}", "--draft", "--yes")
+    assert done.code == (0 if taken else 3), done.err
+    assert [each for each in heads if hub.sent(each)] == ([taken] if taken else [])
 
 
 def test_a_model_that_lies_elsewhere_gets_its_head_alone(

@@ -20,6 +20,8 @@ KEYS: dict[str, Any] = {
     "gemma3.embedding_length": 2560,
     "gemma3.block_count": 34,
     "gemma3.attention.layer_norm_rms_epsilon": 1e-6,
+    "tokenizer.ggml.model": "llama",
+    "tokenizer.ggml.tokens": 262_144,
 }
 
 
@@ -40,7 +42,11 @@ def reason(file: ModelFile, commit: str = "") -> str:
 
 
 @pytest.mark.parametrize("keys", [{}, {"general.file_type": None}, {"general.file_type": 1026},
-                                  {"general.alignment": 64}])  # fmt: skip
+                                  {"general.alignment": 64},
+                                  {"tokenizer.ggml.model": "none", "tokenizer.ggml.tokens": None},
+                                  {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.merges": 5},
+                                  {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "kimi-k2"},
+                                  {"tokenizer.ggml.model": "younger"}])  # fmt: skip
 def test_files_that_llama_cpp_loads(keys: dict[str, Any]) -> None:
     assert reason(header(("blk.0.attn_q.weight", "Q4_0"), **keys)) == ""
 
@@ -56,6 +62,9 @@ def test_files_that_llama_cpp_loads(keys: dict[str, Any]) -> None:
         ({"gemma3.context_length": "8192"}, "context_length is not a number"),
         ({"gemma3.dense_2_feat_out": 3072}, "dense layers"),
         ({"general.architecture": None}, "names no architecture"),
+        ({"tokenizer.ggml.model": None}, "vocabulary is missing (tokenizer.ggml.model)"),
+        ({"tokenizer.ggml.tokens": None}, "words of its vocabulary are missing"),
+        ({"tokenizer.ggml.model": "gemma4"}, "vocabulary has no merges"),
     ],
 )
 def test_keys_that_llama_cpp_refuses(keys: dict[str, Any], expected: str) -> None:
@@ -87,3 +96,5 @@ def test_an_architecture_is_unknown_only_to_builds_that_were_looked_at() -> None
     assert reason(header(**keys), "f" * 9) == ""
     for build in (LIBRARY_BUILD, SERVER_BUILD):
         assert "gemma9 is unknown to this build" in reason(header(**keys), build.commit)
+        younger: dict[str, Any] = {"tokenizer.ggml.model": "younger"}
+        assert "does not know: younger" in reason(header(**younger), build.commit)

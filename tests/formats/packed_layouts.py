@@ -84,6 +84,26 @@ LAYOUTS: Final[dict[str, tuple[Stored, dict[str, Any], str, str]]] = {
         of((".weight", "I8", (OUT, IN)), (".weight_scale", "BF16", (OUT, 1))),
         ints(8, None), "INT8", "INT8",
     ),
+    "AQLM, two books": (
+        of(
+            (".codes", "I8", (OUT, IN // 8, 2)),
+            (".codebooks", "F16", (2, 256, 1, 8)),
+            (".scales", "F16", (OUT, 1, 1, 1)),
+        ),
+        {"quant_method": "aqlm", "in_group_size": 8}, "AQLM 2-bit", "2-bit AQLM",
+    ),
+    "AQLM, one book": (
+        of(
+            (".codes", "I16", (OUT, IN // 8, 1)),
+            (".codebooks", "F16", (1, 65536, 1, 8)),
+            (".scales", "F16", (OUT, 1, 1, 1)),
+        ),
+        {"quant_method": "aqlm"}, "AQLM 2-bit", "2-bit AQLM",
+    ),
+    "BitNet": (
+        of((".weight", "U8", (OUT // 4, IN)), (".weight_scale", "BF16", (1,))),
+        {"quant_method": "bitnet"}, "BitNet 2-bit", "2-bit BitNet",
+    ),
     "compressed NVFP4": (nvfp4_compressed(), CT, "NVFP4", "NVFP4"),
     "compressed MXFP4": (
         of((".weight_packed", "U8", (OUT, IN // 2)), (".weight_scale", "U8", (OUT, IN // 32))),

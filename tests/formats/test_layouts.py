@@ -15,7 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gemmahub.formats.folder import read_config
 from gemmahub.formats.layouts import with_packed_joined
+from gemmahub.formats.layouts.parts import declared_in
 from gemmahub.formats.mlx import read_model_folder
 from gemmahub.formats.safetensors import DTYPE_BITS
 from gemmahub.formats.tensor import Tensor
@@ -107,7 +109,7 @@ def test_groups_of_different_bits_are_told_apart_by_their_shapes(tmp_path: Path)
 @pytest.mark.parametrize(
     ("config", "by"),
     [
-        ({"quant_method": "aqlm", "in_group_size": 8}, "aqlm"),
+        ({"quant_method": "vptq", "in_group_size": 8}, "vptq"),
         ({"quant_method": "bitnet"}, "bitnet"),
         ({"quant_method": "new\x1b[2J"}, "new"),
         ({"quant_method": "compressed-tensors", "format": "marlin-24"}, "compressed-tensors"),
@@ -115,7 +117,7 @@ def test_groups_of_different_bits_are_told_apart_by_their_shapes(tmp_path: Path)
     ],
 )
 def test_what_no_reader_knows_has_no_bits(tmp_path: Path, config: dict[str, Any], by: str) -> None:
-    stored = of((".codes", "I16", (OUT, IN // 8, 1)), (".codebooks", "F16", (1, 256, 1, 8)))
+    stored = of((".indices", "I16", (OUT, IN // 8, 1)), (".centroids", "F16", (1, 256, 1, 8)))
     summary = read_summary(folder_of(tmp_path, stored, config))
     found = summary.report(summary.evidence("", "gemma-3-4b-it-4bit", None))
     assert found.label == f"bits unknown: quantized with {by}"
@@ -123,6 +125,20 @@ def test_what_no_reader_knows_has_no_bits(tmp_path: Path, config: dict[str, Any]
     assert summary.parameters == 0
     assert found.training.value == "unknown"
     assert summary.size_bytes > OUT * IN // 8 * 2
+
+
+@pytest.mark.parametrize("said", ["beside", "nothing", "damaged", "config"])
+def test_what_modelopt_writes_beside_the_config_is_read(tmp_path: Path, said: str) -> None:
+    folder = folder_of(tmp_path, LAYOUTS["ModelOpt NVFP4"][0], {})
+    if said != "nothing":
+        algorithm = {"quant_algo": "NVFP4", "group_size": 16}
+        told = {"producer": {"name": "modelopt"}, "quantization": algorithm}
+        (folder / "hf_quant_config.json").write_text("{" if said == "damaged" else json.dumps(told))
+    if said == "config":
+        (folder / "config.json").write_text('{"quantization_config": {"quant_method": "hqq"}}')
+    method = {"beside": "modelopt", "config": "hqq"}.get(said, "")
+    assert declared_in(read_config(folder)).method == method
+    assert read_model_folder(folder).tensors[0].type == "NVFP4"
 
 
 def test_a_flat_list_of_words_is_packed_where_a_method_is_named(tmp_path: Path) -> None:

@@ -242,6 +242,21 @@ def test_redirects_without_end(server: HubServer, hub: Hub, big: Served) -> None
         read(hub, "user/repo")
 
 
+@pytest.mark.parametrize("way", ["header", "pull"])
+def test_a_mirror_that_loses_the_commit_is_found_out_before_the_weights(
+    server: HubServer, hub: Hub, big: Served, way: str
+) -> None:
+    server.fault("no commit", match=big.path, times=None)
+    with pytest.raises(
+        NetworkError, match=r"big-Q4_0\.gguf lacks the header X-Repo-Commit"
+    ) as failure:
+        read(hub, "user/repo") if way == "header" else hub.pull(hub.find("user/repo"))
+    assert "HF_ENDPOINT" in failure.value.hint
+    assert "again" not in failure.value.hint
+    assert server.sent(big.path) == 0
+    assert len(server.requests("/resolve/")) == 1
+
+
 @pytest.mark.parametrize("match", ["/api/", "/blob/"])
 def test_a_login_page_in_place_of_the_answer(
     server: HubServer, hub: Hub, big: Served, match: str

@@ -60,11 +60,11 @@ def test_the_catalogue_first_then_google_then_the_rest(shop: HubServer, hub: Hub
     known = hub.catalog.variant("gemma-3-4b-it", "q8_0")
     assert known is not None
     assert here == [
-        known.repository, "google/gemma-3-4b-it", "popular/gemma-3-4b-it-GGUF",
-        "mlx-community/gemma-3-4b-it-qat-4bit", "some/gemma-3-4b-it-GGUF",
+        "mlx-community/gemma-3-4b-it-qat-4bit", known.repository,
+        "google/gemma-3-4b-it", "popular/gemma-3-4b-it-GGUF", "some/gemma-3-4b-it-GGUF",
     ]  # fmt: skip
-    assert [r.catalogued for r in found if r.name in shop.repos] == [True] + [False] * 4
-    assert [r.official for r in found if r.name in shop.repos][:2] == [False, True]
+    assert [r.catalogued for r in found if r.name in shop.repos] == [True] * 2 + [False] * 3
+    assert [r.official for r in found if r.name in shop.repos][:3] == [False, False, True]
 
 
 def test_what_is_in_them(shop: HubServer, hub: Hub) -> None:

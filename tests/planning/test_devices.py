@@ -125,7 +125,7 @@ def test_an_engine_is_told_a_number_where_it_knows_no_addresses(address: str, na
 
 
 def first(place: Machine, use: str = "chat") -> tuple[str, tuple[str, ...]]:
-    candidates = candidates_of([], load_catalog(), {})
+    candidates = candidates_of([], load_catalog())
     plan = recommend(candidates, places_of(place), Requirements(use)).plans[0]
     return plan.candidate.reference, plan.devices
 
@@ -150,7 +150,7 @@ def test_an_integrated_gpu_is_no_better_than_the_processor() -> None:
 
 def test_a_model_fits_where_one_set_of_devices_has_room() -> None:
     large = next(
-        c for c in candidates_of([], load_catalog(), {}) if c.reference == "gemma-4-31b-it:q4_0-qat"
+        c for c in candidates_of([], load_catalog()) if c.reference == "gemma-4-31b-it:q4_0-qat"
     )
     model = large.architecture, large.weights
     places = [place.machine for place in places_of(machine(NVIDIA, device("cuda:1", 1.2, 112)))]
@@ -195,7 +195,7 @@ def test_makers_are_pooled_where_one_interface_drives_both() -> None:
     assert ids(vulkan) == ["cuda:0+amd:0", "cuda:0", "amd:0"]
     assert {d.kind for each in places_of(vulkan) for d in each.machine.devices} == {"vulkan"}
     # What fits the faster one alone stays there; what does not is on both.
-    candidates = candidates_of([], load_catalog(), {})
+    candidates = candidates_of([], load_catalog())
     assert recommend(candidates, places_of(vulkan), Requirements()).plans[0].devices == ("cuda:0",)
     both = Requirements(model="gemma-4-31b-it", context=131_072, offload=False)
     large = [c for c in candidates if c.reference == "gemma-4-31b-it:q8_0"]

@@ -25,7 +25,7 @@ SIMULATED: Final[list[dict[str, Any]]] = TABLE["simulated"]
 @cache
 def candidates() -> tuple[Candidate, ...]:
     """What the catalogue knows."""
-    return tuple(candidates_of([], load_catalog(), {}))
+    return tuple(candidates_of([], load_catalog()))
 
 
 def place_of(machine: dict[str, Any]) -> DevicePlace:

@@ -60,7 +60,7 @@ class Published:
 
 @cache
 def variants() -> dict[str, Candidate]:
-    return {found.reference: found for found in candidates_of([], load_catalog(), {})}
+    return {found.reference: found for found in candidates_of([], load_catalog())}
 
 
 def machine_with(*interfaces: str) -> MachineMemory:

@@ -23,7 +23,7 @@ GB = 10**9
 
 @cache
 def candidates() -> dict[str, Candidate]:
-    return {c.reference: c for c in candidates_of([], load_catalog(), {})}
+    return {c.reference: c for c in candidates_of([], load_catalog())}
 
 
 def with_installed(*references: str) -> list[Candidate]:

@@ -21,7 +21,7 @@ from gemmahub.recommend.alternatives import reasons_of
 from gemmahub.recommend.goals import RESERVE, Requirements, Use
 from gemmahub.recommend.ranking import Ranking, recommend
 from gemmahub.recommend.records import Candidate, DevicePlace
-from gemmahub.recommend.speed import Bandwidths
+from gemmahub.recommend.speed import Bandwidths, SeenSpeed
 from gemmahub.recommend.speed_figures import OVERHEAD, PLACES
 
 GIB = 1 << 30
@@ -30,7 +30,7 @@ CATALOG = load_catalog()
 
 @cache
 def candidates() -> tuple[Candidate, ...]:
-    return tuple(candidates_of([], CATALOG, {}))
+    return tuple(candidates_of([], CATALOG))
 
 
 def of(model: str, label: str, training: str = "none", default: str = "BF16") -> Candidate:
@@ -265,7 +265,9 @@ def test_a_mixture_reads_its_chosen_experts_only() -> None:
 
 
 def test_measured_speeds_replace_the_estimate_and_scale_the_others() -> None:
-    measured = replace(of("gemma-3-4b-it", "Q4_0", "QAT", "Q4_0"), measured=9.0)
+    measured = replace(
+        of("gemma-3-4b-it", "Q4_0", "QAT", "Q4_0"), measured=SeenSpeed(((4096, 9.0),))
+    )
     other = of("gemma-3-12b-it", "Q4_0", "QAT", "Q4_0")
     tiny = of("gemma-3-270m-it", "Q4_0", "QAT", "Q4_0")
     place = cpu(16)

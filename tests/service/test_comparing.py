@@ -14,7 +14,8 @@ from gemmahub.planning.recommending import Recommendation
 from gemmahub.precision.mix import MixEntry
 from gemmahub.service import PlanOptions, Requirements
 from gemmahub.service.comparing import CONTEXTS, MOST, Difference, roles_of
-from gemmahub.service.comparing.rows import Row, TableCell, lines_of, sections
+from gemmahub.service.comparing.rows import sections
+from gemmahub.service.comparing.table import Row, TableCell, lines_of
 from gemmahub.service.comparing.text import compare_command, machine_line
 from gemmahub.service.overview import model_overview
 from gemmahub.testing.hub.content import Served
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from gemmahub.testing.hub.server import HubServer
 
 QAT, PTQ = "gemma-3-12b-it:q4_0-qat", "gemma-3-12b-it:q4_k_m"
-UNMEASURED = "gemma-3-12b-it:q4_k_m-lmstudio"
+UNMEASURED = "gemma-4-e2b-it:q4_k_m"
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def test_a_variant_that_is_not_measured_says_so(hub: SteadyHub) -> None:
     assert any(r.startswith("B: not measured") and UNMEASURED in r for r in remarks)
     (difference,) = comparison.differences
     assert "? against 5.49 bits/weight (? is not measured)" in difference.words
-    none = compare(hub, UNMEASURED, "gemma-3-4b-it:q4_k_m-lmstudio")
+    none = compare(hub, UNMEASURED, "gemma-3-4b-it:4bit-qat-mlx")
     assert texts(none, "needed") == ["?", "?"]
 
 

@@ -65,6 +65,7 @@ def install(folder: Path, reference: str, name: str = "", *, title: str = "Gemma
     ]
     metadata = header_metadata(model.architecture) | {
         "general.name": title,
+        "tokenizer.ggml.model": "llama",
         "tokenizer.ggml.tokens": [f"word{n}" for n in range(8)],
     }
     path = folder / "models" / (name or variant.file)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SMALL, LARGE = (80, 24), (160, 48)
 QAT, PTQ = "gemma-3-12b-it:q4_0-qat", "gemma-3-12b-it:q4_k_m"
-UNMEASURED = "gemma-3-12b-it:q4_k_m-lmstudio"
+UNMEASURED = "gemma-4-e2b-it:q4_k_m"
 
 
 @pytest.fixture

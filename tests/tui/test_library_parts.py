@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,10 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from gemmahub.catalog.loader import load_catalog
+from gemmahub.catalog.replaced import Outdated
 from gemmahub.errors import UsageError
+from gemmahub.formats.kinds import EMBEDDING, WHAT
 from gemmahub.planning.fit import Fit
 from gemmahub.service.overview import model_overview
+from gemmahub.testing.gguf_writer import write_gguf
+from gemmahub.testing.hub.models import projector
 from gemmahub.text.bars import shares
+from gemmahub.tui import details
 from gemmahub.tui.bars import Part, legend, stacked
 from gemmahub.tui.columns import COLUMNS, bar, fitted, layout
 from gemmahub.tui.screens.what_if import sizes_in
@@ -41,6 +48,34 @@ def items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Item]:
     monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo")
     install(tmp_path, HERE)
     return [item_of(row) for row in model_overview(steady_hub(tmp_path)).rows]
+
+
+def test_the_details_say_what_belongs_to_a_model_and_what_was_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo")
+    path = install(tmp_path, "gemma-3-4b-it:q4_0-qat")
+    head = {"general.architecture": "gemma4-assistant", "gemma4-assistant.block_count": 1}
+    write_gguf(path.parent / "mtp-small.gguf", head, [("blk.0.attn_q.weight", (32, 32), "F32")])
+    (path.parent / "mmproj-small.gguf").write_bytes(projector())
+    rows = model_overview(steady_hub(tmp_path)).rows
+    row = next(row for row in rows if row.variant.artifacts)
+    assert [(each.name, each.kind) for each in row.companions] == [
+        ("mmproj-small.gguf", "projector"), ("mtp-small.gguf", "drafter"),
+    ]  # fmt: skip
+    assert all(each.size_bytes for each in row.companions)
+    shown = details.words(row, ()).plain
+    assert "projector mmproj-small.gguf · " in shown
+    assert "drafter mtp-small.gguf · " in shown
+    outdated = Outdated("2026-07-15", "broken tensors", "llama.cpp aborts", "gemma:q4", True)
+    member = load_catalog().members[0]
+    variant = replace(row.variant, outdated=outdated, member=member, kind=EMBEDDING,
+                      what=WHAT[EMBEDDING])  # fmt: skip
+    shown = details.words(replace(row, variant=variant), ()).plain
+    assert shown.startswith(f"! {outdated.advice}")
+    assert "an embedding model: it does not generate text" in shown
+    assert f"family {member.text}" in shown
+    assert f"runs in {member.runs}" in shown
 
 
 def test_every_column_sorts_and_what_is_unknown_comes_last(items: list[Item]) -> None:

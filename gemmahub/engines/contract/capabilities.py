@@ -26,6 +26,7 @@ OF_SESSIONS: Final[dict[str, str]] = {
     "schema": "Sampling.schema is obeyed",
     "grammar": "Sampling.grammar is obeyed",
     "score": "log probabilities of a text's tokens (Session.score)",
+    "score_at": "the same of some windows, and of tokens named for each place (Session.score_at)",
     "embed": "vectors of texts (Session.embed)",
 }
 

@@ -16,14 +16,14 @@ class Artifact:
 
     ``files`` are all the parts in order (one for most models); for a folder format ``path`` is the
     folder. ``sha256`` is set where a store recorded it. ``repository`` and ``revision`` tell where
-    the files came from, where a store knows that.
+    the files came from, where a store knows that; the revision of a tag is its manifest's sha256.
 
     ``reference`` is how it is named where it lies (``hf://user/repo/x.gguf``), empty where only
     its path names it. ``last_used`` is when its weights were last read, in seconds since 1970, by
     the file system's access time; None where that time cannot tell (see :func:`last_read`).
     ``parts`` are what the store keeps besides for this name, each with its file: ``ADAPTER``,
-    ``SYSTEM``, ``TEMPLATE``, ``PARAMETER``, ``MESSAGE``. Names with other adapters, system prompts
-    or messages are other models, though their weights are the same.
+    ``DRAFT`` (a draft head), ``SYSTEM``, ``TEMPLATE``, ``PARAMETER``, ``MESSAGE``. Names with other
+    adapters, system prompts or messages are other models, though their weights are the same.
     """
 
     format: str
@@ -38,6 +38,12 @@ class Artifact:
     reference: str = ""
     last_used: float | None = None
     parts: tuple[tuple[str, Path], ...] = ()
+
+    @property
+    def shown_name(self) -> str:
+        """What messages call it: its file's name; that of a blob says nothing, so its reference."""
+        first = self.files[0] if self.files else self.path
+        return first.name if first.suffix else self.reference or self.name or first.name
 
 
 def last_read(stat: os.stat_result) -> float | None:

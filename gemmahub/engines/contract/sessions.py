@@ -50,7 +50,9 @@ class ScoredText:
     text (``<bos>``). ``log_probabilities`` are natural logarithms, one for each token but the first
     ``unscored``, each given all tokens before it in this window. Where they were asked for,
     ``top_tokens`` and ``top_log_probabilities`` have as many rows, each with the most probable
-    tokens at that place, the best first.
+    tokens at that place, the best first; and ``at_log_probabilities`` has as many rows as well,
+    each with those of the tokens that were named for that place. ``windows`` is how many windows
+    the whole text has, 0 where the engine does not say it.
     """
 
     tokens: tuple[int, ...]
@@ -58,6 +60,8 @@ class ScoredText:
     unscored: int = 1
     top_tokens: tuple[tuple[int, ...], ...] = ()
     top_log_probabilities: tuple[tuple[float, ...], ...] = ()
+    at_log_probabilities: tuple[tuple[float, ...], ...] = ()
+    windows: int = 0
 
 
 @runtime_checkable
@@ -94,6 +98,23 @@ class Session(Protocol):
         """
         ...
 
+    def score_at(
+        self,
+        text: str,
+        first: int = 0,
+        at: Sequence[Sequence[Sequence[int]]] = (),
+        window: int = 512,
+        top: int = 0,
+    ) -> Iterator[ScoredText]:
+        """As ``score``, from window number ``first`` on. ``at`` has a table for each of them, no
+        window after its last is computed; each table has a row for each token of the window, with
+        the tokens whose log probabilities are wanted in its place. Rows of tokens that are not
+        scored are not looked at. Without ``at``, all of them are computed.
+
+        Optional (``score_at``). Raises: as ``score``.
+        """
+        ...
+
     def embed(self, texts: Sequence[str]) -> Sequence[tuple[float, ...]]:
         """A vector for each text, all of one length.
 
@@ -120,6 +141,17 @@ class SessionBase:
     def score(self, text: str, window: int = 512, top: int = 0) -> Iterator[ScoredText]:
         """Raises: GenerationFailed."""
         raise _lacks("score a text")
+
+    def score_at(
+        self,
+        text: str,
+        first: int = 0,
+        at: Sequence[Sequence[Sequence[int]]] = (),
+        window: int = 512,
+        top: int = 0,
+    ) -> Iterator[ScoredText]:
+        """Raises: GenerationFailed."""
+        raise _lacks("score the tokens of a place")
 
     def embed(self, texts: Sequence[str]) -> Sequence[tuple[float, ...]]:
         """Raises: GenerationFailed."""

@@ -27,6 +27,7 @@ _READERS: Final[dict[str, tuple[tuple[str, Reader], ...]]] = {
     "B": ((".B", words.marlin),),
     "q_weight": ((".q_weight", libraries.exl2),),
     "trellis": ((".trellis", libraries.exl3),),
+    "codes": ((".codes", libraries.aqlm),),
     "W_q": ((".W_q", libraries.hqq),),
     "_data": (
         (".weight._data._data", libraries.quanto),

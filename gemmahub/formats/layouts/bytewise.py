@@ -4,7 +4,8 @@ Sources: vllm-project/compressed-tensors ``compressors/quantized_compressors/nvf
 and ``mxfp4_quantized.py``; NVIDIA/TensorRT-Model-Optimizer ``modelopt/torch/export/quant_utils.py``
 (``weight_scale``, ``weight_scale_2``); deepseek-ai/DeepSeek-V3 ``inference/fp8_cast_bf16.py``
 (``weight_scale_inv``); openai/gpt-oss ``gpt_oss/torch/weights.py`` (``_blocks``, ``_scales``);
-bitsandbytes-foundation/bitsandbytes ``bitsandbytes/nn/modules.py`` (``Params4bit``, ``SCB``).
+bitsandbytes-foundation/bitsandbytes ``bitsandbytes/nn/modules.py`` (``Params4bit``, ``SCB``);
+huggingface/transformers ``src/transformers/integrations/bitnet.py`` (four ternary numbers a byte).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 METHODS: Final = frozenset(
     {
+        "bitnet",
         "bitsandbytes",
         "bitsandbytes-4bit",
         "bitsandbytes-8bit",
@@ -71,6 +73,8 @@ def weight(parts: Parts, declared: Declared) -> Weight | None:
         return Weight(f"bnb {form}", parts.main.parameters * 2, _NF4)
     if kind == "I8" and parts.get(".SCB") is not None:
         return Weight("bnb INT8", parts.main.parameters, _BESIDE)
+    if declared.method == "bitnet" and kind == "U8" and parts.get(".weight_scale") is not None:
+        return Weight("BitNet 2-bit", parts.main.parameters * 4, _BESIDE)
     if not kind.startswith("F8") and kind not in ("U8", "I8"):
         return None
     scale = next((end for end in _SCALES if parts.get(end) is not None), None)

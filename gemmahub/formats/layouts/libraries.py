@@ -1,10 +1,12 @@
-"""Layouts of one library each: EXL2, EXL3, HQQ, quanto, torchao.
+"""Layouts of one library each: EXL2, EXL3, HQQ, quanto, torchao, AQLM.
 
 Sources: turboderp-org/exllamav2 ``exllamav2/ext.py`` (``make_q_matrix``); turboderp-org/exllamav3
 ``exllamav3/modules/quant/exl3.py`` (tiles of 16 × 16, ``trellis.shape[-1] // 16`` bits);
 mobiusml/hqq ``hqq/core/quantize.py`` and ``bitpack.py``; huggingface/optimum-quanto
 ``optimum/quanto/tensor``; pytorch/ao ``torchao/prototype/safetensors`` (``_weight_qdata``) and
-``torchao/quantization/quantize_/workflows``.
+``torchao/quantization/quantize_/workflows``; vllm-project/vllm
+``vllm/model_executor/layers/quantization/aqlm.py`` (``codes`` of out × in / group × books, numbers
+of entries of ``codebooks``: books × entries × group of outputs × group of inputs).
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from gemmahub.formats.layouts.parts import Declared
     from gemmahub.formats.tensor import Tensor
 
-METHODS: Final = frozenset({"exl2", "exl3", "hqq", "quanto", "torchao"})
+METHODS: Final = frozenset({"exl2", "exl3", "hqq", "quanto", "torchao", "aqlm"})
+_AQLM: Final = (".codebooks", ".scales")
 _TILE: Final = 16
 _EXL2: Final = (".q_scale", ".q_scale_max", ".q_groups", ".q_perm", ".q_invperm")
 _EXL3: Final = (".suh", ".svh", ".su", ".sv", ".mcg", ".mul1")
@@ -52,6 +55,23 @@ def exl2(parts: Parts, declared: Declared) -> Weight | None:
     parameters = order.parameters * sizes[1]
     bits = round(parts.main.parameters * parts.word / parameters)
     return Weight(f"EXL2 {bits}-bit", parameters, _EXL2) if bits in WIDTHS else None
+
+
+def aqlm(parts: Parts, declared: Declared) -> Weight | None:
+    """``codes``: for each group of weights a number of an entry in each of the books."""
+    codes, books = parts.main.shape, parts.get(".codebooks")
+    if len(codes) != 3 or books is None or len(books.shape) != 4 or 0 in books.shape:
+        return None
+    count, entries, rows, columns = books.shape
+    group, taken = rows * columns, count * (entries - 1).bit_length()
+    if (
+        codes[2] != count
+        or entries & (entries - 1)
+        or taken % group
+        or taken // group not in WIDTHS
+    ):
+        return None
+    return Weight(f"AQLM {taken // group}-bit", codes[0] * rows * codes[1] * columns, _AQLM)
 
 
 def exl3(parts: Parts, declared: Declared) -> Weight | None:

@@ -23,6 +23,7 @@ from gemmahub.service.comparing.records import (
     roles_of,
 )
 from gemmahub.service.comparing.text import differences
+from gemmahub.service.measured import figures_of
 from gemmahub.service.planner import Planner
 from gemmahub.text import one_line
 
@@ -33,9 +34,11 @@ if TYPE_CHECKING:
     from gemmahub.hardware.records import Machine
     from gemmahub.memory import MachineMemory
     from gemmahub.recommend.goals import Requirements
-    from gemmahub.recommend.records import ScoredPlan
+    from gemmahub.recommend.quality import Loss
+    from gemmahub.recommend.records import Measured, ScoredPlan
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
+    from gemmahub.service.measured import MeasuredFigures
 
 __all__ = [
     "CONTEXTS",
@@ -69,16 +72,36 @@ def compare(
     Raises: UsageError for fewer than two variants, too many, or one that is named twice; NotFound,
     FormatError, IntegrityError, Gated, NetworkError.
     """
+    _check(references)
+    return side_by_side(here, references, wanted, machine)
+
+
+def side_by_side(
+    here: Installation,
+    references: Sequence[str],
+    wanted: Requirements,
+    machine: Machine | None = None,
+) -> Comparison:
+    """As :func:`compare`, also of one variant alone, or of many.
+
+    Raises: UsageError for one that is named twice; NotFound, FormatError, IntegrityError, Gated,
+    NetworkError.
+    """
     from gemmahub.planning import known_places_of
 
-    _check(references)
     machine = machine or here.machine_for()
     variants = [_variant(here, reference, machine) for reference in references]
     _check_different(references, variants)
     places, reason = known_places_of(machine)
     place = next(iter(places), None)
-    plans = {} if place is None else _scored_plans(here, machine, wanted, variants)
-    sides = tuple(_side(here, v, place, reason, plans.get(v.reference)) for v in variants)
+    measured = here.measured(machine)
+    plans = {} if place is None else _scored_plans(here, machine, wanted, variants, measured)
+    sides = tuple(
+        _side(
+            here, v, place, reason, plans.get(v.reference), measured.losses.get(v.reference), seen
+        )
+        for v, seen in zip(variants, figures_of(here, variants, machine), strict=True)
+    )
     free: tuple[tuple[str, int], ...] = ()
     if place is not None:
         accelerators = tuple((device.name, device.free_bytes) for device in place.devices)
@@ -131,7 +154,11 @@ def _paths(variant: Variant) -> set[Path]:
 
 
 def _scored_plans(
-    here: Installation, machine: Machine, wanted: Requirements, variants: Sequence[Variant]
+    here: Installation,
+    machine: Machine,
+    wanted: Requirements,
+    variants: Sequence[Variant],
+    measured: Measured,
 ) -> dict[str, ScoredPlan]:
     """The recommended settings by reference, chosen among all that is known: so they are those of
     ``recommend`` and of the overview."""
@@ -143,12 +170,12 @@ def _scored_plans(
     more = []
     for variant in variants:
         entry = catalogued(variant, registry.catalog)
-        is_candidate = entry is not None and entry[1].types is not None and entry[1].confirmed
+        is_candidate = entry is not None and entry[1].checked
         if variant.reference not in known and not is_candidate:
             more.append(variant)
     every = replace(wanted, every_variant=True, model=None, installed=False)
     try:
-        ranking = ranked(registry, machine, every, here.measured(machine), more)
+        ranking = ranked(registry, machine, every, measured, more)
     except (DoesNotFit, NotFound):
         return {}
     return {plan.candidate.reference: plan for plan in ranking.plans}
@@ -160,6 +187,8 @@ def _side(
     place: MachineMemory | None,
     reason: str,
     plan: ScoredPlan | None,
+    loss: Loss | None,
+    seen: MeasuredFigures,
 ) -> Side:
     from gemmahub.recommend.quality import quality_of
 
@@ -174,9 +203,14 @@ def _side(
         roles=roles_of(precision.mix),
         memory=memory,
         quality=quality_of(
-            model, precision.label, precision.training.value, stated=precision.stated
+            model,
+            precision.label,
+            precision.training.value,
+            stated=precision.stated,
+            measured=loss,
         ),
         plan=plan,
+        seen=seen,
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gemmahub.memory import ON_DEVICES
 from gemmahub.recommend.records import speeds_json
+from gemmahub.service.measured import UNMEASURED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from gemmahub.recommend.records import ScoredPlan
     from gemmahub.recommend.speed import Speed
     from gemmahub.registry.variants import Variant
+    from gemmahub.service.measured import MeasuredFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ class Side:
     """One variant of a comparison.
 
     ``plan`` has the settings that are recommended for it with the speed they give, None where
-    nothing of it can be recommended: it does not fit, or too little is known of it.
+    nothing of it can be recommended: it does not fit, or too little is known of it. ``seen`` is
+    what was measured of it on this machine.
     """
 
     variant: Variant
@@ -71,6 +74,7 @@ class Side:
     memory: MemoryTable
     quality: Quality
     plan: ScoredPlan | None = None
+    seen: MeasuredFigures = UNMEASURED
 
     @property
     def measured(self) -> bool:
@@ -117,6 +121,7 @@ class Side:
             **speeds_json(self.plan),
             "speed_basis": self.speed_basis,
             **self.quality.as_json(),
+            "measured": self.seen.as_json(),
         }
 
 

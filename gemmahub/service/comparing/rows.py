@@ -5,24 +5,28 @@ Variants go by letters, A for the first. The command and the terminal UI draw th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from textwrap import wrap
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.precision.roles import ROLES
-from gemmahub.service.comparing.text import letter
+from gemmahub.service.comparing.measured_rows import measured_section
+from gemmahub.service.comparing.table import (
+    Remark,
+    Row,
+    Section,
+    TableCell,
+    marked,
+    remarks_of,
+    row_of,
+)
 from gemmahub.text import format_bytes, format_gib, format_parameters, one_line, percent
 from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from gemmahub.planning import ContextTotal
     from gemmahub.service.comparing.records import Comparison, Side
-
-BETTER: Final = "*"
-"""Stands behind the best figure of a row."""
 
 SHOWN_CACHES: Final = USUAL_CACHE_TYPES[:2]
 """Cache types whose totals are shown; the largest context is shown for all of them."""
@@ -31,52 +35,6 @@ _UNKNOWN: Final = "?"
 _NONE: Final = "-"
 _CELL: Final = 60
 _LONG: Final = 600
-
-
-@dataclass(frozen=True, slots=True)
-class TableCell:
-    """What a row says of one side. ``better`` than the others; ``fits`` and ``share`` (of what is
-    free) where it is a total of memory."""
-
-    text: str
-    better: bool = False
-    fits: bool | None = None
-    share: float | None = None
-
-    @property
-    def marked(self) -> str:
-        """The text with its mark."""
-        return f"{self.text} {BETTER}" if self.better else self.text
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A label, and a cell for each side. ``role`` names the weights where the row is about them."""
-
-    label: str
-    cells: tuple[TableCell, ...]
-    role: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """What figures of some sides rest on, or what is wrong with them (``warning``)."""
-
-    letters: str
-    text: str
-    warning: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.letters}: {self.text}"
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """Rows on one matter, and the remarks on them."""
-
-    title: str
-    rows: tuple[Row, ...]
-    remarks: tuple[Remark, ...] = ()
 
 
 def sections(comparison: Comparison) -> tuple[Section, ...]:
@@ -91,13 +49,14 @@ def sections(comparison: Comparison) -> tuple[Section, ...]:
         Section(
             "speed, with the recommended settings",
             _speed_rows(sides),
-            _remarks(side.speed_basis for side in sides),
+            remarks_of(side.speed_basis for side in sides),
         ),
         Section(
             "quality, and what it rests on",
             _quality_rows(sides),
-            _remarks(one_line(side.quality.as_text(), _LONG) for side in sides),
+            remarks_of(one_line(side.quality.as_text(), _LONG) for side in sides),
         ),
+        measured_section(sides),
     )
 
 
@@ -109,7 +68,7 @@ def _file_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
     weights = [side.variant.parameters for side in sides]
     fits = [_fit_word(side) for side in sides]
     return (
-        _row("size", sizes, format_bytes, smaller=True),
+        row_of("size", sizes, format_bytes, smaller=True),
         Row("weights", tuple(TableCell(format_parameters(n) if n else _UNKNOWN) for n in weights)),
         Row("fits", tuple(map(TableCell, fits))),
     )
@@ -159,7 +118,7 @@ def _memory_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
     ]
     for cache in USUAL_CACHE_TYPES:
         largest = [dict(side.memory.largest_contexts).get(cache) for side in sides]
-        rows.append(_row(f"at most {cache}", largest, _largest))
+        rows.append(row_of(f"at most {cache}", largest, _largest))
     known = [row for row in rows if any(cell.text not in (_UNKNOWN, _NONE) for cell in row.cells)]
     unknown = tuple(TableCell(_UNKNOWN) for _ in sides)
     return tuple(known) or (Row("needed", unknown),)
@@ -182,7 +141,7 @@ def _totals_row(label: str, totals: Sequence[ContextTotal | None]) -> Row:
         for total in totals
     ]
     taken = [total.total_bytes if total and total.fits else None for total in totals]
-    return _marked(label, cells, taken, smaller=True)
+    return marked(label, cells, taken, smaller=True)
 
 
 def _speed_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
@@ -192,7 +151,7 @@ def _speed_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
     speeds = [TableCell(speed_text(side.plan) if side.plan else _UNKNOWN) for side in sides]
     return (
         Row("settings", tuple(TableCell(_settings(side)) for side in sides)),
-        _marked("tokens/s", speeds, likely),
+        marked("tokens/s", speeds, likely),
     )
 
 
@@ -211,59 +170,14 @@ def _quality_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
     shares = [side.quality.loss.share for side in sides]
     losses = [None if share is None else round(share, 4) for share in shares]
     return (
-        _row("published score", scores, lambda n: "none" if n is None else f"{n:g}"),
-        _row(
+        row_of("published score", scores, lambda n: "none" if n is None else f"{n:g}"),
+        row_of(
             "lost, about", losses, lambda n: "not known" if n is None else f"{n:.1%}", smaller=True
         ),
     )
 
 
-def _row(
-    label: str,
-    values: Sequence[float | None],
-    text: Callable[[Any], str],
-    *,
-    smaller: bool = False,
-) -> Row:
-    return _marked(label, [TableCell(text(value)) for value in values], values, smaller=smaller)
-
-
-def _marked(
-    label: str, cells: Sequence[TableCell], values: Sequence[float | None], *, smaller: bool = False
-) -> Row:
-    """The row with the best of its cells marked; none whose text another one has, too."""
-    best = _best(values, smaller=smaller)
-    others = {cell.text for number, cell in enumerate(cells) if number not in best}
-    return Row(
-        label,
-        tuple(
-            replace(cell, better=number in best and cell.text not in others)
-            for number, cell in enumerate(cells)
-        ),
-    )
-
-
-def _best(values: Sequence[float | None], *, smaller: bool = False) -> set[int]:
-    """Which sides have the best value; none where one is unknown or all are equal."""
-    known = [value for value in values if value is not None]
-    if len(known) < len(values) or len(set(known)) < 2:
-        return set()
-    best = min(known) if smaller else max(known)
-    return {number for number, value in enumerate(values) if value == best}
-
-
 # --- remarks -----------------------------------------------------------------------------------
-
-
-def _remarks(texts: Iterable[str], *, warning: bool = False) -> tuple[Remark, ...]:
-    """Equal texts once, with the letters of all that they are about."""
-    found: dict[str, str] = {}
-    for number, text in enumerate(texts):
-        if text:
-            found[text] = found.get(text, "") + letter(number)
-    return tuple(
-        Remark(", ".join(letters), text, warning=warning) for text, letters in found.items()
-    )
 
 
 def _precision_remarks(sides: Sequence[Side]) -> tuple[Remark, ...]:
@@ -275,10 +189,10 @@ def _precision_remarks(sides: Sequence[Side]) -> tuple[Remark, ...]:
         for side in sides
     ]
     return (
-        *_remarks(unmeasured, warning=True),
-        *_remarks((one_line(r.mismatch or "", _LONG) for r in reports), warning=True),
-        *_remarks((one_line(r.training.note, _LONG) for r in reports), warning=True),
-        *_remarks(f"{r.training.value}: {one_line(r.training.basis, _LONG)}" for r in reports),
+        *remarks_of(unmeasured, warning=True),
+        *remarks_of((one_line(r.mismatch or "", _LONG) for r in reports), warning=True),
+        *remarks_of((one_line(r.training.note, _LONG) for r in reports), warning=True),
+        *remarks_of(f"{r.training.value}: {one_line(r.training.basis, _LONG)}" for r in reports),
     )
 
 
@@ -291,19 +205,4 @@ def _memory_remarks(comparison: Comparison) -> tuple[Remark, ...]:
     sides = comparison.sides
     reasons = [f"not known: {side.memory.reason}" if side.memory.reason else "" for side in sides]
     bases = [f"by formula, checked on {s.memory.engine}" if s.memory.engine else "" for s in sides]
-    return (*_remarks(reasons, warning=True), *_remarks(bases))
-
-
-# --- laying out --------------------------------------------------------------------------------
-
-
-def lines_of(row: Row, label: int, width: int) -> Iterator[tuple[str, ...]]:
-    """The lines of a row: the label on ``label`` characters and each cell on ``width``, broken
-    between words where it is longer."""
-    cells = [wrap(cell.marked, max(1, width)) or [""] for cell in row.cells]
-    names = wrap(row.label, max(1, label)) or [""]
-    for number in range(max(len(names), *map(len, cells))):
-        pieces = [(names, label), *((cell, width) for cell in cells)]
-        yield tuple(
-            (lines[number] if number < len(lines) else "").ljust(size) for lines, size in pieces
-        )
+    return (*remarks_of(reasons, warning=True), *remarks_of(bases))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines.contract import Settings
 from gemmahub.errors import BackendMissing, DoesNotFit, GemmahubError, NotInstalled, UsageError
@@ -14,8 +14,10 @@ from gemmahub.service.drafting import (
     draft_model,
     drafter_of,
 )
-from gemmahub.service.purpose import check_is_model
+from gemmahub.service.purpose import check_is_model, check_words
 from gemmahub.service.serving.room import Sized, Wish, alone, together, without
+from gemmahub.service.tag_parts import adapters_of_tag, left_to_clients
+from gemmahub.service.tuned import taken_from_tuning
 from gemmahub.text import format_gib, one_line
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from gemmahub.memory import MachineMemory, MemoryPlan
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
+
+
+_PLANNED: Final = ("cache_type_k", "cache_type_v", "gpu_layers", "experts_in_memory")
+"""What serving decides by the room that is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class ServedWith:
 class Offered:
     """A model that is served. ``names`` are what clients may call it, the first is what lists
     have; ``template`` is its chat template, empty where it has none. ``beside`` has the file that
-    drafts for it, if one does, and its adapters."""
+    drafts for it, if one does, and its adapters; ``threads`` None are the engine's usual."""
 
     names: tuple[str, ...]
     variant: Variant
@@ -55,6 +61,7 @@ class Offered:
     template: str
     pinned: bool = False
     beside: ServedWith = ServedWith()
+    threads: int | None = None
 
     @property
     def name(self) -> str:
@@ -188,6 +195,7 @@ def settings_of(plan: MemoryPlan, machine: Machine, offered: Offered) -> Setting
     found = settings_for(plan.settings, plan.settings.gpu_layers, offered.offer)
     return replace(
         found,
+        threads=offered.threads,
         options={**devices, **found.options},
         drafter=offered.beside.drafter,
         adapters=offered.beside.adapters,
@@ -216,10 +224,19 @@ def _offered(
             variant.reference,
         )
     check_is_model(variant)
+    check_words(variant)
     artifact, offer = _served_by(here, variant)
     catalog = here.registry.catalog
     images = images_of(variant, catalog) if artifact.projector else None
+    unwanted = ("drafter",) if beside.draft is not None or beside.drafter is not None else ()
+    given = (*_PLANNED, *unwanted)
+    tuned = taken_from_tuning(here, variant, offer.backend.name, Settings(), without=given)
+    threads = tuned.pop("threads", None)
+    beside = replace(beside, drafter=tuned.pop("drafter", beside.drafter))
     beside = replace(beside, drafter=_drafter(here, variant, beside, offer))
+    beside = replace(beside, adapters=(*adapters_of_tag(offer, artifact), *beside.adapters))
+    if note := left_to_clients(artifact):
+        here.say(note)
     if beside.adapters and "adapters" not in offer.backend.capabilities:
         raise BackendMissing(f"{offer.backend.name} has no adapters", "leave --adapter out")
     model = with_adapters(model_of(variant, catalog), variant, beside.adapters)
@@ -229,10 +246,11 @@ def _offered(
         variant,
         replace(artifact, name=variant.reference),
         offer,
-        Sized(model, images, drafts),
+        Sized(model, images, drafts, **tuned),
         _template(artifact),
         pinned,
         beside,
+        threads,
     )
 
 

@@ -30,12 +30,14 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Sized:
-    """What memory depends on: a model with its adapters, the images that it takes, if it does, and
-    what drafts for it."""
+    """What memory depends on: a model with its adapters, the images that it takes, if it does, what
+    drafts for it, and how it computes."""
 
     model: MemoryModel
     images: ImageMemory | None = None
     drafter: MemoryModel | None = None
+    ubatch: int = _BATCH
+    flash_attention: bool = True
 
     def plan(self, context: int, wish: Wish, room: MachineMemory) -> MemoryPlan:
         """What it takes with so much context, on accelerators as far as there is room on them."""
@@ -45,7 +47,9 @@ class Sized:
             min(context, trained) * wish.parallel,
             wish.cache_type,
             wish.cache_type,
-            batch=_BATCH,
+            flash_attention=self.flash_attention,
+            ubatch=self.ubatch,
+            batch=self.ubatch,
             parallel=wish.parallel,
             outputs_max=wish.parallel,
             drafter=self.drafter,

@@ -44,6 +44,7 @@ class OfferingTests(Kit):
             assert isinstance(window, ScoredText)
             assert len(window.tokens) == _WINDOW
             assert 0 < window.unscored < _WINDOW
+            assert window.windows in (0, len(windows))
             assert len(window.log_probabilities) == _WINDOW - window.unscored
             assert all(math.isfinite(found) and found <= 1e-6 for found in window.log_probabilities)
         assert list(session.score(text, _WINDOW)) == windows
@@ -60,6 +61,25 @@ class OfferingTests(Kit):
             assert list(best) == sorted(best, reverse=True)
             assert best[0] >= own - 1e-4
             assert sum(map(math.exp, best)) <= 1 + 1e-3
+
+    def test_scores_of_named_tokens(self, backend: Backend, session: Session) -> None:
+        """Only of the windows asked for, and as probable as where they are the text's own."""
+        demand(backend, "score_at")
+        text = f"{self.prompt} " * 40
+        whole = list(session.score(text, _WINDOW, 2))
+        second = whole[1]
+        row = (second.tokens[-1], second.tokens[-2])
+        found = list(session.score_at(text, 1, [[row] * _WINDOW], _WINDOW))
+        assert [window.tokens for window in found] == [second.tokens]
+        (window,) = found
+        assert window.log_probabilities == pytest.approx(second.log_probabilities, abs=1e-5)
+        assert len(window.at_log_probabilities) == len(window.log_probabilities)
+        assert all(len(values) == len(row) for values in window.at_log_probabilities)
+        own = second.log_probabilities[-1]
+        assert window.at_log_probabilities[-1][0] == pytest.approx(own, abs=1e-5)
+        assert [w.tokens for w in session.score_at(text, 1, (), _WINDOW)] == [
+            w.tokens for w in whole[1:]
+        ]
 
     def test_a_window_larger_than_the_context(self, backend: Backend, session: Session) -> None:
         """Is refused with a BackendError."""

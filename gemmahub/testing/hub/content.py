@@ -25,6 +25,7 @@ FaultKind = Literal[
     "etag",  # another etag, as when the file was replaced
     "size",  # a whole length that is larger by ``value`` bytes
     "commit",  # another commit in X-Repo-Commit
+    "no commit",  # no X-Repo-Commit
     "redirect",  # send on to the same address with another query
     "page",  # a web page in place of the answer, with status 200
 ]

@@ -159,6 +159,8 @@ class HubHandler(BaseHTTPRequestHandler):
             return
         file = files[path]
         headers = _about(file, "0" * 40 if fault and fault.kind == "commit" else commit)
+        if fault and fault.kind == "no commit":
+            del headers["X-Repo-Commit"]
         if file.lfs:
             signed = f"?signature=sig{self.server.hub.signature}&name={quote(path, safe='')}"
             where = f"{self.server.hub.cdn}/blob/{name}/{commit}/{file.sha256}{signed}"

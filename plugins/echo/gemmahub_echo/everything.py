@@ -164,25 +164,36 @@ class EveryEchoSession(EchoSession):
             yield Chunk(text, _with_thought(chunk.usage, len(words), call is not None))
 
     def score(self, text: str, window: int = 512, top: int = 0) -> Iterator[ScoredText]:
-        """A word that stood before is as probable as all others together.
+        """A word that stood before is as probable as all others together, any other half as much.
 
         Raises: ContextExceeded.
         """
+        return self.score_at(text, window=window, top=top)
+
+    def score_at(
+        self, text: str, first: int = 0, at: Any = (), window: int = 512, top: int = 0
+    ) -> Iterator[ScoredText]:
+        """The same, of some windows, and of the words that are named for each place."""
         if window > self.context_size:
             raise ContextExceeded(
                 f"a window of {window:,} tokens does not fit {self.context_size:,}",
                 "score in smaller windows",
             )
         words = text.split()
-        for start in range(0, len(words) - window + 1, window):
-            part = words[start : start + window]
-            seen = [math.log(0.5 if word in part[:at] else 0.25) for at, word in enumerate(part)]
-            numbers = tuple(crc32(word.encode()) for word in part)
+        windows = [words[n : n + window] for n in range(0, len(words) - window + 1, window)]
+        for place, part in enumerate(windows[first:][: len(at) or None]):
+            seen = [math.log(0.5 if word in part[:n] else 0.25) for n, word in enumerate(part)]
+            numbers = tuple(crc32(word.encode()) % 2**18 for word in part)
             best = min(top, 1)
+            scored = zip(numbers[1:], seen[1:], at[place][1:] if at else (), strict=False)
             yield ScoredText(
                 tokens=numbers, log_probabilities=tuple(seen[1:]),
                 top_tokens=tuple((n,) for n in numbers[1:]) if best else (),
                 top_log_probabilities=tuple((s,) for s in seen[1:]) if best else (),
+                at_log_probabilities=tuple(
+                    tuple(own if token == n else math.log(0.25) for token in row)
+                    for n, own, row in scored
+                ),
             )  # fmt: skip
 
     def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.formats.reader import ModelFile
-    from gemmahub_llamacpp.context import Context
+    from gemmahub_llamacpp.context import Context, ContextSettings
     from gemmahub_llamacpp.model import LlamaModel
     from gemmahub_llamacpp.session import LlamaCppSession
 
@@ -60,7 +60,7 @@ class LlamaCppBackend(Backend):
         {
             "dry_load", "images", "tensor_split", "main_device", "experts_in_memory",
             "cache_in_memory", "thinking", "tools", "schema", "grammar", "adapters", "quantize",
-            "importance",
+            "importance", "score", "score_at",
         }
     )  # fmt: skip
     in_process: ClassVar[bool] = True
@@ -110,6 +110,7 @@ class LlamaCppBackend(Backend):
         from gemmahub_llamacpp.adapters import load_adapters, use_adapters
         from gemmahub_llamacpp.context import Context
         from gemmahub_llamacpp.model import LlamaModel
+        from gemmahub_llamacpp.scoring import LlamaScorer
         from gemmahub_llamacpp.session import LlamaCppSession
         from gemmahub_llamacpp.vision import Vision
 
@@ -118,6 +119,7 @@ class LlamaCppBackend(Backend):
         with engine.log.keep_all() as messages:
             model = LlamaModel(
                 path,
+                name=artifact.shown_name,
                 gpu_layers=checked.gpu_layers or 0,
                 mmap=checked.options["mmap"],
                 mlock=checked.options["mlock"],
@@ -129,8 +131,13 @@ class LlamaCppBackend(Backend):
             try:
                 chosen = context_settings(checked, model.context_trained)
                 adapters = load_adapters(path, model, checked.adapters)
-                context = Context(model, chosen)
-                use_adapters(context, adapters, checked.adapters)
+
+                def make(chosen: ContextSettings) -> Context:
+                    context = Context(model, chosen)
+                    use_adapters(context, adapters, checked.adapters)
+                    return context
+
+                context = make(chosen)
             except BaseException:
                 model.close()
                 raise
@@ -146,7 +153,7 @@ class LlamaCppBackend(Backend):
             gpu=bool(gpus) and used.gpu_layers != 0,
             wanted=used.options["images"] != "never",
         )
-        session = LlamaCppSession(model, context, vision, info)
+        session = LlamaCppSession(model, context, vision, info, LlamaScorer(model, make, chosen))
         if used.options["images"] == "load":
             _load_projector(session)
         return session
@@ -163,7 +170,8 @@ class LlamaCppBackend(Backend):
         if settings.adapters:
             raise LoadFailed("a dry load knows no adapters", "ask for it without them")
         path, gpus, checked = self._check(artifact, settings)
-        return measure(path, artifact.files or (path,), checked, _chosen(gpus, checked))
+        files, name = artifact.files or (path,), artifact.shown_name
+        return measure(path, files, checked, _chosen(gpus, checked), name)
 
     def quantize(
         self, artifact: Artifact, wanted: Quantization, on_progress: OnProgress | None = None

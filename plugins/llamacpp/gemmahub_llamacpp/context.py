@@ -160,6 +160,30 @@ class Context:
             self.cached += part
         return Status.DONE
 
+    def compute(self, tokens: Sequence[int], outputs: range) -> Status:
+        """Append tokens, no more than a batch; those at the places ``outputs`` get their logits.
+
+        Raises: GenerationFailed. After anything but DONE the cache is empty.
+        """
+        self._tokens[: len(tokens)] = list(tokens)
+        for place in outputs:
+            self._outputs[place] = 1
+        try:
+            status = self._decode(self._make_batch(len(tokens), self._outputs))
+        finally:
+            for place in outputs:
+                self._outputs[place] = 0
+        if status is Status.DONE:
+            self.cached += tokens
+        return status
+
+    def logits(self, rows: int, words: int) -> Any:
+        """The logits of the last computation, as llama.cpp has them: an array of numpy's of that
+        shape, whose numbers the next computation replaces."""
+        import numpy as np
+
+        return np.ctypeslib.as_array(self._llama.llama_get_logits(self.handle), (rows, words))
+
     def append(self, positions: Sequence[Any], compute: Callable[[Any, int], int]) -> Status:
         """Append what is no token. ``compute`` gets llama.cpp's context and the first position, and
         returns what ``llama_decode`` would; it is not called when the answer was stopped.

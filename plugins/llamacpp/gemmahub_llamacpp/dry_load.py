@@ -54,9 +54,14 @@ class _Loaded:
 
 
 def measure(
-    path: Path, files: Sequence[Path], settings: Settings, devices: Sequence[int] | None = None
+    path: Path,
+    files: Sequence[Path],
+    settings: Settings,
+    devices: Sequence[int] | None = None,
+    name: str = "",
 ) -> DryLoad:
-    """Load the header of ``path``, of a split model the first of ``files``, and report.
+    """Load the header of ``path``, of a split model the first of ``files``, and report. Errors call
+    it by its ``name``.
 
     ``settings`` are checked and have their options, ``devices`` are as LlamaModel has them.
 
@@ -64,7 +69,7 @@ def measure(
     """
     library()
     with log.keep_all() as messages:
-        loaded = _load(path, settings, devices)
+        loaded = _load(path, settings, devices, name)
     report = read_report(text.decode("utf-8", "replace") for text in messages)
     if set(report.layers.values()) == {CPU}:
         weights: Mapping[str, int] = {CPU: loaded.weights_bytes}
@@ -74,9 +79,10 @@ def measure(
     return _answer(report, loaded.settings, weights, output_bytes(report, loaded.words))
 
 
-def _load(path: Path, settings: Settings, devices: Sequence[int] | None) -> _Loaded:
+def _load(path: Path, settings: Settings, devices: Sequence[int] | None, name: str) -> _Loaded:
     model = LlamaModel(
         path,
+        name=name,
         gpu_layers=settings.gpu_layers or 0,
         dry=True,
         overrides=_without_words(path),

@@ -40,6 +40,7 @@ class LlamaModel:
         self,
         path: Path,
         *,
+        name: str = "",
         gpu_layers: int = 0,
         mmap: bool = True,
         mlock: bool = False,
@@ -50,7 +51,7 @@ class LlamaModel:
         tensor_split: Sequence[float] = (),
         experts_in_memory: int = 0,
     ) -> None:
-        """Load the file; of a split model, the first part.
+        """Load the file; of a split model, the first part. Errors call it by its ``name``.
 
         ``dry``: only the header is read and nothing is allocated; the model then has no weights.
         ``overrides`` replace metadata of the file. ``devices`` are llama.cpp's pointers to the
@@ -90,8 +91,10 @@ class LlamaModel:
         if not self.handle:
             reason = log.errors()
             damaged = any(sign in reason for sign in _DAMAGED)
+            name = name or path.name
+            reason = reason.replace(str(path), name)
             raise LoadFailed(
-                f"llama.cpp cannot load {path.name}: {reason or 'it gave no reason'}",
+                f"llama.cpp cannot load {name}: {reason or 'it gave no reason'}",
                 "download it again: it is damaged or incomplete"
                 if damaged
                 else "check the file with `gemmahub inspect`",
@@ -162,6 +165,13 @@ class LlamaModel:
     def bos(self) -> str:
         """The text of the begin-of-sequence token, empty when there is none."""
         return self._text(self._llama.llama_vocab_bos(self.vocab))
+
+    @functools.cached_property
+    def start(self) -> int | None:
+        """The token that the model wants before a text, None when there is none."""
+        token = int(self._llama.llama_vocab_bos(self.vocab))
+        wanted = self._llama.llama_vocab_get_add_bos(self.vocab)
+        return token if wanted and token >= 0 else None
 
     @functools.cached_property
     def eos(self) -> str:

@@ -9,7 +9,7 @@ from gemmahub.engines.contract import DeviceUse, FinishReason
 from gemmahub.engines.prompt_tokens import encode_with_images
 from gemmahub.engines.thoughts import CLOSES, ThoughtLimit
 from gemmahub.engines.token_session import TokenSession
-from gemmahub.errors import ContextExceeded
+from gemmahub.errors import ContextExceeded, GenerationFailed
 from gemmahub_llamacpp.context import Status
 from gemmahub_llamacpp.grammar import grammar_of
 from gemmahub_llamacpp.sampling import token_sampler
@@ -17,9 +17,17 @@ from gemmahub_llamacpp.sampling import token_sampler
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-    from gemmahub.engines.contract import Chunk, Prompt, Sampling, SessionInfo, Usage
+    from gemmahub.engines.contract import (
+        Chunk,
+        Prompt,
+        Sampling,
+        ScoredText,
+        SessionInfo,
+        Usage,
+    )
     from gemmahub_llamacpp.context import Context
     from gemmahub_llamacpp.model import LlamaModel
+    from gemmahub_llamacpp.scoring import LlamaScorer
     from gemmahub_llamacpp.vision import Vision
 
 
@@ -34,15 +42,21 @@ class LlamaCppSession(TokenSession):
     """
 
     def __init__(
-        self, model: LlamaModel, context: Context, vision: Vision, info: SessionInfo
+        self,
+        model: LlamaModel,
+        context: Context,
+        vision: Vision,
+        info: SessionInfo,
+        scorer: LlamaScorer,
     ) -> None:
-        """Takes over the first three, and frees them in ``close``."""
+        """Takes over all but ``info``, and frees them in ``close``."""
         super().__init__(replace(info, images=vision.problem is None))
         if info.chat_template:
             self.renderer.prepare()
         self.model = model
         self.context = context
         self.vision = vision
+        self._scorer = scorer
         self._prefilled = 0
 
     def generate(self, prompt: Prompt, sampling: Sampling) -> Iterator[Chunk]:
@@ -56,6 +70,49 @@ class LlamaCppSession(TokenSession):
         self.context.resume()
         sampling = replace(sampling, schema=None, grammar=grammar_of(sampling))
         return super().generate(prompt, sampling)
+
+    def score(self, text: str, window: int = 512, top: int = 0) -> Iterator[ScoredText]:
+        """How probable the tokens of a text are, as ``llama-perplexity`` computes it.
+
+        A cancel after this call stops it, also in the middle of a window.
+
+        Raises: ContextExceeded, GenerationFailed; LoadFailed without memory for the logits.
+        """
+        return self.score_at(text, window=window, top=top)
+
+    def score_at(
+        self,
+        text: str,
+        first: int = 0,
+        at: Sequence[Sequence[Sequence[int]]] = (),
+        window: int = 512,
+        top: int = 0,
+    ) -> Iterator[ScoredText]:
+        """As ``score``, of some windows, with the tokens that are named."""
+        if window > self.context_size:
+            raise ContextExceeded(
+                f"a window of {window:,} tokens does not fit the context of {self.context_size:,}",
+                "score in smaller windows, or load the model with a larger context",
+            )
+        with self.lock:
+            if self._closed:
+                raise GenerationFailed("the session is closed", "load the model again")
+            self._scorer.resume()
+            count = self._scorer.count(text, window)
+        last = min(count, first + len(at)) if at else count
+        return self._scored(range(first, last), window, top, at)
+
+    def _scored(
+        self, numbers: range, window: int, top: int, at: Sequence[Sequence[Sequence[int]]]
+    ) -> Iterator[ScoredText]:
+        for number in numbers:
+            with self.lock:
+                if self._closed:
+                    raise GenerationFailed("the session was closed", "load the model again")
+                found = self._scorer.score(
+                    number, window, top, at[number - numbers[0]] if at else ()
+                )
+            yield found
 
     def load_projector(self) -> None:
         """Load the image projector now, not with the first image.
@@ -111,12 +168,15 @@ class LlamaCppSession(TokenSession):
         """Stop the running answer, also in the middle of a computation; from any thread."""
         super().cancel()
         self.context.abort()
+        self._scorer.abort()
 
     def close(self) -> None:
         """Free the cache and the weights; twice is fine. Stops a running answer first."""
         super().close()
         self.context.abort()
+        self._scorer.abort()
         with self.lock:
+            self._scorer.close()
             self.vision.close()
             self.context.close()
             self.model.close()

@@ -143,6 +143,18 @@ def test_files_that_are_no_model(
         backend.load(gguf(tmp_path / "absent.gguf"), Settings())
 
 
+def test_a_blob_that_is_no_model_is_called_as_its_store_does(
+    tmp_path: Path, backend: LlamaCppBackend
+) -> None:
+    blob = tmp_path / ("sha256-" + "ab" * 32)
+    blob.write_bytes(b"no model at all" * 100)
+    tag = Artifact("gguf", blob, (blob,), reference="ollama://gemma3:4b")
+    for ask in (backend.load, backend.dry_load):
+        with pytest.raises(LoadFailed, match="cannot load ollama://gemma3:4b: ") as refused:
+            ask(tag, Settings())
+        assert "sha256" not in refused.value.message
+
+
 def test_progress_grows_to_one_and_an_exception_in_it_ends_the_loading(
     artifact: Artifact, backend: LlamaCppBackend
 ) -> None:

@@ -13,6 +13,7 @@ from gemmahub.engines.contract import (
     DeviceUse,
     DryLoad,
     EngineDevice,
+    Loadable,
     OnProgress,
     Option,
     SessionInfo,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from gemmahub.formats.reader import ModelFile
     from gemmahub_mlx.header import ModelHeader
     from gemmahub_mlx.memory import MlxMemory
     from gemmahub_mlx.session import MlxSession
@@ -37,7 +39,9 @@ class MlxBackend(Backend):
 
     name: ClassVar[str] = engine.NAME
     formats: ClassVar[tuple[str, ...]] = ("mlx", "safetensors")
-    capabilities: ClassVar[frozenset[str]] = frozenset({"dry_load", "thinking", "tools"})
+    capabilities: ClassVar[frozenset[str]] = frozenset(
+        {"dry_load", "thinking", "tools", "score", "score_at"}
+    )
     in_process: ClassVar[bool] = True
     priority: ClassVar[int] = 10
     checked_version: ClassVar[str] = engine.CHECKED_VERSION
@@ -48,6 +52,12 @@ class MlxBackend(Backend):
     def availability(self) -> Availability:
         """Whether mlx-lm and a compiled part of MLX are installed. Imports nothing of them."""
         return engine.availability()
+
+    def loadable(self, header: ModelFile) -> Loadable:
+        """Whether mlx-lm knows how the weights are packed."""
+        from gemmahub_mlx.layouts import mlx_loads
+
+        return mlx_loads(header)
 
     def devices(self) -> list[EngineDevice]:
         """The GPU of MLX's compiled part, where it has one, and the processor. Imports nothing."""

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 from gemmahub.engines.prompt_tokens import encode
 from gemmahub.engines.thoughts import CLOSES, ThoughtLimit
 from gemmahub.engines.token_session import TokenSession
-from gemmahub.errors import BackendError, GenerationFailed
+from gemmahub.errors import BackendError, ContextExceeded, GenerationFailed
 from gemmahub.text import one_line
 from gemmahub_mlx.sampling import make_sampler
+from gemmahub_mlx.scoring import MlxScorer
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
-    from gemmahub.engines.contract import Prompt, Sampling, SessionInfo, Usage
+    from gemmahub.engines.contract import Prompt, Sampling, ScoredText, SessionInfo, Usage
     from gemmahub_mlx.cache import PromptCache
     from gemmahub_mlx.engine import MlxModules
     from gemmahub_mlx.tokenizer import Tokenizer
@@ -61,10 +62,61 @@ class MlxSession(TokenSession):
             raise
         except Exception as error:  # noqa: BLE001 - MLX raises ValueError, RuntimeError and others
             self.cache.clear()  # what a failed step left there is of no known length
-            raise GenerationFailed(
-                f"MLX failed: {one_line(str(error), 300)}",
-                "try a smaller --ctx-size, or a smaller variant of the model",
-            ) from None
+            raise _failed(error) from None
+
+    def score(self, text: str, window: int = 512, top: int = 0) -> Iterator[ScoredText]:
+        """How probable the tokens of a text are, as ``llama-perplexity`` computes it. A cancel is
+        looked at between two windows.
+
+        Raises: ContextExceeded, GenerationFailed.
+        """
+        return self.score_at(text, window=window, top=top)
+
+    def score_at(
+        self,
+        text: str,
+        first: int = 0,
+        at: Sequence[Sequence[Sequence[int]]] = (),
+        window: int = 512,
+        top: int = 0,
+    ) -> Iterator[ScoredText]:
+        """As ``score``, of some windows, with the tokens that are named."""
+        if window > self.context_size:
+            raise ContextExceeded(
+                f"a window of {window:,} tokens does not fit the context of {self.context_size:,}",
+                "score in smaller windows, or load the model with a larger context",
+            )
+        with self.lock:
+            self._check_open()
+            self.cancelled.clear()
+            scorer = MlxScorer(self._library, self._model, self.tokenizer)
+            count = scorer.count(text, window)
+        last = min(count, first + len(at)) if at else count
+        return self._scored(scorer, range(first, last), window, top, at)
+
+    def _scored(
+        self,
+        scorer: MlxScorer,
+        numbers: range,
+        window: int,
+        top: int,
+        at: Sequence[Sequence[Sequence[int]]],
+    ) -> Iterator[ScoredText]:
+        for number in numbers:
+            with self.lock:
+                self._check_open()
+                if self.cancelled.is_set():
+                    raise GenerationFailed("scoring was stopped", "score the text again")
+                try:
+                    table = at[number - numbers[0]] if at else ()
+                    found = scorer.score(number, window, top, table)
+                except Exception as error:  # noqa: BLE001 - MLX raises ValueError and others
+                    raise _failed(error) from None
+            yield found
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise GenerationFailed("the session is closed", "load the model again")
 
     def close(self) -> None:
         """Free the cache and the weights; twice is fine."""
@@ -136,3 +188,10 @@ class MlxSession(TokenSession):
         """With what came from the cache, and what is in it."""
         used = len(self.cache.tokens)
         return replace(counted, prefill_tokens=self._prefilled, context_used=used)
+
+
+def _failed(error: Exception) -> GenerationFailed:
+    return GenerationFailed(
+        f"MLX failed: {one_line(str(error), 300)}",
+        "try a smaller --ctx-size, or a smaller variant of the model",
+    )

@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +31,7 @@ PARTS: Final = {
     f"application/vnd.ollama.image.{kind}": name
     for kind, name in (
         ("adapter", ADAPTER),
+        ("draft", "DRAFT"),
         ("template", "TEMPLATE"),
         ("prompt", "TEMPLATE"),
         ("system", "SYSTEM"),
@@ -91,10 +93,14 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a tag is made of: the layers that run here, and the sums of all blobs it needs."""
+    """What a tag is made of: the layers that run here, and the sums of all blobs it needs.
+
+    ``sha256`` is that of the manifest on disk, whose beginning Ollama prints as the ID of a tag.
+    """
 
     layers: tuple[Layer, ...]
     blobs: frozenset[str]
+    sha256: str = ""
 
 
 def blob_path(root: Path, sha256: str) -> Path:
@@ -117,24 +123,21 @@ def read_manifest(root: Path, path: Path) -> Manifest:
     """The manifest at ``path``. Raises: BadManifest; OSError."""
     blobs: set[str] = set()
     text = _text(path)
+    own = sha256(text).hexdigest()
     if path.is_symlink():
         blobs.add(_digest(Path(os.path.realpath(path)).name))
-    else:  # a hard link to its blob, or a copy of it, where links are not possible
-        from hashlib import sha256
-
-        own = sha256(text).hexdigest()
-        if blob_path(root, own).exists():
-            blobs.add(own)
+    elif blob_path(root, own).exists():
+        blobs.add(own)  # a hard link to its blob, or a copy of it, where links are not possible
     data = _object(text)
     if data.get("mediaType") != _LIST:
-        return _whole(data, blobs)
+        return replace(_whole(data, blobs), sha256=own)
     children = [_child(root, child, blobs) for child in _objects(data.get("manifests"))]
     if not children:
         raise BadManifest("its manifest is a list of nothing")
     for _, child in children:
         _whole(child, blobs)
     chosen = min(children, key=lambda pair: _preference(pair[0]))[1]
-    return Manifest(_whole(chosen, set()).layers, frozenset(blobs))
+    return Manifest(_whole(chosen, set()).layers, frozenset(blobs), own)
 
 
 def parse_manifest(text: bytes, fetch: Callable[[str], bytes]) -> Manifest:

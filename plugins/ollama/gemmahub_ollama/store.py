@@ -135,6 +135,7 @@ class OllamaStore:
             name=tag.name,
             store=self.name,
             repository=tag.repository,
+            revision=manifest.sha256,
             sha256=models[0].sha256 if len(models) == 1 else None,
             projector=self._blob(projectors[0]) if projectors else None,
             reference=_reference(tag),

@@ -1,0 +1,70 @@
+"""``gemmahub report``: one file that shows what variants are, take and lose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gemmahub.cli import output
+from gemmahub.errors import UsageError
+from gemmahub.recommend.goals import USES
+from gemmahub.records.text_file import check_new, write_text_file
+
+if TYPE_CHECKING:
+    from gemmahub.service.reporting import VariantReport
+
+
+@click.command(name="report")
+@click.argument("references", nargs=-1, required=True, metavar="REF...")
+@click.option("--html", type=click.Path(path_type=Path), help="Write one HTML page with plots.")
+@click.option("--markdown", type=click.Path(path_type=Path, allow_dash=True),
+              help='Write Markdown, without the plots; "-" prints it.')  # fmt: skip
+@click.option("--use", type=click.Choice(USES), default="chat", show_default=True)
+@click.option("--force", is_flag=True, help="Replace files that are there.")
+def report_command(
+    references: tuple[str, ...],
+    html: Path | None,
+    markdown: Path | None,
+    use: str,
+    force: bool,
+) -> None:
+    """One file about variants: precision, memory, speed and quality, with plots and their doubts.
+
+    It holds what was measured here with `bench` and `quality`, and says which command measures
+    what is missing. It needs no network, and names no path, user or machine.
+    """
+    from gemmahub.service import Library, Requirements
+    from gemmahub.service.reporting import report_on
+
+    if html is None and markdown is None:
+        raise UsageError(
+            "there is no file to write", "give --html FILE, or --markdown FILE, or both"
+        )
+    for path in filter(None, (html, markdown)):
+        if str(path) != "-":
+            check_new(path, replace=force)
+    library = Library(say=output.note)
+    report = report_on(library, references, Requirements(use))
+    if html is not None:
+        _write(html, _html(report), force=force)
+    if markdown is not None:
+        from gemmahub.service.reporting.markdown import as_markdown
+
+        text = as_markdown(report)
+        if str(markdown) == "-":
+            output.data(text.rstrip("\n"))
+        else:
+            _write(markdown, text, force=force)
+
+
+def _html(report: VariantReport) -> str:
+    from gemmahub.service.reporting.page import as_html
+
+    return as_html(report)
+
+
+def _write(path: Path, text: str, *, force: bool) -> None:
+    write_text_file(path, text, replace=force)
+    output.note(f"wrote {path}")

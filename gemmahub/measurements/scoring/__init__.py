@@ -1,0 +1,1 @@
+"""Scored texts: perplexity, and the divergence from another model, window by window."""

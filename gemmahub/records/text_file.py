@@ -1,0 +1,42 @@
+"""Writes a file for a person: whole or not at all, and over no other one unasked."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from os import fsync
+from typing import TYPE_CHECKING
+
+from gemmahub.errors import GemmahubError, UsageError
+from gemmahub.text import one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def check_new(path: Path, *, replace: bool) -> None:
+    """Before work is done for it. Raises: UsageError for a file that is there and to be kept."""
+    if not replace and path.exists():
+        raise UsageError(f"there is a file {one_line(str(path), 400)} already", "name another one")
+
+
+def write_text_file(path: Path, text: str, *, replace: bool = False) -> None:
+    """Write a text; a file that exists is kept unless it is to be replaced.
+
+    Raises: UsageError when there is such a file; GemmahubError when it cannot be written.
+    """
+    check_new(path, replace=replace)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        if path.exists() and not path.is_file():  # a device such as /dev/stdout
+            path.write_text(text, encoding="utf-8", errors="replace")
+            return
+        with part.open("w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+            file.flush()
+            fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        reason = f"cannot write {one_line(str(path), 400)}: {error.strerror}"
+        raise GemmahubError(reason, "name another file") from None
