@@ -347,6 +347,7 @@ def test_an_importance_matrix_made_on_the_way(
     assert done.code == 0, done.err
     made, matrix = folder / "tiny-Q4_1.gguf", folder / "tiny-Q4_1-imatrix.gguf"
     assert metadata_of(made)["quantize.imatrix.file"] == matrix.name
+    assert metadata_of(made)["quantize.imatrix.dataset"] == "text.txt"
     listing = json.loads(command("list", "--json").out)["models"]
     assert [m["kind"] for m in listing if m["reference"] == str(matrix)] in ([], ["imatrix"])
     again = folder / "again.gguf"
@@ -362,8 +363,8 @@ def test_an_importance_matrix_made_on_the_way(
 @pytest.mark.parametrize(
     ("given", "code", "said"),
     [
-        (("--imatrix", "make"), 2, "--imatrix make --imatrix-text FILE"),
-        (("--imatrix-text", "{text}"), 2, "--imatrix make --imatrix-text FILE"),
+        (("--imatrix", "make", "--imatrix-text", "none.txt"), 3, "there is no text none.txt"),
+        (("--imatrix-text", "{text}"), 2, "add --imatrix make"),
         (("--imatrix", "none.gguf"), 2, "there is no file none.gguf"),
         (("--imatrix", "make", "--imatrix-text", "{text}"), 5, "it needs 1,024 at least"),
         (("--imatrix", "{text}"), 5, "the importance matrix cannot be read"),
