@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from gemmahub.service.quantize_plan import QuantizePlan
     from gemmahub.service.quantizing import Quantized
 
+MAKE: Final = "make"
+
 
 @click.command(name="quantize")
 @click.argument("reference")
@@ -29,8 +31,9 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--imatrix-text",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The text that one is made of.",
+    default="",
+    metavar="NAME|FILE",
+    help="The text that one is made of: prose, code, dialogue, non-latin, a file.  [all]",
 )
 @click.option(
     "--lattice/--no-lattice",
@@ -55,6 +58,7 @@ def quantize_command(reference: str, **given: Any) -> int:
     from gemmahub.service import Library
     from gemmahub.service.quantize_plan import QuantizeOptions, plan_quantize
     from gemmahub.service.quantizing import check_disk, make_importance, quantize
+    from gemmahub.service.scoring.texts import EVERY
 
     if not (given["to"] or given["embedding"] or given["keep"]):
         raise UsageError("there is no type to make", "give --to, --embedding or --keep")
@@ -64,7 +68,7 @@ def quantize_command(reference: str, **given: Any) -> int:
         embedding=given["embedding"],
         keep=given["keep"],
         importance=_matrix(given["imatrix"], given["imatrix_text"]),
-        text=given["imatrix_text"],
+        text=(given["imatrix_text"] or EVERY) if given["imatrix"] == MAKE else "",
         output=given["output"],
         backend=given["backend"],
         lattice=given["lattice"],
@@ -136,21 +140,21 @@ def _disk(plan: QuantizePlan) -> str:
     return f"{format_bytes(plan.free_bytes)} free"
 
 
-def _matrix(named: str | None, text: Path | None) -> Path | None:
+def _matrix(named: str | None, text: str) -> Path | None:
     """The file that is named. Raises: UsageError."""
     from gemmahub.errors import UsageError
 
-    if (named == "make") != (text is not None):
+    if text and named != MAKE:
         raise UsageError(
-            "an importance matrix is made of a text, and of nothing else",
-            "--imatrix make --imatrix-text FILE, or --imatrix FILE",
+            "a text is for an importance matrix that is made here",
+            f"add --imatrix {MAKE}, or leave --imatrix-text out",
         )
-    if named is None or text is not None:
+    if named is None or named == MAKE:
         return None
     if not (path := Path(named)).is_file():
         raise UsageError(
             f"there is no file {one_line(named)}",
-            "--imatrix make --imatrix-text FILE makes an importance matrix",
+            f"--imatrix {MAKE} makes an importance matrix",
         )
     return path
 

@@ -22,6 +22,7 @@ TRAINING: Final = _PREFIX + "training"
 AGAIN: Final = _PREFIX + "again_from"
 """The label of a source whose quantized weights were quantized again."""
 IMPORTANCE: Final = "quantize.imatrix.file"
+DATASET: Final = "quantize.imatrix.dataset"
 _LONGEST: Final = 127
 """Bytes of one text: what llama.cpp takes."""
 
@@ -32,7 +33,7 @@ def provenance(**values: str) -> dict[str, str]:
     keys = {
         "source": SOURCE, "source_sha256": SOURCE_SHA256, "source_label": SOURCE_LABEL,
         "by": BY, "recipe": RECIPE, "training": TRAINING, "again": AGAIN,
-        "importance": IMPORTANCE,
+        "importance": IMPORTANCE, "dataset": DATASET,
     }  # fmt: skip
     return {keys[name]: _short(value) for name, value in values.items() if value}
 

@@ -201,7 +201,7 @@ class _Rules:
         if kind == "table":
             return _table_type(label, base)
         rule: Callable[[str, int], str] | None = {
-            "v": self._value, "qkv": self._value, "k": self._key, "q": self._key,
+            "v": self._value, "qkv": self._value, "k": self._key, "q": self._query,
             "down": self._down, "attention output": self._attention_output,
             "gate": self._gate, "up": self._gate,
         }.get(kind)  # fmt: skip
@@ -250,6 +250,9 @@ class _Rules:
         return by_label.get(self._label, base)
 
     def _key(self, base: str, position: int) -> str:
+        return "Q8_0" if self._experts == 8 else self._query(base, position)
+
+    def _query(self, base: str, position: int) -> str:
         return {"IQ3_XS": "IQ3_XXS", "IQ3_XXS": "IQ2_S"}.get(self._label, base)
 
     def _down(self, base: str, position: int) -> str:

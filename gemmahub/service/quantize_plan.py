@@ -26,6 +26,7 @@ from gemmahub.service.part_file import exists
 from gemmahub.service.purpose import check_is_model
 from gemmahub.service.quantize_target import chosen_target, free_bytes
 from gemmahub.service.quantize_types import exceptions_of, label_of
+from gemmahub.service.scoring.texts import find_texts
 from gemmahub.text import one_line
 from gemmahub.text.command import quoted
 
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class QuantizeOptions:
     """``to`` is a label, "" where all but the exceptions stays as it is; ``keep`` are exceptions as
-    ``ROLE=TYPE``. ``importance`` is an importance matrix, ``text`` a file of which one is made.
+    ``ROLE=TYPE``. ``importance`` is an importance matrix, ``text`` the name of a text, or its
+    file, of which one is made.
     Without ``lattice`` weights of a QAT checkpoint are rounded as others.
     """
 
@@ -52,7 +54,7 @@ class QuantizeOptions:
     embedding: str = ""
     keep: tuple[str, ...] = ()
     importance: Path | None = None
-    text: Path | None = None
+    text: str = ""
     output: Path | None = None
     backend: str | None = None
     lattice: bool = True
@@ -80,7 +82,7 @@ class QuantizePlan:
     metadata: dict[str, str]
     target: Path
     importance: Path | None = None
-    text: Path | None = None
+    text: str = ""
     lattice: bool = False
     force: bool = False
     free_bytes: int | None = None
@@ -138,7 +140,8 @@ def plan_quantize(here: Installation, reference: str, options: QuantizeOptions) 
     exceptions = exceptions_of(model.tensors, options.embedding, options.keep)
     target = chosen_target(here.config, variant, artifact, label, options.output)
     _check_target(target, model, force=options.force)
-    if options.text is not None:
+    if options.text:
+        find_texts((options.text,))
         check_capability(choice.offer.backend, "importance")
         matrix = target.with_name(f"{target.stem}-imatrix.gguf")
         if os.path.lexists(matrix) and not options.force:
@@ -306,6 +309,7 @@ def _provenance(
         training=training,
         again=report.label if file.quantizes_again else "",
         importance=options.importance.name if options.importance else "",
+        dataset=options.text.replace("\\", "/").rpartition("/")[2],
     )
 
 

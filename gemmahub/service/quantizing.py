@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines import asking
 from gemmahub.engines.contract import Quantization
-from gemmahub.errors import BackendError, DoesNotFit, GemmahubError, IntegrityError, NotFound
+from gemmahub.errors import BackendError, DoesNotFit, GemmahubError, IntegrityError
 from gemmahub.formats.detect import open_model
 from gemmahub.service.part_file import PartFile
 from gemmahub.service.quantize_target import free_bytes
+from gemmahub.service.scoring.texts import find_texts
 from gemmahub.text import format_bytes, one_line
 
 if TYPE_CHECKING:
@@ -75,17 +76,12 @@ def quantize(
 def make_importance(plan: QuantizePlan, on_progress: OnProgress | None = None) -> None:
     """Make the importance matrix of a plan from its text; it stays beside the new file.
 
-    Raises: NotFound for a text that cannot be read; BackendError, also for one that is too short.
+    Raises: NotFound, UsageError for a text that cannot be read; BackendError, also for one that is
+    too short.
     """
-    if plan.text is None or plan.importance is None:
+    if not plan.text or plan.importance is None:
         return
-    try:
-        text = plan.text.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise NotFound(
-            f"{one_line(str(plan.text))} cannot be read: {error.strerror or error}",
-            "name a text file",
-        ) from None
+    text = "\n\n".join(each.text for each in find_texts((plan.text,)))
     with PartFile(plan.importance) as part:
         offer = plan.choice.offer
         asking.make_importance(offer, plan.artifact, text, part.path, on_progress)

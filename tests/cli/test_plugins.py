@@ -37,7 +37,8 @@ def test_each_backend_with_its_state(command: Command) -> None:
     assert llama["name"] == "llama.cpp"
     assert llama["capabilities"] == [
         "adapters", "cache_in_memory", "dry_load", "experts_in_memory", "grammar", "images",
-        "main_device", "schema", "tensor_split", "thinking", "tools",
+        "importance", "main_device", "quantize", "schema", "score", "score_at", "tensor_split",
+        "thinking", "tools",
     ]  # fmt: skip
 
 

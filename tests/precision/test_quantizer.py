@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +13,7 @@ from gemmahub.catalog.loader import load_catalog
 from gemmahub.catalog.records import StoredTypes
 from gemmahub.catalog.tensors import variant_tensors
 from gemmahub.formats.detect import open_model
-from gemmahub.formats.ggml_types import FILE_TYPE_LABELS
+from gemmahub.formats.ggml_types import FILE_TYPE_LABELS, GGML_TYPES_BY_NAME
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.gguf_size import written_size
 from gemmahub.formats.source import LocalFile
@@ -25,6 +27,7 @@ from gemmahub.precision.quantizer import (
     is_quantizable,
     planned_tensors,
 )
+from gemmahub.testing.decoder_writer import DECODERS, decoder_metadata, decoder_tensors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +64,42 @@ TOOL = {
     "TQ2_0": (230625984, "19f489db6a68ef11"),
     "F16": (542833344, "67f313277cdb5c58"),
 }
+
+
+# Headers of other families: sha256 of names and types for MIXES without and with an importance
+# matrix, each of which was the same with `llama-quantize --dry-run` of that build.
+DRY = {
+    "llama-3.2-1b": "bcc6659a01f86099",
+    "qwen2.5-7b": "6e26530bc5eef2f5",
+    "gemma-2-9b": "ffa02acfd3da70a0",
+    "phi-4": "7cdc77167af3200c",
+    "mistral-7b": "6919193079f2b9fd",
+    "8 experts": "c78d1b3a497dad72",
+    "64 experts": "26f43d0563be2839",
+}
+MIXES = ("Q4_K_M", "Q3_K_M", "Q2_K", "IQ4_XS", "IQ3_XS", "IQ2_M", "Q3_K_L", "Q5_K_M", "Q4_K_S",
+         "IQ3_M", "TQ1_0", "IQ3_XXS", "Q5_0")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DRY)
+def test_other_families_are_as_the_tool_has_them(name: str) -> None:
+    small = DECODERS["llama-3.2-1b"]
+    mixed = {
+        "8 experts": replace(small, experts=8),
+        "64 experts": replace(small, experts=64, feed_forward=704),
+    }
+    decoder = (DECODERS | mixed)[name]
+    tensors = [
+        Tensor(each, kind, shape, prod(shape), GGML_TYPES_BY_NAME[kind].bytes_for(shape))
+        for each, shape, kind in decoder_tensors(decoder)
+    ]
+    whole = hashlib.sha256()
+    for importance in (False, True):
+        for label in MIXES:
+            recipe = Recipe(label, {}, importance)
+            for each in planned_tensors(tensors, decoder_metadata(decoder), recipe):
+                whole.update(f"{each.tensor.name} {each.tensor.type}\n".encode())
+    assert whole.hexdigest()[:16] == DRY[name]
 
 
 @pytest.mark.parametrize("label", TOOL)
