@@ -191,23 +191,23 @@ def variant(reference: str, label: str, training: str = "none", name: str = "Gem
 
 
 def test_the_best_precision_of_the_same_model_is_the_reference() -> None:
-    small, q8, bf16 = (variant(label, label) for label in ("Q4_0", "Q8_0", "BF16"))
+    small, q8, bf16 = variant("Q4_0", "Q4_0"), variant("Q8_0", "Q8_0"), variant("BF16", "BF16")
     qat, qat16 = variant("qat", "Q4_0", "QAT"), variant("qat16", "BF16", "QAT")
     other = variant("other", "BF16", name="Llama")
 
-    def among(*models: Any) -> Any:
-        return SimpleNamespace(
-            registry=SimpleNamespace(models=lambda: SimpleNamespace(variants=models))
-        )
+    def best(asked: list[Any], *models: Any) -> Any:
+        found = SimpleNamespace(variants=models)
+        here: Any = SimpleNamespace(registry=SimpleNamespace(models=lambda: found))
+        return best_here(here, asked)
 
-    assert best_here(among(small, q8, bf16, other), [small]) is bf16
-    assert best_here(among(small, q8, other), [small]) is q8
-    assert best_here(among(small, other), [small]) is None
-    assert best_here(among(bf16, small), [bf16]) is None
-    assert best_here(among(), [small, bf16]) is bf16
-    assert best_here(among(qat, qat16, bf16), [qat]) is qat16
-    assert best_here(among(qat, bf16), [qat]) is None
-    assert best_here(among(bf16, other), [small, other]) is None
+    assert best([small], small, q8, bf16, other) is bf16
+    assert best([small], small, q8, other) is q8
+    assert best([small], small, other) is None
+    assert best([bf16], bf16, small) is None
+    assert best([small, bf16]) is bf16
+    assert best([qat], qat, qat16, bf16) is qat16
+    assert best([qat], qat, bf16) is None
+    assert best([small, other], bf16, other) is None
 
 
 def test_what_cannot_be_ranked_by_perplexity_is_said() -> None:
