@@ -188,5 +188,3 @@ def _print(report: QualityReport) -> None:
             ] = None
     for line in told:
         output.note(line)
-    for note in report.notes:
-        output.note(note)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from gemmahub.engines.contract import ScoredText
 from gemmahub.errors import GenerationFailed, UsageError
 from gemmahub.measurements.records import Conditions
+from gemmahub.service.scoring.choosing import best_here, doubts_of
 from gemmahub.service.scoring.texts import ScoredSource, find_texts
 from gemmahub.service.scoring.windows import Base, Scoring, TextOfModel
 
@@ -179,3 +181,42 @@ def test_each_kind_of_text_is_shipped_with_its_source() -> None:
     assert len({text.sha256 for text in found}) == 4
     sources = (files("gemmahub.measurements") / "texts" / "SOURCES.md").read_text("utf-8")
     assert all(f"`{text.name}.txt`" in sources for text in found)
+
+
+def variant(reference: str, label: str, training: str = "none", name: str = "Gemma") -> Any:
+    report = SimpleNamespace(label=label, training=SimpleNamespace(value=training))
+    return SimpleNamespace(
+        reference=reference, name=name, precision=report, artifacts=(1,), is_model=True
+    )
+
+
+def test_the_best_precision_of_the_same_model_is_the_reference() -> None:
+    small, q8, bf16 = variant("Q4_0", "Q4_0"), variant("Q8_0", "Q8_0"), variant("BF16", "BF16")
+    qat, qat16 = variant("qat", "Q4_0", "QAT"), variant("qat16", "BF16", "QAT")
+    other = variant("other", "BF16", name="Llama")
+
+    def best(asked: list[Any], *models: Any) -> Any:
+        found = SimpleNamespace(variants=models)
+        here: Any = SimpleNamespace(registry=SimpleNamespace(models=lambda: found))
+        return best_here(here, asked)
+
+    assert best([small], small, q8, bf16, other) is bf16
+    assert best([small], small, q8, other) is q8
+    assert best([small], small, other) is None
+    assert best([bf16], bf16, small) is None
+    assert best([small, bf16]) is bf16
+    assert best([qat], qat, qat16, bf16) is qat16
+    assert best([qat], qat, bf16) is None
+    assert best([small, other], bf16, other) is None
+
+
+def test_what_cannot_be_ranked_by_perplexity_is_said() -> None:
+    plain, qat, qat16 = (
+        variant("plain", "Q4_0"), variant("qat", "Q4_0", "QAT"), variant("qat16", "BF16", "QAT"),
+    )  # fmt: skip
+    assert doubts_of([plain], None) == []
+    assert doubts_of([qat], qat16) == []
+    cases: list[Any] = [([plain, qat], qat16), ([qat], None), ([qat], plain)]
+    for asked, reference in cases:
+        (said,) = doubts_of(asked, reference)
+        assert "the measure is the divergence from the matching QAT BF16" in said

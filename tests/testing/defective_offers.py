@@ -152,6 +152,24 @@ class CutsTheWindow(EveryEchoSession):
         return super().score(text, min(window, self.context_size), top)
 
 
+@finds("test_scores_of_named_tokens")
+class ScoresOtherTokens(EveryEchoSession):
+    def score_at(
+        self, text: str, first: int = 0, at: Any = (), window: int = 512, top: int = 0
+    ) -> Iterator[ScoredText]:
+        for found in super().score_at(text, first, at, window, top):
+            rows = tuple(tuple(n - 1 for n in row) for row in found.at_log_probabilities)
+            yield replace(found, at_log_probabilities=rows)
+
+
+@finds("test_scores_of_named_tokens")
+class BeginsAtTheStart(EveryEchoSession):
+    def score_at(
+        self, text: str, first: int = 0, at: Any = (), window: int = 512, top: int = 0
+    ) -> Iterator[ScoredText]:
+        return super().score_at(text, 0, at, window, top)
+
+
 @finds("test_vectors_of_texts")
 class VectorsOfChance(EveryEchoSession):
     def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:

@@ -92,7 +92,8 @@ class _Run:
         asked = [variant for variant in variants if not self._only_base(variant, reference)]
         for variant in [*asked, *([] if reference is None else [reference])]:
             check_fit(self._here, variant, self._options.window)
-        self._notes += doubts_of(variants, reference)
+        for doubt in doubts_of(variants, reference):
+            self._note(doubt)
         machine = self._here.as_used()
         results: list[QualityResult] = []
         if reference is not None:

@@ -47,7 +47,8 @@ class OfferingTests(Kit):
             assert window.windows in (0, len(windows))
             assert len(window.log_probabilities) == _WINDOW - window.unscored
             assert all(math.isfinite(found) and found <= 1e-6 for found in window.log_probabilities)
-        assert list(session.score(text, _WINDOW)) == windows
+        same = list(session.score(text, _WINDOW)) == windows
+        assert same, "the same text has other scores the second time"
 
     def test_scores_with_the_most_probable_tokens(self, backend: Backend, session: Session) -> None:
         """The best first, none less probable than the text's own token is at the top."""
