@@ -134,6 +134,7 @@ class Installation:
     def look_again(self) -> None:
         """Forget what the stores hold: a model came or went."""
         self.__dict__.pop("registry", None)
+        self.__dict__.pop("_stores", None)  # a folder may be there now
 
     @cached_property
     def hub(self) -> Hub:

@@ -209,7 +209,9 @@ def test_without_folders_it_goes_where_list_looks(
     command: Command, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GEMMAHUB_FOLDERS")
-    assert command("quantize", folder / "tiny.gguf", "--to", "Q8_0").code == 0
+    done = command("quantize", folder / "tiny.gguf", "--to", "Q8_0")
+    assert done.code == 0
+    assert "does not look there" not in done.err  # the folder was not there before
     made = tmp_path / "data" / "models" / "tiny-Q8_0.gguf"
     assert made.is_file()
     assert str(made) in listed(command)
