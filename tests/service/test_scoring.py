@@ -183,8 +183,12 @@ def test_each_kind_of_text_is_shipped_with_its_source() -> None:
     assert all(f"`{text.name}.txt`" in sources for text in found)
 
 
-def variant(reference: str, label: str, training: str = "none", name: str = "Gemma") -> Any:
-    report = SimpleNamespace(label=label, training=SimpleNamespace(value=training))
+def variant(
+    reference: str, label: str, training: str = "none", name: str = "Gemma", bits: float = 4.5
+) -> Any:
+    report = SimpleNamespace(
+        label=label, training=SimpleNamespace(value=training), bits_per_weight=bits
+    )
     return SimpleNamespace(
         reference=reference, name=name, precision=report, artifacts=(1,), is_model=True
     )
@@ -208,6 +212,10 @@ def test_the_best_precision_of_the_same_model_is_the_reference() -> None:
     assert best([qat], qat, qat16, bf16) is qat16
     assert best([qat], qat, bf16) is None
     assert best([small, other], bf16, other) is None
+    larger = variant("Q5_1", "Q5_1", bits=6.0)
+    assert best([small, larger], small, larger) is larger
+    assert best([small, larger], small, larger, q8) is q8
+    assert best([small, qat], small, qat) is None
 
 
 def test_what_cannot_be_ranked_by_perplexity_is_said() -> None:

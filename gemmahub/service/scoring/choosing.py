@@ -39,7 +39,8 @@ def scorable(here: Installation, reference: str) -> Variant:
 
 def best_here(here: Installation, variants: Sequence[Variant]) -> Variant | None:
     """The best precision of the same model that is on this machine, or among those that are asked
-    for; None where no better one than theirs is known."""
+    for: one of 8 bits or more, else of several that are asked for the one with the most bits. None
+    where there is nothing to hold against each other."""
     (name, *others) = dict.fromkeys(variant.name for variant in variants)
     if others:
         return None
@@ -54,7 +55,14 @@ def best_here(here: Installation, variants: Sequence[Variant]) -> Variant | None
             if variant.precision.label == label:
                 only = len(variants) == 1 and variant.reference == variants[0].reference
                 return None if only else variant
-    return None
+    if len(variants) == 1 or any((v.precision.training.value == QAT) != trained for v in variants):
+        return None
+    return max(variants, key=lambda variant: variant.precision.bits_per_weight or 0.0)
+
+
+def is_good(variant: Variant) -> bool:
+    """Whether a divergence from it tells nearly all that a precision loses."""
+    return variant.precision.label in _BEST
 
 
 def check_words(variants: Sequence[Variant], reference: Variant) -> int:

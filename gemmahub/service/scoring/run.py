@@ -22,6 +22,7 @@ from gemmahub.service.scoring.choosing import (
     check_fit,
     check_words,
     doubts_of,
+    is_good,
     scorable,
 )
 from gemmahub.service.scoring.records import QualityOptions, QualityReport
@@ -116,6 +117,7 @@ class _Run:
             self._note(
                 f"the reference is {one_line(found.reference)}, the best precision of the model "
                 "that is here"
+                + ("" if is_good(found) else "; what that has lost itself is in no divergence")
             )
         return found
 
