@@ -216,6 +216,8 @@ def test_the_best_precision_of_the_same_model_is_the_reference() -> None:
     assert best([small, larger], small, larger) is larger
     assert best([small, larger], small, larger, q8) is q8
     assert best([small, qat], small, qat) is None
+    shouted = variant("Q6_K", "Q6_K", name="GEMMA", bits=6.6)
+    assert best([small, shouted], small, shouted) is shouted
 
 
 def test_what_cannot_be_ranked_by_perplexity_is_said() -> None:

@@ -41,13 +41,14 @@ def best_here(here: Installation, variants: Sequence[Variant]) -> Variant | None
     """The best precision of the same model that is on this machine, or among those that are asked
     for: one of 8 bits or more, else of several that are asked for the one with the most bits. None
     where there is nothing to hold against each other."""
-    (name, *others) = dict.fromkeys(variant.name for variant in variants)
+    # Files and the catalogue write one name in upper and lower case: "270M", "270m".
+    (name, *others) = dict.fromkeys(variant.name.casefold() for variant in variants)
     if others:
         return None
     known = {variant.reference: variant for variant in variants}
     for variant in here.registry.models().variants:
         known.setdefault(variant.reference, variant)
-    found = [v for v in known.values() if v.name == name and v.artifacts and v.is_model]
+    found = [v for v in known.values() if v.name.casefold() == name and v.artifacts and v.is_model]
     trained = variants[0].precision.training.value == QAT
     found = [v for v in found if (v.precision.training.value == QAT) is trained]
     for label in _BEST:
