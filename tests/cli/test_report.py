@@ -146,3 +146,26 @@ def test_without_matplotlib_the_error_names_what_installs_it(
     assert "pip install 'gemmahub[report]'" in result.err
     assert not (tmp_path / "r.html").exists()
     assert command("report", FIRST, "--markdown", "-").code == 0
+
+
+def test_the_reference_stands_at_zero(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo")
+    hub = steady_hub(tmp_path)
+    first, second = (content_of_known(hub, reference) for reference in OTHERS)
+    from_first = quality(second, "Q4_K_M", 0.02)
+    assert from_first.divergence is not None
+    own = replace(REFERENCE, content=first)
+    hub.results.add(
+        [
+            replace(quality(first, "Q8_0", 0.0), divergence=None),
+            replace(from_first, divergence=replace(from_first.divergence, reference=own)),
+        ]
+    )
+    result = command("report", *OTHERS, "--html", tmp_path / "r.html", "--markdown", "-")
+    assert result.code == 0, result
+    assert "| divergence | the reference | 0.0200 ± 0.0004 |" in result.out
+    page = _Page((tmp_path / "r.html").read_text())
+    picture = page.text[page.text.index("Bits per weight against") : page.text.index("Mean div")]
+    assert {"A", "B"} <= set(picture.split())

@@ -54,8 +54,10 @@ def _quality_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
         marked(
             "divergence",
             [
-                TableCell(NOT_MEASURED if d is None else estimate_text(d.mean, 5))
-                for d in divergences
+                TableCell(estimate_text(d.mean, 5))
+                if d is not None
+                else TableCell("the reference" if side.is_reference(sides) else NOT_MEASURED)
+                for side, d in zip(sides, divergences, strict=True)
             ],
             [None if mean is None else mean.value for mean in means],
             smaller=True,

@@ -81,6 +81,16 @@ class Side:
         """Whether its precision follows from tensors, and not from its name alone."""
         return bool(self.variant.precision.mix)
 
+    def is_reference(self, sides: Sequence[Side]) -> bool:
+        """Whether divergences of others were measured from it."""
+        own = self.seen.quality
+        return own is not None and any(
+            other.divergence is not None
+            and other.divergence.reference.content == own.model.content != ""
+            for other in (side.seen.quality for side in sides)
+            if other is not None
+        )
+
     @property
     def speed(self) -> Speed | None:
         """Decode speed with the recommended settings."""

@@ -28,7 +28,8 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class PrecisionPoint:
-    """Bits per weight of a variant, and its measured divergence with its standard error."""
+    """Bits per weight of a variant, and its measured divergence with its standard error; both 0
+    for the reference itself."""
 
     letter: str
     bits_per_weight: float
@@ -95,5 +96,10 @@ def points_of(comparison: Comparison) -> tuple[PrecisionPoint, ...]:
         mean = quality.divergence.mean
         point = PrecisionPoint(letter(number), bits, max(0.0, mean.value), mean.error)
         found.setdefault(quality.divergence.reference.content, []).append(point)
+    for number, side in enumerate(comparison.sides):
+        quality, bits = side.seen.quality, side.variant.precision.bits_per_weight
+        if quality is not None and bits is not None and side.is_reference(comparison.sides):
+            point = PrecisionPoint(letter(number), bits, 0.0, 0.0)
+            found.get(quality.model.content, []).append(point)
     most = max(map(len, found.values()), default=0)
     return tuple(next((points for points in found.values() if len(points) == most), ()))

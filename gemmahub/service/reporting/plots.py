@@ -92,6 +92,7 @@ def precision_plot(points: Sequence[PrecisionPoint]) -> str:
             marker=_marker(point.letter),
             capsize=3,
             linestyle="none",
+            fillstyle="full" if point.divergence or point.error else "none",
         )
         axes.annotate(
             point.letter,

@@ -46,10 +46,11 @@ class PlotWords:
 
 def title(report: VariantReport) -> str:
     """``Gemma 3 4B: 3 variants``."""
-    names = list(dict.fromkeys(one_line(s.variant.name) for s in report.comparison.sides))
+    shown = [one_line(side.variant.name) for side in report.comparison.sides]
+    names = list({name.casefold(): name for name in reversed(shown)}.values())[::-1]
     count = len(report.comparison.sides)
-    shown = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
-    return shown if count == 1 else f"{shown}: {count} variants"
+    models = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
+    return models if count == 1 else f"{models}: {count} variants"
 
 
 def _free(report: VariantReport) -> str:
@@ -63,7 +64,8 @@ def plot_words(report: VariantReport) -> tuple[PlotWords, PlotWords, PlotWords]:
         PlotWords(
             "Bits per weight against divergence",
             "Mean divergence from one reference with one text. Further down is nearer to the "
-            "reference, further left is smaller. Bars are standard errors.",
+            "reference, further left is smaller. Bars are standard errors; the "
+            "reference is an empty mark at 0.",
             "No divergence was measured. This measures it:",
             command_line("quality", *names),
         ),
