@@ -412,7 +412,8 @@ def test_a_file_that_cannot_be_written_to_its_end(folder: Path) -> None:
 
 def test_a_disk_that_is_too_small(folder: Path) -> None:
     from gemmahub.service import Library
-    from gemmahub.service.quantize_plan import QuantizeOptions, plan_quantize
+    from gemmahub.service.quantize_plan import plan_quantize
+    from gemmahub.service.quantize_records import QuantizeOptions
     from gemmahub.service.quantizing import quantize
 
     library = Library()
