@@ -25,7 +25,11 @@ MAKE: Final = "make"
 
 @click.command(name="quantize")
 @click.argument("reference")
-@click.option("--to", default="", help="The type of most weights: Q4_0, Q6_K, Q4_K_M, BF16, ...")
+@click.option(
+    "--to",
+    default="",
+    help="The type of most weights: Q4_0, Q6_K, ..., of a folder 4bit, 8bit-g32, mxfp4, ...",
+)
 @click.option("--embedding", default="", metavar="TYPE", help="That of the embedding.")
 @click.option("--keep", multiple=True, metavar="ROLE=TYPE", help="That of a role: attention=Q8_0.")
 @click.option(
@@ -124,6 +128,7 @@ def show_plan(plan: QuantizePlan, *, aside: bool = True) -> None:
             ("falls back" if number == 0 else "", each.text)
             for number, each in enumerate(plan.file.fallbacks)
         ),
+        ("left out", plan.left_out),
         ("training", f"{training.value}: {training.basis}"),
         ("caveat", training.note),
         ("quality", plan.quality.as_text()),

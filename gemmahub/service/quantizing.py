@@ -113,7 +113,8 @@ def _full(plan: QuantizePlan) -> DoesNotFit:
 
 def _written(path: Path) -> int:
     with suppress(OSError):
-        return path.stat().st_size
+        files = path.iterdir() if path.is_dir() else [path]
+        return sum(file.stat().st_size for file in files)
     return 0
 
 
@@ -135,5 +136,9 @@ def _check_made(plan: QuantizePlan, path: Path) -> None:
         raise IntegrityError(
             f"{len(others)} tensors have another type than planned, as {one_line(others[0].name)}: "
             f"{others[0].type}, not {types[others[0].name]}",
-            "this llama.cpp has other rules than the one that gemmahub knows; report it",
+            "the engine has other rules than the one that gemmahub knows; report it",
+        )
+    if plan.made.format != "gguf" and made.size_bytes != plan.size_bytes:
+        raise IntegrityError(
+            f"what was written has {made.size_bytes:,} bytes, not {plan.size_bytes:,}", _AGAIN
         )
