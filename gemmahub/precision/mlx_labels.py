@@ -32,9 +32,9 @@ def packing_of(text: str) -> Packing | None:
     text = text.strip()
     if match := _AFFINE.fullmatch(text):
         return Packing(int(match[1]), int(match[2] or _GROUP), AFFINE)
-    name = text.lower().removeprefix("mlx ")
-    mode = _MODES.get(name.partition(" ")[0])
-    return mode if mode is not None and name in (mode.mode, mode.name[4:]) else None
+    name, _, group = text.lower().removeprefix("mlx ").partition(" ")
+    mode = _MODES.get(name)
+    return mode if mode is not None and group in ("", f"g{mode.group_size}") else None
 
 
 def label_of_packing(packing: Packing) -> str:

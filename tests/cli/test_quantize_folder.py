@@ -197,3 +197,30 @@ def test_a_disk_that_is_full_in_the_middle(folder: Path) -> None:
     assert done.returncode == 5, done.stderr
     assert "cannot be written" in done.stderr
     assert names(folder) == ["tiny"]
+
+
+def test_what_the_engine_does_not_load_is_said_and_left_out(command: Command, folder: Path) -> None:
+    """A model that sees: its text model is written, without the part for images."""
+    source = folder / "tiny"
+    config = json.loads((source / "config.json").read_text())
+    whole = {"model_type": "gemma3", "text_config": config, "vision_config": {"hidden_size": 8},
+             "torch_dtype": "bfloat16", "vocab_size": config["vocab_size"]}  # fmt: skip
+    (source / "config.json").write_text(json.dumps(whole))
+    raw = (source / "model.safetensors").read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    old = json.loads(raw[8 : 8 + length])
+    weights = raw[8 + length :]
+    header = {f"language_model.{k}" if k[0] != "_" else k: v for k, v in old.items()}
+    span = [len(weights), len(weights) + 64]
+    header["vision_tower.a.weight"] = {"dtype": "BF16", "shape": [4, 8], "data_offsets": span}
+    made = json.dumps(header).encode()
+    (source / "model.safetensors").write_bytes(
+        len(made).to_bytes(8, "little") + made + weights + bytes(64)
+    )
+    done = command("quantize", source, "--to", "4bit", "--embedding", "8bit")
+    assert done.code == 0, done.err
+    assert "32 weights that the engine does not load, such as those for images" in done.err
+    made_config = json.loads((folder / "tiny-4bit" / "config.json").read_text())
+    assert "vision_config" not in made_config
+    assert made_config["quantization"]["language_model.model.embed_tokens"]["bits"] == 8
+    assert command("run", folder / "tiny-4bit", "abc", "--max-tokens", "2").code == 0
