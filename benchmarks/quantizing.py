@@ -29,7 +29,8 @@ from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.source import LocalFile
 from gemmahub.hardware.cpu import compute_threads
 from gemmahub.service import Library
-from gemmahub.service.quantize_plan import QuantizeOptions, plan_quantize
+from gemmahub.service.quantize_plan import plan_quantize
+from gemmahub.service.quantize_records import QuantizeOptions
 from gemmahub.service.quantizing import quantize
 
 

@@ -15,15 +15,21 @@ from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
     from gemmahub.engines.contract import Rounding
-    from gemmahub.service.quantize_plan import QuantizePlan
+    from gemmahub.service.compare_roundings import ComparedRoundings
+    from gemmahub.service.quantize_records import QuantizePlan
     from gemmahub.service.quantizing import Quantized
+    from gemmahub.service.scoring import ScoringProgress
 
 MAKE: Final = "make"
 
 
 @click.command(name="quantize")
 @click.argument("reference")
-@click.option("--to", default="", help="The type of most weights: Q4_0, Q6_K, Q4_K_M, BF16, ...")
+@click.option(
+    "--to",
+    default="",
+    help="The type of most weights: Q4_0, Q6_K, ..., of a folder 4bit, 8bit-g32, mxfp4, ...",
+)
 @click.option("--embedding", default="", metavar="TYPE", help="That of the embedding.")
 @click.option("--keep", multiple=True, metavar="ROLE=TYPE", help="That of a role: attention=Q8_0.")
 @click.option(
@@ -41,6 +47,11 @@ MAKE: Final = "make"
     help="Keep the scales that QAT weights were trained with [yes].",
 )
 @click.option(
+    "--compare",
+    is_flag=True,
+    help="Try llama.cpp's scales, too, measure both against the model, and keep the better file.",
+)
+@click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="The file to write, or its folder."
 )
 @click.option("--force", is_flag=True, help="Write over a file that exists.")
@@ -56,7 +67,9 @@ def quantize_command(reference: str, **given: Any) -> int:
     """
     from gemmahub.errors import UsageError
     from gemmahub.service import Library
-    from gemmahub.service.quantize_plan import QuantizeOptions, plan_quantize
+    from gemmahub.service.compare_roundings import compare_roundings
+    from gemmahub.service.quantize_plan import plan_quantize
+    from gemmahub.service.quantize_records import QuantizeOptions
     from gemmahub.service.quantizing import check_disk, make_importance, quantize
     from gemmahub.service.scoring.texts import EVERY
 
@@ -72,6 +85,7 @@ def quantize_command(reference: str, **given: Any) -> int:
         output=given["output"],
         backend=given["backend"],
         lattice=given["lattice"],
+        compare=given["compare"],
         force=given["force"],
     )
     plan = plan_quantize(library, reference, options)
@@ -85,13 +99,19 @@ def quantize_command(reference: str, **given: Any) -> int:
     agree(plan, yes=given["yes"])
     try:
         make_importance(plan, on_progress=_reading)
-        made = quantize(library, plan, on_progress=_writing)
+        if given["compare"]:
+            compared = compare_roundings(
+                library, plan, options, on_progress=_writing, on_scoring=_scoring
+            )
+            made = compared.made
+        else:
+            compared, made = None, quantize(library, plan, on_progress=_writing)
     except KeyboardInterrupt:
         output.progress("")
         output.note("interrupted: nothing is left behind")
         return ExitCode.INTERRUPTED
     output.progress("")
-    _say(plan, made, as_json=given["as_json"])
+    _say(plan, made, compared, as_json=given["as_json"])
     return ExitCode.DONE
 
 
@@ -108,6 +128,7 @@ def show_plan(plan: QuantizePlan, *, aside: bool = True) -> None:
             ("falls back" if number == 0 else "", each.text)
             for number, each in enumerate(plan.file.fallbacks)
         ),
+        ("left out", plan.left_out),
         ("training", f"{training.value}: {training.basis}"),
         ("caveat", training.note),
         ("quality", plan.quality.as_text()),
@@ -167,7 +188,14 @@ def _writing(fraction: float) -> None:
     output.progress(f"quantizing {fraction:.0%}")
 
 
-def _say(plan: QuantizePlan, made: Quantized, *, as_json: bool) -> None:
+def _scoring(found: ScoringProgress) -> None:
+    of = f" of {found.windows}" if found.windows else ""
+    output.progress(f"measuring {found.model}: {found.done}{of} windows")
+
+
+def _say(
+    plan: QuantizePlan, made: Quantized, compared: ComparedRoundings | None, *, as_json: bool
+) -> None:
     reference = made.variant.reference
     command = command_line("embed" if made.variant.embeds else "run", reference)
     if as_json:
@@ -175,6 +203,7 @@ def _say(plan: QuantizePlan, made: Quantized, *, as_json: bool) -> None:
             "reference": reference,
             "listed": made.listed,
             "rounding": _rounding_as_json(made.rounding),
+            "compared": compared and compared.as_json(),
             "command": command,
         }
         output.json_data(found)
@@ -183,6 +212,8 @@ def _say(plan: QuantizePlan, made: Quantized, *, as_json: bool) -> None:
         output.note(rounding_text(made.rounding))
     elif plan.lattice:
         output.note("the engine did not look for the scales that the weights were trained with")
+    if compared is not None:
+        output.note(compared_text(compared))
     output.note(f"{made.variant.precision.summary}, read back; its metadata says how it was made")
     output.data(str(plan.target))
     if not made.listed:
@@ -197,6 +228,23 @@ def rounding_text(found: Rounding) -> str:
         f"with the scales that they were trained with, {found.naive:.4%} with those that llama.cpp "
         f"takes (root mean square, as a share of the weights); {found.on_lattice:.1%} of the "
         "blocks lie on such scales"
+    )
+
+
+def compared_text(found: ComparedRoundings) -> str:
+    """How far both roundings are from the model, and which one is kept."""
+    sides = (
+        f"{each.mean.value:.6f} ± {each.mean.error:.6f} (same top token "
+        f"{each.same_top.value:.2%}) with {whose}"
+        for each, whose in (
+            (found.lattice, "the scales that were sought"),
+            (found.naive, "those that llama.cpp takes"),
+        )
+    )
+    kept = "the scales that were sought" if found.kept_lattice else "llama.cpp's scales"
+    return (
+        f"divergence from the model, {found.windows} windows of {found.text}: "
+        f"{', '.join(sides)}; kept: the file with {kept}"
     )
 
 

@@ -9,7 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gemmahub.engines import wire
-from gemmahub.engines.contract import Artifact, DryLoad, EngineDevice, Rounding
+from gemmahub.engines.contract import (
+    Artifact,
+    DryLoad,
+    DryQuantization,
+    EngineDevice,
+    Rounding,
+)
 from gemmahub.engines.declared import check_capability, check_settings
 from gemmahub.engines.guarded import checked_answer, foreign_error, foreign_errors
 from gemmahub.engines.worker_process import WorkerProcess
@@ -161,6 +167,15 @@ def quantize(
         told = on_progress or (lambda fraction: None)
         found = calls.ask("quantize", artifact, wanted, on_progress=told)
     return None if found is None else checked_answer(found, Rounding, offer.backend.name)
+
+
+def dry_quantize(offer: BackendOffer, artifact: Artifact, wanted: Quantization) -> DryQuantization:
+    """What quantizing would write. Raises: BackendError without the capability ``quantize``;
+    LoadFailed for a model or a type that the engine refuses."""
+    check_capability(offer.backend, "quantize")
+    with BackendCalls(offer) as calls:
+        found = calls.ask("dry_quantize", artifact, wanted)
+    return checked_answer(found, DryQuantization, offer.backend.name)
 
 
 def make_importance(

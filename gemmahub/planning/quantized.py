@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.gguf_size import written_size
 from gemmahub.formats.source import LocalFile
+from gemmahub.formats.tensor import Tensor
 from gemmahub.precision.quantizer import (
     UNQUANTIZED,
     PlannedTensor,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from gemmahub.engines.contract import DryQuantization
     from gemmahub.formats.reader import ModelFile
 
 _TABLES = (EMBEDDING, PER_LAYER_EMBEDDING, OUTPUT)
@@ -106,3 +108,33 @@ def quantized_file(
     kept: dict[str, Any] = {**source.metadata, **added}
     made = replace(source, files=(target,), size_bytes=size, tensors=as_made, metadata=kept)
     return QuantizedFile(made, tensors, size)
+
+
+def planned_weights(answer: DryQuantization) -> tuple[PlannedTensor, ...]:
+    """The tensors that an engine says it would write."""
+    return tuple(
+        PlannedTensor(
+            Tensor(each.name, each.type, each.shape, each.parameters, each.bytes),
+            each.was,
+            each.wanted,
+        )
+        for each in answer.weights
+    )
+
+
+def quantized_folder(
+    source: ModelFile, target: Path, answer: DryQuantization, metadata: Mapping[str, str]
+) -> QuantizedFile:
+    """What an engine says that it would make of a folder. ``metadata`` are texts that are added to
+    its configuration."""
+    tensors = planned_weights(answer)
+    made = replace(
+        source,
+        format="mlx",
+        files=tuple(target / name for name in answer.files),
+        size_bytes=sum(answer.files.values()),
+        tensors=tuple(each.tensor for each in tensors),
+        metadata={**source.metadata, **metadata},
+        notes=(),
+    )
+    return QuantizedFile(made, tensors, made.size_bytes)

@@ -12,14 +12,14 @@ from gemmahub.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PREFIX: Final = "quantize.gemmahub."
-SOURCE: Final = _PREFIX + "source"
-SOURCE_SHA256: Final = _PREFIX + "source_sha256"
-SOURCE_LABEL: Final = _PREFIX + "source_label"
-BY: Final = _PREFIX + "by"
-RECIPE: Final = _PREFIX + "recipe"
-TRAINING: Final = _PREFIX + "training"
-AGAIN: Final = _PREFIX + "again_from"
+PREFIX: Final = "quantize.gemmahub."
+SOURCE: Final = PREFIX + "source"
+SOURCE_SHA256: Final = PREFIX + "source_sha256"
+SOURCE_LABEL: Final = PREFIX + "source_label"
+BY: Final = PREFIX + "by"
+RECIPE: Final = PREFIX + "recipe"
+TRAINING: Final = PREFIX + "training"
+AGAIN: Final = PREFIX + "again_from"
 """The label of a source whose quantized weights were quantized again."""
 IMPORTANCE: Final = "quantize.imatrix.file"
 DATASET: Final = "quantize.imatrix.dataset"

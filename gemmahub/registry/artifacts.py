@@ -17,6 +17,7 @@ from gemmahub.formats.reader import BUILT_IN_FORMATS, ModelFile
 from gemmahub.formats.tensor import Tensor
 from gemmahub.memory import RECORD_VERSION, packed
 from gemmahub.precision.mix import MixEntry, mix_of, total_parameters, unknown_packing
+from gemmahub.precision.provenance import PREFIX
 from gemmahub.precision.report import PrecisionReport, precision_report
 from gemmahub.precision.roles import AUDIO, VISION, tensor_role
 from gemmahub.precision.stated_label import file_type_label, file_type_notes, folder_label
@@ -215,7 +216,7 @@ def _as_gguf_keys(config: Mapping[str, Any]) -> dict[str, Any]:
     for key, config_key in _CONFIG_KEYS.items():
         if config_key in text:
             found[f"{name}.{key}"] = text[config_key]
-    return found
+    return found | {key: value for key, value in config.items() if key.startswith(PREFIX)}
 
 
 class Inspector:

@@ -8,6 +8,8 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from gemmahub.formats.folder import CONFIG
+from gemmahub.formats.reader import FOLDER_FORMATS
 from gemmahub.formats.split import split_key
 from gemmahub.precision.labels import with_label
 from gemmahub.stores.defaults import made_here
@@ -27,11 +29,14 @@ _NOT_OF_NAMES: Final = re.compile(r"[^A-Za-z0-9._]+")
 def chosen_target(
     config: Config, variant: Variant, artifact: Artifact, label: str, output: Path | None
 ) -> Path:
-    """The file that is written: ``output``, in it where it is a folder, else by itself."""
-    name = f"{_stem(variant, artifact, label)}.gguf"
+    """The file that is written, or the folder: ``output``, in it where that is a folder of models,
+    else by itself."""
+    folder = artifact.format in FOLDER_FORMATS
+    name = _stem(variant, artifact, label) + ("" if folder else ".gguf")
     if output is not None:
         output = output.expanduser()
-        return output / name if output.is_dir() else output
+        is_target = folder and (output / CONFIG).is_file()  # it is a model, and holds none
+        return output / name if output.is_dir() and not is_target else output
     return _folder(config, artifact.path.absolute().parent) / name
 
 
@@ -46,7 +51,9 @@ def free_bytes(folder: Path) -> int | None:
 def _stem(variant: Variant, artifact: Artifact, label: str) -> str:
     """The source's name with the new label; ``-mixed`` where the label stays."""
     name = artifact.path.stem
-    if artifact.path.suffix.lower() != ".gguf":  # a blob, which is named by its hash
+    if artifact.format in FOLDER_FORMATS and not artifact.repository:
+        name = artifact.path.absolute().name
+    elif artifact.path.suffix.lower() != ".gguf":  # a blob, which is named by its hash
         name = _NOT_OF_NAMES.sub("-", variant.name).strip("-.")
     if split_key(artifact.path.name) is not None:
         name = _PART.sub("", name)

@@ -11,7 +11,7 @@ from gemmahub.precision.roles import EMBEDDING, ROLES, tensor_role
 from gemmahub.text import nearest, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from gemmahub.formats.tensor import Tensor
 
@@ -38,8 +38,16 @@ def label_of(text: str) -> str:
     )
 
 
-def exceptions_of(tensors: Sequence[Tensor], embedding: str, keep: Iterable[str]) -> dict[str, str]:
-    """Types by tensor name, of ``ROLE=TYPE`` and of the embedding; the last one counts.
+def exceptions_of(
+    tensors: Sequence[Tensor],
+    embedding: str,
+    keep: Iterable[str],
+    may: Callable[[Tensor], bool] = is_quantizable,
+    named: Callable[[str], str] | None = None,
+) -> dict[str, str]:
+    """Types by tensor name, of ``ROLE=TYPE`` and of the embedding; the last one counts. ``may``
+    says which tensors can be quantized, ``named`` what a type is called that a person wrote; both
+    are llama.cpp's otherwise.
 
     A role is one of precision reports, or a part of tensors' names (``attn_v``).
     Raises: UsageError for a role without tensors that are quantized, and for a type that is none.
@@ -50,16 +58,16 @@ def exceptions_of(tensors: Sequence[Tensor], embedding: str, keep: Iterable[str]
         role, separator, type_ = text.partition("=")
         if not separator or not role.strip():
             raise UsageError(f"{one_line(text, 60)!r} is no ROLE=TYPE", "--keep attention=Q8_0")
-        named = _tensor_type(type_)
-        matching = _matching(tensors, role.strip())
+        meant = (named or _tensor_type)(type_)
+        matching = _matching(filter(may, tensors), role.strip())
         if not matching:
-            roles = dict.fromkeys(tensor_role(t.name) for t in tensors if is_quantizable(t))
+            roles = dict.fromkeys(tensor_role(t.name) for t in tensors if may(t))
             shown = ", ".join(r.replace(" ", "-") for r in ROLES if r in roles)
             raise UsageError(
                 f"the model has no {one_line(role, 40)!r} that can be quantized",
                 f"roles here: {shown}; or a part of tensors' names, such as attn_v",
             )
-        found |= dict.fromkeys(matching, named)
+        found |= dict.fromkeys(matching, meant)
     return found
 
 
@@ -69,8 +77,7 @@ def _matching(tensors: Iterable[Tensor], role: str) -> list[str]:
     return [
         tensor.name
         for tensor in tensors
-        if is_quantizable(tensor)
-        and (
+        if (
             tensor_role(tensor.name).replace("-", " ") == plain
             if by_role
             else role.casefold() in tensor.name

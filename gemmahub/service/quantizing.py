@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract import OnProgress, Rounding
     from gemmahub.registry.variants import Variant
     from gemmahub.service.installation import Installation
-    from gemmahub.service.quantize_plan import QuantizePlan
+    from gemmahub.service.quantize_records import QuantizePlan
 
 _SPARE: Final = 1 << 24  # bytes that stay free on a disk that is not full
 _AGAIN: Final = "try again; the model itself is as it was"
@@ -67,10 +67,15 @@ def quantize(
             raise
         _check_made(plan, part.path)
         part.keep(replace=plan.force)
+    variant, listed = made_variant(here, plan.target)
+    return Quantized(variant, rounding, listed=listed)
+
+
+def made_variant(here: Installation, path: Path) -> tuple[Variant, bool]:
+    """What was made there, and whether a listing shows it."""
     here.look_again()
-    found = here.registry.at(plan.target)
-    variant = found or here.registry.resolve(f"./{os.path.relpath(plan.target)}")
-    return Quantized(variant, rounding, listed=found is not None)
+    found = here.registry.at(path)
+    return found or here.registry.resolve(f"./{os.path.relpath(path)}"), found is not None
 
 
 def make_importance(plan: QuantizePlan, on_progress: OnProgress | None = None) -> None:
@@ -88,11 +93,12 @@ def make_importance(plan: QuantizePlan, on_progress: OnProgress | None = None) -
         part.keep(replace=plan.force)
 
 
-def check_disk(plan: QuantizePlan) -> None:
-    """Raises: DoesNotFit where the disk is too small."""
-    if plan.free_bytes is not None and plan.free_bytes < plan.size_bytes:
+def check_disk(plan: QuantizePlan, files: int = 1) -> None:
+    """Raises: DoesNotFit where the disk is too small for so many ``files`` at a time."""
+    needed = plan.size_bytes * files
+    if plan.free_bytes is not None and plan.free_bytes < needed:
         raise DoesNotFit(
-            f"it needs {format_bytes(plan.size_bytes)}, but only {format_bytes(plan.free_bytes)} "
+            f"it needs {format_bytes(needed)}, but only {format_bytes(plan.free_bytes)} "
             f"is free in {one_line(str(plan.target.parent))}",
             "free some (gemmahub du, gemmahub rm), or name a file on another disk with -o",
         )
@@ -107,7 +113,8 @@ def _full(plan: QuantizePlan) -> DoesNotFit:
 
 def _written(path: Path) -> int:
     with suppress(OSError):
-        return path.stat().st_size
+        files = path.iterdir() if path.is_dir() else [path]
+        return sum(file.stat().st_size for file in files)
     return 0
 
 
@@ -129,5 +136,9 @@ def _check_made(plan: QuantizePlan, path: Path) -> None:
         raise IntegrityError(
             f"{len(others)} tensors have another type than planned, as {one_line(others[0].name)}: "
             f"{others[0].type}, not {types[others[0].name]}",
-            "this llama.cpp has other rules than the one that gemmahub knows; report it",
+            "the engine has other rules than the one that gemmahub knows; report it",
+        )
+    if plan.made.format != "gguf" and made.size_bytes != plan.size_bytes:
+        raise IntegrityError(
+            f"what was written has {made.size_bytes:,} bytes, not {plan.size_bytes:,}", _AGAIN
         )

@@ -38,7 +38,12 @@ from gemmahub.engines.contract.conversation import (
 from gemmahub.engines.contract.declared import Option, Setting
 from gemmahub.engines.contract.memory import DeviceUse, DryLoad
 from gemmahub.engines.contract.models import Artifact, LoadedModel, ServedModel, last_read
-from gemmahub.engines.contract.quantizing import Quantization, Rounding
+from gemmahub.engines.contract.quantizing import (
+    DryQuantization,
+    Quantization,
+    Rounding,
+    WeightToWrite,
+)
 from gemmahub.engines.contract.sessions import ScoredText, Session, SessionBase, SessionInfo
 from gemmahub.engines.contract.settings import Adapter, Settings
 from gemmahub.engines.contract.stores import (
@@ -73,6 +78,7 @@ __all__ = [
     "DeviceUse",
     "DownloadStore",
     "DryLoad",
+    "DryQuantization",
     "EngineDevice",
     "EngineServer",
     "FinishReason",
@@ -102,5 +108,6 @@ __all__ = [
     "ToolCall",
     "Unfinished",
     "Usage",
+    "WeightToWrite",
     "last_read",
 ]

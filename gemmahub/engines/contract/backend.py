@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from gemmahub.engines.contract.memory import DryLoad
     from gemmahub.engines.contract.models import Artifact, LoadedModel, ServedModel
-    from gemmahub.engines.contract.quantizing import Quantization, Rounding
+    from gemmahub.engines.contract.quantizing import DryQuantization, Quantization, Rounding
     from gemmahub.engines.contract.sessions import Session, SessionInfo
     from gemmahub.engines.contract.settings import Settings
     from gemmahub.errors import BackendError
@@ -185,6 +185,14 @@ class Backend:
         Raises: LoadFailed for a model or a type that the engine refuses; BackendError.
         """
         raise self._lacks("quantize models")
+
+    def dry_quantize(self, artifact: Artifact, wanted: Quantization) -> DryQuantization:
+        """What :meth:`quantize` would write, without reading weights. Asked of engines that
+        quantize folders: what they write is theirs to say.
+
+        Raises: LoadFailed as :meth:`quantize` does; BackendError.
+        """
+        raise self._lacks("say what it would write")
 
     def make_importance(
         self, artifact: Artifact, text: str, target: Path, on_progress: OnProgress | None = None

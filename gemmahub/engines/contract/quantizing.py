@@ -41,3 +41,27 @@ class Rounding:
     naive: float
     lattice: float
     on_lattice: float
+
+
+@dataclass(frozen=True, slots=True)
+class WeightToWrite:
+    """A weight as an engine would write it. ``was`` is its type now, ``wanted`` the one that was
+    asked for, which is another than ``type`` where its rows cannot have that. ``shape`` is that of
+    what is stored, ``parameters`` counts weights, ``bytes`` those of its scales, too."""
+
+    name: str
+    type: str
+    was: str
+    wanted: str
+    shape: tuple[int, ...]
+    parameters: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DryQuantization:
+    """What an engine would write: all weights, and the size in bytes of each file with them, by
+    its name in the target's folder."""
+
+    weights: tuple[WeightToWrite, ...]
+    files: Mapping[str, int]

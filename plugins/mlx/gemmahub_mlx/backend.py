@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from gemmahub.engines.contract import DryQuantization, Quantization
     from gemmahub.formats.reader import ModelFile
     from gemmahub_mlx.header import ModelHeader
     from gemmahub_mlx.memory import MlxMemory
@@ -40,7 +41,7 @@ class MlxBackend(Backend):
     name: ClassVar[str] = engine.NAME
     formats: ClassVar[tuple[str, ...]] = ("mlx", "safetensors")
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"dry_load", "thinking", "tools", "score", "score_at"}
+        {"dry_load", "quantize", "thinking", "tools", "score", "score_at"}
     )
     in_process: ClassVar[bool] = True
     priority: ClassVar[int] = 10
@@ -117,6 +118,20 @@ class MlxBackend(Backend):
         memory = _planned(header, chosen, device)
         where = device if chosen.settings.gpu_layers else engine.HOST
         return _answer(chosen, memory, where)
+
+    def dry_quantize(self, artifact: Artifact, wanted: Quantization) -> DryQuantization:
+        """What :meth:`quantize` would write, to the byte. Raises: LoadFailed, BackendMissing."""
+        from gemmahub_mlx.quantizing import dry_quantize
+
+        return dry_quantize(engine.library(), _folder(artifact), wanted)
+
+    def quantize(
+        self, artifact: Artifact, wanted: Quantization, on_progress: OnProgress | None = None
+    ) -> None:
+        """Write a folder with packed weights, by mlx-lm. Raises: LoadFailed, BackendMissing."""
+        from gemmahub_mlx.quantizing import quantize
+
+        quantize(engine.library(), _folder(artifact), wanted, on_progress)
 
     def _options(self, settings: Settings) -> Mapping[str, Any]:
         options = self.check_options(settings)

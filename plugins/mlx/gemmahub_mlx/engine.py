@@ -41,6 +41,8 @@ class MlxModules(NamedTuple):
     utils: Any
     cache: Any
     tree_flatten: Any
+    tree_map: Any
+    quantize: Any
 
 
 def version(distribution: str = DISTRIBUTION) -> str:
@@ -115,8 +117,16 @@ def _hint() -> str:
 
 def _import() -> MlxModules:
     import mlx.core
+    import mlx.nn
     import mlx_lm.models.cache
     import mlx_lm.utils
-    from mlx.utils import tree_flatten
+    from mlx.utils import tree_flatten, tree_map
 
-    return MlxModules(mlx.core, mlx_lm.utils, mlx_lm.models.cache, tree_flatten)
+    return MlxModules(
+        mlx.core,
+        mlx_lm.utils,
+        mlx_lm.models.cache,
+        tree_flatten,
+        tree_map,
+        mlx.nn.quantize,
+    )

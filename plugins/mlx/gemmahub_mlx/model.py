@@ -14,20 +14,27 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract import OnProgress
     from gemmahub_mlx.engine import MlxModules
 
-_NAMES: Final = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+NAMES: Final = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+
+
+def lazy_model(library: MlxModules, folder: Path) -> tuple[Any, dict[str, Any]]:
+    """The model of a folder and its configuration; its weights are not read yet.
+
+    Code that comes with a model is never run; mlx-lm refuses such a folder. Raises: LoadFailed.
+    """
+    try:
+        model, config = library.utils.load_model(folder, lazy=True)
+    except Exception as error:  # noqa: BLE001 - mlx-lm raises what its parts raise
+        raise _refused(folder, error) from None
+    return model, config
 
 
 def load_weights(library: MlxModules, folder: Path, on_progress: OnProgress | None) -> Any:
     """The model of a folder, its weights in memory.
 
-    Code that comes with a model is never run; mlx-lm refuses such a folder.
-
     Raises: LoadFailed; what ``on_progress`` raises.
     """
-    try:
-        model, _ = library.utils.load_model(folder, lazy=True)
-    except Exception as error:  # noqa: BLE001 - mlx-lm raises what its parts raise
-        raise _refused(folder, error) from None
+    model, _ = lazy_model(library, folder)
     arrays = [array for _, array in library.tree_flatten(model.parameters())]
     whole, done = sum(array.nbytes for array in arrays) or 1, 0
     for array in arrays:
@@ -57,7 +64,7 @@ def precision_label(library: MlxModules, model: Any) -> str:
                 counts[label] += array.size * 32 // bits
             else:
                 kind = str(array.dtype).rpartition(".")[2]
-                counts[_NAMES.get(kind, kind)] += array.size
+                counts[NAMES.get(kind, kind)] += array.size
     return max(counts, key=lambda label: counts[label], default="")
 
 

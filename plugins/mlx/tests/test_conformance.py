@@ -21,6 +21,7 @@ class TestConformance(BackendConformance):
     plugin: ClassVar[str] = "mlx"
     thinks: ClassVar[bool] = False
     calls: ClassVar[bool] = False
+    quantize_label: ClassVar[str] = "8bit"
 
     def make_artifact(self, folder: Path) -> Artifact:
         from gemmahub.testing.folder_writer import write_model_folder
