@@ -37,6 +37,7 @@ def write_experts(path: Path, **changes: Any) -> Path:
         "blk.0.ffn_down_exps": (NARROW, WIDTH, EXPERTS),
     }  # fmt: skip
     about = {"general.architecture": "gemma4", "general.file_type": 0}
+    about |= {"tokenizer.ggml.model": "no_vocab"}
     about |= {f"gemma4.{key}": value for key, value in {**keys, **changes}.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_gguf(path, about, [(f"{name}.weight", shape, "F32") for name, shape in shapes.items()])

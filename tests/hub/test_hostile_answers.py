@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FILE = HubFile("user/repo", "c" * 40, "m.gguf", 1 << 30)
+HEAD = OK + b"X-Repo-Commit: " + b"c" * 40 + b"\r\n"
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +140,7 @@ def test_a_file_that_trickles_is_asked_for_once_more_and_keeps_what_came(
 
     def script(there: Conversation) -> None:
         if there.asked.startswith("head"):
-            there.send(OK + b"Content-Length: 1073741824\r\n\r\n")
+            there.send(HEAD + b"Content-Length: 1073741824\r\n\r\n")
             return
         begin = int(there.asked.partition("range: bytes=")[2].partition("-")[0])
         there.send(part(begin, FILE.size))
@@ -173,7 +174,7 @@ def test_the_header_of_a_file_has_to_come_in_its_time(
 
     def script(there: Conversation) -> None:
         if there.asked.startswith("head"):
-            there.send(OK + b"Content-Length: 1073741824\r\n\r\n")
+            there.send(HEAD + b"Content-Length: 1073741824\r\n\r\n")
             return
         there.send(part(0, 65536))
         there.forever(iter(lambda: b"x" * 50, b""), pause=0.02)

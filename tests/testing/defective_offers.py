@@ -17,6 +17,7 @@ from gemmahub_echo.everything import EveryEchoBackend, EveryEchoSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from gemmahub.engines.contract import (
         Artifact,
@@ -198,6 +199,15 @@ class LeavesHalfAFile(Offers):
     ) -> None:
         wanted.target.write_bytes(b"half")
         super().quantize(artifact, wanted, on_progress)
+
+
+@finds("test_an_importance_matrix")
+class LeavesHalfAMatrix(Offers):
+    def make_importance(
+        self, artifact: Artifact, text: str, target: Path, on_progress: OnProgress | None = None
+    ) -> None:
+        target.write_text("half", encoding="utf-8")
+        super().make_importance(artifact, text, target, on_progress)
 
 
 @finds("test_a_served_model_answers")

@@ -17,6 +17,7 @@ from gemmahub_ollama.backend import OllamaBackend
 
 KEYS = {
     "general.architecture": "gemma3",
+    "tokenizer.ggml.model": "no_vocab",
     "gemma3.context_length": 8192,
     "gemma3.embedding_length": 2560,
     "gemma3.block_count": 34,
