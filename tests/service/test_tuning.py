@@ -81,7 +81,7 @@ def test_the_fastest_settings_are_found_kept_and_taken(
     assert "ubatch 256: 3.0" in found.text
     runs = [len([1 for _, many in asked if many == number]) for number in (1, 2, 4)]
     assert runs[0] == found.tried
-    assert runs[0] > runs[1] > runs[2] > 0
+    assert runs[0] > runs[1] >= runs[2] > 0  # how many are left depends on the processors
     shown = command("run", model, "hello", "--backend", "llama.cpp", "-n", 1, "-v", "--raw")
     assert "ubatch 256, as bench --tune found here" in shown.err
     reset = command("bench", "reset", model)
