@@ -4,7 +4,7 @@ Run: ``python -m benchmarks.roofline [FILE...] [--rounds 9]`` (minutes). The mod
 together and answer in turns, so that what else runs on the machine hits all of them; each one's
 speed is the median of its ratios to the first one's. Besides the files that are named there are two
 of the shapes of Gemma 3 270M and 1B, at several types, whose weights are all zero: a dense model
-reads them all the same. Each model then predicts all others.
+reads them like any others. Each model then predicts all others.
 """
 
 from __future__ import annotations

@@ -11,8 +11,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from gemmahub.engines.contract import Chunk, ScoredText, SessionBase, ToolCall
+from gemmahub.engines.contract import Chunk, ScoredText, ToolCall
 from gemmahub.engines.declared import check_capability, check_request, check_settings
+from gemmahub.engines.handed_on_scores import HandsOnScores
 from gemmahub.engines.thoughts import told_apart
 from gemmahub.errors import BackendError, GenerationFailed, LoadFailed, UsageError
 from gemmahub.text import one_line
@@ -40,7 +41,7 @@ T = TypeVar("T")
 _END: Final = object()
 
 
-class GuardedSession(SessionBase):
+class GuardedSession(HandsOnScores):
     """A session from which only backend errors come, and nothing that it prints."""
 
     def __init__(self, session: Session, backend: Backend) -> None:
@@ -65,21 +66,6 @@ class GuardedSession(SessionBase):
         with self._guarded("while answering"):
             chunks = closable(self._session.generate(prompt, sampling))
         return told_apart(self._each(chunks, "while answering", whole))
-
-    def score(self, text: str, window: int = 512, top: int = 0) -> Iterator[ScoredText]:
-        """As the engine's."""
-        return self._scored("score", (text, window, top))
-
-    def score_at(
-        self,
-        text: str,
-        first: int = 0,
-        at: Sequence[Sequence[Sequence[int]]] = (),
-        window: int = 512,
-        top: int = 0,
-    ) -> Iterator[ScoredText]:
-        """As the engine's."""
-        return self._scored("score_at", (text, first, at, window, top))
 
     def _scored(self, method: str, arguments: tuple[Any, ...]) -> Iterator[ScoredText]:
         check_capability(self._backend, method)

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines import wire
-from gemmahub.engines.contract import ScoredText, SessionBase
+from gemmahub.engines.contract import ScoredText
 from gemmahub.engines.declared import check_capability, check_request, check_settings
 from gemmahub.engines.guarded import checked_answer
+from gemmahub.engines.handed_on_scores import HandsOnScores
 from gemmahub.engines.thoughts import told_apart
 from gemmahub.engines.worker_process import WorkerProcess
 from gemmahub.errors import BackendCrashed, Cancelled, backend_error
@@ -38,7 +39,7 @@ _PATIENCE_SECONDS: Final = 5.0
 _WATCH_SECONDS: Final = 0.1
 
 
-class IsolatedSession(WorkerProcess, SessionBase):
+class IsolatedSession(WorkerProcess, HandsOnScores):
     """A loaded model in a worker process. Build it with :func:`load_isolated`.
 
     Several answers at once come through one pipe: whoever waits for a frame while nobody reads
@@ -83,21 +84,6 @@ class IsolatedSession(WorkerProcess, SessionBase):
         frames = self._asked(lambda number: wire.Generate(number, prompt, sampling))
         pieces = (frame.chunk for frame in frames if isinstance(frame, wire.Piece))
         yield from told_apart(pieces)
-
-    def score(self, text: str, window: int = 512, top: int = 0) -> Iterator[ScoredText]:
-        """As the engine's; closing the iterator ends it."""
-        return self._scored("score", (text, window, top))
-
-    def score_at(
-        self,
-        text: str,
-        first: int = 0,
-        at: Sequence[Sequence[Sequence[int]]] = (),
-        window: int = 512,
-        top: int = 0,
-    ) -> Iterator[ScoredText]:
-        """As the engine's; closing the iterator ends it."""
-        return self._scored("score_at", (text, first, at, window, top))
 
     def _scored(self, method: str, arguments: tuple[Any, ...]) -> Iterator[ScoredText]:
         check_capability(self._backend, method)

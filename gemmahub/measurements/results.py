@@ -50,12 +50,16 @@ class Results:
         insert = "insert into results (origin, body) select ?, ? where not exists "
         insert += "(select 1 from results where origin = ? and body = ?)"
         self._table.write([(insert, (*row, *row)) for row in rows])
-        self.__dict__.pop("kept", None)
+        self._look_again()
 
     def forget(self, origin: str) -> None:
         """Forget what was imported under a name."""
         self._table.write([("delete from results where origin = ?", (origin,))])
-        self.__dict__.pop("kept", None)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        for name in ("kept", "_own"):
+            self.__dict__.pop(name, None)
 
     @cached_property
     def kept(self) -> tuple[KeptResult, ...]:
@@ -70,14 +74,17 @@ class Results:
 
     def of(self, kind: type[_Kind], content: str | None) -> list[_Kind]:
         """What this machine measured of the weights with that sha256, the latest first."""
-        return [
-            kept.result
-            for kept in self.kept
-            if isinstance(kept.result, kind)
-            and not kept.origin
-            and content
-            and kept.result.model.content == content
-        ]
+        found = self._own.get(content or "", ())
+        return [result for result in found if isinstance(result, kind)]
+
+    @cached_property
+    def _own(self) -> dict[str, list[Result]]:
+        """What this machine measured, by content."""
+        found: dict[str, list[Result]] = {}
+        for kept in self.kept:
+            if kept.result.model.content and not kept.origin:
+                found.setdefault(kept.result.model.content, []).append(kept.result)
+        return found
 
     @cached_property
     def _table(self) -> SmallTable[tuple[str, str]]:

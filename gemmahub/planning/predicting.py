@@ -30,7 +30,7 @@ def predicted_speed(
     depth: int,
 ) -> Speed | None:
     """The decode speed that the roofline, fitted to what was seen of others, gives a variant with
-    ``depth`` tokens in its cache; None where too little is known of it, or of others of its size.
+    ``depth`` tokens in its cache; None where not enough is known of it, or of others of its size.
     """
     try:
         chooser = Chooser(places_of(machine)[0], Requirements())

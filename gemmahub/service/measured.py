@@ -77,6 +77,8 @@ def figures_of(
     of several measurements of quality the latest."""
     from gemmahub.measurements.records import QualityResult, SpeedResult
 
+    if not here.results.kept:
+        return [UNMEASURED for _ in variants]
     contents = [
         list(contents_of(variant, here.registry.catalog, here.sums)) for variant in variants
     ]

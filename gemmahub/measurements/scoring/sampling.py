@@ -2,7 +2,7 @@
 
 A divergence is a sum over all tokens of the vocabulary, 262,144 of them at Gemma. Those that the
 reference finds most probable are taken one by one; of the others every so many-th, from a beginning
-that is drawn anew for each place, and each of them counts for so many.
+that is drawn for each place by itself, and each of them counts for so many.
 """
 
 from __future__ import annotations

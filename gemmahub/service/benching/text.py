@@ -36,7 +36,7 @@ def speed_rows(result: SpeedResult) -> list[tuple[str, ...]]:
 
 
 def speed_facts(result: SpeedResult) -> list[tuple[str, str]]:
-    """What was measured besides, and under which conditions."""
+    """What else was measured, and under which conditions."""
     memory, conditions = result.memory, result.conditions
     seen = (("engine", memory.engine), ("process", memory.process), ("devices", memory.devices))
     taken = ", ".join(f"{name} {format_gib(size)}" for name, size in seen if size is not None)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract import Session, Usage
 
 LEAST_TOKENS: Final = 16
-"""An answer of fewer tokens says too little about speed."""
+"""An answer of fewer tokens says nothing sure about speed."""
 
 
 @dataclass(frozen=True, slots=True)

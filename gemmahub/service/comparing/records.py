@@ -64,7 +64,7 @@ class Side:
     """One variant of a comparison.
 
     ``plan`` has the settings that are recommended for it with the speed they give, None where
-    nothing of it can be recommended: it does not fit, or too little is known of it. ``seen`` is
+    nothing of it can be recommended: it does not fit, or not enough is known of it. ``seen`` is
     what was measured of it on this machine.
     """
 

@@ -1,4 +1,4 @@
-"""Models that are scored in turn, each loaded once, and what comes of it."""
+"""Models that are scored in turn, each loaded once, and their results."""
 
 from __future__ import annotations
 

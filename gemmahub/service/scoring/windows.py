@@ -182,7 +182,7 @@ class Scoring:
         if found is None or "top" not in found:
             raise UsageError(
                 f"what the reference said of {self.subject.text.name} is no longer kept",
-                "start the same command again: it is computed anew",
+                "start the same command again: it computes that again",
             )
         return found
 

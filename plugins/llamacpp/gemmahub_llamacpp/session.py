@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from gemmahub.engines.contract import DeviceUse, FinishReason
 from gemmahub.engines.prompt_tokens import encode_with_images
+from gemmahub.engines.scoring_session import ScoringSession, windows_asked
 from gemmahub.engines.thoughts import CLOSES, ThoughtLimit
-from gemmahub.engines.token_session import TokenSession
 from gemmahub.errors import ContextExceeded, GenerationFailed
 from gemmahub_llamacpp.context import Status
 from gemmahub_llamacpp.grammar import grammar_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gemmahub_llamacpp.vision import Vision
 
 
-class LlamaCppSession(TokenSession):
+class LlamaCppSession(ScoringSession):
     """One model and one conversation cache.
 
     One answer at a time: beginning a new one ends the one before, which then gives its last chunk
@@ -71,15 +71,6 @@ class LlamaCppSession(TokenSession):
         sampling = replace(sampling, schema=None, grammar=grammar_of(sampling))
         return super().generate(prompt, sampling)
 
-    def score(self, text: str, window: int = 512, top: int = 0) -> Iterator[ScoredText]:
-        """How probable the tokens of a text are, as ``llama-perplexity`` computes it.
-
-        A cancel after this call stops it, also in the middle of a window.
-
-        Raises: ContextExceeded, GenerationFailed; LoadFailed without memory for the logits.
-        """
-        return self.score_at(text, window=window, top=top)
-
     def score_at(
         self,
         text: str,
@@ -88,19 +79,18 @@ class LlamaCppSession(TokenSession):
         window: int = 512,
         top: int = 0,
     ) -> Iterator[ScoredText]:
-        """As ``score``, of some windows, with the tokens that are named."""
-        if window > self.context_size:
-            raise ContextExceeded(
-                f"a window of {window:,} tokens does not fit the context of {self.context_size:,}",
-                "score in smaller windows, or load the model with a larger context",
-            )
+        """As ``score``, of some windows, with the tokens that are named. A cancel after this call
+        stops it, also in the middle of a window.
+
+        Raises: ContextExceeded, GenerationFailed; LoadFailed without memory for the logits.
+        """
+        self.check_window(window)
         with self.lock:
             if self._closed:
                 raise GenerationFailed("the session is closed", "load the model again")
             self._scorer.resume()
             count = self._scorer.count(text, window)
-        last = min(count, first + len(at)) if at else count
-        return self._scored(range(first, last), window, top, at)
+        return self._scored(windows_asked(count, first, at), window, top, at)
 
     def _scored(
         self, numbers: range, window: int, top: int, at: Sequence[Sequence[Sequence[int]]]

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gemmahub.engines.prompt_tokens import encode
+from gemmahub.engines.scoring_session import ScoringSession, windows_asked
 from gemmahub.engines.thoughts import CLOSES, ThoughtLimit
-from gemmahub.engines.token_session import TokenSession
-from gemmahub.errors import BackendError, ContextExceeded, GenerationFailed
+from gemmahub.errors import BackendError, GenerationFailed
 from gemmahub.text import one_line
 from gemmahub_mlx.sampling import make_sampler
 from gemmahub_mlx.scoring import MlxScorer
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gemmahub_mlx.tokenizer import Tokenizer
 
 
-class MlxSession(TokenSession):
+class MlxSession(ScoringSession):
     """One model and one conversation cache.
 
     A prompt that continues what is in the cache computes only what is new. A cancel is looked at
@@ -64,14 +64,6 @@ class MlxSession(TokenSession):
             self.cache.clear()  # what a failed step left there is of no known length
             raise _failed(error) from None
 
-    def score(self, text: str, window: int = 512, top: int = 0) -> Iterator[ScoredText]:
-        """How probable the tokens of a text are, as ``llama-perplexity`` computes it. A cancel is
-        looked at between two windows.
-
-        Raises: ContextExceeded, GenerationFailed.
-        """
-        return self.score_at(text, window=window, top=top)
-
     def score_at(
         self,
         text: str,
@@ -80,19 +72,18 @@ class MlxSession(TokenSession):
         window: int = 512,
         top: int = 0,
     ) -> Iterator[ScoredText]:
-        """As ``score``, of some windows, with the tokens that are named."""
-        if window > self.context_size:
-            raise ContextExceeded(
-                f"a window of {window:,} tokens does not fit the context of {self.context_size:,}",
-                "score in smaller windows, or load the model with a larger context",
-            )
+        """As ``score``, of some windows, with the tokens that are named. A cancel is looked at
+        between two windows.
+
+        Raises: ContextExceeded, GenerationFailed.
+        """
+        self.check_window(window)
         with self.lock:
             self._check_open()
             self.cancelled.clear()
             scorer = MlxScorer(self._library, self._model, self.tokenizer)
             count = scorer.count(text, window)
-        last = min(count, first + len(at)) if at else count
-        return self._scored(scorer, range(first, last), window, top, at)
+        return self._scored(scorer, windows_asked(count, first, at), window, top, at)
 
     def _scored(
         self,
