@@ -5,14 +5,13 @@ tomlkit is loaded here, and only by the commands that write.
 
 from __future__ import annotations
 
-import os
-import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.config import cache_folder
 from gemmahub.config.file import parsed
 from gemmahub.errors import GemmahubError, UsageError
+from gemmahub.records.whole_file import write_whole
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -92,21 +91,7 @@ def write(path: Path, text: str) -> None:
     """
     place = path.resolve()
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    mode = _NEW_MODE
-    with suppress(FileNotFoundError):
-        mode = place.stat().st_mode & 0o7777
-    handle, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, mode)  # noqa: PTH101 - a str
-        os.replace(name, place)  # noqa: PTH105 - a str
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)  # noqa: PTH108 - a str
-        raise
+    write_whole(place, text, mode=_NEW_MODE)
 
 
 def _put(tables: dict[str, Any], keys: Sequence[str], value: Any, path: Path) -> None:

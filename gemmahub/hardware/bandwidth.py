@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import ctypes
 import json
-import os
 import threading
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from mmap import mmap
-from tempfile import NamedTemporaryFile
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.hardware.records import Cpu, Figure
+from gemmahub.records.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,15 +154,7 @@ def remember_bandwidth(folder: Path, cpu: Cpu, figure: Figure) -> None:
     entries[cpu_key(cpu)] = {
         "bytes_per_second": figure.value, "source": figure.source, "doubt": figure.doubt,
     }  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile("w", encoding="utf-8", dir=folder, delete=False) as file:
-        json.dump(entries, file, indent=1)
-    try:
-        os.replace(file.name, folder / FILE_NAME)  # noqa: PTH105 - one step, also on Windows
-    except OSError:
-        with suppress(OSError):
-            os.unlink(file.name)  # noqa: PTH108 - the name is a string here
-        raise
+    write_whole(folder / FILE_NAME, json.dumps(entries, indent=1))
 
 
 def _read(folder: Path) -> dict[str, Any]:

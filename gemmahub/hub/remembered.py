@@ -10,11 +10,11 @@ import contextlib
 import hashlib
 import os
 import re
-import secrets
 import zlib
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.records.parsing import read_bounded
+from gemmahub.records.whole_file import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,14 +66,9 @@ class Remembered:
             return
         digest = hashlib.sha256(data).hexdigest().encode()
         whole = _MAGIC + digest + b"\n" + zlib.compress(data, 1)
-        beside = path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}.part")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(whole)
-            beside.replace(path)
+            write_whole(path, whole)
         except OSError:  # read-only or full: it is asked for again next time
-            with contextlib.suppress(OSError):
-                beside.unlink()
             return
         self._prune(len(whole))
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from os import fsync
 from typing import TYPE_CHECKING
 
 from gemmahub.errors import GemmahubError, UsageError
+from gemmahub.records.whole_file import write_whole
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -25,18 +24,11 @@ def write_text_file(path: Path, text: str, *, replace: bool = False) -> None:
     Raises: UsageError when there is such a file; GemmahubError when it cannot be written.
     """
     check_new(path, replace=replace)
-    part = path.with_name(f".{path.name}.part")
     try:
         if path.exists() and not path.is_file():  # a device such as /dev/stdout
             path.write_text(text, encoding="utf-8", errors="replace")
-            return
-        with part.open("w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-            file.flush()
-            fsync(file.fileno())
-        part.replace(path)
+        else:
+            write_whole(path, text.encode(errors="replace"))
     except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
         reason = f"cannot write {one_line(str(path), 400)}: {error.strerror}"
         raise GemmahubError(reason, "name another file") from None

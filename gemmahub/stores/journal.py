@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import GemmahubError
 from gemmahub.records.parsing import Unfit, json_value, read_bounded
+from gemmahub.records.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,18 +62,7 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
 
     Raises: OSError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"version": VERSION, **record}, indent=1)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    write_whole(path, json.dumps({"version": VERSION, **record}, indent=1))
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -88,13 +78,3 @@ def read_record(path: Path) -> dict[str, Any]:
         return {}
     lists = all(isinstance(record.get(key, []), list) for key in ("steps", "shares"))
     return record if lists else {}
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in a folder last, where the platform can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.contract import Kept
 from gemmahub.errors import GemmahubError, NotFound
+from gemmahub.records.whole_file import sync_folder
 from gemmahub.stores.dedupe import REFLINK, DedupePlan, Share
 from gemmahub.stores.dedupe_record import (
     check_space,
@@ -24,7 +25,7 @@ from gemmahub.stores.dedupe_record import (
     valid_entry,
     write_dedupe_record,
 )
-from gemmahub.stores.journal import alone_in, new_record, read_record, sync_folder
+from gemmahub.stores.journal import alone_in, new_record, read_record
 from gemmahub.stores.open_files import users_of
 from gemmahub.text import one_line
 

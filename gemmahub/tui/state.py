@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -20,6 +19,7 @@ from gemmahub.records.parsing import (
     read_bounded,
     set_aside,
 )
+from gemmahub.records.whole_file import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,11 +77,7 @@ class State:
             if getattr(self.values, f.name) != f.default
         }
         with contextlib.suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = self._path.with_suffix(f".{os.getpid()}")
-            text = json.dumps(self._others | changed, indent=2)
-            fresh.write_text(text + "\n", encoding="utf-8")
-            fresh.replace(self._path)
+            write_whole(self._path, json.dumps(self._others | changed, indent=2) + "\n")
 
     def _read(self, path: Path) -> None:
         try:

@@ -6,10 +6,8 @@ One file a window: it is there whole, or not at all. What is damaged is computed
 
 from __future__ import annotations
 
-import os
 import sys
 from array import array
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
@@ -17,6 +15,7 @@ from msgspec import DecodeError, Struct
 from msgspec.json import decode, encode
 
 from gemmahub.errors import GemmahubError
+from gemmahub.records.whole_file import write_whole
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -59,16 +58,9 @@ class KeptWindows:
         body = b"".join(column.tobytes() for column in columns.values())
         names = [(name, str(column.typecode), len(column)) for name, column in columns.items()]
         head = encode(_Head(FORMAT, sys.byteorder, names, crc32(body)))
-        path = self._path(number)
-        part = path.with_suffix(f".{os.getpid()}.part")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as file:
-                file.write(head + b"\n" + body)
-            part.replace(path)
+            write_whole(self._path(number), head + b"\n" + body)
         except OSError as error:
-            with suppress(OSError):
-                part.unlink()
             raise GemmahubError(
                 f"what was scored cannot be kept in {one_line(str(self._folder))}: "
                 f"{error.strerror}",

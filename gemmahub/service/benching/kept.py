@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.errors import GemmahubError, NotFound, UsageError
 from gemmahub.measurements.records import SpeedResult
 from gemmahub.measurements.results import as_file, from_file
+from gemmahub.records.whole_file import write_whole
 from gemmahub.service.benching.text import rate_text
 from gemmahub.text import nearest, one_line
 
@@ -88,22 +89,10 @@ def export_results(results: list[SpeedResult], path: Path) -> None:
 
     Raises: GemmahubError.
     """
-    import os
-    import tempfile
-    from contextlib import suppress
-
     if path.exists() and not path.is_file():
         raise GemmahubError(f"{one_line(str(path))} is no file", "name another place")
     try:
-        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(as_file(results))
-            os.replace(scratch, path)  # noqa: PTH105 - one name of a text
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(scratch)  # noqa: PTH108
-            raise
+        write_whole(path, as_file(results))
     except OSError as error:
         raise GemmahubError(
             f"{one_line(str(path))} cannot be written: {error.strerror or error}",

@@ -11,7 +11,6 @@ import os
 import re
 import signal
 import subprocess
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from gemmahub.config import cache_folder
 from gemmahub.engines.contract import EngineDevice
 from gemmahub.engines.process import explain_exit
 from gemmahub.errors import BackendMissing
+from gemmahub.records.whole_file import write_whole
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -235,14 +235,5 @@ def _remember(key: str, told: dict[str, Any]) -> None:
     """Keep it with the newest others; a folder that cannot be written to only costs time."""
     others = [(name, value) for name, value in _remembered().items() if name != key]
     kept = dict([*others[1 - _MOST_BUILDS :], (key, told)])
-    folder = cache_folder()
     with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        number, name = tempfile.mkstemp(dir=folder, prefix=f"{_CACHE_FILE}.")
-        try:
-            with os.fdopen(number, "w", encoding="utf-8") as file:
-                json.dump(kept, file)
-            Path(name).replace(folder / _CACHE_FILE)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_whole(cache_folder() / _CACHE_FILE, json.dumps(kept))
