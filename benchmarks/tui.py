@@ -126,7 +126,8 @@ def child() -> None:
     from gemmahub.service import overview
     from gemmahub.tui.app import GemmahubApp
 
-    overview.model_overview = many_models(overview.model_overview)
+    reading = overview.LibraryReading
+    reading.overview = many_models(reading.overview)  # type: ignore[method-assign]
     GemmahubApp(Library()).run()
 
 

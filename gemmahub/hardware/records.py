@@ -114,6 +114,12 @@ class Device:
         """What can be placed on this device now: its own and, where integrated, mapped."""
         return _sum(self.free, self.shared_free) if self.takes_system_memory else self.free
 
+    @property
+    def if_closed(self) -> int | None:
+        """Bytes that would be available without what other programs hold, as the driver says."""
+        free, others = self.available.value, self.used_by_others.value
+        return None if free is None or others is None else free + others
+
 
 def _sum(own: Figure, shared: Figure | None) -> Figure:
     if shared is None:
@@ -144,6 +150,13 @@ class SystemMemory:
     def usable(self) -> Figure:
         """The most that this process may ever use: the limit where there is one."""
         return self.limit if self.limit is not None else self.total
+
+    @property
+    def if_closed(self) -> int | None:
+        """Bytes that would about be available with all programs closed; None where it is not
+        known, or a limit says more."""
+        total = None if self.limit is not None else self.total.value
+        return None if total is None else total - kept_by_system(total)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gemmahub.catalog.memory import memory_architecture
-from gemmahub.catalog.tensors import tensors_by_layer
 from gemmahub.errors import GemmahubError
 from gemmahub.formats.kinds import TEXT
-from gemmahub.memory import weights_by_layer
 from gemmahub.memory.families import embeds
-from gemmahub.planning.model import image_memory, images_of, model_of
+from gemmahub.planning.model import catalogued_memory, image_memory, images_of, model_of
 from gemmahub.recommend.records import NOTHING_MEASURED, Candidate
 
 if TYPE_CHECKING:
@@ -44,12 +41,10 @@ def candidates_of(
     ]
     here = {candidate.reference for candidate in found}
     for model in wanted:
-        # Layers are the same for all variants of a model.
-        architecture = memory_architecture(model.architecture)
         for variant in model.variants if not embeds(model.architecture.name) else ():
             if variant.types is None or not variant.checked or variant.reference in here:
                 continue
-            tensors = tensors_by_layer(model.architecture, variant.types)
+            architecture, weights = catalogued_memory(model.architecture, variant.types)
             found.append(
                 Candidate(
                     reference=variant.reference,
@@ -57,7 +52,7 @@ def candidates_of(
                     label=variant.label,
                     training=variant.training,
                     architecture=architecture,
-                    weights=weights_by_layer(tensors.model, tensors.layers),
+                    weights=weights,
                     images=image_memory(variant),
                     measured=measured.speeds.get(variant.reference),
                     loss=measured.losses.get(variant.reference),

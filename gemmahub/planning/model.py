@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.catalog.memory import memory_architecture
-from gemmahub.catalog.tensors import variant_tensors
+from gemmahub.catalog.tensors import tensors_by_layer
 from gemmahub.errors import GemmahubError
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.source import LocalFile
@@ -24,7 +24,7 @@ from gemmahub.memory import (
     plan_memory,
     unknown_build,
     unpack,
-    weights_of,
+    weights_by_layer,
 )
 from gemmahub.memory.builds import LIBRARY_RULES
 from gemmahub.memory.machine import DeviceMemory
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from gemmahub.catalog.records import Catalog, CatalogVariant, Model
+    from gemmahub.catalog.records import Architecture, Catalog, CatalogVariant, Model, StoredTypes
     from gemmahub.hardware import records as hardware
     from gemmahub.memory import MemoryModel, MemorySettings
     from gemmahub.memory.machine import DeviceKind
@@ -84,11 +84,18 @@ def model_of(variant: Variant, catalog: Catalog) -> MemoryModel:
             f"which types {variant.reference} is made of is not known",
             f"read it from its header: {command_line('inspect', variant.reference, remote=True)}",
         )
-    architecture, types = entry[0].architecture, entry[1].types
-    found = memory_architecture(architecture)
+    return catalogued_memory(entry[0].architecture, entry[1].types)
+
+
+@functools.cache
+def catalogued_memory(model: Architecture, types: StoredTypes) -> MemoryModel:
+    """What memory depends on, of a file that is not here: derived from the model's architecture
+    and the types of its tensors."""
+    architecture = memory_architecture(model)
     if types.vocabulary:
-        found = replace(found, vocabulary=types.vocabulary)
-    return found, weights_of(variant_tensors(architecture, types))
+        architecture = replace(architecture, vocabulary=types.vocabulary)
+    tensors = tensors_by_layer(model, types)
+    return architecture, weights_by_layer(tensors.model, tensors.layers)
 
 
 def images_of(variant: Variant, catalog: Catalog) -> ImageMemory | None:

@@ -19,7 +19,7 @@ from gemmahub.text import format_gib, nearest, one_line
 from gemmahub.text.command import command_to_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from gemmahub.catalog.records import Model
     from gemmahub.engines.contract import Backend
@@ -132,11 +132,19 @@ def recommendations(
     GemmahubError where the memory of the machine is not known.
     """
     ranking = ranked(registry, machine, wanted, measured)
+    return recommended(ranking, machine, registry.known, wanted.limit)
+
+
+def recommended(
+    ranking: Ranking, machine: Machine, known: Callable[[str], Variant], limit: int | None = None
+) -> tuple[Recommendation, ...]:
+    """The best plans of a ranking for ``machine``, each with its variant (``known`` by reference)
+    and the reasons."""
     found = []
-    for number, plan in enumerate(ranking.plans[: wanted.limit]):
+    for number, plan in enumerate(ranking.plans[:limit]):
         largest = ranking.largest_context(plan)
         reasons = reasons_of(ranking, number, largest)
-        variant = registry.known(plan.candidate.reference)
+        variant = known(plan.candidate.reference)
         devices, workers = told(machine, plan.devices), workers_of(machine)
         found.append(Recommendation(variant, plan, number + 1, largest, reasons, devices, workers))
     return tuple(found)
@@ -168,10 +176,10 @@ def ranked(
             f"there is {what}{f' of {model.name}' if model else ''} to recommend",
             "gemmahub list --all shows the catalogue",
         )
-    return recommend(candidates, places_of(machine), wanted, _free_on_disk(machine))
+    return recommend(candidates, places_of(machine), wanted, free_on_disk(machine))
 
 
-def _free_on_disk(machine: Machine) -> int | None:
+def free_on_disk(machine: Machine) -> int | None:
     """Bytes that are free where pulls go; of a simulated machine nobody knows."""
     return None if machine.simulated or not machine.disks else machine.disks[0].free.value
 

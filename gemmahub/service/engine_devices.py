@@ -20,6 +20,7 @@ from gemmahub.engines.asking import devices_of
 from gemmahub.engines.contract import EngineDevice
 from gemmahub.engines.guarded import checked_answer
 from gemmahub.errors import BackendError
+from gemmahub.records.whole_file import write_whole
 
 if TYPE_CHECKING:
     from gemmahub.config import Config
@@ -53,8 +54,7 @@ def engine_devices(config: Config, plugins: PluginManager, machine: Machine) -> 
         return None
     entry = {"key": key, "at": time.time(), "devices": [asdict(device) for device in found]}
     with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(entry), "utf-8")
+        write_whole(file, json.dumps(entry))
     return name, found
 
 

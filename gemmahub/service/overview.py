@@ -18,16 +18,16 @@ from gemmahub.service.plans import DEFAULT_CONTEXT
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from gemmahub.catalog.records import Catalog
     from gemmahub.engines.contract import BrokenEntry
     from gemmahub.hardware.records import Machine
-    from gemmahub.memory import MachineMemory, MemoryPlan
+    from gemmahub.memory import MachineMemory, MemoryModel, MemoryPlan
     from gemmahub.planning.recommending import Recommendation
     from gemmahub.recommend.quality import Loss, Quality
-    from gemmahub.recommend.records import Measured
+    from gemmahub.recommend.records import DevicePlace, Measured
     from gemmahub.registry.variants import Models, Variant
     from gemmahub.service.installation import Installation
 
@@ -120,106 +120,149 @@ def companions_of(
     return tuple(dict.fromkeys((*plain, *named.values())))
 
 
-def model_overview(
-    here: Installation,
-    wanted: Requirements | None = None,
-    machine: Machine | None = None,
-    *,
-    again: bool = False,
-) -> ModelOverview:
-    """Everything that is here or known, for this machine or for another one; ``again`` asks the
-    stores again.
+class LibraryReading:
+    """One reading of the stores and the catalogue: every model that is here or known, with what of
+    it does not depend on a machine. Overviews for a machine, this one with more or less memory
+    free, or other wishes are made of it without reading anything again.
 
-    ``wanted.limit``, ``model`` and ``installed`` are not regarded: the overview shows all.
+    ``again`` asks the stores again.
     """
-    from gemmahub.planning import known_places_of
 
-    if again:
-        here.look_again()
-    machine = machine or here.machine_for()
-    models = here.registry.models(catalogue=True)
-    measured = here.measured(machine)
-    found, problem = _recommendations(here, machine, wanted or Requirements(), measured)
-    places, reason = known_places_of(machine)
-    figures = figures_of(here, models.variants, machine)
-    beside = owned(models)
-    rows = [
-        replace(
-            _row(v, here.registry.catalog, places, reason, found, measured.losses.get(v.reference)),
-            measured=seen,
-            companions=companions_of(v, beside),
-        )
-        for v, seen in zip(models.variants, figures, strict=True)
-    ]
-    rows.sort(key=_order)
-    return ModelOverview(machine, tuple(rows), models.broken, problem)
+    def __init__(self, here: Installation, *, again: bool = False) -> None:
+        from gemmahub.planning.candidates import candidates_of
 
+        if again:
+            here.look_again()
+        self._here = here
+        self._catalog = here.registry.catalog
+        self._models = here.registry.models(catalogue=True)
+        self._companions = self._beside()
+        self._memory = [_memory_of(variant, self._catalog) for variant in self._models.variants]
+        self._known = {variant.reference: variant for variant in self._models.variants}
+        self._candidates = candidates_of(here.registry.installed().variants, self._catalog)
 
-def _recommendations(
-    here: Installation, machine: Machine, wanted: Requirements, measured: Measured
-) -> tuple[dict[str, Recommendation], str]:
-    """Recommendations by reference, and why there are none."""
-    from gemmahub.planning.recommending import recommendations
+    def overview(
+        self, wanted: Requirements | None = None, machine: Machine | None = None
+    ) -> ModelOverview:
+        """All of it for a machine, by default this one as it is now.
 
-    every = replace(wanted, every_variant=True, model=None, installed=False, limit=None)
-    try:
-        found = recommendations(here.registry, machine, every, measured)
-    except (DoesNotFit, NotFound) as error:
-        return {}, error.in_full
-    except GemmahubError as error:  # what is free is not known
-        return {}, error.message
-    return {each.variant.reference: each for each in found}, ""
+        ``wanted.limit``, ``model`` and ``installed`` are not regarded: the overview shows all.
+        """
+        from gemmahub.planning.model import places_of
 
+        here = self._here
+        machine = machine or here.machine_for()
+        measured = here.measured(machine)
+        places: tuple[DevicePlace, ...] = ()
+        problem = ""
+        found: dict[str, Recommendation] = {}
+        try:
+            places = places_of(machine)
+            found = self._recommendations(machine, places, wanted or Requirements(), measured)
+        except (DoesNotFit, NotFound) as error:
+            problem = error.in_full
+        except GemmahubError as error:  # what is free is not known
+            problem = error.message
+        variants = self._models.variants
+        rows = []
+        for variant, memory, companions, figures in zip(
+            variants, self._memory, self._companions, figures_of(here, variants, machine),
+            strict=True,
+        ):  # fmt: skip
+            fit, share = Fit.unknown(problem), None
+            if places:
+                fit, share = _fit(variant, memory, [place.machine for place in places])
+            rows.append(
+                ModelRow(
+                    variant=variant,
+                    model=self._model_name(variant),
+                    fit=fit,
+                    quality=self._quality(variant, measured.losses.get(variant.reference)),
+                    share=share,
+                    recommendation=found.get(variant.reference),
+                    gated=self._is_gated(variant),
+                    measured=figures,
+                    companions=companions,
+                )
+            )
+        rows.sort(key=_order)
+        return ModelOverview(machine, tuple(rows), self._models.broken, problem)
 
-def _row(
-    variant: Variant,
-    catalog: Catalog,
-    places: Sequence[MachineMemory],
-    reason: str,
-    recommended: Mapping[str, Recommendation],
-    loss: Loss | None,
-) -> ModelRow:
-    from gemmahub.planning.model import catalogued
-    from gemmahub.recommend.quality import quality_of
+    def _beside(self) -> list[tuple[Companion, ...]]:
+        beside = owned(self._models)
+        return [companions_of(variant, beside) for variant in self._models.variants]
 
-    model = catalog.model(variant.reference.partition(":")[0])
-    entry = catalogued(variant, catalog)
-    precision = variant.precision
-    fit, share = Fit.unknown(reason), None
-    if places:
-        fit, share = _fit(variant, catalog, places)
-    return ModelRow(
-        variant=variant,
-        model=model.name if model else variant.name,
-        fit=fit,
-        quality=quality_of(
-            model,
+    def _model_name(self, variant: Variant) -> str:
+        model = self._catalog.model(variant.reference.partition(":")[0])
+        return model.name if model else variant.name
+
+    def _quality(self, variant: Variant, loss: Loss | None) -> Quality:
+        from gemmahub.recommend.quality import quality_of
+
+        precision = variant.precision
+        return quality_of(
+            self._catalog.model(variant.reference.partition(":")[0]),
             precision.label,
             precision.training.value,
             stated=precision.stated,
             measured=loss,
-        ),
-        share=share,
-        recommendation=recommended.get(variant.reference),
-        gated=bool(entry and entry[1].gated),
-    )
+        )
+
+    def _is_gated(self, variant: Variant) -> bool:
+        from gemmahub.planning.model import catalogued
+
+        entry = catalogued(variant, self._catalog)
+        return bool(entry and entry[1].gated)
+
+    def _recommendations(
+        self,
+        machine: Machine,
+        places: Sequence[DevicePlace],
+        wanted: Requirements,
+        measured: Measured,
+    ) -> dict[str, Recommendation]:
+        """Recommendations by reference. Raises: DoesNotFit; NotFound."""
+        from gemmahub.planning.recommending import free_on_disk, recommended
+        from gemmahub.recommend.ranking import recommend
+
+        every = replace(wanted, every_variant=True, model=None, installed=False, limit=None)
+        candidates = [
+            replace(
+                each,
+                measured=measured.speeds.get(each.reference),
+                loss=measured.losses.get(each.reference),
+            )
+            for each in self._candidates
+        ]
+        ranking = recommend(candidates, places, every, free_on_disk(machine))
+        found = recommended(ranking, machine, self._known.__getitem__)
+        return {each.variant.reference: each for each in found}
+
+
+def _memory_of(variant: Variant, catalog: Catalog) -> MemoryModel | Fit:
+    """What memory depends on, or why whether it fits is not known."""
+    from gemmahub.planning import model_of
+
+    if variant.problem:
+        return Fit.not_loadable(variant.problem)
+    try:
+        return model_of(variant, catalog)
+    except (GemmahubError, OSError) as error:
+        return Fit.unknown(one_line(str(error)))
 
 
 def _fit(
-    variant: Variant, catalog: Catalog, places: Sequence[MachineMemory]
+    variant: Variant, memory: MemoryModel | Fit, places: Sequence[MachineMemory]
 ) -> tuple[Fit, float | None]:
     """Whether it fits, and the share that it takes with the settings of ``gemmahub run``."""
-    from gemmahub.planning import model_of
     from gemmahub.planning.fit import fit_in
 
-    if variant.problem:
-        return Fit.not_loadable(variant.problem), None
+    if isinstance(memory, Fit):
+        return memory, None
     try:
-        model = model_of(variant, catalog)
-        trained = model[0].context_length or DEFAULT_CONTEXT
-        context = min(trained, DEFAULT_CONTEXT)
-        share = min(_share(Planner(variant, model, place).memory(context)) for place in places)
-        return fit_in(model, places), share
+        context = min(memory[0].context_length or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
+        share = min(_share(Planner(variant, memory, place).memory(context)) for place in places)
+        return fit_in(memory, places), share
     except (GemmahubError, OSError) as error:
         return Fit.unknown(one_line(str(error))), None
 

@@ -119,11 +119,13 @@ def test_an_embedding_model_is_neither_recommended_nor_offered_for_a_chat(
     tmp_path: Path,
 ) -> None:
     from gemmahub.service import Library
-    from gemmahub.service.overview import model_overview
+    from gemmahub.service.overview import LibraryReading
 
     write_gguf(tmp_path / "vectors.gguf", KEYS | {"gemma3.pooling_type": 1}, MODEL)
     write_gguf(tmp_path / "writes.gguf", KEYS, MODEL)
-    rows = {row.variant.name: row for row in model_overview(Library(folders=[tmp_path])).rows}
+    rows = {
+        row.variant.name: row for row in LibraryReading(Library(folders=[tmp_path])).overview().rows
+    }
     assert rows["vectors"].obstacle == "an embedding model: it does not generate text"
     assert rows["vectors"].recommendation is None
     assert rows["writes"].obstacle == ""

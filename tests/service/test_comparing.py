@@ -17,7 +17,7 @@ from gemmahub.service.comparing import CONTEXTS, MOST, Difference, roles_of
 from gemmahub.service.comparing.rows import sections
 from gemmahub.service.comparing.table import Row, TableCell, lines_of
 from gemmahub.service.comparing.text import compare_command, machine_line
-from gemmahub.service.overview import model_overview
+from gemmahub.service.overview import LibraryReading
 from gemmahub.testing.hub.content import Served
 from tests.hub.conftest import server  # noqa: F401 - a fixture
 from tests.tui.library_support import HERE, SteadyHub, install, steady_hub
@@ -75,7 +75,7 @@ def test_memory_is_that_of_the_plan(hub: SteadyHub) -> None:
 @pytest.mark.parametrize("options", [{}, {"use": "fast"}, {"machine": "m2-16gb"}, {"ram": "9GiB"}])
 def test_speed_and_quality_are_those_of_recommend(hub: SteadyHub, options: dict[str, str]) -> None:
     machine = hub.machine_for(**{name: options[name] for name in options if name != "use"})
-    rows = model_overview(hub, Requirements(options.get("use", "chat")), machine).rows
+    rows = LibraryReading(hub).overview(Requirements(options.get("use", "chat")), machine).rows
     recommended = {row.variant.reference: row.recommendation for row in rows}
     for side in compare(hub, QAT, PTQ, HERE, **options).sides:
         found = recommended[side.variant.reference]

@@ -10,7 +10,7 @@ import pytest
 from gemmahub.errors import GemmahubError, UsageError
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.service import PlanOptions, Requirements
-from gemmahub.service.overview import model_overview
+from gemmahub.service.overview import LibraryReading
 from gemmahub.service.planner import planner_for
 from gemmahub.text.command import command_to_run
 from tests.tui.library_support import HERE, SteadyHub, install, steady_hub
@@ -29,7 +29,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SteadyHub:
 
 
 def test_rows_say_the_same_as_list_and_recommend(hub: SteadyHub) -> None:
-    library = model_overview(hub)
+    library = LibraryReading(hub).overview()
     models = hub.models(catalogue=True)
     fits = dict(zip([v.reference for v in models.variants], hub.fits(models.variants), strict=True))
     assert {row.variant.reference: row.fit for row in library.rows} == fits
@@ -47,7 +47,7 @@ def _ranked(library: ModelOverview) -> int:
 
 
 def test_shares_agree_with_fits(hub: SteadyHub) -> None:
-    rows = model_overview(hub, machine=hub.machine_for(memory="8GiB", ram="16GiB")).rows
+    rows = LibraryReading(hub).overview(machine=hub.machine_for(memory="8GiB", ram="16GiB")).rows
     assert {row.fit.fits for row in rows} == {True, False, None}
     for row in rows:
         if row.fit.fits is None:
@@ -62,17 +62,17 @@ def test_shares_agree_with_fits(hub: SteadyHub) -> None:
 
 def test_another_machine_ranks_anew(hub: SteadyHub) -> None:
     here, there = (
-        model_overview(hub),
-        model_overview(hub, machine=hub.machine_for(machine="m1-8gb")),
+        LibraryReading(hub).overview(),
+        LibraryReading(hub).overview(machine=hub.machine_for(machine="m1-8gb")),
     )
     assert there.machine.simulated
     assert here.rows[0].variant.reference != there.rows[0].variant.reference
     with pytest.raises(UsageError):
-        model_overview(hub, machine=hub.machine_for(machine="abacus"))
+        LibraryReading(hub).overview(machine=hub.machine_for(machine="abacus"))
 
 
 def test_where_nothing_fits_rows_are_still_there(hub: SteadyHub) -> None:
-    library = model_overview(hub, machine=hub.machine_for(memory="64MiB", ram="64MiB"))
+    library = LibraryReading(hub).overview(machine=hub.machine_for(memory="64MiB", ram="64MiB"))
     assert "nothing fits" in library.problem
     assert library.rows[0].variant.reference == HERE
     assert all(row.rank is None for row in library.rows)
@@ -82,14 +82,17 @@ def test_a_model_that_came_is_seen_when_looked_for_again(hub: SteadyHub, tmp_pat
     def installed(library: ModelOverview) -> set[str]:
         return {row.variant.reference for row in library.rows if row.installed}
 
-    assert installed(model_overview(hub)) == {HERE}
+    assert installed(LibraryReading(hub).overview()) == {HERE}
     install(tmp_path, "gemma-3-270m-it:q4_0-qat")
-    assert installed(model_overview(hub)) == {HERE}
-    assert installed(model_overview(hub, again=True)) == {HERE, "gemma-3-270m-it:q4_0-qat"}
+    assert installed(LibraryReading(hub).overview()) == {HERE}
+    assert installed(LibraryReading(hub, again=True).overview()) == {
+        HERE,
+        "gemma-3-270m-it:q4_0-qat",
+    }
 
 
 def test_a_planner_gives_the_plan_of_the_command(hub: SteadyHub) -> None:
-    library = model_overview(hub)
+    library = LibraryReading(hub).overview()
     for row in library.rows:
         if row.rank != 1 and row.variant.reference != HERE:
             continue
@@ -107,14 +110,14 @@ def test_a_planner_gives_the_plan_of_the_command(hub: SteadyHub) -> None:
 
 
 def test_what_no_memory_is_known_of_has_no_planner(hub: SteadyHub) -> None:
-    library = model_overview(hub)
+    library = LibraryReading(hub).overview()
     row = next(row for row in library.rows if row.fit.fits is None)
     with pytest.raises(GemmahubError):
         planner_for(hub, row.variant, library.machine, row.recommendation)
 
 
 def test_the_layers_that_are_recommended_are_planned(hub: SteadyHub) -> None:
-    library = model_overview(hub, machine=hub.machine_for(memory="1GiB", ram="64GiB"))
+    library = LibraryReading(hub).overview(machine=hub.machine_for(memory="1GiB", ram="64GiB"))
     row = next(row for row in library.rows if row.recommendation and row.fit.fits is False)
     planner = planner_for(hub, row.variant, library.machine, row.recommendation)
     layers = planner.placement.gpu_layers

@@ -43,7 +43,7 @@ from tests.tui.library_support import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gemmahub.service.overview import ModelOverview
+    from gemmahub.service.overview import LibraryReading
 
 
 SMALL, LARGE = (80, 24), (160, 48)
@@ -355,11 +355,11 @@ async def test_an_unreachable_hub_is_said_where_it_was_asked(hub: SteadyHub) -> 
     "failure", [GemmahubError("the stores are on fire", "pour water"), RuntimeError("a plugin")]
 )
 async def test_a_failure_is_shown_and_the_ui_lives_on(hub: SteadyHub, failure: Exception) -> None:
-    def failing(*_: Any, **__: Any) -> ModelOverview:
+    def failing(*_: Any, **__: Any) -> LibraryReading:
         raise failure
 
     broken = pytest.MonkeyPatch()
-    broken.setattr("gemmahub.service.overview.model_overview", failing)
+    broken.setattr("gemmahub.service.overview.LibraryReading", failing)
     async with GemmahubApp(hub).run_test(size=LARGE) as pilot:
         await pilot.pause()
         await pilot.app.workers.wait_for_complete()
@@ -485,7 +485,9 @@ async def test_the_memory_that_is_free_is_followed(hub: SteadyHub) -> None:
         screen.look_at_machine()
         await _until(pilot, lambda: "12.00 GiB free of 12.00 GiB" in drawn(screen))
         assert under_cursor(screen) == HERE
-        assert screen.query_one(MachineBar).machine is hub.machine
+        shown = screen.query_one(MachineBar).machine
+        assert shown is not None
+        assert shown.devices == hub.machine.devices
         assert _free_in_plan(drawn(screen)) == "12.00"
 
 

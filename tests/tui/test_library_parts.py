@@ -15,7 +15,7 @@ from gemmahub.catalog.replaced import Outdated
 from gemmahub.errors import UsageError
 from gemmahub.formats.kinds import EMBEDDING, WHAT
 from gemmahub.planning.fit import Fit
-from gemmahub.service.overview import model_overview
+from gemmahub.service.overview import LibraryReading
 from gemmahub.testing.gguf_writer import write_gguf
 from gemmahub.testing.hub.models import projector
 from gemmahub.text.bars import shares
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 def items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Item]:
     monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo")
     install(tmp_path, HERE)
-    return [item_of(row) for row in model_overview(steady_hub(tmp_path)).rows]
+    return [item_of(row) for row in LibraryReading(steady_hub(tmp_path)).overview().rows]
 
 
 def test_the_details_say_what_belongs_to_a_model_and_what_was_replaced(
@@ -58,7 +58,7 @@ def test_the_details_say_what_belongs_to_a_model_and_what_was_replaced(
     head = {"general.architecture": "gemma4-assistant", "gemma4-assistant.block_count": 1}
     write_gguf(path.parent / "mtp-small.gguf", head, [("blk.0.attn_q.weight", (32, 32), "F32")])
     (path.parent / "mmproj-small.gguf").write_bytes(projector())
-    rows = model_overview(steady_hub(tmp_path)).rows
+    rows = LibraryReading(steady_hub(tmp_path)).overview().rows
     row = next(row for row in rows if row.variant.artifacts)
     assert [(each.name, each.kind) for each in row.companions] == [
         ("mmproj-small.gguf", "projector"), ("mtp-small.gguf", "drafter"),
@@ -108,7 +108,7 @@ def test_what_is_shown(items: list[Item], tmp_path: Path) -> None:
     assert {fit_word(item.row) for item in fits} <= {"fits", "tight", "partly"}
     assert {fit_word(item.row) for item in items} >= {"fits", "partly", "unknown"}
     hub = steady_hub(tmp_path)
-    small = model_overview(hub, machine=hub.machine_for(ram="9GiB")).rows
+    small = LibraryReading(hub).overview(machine=hub.machine_for(ram="9GiB")).rows
     assert {fit_word(row) for row in small} >= {"fits", "too big", "unknown"}
     assert [i.reference for i in ordered(items, SortFilter(show="installed"))] == [HERE]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from textual import on, work
@@ -39,11 +40,14 @@ if TYPE_CHECKING:
 
     from gemmahub.hardware.records import Machine
     from gemmahub.service import Library
-    from gemmahub.service.overview import ModelOverview
+    from gemmahub.service.overview import LibraryReading, ModelOverview
     from gemmahub.tui.state import State
 
 _LOOK_EVERY = 3.0  # seconds between two looks at the memory
-_WORTH_DRAWING = 32 << 20  # bytes of free memory; less is noise
+_MOVED = 0.03
+"""Share by which free memory has to move for all rows to be planned for it. Less is noise, and
+then nothing on the screen moves: rows, header and details are of one reading."""
+_QUIET = 0.5  # seconds without a key before rows are planned again
 
 
 class LibraryCore(Screen[None]):
@@ -89,6 +93,8 @@ class LibraryCore(Screen[None]):
         self.elsewhere: dict[str, str] = {}  # options of the command for another machine
         self.overview: ModelOverview | None = None
         self.machine: Machine | None = None
+        self._reading: LibraryReading | None = None
+        self._last_key = 0.0
         self._items: list[Item] = []
         self._ordered: list[Item] = []
 
@@ -131,19 +137,21 @@ class LibraryCore(Screen[None]):
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="library")
     def load(self, again: bool = False) -> None:
-        """Look at everything, for what is wanted and the machine."""
+        """Look at everything, for what is wanted and the machine; ``again`` at the stores, too."""
         from gemmahub.service import plugin_rows
-        from gemmahub.service.overview import model_overview
+        from gemmahub.service.overview import LibraryReading
 
         wanted, elsewhere = self.wanted, self.elsewhere
         try:
             machine = self.library.machine_for(**elsewhere)
-            overview = model_overview(self.library, wanted, machine, again=again)
+            reading = self._reading
+            if reading is None or again:
+                reading = self._reading = LibraryReading(self.library, again=again)
+            overview = reading.overview(wanted, machine)
         except Exception as error:  # noqa: BLE001 - a plugin may raise what it likes
             self.post_message(self.Failed(GemmahubError.of(error)))
             return
-        items = [item_of(row) for row in overview.rows]
-        self.post_message(self.Loaded(overview, (wanted, elsewhere), items))
+        self._show(overview, (wanted, elsewhere))
         if self.query_one(MachineBar).engines is None:
             backends = plugin_rows.backend_rows(self.library)
             engines = tuple((b.name, b.available) for b in backends if b.automatic)
@@ -151,11 +159,24 @@ class LibraryCore(Screen[None]):
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="machine")
     def look_at_machine(self) -> None:
-        """See what is free now."""
+        """See what is free now, and plan every row for it where it is another sum than before."""
+        before, reading, asked = self.machine, self._reading, (self.wanted, self.elsewhere)
+        if before is None or before.simulated or self.elsewhere or reading is None:
+            return
         try:
-            self.query_one(MachineBar).post_message(MachineBar.Seen(self.library.hardware()))
+            machine = self.library.machine_for()
+            if _moved(machine, before) and monotonic() - self._last_key > _QUIET:
+                self._show(reading.overview(self.wanted, machine), asked)
         except GemmahubError as error:
             self.post_message(self.Failed(error))
+
+    def _show(self, overview: ModelOverview, asked: tuple[Requirements, dict[str, str]]) -> None:
+        items = [item_of(row) for row in overview.rows]
+        self.post_message(self.Loaded(overview, asked, items))
+
+    def on_key(self) -> None:
+        """Nothing is planned while somebody types."""
+        self._last_key = monotonic()
 
     @on(Loaded)
     def _loaded(self, event: Loaded) -> None:
@@ -180,16 +201,6 @@ class LibraryCore(Screen[None]):
     @on(Engines)
     def _engines(self, event: Engines) -> None:
         self.query_one(MachineBar).engines = event.engines
-
-    @on(MachineBar.Seen)
-    def _machine_seen(self, event: MachineBar.Seen) -> None:
-        if self.machine is None or self.machine.simulated or self.elsewhere:
-            return
-        if _free(event.machine, self.machine) < _WORTH_DRAWING:
-            return
-        self.machine = event.machine
-        self.query_one(MachineBar).machine = event.machine
-        self._show_detail()
 
     @on(LibraryChanged)
     def _changed(self) -> None:
@@ -281,10 +292,10 @@ class LibraryCore(Screen[None]):
         return self.query_one(DetailPane).command
 
 
-def _free(now: Machine, before: Machine) -> int:
-    """By how much free memory changed, at the place where it changed most, bytes."""
-    pairs = list(zip(_available(now), _available(before), strict=False))
-    return max((abs(a - b) for a, b in pairs), default=0)
+def _moved(now: Machine, before: Machine) -> bool:
+    """Whether free memory moved by so much, at any place, that plans may be others."""
+    pairs = zip(_available(now), _available(before), strict=False)
+    return any(abs(a - b) > _MOVED * max(a, b) for a, b in pairs)
 
 
 def _available(machine: Machine) -> list[int]:

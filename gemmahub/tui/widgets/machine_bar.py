@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
-from textual.message import Message
 from textual.reactive import reactive
 
 from gemmahub.text import format_gib, one_line
@@ -25,16 +23,6 @@ class MachineBar(Flowing):
     machine: reactive[Machine | None] = reactive(None)
     engines: reactive[tuple[tuple[str, bool], ...] | None] = reactive(None)
 
-    @dataclass
-    class Seen(Message):
-        """The machine as it is now."""
-
-        machine: Machine
-
-        def can_replace(self, message: Message) -> bool:
-            """Only the last look counts."""
-            return isinstance(message, MachineBar.Seen)
-
     def watch_machine(self) -> None:
         """Draw it again."""
         self.show(self._lines)
@@ -49,7 +37,7 @@ class MachineBar(Flowing):
                 ("gemmahub", "bold $primary"), ("  looking round …", "$foreground-muted")
             )
         return Content("\n").join(
-            line.truncate(width, ellipsis=True) for line in (self._first(), self._second())
+            line.truncate(width, ellipsis=True) for line in (self._first(), self._second(width))
         )
 
     def _first(self) -> Content:
@@ -71,12 +59,18 @@ class MachineBar(Flowing):
             )
         return found if self.engines else ["  · ", ("no engine: p says why", "$text-error")]
 
-    def _second(self) -> Content:
+    def _second(self, width: int) -> Content:
+        """The gauges, with what closed programs would free where there is room for it."""
         machine = self.machine
         assert machine is not None
-        gauges = [_gauge(d.id, d.available, d.capacity) for d in machine.devices]
-        gauges.append(_gauge("memory", machine.memory.available, machine.memory.usable))
-        return Content("   ").join(gauges)
+        memory = machine.memory
+        places = [(d.id, d.available, d.capacity, d.if_closed) for d in machine.devices]
+        closed = None if machine.simulated else memory.if_closed
+        places.append(("memory", memory.available, memory.usable, closed))
+        long = Content("   ").join(_gauge(*place) for place in places)
+        if long.cell_length <= width:
+            return long
+        return Content("   ").join(_gauge(*place[:3]) for place in places)
 
 
 def machine_name(machine: Machine) -> str:
@@ -90,13 +84,17 @@ def machine_name(machine: Machine) -> str:
     return one_line(f"{machine.cpu.model or 'CPU'}{count}, no GPU")
 
 
-def _gauge(name: str, free: Figure, total: Figure) -> Content:
+_WORTH_SAYING: Final = 0.05
+"""Share of what is free by which closed programs would have to raise it to be mentioned."""
+
+
+def _gauge(name: str, free: Figure, total: Figure, closed: int | None = None) -> Content:
     if free.value is None or not total.value:
         return Content.assemble((name, "$foreground-muted"), " unknown")
     taken = 1 - free.value / total.value
     style = "$text-error" if taken > 0.9 else "$text-warning" if taken > 0.75 else "$text-success"
-    return Content.assemble(
-        (f"{name} ", "$foreground-muted"),
-        (bar(taken, _GAUGE), style),
-        f" {format_gib(free.value)} free of {format_gib(total.value)}",
-    )
+    words = f" {format_gib(free.value)} free"
+    if closed is not None and closed > free.value * (1 + _WORTH_SAYING):
+        words += f", ~{format_gib(closed)} if programs close,"
+    words += f" of {format_gib(total.value)}"
+    return Content.assemble((f"{name} ", "$foreground-muted"), (bar(taken, _GAUGE), style), words)
