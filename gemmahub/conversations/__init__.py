@@ -8,7 +8,7 @@ from gemmahub.conversations.chat_events import (
     AnswerStarted,
     ChatEvent,
 )
-from gemmahub.conversations.chat_session import BATCH_SECONDS, ChatSession
+from gemmahub.conversations.chat_session import BATCH_SECONDS, COMPLETION_TOKENS, ChatSession
 from gemmahub.conversations.export import (
     as_json,
     as_markdown,
@@ -18,6 +18,7 @@ from gemmahub.conversations.export import (
     write_export,
 )
 from gemmahub.conversations.journal import Journal
+from gemmahub.conversations.memory_journal import MemoryJournal
 from gemmahub.conversations.records import (
     BrokenConversation,
     ConversationSummary,
@@ -30,6 +31,7 @@ from gemmahub.conversations.store import ConversationStore, Match
 
 __all__ = [
     "BATCH_SECONDS",
+    "COMPLETION_TOKENS",
     "AnswerDelta",
     "AnswerFinished",
     "AnswerStarted",
@@ -41,6 +43,7 @@ __all__ = [
     "Described",
     "Journal",
     "Match",
+    "MemoryJournal",
     "Saved",
     "SavedMessage",
     "Timings",

@@ -44,7 +44,7 @@ class ChatSession:
     def __init__(
         self,
         session: Session,
-        journal: Journal | None = None,
+        journal: Journal | MemoryJournal | None = None,
         *,
         system: str | None = None,
         sampling: Sampling | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gemmahub.conversations.records import Described, Saved, SavedMessage
 
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 
 class MemoryJournal:
-    """The part of a :class:`~gemmahub.conversations.Journal` that a chat session needs."""
+    """What a :class:`~gemmahub.conversations.Journal` does, without a file."""
 
-    def __init__(self, described: Described) -> None:
+    id = ""  # what is not kept has no name
+
+    def __init__(self, described: Described, messages: Sequence[SavedMessage] = ()) -> None:
         self._described = described
-        self._messages: list[SavedMessage] = []
+        self._title = ""
+        self._messages = list(messages)
         self._answer: list[str] = []
         self._thought: list[str] = []
 
@@ -30,7 +33,17 @@ class MemoryJournal:
         if messages and (self._answer or self._thought):  # one that was left as it came
             text, thought = "".join(self._answer), "".join(self._thought)
             messages[-1] = replace(messages[-1], text=text, thought=thought)
-        return Saved("", self._described, messages=tuple(messages))
+        return Saved(self.id, self._described, self._title, messages=tuple(messages))
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is something in it."""
+        return bool(self._messages)
+
+    def set(self, **values: Any) -> None:
+        """Change the title or what the conversation is held with (fields of ``Described``)."""
+        self._title = values.pop("title", self._title)
+        self._described = replace(self._described, **values)
 
     def add(
         self,

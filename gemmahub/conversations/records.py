@@ -49,7 +49,8 @@ class Timings:
         parts = [] if self.tokens is None else [plural(self.tokens, "token")]
         if (speed := self.tokens_per_second) is not None:
             parts.append(format_rate(speed))
-        parts.append(f"first token after {self.first_token_seconds:.2f} s")
+        if self.first_token_seconds:
+            parts.append(f"first token after {self.first_token_seconds:.2f} s")
         return " · ".join(parts)
 
     @property

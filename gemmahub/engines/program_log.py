@@ -16,6 +16,7 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.text import one_line
@@ -31,6 +32,8 @@ KEPT_FILES: Final = 10
 _LINE_BYTES: Final = 4096
 _FIRST_LINES, _LAST_LINES = 100, 200
 _SHOWN: Final = 300
+RECENT_SECONDS: Final = 10.0
+"""A line from longer ago does not say why a program ends now."""
 _REASON: Final = re.compile(
     r"error|fail|abort|assert|out of memory|can ?not|can't|could ?n[o']t|unable|invalid|exception"
     r"|fatal|panic|not found|no such|refused|denied|unknown|unsupported|terminat",
@@ -46,8 +49,8 @@ class ProgramLog:
     ) -> None:
         self._keep = keep
         self.file = file
-        self._first: list[str] = []
-        self._last: deque[str] = deque(maxlen=_LAST_LINES)
+        self._first: list[tuple[float, str]] = []  # when, and what
+        self._last: deque[tuple[float, str]] = deque(maxlen=_LAST_LINES)
         self._lock = Lock()  # whoever reads the lines is in another thread
         self._rest = b""
         self._is_long = False  # the rest of the line is left out
@@ -74,11 +77,14 @@ class ProgramLog:
     def lines(self) -> list[str]:
         """The first lines, then the last ones, each without what a terminal obeys."""
         with self._lock:
-            return [*self._first, *self._last]
+            return [text for _, text in (*self._first, *self._last)]
 
     def reason(self) -> str:
-        """The lines that say why the program failed, at most three, in one; "" without any line."""
-        lines = [line for line in self.lines if line]
+        """The lines that say why the program failed, at most three, in one: of those that it
+        printed in its last seconds, :data:`RECENT_SECONDS`. "" without any such line."""
+        since = monotonic() - RECENT_SECONDS
+        with self._lock:
+            lines = [text for at, text in (*self._first, *self._last) if text and at >= since]
         telling = [line for line in lines if _REASON.search(line)]
         chosen = [*telling[:1], *telling[1:][-2:]] or lines[-3:]
         return " | ".join(one_line(line, _SHOWN) for line in chosen)
@@ -92,7 +98,8 @@ class ProgramLog:
             return None
         shown = one_line(text, 2 * _SHOWN)
         with self._lock:
-            (self._first if len(self._first) < _FIRST_LINES else self._last).append(shown)
+            where = self._first if len(self._first) < _FIRST_LINES else self._last
+            where.append((monotonic(), shown))
         if self.file is not None:
             self.file.write(f"{text}\n".encode())
         return shown

@@ -22,7 +22,7 @@ from gemmahub.text import format_bytes, format_gib, one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from gemmahub.conversations import ChatSession, Journal
+    from gemmahub.conversations import ChatSession, Journal, MemoryJournal
     from gemmahub.engines.choice import BackendChoice
     from gemmahub.engines.contract import OnProgress, ServedModel, Session
     from gemmahub.memory import ImageMemory
@@ -88,7 +88,7 @@ class Running:
             parts.append("no chat template: plain completion")
         return " · ".join(filter(None, parts))
 
-    def chat(self, journal: Journal, said: Collection[str] = ()) -> ChatSession:
+    def chat(self, journal: Journal | MemoryJournal, said: Collection[str] = ()) -> ChatSession:
         """Hold a kept conversation, which says from now on what it is held with. One that begins
         is held as the tag of the model says, where nobody said otherwise.
 

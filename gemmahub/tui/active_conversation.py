@@ -11,7 +11,7 @@ from gemmahub.tui.commands import chats_command, run_command
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gemmahub.conversations import ChatSession, Journal
+    from gemmahub.conversations import ChatSession, Journal, MemoryJournal
     from gemmahub.engines.contract import Settings
     from gemmahub.service import Library, Running
 
@@ -23,7 +23,9 @@ _PLAIN: Final = (
 class ActiveConversation:
     """A journal, and the session that answers in it; None while no model is loaded."""
 
-    def __init__(self, library: Library, journal: Journal, *, reopened: bool = False) -> None:
+    def __init__(
+        self, library: Library, journal: Journal | MemoryJournal, *, reopened: bool = False
+    ) -> None:
         """``reopened``: it was kept before, and goes on."""
         self.journal = journal
         self.session: ChatSession | None = None

@@ -115,10 +115,14 @@ class GemmahubApp(App[None]):
         self.push_screen(LibraryScreen(self.library, self.state))
         self.set_interval(LOOK_SECONDS, self._leave_a_lost_terminal)
         if self.broken_settings is not None:
-            error = self.broken_settings
-            self.notify(f"{error.message}: {error.hint}", severity="error", markup=False)
+            self.notify(self.broken_settings.in_full, severity="error", markup=False)
         if self.state.problem:
             self.notify(self.state.problem, severity="warning", markup=False)
+
+    def notify(self, message: str, **options: Any) -> None:
+        """As Textual has it; what is on the screen already is not said a second time."""
+        if all(shown.message != message for shown in self._notifications):
+            super().notify(message, **options)
 
     def _leave_a_lost_terminal(self) -> None:
         """End when the terminal is gone. Without a controlling terminal no signal tells of it, and
@@ -222,30 +226,35 @@ class GemmahubApp(App[None]):
             if isinstance(screen, LibraryScreen):
                 screen.load(again=True)
 
+    def _open(self, kind: type[Screen[Any]], *arguments: Any) -> None:
+        """Show a screen of that kind, unless one is in front: a key pressed twice is one wish."""
+        if not isinstance(self.screen, kind):
+            self.push_screen(kind(*arguments))
+
     def action_plugins(self) -> None:
         """Plugins, and what does not work."""
         from gemmahub.tui.screens.plugins import PluginsScreen
 
-        self.push_screen(PluginsScreen(self.library))
+        self._open(PluginsScreen, self.library)
 
     def action_downloads(self) -> None:
         """Downloads, running and done."""
         from gemmahub.tui.screens.downloads import DownloadsScreen
 
-        self.push_screen(DownloadsScreen(self.library))
+        self._open(DownloadsScreen, self.library)
 
     def action_serving(self) -> None:
         """What is served, and who asks: the marked models, else the one under the cursor."""
         from gemmahub.tui.screens.serving import ServingScreen
 
         screen = next(s for s in self.screen_stack if isinstance(s, LibraryScreen))
-        self.push_screen(ServingScreen(self.library, self.serving, screen.chosen_installed()))
+        self._open(ServingScreen, self.library, self.serving, screen.chosen_installed())
 
     def action_search(self) -> None:
         """Models on the hub, by words or by name."""
         from gemmahub.tui.screens.search import SearchScreen
 
-        self.push_screen(SearchScreen(self.library))
+        self._open(SearchScreen, self.library)
 
     def action_talk_to_newest(self) -> None:
         """A chat with the model that arrived last."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
 
@@ -69,14 +69,27 @@ def precision(row: ModelRow, width: int) -> Content:
     return Content("\n").join(lines)
 
 
+_CACHE: Final = "cache "
+
+
 def caches(largest: int, chosen: str) -> Content:
     """The cache types, and the largest context that fits with the chosen one."""
-    pieces: list[tuple[str, str]] = [("cache ", "")]
+    pieces: list[tuple[str, str]] = [(_CACHE, "")]
     for name in USUAL_CACHE_TYPES:
         label = f"[{name}]" if name == chosen else f" {name} "
         pieces.append((label, "bold $text-primary" if name == chosen else "$foreground-muted"))
     pieces.append((f" ≤ {largest:,}" if largest else " none fits", "$foreground-muted"))
     return Content.assemble(*pieces)
+
+
+def cache_at(x: int) -> str | None:
+    """The cache type whose label is at a cell of the line of :func:`caches`."""
+    at = len(_CACHE)
+    for name in USUAL_CACHE_TYPES:
+        if at <= x < at + len(name) + 2:
+            return name
+        at += len(name) + 2
+    return None
 
 
 def words(row: ModelRow, notes: tuple[str, ...]) -> Content:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from textual.theme import Theme
+
+if TYPE_CHECKING:
+    from textual.color import Color
 
 
 def _bars(*bits: str, output: str, projector: str, text: str, free: str) -> dict[str, str]:
@@ -76,7 +79,8 @@ THEMES: Final = (
             projector="#84c4c7",
             text="#1c2026",
             free="#c3c8d0",
-        ),
+        )
+        | {"foreground-muted": "#5a606a"},
         ("#cfdcec", "#101418", "none"),
         accent="#8a5a00",
         primary="#2f5f96",
@@ -114,4 +118,22 @@ THEMES: Final = (
         text_alpha=1.0,
     ),
 )
+LEAST_CONTRAST: Final = 4.5
+"""What text needs against what is behind it (WCAG 2.2, success criterion 1.4.3)."""
+
+
+def contrast(one: Color, other: Color) -> float:
+    """The contrast ratio of two opaque colours, 1 to 21, as WCAG 2.2 defines it."""
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(color: Color) -> float:
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in color.normalized
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
 DEFAULT: Final = THEMES[0].name

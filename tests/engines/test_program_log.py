@@ -12,6 +12,7 @@ from gemmahub.engines.program_log import (
     FIRST_BYTES,
     KEPT_FILES,
     LAST_BYTES,
+    RECENT_SECONDS,
     LogFile,
     ProgramLog,
     open_log,
@@ -61,6 +62,18 @@ def test_the_reason_is_the_first_and_the_last_telling_lines() -> None:
     plain.feed(b"1\n\n2\n3\n4\n")
     assert plain.reason() == "2 | 3 | 4"
     assert ProgramLog().reason() == ""
+
+
+def test_a_line_from_long_ago_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A warning about a token, printed while the model was loaded, did not end the program."""
+    log, now = ProgramLog(), [100.0]
+    monkeypatch.setattr("gemmahub.engines.program_log.monotonic", lambda: now[0])
+    log.feed(b"control token is not marked as EOG: unknown\n")
+    now[0] += RECENT_SECONDS + 1
+    assert log.reason() == ""
+    log.feed(b"out of memory\n")
+    assert log.reason() == "out of memory"
+    assert log.lines == ["control token is not marked as EOG: unknown", "out of memory"]
 
 
 def test_a_full_disk_only_ends_the_file(tmp_path: Path) -> None:

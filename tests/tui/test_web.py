@@ -75,7 +75,7 @@ async def knock(server: Served, headers: Mapping[str, str], query: str = "") -> 
 
 
 async def test_nothing_is_answered_without_the_token(server: Served) -> None:
-    for path in ("/", "/ws", "/static/js/textual.js", "/static/", "/download/x", "/none", "//"):
+    for path in ("/", "/ws", "/static/js/textual.js", "/page.js", "/static/", "/none", "//"):
         answer = await get(server.base + path)
         assert answer.status == 403, path
         assert "gemmahub --web printed" in await answer.text()
@@ -130,6 +130,12 @@ async def test_the_token_is_exchanged_for_a_cookie_and_leaves_the_address(server
     assert server.token not in text
     script = await get(f"{server.base}/static/js/textual.js", {"Cookie": cookie.partition(";")[0]})
     assert script.status == 200
+    assert "<title>gemmahub</title>" in text
+    assert '<script src="/page.js">' in text
+    focus = await get(f"{server.base}/page.js", {"Cookie": cookie.partition(";")[0]})
+    assert focus.status == 200
+    assert "javascript" in focus.headers["Content-Type"]
+    assert ".focus()" in await focus.text()
 
 
 async def test_a_link_to_the_address_works_with_a_strict_cookie(server: Served) -> None:

@@ -19,12 +19,13 @@ from gemmahub.tui.screens import chat_files
 from gemmahub.tui.screens.chat_options import ChatOptions, ChatOptionsScreen
 from gemmahub.tui.screens.chat_thinking import ChatThinking
 from gemmahub.tui.screens.conversation_list import ConversationList
-from gemmahub.tui.screens.dialogs import LineDialog, TextDialog
+from gemmahub.tui.screens.dialogs import ConfirmDialog, LineDialog, TextDialog
 from gemmahub.tui.widgets.attached_images import AttachedImages
 from gemmahub.tui.widgets.chat_lines import ChatFigures
 from gemmahub.tui.widgets.chat_view import ChatView
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
 from gemmahub.tui.widgets.transcript import Transcript
+from gemmahub.tui.widgets.turns import Turn
 
 if TYPE_CHECKING:
     from textual import events
@@ -125,11 +126,26 @@ class ChatScreen(ChatThinking):
         editor = self.query_one(PromptEditor)
         if not editor.text:
             editor.text = event.text
+        if event.unkept is not None:
+            self._offer_to_go_on(event.unkept)
+
+    @work
+    async def _offer_to_go_on(self, error: GemmahubError) -> None:
+        """A conversation that cannot be kept can still be held."""
+        question = f"{one_line(error.message, 300)}. Go on without keeping this conversation?"
+        if await self.app.push_screen_wait(ConfirmDialog(question, "Go on")):
+            self.view.hold_unkept()
+            self.query_one(PromptEditor).focus()
 
     def on_key(self, event: events.Key) -> None:
-        """Any other key means that one stays."""
+        """Any other key means that one stays; what is typed on a turn goes to the editor."""
         if event.key != "escape":
             self._leaving = False
+        if event.is_printable and event.character and isinstance(self.focused, Turn):
+            event.stop()
+            editor = self.query_one(PromptEditor)
+            editor.focus()
+            editor.insert(event.character)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What makes no sense now is not offered."""
@@ -192,13 +208,9 @@ class ChatScreen(ChatThinking):
         if not self.may_change():
             return None
         question = self.query_one(Transcript).question_at(self.focused)
-        if question is not None and self.view.chat is not None:
-            return question
-        text = "There is no question yet."
-        if question is not None:
-            text = "No model is loaded: F5 loads it again."
-        self.notify(text, severity="warning")
-        return None
+        if question is None:
+            self.notify("There is no question yet.", severity="warning")
+        return question
 
     def action_copy(self) -> None:
         """Copy the focused turn, otherwise the last answer; also over SSH (OSC 52)."""
@@ -243,7 +255,9 @@ class ChatScreen(ChatThinking):
         """Give the conversation a title."""
         journal = self.view.journal
         saved = journal.saved()
-        command_for = partial(chats_command, "rename", saved.id) if journal.begun else None
+        command_for = (
+            partial(chats_command, "rename", saved.id) if saved.id and journal.begun else None
+        )
         dialog = LineDialog("Title", saved.shown_title, command_for=command_for)
         title = await self.app.push_screen_wait(dialog)
         if title is not None:
@@ -266,13 +280,14 @@ class ChatScreen(ChatThinking):
     async def action_options(self) -> None:
         """System prompt, sampling, tools, context; another context loads the model again."""
         described, conversation = self.view.journal.saved().described, self.view.conversation
+        plain = self.view.chat is not None and self.view.chat.plain
         options = ChatOptions(
             described.system,
             described.sampling,
             self.view.model.settings,
             conversation.tools_file,
         )
-        chosen = await self.app.push_screen_wait(ChatOptionsScreen(options))
+        chosen = await self.app.push_screen_wait(ChatOptionsScreen(options, plain=plain))
         if chosen is None or chosen == options:
             return
         if not self.view.change(

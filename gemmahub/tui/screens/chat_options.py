@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Select, Static, TextArea
 
+from gemmahub.conversations import COMPLETION_TOKENS
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.tui.screens.chat_files import tools_in
 from gemmahub.tui.screens.dialogs import DIALOGS_CSS
@@ -79,9 +80,11 @@ class ChatOptionsScreen(ModalScreen[ChatOptions | None]):
         Binding("ctrl+s", "accept", "Accept"),
     ]
 
-    def __init__(self, options: ChatOptions) -> None:
+    def __init__(self, options: ChatOptions, *, plain: bool = False) -> None:
+        """``plain``: the model completes texts, which end at a length of their own."""
         super().__init__(classes="dialog")
         self._options = options
+        self._plain = plain
 
     def compose(self) -> ComposeResult:
         options = self._options
@@ -92,7 +95,7 @@ class ChatOptionsScreen(ModalScreen[ChatOptions | None]):
             for field in _FIELDS:
                 with Horizontal(classes="row"):
                     yield Label(Content(field.label))
-                    yield Input(self._value(field), placeholder=field.usual, id=field.name)
+                    yield Input(self._value(field), placeholder=self._usual(field), id=field.name)
             with Horizontal(classes="row"):
                 yield Label(Content("Think before answering"))
                 yield Select(
@@ -151,7 +154,7 @@ class ChatOptionsScreen(ModalScreen[ChatOptions | None]):
         self.action_accept()
 
     def _refuse(self, field: _Field, wanted: str) -> None:
-        self._say(f"{field.label}: {wanted}, or nothing for {field.usual}", field.name)
+        self._say(f"{field.label}: {wanted}, or nothing for {self._usual(field)}", field.name)
 
     def _say(self, wrong: str, name: str) -> None:
         self.query_one(".dialog--error", Static).update(Content(wrong))
@@ -173,6 +176,11 @@ class ChatOptionsScreen(ModalScreen[ChatOptions | None]):
             return (), None
         path, tools = tools_in(self.app, text)
         return tools, path
+
+    def _usual(self, field: _Field) -> str:
+        """What holds where nothing is said."""
+        limited = self._plain and field.name == "max_tokens"
+        return str(COMPLETION_TOKENS) if limited else field.usual
 
     def _value(self, field: _Field) -> str:
         if field.name == "budget":

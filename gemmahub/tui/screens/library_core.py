@@ -194,9 +194,10 @@ class LibraryCore(Screen[None]):
     def _failed(self, event: Failed) -> None:
         text = event.error.in_full
         if self.overview is None:
-            self.query_one(ModelTable).empty_text = text
+            self.query_one(MachineBar).problem = event.error.message
+            self.query_one(ModelTable).empty_text = f"{text} (f5 looks again)"
             self.query_one(ModelTable).refresh()
-        self.notify(text, title="Failed", severity="error", markup=False, timeout=10)
+        self.app.notify(text, severity="error", markup=False, timeout=10)
 
     @on(Engines)
     def _engines(self, event: Engines) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MAX_SESSIONS: Final = 8
 """UI processes at once: each takes about 100 MB, and may load models of its own."""
 _STATIC: Final = Path(textual_serve.__file__).with_name("static")
+_SCRIPT: Final = Path(__file__).with_name("page.js")
 _PAGE: Final = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
 _SHUTDOWN_SECONDS: Final = 5.0
 _HEARTBEAT_SECONDS: Final = 15.0
@@ -84,7 +85,12 @@ class WebServer:
         ended = end_event()
         application = web.Application(middlewares=[self._guard])
         application.add_routes(
-            [web.get("/", self._page), web.get("/ws", self._window), web.static("/static", _STATIC)]
+            [
+                web.get("/", self._page),
+                web.get("/page.js", self._script),
+                web.get("/ws", self._window),
+                web.static("/static", _STATIC),
+            ]
         )
         application.on_shutdown.append(self._close_windows)
         runner = web.AppRunner(
@@ -158,6 +164,9 @@ class WebServer:
         size = protocol.bounded_number(request.query.get("fontsize", ""), _FONT_SIZE)
         text = _PAGE.substitute(host=html.escape(request.host), font_size=size)
         return web.Response(text=text, content_type="text/html")
+
+    async def _script(self, _: web.Request) -> web.FileResponse:
+        return web.FileResponse(_SCRIPT)
 
     async def _window(self, request: web.Request) -> web.StreamResponse:
         if len(self._windows) >= MAX_SESSIONS:

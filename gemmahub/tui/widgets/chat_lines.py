@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len, set_cell_size
@@ -25,6 +26,7 @@ WARN_SHARE = 0.8
 _CHARACTERS_PER_TOKEN = 4  # a rough measure, until the engine has counted
 _BAR_CELLS = 10
 _LEAST_NAME = 10  # cells of a model's name that are worth showing
+_READING = "reading the prompt"
 _PARTS = " ▏▎▍▌▋▊▉█"
 
 
@@ -168,6 +170,7 @@ class ChatFigures(Static):
     """
 
     figures: reactive[Figures] = reactive(Figures())
+    _since = 0.0  # when the prompt that is read was handed over
     _before = 0  # tokens of the context that were taken before the answer
     _warned = False
 
@@ -175,6 +178,25 @@ class ChatFigures(Static):
         """Another conversation is shown."""
         self.figures = Figures(context_used=context_used or 0, context=context or 0)
         self._warned = False
+
+    def on_mount(self) -> None:
+        """A clock that runs while a prompt is read."""
+        self._clock = self.set_interval(1.0, self._tick, pause=True)
+
+    def wait(self) -> None:
+        """A prompt is being read from now on."""
+        self._since = monotonic()
+        self.change(waiting=_READING, first_token=None)
+        self._clock.resume()
+
+    def waited(self) -> None:
+        """It was read, or nobody waits for it any more."""
+        self._clock.pause()
+        self.change(waiting="")
+
+    def _tick(self) -> None:
+        if self.figures.waiting:
+            self.change(waiting=f"{_READING}, {monotonic() - self._since:.0f} s")
 
     def change(self, **values: Any) -> None:
         """Other values of some fields of :class:`Figures`."""
@@ -191,7 +213,7 @@ class ChatFigures(Static):
         self.change(
             waiting="",
             speed=(delta.tokens - 1) / seconds if seconds > 0.2 else self.figures.speed,
-            first_token=delta.first_token_seconds,
+            first_token=delta.first_token_seconds or None,
             context_used=min(self._before + delta.tokens, self.figures.context or 1 << 60),
         )
 
@@ -200,7 +222,7 @@ class ChatFigures(Static):
         said = (timings.prompt_tokens or 0) + (timings.tokens or 0)
         figures = self.figures = Figures(
             speed=timings.tokens_per_second,
-            first_token=timings.first_token_seconds,
+            first_token=timings.first_token_seconds or None,
             context_used=said if timings.context_used is None else timings.context_used,
             context=timings.context or 0,
             about=timings.context_used is None,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from textual import on
 from textual.containers import Vertical
 from textual.message import Message
 
-from gemmahub.conversations import Described, shown_call
+from gemmahub.conversations import Described, MemoryJournal, Saved, shown_call
 from gemmahub.errors import GemmahubError
 from gemmahub.text import one_line
 from gemmahub.tui.active_conversation import ActiveConversation
@@ -39,12 +39,13 @@ SKIP: Final = "/skip"
 class ChatView(Vertical):
     """A title, the turns, and what is told while a model is loaded."""
 
+    @dataclass
     class GivenBack(Message):
-        """A question waited for a model that did not load."""
+        """A question was not asked: the model did not load, or, where ``unkept`` says why, it
+        could not be kept."""
 
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
+        text: str
+        unkept: GemmahubError | None = None
 
     def __init__(
         self, library: Library, reference: str, settings: Settings, figures: ChatFigures
@@ -56,6 +57,8 @@ class ChatView(Vertical):
         self.conversation = ActiveConversation(library, library.conversations.new(described))
         self.answering = False
         self.waiting = ""
+        self._asked = ""  # a question that is not kept yet
+        self._again: int | None = None  # the question that is asked again once the model is there
         self._results: list[str] = []
         self._skipped: Sequence[ToolCall] = ()
         self._library = library
@@ -77,7 +80,7 @@ class ChatView(Vertical):
         self.model.unload(then=lambda: app.post_message(LibraryChanged()))
 
     @property
-    def journal(self) -> Journal:
+    def journal(self) -> Journal | MemoryJournal:
         """The conversation as it is kept."""
         return self.conversation.journal
 
@@ -127,6 +130,19 @@ class ChatView(Vertical):
             self._join(running)
         return True
 
+    def hold_unkept(self) -> None:
+        """Go on with this conversation, and write nothing of it to the disk."""
+        try:
+            held = self.journal.saved()
+        except GemmahubError:  # what was kept of it cannot be read
+            held = Saved("", Described(self.model.reference, settings=self.model.settings))
+        self.conversation.leave()
+        journal = MemoryJournal(held.described, held.messages)
+        self.conversation = ActiveConversation(self._library, journal)
+        if self.model.running is not None:
+            self._join(self.model.running)
+        self.query_one(Transcript).tell("this conversation is not kept")
+
     def change(self, **values: Any) -> bool:
         """Change the title, or how the conversation is held; False when that cannot be kept."""
         try:
@@ -141,10 +157,14 @@ class ChatView(Vertical):
         self.query_one(ChatTitle).names = names_of(running)
         transcript = self.query_one(Transcript)
         try:
-            transcript.tell(self.conversation.join(running))
+            told, messages = self.conversation.join(running), self.journal.saved().messages
         except GemmahubError as error:
             self.complain(error)
             return
+        if self.chat is not None and self.chat.plain != transcript.plain:
+            transcript.plain = self.chat.plain
+            transcript.show(self.command, messages)
+        transcript.tell(told)
         info = running.session.info
         on_host = info.device.upper().startswith("CPU")
         transcript.pace = Pace(share_for(info.settings.threads, os.cpu_count(), on_host=on_host))
@@ -175,6 +195,7 @@ class ChatView(Vertical):
         waiting, self.waiting = self.waiting, ""
         if waiting:
             self.post_message(self.GivenBack(waiting))
+        self._again = None
         error = error or GemmahubError("loading was cancelled", "load it when you want it")
         self.query_one(LoadBox).fail(error, "The model is not loaded")
         self.screen.refresh_bindings()
@@ -192,8 +213,11 @@ class ChatView(Vertical):
         self.query_one(LoadBox).done()
         self._join(event.running)
         waiting, self.waiting = self.waiting, ""
+        again, self._again = self._again, None
         if waiting:
             self.ask(waiting)
+        elif again is not None:
+            self.resend(again)
         self.screen.refresh_bindings()
 
     @on(ModelLoadFailed)
@@ -219,6 +243,7 @@ class ChatView(Vertical):
         elif open_calls and open_calls != self._skipped:
             self._take_result(text, open_calls)
         else:
+            self._asked = text
             self._read(self.chat.ask(text, images))
 
     def _take_result(self, text: str, calls: Sequence[ToolCall]) -> None:
@@ -244,13 +269,17 @@ class ChatView(Vertical):
             self.query_one(Transcript).tell(told)
 
     def resend(self, number: int, text: str | None = None) -> None:
-        """Ask the question with that number again, with another text where one is given."""
+        """Ask the question with that number again, with another text where one is given. Without
+        a model it is loaded first."""
         if self.chat is not None:
             self._read(self.chat.resend(number, text))
+        elif text is None and not self.model.is_loading:
+            self._again = number
+            self.load()
 
     def _read(self, answer: Generator[ChatEvent, None, None]) -> None:
         self.answering = True
-        self._figures.change(waiting="reading the prompt", first_token=None)
+        self._figures.wait()
         self.query_one(Transcript).read(answer)
         self.screen.refresh_bindings()
 
@@ -258,6 +287,7 @@ class ChatView(Vertical):
     def _drawn(self, event: Transcript.Drawn) -> None:
         batch = event.batch
         if batch.asked is not None:
+            self._asked = ""
             self._figures.started(batch.asked.text)
         if batch.piece is not None:
             self._figures.count(batch.piece)
@@ -277,8 +307,11 @@ class ChatView(Vertical):
     @on(Transcript.AllDrawn)
     def _all_drawn(self, event: Transcript.AllDrawn) -> None:
         self.answering = False
-        self._figures.change(waiting="")
-        if event.error is not None:
+        self._figures.waited()
+        asked, self._asked = self._asked, ""
+        if event.error is not None and asked:  # it did not get as far as the screen
+            self.post_message(self.GivenBack(asked, event.error))
+        elif event.error is not None:
             self.complain(event.error)
         self._ask_for_result()
         self.screen.refresh_bindings()

@@ -150,12 +150,13 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
         """The next cache type."""
         if self.slider is None:
             return
-        number = (
-            USUAL_CACHE_TYPES.index(self.cache_type) if self.cache_type in USUAL_CACHE_TYPES else -1
-        )
-        self.cache_type = self.wanted_cache = USUAL_CACHE_TYPES[
-            (number + 1) % len(USUAL_CACHE_TYPES)
-        ]
+        types = USUAL_CACHE_TYPES
+        number = types.index(self.cache_type) if self.cache_type in types else -1
+        self._choose_cache(types[(number + 1) % len(types)])
+
+    def _choose_cache(self, name: str) -> None:
+        assert self.slider is not None
+        self.cache_type = self.wanted_cache = name
         self._set_slider(self.slider.value)
         self._show()
 
@@ -168,12 +169,16 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
     # --- the mouse -----------------------------------------------------------------------------
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        """On the slider: go there, and follow the mouse while its button is down."""
+        """On the slider: go there, and follow the mouse while its button is down. On a cache type:
+        take it."""
         line, start, cells = self._slider_at
         at = event.get_content_offset(self)
-        if self.slider is None or at is None or at.y + self.scroll_offset.y != line:
+        if self.slider is None or at is None:
             return
-        if start <= at.x < start + cells:
+        clicked = at.y + self.scroll_offset.y
+        if clicked == line + 1 and (cache := details.cache_at(at.x - start)) is not None:
+            self._choose_cache(cache)
+        elif clicked == line and start <= at.x < start + cells:
             self.capture_mouse()
             self._choose(self.slider.at(at.x - start, cells))
 

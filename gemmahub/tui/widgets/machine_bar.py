@@ -18,12 +18,18 @@ _GAUGE = 8
 
 
 class MachineBar(Flowing):
-    """Two lines. ``machine`` is what is shown, ``engines`` the backends and whether they work."""
+    """Two lines. ``machine`` is what is shown, ``engines`` the backends and whether they work,
+    ``problem`` why nothing could be read."""
 
     machine: reactive[Machine | None] = reactive(None)
     engines: reactive[tuple[tuple[str, bool], ...] | None] = reactive(None)
+    problem: reactive[str] = reactive("")
 
     def watch_machine(self) -> None:
+        """Draw it again."""
+        self.show(self._lines)
+
+    def watch_problem(self) -> None:
         """Draw it again."""
         self.show(self._lines)
 
@@ -33,9 +39,11 @@ class MachineBar(Flowing):
 
     def _lines(self, width: int) -> Content:
         if self.machine is None:
+            told = (one_line(self.problem), "$text-error")
+            looking = ("looking round …", "$foreground-muted")
             return Content.assemble(
-                ("gemmahub", "bold $primary"), ("  looking round …", "$foreground-muted")
-            )
+                ("gemmahub", "bold $primary"), "  ", told if self.problem else looking
+            ).truncate(width, ellipsis=True)
         return Content("\n").join(
             line.truncate(width, ellipsis=True) for line in (self._first(), self._second(width))
         )

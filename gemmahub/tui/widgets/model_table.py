@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.segment import Segment
 from textual.binding import Binding
+from textual.color import Color
 from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
@@ -14,6 +15,7 @@ from textual.strip import Strip
 
 from gemmahub.tui.columns import ColumnLayout, fitted, layout
 from gemmahub.tui.sort_filter import Heading, Item, fit_word
+from gemmahub.tui.themes import LEAST_CONTRAST, contrast
 from gemmahub.tui.widgets.lines_view import LinesView
 
 if TYPE_CHECKING:
@@ -290,9 +292,12 @@ class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
         return Strip(segments).adjust_cell_length(width, base)
 
     def _over(self, base: Style, component: str, under_cursor: bool) -> Style:
-        """A component's colour, on the cursor's ground where the cursor is."""
+        """A component's colour, on the cursor's ground where the cursor is, if it can be read."""
         style = self.get_component_rich_style(component)
         if not under_cursor:
             return style
-        dim = component == "model-table--dim"
-        return base if dim else base + type(style)(color=style.color)
+        ground, ink = base.bgcolor, style.color
+        if component == "model-table--dim" or ground is None or ink is None:
+            return base
+        pair = Color.from_rich_color(ink), Color.from_rich_color(ground)
+        return base + type(style)(color=ink) if contrast(*pair) >= LEAST_CONTRAST else base

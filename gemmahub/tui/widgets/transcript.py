@@ -65,6 +65,7 @@ class Transcript(VerticalScroll, can_focus=False):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.pace = Pace(ENOUGH)
+        self.plain = False  # answers are shown as they stand: their model writes no Markdown
         self._feed: AnswerFeed | None = None
 
     def on_mount(self) -> None:
@@ -105,7 +106,7 @@ class Transcript(VerticalScroll, can_focus=False):
             hidden = len(messages) - len(shown)
             text = f"{hidden:,} earlier turns are not shown; F3 exports them all"
             self.mount(Static(Content(text), classes="transcript--earlier"))
-        self.mount_all([turn_of(message) for message in shown])
+        self.mount_all([turn_of(message, plain=self.plain) for message in shown])
         self.anchor()
 
     def question_at(self, focused: Widget | None) -> Question | None:
@@ -206,12 +207,14 @@ class Transcript(VerticalScroll, can_focus=False):
                 SavedMessage("tool", text, number=number, tool_call_id=call)
                 for number, (call, text) in enumerate(event.results, event.number)
             ] or [SavedMessage("user", event.text, images=event.images, number=event.number)]
-            await self.mount_all([*map(turn_of, asked), Answer(event.answer, event.answerer)])
+            answer = Answer(event.answer, event.answerer, plain=self.plain)
+            await self.mount_all([*map(turn_of, asked), answer])
 
     async def _draw_finished(self, answer: Answer, event: AnswerFinished) -> None:
         error = event.error
-        note = note_at_the_end(event.timings, event.finish, error.message if error else "")
-        if error is not None and error.hint and not event.crashed:
+        told = error.message if error is not None and not event.crashed else ""  # else it is above
+        note = note_at_the_end(event.timings, event.finish, told)
+        if told and error is not None and error.hint:
             note += f"; what to do: {error.hint}"
         thought = event.timings.thought if event.timings else ""
         await answer.finish(one_line(note, 600), bad=error is not None, thought=thought)

@@ -145,12 +145,29 @@ class Thought(Vertical):
             text.update(Content(self.source.strip()))
 
 
+class PlainText(Static):
+    """Text that grows, as it stands: of a model that completes texts, and writes no Markdown."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(Content(text))
+        self._text = text
+
+    async def append(self, text: str) -> None:
+        """More of it."""
+        self._text += text
+        self.update(Content(self._text))
+
+
 class Answer(Turn):
-    """An answer as Markdown: complete, or growing. A piece is parsed with the last block before it,
-    so that what it costs does not depend on how many blocks the answer has."""
+    """An answer as Markdown, or ``plain`` as it stands: complete, or growing. A piece of Markdown
+    is parsed with the last block before it, so that what it costs does not depend on how many
+    blocks the answer has."""
 
     DEFAULT_CSS = """
     Answer Markdown { padding: 0; margin: 0; background: transparent; }
+    Answer MarkdownFence { overflow: hidden hidden; }
+    Answer MarkdownFence > Label { width: 1fr; text-wrap: wrap; }
+    Answer PlainText { height: auto; }
     Answer MarkdownH1, Answer MarkdownH2 { margin: 0 0 1 0; content-align: left middle; }
     Answer .turn--call { height: auto; padding: 0 1; margin: 0 0 1 0; background: $boost; }
     """
@@ -163,22 +180,26 @@ class Answer(Turn):
         thought: str = "",
         told: str = "",
         calls: Sequence[ToolCall] = (),
+        *,
+        plain: bool = False,
     ) -> None:
         """``told`` is how long the ``thought`` took."""
         super().__init__(number, strip_controls(text))
         self._calls = calls
+        self._plain = plain
         self._who = who
         self._thought = Thought(strip_controls(thought), told)
         self.note = ""
         self.bad = False
 
     @classmethod
-    def of(cls, message: SavedMessage) -> Answer:
+    def of(cls, message: SavedMessage, *, plain: bool = False) -> Answer:
         """A kept answer, with what is told of it."""
         timings = message.timings
         told = (timings.thought if timings else "") or "thought"
         calls = message.tool_calls
-        answer = cls(message.number, message.model, message.text, message.thought, told, calls)
+        said = (message.model, message.text, message.thought, told, calls)
+        answer = cls(message.number, *said, plain=plain)
         answer.note = note_at_the_end(message.timings, message.finish, message.error)
         answer.bad = bool(message.error)
         return answer
@@ -187,12 +208,15 @@ class Answer(Turn):
         who = " · ".join(self._who.split(" · ")[:2])  # the title says it all
         yield Static(Content(one_line(who)), classes="turn--who")
         yield self._thought
-        yield Markdown(
-            self.source,
-            # Tags that a model writes are text, not something to leave out.
-            parser_factory=lambda: MarkdownIt("gfm-like", {"html": False}),
-            open_links=False,
-        )
+        if self._plain:
+            yield PlainText(self.source)
+        else:
+            yield Markdown(
+                self.source,
+                # Tags that a model writes are text, not something to leave out.
+                parser_factory=lambda: MarkdownIt("gfm-like", {"html": False}),
+                open_links=False,
+            )
         yield from map(_call_block, self._calls)
         note = Static(Content(self.note), classes="turn--note")
         note.set_class(self.bad, "-bad")
@@ -213,7 +237,10 @@ class Answer(Turn):
         """More of the answer; returns when it is laid out."""
         if text:
             self.source += text
-            await self.query_one(Markdown).append(text)
+            if self._plain:
+                await self.query_one(PlainText).append(text)
+            else:
+                await self.query_one(Markdown).append(text)
 
     async def call(self, call: ToolCall) -> None:
         """A tool that it calls."""
@@ -235,11 +262,14 @@ def _call_block(call: ToolCall) -> Static:
 
 def note_at_the_end(timings: Timings | None, finish: str, error: str) -> str:
     """What is told below an answer that has ended."""
+    if finish == "cancelled" and not error and timings is not None and not timings.tokens:
+        return "stopped before the first token"
     parts = (str(timings) if timings else "", ending_text(finish, error))
     return " · ".join(part for part in parts if part)
 
 
-def turn_of(message: SavedMessage) -> Turn:
-    """The widget for a kept message."""
-    kinds = {"user": Question, "tool": Result}
-    return kinds.get(message.role, Answer.of)(message)
+def turn_of(message: SavedMessage, *, plain: bool = False) -> Turn:
+    """The widget for a kept message; ``plain``: an answer is no Markdown."""
+    if message.role == "user":
+        return Question(message)
+    return Result(message) if message.role == "tool" else Answer.of(message, plain=plain)
