@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gemmahub.planning.recommending import Recommendation
     from gemmahub.recommend.quality import Loss, Quality
     from gemmahub.recommend.records import DevicePlace, Measured
+    from gemmahub.recommend.speed import Speed
     from gemmahub.registry.variants import Models, Variant
     from gemmahub.service.installation import Installation
 
@@ -77,10 +78,19 @@ class ModelRow:
         return self.recommendation.rank if self.recommendation else None
 
     @property
-    def tokens_per_second(self) -> float | None:
-        """The likely decode speed with the recommended settings."""
-        speed = self.recommendation.plan.speed if self.recommendation else None
-        return speed.likely if speed else None
+    def speed(self) -> Speed | None:
+        """The decode speed with the recommended settings, tokens a second."""
+        return self.recommendation.plan.speed if self.recommendation else None
+
+    @property
+    def speed_is_measured(self) -> bool:
+        """Whether that speed was measured on this machine; otherwise it is an estimate."""
+        return bool(self.recommendation and self.recommendation.plan.candidate.measured)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it fits, and is too slow for what it is wanted for."""
+        return self.recommendation is not None and not self.recommendation.plan.usable
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,15 @@ class Column:
     rank: int
     text: Callable[[Item], str]
     right: bool = False
+    short: Callable[[Item], str] | None = None
+    """What stands there where the text has no room."""
+
+    def shown(self, item: Item, width: int) -> str:
+        """What it says of a row, on exactly ``width`` cells."""
+        text = self.text(item)
+        if self.short is not None and cell_len(text) > width:
+            text = self.short(item)
+        return self.cut(text, width)
 
     def cut(self, text: str, width: int) -> str:
         """The text on exactly ``width`` cells."""
@@ -80,9 +89,22 @@ def _context(item: Item) -> str:
 
 
 def _speed(item: Item) -> str:
-    speed = item.row.tokens_per_second
+    """A measured speed, or the band of an estimate."""
+    speed = item.row.speed
     if speed is None:
         return "?" if item.row.fit.fits is None or item.row.recommendation else "-"
+    if item.row.speed_is_measured:
+        return f"{_rate(speed.likely)} ✓"
+    return f"~{_rate(speed.low)}–{_rate(speed.high)}"
+
+
+def _short_speed(item: Item) -> str:
+    speed = item.row.speed
+    assert speed is not None  # "?" needs no shorter form
+    return _rate(speed.likely) if item.row.speed_is_measured else f"~{_rate(speed.likely)}"
+
+
+def _rate(speed: float) -> str:
     return f"{speed:.1f}" if speed < 9.95 else f"{speed:.0f}"
 
 
@@ -101,7 +123,7 @@ COLUMNS: Final = (
     Column("size", "size", 7, 7, 7, 5, lambda i: format_bytes(i.row.variant.size_bytes),
            right=True),
     Column("context", "context", 7, 7, 9, 3, _context, right=True),
-    Column("speed", "tok/s", 5, 5, 5, 6, _speed, right=True),
+    Column("speed", "tok/s", 5, 7, 9, 6, _speed, right=True, short=_short_speed),
     Column("fit", "fit", FIT_CELLS + 8, FIT_CELLS + 8, FIT_CELLS + 8, 2, _fit),
     Column("where", "where", 8, 8, 14, 7, lambda i: place_of(i.row)),
 )  # fmt: skip

@@ -105,9 +105,9 @@ _KEYS: Final[dict[str, tuple[Callable[[ModelRow], Any], bool]]] = {
     "bits": (lambda row: row.variant.precision.bits_per_weight, True),
     "size": (lambda row: row.variant.size_bytes, False),
     "context": (lambda row: row.fit.largest_context if row.fit.fits else None, True),
-    "speed": (lambda row: row.tokens_per_second, True),
+    "speed": (lambda row: row.speed.likely if row.speed else None, True),
     "fit": (lambda row: row.share, False),
-    "where": (lambda row: not row.installed, False),
+    "where": (lambda row: _section(row), False),
 }
 SORTS: Final = tuple(_KEYS)
 SORT_WORDS: Final = {"rank": "best first", "where": "installed first"}
@@ -137,6 +137,36 @@ def filtered(items: Sequence[Item], words: str) -> Sequence[Item]:
     for word in words.casefold().split():
         items = [item for item in items if word in item.text]
     return items
+
+
+def _section(row: ModelRow) -> int:
+    """What is here, what is fast enough, what is slow, and what does not fit or is not known: a
+    model that is slow stands behind all that are not."""
+    if row.is_slow:
+        return 2
+    return 0 if row.installed else 1 if row.recommendation is not None else 3
+
+
+def with_rules(
+    items: Sequence[Item], sort_filter: SortFilter, least_rate: float
+) -> Sequence[Item | Heading]:
+    """The same rows, with a line above those that are slow and one above those that do not fit,
+    where the order is one of sections. ``least_rate`` in tokens a second is what is not slow."""
+    if sort_filter.reverse or sort_filter.sort not in SORT_WORDS:
+        return items
+    lines: list[Item | Heading] = []
+    rules = {
+        2: f"slow here: fewer than {least_rate:g} tokens/s",
+        3: "larger than what is free, or not known",
+    }
+    last = 0
+    for item in items:
+        section = _section(item.row)
+        if section > last and section in rules:
+            lines.append(Heading(rules[section]))
+        last = max(last, section)
+        lines.append(item)
+    return lines
 
 
 def grouped(items: Iterable[Item]) -> list[Item | Heading]:

@@ -15,6 +15,7 @@ from gemmahub.catalog.replaced import Outdated
 from gemmahub.errors import UsageError
 from gemmahub.formats.kinds import EMBEDDING, WHAT
 from gemmahub.planning.fit import Fit
+from gemmahub.recommend.speed import SeenSpeed, Speed
 from gemmahub.service.overview import LibraryReading
 from gemmahub.testing.gguf_writer import write_gguf
 from gemmahub.testing.hub.models import projector
@@ -35,6 +36,7 @@ from gemmahub.tui.sort_filter import (
     item_of,
     ordered,
     title_of,
+    with_rules,
 )
 from gemmahub.tui.themes import BAR_DEFAULTS, THEMES
 from tests.tui.library_support import HERE, install, steady_hub
@@ -84,22 +86,27 @@ def test_every_column_sorts_and_what_is_unknown_comes_last(items: list[Item]) ->
         back = ordered(items, SortFilter(sort=sort, reverse=True))
         assert sorted(i.reference for i in there) == sorted(i.reference for i in items)
         assert there != back or sort == "where"
-    by_speed = [item.row.tokens_per_second for item in ordered(items, SortFilter(sort="speed"))]
+
+    def rate(item: Item) -> float | None:
+        return item.row.speed.likely if item.row.speed else None
+
+    by_speed = [rate(item) for item in ordered(items, SortFilter(sort="speed"))]
     known = [speed for speed in by_speed if speed is not None]
     assert known == sorted(known, reverse=True)
     assert by_speed[: len(known)] == known
     assert None in by_speed
     slowest = ordered(items, SortFilter(sort="speed", reverse=True))
-    assert slowest[0].row.tokens_per_second == min(known)
-    assert slowest[-1].row.tokens_per_second is None
+    assert rate(slowest[0]) == min(known)
+    assert rate(slowest[-1]) is None
 
 
 def test_what_is_installed_comes_first_and_then_the_best(items: list[Item]) -> None:
     found = ordered(items, SortFilter())
     assert found[0].reference == HERE
-    ranks = [item.row.rank for item in found[1:]]
-    known = [rank for rank in ranks if rank is not None]
-    assert known == sorted(known)
+    for slow in (False, True):  # the slow ones stand behind all that are not
+        ranks = [item.row.rank for item in found[1:] if item.row.is_slow is slow]
+        known = [rank for rank in ranks if rank is not None]
+        assert known == sorted(known)
     assert ranks[: len(known)] == known
 
 
@@ -272,3 +279,38 @@ def test_fit_words(items: list[Item]) -> None:
     assert fit_word(replace(row, fit=Fit(False), recommendation=None)) == "too big"
     assert fit_word(replace(row, fit=Fit(False))) == "partly"
     assert fit_word(replace(row, fit=Fit.unknown("?"))) == "unknown"
+
+
+def test_slow_models_stand_below_a_rule_and_behind_all_others(items: list[Item]) -> None:
+    """Whatever their rank, and also where they are installed."""
+    first = next(item for item in items if item.row.recommendation)
+    assert first.row.recommendation is not None
+    plan = replace(first.row.recommendation.plan, usable=False)
+    row = replace(first.row, recommendation=replace(first.row.recommendation, plan=plan))
+    others = [item for item in items if item is not first]
+    found = ordered([item_of(row), *others], SortFilter())
+    lines = with_rules(found, SortFilter(), 5)
+    texts = [line.text for line in lines if isinstance(line, Heading)]
+    assert texts == [
+        "slow here: fewer than 5 tokens/s", "larger than what is free, or not known"
+    ]  # fmt: skip
+    place = next(n for n, line in enumerate(lines) if isinstance(line, Heading))
+    assert lines[place + 1].reference == first.reference
+    assert all(isinstance(line, Item) and not line.row.is_slow for line in lines[:place])
+    assert with_rules(found, SortFilter(sort="speed"), 5) == found
+
+
+def test_speeds_say_whether_they_were_measured(items: list[Item]) -> None:
+    column = next(column for column in COLUMNS if column.key == "speed")
+    item = next(item for item in items if item.row.speed is not None)
+    assert item.row.recommendation is not None
+    plan = replace(item.row.recommendation.plan, speed=Speed(2.04, 3.5, 5.96, "an estimate"))
+    guess = item_of(replace(item.row, recommendation=replace(item.row.recommendation, plan=plan)))
+    assert column.shown(guess, 9) == " ~2.0–6.0"
+    assert column.shown(guess, 5) == " ~3.5"
+    seen = SeenSpeed(((0, 9.4),))
+    plan = replace(
+        plan, speed=Speed(9.4, 9.4, 9.4, "here"), candidate=replace(plan.candidate, measured=seen)
+    )
+    known = item_of(replace(item.row, recommendation=replace(item.row.recommendation, plan=plan)))
+    assert column.shown(known, 7) == "  9.4 ✓"

@@ -29,6 +29,7 @@ from gemmahub.tui.sort_filter import (
     grouped,
     item_of,
     ordered,
+    with_rules,
 )
 from gemmahub.tui.widgets.detail import DetailPane
 from gemmahub.tui.widgets.machine_bar import MachineBar
@@ -224,7 +225,10 @@ class LibraryCore(Screen[None]):
         table.sort, table.descending = sort_filter.sort, descends(sort_filter)
         if self.overview is not None:
             table.empty_text = self._why_empty()
-        table.show(grouped(found) if sort_filter.grouped else found)
+        if sort_filter.grouped:
+            table.show(grouped(found), grouped=True)
+        else:
+            table.show(with_rules(found, sort_filter, self.wanted.goal.usable))
         use = "" if self.wanted.use == "chat" else f" · for {self.wanted.use}"
         group = " · grouped" if sort_filter.grouped else ""
         order = SORT_WORDS.get(sort_filter.sort, f"by {sort_filter.sort}")

@@ -104,13 +104,14 @@ class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
         line = self.lines[self.cursor] if self.cursor < len(self.lines) else None
         return line if isinstance(line, Item) else None
 
-    def show(self, lines: Sequence[Item | Heading]) -> None:
-        """Replace the lines. The cursor stays on its model, and that on its place of the screen."""
+    def show(self, lines: Sequence[Item | Heading], *, grouped: bool = False) -> None:
+        """Replace the lines; ``grouped``: headings name the models of those below. The cursor
+        stays on its model, and that on its place of the screen."""
         before = self.item
         wanted = before.reference if before else None
         above = self.cursor - self.scroll_offset.y
         self.lines = lines
-        self._grouped = any(isinstance(line, Heading) for line in lines[:1])
+        self._grouped = grouped
         found = self._find(wanted)
         self.set_height(len(lines) + 1)
         self.set_reactive(ModelTable.cursor, found)
@@ -284,10 +285,11 @@ class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
                 style = self._over(base, "model-table--precision", under_cursor)
             elif column.key in ("rank", "where") or row.fit.fits is None:
                 style = self._over(base, "model-table--dim", under_cursor)
-            text = column.text(item)
+            text = column.shown(item, cells)
             if column.key == "model" and self._grouped:
-                text = f"  {text.partition(':')[2] or text}"  # its model stands above it
-            segments.append(Segment(column.cut(text, cells), style))
+                variant = item.title.partition(":")[2] or item.title  # its model stands above it
+                text = column.cut(f"  {variant}", cells)
+            segments.append(Segment(text, style))
             segments.append(gap)
         return Strip(segments).adjust_cell_length(width, base)
 

@@ -59,12 +59,12 @@ def best_installed(overview: ModelOverview | None) -> str:
 
 
 def _welcome(row: ModelRow, trouble: str) -> Content:
-    variant, speed = row.variant, row.tokens_per_second
+    variant, speed = row.variant, row.speed
     assert row.recommendation is not None
     facts = [
         one_line(variant.precision.summary),
         f"{row.recommendation.plan.settings.context:,} tokens",
-        f"about {speed:.0f} tokens/s" if speed and speed >= 1 else "",
+        f"about {speed.likely:.0f} tokens/s" if speed and speed.likely >= 1 else "",
         f"{format_bytes(variant.size_bytes)} to download" if variant.size_bytes else "",
     ]
     reference = (variant.reference, "bold $text-primary")
