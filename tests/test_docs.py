@@ -90,7 +90,7 @@ def test_every_exit_code_is_documented() -> None:
 def test_every_setting_and_variable_is_documented() -> None:
     document = text("docs/settings.md")
     for name in core.CORE:
-        table, key = name.split(".")
+        table, _, key = name.partition(".")
         assert f"[{table}]" in document
         assert f"{key} = " in document
     for variable in re.findall(r"``(GEMMAHUB_\w+)``", config.__doc__ or ""):

@@ -60,6 +60,12 @@ CORE: Final = {
             "the engine for one format; goes before run.backend",
             'backends = { gguf = "ollama" }',
         ),
+        CoreSetting(
+            "keys",
+            dict[str, str],
+            "keys of the terminal UI, by the names that docs/tui.md lists",
+            '"library.compare" = "C"',
+        ),
     )
 }
 
@@ -106,7 +112,8 @@ def check(name: str, value: object, path: Path) -> None:
         what = "has a NUL character" if has_nul(value) else f"must be {KINDS[setting.kind]}"
         hint = "remove it" if has_nul(value) else f"for example: {setting.example}"
         raise UsageError(f"{path}: {name} {what}", hint)
-    if isinstance(value, dict) and (odd := [key for key in value if not _FORMAT.fullmatch(key)]):
+    odd = [key for key in value if not _FORMAT.fullmatch(key)] if isinstance(value, dict) else []
+    if odd and name == "run.backends":
         raise UsageError(
             f"{path}: {name}: no format is called {one_line(odd[0])!r}",
             "formats are gguf, safetensors, mlx, and those that a plugin reads or runs",
@@ -116,6 +123,9 @@ def check(name: str, value: object, path: Path) -> None:
 def _named(tables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for table, values in tables.items():
         if table in TABLES:
+            continue
+        if table in CORE:
+            yield table, values
             continue
         for key, value in (values if isinstance(values, dict) else {"": values}).items():
             yield f"{table}.{key}".rstrip("."), value

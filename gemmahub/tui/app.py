@@ -16,6 +16,7 @@ from gemmahub.errors import GemmahubError
 from gemmahub.service import Library
 from gemmahub.text import one_line, plural
 from gemmahub.tui import messages, themes
+from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import TALK_KEY
 from gemmahub.tui.harmless import HarmlessLines
 from gemmahub.tui.screens.library import LibraryScreen
@@ -56,7 +57,8 @@ class GemmahubApp(App[None]):
     CSS_PATH = Path(__file__).with_name("gemmahub.tcss")
     HORIZONTAL_BREAKPOINTS = WIDTHS
     VERTICAL_BREAKPOINTS = HEIGHTS
-    BINDINGS: ClassVar = [
+    BINDINGS: ClassVar = named(
+        "app",
         Binding("p", "plugins", "Plugins and doctor", show=False),
         Binding("D", "downloads", "Downloads", show=False),
         Binding("e", "serving", "Serve models to other programs", show=False),
@@ -64,7 +66,7 @@ class GemmahubApp(App[None]):
         Binding("question_mark,f1", "keys", "Keys", key_display="?"),
         Binding("q,ctrl+q", "quit", "Quit", show=False),
         Binding("ctrl+z", "suspend_process", "Back to the shell; fg returns", show=False),
-    ]
+    )
 
     def __init__(self, library: Library | None = None, files: Path | None = None) -> None:
         """``files`` is the only folder that images come from and exports go to; None for any."""
@@ -79,6 +81,16 @@ class GemmahubApp(App[None]):
             self.state, self.broken_settings = State(None), error
         for theme in themes.THEMES:
             self.register_theme(theme)
+
+    def _take_keys(self) -> None:
+        """The keys that a person gave to bindings, by their names."""
+        keys = {} if self.broken_settings else self.library.config.keys
+        if keys:
+            from gemmahub.tui.bindings import known_names, unknown_names
+
+            self.set_keymap(dict(keys))
+            if problem := unknown_names(keys, known_names()):
+                self.notify(problem, severity="warning", markup=False, timeout=10)
 
     def _say(self, text: str) -> None:
         """What the service wants heard, from whichever thread."""
@@ -112,6 +124,7 @@ class GemmahubApp(App[None]):
         kept = self.state.values.theme
         self.theme = kept if kept in self.available_themes else themes.DEFAULT
         self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
+        self._take_keys()
         self.push_screen(LibraryScreen(self.library, self.state))
         self.set_interval(LOOK_SECONDS, self._leave_a_lost_terminal)
         if self.broken_settings is not None:

@@ -14,6 +14,7 @@ from textual.widgets import Button, Footer
 from gemmahub.engines.contract import Settings
 from gemmahub.errors import GemmahubError
 from gemmahub.text import one_line
+from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import COPY_COMMAND, chats_command, copy_command
 from gemmahub.tui.screens import chat_files
 from gemmahub.tui.screens.chat_options import ChatOptions, ChatOptionsScreen
@@ -41,7 +42,8 @@ class ChatScreen(ChatThinking):
     CSS_PATH = Path(__file__).with_name("chat.tcss")
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (50, "-normal")]  # noqa: RUF012 - as Textual has it
     VERTICAL_BREAKPOINTS = [(0, "-short"), (14, "-tall")]  # noqa: RUF012
-    BINDINGS: ClassVar[list[BindingType]] = [
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "chat",
         Binding("escape", "stop", "Stop"),
         Binding("escape", "leave", "Leave"),
         Binding("ctrl+n", "new", "New"),
@@ -62,7 +64,7 @@ class ChatScreen(ChatThinking):
         Binding("ctrl+down", "turn(1)", "Turn after", show=False),
         Binding("shift+pageup", "page(-1)", "Page up", show=False),
         Binding("shift+pagedown", "page(1)", "Page down", show=False),
-    ]
+    )
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ from textual.widgets import Input, Label, Select, Static, TextArea
 
 from gemmahub.conversations import COMPLETION_TOKENS
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
+from gemmahub.tui.bindings import named
 from gemmahub.tui.screens.chat_files import tools_in
 from gemmahub.tui.screens.dialogs import DIALOGS_CSS
 
@@ -75,10 +76,11 @@ class ChatOptionsScreen(ModalScreen[ChatOptions | None]):
         #system { height: 3; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "chat-options",
         Binding("escape", "dismiss(None)", "Cancel"),
         Binding("ctrl+s", "accept", "Accept"),
-    ]
+    )
 
     def __init__(self, options: ChatOptions, *, plain: bool = False) -> None:
         """``plain``: the model completes texts, which end at a length of their own."""

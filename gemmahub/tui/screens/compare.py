@@ -16,6 +16,7 @@ from textual.widgets import Footer, Static
 from gemmahub.errors import GemmahubError
 from gemmahub.service.comparing.text import about, compare_command, letter, machine_line
 from gemmahub.text import one_line
+from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import copy_command
 from gemmahub.tui.comparison_view import Drawn, drawn
 from gemmahub.tui.widgets.flowing import Flowing
@@ -35,7 +36,8 @@ class CompareScreen(Screen[None]):
     """What ``gemmahub compare`` says, with bars. Reckoned in a thread."""
 
     AUTO_FOCUS = "#compare"
-    BINDINGS: ClassVar = [
+    BINDINGS: ClassVar = named(
+        "compare",
         Binding("escape,c", "dismiss(None)", "Back"),
         Binding("y", "copy", "Copy"),
         Binding("tab", "section(1)", "Next part", key_display="tab"),
@@ -46,7 +48,7 @@ class CompareScreen(Screen[None]):
         Binding("pageup", "page(-1)", "A page up", show=False),
         Binding("home,g", "top", "To the start", show=False),
         Binding("end,G", "bottom", "To the end", show=False),
-    ]
+    )
 
     @dataclass
     class Compared(Message):

@@ -18,6 +18,7 @@ from textual.widgets.option_list import Option
 from gemmahub.conversations import BrokenConversation, Match
 from gemmahub.errors import GemmahubError
 from gemmahub.text import one_line, plural
+from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import COPY_COMMAND, chats_command, copy_command
 from gemmahub.tui.screens import chat_files
 from gemmahub.tui.screens.dialogs import DIALOGS_CSS, ConfirmDialog, LineDialog
@@ -43,14 +44,15 @@ class ConversationList(ModalScreen[str | None]):
                 text-wrap: nowrap; text-overflow: ellipsis; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "conversations",
         Binding("escape", "dismiss(None)", "Close"),
         Binding("down", "to_rows", "List", show=False),
         Binding("f2", "rename", "Rename"),
         Binding("f3", "export", "Export"),
         Binding("f8,delete", "delete", "Delete", priority=True),
         COPY_COMMAND,
-    ]
+    )
 
     def __init__(self, store: ConversationStore, current: str = "") -> None:
         super().__init__(classes="dialog")

@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static, TextArea
 
+from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import COPY_COMMAND, copy_command
 
 if TYPE_CHECKING:
@@ -28,10 +29,11 @@ class LineDialog(ModalScreen[str | None]):
     ``command_for`` makes the command that does the same."""
 
     CSS_PATH = DIALOGS_CSS
-    BINDINGS: ClassVar[list[BindingType]] = [
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "line",
         Binding("escape", "dismiss(None)", "Cancel"),
         COPY_COMMAND,
-    ]
+    )
 
     def __init__(
         self,
@@ -85,10 +87,11 @@ class TextDialog(ModalScreen[str | None]):
     """Asks for several lines."""
 
     CSS_PATH = DIALOGS_CSS
-    BINDINGS: ClassVar[list[BindingType]] = [
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "text",
         Binding("escape", "dismiss(None)", "Cancel"),
         Binding("ctrl+s", "accept", "Accept"),
-    ]
+    )
 
     def __init__(self, title: str, value: str = "") -> None:
         super().__init__(classes="dialog")
@@ -115,13 +118,14 @@ class ConfirmDialog(ModalScreen[bool]):
     """Asks whether something shall really be done; No is the default."""
 
     CSS_PATH = DIALOGS_CSS
-    BINDINGS: ClassVar[list[BindingType]] = [
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "confirm",
         Binding("escape,n", "dismiss(False)", "No"),
         Binding("y", "dismiss(True)", "Yes"),
         Binding("left", "app.focus_previous", show=False),
         Binding("right", "app.focus_next", show=False),
         COPY_COMMAND,
-    ]
+    )
 
     def __init__(self, question: str, yes: str, command: str = "") -> None:
         """``command`` does the same."""

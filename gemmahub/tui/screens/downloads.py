@@ -13,6 +13,7 @@ from textual.widgets import Footer, Static
 
 from gemmahub.text import format_bytes, one_line, percent, plural
 from gemmahub.tui import messages
+from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import copy_command
 from gemmahub.tui.widgets.chat_lines import bar_text
 
@@ -97,7 +98,8 @@ class DownloadsScreen(Screen[None]):
         #none { color: $text-muted; padding: 1 2; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "downloads",
         Binding("escape", "leave", "Back"),
         Binding("p,space", "pause", "Pause/go on"),
         Binding("r", "retry", "Retry"),
@@ -106,7 +108,7 @@ class DownloadsScreen(Screen[None]):
         Binding("y", "copy", "Copy"),
         Binding("up,k", "app.focus_previous", "Up", show=False),
         Binding("down,j", "app.focus_next", "Down", show=False),
-    ]
+    )
 
     def __init__(self, library: Library, downloads: Downloads | None = None) -> None:
         """``downloads`` None: those of the application."""

@@ -21,6 +21,7 @@ from gemmahub.errors import GemmahubError
 from gemmahub.service import PlanOptions
 from gemmahub.text import format_gib, one_line
 from gemmahub.tui.answer_feed import ENOUGH, Pace, share_for
+from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import COPY_COMMAND, copy_command
 from gemmahub.tui.duel_side import DuelSide
 from gemmahub.tui.messages import LibraryChanged
@@ -103,14 +104,15 @@ class DuelScreen(Screen[None]):
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (50, "-normal")]  # noqa: RUF012 - as Textual has it
     VERTICAL_BREAKPOINTS = [(0, "-short"), (14, "-tall")]  # noqa: RUF012
-    BINDINGS: ClassVar[list[BindingType]] = [
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "duel",
         Binding("escape", "stop", "Stop"),
         Binding("escape", "leave", "Leave"),
         Binding("ctrl+t", "mode", "At once / in turn"),
         Binding("f4", "copy", "Copy"),
         Binding("f1,question_mark", "app.keys", "Keys", key_display="f1"),
         COPY_COMMAND,
-    ]
+    )
 
     def __init__(
         self,

@@ -8,6 +8,8 @@ from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 
+from gemmahub.tui.bindings import named
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -20,7 +22,7 @@ Result = TypeVar("Result")
 class FrontScreen(ModalScreen[Result | None]):
     """A box in front of the screen; escape answers None."""
 
-    BINDINGS: ClassVar = [Binding("escape", "dismiss(None)", "Back")]
+    BINDINGS: ClassVar = named("dialog", Binding("escape", "dismiss(None)", "Back"))
     BOX_TITLE: ClassVar = ""
     SCROLLS: ClassVar = True
     """Whether the box itself takes the keys, to be scrolled by them."""

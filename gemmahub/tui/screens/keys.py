@@ -12,6 +12,7 @@ from textual.screen import Screen
 from textual.widgets import Input, TextArea
 
 from gemmahub.text import one_line
+from gemmahub.tui.bindings import named
 from gemmahub.tui.screens.front import FrontScreen
 from gemmahub.tui.widgets.flowing import Flowing
 
@@ -37,7 +38,9 @@ class KeysScreen(FrontScreen[None]):
     """Made from the keys themselves, so that none is missing: those of the screen, of the
     application, then what the widget takes in which one writes."""
 
-    BINDINGS: ClassVar = [Binding("question_mark,f1,q", "dismiss(None)", "Back", show=False)]
+    BINDINGS: ClassVar = named(
+        "keys", Binding("question_mark,f1,q", "dismiss(None)", "Back", show=False)
+    )
     BOX_TITLE = "Keys"
 
     def __init__(self, screen: Screen[Any]) -> None:

@@ -10,6 +10,7 @@ from textual.binding import Binding
 from textual.widgets import Input
 
 from gemmahub.recommend.goals import USES
+from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import copy_command
 from gemmahub.tui.messages import OpenChat, OpenDuel, Pull
 from gemmahub.tui.screens.library_core import LibraryCore
@@ -26,7 +27,8 @@ _MOST_MARKS = 3
 class LibraryScreen(LibraryCore):
     """The keys that go from here to everywhere else."""
 
-    BINDINGS: ClassVar = [
+    BINDINGS: ClassVar = named(
+        "library",
         # Before the table sees the next key: letters that follow at once belong to the filter.
         Binding("slash", "filter", "Filter", key_display="/", priority=True),
         Binding("left,h,minus", "context(-1)", "Less context", show=False),
@@ -50,7 +52,7 @@ class LibraryScreen(LibraryCore):
         Binding("K,shift+up", "scroll_detail(-3)", "Scroll the details up", show=False),
         Binding("f5", "refresh", "Look again", show=False),
         Binding("escape", "back", "Back to the table", show=False),
-    ]
+    )
 
     @on(ModelTable.Chosen)
     def _chosen(self, event: ModelTable.Chosen) -> None:

@@ -16,6 +16,7 @@ from textual.widgets import Footer, Static
 
 from gemmahub.errors import GemmahubError
 from gemmahub.text import one_line
+from gemmahub.tui.bindings import named
 from gemmahub.tui.widgets.flowing import Flowing
 
 if TYPE_CHECKING:
@@ -41,10 +42,11 @@ _NARROW = 90
 class PluginsScreen(Screen[None]):
     """Looked up in a thread: a check may take its time."""
 
-    BINDINGS: ClassVar = [
+    BINDINGS: ClassVar = named(
+        "plugins",
         Binding("escape,p", "dismiss(None)", "Back"),
         Binding("f5,r", "look", "Look again", key_display="f5"),
-    ]
+    )
 
     @dataclass
     class Looked(Message):

@@ -16,6 +16,7 @@ from gemmahub.errors import DoesNotFit, Gated, GemmahubError, NetworkError
 from gemmahub.text import format_bytes, one_line, plural
 from gemmahub.text.command import command_line
 from gemmahub.tui import messages
+from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import copy_command
 from gemmahub.tui.screens.front import FrontScreen
 from gemmahub.tui.widgets.flowing import Flowing
@@ -33,12 +34,13 @@ _LONG = 500
 class PullScreen(FrontScreen["PullPlan"]):
     """Answers the plan that is to be carried out, None where there is none."""
 
-    BINDINGS: ClassVar = [
+    BINDINGS: ClassVar = named(
+        "pull",
         Binding("enter", "start", "Get it"),
         Binding("r", "retry", "Try again"),
         Binding("t", "talk", "Talk to what is here instead"),
         Binding("y", "copy", "Copy the command"),
-    ]
+    )
     BOX_TITLE = "Get a model"
 
     @dataclass

@@ -14,6 +14,7 @@ from textual.widgets import Static
 from gemmahub.errors import GemmahubError
 from gemmahub.text import format_bytes, one_line
 from gemmahub.text.command import command_line
+from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import copy_command
 from gemmahub.tui.messages import LibraryChanged
 from gemmahub.tui.screens.front import FrontScreen
@@ -35,10 +36,11 @@ _LONG = 500
 class RemoveScreen(FrontScreen[bool]):
     """Answers True when something was removed."""
 
-    BINDINGS: ClassVar = [
+    BINDINGS: ClassVar = named(
+        "remove",
         Binding("R", "remove", "Remove it"),
         Binding("y", "copy", "Copy the command"),
-    ]
+    )
     BOX_TITLE = "Remove a model"
 
     @dataclass

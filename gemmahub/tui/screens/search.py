@@ -23,6 +23,7 @@ from gemmahub.registry.reference import (
 from gemmahub.text import format_bytes, one_line, plural
 from gemmahub.text.command import command_line
 from gemmahub.tui import messages
+from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import COPY_COMMAND, copy_command
 from gemmahub.tui.screens.front import FrontScreen
 
@@ -47,7 +48,7 @@ class SearchScreen(FrontScreen[None]):
     CSS = """
     SearchScreen OptionList { text-wrap: nowrap; text-overflow: ellipsis; }
     """
-    BINDINGS: ClassVar = [COPY_COMMAND]
+    BINDINGS: ClassVar = named("search", COPY_COMMAND)
     BOX_TITLE = "Search the hub, or get by name"
     SCROLLS = False
     AUTO_FOCUS = "Input"

@@ -15,6 +15,7 @@ from textual.widgets import Footer, Static
 
 from gemmahub.errors import GemmahubError
 from gemmahub.text import format_gib, one_line, plural
+from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import copy_command
 from gemmahub.tui.widgets.flowing import Flowing
 
@@ -49,13 +50,14 @@ class ServingScreen(Screen[None]):
         #told { padding: 0 1; color: $text-error; height: auto; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "serving",
         Binding("escape,e", "dismiss(None)", "Back", key_display="esc"),
         Binding("s", "switch", "Begin/end"),
         Binding("u", "unload", "Unload all"),
         Binding("y", "copy", "Copy the address"),
         Binding("f9", "copy_command", "Copy the command", show=False),
-    ]
+    )
 
     @dataclass
     class Looked(Message):

@@ -16,6 +16,7 @@ from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.service.plans import DEFAULT_CONTEXT
 from gemmahub.text.command import command_line
 from gemmahub.tui import details
+from gemmahub.tui.bindings import named
 from gemmahub.tui.slider import Slider
 from gemmahub.tui.widgets.lines_view import LinesView
 
@@ -38,14 +39,15 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
     held against each other at one context.
     """
 
-    BINDINGS: ClassVar = [
+    BINDINGS: ClassVar = named(
+        "details",
         Binding("up,k", "scroll_up", "Up", show=False),
         Binding("down,j", "scroll_down", "Down", show=False),
         Binding("pageup", "page_up", "A page up", show=False),
         Binding("pagedown,space", "page_down", "A page down", show=False),
         Binding("home,g", "scroll_home", "To the start", show=False),
         Binding("end,G", "scroll_end", "To the end", show=False),
-    ]
+    )
 
     cache_type: reactive[str] = reactive(USUAL_CACHE_TYPES[0], repaint=False)
 

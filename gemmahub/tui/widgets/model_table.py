@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
+from gemmahub.tui.bindings import named
 from gemmahub.tui.columns import ColumnLayout, fitted, layout
 from gemmahub.tui.sort_filter import Heading, Item, fit_word
 from gemmahub.tui.themes import LEAST_CONTRAST, contrast
@@ -51,7 +52,8 @@ class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
         "model-table--precision",
         "model-table--marked",
     }
-    BINDINGS: ClassVar = [
+    BINDINGS: ClassVar = named(
+        "table",
         Binding("up,k", "move(-1)", "Up", show=False),
         Binding("down,j", "move(1)", "Down", show=False),
         Binding("pageup", "page(-1)", "A page up", show=False),
@@ -59,7 +61,7 @@ class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
         Binding("home,g", "first", "First model", show=False),
         Binding("end,G", "last", "Last model", show=False),
         Binding("enter", "choose", "Run/get"),
-    ]
+    )
 
     cursor: reactive[int] = reactive(0, repaint=False)
     sort: reactive[str] = reactive("where")
