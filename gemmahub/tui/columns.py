@@ -112,22 +112,36 @@ def _fit(item: Item) -> str:
     return f"{bar(item.row.share, FIT_CELLS)} {fit_word(item.row)}"
 
 
+def _score(item: Item) -> str:
+    """The published score less what the precision costs of it."""
+    quality = item.row.quality
+    return "?" if quality.score is None else f"{quality.score * (1 - quality.lost):.1f}"
+
+
+def _lost(item: Item) -> str:
+    """The share of the score that the precision costs."""
+    share = item.row.quality.loss.share
+    return "?" if share is None else f"{share:.1%}"
+
+
 COLUMNS: Final = (
     Column("rank", "#", 3, 3, 3, 9, lambda i: str(i.row.rank or ""), right=True),
     Column("model", "model", 18, 22, 36, 0, lambda i: i.title),
-    Column("parameters", "params", 6, 6, 6, 8,
+    Column("parameters", "params", 6, 6, 6, 11,
            lambda i: format_parameters(i.row.variant.parameters) if i.row.variant.parameters
            else "?", right=True),
     Column("precision", "precision", 13, 16, 24, 1, lambda i: i.row.variant.precision.short),
     Column("bits", "bits", 4, 4, 5, 4, _bits, right=True),
-    Column("size", "size", 7, 7, 7, 5, lambda i: format_bytes(i.row.variant.size_bytes),
-           right=True),
+    Column("score", "score", 5, 5, 5, 5, _score, right=True),
+    Column("lost", "lost", 5, 5, 5, 6, _lost, right=True),
+    Column("speed", "tok/s", 5, 7, 9, 7, _speed, right=True, short=_short_speed),
     Column("context", "context", 7, 7, 9, 3, _context, right=True),
-    Column("speed", "tok/s", 5, 7, 9, 6, _speed, right=True, short=_short_speed),
+    Column("size", "size", 7, 7, 7, 10, lambda i: format_bytes(i.row.variant.size_bytes),
+           right=True),
     Column("fit", "fit", FIT_CELLS + 8, FIT_CELLS + 8, FIT_CELLS + 8, 2, _fit),
-    Column("where", "where", 8, 8, 14, 7, lambda i: place_of(i.row)),
+    Column("where", "where", 8, 8, 14, 8, lambda i: place_of(i.row)),
 )  # fmt: skip
-_ESSENTIAL: Final = 6
+_ESSENTIAL: Final = 7
 """Columns up to this rank are there as long as their least widths are."""
 
 

@@ -103,9 +103,11 @@ _KEYS: Final[dict[str, tuple[Callable[[ModelRow], Any], bool]]] = {
     "parameters": (lambda row: row.variant.parameters or None, True),
     "precision": (lambda row: row.variant.precision.short.casefold(), False),
     "bits": (lambda row: row.variant.precision.bits_per_weight, True),
-    "size": (lambda row: row.variant.size_bytes, False),
-    "context": (lambda row: row.fit.largest_context if row.fit.fits else None, True),
+    "score": (lambda row: None if row.quality.score is None else row.quality.points(""), True),
+    "lost": (lambda row: row.quality.loss.share, False),
     "speed": (lambda row: row.speed.likely if row.speed else None, True),
+    "context": (lambda row: row.fit.largest_context if row.fit.fits else None, True),
+    "size": (lambda row: row.variant.size_bytes, False),
     "fit": (lambda row: row.share, False),
     "where": (lambda row: _section(row), False),
 }

@@ -201,9 +201,11 @@ def test_lines_are_never_wider_than_the_screen(hub: SteadyHub, width: int) -> No
 # --- columns of the library -----------------------------------------------------------------------
 
 
-def test_every_column_is_there_on_a_wide_screen() -> None:
-    """At 160 by 48 the table has 100 cells for its columns."""
-    assert [column.key for column, _ in layout(100).columns] == [c.key for c in COLUMNS]
+def test_columns_of_a_wide_screen() -> None:
+    """At 160 by 48 the table has 100 cells for its columns: all but what the details say, too."""
+    every = [column.key for column in COLUMNS]
+    at_100 = [column.key for column, _ in layout(100).columns]
+    assert at_100 == [key for key in every if key not in ("parameters", "size")]
     widths = {column.key: cells for column, cells in layout(100).columns}
     assert widths["precision"] >= 16
     assert widths["where"] >= 8
@@ -211,7 +213,7 @@ def test_every_column_is_there_on_a_wide_screen() -> None:
 
 def test_columns_of_a_small_screen() -> None:
     keys = [column.key for column, _ in layout(77).columns]
-    assert keys == ["model", "precision", "bits", "size", "context", "speed", "fit"]
+    assert keys == ["model", "precision", "bits", "score", "lost", "speed", "context", "fit"]
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def test_columns_never_are_wider_than_the_table(width: int) -> None:
 
 def test_which_columns_there_are() -> None:
     at_80 = [column.key for column, _ in layout(77).columns]
-    assert {"model", "precision", "bits", "size", "context", "fit"} <= set(at_80)
+    assert {"model", "precision", "bits", "score", "lost", "context", "fit"} <= set(at_80)
     assert [column.key for column, _ in layout(200).columns] == [c.key for c in COLUMNS]
 
 
