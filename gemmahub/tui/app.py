@@ -84,8 +84,7 @@ class GemmahubApp(App[None]):
 
     def _take_keys(self) -> None:
         """The keys that a person gave to bindings, by their names."""
-        keys = {} if self.broken_settings else self.library.config.keys
-        if keys:
+        if not self.broken_settings and (keys := self.library.config.keys):
             from gemmahub.tui.bindings import known_names, unknown_names
 
             self.set_keymap(dict(keys))

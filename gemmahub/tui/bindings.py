@@ -6,6 +6,7 @@ import pkgutil
 import re
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmahub.text import nearest, one_line
@@ -28,15 +29,11 @@ def known_names() -> dict[str, Binding]:
     from textual.binding import Binding
     from textual.dom import DOMNode
 
-    import gemmahub.tui as ui
-    from gemmahub.tui.app import GemmahubApp
-
-    for module in pkgutil.walk_packages(ui.__path__, "gemmahub.tui."):
-        if module.name.split(".")[2] in ("screens", "widgets"):
+    for module in pkgutil.walk_packages([str(Path(__file__).parent)], "gemmahub.tui."):
+        if module.name.split(".")[2] in ("app", "screens", "widgets"):
             import_module(module.name)
     found: dict[str, Binding] = {}
-    kinds: list[type[DOMNode]] = [GemmahubApp, *_below(DOMNode)]
-    for kind in kinds:
+    for kind in _below(DOMNode):
         if kind.__module__.startswith("gemmahub.tui."):
             found |= {
                 each.id: each

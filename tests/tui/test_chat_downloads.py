@@ -11,11 +11,11 @@ from textual.app import App
 from textual.widgets import Static
 
 from gemmahub.service import Library
-from gemmahub.text import format_bytes
+from gemmahub.text import duration, format_bytes
 from gemmahub.tui import messages
 from gemmahub.tui.downloads import Download, Downloads
 from gemmahub.tui.notices import tell_end
-from gemmahub.tui.screens.downloads import DownloadRow, DownloadsScreen, duration
+from gemmahub.tui.screens.downloads import DownloadRow, DownloadsScreen
 from tests.tui.conftest import MODEL, NAME
 
 if TYPE_CHECKING:

@@ -25,6 +25,7 @@ from gemmahub.tui.widgets.attached_images import AttachedImages
 from gemmahub.tui.widgets.chat_lines import ChatFigures
 from gemmahub.tui.widgets.chat_view import ChatView
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
+from gemmahub.tui.widgets.status_line import StatusLine
 from gemmahub.tui.widgets.transcript import Transcript
 from gemmahub.tui.widgets.turns import Turn
 
@@ -87,6 +88,7 @@ class ChatScreen(ChatThinking):
         yield AttachedImages(id="attached")
         yield PromptEditor(id="prompt")
         yield self._figures
+        yield StatusLine()
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:

@@ -20,6 +20,7 @@ from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import copy_command
 from gemmahub.tui.comparison_view import Drawn, drawn
 from gemmahub.tui.widgets.flowing import Flowing
+from gemmahub.tui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,6 +84,7 @@ class CompareScreen(Screen[None]):
         with VerticalScroll(id="compare"):
             yield Flowing(id="figures")
         yield Static(f"$ {one_line(self.command, 1000)}", id="command", markup=False)
+        yield StatusLine()
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from gemmahub.text import format_bytes, one_line, percent, plural
+from gemmahub.text import duration, format_bytes, one_line, percent, plural
 from gemmahub.tui import messages
 from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import copy_command
@@ -300,11 +300,3 @@ def file_lines(download: Download, width: int) -> list[str]:
             lines.append(f"↓ {shown} {_with_bar(share, words, width - len(shown) - 3, 16)}")
     hidden = len(names) - len(lines)
     return [*lines, f"  and {plural(hidden, 'other')}"] if hidden else lines
-
-
-def duration(seconds: float) -> str:
-    """A time that is left: ``45 s``, ``3 min``, ``1 h 20 min``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

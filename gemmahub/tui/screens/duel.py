@@ -27,6 +27,7 @@ from gemmahub.tui.duel_side import DuelSide
 from gemmahub.tui.messages import LibraryChanged
 from gemmahub.tui.widgets.chat_lines import ChatTitle
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
+from gemmahub.tui.widgets.status_line import StatusLine
 from gemmahub.tui.widgets.transcript import Transcript
 from gemmahub.tui.widgets.turns import Answer, Turn
 
@@ -139,6 +140,7 @@ class DuelScreen(Screen[None]):
             yield from map(DuelPane, self.sides)
         yield Static("planning the memory …", id="mode")
         yield PromptEditor(id="prompt")
+        yield StatusLine()
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:

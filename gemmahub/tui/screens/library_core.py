@@ -34,6 +34,7 @@ from gemmahub.tui.sort_filter import (
 from gemmahub.tui.widgets.detail import DetailPane
 from gemmahub.tui.widgets.machine_bar import MachineBar
 from gemmahub.tui.widgets.model_table import ModelTable
+from gemmahub.tui.widgets.status_line import LOOK_SECONDS, StatusLine, fetched
 from gemmahub.tui.widgets.welcome import Welcome
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class LibraryCore(Screen[None]):
                 yield ModelTable(id="models")
             yield DetailPane(id="detail")
         yield Static("", id="command", markup=False)
+        yield StatusLine()
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -122,6 +124,7 @@ class LibraryCore(Screen[None]):
         with entry.prevent(Input.Changed):
             entry.value = self.sort_filter.filter
         self._timer = self.set_interval(_LOOK_EVERY, self.look_at_machine)
+        self.set_interval(LOOK_SECONDS, self._follow_downloads)
         self.load()
 
     def on_screen_suspend(self) -> None:
@@ -203,6 +206,9 @@ class LibraryCore(Screen[None]):
     @on(Engines)
     def _engines(self, event: Engines) -> None:
         self.query_one(MachineBar).engines = event.engines
+
+    def _follow_downloads(self) -> None:
+        self.query_one(ModelTable).fetched = fetched(self.app)
 
     @on(LibraryChanged)
     def _changed(self) -> None:

@@ -18,6 +18,7 @@ from gemmahub.errors import GemmahubError
 from gemmahub.text import one_line
 from gemmahub.tui.bindings import named
 from gemmahub.tui.widgets.flowing import Flowing
+from gemmahub.tui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +67,7 @@ class PluginsScreen(Screen[None]):
             yield Flowing(id="checks")
             yield Flowing(id="plugins")
         yield Static("$ gemmahub doctor; gemmahub plugins", id="command", markup=False)
+        yield StatusLine()
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:

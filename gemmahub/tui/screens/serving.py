@@ -18,6 +18,7 @@ from gemmahub.text import format_gib, one_line, plural
 from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import copy_command
 from gemmahub.tui.widgets.flowing import Flowing
+from gemmahub.tui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,6 +92,7 @@ class ServingScreen(Screen[None]):
             yield Flowing(id="visits")
         yield Static("", id="told", markup=False)
         yield Static("", id="command", markup=False)
+        yield StatusLine()
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:

@@ -36,7 +36,8 @@ _FIT_STYLES: Final = {
 
 
 class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
-    """Rows with a cursor that stays on its model when rows are sorted, filtered or replaced."""
+    """Rows with a cursor that stays on its model when rows are sorted, filtered or replaced.
+    ``fetched`` are per cent of the models that are on their way, by reference."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "model-table--row",
@@ -67,6 +68,7 @@ class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
     sort: reactive[str] = reactive("where")
     descending: reactive[bool] = reactive(False)
     marked: reactive[frozenset[str]] = reactive(frozenset())
+    fetched: reactive[dict[str, int]] = reactive({})
 
     @dataclass
     class Highlighted(Message):
@@ -288,7 +290,9 @@ class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
             elif column.key in ("rank", "where") or row.fit.fits is None:
                 style = self._over(base, "model-table--dim", under_cursor)
             text = column.shown(item, cells)
-            if column.key == "model" and self._grouped:
+            if column.key == "where" and item.reference in self.fetched:
+                text = column.cut(f"↓ {self.fetched[item.reference]} %", cells)
+            elif column.key == "model" and self._grouped:
                 variant = item.title.partition(":")[2] or item.title  # its model stands above it
                 text = column.cut(f"  {variant}", cells)
             segments.append(Segment(text, style))
