@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmahub.engines.contract import Chunk, ChunkKind, FinishReason, ToolCall, Usage
 from gemmahub.engines.tool_calls import new_call_id
 from gemmahub.errors import ContextExceeded, GenerationFailed
-from gemmahub.http.values import NotJson, count_of, object_of, parse_json, text_of
+from gemmahub.http.values import NotJson, count_of, number_of, object_of, parse_json, text_of
 from gemmahub.text import one_line
 from gemmahub_openai import faults
 
@@ -232,6 +231,5 @@ def _is_version(one: str, other: str) -> bool:
 
 def _seconds(value: object) -> float | None:
     """Of milliseconds; None for what is no time."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return value / 1000 if math.isfinite(value) and value >= 0 else None
+    found = number_of(value)
+    return None if found is None else found / 1000

@@ -1,4 +1,4 @@
-"""Models of servers in the terminal UI and in ``compare``: stated, not measured; faults are told."""
+"""Models of servers in the UI and in ``compare``: stated, not measured; faults are told."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ def servers(name_servers: Any) -> Iterator[None]:
         yield
 
 
-async def test_the_library_shows_them_and_does_not_fall_over(
-    servers: None, tmp_path: Path
-) -> None:
+async def test_the_library_shows_them_and_does_not_fall_over(servers: None, tmp_path: Path) -> None:
     install(tmp_path, HERE)
     hub = steady_hub(tmp_path)
     async with GemmahubApp(hub).run_test(size=(160, 48)) as pilot:
@@ -48,9 +46,7 @@ async def test_the_library_shows_them_and_does_not_fall_over(
         assert "no server answers" in reasons
 
 
-def test_compare_says_that_it_is_stated(
-    servers: None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_compare_says_that_it_is_stated(servers: None, capsys: pytest.CaptureFixture[str]) -> None:
     other = "studio://text-embedding-nomic-embed-text-v1.5-embedding"
     assert run(["compare", f"studio://{KEY}", other]) == 0
     out, err = capsys.readouterr()
