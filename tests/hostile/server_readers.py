@@ -106,7 +106,7 @@ def read_list(raw: bytes, _: Path) -> None:
 def read_props(raw: bytes, _: Path) -> None:
     """Changed properties of a llama-server and of vLLM."""
     for owner in ("llamacpp", "vllm"):
-        listed = {"data": [LIST["data"][0] | {"owned_by": owner}]}  # type: ignore[index,operator]
+        listed = {"data": [LIST["data"][0] | {"owned_by": owner}]}  # type: ignore[operator]
         _described({"/v1/models": json.dumps(listed).encode(), "/": raw})
 
 
