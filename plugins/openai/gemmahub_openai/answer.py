@@ -165,6 +165,12 @@ class EventReader:
         if not self._said and not self._calls and asked and self.context and asked > self.context:
             # LM Studio gives an empty answer then (lmstudio-bug-tracker issue 2339).
             raise faults.too_long(self.server, f"{asked} in the prompt", self.context)
+        if self._reason is None and not self._calls:
+            # Seen of llama_cpp.server 0.3.36, which interrupts an answer for the next request.
+            raise GenerationFailed(
+                f"{self.server.shown} ended the answer without a reason",
+                "another request may have interrupted it: ask again",
+            )
         called = False
         for _, call in sorted(self._calls.items()):
             if call.name:
