@@ -176,7 +176,3 @@ class RemoteSession(ServerSession):
         if first:
             with suppress(BackendError):  # a server that is gone holds nothing any more
                 self._on_close()
-
-
-ChatSession = RemoteSession
-"""As gemmahub-lmstudio calls it until it uses the other name."""
