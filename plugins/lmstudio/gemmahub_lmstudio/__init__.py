@@ -1,0 +1,23 @@
+"""LM Studio for gemmahub: its models, its server.
+
+Only hooks live here; the client is imported when a server is asked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gemmahub import hookimpl
+
+if TYPE_CHECKING:
+    from gemmahub.engines.contract import Store
+
+GEMMAHUB_CONTRACT: Final = 2
+
+
+@hookimpl
+def gemmahub_stores() -> list[Store]:
+    """Offer LM Studio's models folder."""
+    from gemmahub_lmstudio.store import LMStudioStore
+
+    return [LMStudioStore()]
