@@ -1,4 +1,4 @@
-"""LM Studio for gemmahub: its models, its server.
+"""LM Studio for gemmahub: its models, and its server.
 
 Only hooks live here; the client is imported when a server is asked.
 """
@@ -10,9 +10,25 @@ from typing import TYPE_CHECKING, Final
 from gemmahub import hookimpl
 
 if TYPE_CHECKING:
-    from gemmahub.engines.contract import Store
+    from gemmahub.engines.contract import Backend, Setting, Store
 
 GEMMAHUB_CONTRACT: Final = 2
+
+
+@hookimpl
+def gemmahub_settings() -> tuple[Setting, ...]:
+    """Where the server is, and its key."""
+    from gemmahub_lmstudio.place import SETTINGS
+
+    return SETTINGS
+
+
+@hookimpl
+def gemmahub_backends() -> list[Backend]:
+    """The backend ``lmstudio``."""
+    from gemmahub_lmstudio.backend import LMStudioBackend
+
+    return [LMStudioBackend()]
 
 
 @hookimpl

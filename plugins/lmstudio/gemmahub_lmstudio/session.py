@@ -1,0 +1,113 @@
+"""A model that LM Studio has loaded, and one talks to.
+
+``/v1/chat/completions`` and not ``/api/v1/chat``: the latter takes no assistant's turns and no
+tools (https://lmstudio.ai/docs/api/rest-api, the table of endpoints).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from gemmahub.engines.contract import Chunk, FinishReason, Usage
+from gemmahub.errors import BackendError, ContextExceeded, GenerationFailed
+from gemmahub_lmstudio.place import in_words
+from gemmahub_openai.session import ChatSession
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gemmahub.engines.contract import Prompt, Sampling
+
+_FULL: Final = "mid-generation context overflow"
+"""Part of what it says of a context that is full in the middle of an answer (lmstudio-bug-tracker
+issues 1024, 1251)."""
+
+
+class StudioSession(ChatSession):
+    """One instance of a model in LM Studio; see :class:`ChatSession`.
+
+    ``thoughts`` is what LM Studio states of the model's thoughts: what can be chosen (``off``,
+    ``on``; nothing for a model that does not think), and the default.
+    """
+
+    thoughts: tuple[tuple[str, ...], str] = ((), "")
+
+    def request(self, prompt: Prompt, sampling: Sampling) -> tuple[str, dict[str, Any]]:
+        """As OpenAI's API has it. An answer has at most as many tokens as the context: LM Studio
+        would go on for ever where it lets the context roll.
+
+        Raises: GenerationFailed.
+        """
+        allowed, default = self.thoughts
+        check_thinking(sampling.thinking, allowed, default)
+        path, body = super().request(prompt, replace(sampling, thinking=None))
+        if body.get("max_tokens") is None:
+            body["max_tokens"] = self.info.context
+        if sampling.thinking is False and "off" in allowed and not isinstance(prompt, str):
+            body["reasoning_effort"] = "none"
+        return path, body
+
+    def answer(self, lines: Iterator[bytes]) -> Iterator[Chunk]:
+        """The chunks of an answer. A full context ends it; a prompt that did not fit is told.
+
+        Raises: ContextExceeded, GenerationFailed.
+        """
+        empty = True
+        try:
+            for chunk in super().answer(lines):
+                if chunk.usage is not None:
+                    yield self._last(chunk, chunk.usage, empty)
+                    return
+                empty = empty and not chunk.text and chunk.tool_call is None
+                yield chunk
+        except BackendError as error:
+            if empty or _FULL not in error.message:
+                raise in_words(error) from None
+            yield Chunk("", Usage(FinishReason.CONTEXT, context=self.info.context))
+
+    def _last(self, chunk: Chunk, usage: Usage, empty: bool) -> Chunk:
+        """The last chunk, unless the prompt was too long: LM Studio then ends the answer before
+        it begins, and gives no reason (lmstudio-bug-tracker issue 2339).
+
+        Raises: ContextExceeded.
+        """
+        context, asked = self.info.context, usage.prompt_tokens
+        if empty and context is not None and asked is not None and asked >= context:
+            raise ContextExceeded(
+                f"LM Studio's context holds {context:,} tokens, and the prompt has {asked:,}",
+                "shorten the conversation, or load the model with a larger --ctx-size",
+            )
+        return chunk
+
+    def refused(self, status: int, said: str) -> BackendError:
+        """As LM Studio words it, with what to do."""
+        return in_words(super().refused(status, said))
+
+    def broken(self, what: str) -> BackendError:
+        """A server that failed in the middle of an answer, or is not there any more."""
+        return in_words(super().broken(what))
+
+
+def check_thinking(wanted: bool | int | None, allowed: tuple[str, ...], default: str) -> None:
+    """Whether thoughts can be as they are wanted. LM Studio's own documents name no switch of this
+    endpoint; ``reasoning_effort: none`` is what others found to switch them off.
+
+    Raises: GenerationFailed.
+    """
+    if not wanted:
+        return
+    if not allowed:
+        raise GenerationFailed(
+            "LM Studio states a model that does not think",
+            "leave --think out, or take a model that thinks",
+        )
+    if type(wanted) is int:
+        raise GenerationFailed(
+            "LM Studio has no limit for thoughts", "use --think, or another engine with --backend"
+        )
+    if default != "on":
+        raise GenerationFailed(
+            "LM Studio has this model's thoughts switched off",
+            "switch them on in LM Studio, for this model",
+        )
