@@ -19,7 +19,7 @@ from gemmahub.errors import BackendCrashed, GenerationFailed
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from gemmahub.engines.contract import Prompt, Sampling, SessionInfo
     from gemmahub.errors import BackendError
@@ -62,6 +62,12 @@ class ServerSession(SessionBase, ABC):
         Raises: BackendError; gemmahub.http.values.NotJson counts as a server that failed.
         """
 
+    def reading(
+        self, prompt: Prompt, sampling: Sampling
+    ) -> Callable[[Iterator[bytes]], Iterator[Chunk]]:
+        """What reads the lines of one answer: :meth:`answer`, or what also knows the request."""
+        return self.answer
+
     def refused(self, status: int, said: str) -> BackendError:
         """The error for an answer with a status of 400 or more, and what its body says."""
         return GenerationFailed(f"the server refuses (HTTP {status}): {said}", "change the message")
@@ -90,9 +96,11 @@ class ServerSession(SessionBase, ABC):
         limits = Limits(silence=self.silence_seconds, total=self.silence_seconds)
         stream = LineStream(self._web, "POST", path, content.encode(), limits)
         self._running.add(stream)
-        return self._stream(stream)
+        return self._stream(stream, self.reading(prompt, sampling))
 
-    def _stream(self, stream: LineStream) -> Iterator[Chunk]:
+    def _stream(
+        self, stream: LineStream, answer: Callable[[Iterator[bytes]], Iterator[Chunk]]
+    ) -> Iterator[Chunk]:
         from gemmahub.http.limits import ExchangeError
         from gemmahub.http.line_stream import ErrorStatus
         from gemmahub.http.values import NotJson
@@ -100,7 +108,7 @@ class ServerSession(SessionBase, ABC):
         last = Chunk("", Usage(FinishReason.CANCELLED, context=self.info.context))
         try:
             with closing(stream.lines()) as lines:
-                for chunk in self.answer(lines):
+                for chunk in answer(lines):
                     if chunk.usage and chunk.usage.finish_reason is FinishReason.CANCELLED:
                         last = chunk
                         break

@@ -117,3 +117,18 @@ FILE_TYPE_LABELS: Final[dict[int, str]] = {
     40: "Q1_0",
     41: "Q2_0",
 }
+
+_SIZES: Final = {"Small": "S", "Medium": "M", "Large": "L"}
+
+
+def label_of_ftype(said: object) -> str:
+    """The label of a file type as files write it (``Q4_K_M``), by its number or by the name that
+    llama.cpp prints (``Q4_K - Medium``, ``all F32``; ``llama_model_ftype_name`` of
+    ``src/llama-model-loader.cpp``). Empty where it is none, or only guessed."""
+    if isinstance(said, int) and not isinstance(said, bool):
+        return FILE_TYPE_LABELS.get(said, "")
+    if not isinstance(said, str) or said.startswith("(guessed)"):
+        return ""
+    name, _, size = said.removeprefix("all ").partition(" - ")
+    label = f"{name}_{_SIZES[size]}" if size in _SIZES else name
+    return label if label.replace("_", "").isalnum() and len(label) < 40 else ""

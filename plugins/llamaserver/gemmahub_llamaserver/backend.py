@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar
 
 from gemmahub.engines.contract import (
     Artifact,
@@ -18,6 +18,7 @@ from gemmahub.engines.contract import (
     Settings,
 )
 from gemmahub.errors import FormatError, IntegrityError, LoadFailed, UsageError
+from gemmahub.formats.ggml_types import label_of_ftype
 from gemmahub_llamaserver import programs
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from gemmahub_llamaserver.build import Build
     from gemmahub_llamaserver.servers import RunningServer, Wanted
     from gemmahub_llamaserver.session import LlamaServerSession, LoadedServer
-
-_SIZES: Final = {"Small": "S", "Medium": "M", "Large": "L"}  # as ``llama_model_ftype_name`` says
 
 
 class LlamaServerBackend(Backend):
@@ -270,7 +269,7 @@ class _Model:
             settings=replace(self._settings, context=context * self._settings.parallel),
             load_seconds=perf_counter() - started,
             memory=report.read_memory(lines),
-            precision=_label(text_of(props.get("model_ftype"), 40)),
+            precision=label_of_ftype(text_of(props.get("model_ftype"), 40)),
             images=self.has_projector,
             audio=self._hears,
         )
@@ -314,12 +313,3 @@ def _hears(projector: Path | None) -> bool:
     except LoadFailed:  # said when it is loaded
         return False
     return header is not None and header.metadata.get("clip.has_audio_encoder") is True
-
-
-def _label(said: str) -> str:
-    """``Q4_K - Medium`` as files write it: ``Q4_K_M``; empty where it is only guessed."""
-    if said.startswith("(guessed)"):
-        return ""
-    name, _, size = said.removeprefix("all ").partition(" - ")
-    label = f"{name}_{_SIZES[size]}" if size in _SIZES else name
-    return label if label.replace("_", "").isalnum() else ""
