@@ -30,7 +30,9 @@ def find_lms() -> Path | None:
     """The program: on ``PATH``, else in LM Studio's own folder; None where it is not."""
     if found := shutil.which(_PROGRAM):
         return Path(found)
-    place = lm_studio_home(Path.home()) / "bin" / (f"{_PROGRAM}.exe" if os.name == "nt" else _PROGRAM)
+    place = (
+        lm_studio_home(Path.home()) / "bin" / (f"{_PROGRAM}.exe" if os.name == "nt" else _PROGRAM)
+    )
     return place if place.is_file() and os.access(place, os.X_OK) else None
 
 

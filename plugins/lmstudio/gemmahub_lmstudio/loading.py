@@ -13,8 +13,6 @@ from gemmahub_openai import faults, lm_studio
 from gemmahub_openai.client import Clock, ServerClient
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from gemmahub.engines.contract import ServedModel, Settings
     from gemmahub_openai.lm_studio import Instance, StudioModel
 
@@ -36,9 +34,7 @@ class Loaded:
     ours: bool
 
 
-def find(
-    client: ServerClient, wanted: Artifact | ServedModel
-) -> tuple[StudioModel, str]:
+def find(client: ServerClient, wanted: Artifact | ServedModel) -> tuple[StudioModel, str]:
     """LM Studio's model, and the name to load it by.
 
     Raises: LoadFailed for one that it does not have; BackendError.

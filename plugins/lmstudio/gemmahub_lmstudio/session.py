@@ -6,6 +6,7 @@ tools (https://lmstudio.ai/docs/api/rest-api, the table of endpoints).
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
 
     from gemmahub.engines.contract import Prompt, Sampling
 
-_FULL: Final = "mid-generation context overflow"
-"""Part of what it says of a context that is full in the middle of an answer (lmstudio-bug-tracker
-issues 1024, 1251)."""
+_KEPT: Final = re.compile(r"(?:n_keep[: (]+|[Tt]rying to keep the first )(\d{1,9})")
+"""The tokens of a prompt in LM Studio's words for one that does not fit."""
 
 
 class StudioSession(ChatSession):
@@ -57,32 +57,45 @@ class StudioSession(ChatSession):
         try:
             for chunk in super().answer(lines):
                 if chunk.usage is not None:
-                    yield self._last(chunk, chunk.usage, empty)
+                    self._check_prompt(chunk.usage, empty)
+                    yield chunk
                     return
                 empty = empty and not chunk.text and chunk.tool_call is None
                 yield chunk
-        except BackendError as error:
-            if empty or _FULL not in error.message:
-                raise in_words(error) from None
+        except ContextExceeded:
+            if empty:
+                raise self._too_long(None) from None
+            # It says so in the middle of an answer: lmstudio-bug-tracker issues 1024, 1251.
             yield Chunk("", Usage(FinishReason.CONTEXT, context=self.info.context))
+        except BackendError as error:
+            raise in_words(error) from None
 
-    def _last(self, chunk: Chunk, usage: Usage, empty: bool) -> Chunk:
-        """The last chunk, unless the prompt was too long: LM Studio then ends the answer before
-        it begins, and gives no reason (lmstudio-bug-tracker issue 2339).
+    def _check_prompt(self, usage: Usage, empty: bool) -> None:
+        """Of a prompt that is too long LM Studio may end the answer before it begins, and give no
+        reason (lmstudio-bug-tracker issue 2339).
 
         Raises: ContextExceeded.
         """
         context, asked = self.info.context, usage.prompt_tokens
         if empty and context is not None and asked is not None and asked >= context:
-            raise ContextExceeded(
-                f"LM Studio's context holds {context:,} tokens, and the prompt has {asked:,}",
-                "shorten the conversation, or load the model with a larger --ctx-size",
-            )
-        return chunk
+            raise self._too_long(asked)
+
+    def _too_long(self, asked: int | None) -> ContextExceeded:
+        context = self.info.context
+        holds = "is full" if context is None else f"holds {context:,} tokens"
+        has = "is longer" if asked is None else f"has {asked:,}"
+        return ContextExceeded(
+            f"LM Studio's context {holds}, and the prompt {has}",
+            "shorten the conversation, or load the model with a larger --ctx-size",
+        )
 
     def refused(self, status: int, said: str) -> BackendError:
         """As LM Studio words it, with what to do."""
-        return in_words(super().refused(status, said))
+        error = super().refused(status, said)
+        if isinstance(error, ContextExceeded):
+            count = _KEPT.search(said)
+            return self._too_long(int(count[1]) if count else None)
+        return in_words(error)
 
     def broken(self, what: str) -> BackendError:
         """A server that failed in the middle of an answer, or is not there any more."""

@@ -33,6 +33,9 @@ _TOO_LONG: Final = (
     "greater than the context length",  # LM Studio
     "longer than the maximum model length",  # vLLM
     "context the overflows",  # LM Studio
+    "cannot truncate prompt with n_keep",  # LM Studio 0.4
+    "context size has been exceeded",  # LM Studio, of MLX
+    "reached context length",  # LM Studio, in the middle of an answer
     "context overflow",
 )
 _MESSAGE: Final = re.compile(r'"message": ?"((?:[^"\\]|\\.){1,2000})')
