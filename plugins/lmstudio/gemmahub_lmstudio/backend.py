@@ -38,7 +38,7 @@ class LMStudioBackend(Backend):
     """Runs models in LM Studio's own server, over its REST interface."""
 
     name: ClassVar[str] = NAME
-    formats: ClassVar[tuple[str, ...]] = ("gguf", "mlx", "safetensors")
+    formats: ClassVar[tuple[str, ...]] = ("gguf", "mlx")
     capabilities: ClassVar[frozenset[str]] = frozenset(
         {"cache_in_memory", "images", "schema", "thinking", "tools", "unload"}
     )
@@ -161,6 +161,7 @@ def reference_of(key: str) -> str:
 def _session(
     server: Server, found: Loaded, settings: Settings, seconds: float, silence: float
 ) -> StudioSession:
+    from gemmahub_lmstudio.matching import label_of
     from gemmahub_lmstudio.session import StudioSession
     from gemmahub_openai.client import Clock, ServerClient
     from gemmahub_openai.lm_studio import unload_instance
@@ -182,7 +183,7 @@ def _session(
         device=server.shown,
         settings=settings,
         load_seconds=seconds,
-        precision=one_line(model.quantization, 20),
+        precision=one_line(label_of(model, found.name), 20),
         images=model.vision,
     )
     stated = replace(model.stated(), tools=model.tools or None)  # others get LM Studio's own form

@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.errors import BackendMissing, LoadFailed
+from gemmahub.errors import LoadFailed
 from gemmahub.text import one_line
 from gemmahub_lmstudio.store import lm_studio_home
 
@@ -55,11 +55,11 @@ def gpu_share(layers: int, artifact: Artifact | None) -> str:
 def load(key: str, identifier: str, share: str, context: int, seconds: float) -> None:
     """Load a model under a name of its own.
 
-    Raises: BackendMissing without the program; LoadFailed with what it says.
+    Raises: LoadFailed without the program, and with what it says.
     """
     program = find_lms()
     if program is None:
-        raise BackendMissing(
+        raise LoadFailed(
             "a part of the layers on the GPU needs LM Studio's program lms, which is not here",
             "npx lmstudio install-cli; or leave --gpu-layers out: LM Studio then chooses",
         )

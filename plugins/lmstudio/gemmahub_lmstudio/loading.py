@@ -27,9 +27,11 @@ _OWN_NAME: Final = "gemmahub"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model in memory. ``ours``: it was loaded for us, and goes when we close."""
+    """A model in memory, by the ``name`` of its variant. ``ours``: it was loaded for us, and goes
+    when we close."""
 
     model: StudioModel
+    name: str
     instance: Instance
     ours: bool
 
@@ -67,16 +69,18 @@ def loaded(
     model, name = find(client, wanted)
     context = settings.context
     placed = settings.gpu_layers is not None or settings.cache_in_memory
-    if not placed:
+    # Of several variants of one key LM Studio states the chosen one, not which is in memory.
+    chosen = matching.label_of(model, name).casefold() == model.quantization.casefold()
+    if chosen and not placed:
         for instance in model.instances:
             if instance.context is not None and context in (None, instance.context):
-                return Loaded(model, instance, ours=False)
+                return Loaded(model, name, instance, ours=False)
     context = context or min(model.max_context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
     if settings.gpu_layers is not None:
         instance = _by_program(client, model, name, wanted, settings, context, seconds)
     else:
         instance = _by_rest(client, model, name, settings, context, seconds)
-    return Loaded(model, _with_context(client, instance), ours=True)
+    return Loaded(model, name, _with_context(client, instance), ours=True)
 
 
 def _by_rest(

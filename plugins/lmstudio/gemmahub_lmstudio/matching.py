@@ -41,7 +41,7 @@ def model_of(artifact: Artifact, models: Sequence[StudioModel]) -> tuple[StudioM
     several may be."""
     for reference in (artifact.reference, artifact.repository):
         if reference and (found := named(reference, models)):
-            return found if _agrees(artifact, *found) else None
+            return _as_file(artifact, *found)
     sizes = sizes_of(artifact)
     label = _label(artifact)
     same = [m for m in models if _of_format(artifact, m) and m.quantization.casefold() == label]
@@ -70,13 +70,20 @@ def sizes_of(artifact: Artifact) -> frozenset[int]:
     return frozenset({size, both})
 
 
-def _agrees(artifact: Artifact, model: StudioModel, name: str) -> bool:
-    """Whether a name can be the artifact: a virtual model has several bases, one of them chosen."""
+def label_of(model: StudioModel, name: str) -> str:
+    """The label of what is loaded by this name: LM Studio states that of the chosen variant."""
+    label = name.rpartition("@")[2] if "@" in name else ""
+    return (label_in_name(label) or model.quantization) if label else model.quantization
+
+
+def _as_file(artifact: Artifact, model: StudioModel, name: str) -> tuple[StudioModel, str] | None:
+    """With the name of the variant that the artifact is: one of several is the chosen one."""
     if not _of_format(artifact, model):
-        return False
+        return None
     label = _label(artifact)
-    stated = name.rpartition("@")[2] if "@" in name else model.quantization
-    return not label or not stated or stated.casefold() == label
+    if not label or label_of(model, name).casefold() in ("", label):
+        return model, name
+    return named(f"{model.key}@{label}", [model])
 
 
 def _label(artifact: Artifact) -> str:

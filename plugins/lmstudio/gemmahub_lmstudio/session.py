@@ -16,7 +16,7 @@ from gemmahub_lmstudio.place import in_words
 from gemmahub_openai.session import ChatSession
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from gemmahub.engines.contract import Prompt, Sampling
 
@@ -48,37 +48,41 @@ class StudioSession(ChatSession):
             body["reasoning_effort"] = "none"
         return path, body
 
-    def answer(self, lines: Iterator[bytes]) -> Iterator[Chunk]:
+    def reading(
+        self, prompt: Prompt, sampling: Sampling
+    ) -> Callable[[Iterator[bytes]], Iterator[Chunk]]:
+        """What reads one answer."""
+        reads = super().reading(prompt, sampling)
+        return lambda lines: self._watched(reads(lines))
+
+    def _watched(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         """The chunks of an answer. A full context ends it; a prompt that did not fit is told.
 
         Raises: ContextExceeded, GenerationFailed.
         """
         empty = True
         try:
-            for chunk in super().answer(lines):
-                if chunk.usage is not None:
-                    self._check_prompt(chunk.usage, empty)
-                    yield chunk
-                    return
+            for chunk in chunks:
+                if chunk.usage is not None and empty and self._did_not_fit(chunk.usage):
+                    break
                 empty = empty and not chunk.text and chunk.tool_call is None
                 yield chunk
+            else:
+                return
         except ContextExceeded:
-            if empty:
-                raise self._too_long(None) from None
-            # It says so in the middle of an answer: lmstudio-bug-tracker issues 1024, 1251.
-            yield Chunk("", Usage(FinishReason.CONTEXT, context=self.info.context))
+            if not empty:  # in the middle of an answer: lmstudio-bug-tracker issues 1024, 1251
+                yield Chunk("", Usage(FinishReason.CONTEXT, context=self.info.context))
+                return
+            raise self._too_long(None) from None
         except BackendError as error:
             raise in_words(error) from None
+        raise self._too_long(chunk.usage.prompt_tokens if chunk.usage else None)
 
-    def _check_prompt(self, usage: Usage, empty: bool) -> None:
+    def _did_not_fit(self, usage: Usage) -> bool:
         """Of a prompt that is too long LM Studio may end the answer before it begins, and give no
-        reason (lmstudio-bug-tracker issue 2339).
-
-        Raises: ContextExceeded.
-        """
+        reason (lmstudio-bug-tracker issue 2339)."""
         context, asked = self.info.context, usage.prompt_tokens
-        if empty and context is not None and asked is not None and asked >= context:
-            raise self._too_long(asked)
+        return context is not None and asked is not None and asked >= context
 
     def _too_long(self, asked: int | None) -> ContextExceeded:
         context = self.info.context

@@ -177,6 +177,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(*of.unload(body))
         elif self.path in ("/v1/chat/completions", "/v1/completions"):
             self._answer(body)
+        elif self.path == "/lms":  # what the program says over LM Studio's own channel
+            self._say(200, of.add_instance(**body))
         else:
             self._say(200, recorded.no_endpoint("POST", self.path))
 
