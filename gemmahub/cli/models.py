@@ -198,7 +198,8 @@ def _show_served(model: ServedModel, variant: Variant) -> None:
             ("architecture", model.architecture or "not stated"),
             ("context", f"{tokens(model.context)}, trained for: {tokens(model.context_trained)}"),
             ("takes images", images),
-            ("note", "no file here: what the server states is not measured"),
+            ("in memory", {True: "yes", False: "no", None: "not stated"}[model.loaded]),
+            ("note", (*variant.notes, "what the server states is not measured")[0]),
         ]
     )
 

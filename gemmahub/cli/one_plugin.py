@@ -58,7 +58,7 @@ def _table(rows: list[SettingRow]) -> None:
         ("name", "type", "default", "value", "from", "what it is"),
         [
             (
-                row.name.rpartition(".")[2],
+                ".".join((*row.table[2:], row.name.rpartition(".")[2])),
                 " | ".join(map(str, row.choices)) or row.kind,
                 row.shown_default,
                 row.shown if row.is_set else "",

@@ -32,6 +32,7 @@ from gemmahub.config.core import ENABLED, declared_tables
 from gemmahub.config.file import read_tables, settings_path
 from gemmahub.config.kinds import KINDS, is_of, value_of_text
 from gemmahub.engines.contract import Setting
+from gemmahub.engines.setting_tables import fields_fault, wrong_entry, wrong_tables
 from gemmahub.errors import UsageError
 from gemmahub.records.parsing import Unfit
 from gemmahub.text import one_line
@@ -85,12 +86,16 @@ def check_table(
             offered = ", ".join(sorted(known)) or "none"
             what = f"{where} has no setting {one_line(name)!r}"
             raise UsageError(what, f"its settings: {offered}")
+        if known[name].fields and isinstance(value, dict):
+            continue  # each entry is looked at when it is read: one hides no other
         if reason := wrong_value(known[name], value):
             raise UsageError(f"{where}.{name} {reason}", known[name].help)
 
 
 def wrong_value(setting: Setting, value: object) -> str:
     """What a value from the settings file should be instead; "" where it is right."""
+    if setting.fields:
+        return wrong_tables(setting, value, wrong_value)
     if setting.secret:
         is_right = is_of(value, str) or _is_named(value)
         return "" if is_right else f"must be {_SECRET_FORMS}"
@@ -110,8 +115,10 @@ def find(setting: Setting, values: Mapping[str, Any], table: str, path: Path) ->
     if setting.env and (text := os.environ.get(setting.env)):
         return FoundSetting(_of_variable(setting, text), f"env {setting.env}")
     if setting.name not in values:
-        return FoundSetting(setting.default, "default")
+        return FoundSetting({} if setting.fields else setting.default, "default")
     value = values[setting.name]
+    if setting.fields:
+        return FoundSetting(_Entries(setting, value, table, path), "file")
     if not isinstance(value, dict) or not setting.secret:
         return FoundSetting(value, "file")
     ((kind, name),) = value.items()
@@ -166,6 +173,33 @@ class _Settings(Mapping[str, Any]):
         return f"<settings {', '.join(self._found)}>"  # no value: one may be a secret
 
 
+class _Entries(Mapping[str, Any]):
+    """A table of tables: what is wrong with an entry is said when that one is read."""
+
+    def __init__(self, setting: Setting, values: Mapping[str, Any], table: str, path: Path) -> None:
+        self._setting, self._values = setting, values
+        self._table, self._path = f"{table}.{setting.name}", path
+
+    def __getitem__(self, name: str) -> Mapping[str, Any]:
+        """Raises: UsageError."""
+        entry = self._values[name]
+        if reason := wrong_entry(self._setting, name, entry, wrong_value):
+            what = f"{self._path}: plugins.{self._table} {reason}"
+            raise UsageError(what, self._setting.help)
+        table = f"{self._table}.{name}"
+        fields = self._setting.fields
+        return _Settings({one.name: find(one, entry, table, self._path) for one in fields})
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"<entries {', '.join(self._values)}>"  # no value: one may be a secret
+
+
 def from_keyring(entry: str) -> str:
     """The secret of the keyring's entry ``service/user``.
 
@@ -204,6 +238,14 @@ def check_setting(record: object) -> Setting:
 
 
 def _fault(setting: Setting) -> str:
+    if setting.fields:
+        fields = setting.fields if isinstance(setting.fields, tuple) else ()
+        try:
+            list(map(check_setting, fields))
+        except Unfit as error:
+            return f"has a field that is none: {error}"
+        if fault := fields_fault(setting):
+            return fault
     texts = {"name": setting.name, "help": setting.help, "env": setting.env, "table": setting.table}
     if wrong := [field for field, text in texts.items() if not isinstance(text, str)]:
         return f"has a {wrong[0]} that is no text"

@@ -36,13 +36,14 @@ def served_models(manager: PluginManager) -> ServedModels:
         try:
             if outcome.error is not None:
                 raise outcome.error
-            found, reasons = check_served(outcome.value, name)
+            found, faults, reasons = check_served(outcome.value, name)
         except BackendMissing:
             continue
         except BaseException as error:  # noqa: BLE001 - third-party code, becomes a row
             fail(name, said(error))
             continue
         models += [(name, model.reference, model) for model in found]
+        broken += faults
         for reason in reasons:
             fail(name, reason)
 

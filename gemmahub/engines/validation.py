@@ -111,19 +111,26 @@ def check_inventory(answer: object, store: str) -> Inventory:
     return Inventory(tuple(artifacts), tuple(broken))
 
 
-def check_served(answer: object, backend: str) -> tuple[list[ServedModel], list[str]]:
-    """The models that a server offers, each under a reference of its own; why others are not."""
+def check_served(
+    answer: object, backend: str
+) -> tuple[list[ServedModel], list[BrokenEntry], list[str]]:
+    """The models that servers offer, each under a reference of its own; servers that fail; why
+    other records are neither."""
     found: dict[str, ServedModel] = {}
+    broken: list[BrokenEntry] = []
     reasons = []
     for record in _listed(answer):
         try:
+            if isinstance(record, BrokenEntry):
+                broken.append(replace(_shown(checked(record, BrokenEntry)), store=backend))
+                continue
             model = _served(record, backend)
             if model.reference in found:
                 raise Unfit(f"two models are called {model.reference}")
             found[model.reference] = model
         except Unfit as error:
             reasons.append(str(error))
-    return list(found.values()), reasons
+    return list(found.values()), broken, reasons
 
 
 def check_loaded(answer: object, backend: str) -> list[LoadedModel]:

@@ -42,7 +42,7 @@ from gemmahub.registry.reference import (
     parse_reference,
     unknown_scheme,
 )
-from gemmahub.registry.served import served_variant
+from gemmahub.registry.served import named_model, served_variants
 from gemmahub.registry.sources import Sources
 from gemmahub.registry.variants import Models, Variant
 from gemmahub.stores.scan import projector_beside
@@ -93,7 +93,7 @@ class Registry:
     def models(self, *, catalogue: bool = False) -> Models:
         """What is installed or served; with ``catalogue`` also what is neither."""
         installed, served = self.installed(), self.servers()
-        here = (*installed.variants, *map(served_variant, served.models))
+        here = (*installed.variants, *served_variants(served.models, installed))
         broken = (*installed.broken, *served.broken)
         if not catalogue:
             return Models(here, broken, installed.companions)
@@ -284,9 +284,8 @@ class Registry:
                     f"{one_line(name)} cannot be used: {entry.reason}",
                     f"pull it again with the program whose it is ({entry.store}), or remove it",
                 )
-        for model in self.servers().models:
-            if model.reference == name:
-                return served_variant(model)
+        if (served := named_model(name, self.servers())) is not None:
+            return served_variants([served], self.installed())[0]
         if tag := self.catalog.published(name):
             raise not_here(self.catalog, tag)
         source = self.sources.of(name)

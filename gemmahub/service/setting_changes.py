@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gemmahub.config.core import TABLES, core_settings, declared_tables
 from gemmahub.config.file import file_text, parsed, settings_path
 from gemmahub.config.kinds import KINDS, value_of_text
+from gemmahub.engines.setting_tables import kind_of
 from gemmahub.errors import UsageError
 from gemmahub.service.settings import (
     all_keys,
@@ -21,7 +22,7 @@ from gemmahub.service.settings import (
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from gemmahub.service.installation import Installation
@@ -70,7 +71,7 @@ def faults_in(here: Installation, text: str, path: Path) -> list[str]:
     manager = here.plugins_manager
     known = known_settings(manager)
     faults = []
-    for one in known:
+    for one in known:  # of a table of tables its entries, too
         try:
             check_value(one, value_at(tables, one.keys[:-1]) or {}, path)
         except UsageError as error:
@@ -93,12 +94,28 @@ def replace_file(path: Path, before: str, text: str) -> None:
 
 def _keys_in(tables: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
     """Where a name stands in the file; names of backends may have dots in them."""
-    return next((keys for keys in all_keys(tables) if ".".join(keys) == plain_name(name)), None)
+    wanted = plain_name(name)
+    places = (*all_keys(tables), *_entries(tables))
+    return next((keys for keys in places if ".".join(keys) == wanted), None)
+
+
+def _entries(tables: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """The places inside tables of tables: of each entry, and of each of its fields."""
+    for keys in all_keys(tables):
+        inner = value_at(tables, keys)
+        for name, entry in inner.items() if isinstance(inner, dict) else ():
+            if isinstance(entry, dict):
+                yield (*keys, name)
+                yield from ((*keys, name, field) for field in entry)
 
 
 def _value(known: KnownSetting, text: str, path: Path) -> Any:
     """Raises: UsageError."""
     setting = known.setting
+    if setting.fields:
+        what = f"{known.name} is {kind_of(setting)}: set one value of it at a time"
+        fields = ", ".join(field.name for field in setting.fields)
+        raise UsageError(what, f"gemmahub config set {known.name}.NAME.FIELD VALUE ({fields})")
     kind = dict[str, str] if setting.secret and text.lstrip().startswith("{") else setting.type
     try:
         value = value_of_text(text, kind)

@@ -11,11 +11,12 @@ from gemmahub.config.file import read_tables, settings_path
 from gemmahub.config.kinds import KINDS, text_of_value
 from gemmahub.engines.contract import CheckResult, Setting
 from gemmahub.engines.plugin_settings import FoundSetting, find, wrong_value
+from gemmahub.engines.setting_tables import ENTRY, kind_of, shown_tables
 from gemmahub.errors import UsageError
 from gemmahub.text import nearest, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from gemmahub.engines.manager import PluginManager
@@ -108,6 +109,16 @@ def known_settings(manager: PluginManager) -> list[KnownSetting]:
     return list({one.keys: one for one in reversed(found)}.values())[::-1]  # the first of a name
 
 
+def with_entries(known: list[KnownSetting], tables: Mapping[str, Any]) -> Iterator[KnownSetting]:
+    """The settings, and behind each table of tables the fields of the entries in the file."""
+    for one in known:
+        yield one
+        entries = value_at(tables, one.keys) if one.setting.fields else None
+        for name in entries if isinstance(entries, dict) else ():
+            for field in one.setting.fields:
+                yield KnownSetting((*one.keys, name, field.name), field, one.plugin)
+
+
 def setting_rows(here: Installation) -> list[SettingRow]:
     """All settings with their values in effect, and what in the file is no setting.
 
@@ -115,7 +126,7 @@ def setting_rows(here: Installation) -> list[SettingRow]:
     """
     path = settings_path()
     tables, known = read_tables(path), known_settings(here.plugins_manager)
-    rows = [row_of(one, tables, path) for one in known]
+    rows = [row_of(one, tables, path) for one in with_entries(known, tables)]
     return rows + list(unknown_rows(tables, known, here.plugins_manager))
 
 
@@ -156,13 +167,14 @@ def row_of(known: KnownSetting, tables: Mapping[str, Any], path: Path) -> Settin
     except UsageError as error:
         problem, found = error.message, FoundSetting(None, "file")
     hidden = setting.secret
+    value = shown_tables(setting, values.get(known.keys[-1])) if setting.fields else found.value
     return SettingRow(
         known.name,
-        None if hidden else found.value,
+        None if hidden else value,
         _shown(setting, found, problem),
         found.origin,
         setting.help,
-        KINDS[setting.type],
+        kind_of(setting),
         setting.default,
         tuple(setting.choices),
         setting.env,
@@ -174,6 +186,8 @@ def row_of(known: KnownSetting, tables: Mapping[str, Any], path: Path) -> Settin
 
 
 def _shown(setting: Setting, found: FoundSetting, problem: str) -> str:
+    if setting.fields:
+        return "" if problem else one_line(", ".join(found.value))
     if problem or found.origin == "default":
         return "" if problem or setting.secret else text_of_value(found.value)
     return "set" if setting.secret else text_of_value(found.value)
@@ -193,7 +207,7 @@ def check_value(known: KnownSetting, values: Mapping[str, Any], path: Path) -> N
 def _found(known: KnownSetting, values: Mapping[str, Any], path: Path) -> FoundSetting:
     name = known.keys[-1]
     if known.name not in CORE:
-        return find(known.setting, values, ".".join(known.keys[:-1]), path)
+        return find(known.setting, values, ".".join(known.keys[1:-1]), path)
     found = FoundSetting(values[name], "file") if name in values else FoundSetting(None, "default")
     if known.name == "stores.only" and (named := os.environ.get(known.setting.env)) is not None:
         return FoundSetting([one for one in named.split(",") if one], f"env {known.setting.env}")
@@ -250,11 +264,24 @@ def value_at(tables: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
 def named_setting(here: Installation, name: str) -> KnownSetting:
     """Raises: UsageError, with the nearest names."""
     known = {one.name: one for one in known_settings(here.plugins_manager)}
-    if (found := known.get(plain_name(name))) is None:
+    found = known.get(plain_name(name)) or _of_entry(known.values(), plain_name(name))
+    if found is None:
         near = nearest(name, known)
         hint = f"did you mean {', '.join(near)}?" if near else "gemmahub config list shows all"
         raise UsageError(f"there is no setting {one_line(name)!r}", hint)
     return found
+
+
+def _of_entry(known: Iterable[KnownSetting], name: str) -> KnownSetting | None:
+    """A field of an entry of a table of tables, which need not be in the file yet."""
+    for one in known:
+        entry, _, field = name.removeprefix(f"{one.name}.").rpartition(".")
+        if not one.setting.fields or not name.startswith(f"{one.name}."):
+            continue
+        fields = {each.name: each for each in one.setting.fields}
+        if field in fields and ENTRY.fullmatch(entry):
+            return KnownSetting((*one.keys, entry, field), fields[field], one.plugin)
+    return None
 
 
 def plain_name(name: str) -> str:

@@ -8,16 +8,23 @@ from __future__ import annotations
 import itertools
 import random
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub import hookimpl
-from gemmahub.engines.contract import Chunk, ChunkKind, Loadable, ServedModel, Settings
+from gemmahub.engines.contract import (
+    BrokenEntry,
+    Chunk,
+    ChunkKind,
+    Loadable,
+    ServedModel,
+    Settings,
+)
 from gemmahub.errors import GenerationFailed
 from gemmahub_echo.everything import EveryEchoBackend, EveryEchoSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from gemmahub.engines.contract import (
         Artifact,
@@ -232,6 +239,12 @@ class DevicesAreTwins(Offers):
 class ServesWithoutAName(Offers):
     def served(self, seconds: float) -> list[ServedModel]:
         return [ServedModel("echo", "", self.name)]
+
+
+@finds("test_served_models")
+class FailsWithoutAReason(Offers):
+    def served(self, seconds: float) -> list[BrokenEntry]:
+        return [BrokenEntry(Path("lab"), self.name, "")]
 
 
 @finds("test_what_can_be_loaded_is_said")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract.quantizing import DryQuantization, Quantization, Rounding
     from gemmahub.engines.contract.sessions import Session, SessionInfo
     from gemmahub.engines.contract.settings import Settings
+    from gemmahub.engines.contract.stores import BrokenEntry
     from gemmahub.errors import BackendError
     from gemmahub.formats.reader import ModelFile
 
@@ -118,8 +119,9 @@ class Backend:
         """
         raise NotImplementedError
 
-    def served(self, seconds: float) -> Sequence[ServedModel]:
-        """The models that its server offers and that are no files here, asked on every listing.
+    def served(self, seconds: float) -> Sequence[ServedModel | BrokenEntry]:
+        """The models that its server offers, asked on every listing; where it has several servers,
+        one that fails is a :class:`BrokenEntry`, so that it hides no other's models.
 
         An answer that comes after ``seconds`` is not waited for. Only asked while it is available.
         Raises: BackendError.

@@ -26,6 +26,10 @@ class Setting:
     ``secret`` (a str) is never shown, and the file may name a variable or an entry of the system's
     keyring in its place. It is in ``[plugins.NAME]`` of the settings file, NAME being the plugin's
     or that of ``table``, which no other plugin uses.
+
+    One with ``fields`` is a table of tables: entries that the user names, each with these settings
+    (``[plugins.NAME.SETTING.ENTRY]``), secrets among them. It has no type, default, variable or
+    choices of its own, and is read as a mapping of mappings.
     """
 
     name: str
@@ -36,3 +40,4 @@ class Setting:
     secret: bool = False
     env: str = ""
     table: str = ""
+    fields: tuple[Setting, ...] = ()

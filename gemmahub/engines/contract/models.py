@@ -66,7 +66,9 @@ class ServedModel:
     states none: nothing of a served model is measured. ``architecture`` is as in GGUF
     (``gemma3``). ``context`` is what the server gives a conversation, ``context_trained`` what the
     model was trained for, in tokens; None where the server does not say. ``images`` says whether
-    messages may have images.
+    messages may have images, ``loaded`` whether it is in memory now. ``file`` is the path
+    that a server on this machine says it loaded: where a store here has that file, with a known
+    checksum and the label that the server states, its precision was measured.
     """
 
     reference: str
@@ -78,6 +80,8 @@ class ServedModel:
     context: int | None = None
     context_trained: int | None = None
     images: bool | None = None
+    loaded: bool | None = None
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)

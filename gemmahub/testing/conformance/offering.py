@@ -13,6 +13,7 @@ import pytest
 from gemmahub.engines.contract import (
     Adapter,
     Artifact,
+    BrokenEntry,
     EngineDevice,
     Loadable,
     Quantization,
@@ -201,9 +202,13 @@ class OfferingTests(Kit):
             assert all(device.api == device.api.lower() != "" for device in found)
 
     def test_served_models(self, backend: Backend) -> None:
-        """Each says its backend, its own name, and a reference of the form SERVER://NAME."""
+        """Each says its backend, its own name, and a reference of the form SERVER://NAME; a server
+        that fails is named with its reason."""
         with only_backend_errors("served()"):
-            found = list(backend.served(2.0))
+            answer = list(backend.served(2.0))
+            broken = [each for each in answer if isinstance(each, BrokenEntry)]
+            assert all(each.reason.strip() for each in broken), "a server fails without a reason"
+            found = [each for each in answer if not isinstance(each, BrokenEntry)]
             assert all(isinstance(model, ServedModel) for model in found)
             assert all(model.backend == backend.name and model.name for model in found)
             assert all("://" in model.reference for model in found)

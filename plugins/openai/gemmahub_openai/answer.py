@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.contract import Chunk, ChunkKind, FinishReason, ToolCall, Usage
-from gemmahub.errors import GenerationFailed
+from gemmahub.errors import ContextExceeded, GenerationFailed
 from gemmahub.http.values import NotJson, count_of, object_of, parse_json, text_of
 from gemmahub_openai import faults
 
@@ -99,7 +99,7 @@ class AnswerReader:
         if said := faults.error_text(found):
             raise self._failed(said)
 
-    def _failed(self, said: str) -> GenerationFailed | faults.ContextExceeded:
+    def _failed(self, said: str) -> GenerationFailed | ContextExceeded:
         if faults.is_too_long(said):
             return faults.too_long(self.server, said, self.context)
         from gemmahub.text import one_line

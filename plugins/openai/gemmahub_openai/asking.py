@@ -68,13 +68,15 @@ def _kind(entries: list[dict[str, Any]], program: str) -> ServerKind:
 def _llama(
     client: ServerClient, clock: Clock, entries: list[dict[str, Any]], wrong: tuple[str, ...]
 ) -> ServerState:
-    """llama-server: ``/props`` says whether it is a router, and more of a single model. One that
-    hides them is asked by ``/v1/models`` alone."""
+    """llama-server: ``/props`` says whether it is a router, and more of a single model. Its list of
+    models is open to everybody, and ``/props`` is not: a wrong key is seen there."""
     props: dict[str, Any] = {}
     try:
         props = props_of(client, clock)
-    except BackendError as error:
-        wrong = (*wrong, error.message)
+    except faults.KeyWanted as error:
+        wrong = (*wrong, error.in_full)
+    except BackendError:
+        pass  # the list alone says less
     router = is_router(props)
     models = [stated(entry, router=router) for entry in entries]
     if not router and len(models) == 1:

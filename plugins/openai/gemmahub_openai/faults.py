@@ -64,6 +64,12 @@ class WebPage(BackendError):
     kind: ClassVar[str] = "web_page"
 
 
+class KeyWanted(BackendError):
+    """The server asks for a key, or refuses the one that it was given."""
+
+    kind: ClassVar[str] = "key_wanted"
+
+
 def key_hint(server: Server) -> str:
     """How a server gets its key."""
     if server.found:
@@ -178,7 +184,10 @@ def from_status(
     said = said_in(body)
     if status in (401, 403):
         what = "refuses the key" if server.key else "asks for a key"
-        return kind(f"{server.shown} {what} (HTTP {status})", key_hint(server))
+        plain = kind is BackendError and b'"error"' in body
+        return (KeyWanted if plain else kind)(
+            f"{server.shown} {what} (HTTP {status})", key_hint(server)
+        )
     if status == 429:
         return kind(f"{server.shown} has too many requests: {said}", "try again in a moment")
     if is_too_long(said):
