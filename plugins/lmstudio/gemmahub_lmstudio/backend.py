@@ -20,7 +20,7 @@ from gemmahub.engines.contract import (
 )
 from gemmahub.errors import BackendError, LoadFailed
 from gemmahub.text import one_line
-from gemmahub_lmstudio.place import NAME, in_words, studio_server
+from gemmahub_lmstudio.place import NAME, in_words, is_listed, studio_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,9 +60,8 @@ class LMStudioBackend(Backend):
         return artifact.store == NAME
 
     def served(self, seconds: float) -> list[ServedModel]:
-        """What the server has and this machine's folder has not; nothing where the server is one
-        that gemmahub-openai was told of by name: its models are listed there."""
-        if named_elsewhere(studio_server()):
+        """What the server has and this machine's folder has not."""
+        if not is_listed():
             return []
         models = self._models(seconds)
         here = set(_keys_here(models))
@@ -71,7 +70,7 @@ class LMStudioBackend(Backend):
     def loaded(self) -> list[LoadedModel]:
         """Each instance in memory. LM Studio states neither its memory nor where it is."""
         server = studio_server()
-        if named_elsewhere(server):
+        if not is_listed():
             return []
         models = self._models(_QUICK)
         here = dict(_references_here(models))
@@ -146,11 +145,6 @@ class LMStudioBackend(Backend):
                 return studio_models(client, Clock(seconds))
             except BackendError as error:
                 raise in_words(error) from None
-
-
-def named_elsewhere(server: Server) -> bool:
-    """Whether the settings of gemmahub-openai name this very server, by a name of the user's."""
-    return False
 
 
 def reference_of(key: str) -> str:
@@ -228,6 +222,7 @@ def _served(model: StudioModel) -> ServedModel:
         context=max(contexts, default=None),
         context_trained=model.max_context,
         images=model.vision,
+        loaded=model.loaded,
     )
 
 

@@ -55,6 +55,31 @@ def studio_server() -> Server:
     return Server(NAME, address, key)
 
 
+def listed_here() -> tuple[str, ...]:
+    """The addresses that this plugin lists: gemmahub-openai does not look for servers there."""
+    try:
+        return (studio_server().url,)
+    except BackendError:
+        return ()
+
+
+def is_listed() -> bool:
+    """Whether this plugin lists what the server has: not where the user has given that very server
+    a name in the settings of gemmahub-openai, which then lists it under that name.
+
+    Raises: BackendError.
+    """
+    from gemmahub_openai.other_plugins import is_used
+    from gemmahub_openai.places import all_places, same_place
+
+    place = same_place(studio_server().url)
+    try:
+        servers = all_places().servers if is_used("openai") else ()
+    except UsageError:  # that plugin says what is wrong with its settings
+        return True
+    return not any(not one.found and same_place(one.url) == place for one in servers)
+
+
 def in_words(error: BackendError) -> BackendError:
     """An error of the server with what to do about LM Studio in its hint."""
     if isinstance(error, BackendMissing):

@@ -7,9 +7,7 @@ of the last message, one at a time, each of them a token.
 
 from __future__ import annotations
 
-import base64
 import json
-import re
 import threading
 import time
 from copy import deepcopy
@@ -17,13 +15,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 from plugins.lmstudio.tests import recorded
+from plugins.lmstudio.tests.fake_answers import events_of, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Self
-
-_WORD_SECONDS = 0.004  # so that an answer can be cancelled in its middle
-_IMAGE_TOKENS = 16
 
 
 class FakeLMStudio:
@@ -207,7 +202,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         context = config["context_length"]
         try:
-            asked, said = _words(body)
+            asked, said = words_of(body)
         except ValueError as error:
             self._say(400, {"error": str(error)})
             return
@@ -219,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
         try:
-            for event in _events(of, body, asked, said, context):
+            for event in events_of(of.fault, body, asked, said, context):
                 self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
             self.wfile.write(b"data: [DONE]\n\n" if of.fault != "broken off" else b"")
         except OSError:
@@ -241,97 +236,3 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _error(message: str, code: str) -> dict[str, Any]:
     return {"error": {"type": "invalid_request", "code": code, "message": message}}
-
-
-def _words(body: dict[str, Any]) -> tuple[int, list[str]]:
-    """How many tokens a prompt has, and the words of the answer.
-
-    Raises: ValueError for an image that is none.
-    """
-    if "prompt" in body:
-        words = str(body["prompt"]).split()
-        return max(len(words), 1), words
-    count, words = 0, list[str]()
-    for message in body["messages"]:
-        content = message["content"]
-        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        for part in parts:
-            if part["type"] == "text":
-                words = part["text"].split()
-                count += len(words) + 1
-            else:
-                data = base64.b64decode(part["image_url"]["url"].partition(",")[2])
-                if not data.endswith(b"IEND\xaeB`\x82"):
-                    raise ValueError("Invalid image detected")
-                count += _IMAGE_TOKENS
-    return count, words
-
-
-def _events(
-    of: FakeLMStudio, body: dict[str, Any], asked: int, words: list[str], context: int
-) -> Iterator[dict[str, Any]]:
-    """The answer's events; the last one has the usage."""
-    name = "another/model" if of.fault == "another model" else body["model"]
-    most, stops = body.get("max_tokens"), [stop for stop in body.get("stop") or () if stop]
-    thinks = "thinks" in of.fault and body.get("reasoning_effort") != "none"
-    said = thoughts = 0
-    if of.fault == "nothing said":
-        words, thinks = [], False
-    if "response_format" in body:
-        words = ['{"city":', '"Paris",', '"people":', "2000000}"]
-    reason = "stop"
-    if thinks:
-        for thought in ("Let", "me", "see."):
-            said, thoughts = said + 1, thoughts + 1
-            yield _event(name, {"reasoning_content": f"{thought} "})
-    if body.get("tools") and "Use look_up" in str(body["messages"][-1]["content"]):
-        yield from _calls(name)
-        reason, words, said = "tool_calls", [], said + 8
-    text = ""
-    for number, word in enumerate(words):
-        if of.fault == "full" and said == 3:
-            yield {"error": {"message": recorded.FULL}}
-            return
-        if of.fault == "broken off" and said == 3:
-            return
-        if said == most or asked + said > context:
-            reason = "length"
-            break
-        before, said = text, said + 1
-        text += f" {word}" if number else word
-        found = [at for stop in stops if (at := text.find(stop)) >= 0]
-        text = text[: min(found)] if found else text
-        time.sleep(_WORD_SECONDS)
-        if not stops:  # what may begin a stop text waits until that is decided
-            yield _event(name, _delta(body, text[len(before) :]))
-        if found:
-            break
-    if stops:
-        yield _event(name, _delta(body, text))
-    yield _event(name, {}, reason)
-    usage = {
-        "prompt_tokens": max(asked, 1),
-        "completion_tokens": said,
-        "total_tokens": asked + said,
-        "completion_tokens_details": {"reasoning_tokens": thoughts},
-    }
-    yield {"model": name, "choices": [], "usage": usage}
-
-
-def _delta(body: dict[str, Any], text: str) -> dict[str, Any]:
-    return {"text": text} if "prompt" in body else {"content": text}
-
-
-def _event(name: str, delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
-    choice: dict[str, Any] = {"index": 0, "finish_reason": reason}
-    choice |= {"text": delta["text"]} if "text" in delta else {"delta": delta}
-    return {"model": name, "object": "chat.completion.chunk", "choices": [choice]}
-
-
-def _calls(name: str) -> Iterator[dict[str, Any]]:
-    """A call whose arguments come in pieces, as LM Studio sends them since 0.3.17."""
-    function = {"name": "look_up", "arguments": ""}
-    begin = {"index": 0, "id": "365174485", "type": "function", "function": function}
-    yield _event(name, {"tool_calls": [begin]})
-    for piece in re.findall(r"..?", '{"mountain": "K2"}'):
-        yield _event(name, {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})

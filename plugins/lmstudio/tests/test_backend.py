@@ -180,7 +180,10 @@ def test_the_documents_example_is_found_by_its_names(home: Path) -> None:
     [
         ({}, KEY),
         ({"key": "publisher/tiny-gguf@f32"}, "publisher/tiny-gguf@f32"),  # its own name
-        ({"key": "google/tiny", "variants": ["publisher/tiny-GGUF@f32"]}, "publisher/tiny-GGUF@f32"),
+        (
+            {"key": "google/tiny", "variants": ["publisher/tiny-GGUF@f32"]},
+            "publisher/tiny-GGUF@f32",
+        ),
         ({"key": "other", "publisher": "else"}, "other"),  # the only one of its size and label
         ({"key": "tiny@f32", "size_bytes": 5}, "tiny@f32"),  # older: no size
         ({"size_bytes": 5, "key": "other"}, None),

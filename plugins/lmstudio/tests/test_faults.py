@@ -33,7 +33,9 @@ BACKEND = LMStudioBackend()
 SMALL = Settings(context=64)
 
 
-def ask(session: Session, text: str = "one two three four five", most: int | None = 16) -> WholeAnswer:
+def ask(
+    session: Session, text: str = "one two three four five", most: int | None = 16
+) -> WholeAnswer:
     return read(session.generate([Message("user", text)], Sampling(max_tokens=most)))
 
 
@@ -65,7 +67,11 @@ def test_what_answers_is_no_lm_studio(
 ) -> None:
     studio.fault = fault
     assert said in BACKEND.availability().reason
-    for call in (BACKEND.loaded, lambda: BACKEND.served(1.0), lambda: BACKEND.load(artifact, SMALL)):
+    for call in (
+        BACKEND.loaded,
+        lambda: BACKEND.served(1.0),
+        lambda: BACKEND.load(artifact, SMALL),
+    ):
         with pytest.raises(BackendError, match=said):
             call()
 
@@ -143,9 +149,7 @@ def test_too_little_memory(studio: FakeLMStudio, artifact: Artifact) -> None:
         BACKEND.load(artifact, SMALL)
 
 
-def test_a_smaller_context_than_asked_for_is_told(
-    studio: FakeLMStudio, artifact: Artifact
-) -> None:
+def test_a_smaller_context_than_asked_for_is_told(studio: FakeLMStudio, artifact: Artifact) -> None:
     studio.fault = "smaller context"
     with BACKEND.load(artifact, SMALL) as session:
         assert session.info.context == 32

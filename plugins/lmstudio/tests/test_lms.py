@@ -1,4 +1,4 @@
-"""A part of the layers on the GPU: by the program ``lms``, which a script of the tests stands for."""
+"""Part of the layers on the GPU: by the program ``lms``, for which a script of the tests stands."""
 
 from __future__ import annotations
 
@@ -66,9 +66,7 @@ def words(program: Path) -> list[Any]:
     return [json.loads(line) for line in (program / "log").read_text().splitlines()]
 
 
-@pytest.mark.parametrize(
-    ("layers", "share"), [(0, "off"), (1, "0.5000"), (2, "max"), (99, "max")]
-)
+@pytest.mark.parametrize(("layers", "share"), [(0, "off"), (1, "0.5000"), (2, "max"), (99, "max")])
 def test_the_layers_are_a_share(
     studio: FakeLMStudio, artifact: Artifact, program: Path, layers: int, share: str
 ) -> None:
@@ -128,9 +126,7 @@ def test_without_the_program(
     assert "--gpu-layers" in caught.value.hint
 
 
-def test_it_is_found_in_lm_studios_own_folder(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_is_found_in_lm_studios_own_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert lms.find_lms() is None
     place = home / ".lmstudio" / "bin" / "lms"
