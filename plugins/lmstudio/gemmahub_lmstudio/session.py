@@ -44,7 +44,7 @@ class StudioSession(ChatSession):
         path, body = super().request(prompt, replace(sampling, thinking=None))
         if body.get("max_tokens") is None:
             body["max_tokens"] = self.info.context
-        if sampling.thinking is False and "off" in allowed and not isinstance(prompt, str):
+        if not sampling.thinking and "off" in allowed and not isinstance(prompt, str):
             body["reasoning_effort"] = "none"
         return path, body
 

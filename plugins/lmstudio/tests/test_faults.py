@@ -272,7 +272,9 @@ def test_thoughts(studio: FakeLMStudio, artifact: Artifact) -> None:
         assert answer.reasoning == "Let me see. "
         assert answer.text == "one two"
         assert answer.usage.reasoning_tokens == 3
-        assert not read(session.generate(prompt, Sampling(thinking=False))).reasoning
+        for not_wanted in (False, None):
+            answer = read(session.generate(prompt, Sampling(thinking=not_wanted)))
+            assert not answer.reasoning
         assert studio.bodies("/v1/chat/completions")[-1]["reasoning_effort"] == "none"
         with pytest.raises(GenerationFailed, match="no limit for thoughts"):
             read(session.generate(prompt, Sampling(thinking=5)))

@@ -3,7 +3,7 @@
 A distribution that knows a server better names a function in the entry-point group below; it gives
 the addresses that its plugin asks. ::
 
-    [project.entry-points."gemmahub_openai.listed_elsewhere"]
+    [project.entry-points."gemmahub_listed_servers"]
     lmstudio = "gemmahub_lmstudio.place:listed_here"  # () -> Sequence[str]
 
 The entry point has the name of the plugin: one that is disabled, or left out by
@@ -17,10 +17,9 @@ from importlib.metadata import entry_points
 from typing import Final
 
 from gemmahub.config import disabled_plugins
-from gemmahub.engines.installed import RESTRICT
 from gemmahub_openai.servers import server_url
 
-GROUP: Final = "gemmahub_openai.listed_elsewhere"
+GROUP: Final = "gemmahub_listed_servers"
 _MOST: Final = 100
 
 
@@ -40,6 +39,6 @@ def listed_elsewhere() -> tuple[str, ...]:
 
 def is_used(plugin: str) -> bool:
     """Whether an installed plugin is neither disabled nor left out."""
-    restriction = os.environ.get(RESTRICT)
+    restriction = os.environ.get("GEMMAHUB_PLUGINS")
     names = None if restriction is None else {name.strip() for name in restriction.split(",")}
     return plugin not in disabled_plugins() and (names is None or plugin in names)
