@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.contract import Chunk, ChunkKind, FinishReason, ToolCall, Usage
+from gemmahub.engines.tool_calls import new_call_id
 from gemmahub.errors import ContextExceeded, GenerationFailed
 from gemmahub.http.values import NotJson, count_of, object_of, parse_json, text_of
+from gemmahub.text import one_line
 from gemmahub_openai import faults
 
 if TYPE_CHECKING:
@@ -45,6 +49,7 @@ class AnswerReader:
 
     ``wanted`` is the most tokens that were asked for, ``context`` what the server stated for a
     conversation; ``endless``: without a limit the program goes on until the context is full.
+    ``seen`` says whether anything came.
     """
 
     server: Server
@@ -52,6 +57,7 @@ class AnswerReader:
     wanted: int | None
     context: int | None
     endless: bool = False
+    seen: bool = False
     _reason: FinishReason | None = None
     _counts: dict[str, Any] = field(default_factory=dict)
     _timings: dict[str, Any] = field(default_factory=dict)
@@ -63,12 +69,11 @@ class AnswerReader:
 
         Raises: GenerationFailed, ContextExceeded with what the server says; NotJson.
         """
-        seen = False
         for line in lines:
             if not line.startswith(_DATA):
-                self._check(line, seen)
+                self._check(line)
                 continue
-            seen = True
+            self.seen = True
             data = line.removeprefix(_DATA).strip()
             if data == _DONE:
                 yield from self._ended()
@@ -83,12 +88,12 @@ class AnswerReader:
             for choice in choices[:1] if isinstance(choices, list) else ():
                 yield from self._choice(object_of(choice))
 
-    def _check(self, line: bytes, seen: bool) -> None:
+    def _check(self, line: bytes) -> None:
         """Of a line that is no event: whether it is a whole answer of another kind.
 
         Raises: GenerationFailed, WebPage.
         """
-        if seen or line.startswith((b":", b"event:", b"id:", b"retry:")):
+        if self.seen or line.startswith((b":", b"event:", b"id:", b"retry:")):
             return
         if line.lstrip().startswith(b"<"):
             raise faults.not_json(self.server, line)
@@ -102,8 +107,6 @@ class AnswerReader:
     def _failed(self, said: str) -> GenerationFailed | ContextExceeded:
         if faults.is_too_long(said):
             return faults.too_long(self.server, said, self.context)
-        from gemmahub.text import one_line
-
         return GenerationFailed(
             f"{self.server.shown} failed: {one_line(said, 300)}", "look at its log, then try again"
         )
@@ -116,10 +119,8 @@ class AnswerReader:
         if not said or not self.model:
             return
         one, other = _bare(said), _bare(self.model)
-        if one.startswith(other) or other.startswith(one):  # OpenAI adds the date of a model
+        if one == other or _is_version(one, other) or _is_version(other, one):
             return
-        from gemmahub.text import one_line
-
         raise GenerationFailed(
             f"{self.server.shown} answers as {one_line(said, 120)}, not as "
             f"{one_line(self.model, 120)}",
@@ -154,15 +155,11 @@ class AnswerReader:
         given = function.get("arguments")
         call.arguments += text_of(given)
         if isinstance(given, dict):  # some give an object in place of its text
-            import json
-
             call.arguments += json.dumps(given)
         if len(call.arguments) > _LONGEST_CALL:
             raise self._failed("a call of a tool without an end")
 
     def _ended(self) -> Iterator[Chunk]:
-        from gemmahub.engines.tool_calls import new_call_id
-
         called = False
         for _, call in sorted(self._calls.items()):
             if call.name:
@@ -220,6 +217,11 @@ def _bare(name: str) -> str:
     """A model's name without folders and endings: servers shorten paths to them."""
     last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
     return last.casefold().removesuffix(".gguf")
+
+
+def _is_version(one: str, other: str) -> bool:
+    """Whether ``one`` is ``other`` with a date (OpenAI), an instance (LM Studio) or a revision."""
+    return re.fullmatch(re.escape(other) + r"(?:-\d{4}.*|[@:].*)", one) is not None
 
 
 def _seconds(value: object) -> float | None:

@@ -40,7 +40,7 @@ def describe(client: ServerClient, clock: Clock) -> ServerState:
     entries = listed.get("data")
     if not isinstance(entries, list):
         raise faults.not_json(client.server, b"", "it has no list of models")
-    known = [each for each in entries[:_MOST] if isinstance(each, dict) and each.get("id")]
+    known = [each for each in entries[:_MOST] if isinstance(each, dict) and text_of(each.get("id"))]
     odd = len(entries[:_MOST]) - len(known)
     wrong = (f"{odd} of its models have no name",) if odd else ()
     kind = _kind(known, client.program)

@@ -44,22 +44,32 @@ class Clock:
 
 
 class ServerClient:
-    """Asks one server. Several threads may share it; nothing is connected until it is used."""
+    """Asks one server. Several threads may share it; nothing is connected until it is used.
 
-    def __init__(self, server: Server, *, keep_alive: bool = True) -> None:
+    ``web`` may be shared with other servers, and is then not closed with this.
+    """
+
+    def __init__(self, server: Server, web: WebClient | None = None) -> None:
         self.server = server
         self.program = ""  # what its last answer named in the header Server
-        self.web = web_client(server, keep_alive=keep_alive)
+        self._shared = web is not None
+        self.web = web or web_client(server)
 
     def close(self) -> None:
         """Give back connections; twice is fine."""
-        self.web.close()
+        if not self._shared:
+            self.web.close()
 
     def __enter__(self) -> ServerClient:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    @property
+    def _key(self) -> dict[str, str]:
+        key = self.server.key
+        return {"Authorization": f"Bearer {key}"} if key else {}
 
     def get(self, path: str, clock: Clock) -> dict[str, Any]:
         """A JSON object.
@@ -111,14 +121,16 @@ class ServerClient:
         content = None if body is None else json.dumps(body).encode()
         limits = Limits(silence=clock.left, total=clock.left, most_bytes=MOST_BYTES)
         try:
-            return self.web.fetch(method, path, limits=limits, content=content)
+            return self.web.fetch(
+                method, self.server.url + path, limits=limits, content=content, headers=self._key
+            )
         except UsageError as error:  # a proxy setting that cannot be
             raise BackendError(error.message, error.hint) from None
         except ExchangeError as error:
             raise faults.from_exchange(error, self.server, doing) from None
 
 
-def web_client(server: Server, *, keep_alive: bool = True) -> WebClient:
+def web_client(server: Server) -> WebClient:
     """What speaks HTTP with a server; its key goes to its own address only."""
     from gemmahub.http.client import WebClient
 
@@ -127,5 +139,4 @@ def web_client(server: Server, *, keep_alive: bool = True) -> WebClient:
         headers={"Content-Type": "application/json"},
         secrets={"Authorization": f"Bearer {server.key}"} if server.key else {},
         proxies=not server.local,
-        keep_alive=keep_alive,
     )

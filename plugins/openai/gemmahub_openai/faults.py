@@ -192,15 +192,15 @@ def from_status(
         return kind(f"{server.shown} has too many requests: {said}", "try again in a moment")
     if is_too_long(said):
         return too_long(server, said, None)
-    if not said and body.strip():
-        return not_json(server, body, f"HTTP {status}")
-    if status in (404, 405, 501) and kind is BackendError:
-        return NotOffered(
-            f"{server.shown} has no such endpoint (HTTP {status})", "check the address"
-        )
     if 300 <= status < 400:
         return kind(
             f"{server.shown} sends on to another address (HTTP {status})", "name that address"
+        )
+    if body.lstrip().startswith(b"<"):
+        return as_kind(not_json(server, body, f"HTTP {status}"), kind)
+    if status in (404, 405, 501) and kind is BackendError:
+        return NotOffered(
+            f"{server.shown} has no such endpoint (HTTP {status})", "check the address"
         )
     if status == 503:
         why = said or "it is loading or busy"
@@ -213,6 +213,8 @@ def from_status(
 
 def as_kind(error: BackendError, kind: type[BackendError]) -> BackendError:
     """A general error as one of the kind that the caller promises; special ones stay."""
+    if kind is BackendError:
+        return error
     special = BackendMissing | BackendCrashed | ContextExceeded | LoadFailed
     return error if isinstance(error, special) else kind(error.message, error.hint)
 

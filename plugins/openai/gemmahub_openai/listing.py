@@ -20,6 +20,8 @@ from gemmahub_openai.servers import Server, ServerKind, ServerState, StatedModel
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gemmahub.http.client import WebClient
+
 BACKEND: Final = "openai"
 FOUND_SECONDS: Final = 1.5
 """The most that a place which nobody named has to answer in: something else may listen there."""
@@ -55,20 +57,27 @@ def ask_all(places: Places, seconds: float) -> list[Answered]:
     pending = list(enumerate(places.servers))[::-1]
     lock = threading.Lock()
     clock = Clock(max(seconds - _RESERVE, seconds / 2))
+    # Connections of their own would cost each server 30 ms for certificates.
+    webs = {local: _web(local) for local in {server.local for server in places.servers}}
+    running = min(len(pending), _AT_ONCE)
 
     def work() -> None:
+        nonlocal running
         while True:
             with lock:
                 if not pending or clock.over:
-                    return
+                    running -= 1
+                    last = not running
+                    break
                 number, server = pending.pop()
-            answer = _ask(server, clock)
+            answer = _ask(server, clock, webs[server.local])
             with lock:
                 found[number] = answer
+        if last:
+            for web in webs.values():
+                web.close()
 
-    threads = [
-        threading.Thread(target=work, daemon=True) for _ in range(min(len(pending), _AT_ONCE))
-    ]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(running)]
     for thread in threads:
         thread.start()
     end = monotonic() + clock.left + _RESERVE / 2
@@ -106,7 +115,8 @@ def served(seconds: float) -> list[ServedModel | BrokenEntry]:
     for answer in answers:
         server, state, error = answer.server, answer.state, answer.error
         if error is not None:
-            reason = f"{server.url}: {error.message}"
+            told = error.in_full if isinstance(error, faults.KeyWanted) else error.message
+            reason = f"{server.url}: {told}"
             found.append(BrokenEntry(Path(server.name), BACKEND, reason, f"{server.name}://"))
         for fault in state.faults if state else ():
             found.append(BrokenEntry(Path(server.name), BACKEND, f"{server.url}: {fault}"))
@@ -161,16 +171,22 @@ def loaded_offer(name: str, seconds: float) -> tuple[Offer, str] | None:
     return None
 
 
-def _ask(server: Server, clock: Clock) -> Answered:
+def _ask(server: Server, clock: Clock, web: WebClient) -> Answered:
     own = Clock(min(clock.left, FOUND_SECONDS)) if server.found else clock
     try:
-        with ServerClient(server, keep_alive=False) as client:
-            state = describe(client, own)
+        state = describe(ServerClient(server, web), own)
     except BackendError as error:
         return Answered(server, error=error)
     if server.found:
         server = Server(found_name(state.kind, server.url), server.url, found=True)
     return Answered(server, state)
+
+
+def _web(local: bool) -> WebClient:
+    from gemmahub.http.client import WebClient
+
+    headers = {"Content-Type": "application/json"}
+    return WebClient(headers=headers, proxies=not local, keep_alive=False)
 
 
 def _counts(answer: Answered) -> bool:

@@ -94,9 +94,10 @@ def server_url(text: str) -> str:
     that a server listens on (``0.0.0.0``) is asked on the loopback. A user and a password in it are
     refused: they would be shown.
     """
-    text = text.strip().rstrip("/")
+    text = text.strip()
     if "://" not in text:
         text = f"http://{text}"
+    text = text.rstrip("/") if not text.endswith("://") else text
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port

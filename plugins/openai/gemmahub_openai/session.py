@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.contract import Chunk, FinishReason, Usage
 from gemmahub.engines.server_session import ServerSession
 from gemmahub.errors import BackendError, FormRefused, GenerationFailed
 from gemmahub_openai import faults, request
 from gemmahub_openai.answer import AnswerReader
-from gemmahub_openai.client import web_client
+from gemmahub_openai.client import Clock, ServerClient, web_client
 from gemmahub_openai.servers import Server, ServerKind, StatedModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from gemmahub.engines.contract import Prompt, Sampling, SessionInfo
+
+_REASON_SECONDS: Final = 20.0
+# Programs that go on until the context is full, and how a text completion says that it may.
+_ENDLESS: Final = (ServerKind.LLAMA_SERVER, ServerKind.LLAMA_ROUTER, ServerKind.JAN)
+_WITHOUT_LIMIT: Final = {
+    ServerKind.LLAMA_SERVER: -1,
+    ServerKind.LLAMA_ROUTER: -1,
+    ServerKind.JAN: -1,
+    ServerKind.LM_STUDIO: -1,  # https://lmstudio.ai/docs/developer/openai-compat/completions
+    ServerKind.LLAMA_CPP_PYTHON: 0,  # llama_cpp/llama.py: 0 and less are no limit
+    ServerKind.MLX: 1 << 20,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,7 @@ class ChatSession(ServerSession):
         super().__init__(info, web_client(partner.server))
         self._partner = partner
         self._on_close = on_close
+        self._unanswered = threading.local()
         if silence is not None:
             self.silence_seconds = silence  # type: ignore[misc]
 
@@ -82,22 +96,33 @@ class ChatSession(ServerSession):
         body = {"model": partner.name, **request.sampling_body(sampling, ways)}
         body |= request.form_body(sampling, ways, shown)
         if isinstance(prompt, str):
-            if sampling.max_tokens is None and partner.kind in _ENDLESS:
-                body["max_tokens"] = -1  # 16 is the default of OpenAI's own
+            if sampling.max_tokens is None:  # 16 is the default of OpenAI's own
+                body["max_tokens"] = _WITHOUT_LIMIT.get(partner.kind)
             return "/v1/completions", {**body, "prompt": request.whole(prompt)}
         model = partner.model
         body |= request.thinking_body(sampling.thinking, ways, model.thinks, shown)
         body |= request.tools_body(sampling.tools, model.tools, shown)
         if model.tools is False and any(m.tool_calls or m.role == "tool" for m in prompt):
             raise GenerationFailed(f"{shown} states a model without tools", "leave the calls out")
+        if sampling.max_tokens is None and partner.kind is ServerKind.MLX:
+            body["max_tokens"] = _WITHOUT_LIMIT[partner.kind]  # its own default is 512
         messages = [request.message_body(each, self.info.images, shown) for each in prompt]
         return "/v1/chat/completions", {**body, "messages": messages}
 
     def reading(
         self, prompt: Prompt, sampling: Sampling
     ) -> Callable[[Iterator[bytes]], Iterator[Chunk]]:
-        """What reads one answer: it knows how many tokens were asked for."""
-        return self._reader(sampling.max_tokens).chunks
+        """What reads one answer: it knows how many tokens were asked for, and remembers the request
+        where nothing at all came."""
+        reader = self._reader(sampling.max_tokens)
+
+        def chunks(lines: Iterator[bytes]) -> Iterator[Chunk]:
+            self._unanswered.request = None
+            yield from reader.chunks(lines)
+            if not reader.seen:
+                self._unanswered.request = self.request(prompt, sampling)
+
+        return chunks
 
     def answer(self, lines: Iterator[bytes]) -> Iterator[Chunk]:
         """The chunks of an answer; the last one with the server's own counts."""
@@ -124,10 +149,25 @@ class ChatSession(ServerSession):
 
     def broken(self, what: str) -> BackendError:
         """A server that failed in the middle of an answer, or is not there any more."""
-        error = super().broken(what)
+        request, self._unanswered.request = getattr(self._unanswered, "request", None), None
         if "cannot be reached" in what:
             return faults.unreachable(self._partner.server)
-        return error
+        if request is not None and (error := self._reason(*request)) is not None:
+            return error
+        return super().broken(what)
+
+    def _reason(self, path: str, body: dict[str, Any]) -> BackendError | None:
+        """Why an answer ended before it began. llama_cpp.server closes a stream where it refuses a
+        request; asked for one token without a stream it says why (seen: 0.3.36)."""
+        unlike = {**body, "stream": False, "stream_options": None, "max_tokens": 1}
+        sent = {name: value for name, value in unlike.items() if value is not None}
+        try:
+            with ServerClient(self._partner.server) as client:
+                found = client.fetch("POST", path, sent, Clock(_REASON_SECONDS), "it answered")
+        except BackendError:
+            return None
+        said = faults.said_in(found.body)
+        return self.refused(found.status, said) if found.status >= 300 else None
 
     def close(self) -> None:
         """Stop what runs; give the model's memory back where it was loaded for this session."""
@@ -136,6 +176,3 @@ class ChatSession(ServerSession):
         if first:
             with suppress(BackendError):  # a server that is gone holds nothing any more
                 self._on_close()
-
-
-_ENDLESS = (ServerKind.LLAMA_SERVER, ServerKind.LLAMA_ROUTER, ServerKind.JAN)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+import psutil
 import pytest
-from conftest import address, only  # type: ignore[import-not-found]
 
 from gemmahub.engines.resident import resident_memory
 from gemmahub.testing.conformance import BackendConformance
 from gemmahub_openai.backend import OpenAIBackend
+from plugins.openai.tests.conftest import address, only
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +31,10 @@ class _OfAServer(BackendConformance):
         return only(OpenAIBackend().served(5.0), self.reference)
 
     def memory_held(self) -> int | None:
-        found = resident_memory(self.program.pid)
-        return None if found is None else found.anonymous_bytes
+        ours = psutil.Process(self.program.pid)
+        processes = [ours, *ours.children(recursive=True)]  # a router's models have their own
+        found = [resident_memory(process.pid) for process in processes]
+        return sum(each.anonymous_bytes for each in found if each is not None) or None
 
 
 class TestConformance(_OfAServer):
