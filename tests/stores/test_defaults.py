@@ -50,7 +50,7 @@ def test_listing_imports_no_network_library(hub: Hub, tmp_path: Path) -> None:
         **os.environ,
         "HF_HUB_CACHE": str(hub.root),
         "GEMMAHUB_STORES": "huggingface,llama.cpp,lmstudio,ollama",
-        "GEMMAHUB_PLUGINS": "lmstudio,ollama",
+        "GEMMAHUB_PLUGINS": "lmstudio,ollama,openai",
         "GEMMAHUB_CACHE": str(tmp_path / "cache"),
         "LLAMA_CACHE": str(tmp_path),
         "OLLAMA_MODELS": str(tmp_path),

@@ -138,9 +138,14 @@ class LMStudioBackend(Backend):
     def _models(self, seconds: float) -> list[StudioModel]:
         """Raises: BackendError."""
         from gemmahub_openai.client import Clock, ServerClient
+        from gemmahub_openai.faults import unreachable
         from gemmahub_openai.lm_studio import studio_models
+        from gemmahub_openai.reach import is_there
 
-        with ServerClient(studio_server()) as client:
+        server = studio_server()
+        if not is_there(server, seconds):
+            raise in_words(unreachable(server))
+        with ServerClient(server) as client:
             try:
                 return studio_models(client, Clock(seconds))
             except BackendError as error:
