@@ -179,7 +179,7 @@ def _session(
         context=instance.context,
         context_trained=model.max_context,
         chat_template=True,
-        device=server.shown,
+        device=server.url.removeprefix("http://"),
         settings=settings,
         load_seconds=seconds,
         precision=one_line(label_of(model, found.name), 20),

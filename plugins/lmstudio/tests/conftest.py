@@ -32,11 +32,13 @@ def entry_of(path: Path, **changes: Any) -> dict[str, Any]:
     return found | changes
 
 
-def make_model(home: Path, repository: str = REPOSITORY, name: str = "tiny-F32.gguf") -> Artifact:
+def make_model(
+    home: Path, repository: str = REPOSITORY, name: str = "tiny-F32.gguf", seed: int = 0
+) -> Artifact:
     """A model in LM Studio's folder in this home."""
     path = home / ".lmstudio" / "models" / repository / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_model(path)
+    write_model(path, seed=seed)
     found = LMStudioStore(home / ".lmstudio" / "models").inventory().artifacts
     return next(artifact for artifact in found if artifact.path == path)
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from plugins.lmstudio.tests import recorded
-from plugins.lmstudio.tests.conftest import KEY
+from plugins.lmstudio.tests.conftest import KEY, make_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from gemmahub.engines.contract import Artifact
     from plugins.lmstudio.tests.fake_lm_studio import FakeLMStudio
@@ -70,6 +71,28 @@ def test_run_ps_and_stop(gemmahub: Callable[..., Said], studio: FakeLMStudio) ->
     assert gemmahub("stop", HERE)[0] == 0
     assert studio.instances == {}
     assert json.loads(gemmahub("ps", "--json")[1])["models"] == []
+
+
+def test_names_of_a_virtual_model(
+    gemmahub: Callable[..., Said], studio: FakeLMStudio, home: Path
+) -> None:
+    second = make_model(home, "publisher/tiny-F16-GGUF", "tiny-F16.gguf", seed=2)
+    about = home / ".lmstudio" / "hub" / "models" / "google" / "tiny" / "model.yaml"
+    about.parent.mkdir(parents=True)
+    about.write_text("base: [publisher/tiny-gguf, publisher/tiny-f16-gguf]")
+    labels = {"f32": str(home / ".lmstudio/models/publisher/tiny-GGUF/tiny-F32.gguf")}
+    labels["f16"] = str(second.path)
+    for label, path in labels.items():
+        for name in (f"google/tiny@{label}", f"google/tiny:{label.upper()}"):
+            code, out, err = gemmahub("inspect", name, "--json")
+            assert code == 0, err
+            paths = [place["path"] for place in json.loads(out)["places"]]
+            assert set(paths) == {path}, name
+    names = ["google/tiny@f32", "google/tiny@f16"]
+    studio.models[0] |= {"key": "google/tiny", "variants": names}
+    code, out, err = gemmahub("run", "google/tiny@f16", "one two", "--backend", "lmstudio")
+    assert (code, out.strip()) == (0, "one two"), err
+    assert studio.bodies("/api/v1/models/load")[-1]["model"] == "google/tiny@f16"
 
 
 def test_run_a_model_that_only_the_server_has(

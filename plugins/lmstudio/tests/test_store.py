@@ -111,3 +111,60 @@ def test_a_virtual_model_of_lm_studio_is_a_name_of_its_base(tmp_path: Path) -> N
         assert names(f"model: google/gemma-tiny\nbase: {base}\n") == [own, "google/gemma-tiny"]
     for text in ("", "base: 5", "base: [1, {x: y}]", "base: someone/other", "[", "\0", "a: *b"):
         assert names(text) == [own]
+
+
+def test_of_several_bases_each_has_its_label(tmp_path: Path) -> None:
+    """The example of LM Studio's document, with another family's name."""
+    models, hub = tmp_path / "disk" / "models", tmp_path / "home" / "hub"
+    for repository, file in (
+        ("Gemma-8B-GGUF", "gemma-8b-Q4_K_M.gguf"),
+        ("Gemma-8B-GGUF", "gemma-8b-Q8_0.gguf"),
+        ("Gemma-8B-MLX-4bit", "model.safetensors"),
+        ("Gemma-8B-Other", "odd-Q8_0.gguf"),
+    ):
+        write(models / "lmstudio-community" / repository / file)
+    write(models / "lmstudio-community" / "Gemma-8B-MLX-4bit" / "config.json")
+    bases = "".join(
+        f"  - key: {key}\n    sources:\n      - type: huggingface\n"
+        f"        user: lmstudio-community\n        repo: {repository}\n"
+        for key, repository in (
+            ("lmstudio-community/gemma-8b-gguf", "Gemma-8B-GGUF"),
+            ("lmstudio-community/gemma-8b-mlx-4bit", "Gemma-8B-MLX-4bit"),
+            ("another-key", "Gemma-8B-Other"),
+        )
+    )
+    write(
+        hub / "models" / "google" / "gemma-8b" / "model.yaml",
+        f"model: google/gemma-8b\nbase:\n{bases}",
+    )
+    store = LMStudioStore(models)
+    assert len(store.inventory().artifacts) == 4, "the hub is in LM Studio's home"
+    hub.rename(models.parent / "hub")
+    found = [a.reference for a in store.inventory().artifacts if a.repository == "google/gemma-8b"]
+    assert found == ["google/gemma-8b@q4_k_m", "google/gemma-8b@4bit"], "two are Q8_0"
+
+
+def test_the_hub_is_in_the_home_though_models_are_elsewhere(home: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "disk"
+    write(elsewhere / "publisher" / "tiny" / "tiny-Q4_0.gguf")
+    write(home / ".lmstudio" / "settings.json", json.dumps({"downloadsFolder": str(elsewhere)}))
+    about = home / ".lmstudio" / "hub" / "models" / "google" / "tiny" / "model.yaml"
+    write(about, "base: publisher/tiny")
+    references = [artifact.reference for artifact in LMStudioStore().inventory().artifacts]
+    assert references == ["publisher/tiny@q4_0", "google/tiny"]
+    write(about, "base: publisher/tiny #" + "x" * 100_000)
+    assert len(LMStudioStore().inventory().artifacts) == 1, "no honest one is as long"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("base: {key: [1]}", "base: [{sources: 5}]", "base: [{sources: [1, {user: 5}]}]"),
+        *("base: [[[[1]]]]", "base: &a [*a]", "base: !!python/object:os.system x", "base: \xff"),
+        "a: &a [x]\nb: &b [*a,*a,*a]\nc: &c [*b,*b,*b]\nbase: [*c,*c,*c]",
+    ],
+)  # fmt: skip
+def test_descriptions_that_make_no_sense(tmp_path: Path, text: str) -> None:
+    write(tmp_path / "models" / "publisher" / "tiny" / "tiny-Q4_0.gguf")
+    write(tmp_path / "hub" / "models" / "google" / "tiny" / "model.yaml", text)
+    assert len(LMStudioStore(tmp_path / "models").inventory().artifacts) == 1
