@@ -15,6 +15,9 @@ if sys.dont_write_bytecode:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
 
+# No server of this machine is looked for but by the tests that start one.
+os.environ.setdefault("GEMMAHUB_OPENAI_LOCAL", "[]")
+
 worker = os.environ.get("PYTEST_XDIST_WORKER", "")
 if worker and hasattr(os, "sched_setaffinity"):
     # The threads of an engine wait for each other at every layer, busily: with as many as there are

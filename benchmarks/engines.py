@@ -128,7 +128,7 @@ def descendants(pid: int) -> list[int]:
 def ollama(binary: str, model: Path) -> Iterator[Engine]:
     """A server with the model in a store of its own."""
     from gemmahub_ollama.address import server_address
-    from gemmahub_ollama.server import Server
+    from gemmahub_ollama.server import OllamaServer
 
     with tempfile.TemporaryDirectory(prefix="gemmahub-ollama-") as home, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -144,7 +144,7 @@ def ollama(binary: str, model: Path) -> Iterator[Engine]:
         )
         try:
             wait_for(process, f"http://{host}/api/version")
-            with Server(server_address(f"http://{host}")) as server:
+            with OllamaServer(server_address(f"http://{host}")) as server:
                 server.create(MODEL, {"model.gguf": server.upload(model)})
             yield Engine("ollama", f"ollama://{MODEL}", process.pid)
         finally:

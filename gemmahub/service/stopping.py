@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def stop(here: Installation, reference: str | None = None) -> tuple[LoadedModel, ...]:
     """Unload what is loaded under that reference, or all that is; which models that were.
 
-    Raises: NotFound when nothing is loaded under it; UsageError for a reference that is none;
-    GemmahubError for a server that does not do it.
+    Each is tried, also after one that fails. Raises: NotFound when nothing is loaded under it;
+    UsageError for a reference that is none; GemmahubError for a server that does not do it.
     """
     rows = loaded_models(here).rows
     if reference is not None:
@@ -35,8 +35,14 @@ def stop(here: Installation, reference: str | None = None) -> tuple[LoadedModel,
                 f"did you mean {', '.join(near)}?" if near else "gemmahub ps shows what is loaded",
             )
         rows = tuple(found)
+    failures: list[GemmahubError] = []
     for row in rows:
-        _unload(here, row.model)
+        try:
+            _unload(here, row.model)
+        except GemmahubError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
     return tuple(row.model for row in rows)
 
 

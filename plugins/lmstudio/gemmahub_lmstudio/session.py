@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmahub.engines.contract import Chunk, FinishReason, Usage
 from gemmahub.errors import BackendError, ContextExceeded, GenerationFailed
 from gemmahub_lmstudio.place import in_words
-from gemmahub_openai.session import ChatSession
+from gemmahub_openai.session import RemoteSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from gemmahub.engines.contract import Prompt, Sampling
 
+_LARGER: Final = "shorten the conversation, or load the model with a larger --ctx-size"
 _KEPT: Final = re.compile(r"(?:n_keep[: (]+|[Tt]rying to keep the first )(\d{1,9})")
 """The tokens of a prompt in LM Studio's words for one that does not fit."""
 
 
-class StudioSession(ChatSession):
-    """One instance of a model in LM Studio; see :class:`ChatSession`.
+class StudioSession(RemoteSession):
+    """One instance of a model in LM Studio; see :class:`RemoteSession`.
 
     ``thoughts`` is what LM Studio states of the model's thoughts: what can be chosen (``off``,
     ``on``; nothing for a model that does not think), and the default.
@@ -63,26 +64,15 @@ class StudioSession(ChatSession):
         empty = True
         try:
             for chunk in chunks:
-                if chunk.usage is not None and empty and self._did_not_fit(chunk.usage):
-                    break
                 empty = empty and not chunk.text and chunk.tool_call is None
                 yield chunk
-            else:
-                return
-        except ContextExceeded:
-            if not empty:  # in the middle of an answer: lmstudio-bug-tracker issues 1024, 1251
-                yield Chunk("", Usage(FinishReason.CONTEXT, context=self.info.context))
-                return
-            raise self._too_long(None) from None
+        except ContextExceeded as error:
+            if empty:
+                raise ContextExceeded(error.message, _LARGER) from None
+            # It says so in the middle of an answer: lmstudio-bug-tracker issues 1024, 1251.
+            yield Chunk("", Usage(FinishReason.CONTEXT, context=self.info.context))
         except BackendError as error:
             raise in_words(error) from None
-        raise self._too_long(chunk.usage.prompt_tokens if chunk.usage else None)
-
-    def _did_not_fit(self, usage: Usage) -> bool:
-        """Of a prompt that is too long LM Studio may end the answer before it begins, and give no
-        reason (lmstudio-bug-tracker issue 2339)."""
-        context, asked = self.info.context, usage.prompt_tokens
-        return context is not None and asked is not None and asked >= context
 
     def _too_long(self, asked: int | None) -> ContextExceeded:
         context = self.info.context
@@ -90,7 +80,7 @@ class StudioSession(ChatSession):
         has = "is longer" if asked is None else f"has {asked:,}"
         return ContextExceeded(
             f"LM Studio's context {holds}, and the prompt {has}",
-            "shorten the conversation, or load the model with a larger --ctx-size",
+            _LARGER,
         )
 
     def refused(self, status: int, said: str) -> BackendError:

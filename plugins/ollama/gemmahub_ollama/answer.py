@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
     from gemmahub.engines.contract import Sampling
-    from gemmahub_ollama.server import Server
+    from gemmahub_ollama.server import OllamaServer
 
 # Ollama ends an answer without a word when one token came more than 30 times in a row
 # (``llm/server.go``, "token repeat limit reached").
@@ -38,7 +38,7 @@ class AnswerReader:
 
     def __init__(
         self,
-        server: Server,
+        server: OllamaServer,
         path: str,
         body: Mapping[str, Any],
         sampling: Sampling,

@@ -25,7 +25,7 @@ from gemmahub_ollama.address import server_address
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gemmahub_ollama.server import Server
+    from gemmahub_ollama.server import OllamaServer
     from gemmahub_ollama.session import OllamaSession
 
 DEFAULT_CONTEXT: Final = 8192
@@ -57,10 +57,10 @@ class OllamaBackend(Backend):
 
     def availability(self) -> Availability:
         """Whether a server answers where ``OLLAMA_HOST`` says."""
-        from gemmahub_ollama.server import Server
+        from gemmahub_ollama.server import OllamaServer
 
         try:
-            with Server() as server:
+            with OllamaServer() as server:
                 return Availability(True, version=one_line(server.version(), 40))
         except BackendError as error:
             return Availability(False, reason=error.message, hint=error.hint)
@@ -76,13 +76,13 @@ class OllamaBackend(Backend):
 
         Raises: LoadFailed, BackendMissing, BackendCrashed.
         """
-        from gemmahub_ollama.server import Server
+        from gemmahub_ollama.server import OllamaServer
 
         options = self.check_options(settings)
         _check_settings(settings)
         if not 0 < options["timeout"] < float("inf"):
             raise LoadFailed("ollama: timeout is no number of seconds", "give 1 or more")
-        server = Server(timeout=float(options["timeout"]))
+        server = OllamaServer(timeout=float(options["timeout"]))
         try:
             return self._load(server, artifact, replace(settings, options=options), on_progress)
         except BaseException:
@@ -94,22 +94,22 @@ class OllamaBackend(Backend):
 
         What it says in another kind than it should counts as not said.
         """
-        from gemmahub_ollama.server import LISTING, Server
+        from gemmahub_ollama.server import LISTING, OllamaServer
 
-        with Server() as server:
+        with OllamaServer() as server:
             return [_loaded(self.name, entry) for entry in server.running(LISTING)]
 
     def unload(self, name: str) -> None:
         """Let the server give back a model's memory. Raises: BackendError."""
-        from gemmahub_ollama.server import Server
+        from gemmahub_ollama.server import OllamaServer
 
-        with Server() as server:
+        with OllamaServer() as server:
             if server.loaded(name) is not None:
                 server.unload(name)
 
     def _load(
         self,
-        server: Server,
+        server: OllamaServer,
         artifact: Artifact,
         settings: Settings,
         on_progress: OnProgress | None,
@@ -156,7 +156,7 @@ class OllamaBackend(Backend):
             unload=before is None or _number(before.get("context_length")) != context,
         )
 
-    def _model(self, server: Server, artifact: Artifact, settings: Settings) -> str:
+    def _model(self, server: OllamaServer, artifact: Artifact, settings: Settings) -> str:
         """The name of the artifact on the server.
 
         Raises: LoadFailed for a file that is not in its store.

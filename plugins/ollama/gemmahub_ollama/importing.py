@@ -10,7 +10,7 @@ from gemmahub_ollama.upload import digest_of, readable
 
 if TYPE_CHECKING:
     from gemmahub.engines.contract import Artifact
-    from gemmahub_ollama.server import Server
+    from gemmahub_ollama.server import OllamaServer
 
 _NAMESPACE: Final = "gemmahub"
 _LONGEST: Final = 80
@@ -26,7 +26,7 @@ def model_name(artifact: Artifact) -> str:
     return f"{_NAMESPACE}/{name}:{_sha256(artifact)[:12]}"
 
 
-def import_model(server: Server, artifact: Artifact) -> str:
+def import_model(server: OllamaServer, artifact: Artifact) -> str:
     """Give a file to the server, unless it is there already. Returns its name there.
 
     The server keeps a copy of its own. Raises: LoadFailed, BackendMissing.

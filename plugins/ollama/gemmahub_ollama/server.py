@@ -40,7 +40,7 @@ _MOST_ROWS: Final = 1000  # that are loaded at once
 _MOST_DIGESTS: Final = 4096  # whose progress a pull may tell
 
 
-class Server:
+class OllamaServer:
     """A server at an address (default: where ``OLLAMA_HOST`` says). Nothing is asked until used.
 
     ``timeout`` is the longest silence in seconds while a model loads or answers. Methods raise
@@ -64,7 +64,7 @@ class Server:
         """Give back connections; twice is fine."""
         self._web.close()
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> OllamaServer:
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from gemmahub.engines.contract import Chunk, Prompt, Sampling, SessionInfo, Tool
-    from gemmahub_ollama.server import Server
+    from gemmahub_ollama.server import OllamaServer
 
 _ROLES: Final = ("system", "user", "assistant", "tool")
 
@@ -30,7 +30,7 @@ class OllamaSession(SessionBase):
 
     def __init__(
         self,
-        server: Server,
+        server: OllamaServer,
         model: str,
         info: SessionInfo,
         *,

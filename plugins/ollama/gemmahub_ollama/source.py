@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from gemmahub.engines.sources import OnPull
     from gemmahub_ollama.manifests import Layer, Manifest
-    from gemmahub_ollama.server import Server
+    from gemmahub_ollama.server import OllamaServer
 
 _SCHEME: Final = "ollama://"
 _TYPE: Final = "application/vnd.ollama.image."
@@ -240,15 +240,15 @@ def _name_of(artifact: RemoteArtifact, digest: str) -> str:
     return next(found, one_line(wanted[:12]))
 
 
-def _server() -> Server:
+def _server() -> OllamaServer:
     """The Ollama server, where one answers.
 
     Raises: BackendMissing, with what to do instead.
     """
     from gemmahub.errors import BackendError
-    from gemmahub_ollama.server import Server
+    from gemmahub_ollama.server import OllamaServer
 
-    server = Server()
+    server = OllamaServer()
     try:
         server.version()
     except BackendError as error:

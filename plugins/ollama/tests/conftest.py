@@ -181,10 +181,10 @@ def model_path() -> Path:
 def real_server(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Iterator[RealServer]:
     """One server for all tests that change nothing in it but what they load."""
     from gemmahub_ollama.address import server_address
-    from gemmahub_ollama.server import Server
+    from gemmahub_ollama.server import OllamaServer
 
     with ollama_serve(tmp_path_factory.mktemp("ollama")) as running:
-        with Server(server_address(running.url)) as server:
+        with OllamaServer(server_address(running.url)) as server:
             server.create(NAME, {"model.gguf": server.upload(model_path)})
         yield running
 

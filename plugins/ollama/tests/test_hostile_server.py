@@ -19,7 +19,7 @@ from gemmahub.errors import (
 from gemmahub.testing.hub.models import small_model
 from gemmahub_ollama.address import server_address
 from gemmahub_ollama.backend import OllamaBackend
-from gemmahub_ollama.server import Server
+from gemmahub_ollama.server import OllamaServer
 from plugins.ollama.tests.fake_server import LOADED, SHOW, FakeServer, objects, raw, said
 from tests.http.hostile_server import DRIPS, Conversation, Script, endless, serving
 
@@ -104,7 +104,7 @@ def test_values_of_other_kinds_are_not_said(
         assert "\x1b" not in out
         found = OllamaBackend().loaded()
         assert found[0].context in (None, 1)
-        with Server(server_address(fake.url)) as server:
+        with OllamaServer(server_address(fake.url)) as server:
             assert not server.has("tiny:q4")
         artifact = Artifact(
             "gguf", _nowhere(), name="t", store="ollama", reference="ollama://t", sha256="a" * 64
@@ -186,7 +186,7 @@ def test_an_upload_is_checked_by_the_server_and_may_be_refused(tmp_path: Path) -
     def script(there: Conversation) -> None:
         there.answer(b'{"error":"disk full"}', "507 Insufficient Storage", Connection="close")
 
-    with serving(script) as running, Server(server_address(running.url)) as server:
+    with serving(script) as running, OllamaServer(server_address(running.url)) as server:
         with pytest.raises(LoadFailed, match="disk full"):
             server.upload(path)
         assert f"/api/blobs/sha256:{SHA}" in running.asked[0]
@@ -208,7 +208,7 @@ def test_an_upload_is_checked_by_the_server_and_may_be_refused(tmp_path: Path) -
     ids=["line", "deep", "digests", "error"],
 )
 def test_a_pull_that_is_hostile_ends(answer: Any, message: str) -> None:
-    with FakeServer() as fake, Server(server_address(fake.url)) as server:
+    with FakeServer() as fake, OllamaServer(server_address(fake.url)) as server:
         fake.answers["/api/pull"] = answer
         with pytest.raises(BackendError, match=message):
             server.pull("x", lambda *progress: None)
@@ -217,7 +217,7 @@ def test_a_pull_that_is_hostile_ends(answer: Any, message: str) -> None:
 def test_progress_is_told_in_numbers_and_texts() -> None:
     told: list[tuple[str, str, int, int]] = []
     parts = [{"status": odd, "digest": odd, "completed": odd, "total": odd} for odd in ODD]
-    with FakeServer() as fake, Server(server_address(fake.url)) as server:
+    with FakeServer() as fake, OllamaServer(server_address(fake.url)) as server:
         fake.answers["/api/pull"] = objects(*parts, {"status": "success"})
         server.pull("x", lambda *progress: told.append(progress))
     assert len(told) == len(ODD) + 1

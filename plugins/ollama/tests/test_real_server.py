@@ -13,7 +13,7 @@ from gemmahub.errors import ContextExceeded, LoadFailed
 from gemmahub_ollama.address import server_address
 from gemmahub_ollama.backend import OllamaBackend
 from gemmahub_ollama.importing import model_name
-from gemmahub_ollama.server import Server
+from gemmahub_ollama.server import OllamaServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +32,8 @@ Command = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def server(at_server: RealServer) -> Iterator[Server]:
-    with Server() as server:
+def server(at_server: RealServer) -> Iterator[OllamaServer]:
+    with OllamaServer() as server:
         yield server
 
 
@@ -175,7 +175,7 @@ def test_more_context_than_the_model_was_trained_for(at_server: RealServer) -> N
         assert session.info.context == session.info.context_trained == 32_768
 
 
-def test_what_others_loaded_is_left_loaded(server: Server, at_server: RealServer) -> None:
+def test_what_others_loaded_is_left_loaded(server: OllamaServer, at_server: RealServer) -> None:
     name = at_server.artifact.name
     server.load(name, {"num_ctx": 256, "num_batch": 512, "num_thread": 1}, "5m")
     try:
@@ -189,7 +189,7 @@ def test_what_others_loaded_is_left_loaded(server: Server, at_server: RealServer
 def test_two_front_ends_on_one_server(at_server: RealServer) -> None:
     """A session whose model another one unloads answers all the same: it is loaded again."""
     first = OllamaBackend().load(at_server.artifact, settings())
-    with Server() as server:
+    with OllamaServer() as server:
         server.unload(at_server.artifact.name)
     with first:
         assert list(first.generate("The capital of France is", GREEDY))[-1].usage is not None
@@ -222,7 +222,7 @@ def test_run_takes_the_tag_that_was_named(chat: Artifact, command: Command) -> N
 
 
 def test_a_file_from_elsewhere_is_copied_when_told(
-    command: Command, server: Server, at_server: RealServer, model_path: Any, tmp_path: Any
+    command: Command, server: OllamaServer, at_server: RealServer, model_path: Any, tmp_path: Any
 ) -> None:
     from dataclasses import replace
 
@@ -241,7 +241,9 @@ def test_a_file_from_elsewhere_is_copied_when_told(
     assert name in {model["name"] for model in server.models()}
 
 
-def test_the_store_and_the_server_know_the_same(server: Server, at_server: RealServer) -> None:
+def test_the_store_and_the_server_know_the_same(
+    server: OllamaServer, at_server: RealServer
+) -> None:
     shown = server.show(at_server.artifact.name)
     assert shown["details"]["quantization_level"] == "Q4_K_M"
     assert at_server.artifact.sha256 in shown["modelfile"].replace("sha256-", "")

@@ -44,7 +44,7 @@ class _Call:
 
 
 @dataclass(slots=True)
-class AnswerReader:
+class EventReader:
     """Reads one answer.
 
     ``wanted`` is the most tokens that were asked for, ``context`` what the server stated for a
@@ -63,6 +63,7 @@ class AnswerReader:
     _timings: dict[str, Any] = field(default_factory=dict)
     _calls: dict[int, _Call] = field(default_factory=dict)
     _thought: bool = False
+    _said: bool = False
 
     def chunks(self, lines: Iterator[bytes]) -> Iterator[Chunk]:
         """The chunks; the last one has the counts. None of that where the lines end too early.
@@ -132,10 +133,11 @@ class AnswerReader:
         text = text_of(delta.get("content")) or text_of(choice.get("text"))
         for name in _THOUGHTS:
             if thought := text_of(delta.get(name)):
-                self._thought = True
+                self._thought = self._said = True
                 yield Chunk(thought, kind=ChunkKind.REASONING)
                 break
         if text:
+            self._said = True
             yield Chunk(text)
         calls = delta.get("tool_calls")
         for position, piece in enumerate(calls if isinstance(calls, list) else ()):
@@ -160,6 +162,10 @@ class AnswerReader:
             raise self._failed("a call of a tool without an end")
 
     def _ended(self) -> Iterator[Chunk]:
+        asked = count_of(self._counts.get("prompt_tokens"))
+        if not self._said and not self._calls and asked and self.context and asked > self.context:
+            # LM Studio gives an empty answer then (lmstudio-bug-tracker issue 2339).
+            raise faults.too_long(self.server, f"{asked} in the prompt", self.context)
         called = False
         for _, call in sorted(self._calls.items()):
             if call.name:

@@ -20,7 +20,7 @@ _OWNERS: Final = {
     "llamacpp": ServerKind.LLAMA_SERVER,  # tools/server of ggml-org/llama.cpp
     "vllm": ServerKind.VLLM,  # vllm/entrypoints/openai: ModelCard
     "me": ServerKind.LLAMA_CPP_PYTHON,  # llama_cpp/server/app.py
-    "jan": ServerKind.JAN,
+    "user": ServerKind.JAN,  # janhq/jan@0035982 src-tauri/src/core/server/proxy.rs
     "gemmahub": ServerKind.GEMMAHUB,
 }
 _OF_MLX: Final = {"id", "object", "created"}  # mlx_lm/server.py: handle_models_request

@@ -22,7 +22,7 @@ from gemmahub.text import one_line
 if TYPE_CHECKING:
     from gemmahub_openai.listing import Answered, Offer
     from gemmahub_openai.places import Places
-    from gemmahub_openai.session import ChatSession
+    from gemmahub_openai.session import RemoteSession
 
 _ASK_SECONDS: Final = 1.4
 """For whether a server is there, and for what is in memory: the core waits 2 s."""
@@ -97,7 +97,7 @@ class OpenAIBackend(Backend):
 
     def load(
         self, model: ServedModel, settings: Settings, on_progress: OnProgress | None = None
-    ) -> ChatSession:
+    ) -> RemoteSession:
         """A session with a model of a server, which is loaded first where the server does that.
 
         Raises: LoadFailed, BackendMissing, BackendCrashed.
@@ -105,7 +105,7 @@ class OpenAIBackend(Backend):
         from dataclasses import replace
 
         from gemmahub_openai.loading import hold, more_of
-        from gemmahub_openai.session import ChatSession, Partner
+        from gemmahub_openai.session import Partner, RemoteSession
 
         options = self.check_options(settings)
         if not 0 < options["timeout"] < float("inf"):
@@ -133,7 +133,7 @@ class OpenAIBackend(Backend):
             partner = Partner(offer.server, offer.kind, stated, held.name, plain)
             if on_progress is not None:
                 on_progress(1.0)
-            return ChatSession(info, partner, held.release, float(options["timeout"]))
+            return RemoteSession(info, partner, held.release, float(options["timeout"]))
         except BaseException:
             held.release()
             raise

@@ -30,13 +30,14 @@ _TOO_LONG: Final = (
     "maximum context length",  # OpenAI, vLLM, llama_cpp.server
     "exceed context window",  # llama_cpp.server
     "exceeds the context length",  # Ollama
-    "greater than the context length",  # LM Studio
     "longer than the maximum model length",  # vLLM
-    "context the overflows",  # LM Studio
-    "cannot truncate prompt with n_keep",  # LM Studio 0.4
-    "context size has been exceeded",  # LM Studio, of MLX
-    "reached context length",  # LM Studio, in the middle of an answer
-    "context overflow",
+    # LM Studio: lmstudio-ai/lmstudio-bug-tracker issues 237, 546, 2256, 2339
+    "greater than the context length",
+    "when context the overflows",
+    "when the context overflows",
+    "context size has been exceeded",
+    "reached context length of",
+    "cannot truncate prompt with n_keep",  # anomalyco/opencode issue 11141
 )
 _MESSAGE: Final = re.compile(r'"message": ?"((?:[^"\\]|\\.){1,2000})')
 _COUNTS: Final = (
@@ -45,9 +46,10 @@ _COUNTS: Final = (
     re.compile(r"[Rr]equested tokens \((\d{1,9})\)"),
     re.compile(r"(\d{1,9}) (?:tokens )?in the (?:messages|prompt)"),
     re.compile(r"has (\d{1,9}) input tokens"),
+    re.compile(r"(?:keep the first|n_keep:) ?(\d{1,9})"),
 )
 _SIZES: Final = (
-    re.compile(r'"n_ctx": ?(\d{1,9})'),
+    re.compile(r'n_ctx"?: ?(\d{1,9})'),
     re.compile(r"context (?:size|window|length)[^0-9]{0,12}(\d{1,9})"),
 )
 
@@ -184,7 +186,8 @@ def from_status(
     said = said_in(body)
     if status in (401, 403):
         what = "refuses the key" if server.key else "asks for a key"
-        plain = kind is BackendError and b'"error"' in body
+        asks = b'"error"' in body or b"authorization" in body.lower()  # Jan's are plain text
+        plain = kind is BackendError and asks
         return (KeyWanted if plain else kind)(
             f"{server.shown} {what} (HTTP {status})", key_hint(server)
         )

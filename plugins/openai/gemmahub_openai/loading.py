@@ -27,7 +27,7 @@ _lock: Final = Lock()
 
 
 @dataclass(slots=True)
-class Held:
+class HeldModel:
     """A model that a session uses. ``name`` is what requests call it, ``context`` what it was
     loaded with, None where this did not load it. ``release`` gives it back; twice is fine."""
 
@@ -42,7 +42,7 @@ class Held:
             give_back()
 
 
-def hold(offer: Offer, options: Mapping[str, Any], on_progress: OnProgress | None) -> Held:
+def hold(offer: Offer, options: Mapping[str, Any], on_progress: OnProgress | None) -> HeldModel:
     """Load a model that its server has not loaded yet.
 
     Raises: LoadFailed, BackendMissing, BackendCrashed.
@@ -54,21 +54,21 @@ def hold(offer: Offer, options: Mapping[str, Any], on_progress: OnProgress | Non
             "leave context_length out; it is for LM Studio",
         )
     if offer.kind not in (ServerKind.LM_STUDIO, ServerKind.LLAMA_ROUTER):
-        return Held(model.name)
+        return HeldModel(model.name)
     if offer.kind is ServerKind.LM_STUDIO and wanted not in (None, model.context):
         return _load_in_studio(offer, options)
     if model.loaded:
         name = model.instances[0] if model.instances else model.name
-        return _joined(offer, Held(name))
+        return _joined(offer, HeldModel(name))
     if offer.kind is ServerKind.LM_STUDIO:
         return _load_in_studio(offer, options)
     with ServerClient(offer.server) as client:
         report = on_progress or (lambda _: None)
         llama_server.load_model(client, model.name, float(options["timeout"]), report)
-    return _mine(offer, Held(model.name), model.name, options)
+    return _mine(offer, HeldModel(model.name), model.name, options)
 
 
-def more_of(offer: Offer, held: Held) -> StatedModel:
+def more_of(offer: Offer, held: HeldModel) -> StatedModel:
     """What the server states of the model now that it is loaded."""
     model = offer.model
     if held.context is not None:
@@ -102,7 +102,7 @@ def unload(offer: Offer, instance: str) -> None:
     )
 
 
-def _load_in_studio(offer: Offer, options: Mapping[str, Any]) -> Held:
+def _load_in_studio(offer: Offer, options: Mapping[str, Any]) -> HeldModel:
     clock = Clock(float(options["timeout"]))
     with ServerClient(offer.server) as client:
         try:
@@ -115,11 +115,11 @@ def _load_in_studio(offer: Offer, options: Mapping[str, Any]) -> Held:
                     f"{offer.server.shown} takes no context: it is an LM Studio before 0.4",
                     "leave context_length out, or get a newer one",
                 ) from None
-            return Held(offer.model.name)
-    return _mine(offer, Held(made.id, made.context), made.id, options)
+            return HeldModel(offer.model.name)
+    return _mine(offer, HeldModel(made.id, made.context), made.id, options)
 
 
-def _mine(offer: Offer, held: Held, instance: str, options: Mapping[str, Any]) -> Held:
+def _mine(offer: Offer, held: HeldModel, instance: str, options: Mapping[str, Any]) -> HeldModel:
     """A model that was loaded here: the last session of this process that uses it unloads it."""
     if options["keep"]:
         return held
@@ -128,7 +128,7 @@ def _mine(offer: Offer, held: Held, instance: str, options: Mapping[str, Any]) -
     return _joined(offer, held)
 
 
-def _joined(offer: Offer, held: Held) -> Held:
+def _joined(offer: Offer, held: HeldModel) -> HeldModel:
     """One more user of a model that this process loaded; of another's nothing is given back."""
     key = (offer.server.url, held.name)
     with _lock:

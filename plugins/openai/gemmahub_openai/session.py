@@ -11,7 +11,7 @@ from gemmahub.engines.contract import Chunk, FinishReason, Usage
 from gemmahub.engines.server_session import ServerSession
 from gemmahub.errors import BackendError, FormRefused, GenerationFailed
 from gemmahub_openai import faults, request
-from gemmahub_openai.answer import AnswerReader
+from gemmahub_openai.answer import EventReader
 from gemmahub_openai.client import Clock, ServerClient, web_client
 from gemmahub_openai.servers import Server, ServerKind, StatedModel
 
@@ -56,7 +56,7 @@ class Partner:
         return request.Ways("json_schema", cuts=False)
 
 
-class ChatSession(ServerSession):
+class RemoteSession(ServerSession):
     """One model of a server; several answers at once, if the server does that.
 
     ``on_close`` gives the model's memory back where it was loaded for this session.
@@ -128,10 +128,10 @@ class ChatSession(ServerSession):
         """The chunks of an answer; the last one with the server's own counts."""
         return self._reader(None).chunks(lines)
 
-    def _reader(self, wanted: int | None) -> AnswerReader:
+    def _reader(self, wanted: int | None) -> EventReader:
         partner = self._partner
         endless = partner.kind in _ENDLESS
-        return AnswerReader(partner.server, partner.name, wanted, self.info.context, endless)
+        return EventReader(partner.server, partner.name, wanted, self.info.context, endless)
 
     def refused(self, status: int, said: str) -> BackendError:
         """A prompt that is too long, a wrong key, or something else, in the server's words."""

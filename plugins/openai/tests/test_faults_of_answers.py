@@ -25,12 +25,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from gemmahub_openai.backend import OpenAIBackend
-    from gemmahub_openai.session import ChatSession
+    from gemmahub_openai.session import RemoteSession
 
 CHAT = "POST /v1/chat/completions"
 HELLO = [Message("user", "hello")]
 SOUND = (said("Hel"), said("lo", "stop"), counted(), DONE)
 TOO_LONG = "This model's maximum context length is 512 tokens. However, you requested 6018 tokens"
+# As lmstudio-ai/lmstudio-bug-tracker issue 546 has it, word for word.
+STUDIO_IS_FULL = (
+    "Trying to keep the first 6015 tokens when context the overflows. However, the model is "
+    "loaded with context length of only 512 tokens, which is not enough."
+)
 
 
 @pytest.fixture
@@ -42,7 +47,7 @@ def server() -> Iterator[FakeServer]:
 @pytest.fixture
 def session(
     backend: OpenAIBackend, server: FakeServer, name_servers: Callable[..., None]
-) -> Iterator[ChatSession]:
+) -> Iterator[RemoteSession]:
     name_servers(lab={"url": server.address, "key": "k3y-k3y"})
     with backend.load(only(backend.served(2.0), "lab://tiny"), Settings()) as found:
         yield found
@@ -81,6 +86,14 @@ REFUSALS: dict[str, tuple[dict[str, Any], type[BackendError], str]] = {
         ContextExceeded,
         "more tokens than fit",
     ),
+    "LM Studio is full": (
+        {
+            "body": {"error": "greater than the context length (n_keep: 6015>= n_ctx: 512)"},
+            "status": 400,
+        },
+        ContextExceeded,
+        "6,015 tokens; the context holds 512",
+    ),
     "form": (
         {"body": {"error": {"message": "bad json schema"}}, "status": 400},
         FormRefused,
@@ -107,6 +120,12 @@ STREAMS: dict[str, tuple[tuple[bytes, ...], type[BackendError], str]] = {
         "no stream",
     ),
     "full in the middle": ((said("a"), event(error={"message": TOO_LONG})), ContextExceeded, "512"),
+    "LM Studio is full": ((event(error=STUDIO_IS_FULL),), ContextExceeded, "6,015 tokens; the"),
+    "LM Studio of MLX is full": (
+        (b"event: error\n", event(error={"message": "Context size has been exceeded."})),
+        ContextExceeded,
+        "more tokens than fit",
+    ),
     "web page": ((HTML,), BackendError, "web page"),
     "another model": (
         (event(model="llama-4", choices=[{"delta": {"content": "Hi"}}]), DONE),
@@ -133,7 +152,7 @@ STREAMS: dict[str, tuple[tuple[bytes, ...], type[BackendError], str]] = {
 
 @pytest.mark.parametrize("fault", REFUSALS)
 def test_a_refusal_is_one_error_and_the_next_answer_comes(
-    session: ChatSession, server: FakeServer, fault: str
+    session: RemoteSession, server: FakeServer, fault: str
 ) -> None:
     how, kind, told = REFUSALS[fault]
     server.says(CHAT, **how)
@@ -148,7 +167,7 @@ def test_a_refusal_is_one_error_and_the_next_answer_comes(
 
 @pytest.mark.parametrize("fault", STREAMS)
 def test_a_stream_that_fails_is_one_error_and_the_next_answer_comes(
-    session: ChatSession, server: FakeServer, fault: str
+    session: RemoteSession, server: FakeServer, fault: str
 ) -> None:
     pieces, kind, told = STREAMS[fault]
     server.says(CHAT, pieces=pieces)
@@ -160,7 +179,7 @@ def test_a_stream_that_fails_is_one_error_and_the_next_answer_comes(
     assert ask(session, HELLO)[0] == "Hello"
 
 
-def test_a_connection_that_breaks_is_one_error(session: ChatSession, server: FakeServer) -> None:
+def test_a_connection_that_breaks_is_one_error(session: RemoteSession, server: FakeServer) -> None:
     server.says(CHAT, pieces=(said("Hel"),), breaks=True)
     with pytest.raises(BackendCrashed, match=r"broke|middle"):
         ask(session, HELLO)
@@ -183,7 +202,7 @@ def test_silence_ends_after_the_timeout(
 
 
 def test_a_cancel_ends_an_answer_that_does_not_come(
-    session: ChatSession, server: FakeServer
+    session: RemoteSession, server: FakeServer
 ) -> None:
     server.says(CHAT, pieces=SOUND, pause=20.0)
     timer = threading.Timer(0.3, session.cancel)
@@ -196,7 +215,9 @@ def test_a_cancel_ends_an_answer_that_does_not_come(
     assert len(server.bodies(CHAT)) == 1, "nothing more was asked for"
 
 
-def test_an_empty_stream_is_asked_for_its_reason(session: ChatSession, server: FakeServer) -> None:
+def test_an_empty_stream_is_asked_for_its_reason(
+    session: RemoteSession, server: FakeServer
+) -> None:
     server.says(CHAT, pieces=(b"",))
     with pytest.raises(BackendCrashed, match="in its middle"):
         ask(session, HELLO)
@@ -234,7 +255,7 @@ def test_a_context_that_cannot_be_is_not_handed_on(
     ],
 )
 def test_counts_that_make_no_sense_count_as_not_said(
-    session: ChatSession, server: FakeServer, counts: object
+    session: RemoteSession, server: FakeServer, counts: object
 ) -> None:
     timings = {"prompt_n": -1, "prompt_ms": "x", "predicted_ms": -1}
     pieces = (said("Hi", "no such reason"), event(choices=[], usage=counts, timings=timings), DONE)
@@ -260,8 +281,22 @@ def test_the_model_is_gone_when_it_is_loaded(
         backend.load(model, Settings())
 
 
+def test_an_empty_answer_to_a_prompt_that_does_not_fit_is_told(
+    backend: OpenAIBackend, server: FakeServer, name_servers: Callable[..., None]
+) -> None:
+    server.says("GET /v1/models", {"data": [{"id": "tiny", "max_model_len": 64}]})
+    name_servers(lab=server.address)
+    model = only(backend.served(2.0), "lab://tiny")
+    server.says(CHAT, pieces=(said(reason="stop"), counted(asked=600, told=0), DONE))
+    with (
+        backend.load(model, Settings()) as session,
+        pytest.raises(ContextExceeded, match="600 tokens; the context holds 64"),
+    ):
+        ask(session, HELLO)
+
+
 def test_thoughts_and_calls_are_told_from_the_answer(
-    session: ChatSession, server: FakeServer
+    session: RemoteSession, server: FakeServer
 ) -> None:
     first = {"index": 0, "id": "c1", "function": {"name": "look_up", "arguments": '{"a"'}}
     more = {"index": 0, "function": {"arguments": ": 1}"}}

@@ -11,7 +11,7 @@ from gemmahub.errors import BackendError, FormRefused, GenerationFailed
 from gemmahub.testing.projector_writer import write_png
 from gemmahub_openai.places import same_place
 from gemmahub_openai.servers import Server, ServerKind, StatedModel, server_url
-from gemmahub_openai.session import ChatSession, Partner
+from gemmahub_openai.session import Partner, RemoteSession
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ def body(
 ) -> tuple[str, dict[str, Any]]:
     info = SessionInfo("x", 512, None, True, "x", Settings(), images=images)
     partner = Partner(SERVER, kind, StatedModel("tiny", **stated), "tiny", plain)
-    with ChatSession(info, partner) as session:
+    with RemoteSession(info, partner) as session:
         return session.request(prompt if isinstance(prompt, str) else list(prompt), sampling)
 
 
