@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from gemmahub.http.values import object_of
 from gemmahub.precision.labels import label_in_name
 
 if TYPE_CHECKING:
@@ -76,6 +77,6 @@ def _bases(path: Path) -> Iterator[str]:
             yield key.casefold()
         sources = given.get("sources")
         for source in sources[:_MOST_BASES] if isinstance(sources, list) else ():
-            names = [source.get(k) for k in ("user", "repo")] if isinstance(source, dict) else []
-            if len(names) == 2 and all(isinstance(each, str) for each in names):
-                yield "/".join(names).casefold()
+            user, repository = (object_of(source).get(name) for name in ("user", "repo"))
+            if isinstance(user, str) and isinstance(repository, str):
+                yield f"{user}/{repository}".casefold()
