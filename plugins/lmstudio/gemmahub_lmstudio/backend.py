@@ -25,7 +25,7 @@ from gemmahub_lmstudio.place import NAME, in_words, is_listed, studio_server
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from gemmahub_lmstudio.loading import Loaded
+    from gemmahub_lmstudio.loading import LoadedInstance
     from gemmahub_lmstudio.session import StudioSession
     from gemmahub_openai.lm_studio import StudioModel
     from gemmahub_openai.servers import Server
@@ -158,7 +158,7 @@ def reference_of(key: str) -> str:
 
 
 def _session(
-    server: Server, found: Loaded, settings: Settings, seconds: float, silence: float
+    server: Server, found: LoadedInstance, settings: Settings, seconds: float, silence: float
 ) -> StudioSession:
     from gemmahub_lmstudio.matching import label_of
     from gemmahub_lmstudio.session import StudioSession

@@ -26,7 +26,7 @@ _OWN_NAME: Final = "gemmahub"
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedInstance:
     """A model in memory, by the ``name`` of its variant. ``ours``: it was loaded for us, and goes
     when we close."""
 
@@ -61,7 +61,7 @@ EMBEDS: Final = ("embedding", "embeddings")
 
 def loaded(
     client: ServerClient, wanted: Artifact | ServedModel, settings: Settings, seconds: float
-) -> Loaded:
+) -> LoadedInstance:
     """The model in memory as it is wanted: one that is there already, or loaded now.
 
     Raises: LoadFailed for what LM Studio refuses or cannot be told; BackendMissing, BackendError.
@@ -74,13 +74,13 @@ def loaded(
     if chosen and not placed:
         for instance in model.instances:
             if instance.context is not None and context in (None, instance.context):
-                return Loaded(model, name, instance, ours=False)
+                return LoadedInstance(model, name, instance, ours=False)
     context = context or min(model.max_context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
     if settings.gpu_layers is not None:
         instance = _by_program(client, model, name, wanted, settings, context, seconds)
     else:
         instance = _by_rest(client, model, name, settings, context, seconds)
-    return Loaded(model, name, _with_context(client, instance), ours=True)
+    return LoadedInstance(model, name, _with_context(client, instance), ours=True)
 
 
 def _by_rest(
