@@ -237,10 +237,12 @@ def _embeds(model: StudioModel) -> bool:
 
 def _references_here(models: list[StudioModel]) -> Iterator[tuple[str, str]]:
     """The keys of models that are files of this machine's folder, with the files' references."""
+    from gemmahub.config import load_config
     from gemmahub_lmstudio.matching import model_of
     from gemmahub_lmstudio.store import LMStudioStore
 
-    if not studio_server().local:
+    stores = load_config().stores
+    if not studio_server().local or (stores is not None and NAME not in stores):
         return
     for artifact in LMStudioStore().inventory().artifacts:
         if found := model_of(artifact, models):

@@ -57,6 +57,19 @@ def find(client: ServerClient, wanted: Artifact | ServedModel) -> tuple[StudioMo
 
 
 EMBEDS: Final = ("embedding", "embeddings")
+MLX: Final = "mlx"
+
+
+def _check_mlx(settings: Settings) -> None:
+    """Raises: LoadFailed for what LM Studio's MLX engine would ignore: its documents name these as
+    effective with its llama.cpp alone."""
+    refused = {
+        "--gpu-layers": settings.gpu_layers is not None,
+        "--cache-in-memory": settings.cache_in_memory,
+        "flash attention switched off": not settings.flash_attention,
+    }
+    if wrong := [name for name, is_set in refused.items() if is_set]:
+        raise LoadFailed(f"{wrong[0]} has no effect on an MLX model in LM Studio", "leave it out")
 
 
 def loaded(
@@ -67,6 +80,8 @@ def loaded(
     Raises: LoadFailed for what LM Studio refuses or cannot be told; BackendMissing, BackendError.
     """
     model, name = find(client, wanted)
+    if model.format == MLX:
+        _check_mlx(settings)
     context = settings.context
     placed = settings.gpu_layers is not None or settings.cache_in_memory
     # Of several variants of one key LM Studio states the chosen one, not which is in memory.
@@ -92,9 +107,8 @@ def _by_rest(
     seconds: float,
 ) -> Instance:
     """Flash attention and the batch are for LM Studio's llama.cpp alone."""
-    of_llama = model.format != "mlx"
     options: dict[str, Any] = {"context": context}
-    if of_llama:
+    if model.format != MLX:
         options |= {"flash_attention": settings.flash_attention, "batch": settings.ubatch}
     if settings.cache_in_memory:
         options["cache_on_gpu"] = False

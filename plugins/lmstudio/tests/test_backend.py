@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gemmahub.engines.contract import Message, Sampling, ServedModel, Settings
+from gemmahub.errors import LoadFailed
 from gemmahub.testing.conformance.kit import read
 from gemmahub_lmstudio.backend import LMStudioBackend
 from gemmahub_lmstudio.matching import label_of, model_of, named
@@ -49,10 +50,14 @@ def test_models_that_only_the_server_has_are_served(documents: FakeLMStudio) -> 
     assert large.place == documents.address
 
 
-def test_files_of_its_folder_are_no_served_models(studio: FakeLMStudio) -> None:
+def test_files_of_its_folder_are_no_served_models(
+    studio: FakeLMStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert BACKEND.served(2.0) == []
     studio.models.append(recorded.TINY)
     assert [model.name for model in BACKEND.served(2.0)] == [recorded.TINY["key"]]
+    monkeypatch.setenv("GEMMAHUB_STORES", "huggingface")  # the folder is not looked into
+    assert [model.name for model in BACKEND.served(2.0)] == [KEY, recorded.TINY["key"]]
 
 
 def test_what_is_in_memory(documents: FakeLMStudio) -> None:
@@ -144,6 +149,14 @@ def test_an_mlx_model_is_not_told_of_llama_cpp(studio: FakeLMStudio, artifact: A
     BACKEND.load(served, Settings(context=512)).close()
     (body,) = studio.bodies(LOAD)
     assert set(body) == {"model", "context_length", "echo_load_config"}
+    ignored: list[dict[str, Any]] = [
+        {"gpu_layers": 0},
+        {"cache_in_memory": True},
+        {"flash_attention": False},
+    ]
+    for changes in ignored:
+        with pytest.raises(LoadFailed, match="has no effect on an MLX model"):
+            BACKEND.load(served, Settings(context=512, **changes))
 
 
 def test_a_served_model_by_its_name(documents: FakeLMStudio) -> None:
