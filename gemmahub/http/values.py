@@ -7,6 +7,7 @@ values that they take thirty times the memory of their text (``[],[],``: 64 byte
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, Final
 
@@ -61,6 +62,17 @@ def count_of(value: object) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_COUNT:
         return value
     return None
+
+
+def number_of(value: object) -> float | None:
+    """A number that is finite and not negative; None for anything else, also for true."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return None
+    return found if math.isfinite(found) and found >= 0 else None
 
 
 def content_range(header: str) -> tuple[int, int, int] | None:

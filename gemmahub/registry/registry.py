@@ -42,7 +42,7 @@ from gemmahub.registry.reference import (
     parse_reference,
     unknown_scheme,
 )
-from gemmahub.registry.served import named_model, served_variants
+from gemmahub.registry.served import missing_at_server, named_model, served_variants
 from gemmahub.registry.sources import Sources
 from gemmahub.registry.variants import Models, Variant
 from gemmahub.stores.scan import projector_beside
@@ -290,7 +290,7 @@ class Registry:
             raise not_here(self.catalog, tag)
         source = self.sources.of(name)
         if source is None:
-            raise unknown_scheme(name)
+            raise missing_at_server(name, self.servers()) or unknown_scheme(name)
         shown = one_line(name)
         raise NotInstalled(
             f"{shown} is neither on this machine nor in the catalogue",

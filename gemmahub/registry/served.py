@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gemmahub.errors import BackendMissing
+from gemmahub.errors import BackendMissing, NotFound
 from gemmahub.formats.kinds import EMBEDDING, TEXT, WHAT
 from gemmahub.memory.families import embeds
 from gemmahub.precision.report import stated_report
 from gemmahub.registry.variants import Variant
-from gemmahub.text import one_line
+from gemmahub.text import nearest, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,6 +53,16 @@ def named_model(name: str, served: ServedModels) -> ServedModel | None:
                 f"{one_line(name)} cannot be asked for: {entry.reason}", "gemmahub list shows it"
             )
     return None
+
+
+def missing_at_server(name: str, served: ServedModels) -> NotFound | None:
+    """The failure for a model that a server does not have; None where no server is called so."""
+    scheme = f"{name.partition('://')[0]}://"
+    offered = [one.reference for one in served.models if one.reference.startswith(scheme)]
+    if not offered:
+        return None
+    near = nearest(name, offered) or offered[:5]
+    return NotFound(f"no server offers {one_line(name)}", f"it has: {', '.join(near)}")
 
 
 def _measured(model: ServedModel, file: Variant) -> Variant:

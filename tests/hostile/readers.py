@@ -45,6 +45,7 @@ from gemmahub.text import StreamStripper, one_line, strip_controls
 from gemmahub.tui.state import State
 from gemmahub_ollama.manifests import BadManifest, parse_manifest
 from gemmahub_ollama.store import OllamaStore
+from tests.hostile import server_readers as servers
 from tests.hostile.mutations import (
     TEXTS,
     changed_bytes,
@@ -560,6 +561,14 @@ READERS: Final[tuple[Reader, ...]] = (
         "safetensors index",
         lambda r: changed_json(_INDEX, r),
         _folder_reader("model.safetensors.index.json"),
+    ),
+    Reader("a server's models", lambda r: changed_json(servers.LIST, r), servers.read_list),
+    Reader("a server's properties", lambda r: changed_json(servers.PROPS, r), servers.read_props),
+    Reader("LM Studio's models", lambda r: changed_json(servers.STUDIO, r), servers.read_studio),
+    Reader(
+        "a server's answer",
+        lambda r: servers.changed_events(changed_json(r.choice(servers.EVENTS), r)),
+        servers.read_events,
     ),
     Reader("Ollama's store", lambda r: changed_json(_MANIFEST, r), _read_ollama_store),
     Reader("Ollama's registry", lambda r: changed_json(_MANIFEST, r), _read_manifest),

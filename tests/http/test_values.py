@@ -13,6 +13,7 @@ from gemmahub.http.values import (
     NotJson,
     content_range,
     count_of,
+    number_of,
     object_of,
     parse_json,
     text_of,
@@ -69,6 +70,16 @@ def test_what_is_no_text(value: Any) -> None:
     assert text_of(value) == ""
     assert texts_of(value) == ()
     assert texts_of([value, "x"]) == ("x",)
+
+
+@pytest.mark.parametrize("value", [True, None, "1", -1, -0.5, 1e999, float("nan"), 10**400, []])
+def test_what_is_no_number(value: Any) -> None:
+    assert number_of(value) is None
+
+
+@pytest.mark.parametrize("value", [0, 1.5, 10**300])
+def test_what_is_a_number(value: float) -> None:
+    assert number_of(value) == float(value)
 
 
 def test_texts_are_short_and_can_be_written() -> None:

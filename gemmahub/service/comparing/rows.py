@@ -182,12 +182,7 @@ def _quality_rows(sides: Sequence[Side]) -> tuple[Row, ...]:
 
 def _precision_remarks(sides: Sequence[Side]) -> tuple[Remark, ...]:
     reports = [side.variant.precision for side in sides]
-    unmeasured = [
-        ""
-        if side.measured
-        else f"not measured, so its precision is what its name says: {_read(side)}"
-        for side in sides
-    ]
+    unmeasured = ["" if side.measured else f"not measured, {_read(side)}" for side in sides]
     return (
         *remarks_of(unmeasured, warning=True),
         *remarks_of((one_line(r.mismatch or "", _LONG) for r in reports), warning=True),
@@ -197,8 +192,10 @@ def _precision_remarks(sides: Sequence[Side]) -> tuple[Remark, ...]:
 
 
 def _read(side: Side) -> str:
+    if side.variant.served is not None:
+        return "so its precision is what its server states"
     command = command_line("inspect", one_line(side.variant.reference, _LONG), remote=True)
-    return f"{command} reads it from the header"
+    return f"so its precision is what its name says: {command} reads it from the header"
 
 
 def _memory_remarks(comparison: Comparison) -> tuple[Remark, ...]:

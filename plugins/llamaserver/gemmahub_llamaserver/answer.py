@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from contextlib import closing
 from dataclasses import replace
@@ -13,7 +12,7 @@ from gemmahub.engines.sampling import DEFAULT_MIN_P, DEFAULT_TOP_K, DEFAULT_TOP_
 from gemmahub.engines.thoughts import CLOSES, MARKERS, OPENS, ThoughtStream, joined
 from gemmahub.engines.tool_calls import CALL_MARKERS
 from gemmahub.errors import GenerationFailed
-from gemmahub.http.values import count_of, object_of, parse_json, text_of
+from gemmahub.http.values import count_of, number_of, object_of, parse_json, text_of
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -144,6 +143,5 @@ def _usage(last: Mapping[str, Any], context: int) -> Usage:
 
 def _seconds(value: object) -> float | None:
     """Of milliseconds; None for what is no time."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return value / 1000 if math.isfinite(value) and value >= 0 else None
+    found = number_of(value)
+    return None if found is None else found / 1000

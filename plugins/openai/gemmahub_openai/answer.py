@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmahub.engines.contract import Chunk, ChunkKind, FinishReason, ToolCall, Usage
 from gemmahub.engines.tool_calls import new_call_id
 from gemmahub.errors import ContextExceeded, GenerationFailed
-from gemmahub.http.values import NotJson, count_of, object_of, parse_json, text_of
+from gemmahub.http.values import NotJson, count_of, number_of, object_of, parse_json, text_of
 from gemmahub.text import one_line
 from gemmahub_openai import faults
 
@@ -166,6 +165,12 @@ class EventReader:
         if not self._said and not self._calls and asked and self.context and asked > self.context:
             # LM Studio gives an empty answer then (lmstudio-bug-tracker issue 2339).
             raise faults.too_long(self.server, f"{asked} in the prompt", self.context)
+        if self._reason is None and not self._calls:
+            # Seen of llama_cpp.server 0.3.36, which interrupts an answer for the next request.
+            raise GenerationFailed(
+                f"{self.server.shown} ended the answer without a reason",
+                "another request may have interrupted it: ask again",
+            )
         called = False
         for _, call in sorted(self._calls.items()):
             if call.name:
@@ -232,6 +237,5 @@ def _is_version(one: str, other: str) -> bool:
 
 def _seconds(value: object) -> float | None:
     """Of milliseconds; None for what is no time."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return value / 1000 if math.isfinite(value) and value >= 0 else None
+    found = number_of(value)
+    return None if found is None else found / 1000

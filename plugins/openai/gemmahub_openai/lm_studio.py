@@ -8,12 +8,11 @@ the documents' own examples.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import BackendError, LoadFailed
-from gemmahub.http.values import count_of, object_of, text_of, texts_of
+from gemmahub.http.values import count_of, number_of, object_of, text_of, texts_of
 from gemmahub_openai import faults
 from gemmahub_openai.servers import StatedModel
 
@@ -153,7 +152,7 @@ def _model(entry: dict[str, Any]) -> StudioModel | None:
         title=text_of(entry.get("display_name"), 200),
         architecture=text_of(entry.get("architecture"), 80),
         quantization=text_of(quantization.get("name"), 80),
-        bits_per_weight=_number(quantization.get("bits_per_weight")),
+        bits_per_weight=number_of(quantization.get("bits_per_weight")),
         size_bytes=count_of(entry.get("size_bytes")),
         format=text_of(entry.get("format"), 40),
         max_context=count_of(entry.get("max_context_length")),
@@ -197,9 +196,3 @@ def _objects(value: object) -> list[dict[str, Any]]:
 
 def _truth(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if math.isfinite(value) and 0 < value < 1000 else None

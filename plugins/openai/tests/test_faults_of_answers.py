@@ -109,6 +109,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], type[BackendError], str]] = {
 STREAMS: dict[str, tuple[tuple[bytes, ...], type[BackendError], str]] = {
     "half": ((said("Hel"),), BackendCrashed, "ended the answer in its middle"),
     "no end": ((said("Hel", "stop"),), BackendCrashed, "in its middle"),
+    "no reason": ((said("Hel"), counted(), DONE), GenerationFailed, "without a reason"),
     "no JSON": ((said("Hel"), b"data: {]\n\n"), BackendCrashed, "not JSON"),
     "deep": ((b"data: " + b"[" * 200_000 + b"\n\n",), BackendCrashed, "JSON"),
     "endless line": ((b"data: " + b"x" * (2 << 20),), BackendCrashed, "line"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gemmahub.engines.contract import FinishReason, Message, Settings
+from gemmahub.engines.contract import FinishReason, Message, Sampling, Settings
 from gemmahub.engines.program import start_program
 from gemmahub.errors import BackendError, ContextExceeded, FormRefused, GenerationFailed
 from gemmahub.testing.folder_writer import write_model_folder
@@ -147,7 +147,11 @@ def test_llama_cpp_python_answers_and_says_why_not(
             False,
         )
         assert ask(session, HELLO, grammar='root ::= "yes" | "no"')[0] in ("yes", "no")
-        assert ask(session, HELLO)[0]
+        interrupted = iter(session.generate(HELLO, Sampling(max_tokens=64, temperature=0.0)))
+        next(interrupted)
+        assert ask(session, TALK)[0]
+        with pytest.raises(GenerationFailed, match="without a reason"):
+            list(interrupted)
 
 
 # --- xllamacpp ---------------------------------------------------------------------------------
