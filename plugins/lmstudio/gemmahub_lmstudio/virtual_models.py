@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.http.values import object_of
@@ -66,6 +67,20 @@ def _described(places: Iterable[Path]) -> Iterator[tuple[str, frozenset[str]]]:
                 yield name, frozenset(_bases(path))
 
 
+@cache
+def _loader() -> Any:
+    """libyaml's, which is ten times as fast: a list of models has two seconds for all of them. It
+    does not merge (``<<``): with PyYAML 6.0.3 seven levels of nine merges each took 3 s, and each
+    further level ten times as long."""
+    import yaml
+
+    class PlainLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        def flatten_mapping(self, node: Any) -> None:
+            """Nothing: a ``<<`` is then a key that no loader knows."""
+
+    return PlainLoader
+
+
 def _bases(path: Path) -> Iterator[str]:
     """The repositories on which a virtual model rests; none for a file that is not understood."""
     import yaml
@@ -73,9 +88,7 @@ def _bases(path: Path) -> Iterator[str]:
     try:
         if path.stat().st_size > _LARGEST:
             return
-        # libyaml is ten times as fast; a list of models has two seconds for all of them.
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        base = yaml.load(path.read_bytes(), loader)["base"]
+        base = yaml.load(path.read_bytes(), _loader())["base"]
     except (OSError, ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError):
         return
     for entry in (base if isinstance(base, list) else [base])[:_MOST_BASES]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract import Store
 
 CONTENT = b"GGUF" + b"1" * 999
+NAMES = "abcdefghijklm"
 
 
 def write(path: Path, content: bytes | str = CONTENT) -> Path:
@@ -161,6 +163,9 @@ def test_the_hub_is_in_the_home_though_models_are_elsewhere(home: Path, tmp_path
     [
         *("base: {key: [1]}", "base: [{sources: 5}]", "base: [{sources: [1, {user: 5}]}]"),
         *("base: [[[[1]]]]", "base: &a [*a]", "base: !!python/object:os.system x", "base: \xff"),
+        "a: &a {k: 1}\n"
+        + "".join(f"{y}: &{y} {{<<: [{', '.join([f'*{x}'] * 9)}]}}\n" for x, y in pairwise(NAMES))
+        + "base: [*m]",
         "a: &a [x]\nb: &b [*a,*a,*a]\nc: &c [*b,*b,*b]\nbase: [*c,*c,*c]",
     ],
 )  # fmt: skip
