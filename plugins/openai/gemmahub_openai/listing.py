@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BACKEND: Final = "openai"
 FOUND_SECONDS: Final = 1.5
 """The most that a place which nobody named has to answer in: something else may listen there."""
-_RESERVE: Final = 0.2  # seconds of the limit that stay for putting the answers together
+_RESERVE: Final = 0.3  # seconds of the limit that stay for putting the answers together
 _AT_ONCE: Final = 32
 
 

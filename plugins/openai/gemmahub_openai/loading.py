@@ -64,7 +64,12 @@ def hold(offer: Offer, options: Mapping[str, Any], on_progress: OnProgress | Non
         return _load_in_studio(offer, options)
     with ServerClient(offer.server) as client:
         report = on_progress or (lambda _: None)
-        llama_server.load_model(client, model.name, float(options["timeout"]), report)
+        try:
+            llama_server.load_model(client, model.name, float(options["timeout"]), report)
+        except BaseException:  # such as a loading that was cancelled
+            with suppress(BackendError):
+                llama_server.unload_model(client, model.name)
+            raise
     return _mine(offer, HeldModel(model.name), model.name, options)
 
 
@@ -124,7 +129,7 @@ def _mine(offer: Offer, held: HeldModel, instance: str, options: Mapping[str, An
     if options["keep"]:
         return held
     with _lock:
-        _users[offer.server.url, instance] = 0
+        _users.setdefault((offer.server.url, instance), 0)
     return _joined(offer, held)
 
 

@@ -12,6 +12,7 @@ from gemmahub.config import cache_folder
 from gemmahub.engines.contract import BrokenEntry, Message, ServedModel, Settings
 from gemmahub.errors import (
     BackendError,
+    Cancelled,
     ContextExceeded,
     FormRefused,
     GenerationFailed,
@@ -225,6 +226,20 @@ def test_what_somebody_else_loaded_stays(
     backend.load(model, Settings()).close()
     assert state(router, "other-F32") == "loaded"
     backend.unload("other-F32")
+    assert state(router, "other-F32") != "loaded"
+
+
+def test_a_loading_that_is_cancelled_is_given_back(
+    backend: OpenAIBackend, router: Program, name_servers: Write
+) -> None:
+    name_servers(lab=address(router))
+    model = only(backend.served(2.0), "lab://other-F32")
+
+    def cancel(_: float) -> None:
+        raise Cancelled("loading was cancelled", "load it again")
+
+    with pytest.raises(Cancelled):
+        backend.load(model, Settings(), cancel)
     assert state(router, "other-F32") != "loaded"
 
 
