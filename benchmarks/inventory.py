@@ -24,8 +24,8 @@ from gemmahub.registry.registry import Registry
 from gemmahub.stores.folder import FolderStore
 from gemmahub.stores.hf_cache import HuggingFaceStore
 from gemmahub.stores.identity import ContentSums
-from gemmahub.stores.lmstudio import LMStudioStore
 from gemmahub.testing.gguf_writer import write_gguf
+from gemmahub_lmstudio.store import LMStudioStore
 from gemmahub_ollama.store import OllamaStore
 
 if TYPE_CHECKING:

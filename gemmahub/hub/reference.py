@@ -1,8 +1,8 @@
 """The forms in which a model on Hugging Face is named. Pure: nobody is asked.
 
 ``user/repo``, ``user/repo:Q4_K_M``, ``hf://user/repo/file.gguf``, ``hf.co/user/repo:Q4_0``,
-``https://huggingface.co/user/repo/blob/main/file.gguf``, each but the last with ``@revision``, and
-LM Studio's ``publisher/model@q4_k_m``.
+``https://huggingface.co/user/repo/blob/main/file.gguf``, each but the last with ``@revision``.
+A label may stand in place of the revision, as some stores write it: ``user/repo@q4_k_m``.
 """
 
 from __future__ import annotations
@@ -62,6 +62,6 @@ def hub_reference(text: str) -> HuggingFaceReference | None:
     if match is None:
         return None
     repository, file, label, revision = match.group("repo", "file", "label", "rev")
-    if revision and not file and not label and label_in_name(revision):  # as LM Studio names it
+    if revision and not file and not label and label_in_name(revision):  # no branch is called so
         label, revision = revision, None
     return HuggingFaceReference(repository, file, label, revision)

@@ -7,7 +7,7 @@ Hugging Face         ``user/repo``, ``user/repo:Q4_K_M``, ``hf.co/user/repo:Q4_0
 another source       ``SCHEME://REST``, such as ``ollama://gemma3:4b``; what the rest means, the
                      source says
 a server             ``SERVER://NAME``: a model that it offers
-LM Studio            ``publisher/model@q4_k_m``
+label for a file     ``user/repo@q4_k_m``: no branch is called so
 file or folder       ``./model.gguf``, ``/models/x.gguf``, ``file:///models/x.gguf``
 ===================  =============================================================================
 """

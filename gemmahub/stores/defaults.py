@@ -21,9 +21,8 @@ def default_stores(config: Config, formats: Mapping[str, str]) -> list[ManagedSt
     from gemmahub.stores.folder import FolderStore
     from gemmahub.stores.hf_cache import HuggingFaceStore
     from gemmahub.stores.llamacpp import LlamaCppStore
-    from gemmahub.stores.lmstudio import LMStudioStore
 
-    known: list[ManagedStore] = [HuggingFaceStore(), LlamaCppStore(), LMStudioStore()]
+    known: list[ManagedStore] = [HuggingFaceStore(), LlamaCppStore()]
     chosen = [store for store in known if wanted(store.name, config)]
     folders = [FolderStore(folder, str(folder), formats=formats) for folder in config.folders]
     made = made_here(config)

@@ -46,6 +46,7 @@ from gemmahub.tui.state import State
 from gemmahub_ollama.manifests import BadManifest, parse_manifest
 from gemmahub_ollama.store import OllamaStore
 from tests.hostile import server_readers as servers
+from tests.hostile import studio_readers as studio
 from tests.hostile.mutations import (
     TEXTS,
     changed_bytes,
@@ -569,6 +570,14 @@ READERS: Final[tuple[Reader, ...]] = (
         "a server's answer",
         lambda r: servers.changed_events(changed_json(r.choice(servers.EVENTS), r)),
         servers.read_events,
+    ),
+    Reader(
+        "LM Studio's virtual models",
+        lambda r: changed_text(studio.DESCRIPTION, r),
+        studio.read_description,
+    ),
+    Reader(
+        "LM Studio's settings", lambda r: changed_json(studio.SETTINGS, r), studio.read_settings
     ),
     Reader("Ollama's store", lambda r: changed_json(_MANIFEST, r), _read_ollama_store),
     Reader("Ollama's registry", lambda r: changed_json(_MANIFEST, r), _read_manifest),

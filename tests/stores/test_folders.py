@@ -1,4 +1,4 @@
-"""Folders, LM Studio's and llama.cpp's: what is a model there, and where they lie."""
+"""Folders and llama.cpp's cache: what is a model there, and where they lie."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 
 from gemmahub.stores.folder import FolderStore
 from gemmahub.stores.llamacpp import LlamaCppStore, cache_folder
-from gemmahub.stores.lmstudio import LMStudioStore, models_folder
 
 CONTENT = b"GGUF" + b"1" * 999
 
@@ -82,62 +81,6 @@ def test_a_folder_that_is_not_there_or_none(tmp_path: Path) -> None:
     missing = FolderStore(tmp_path / "none", "mine").inventory()
     assert missing.broken[0].reason == "there is no such folder"
     assert "not a folder" in FolderStore(write(tmp_path / "f"), "mine").inventory().broken[0].reason
-
-
-# --- LM Studio ---------------------------------------------------------------------------------
-
-
-def test_lm_studio_names_publisher_and_model(tmp_path: Path) -> None:
-    root = tmp_path / "models"
-    repository = "lmstudio-community/gemma-3-4b-it-GGUF"
-    write(root / repository / "gemma-3-4b-it-Q4_K_M.gguf")
-    write(root / repository / "gemma-3-4b-it-Q8_0.gguf")
-    projector = write(root / repository / "mmproj-model-f16.gguf")
-    write(root / "mlx-community" / "gemma-3-4b-it-4bit" / "config.json")
-    write(root / "mlx-community" / "gemma-3-4b-it-4bit" / "model.safetensors")
-    write(root / "loose.gguf")
-    found = {a.path.name: a for a in LMStudioStore(root).inventory().artifacts}
-    four = found["gemma-3-4b-it-Q4_K_M.gguf"]
-    assert (four.repository, four.reference) == (repository, f"{repository}@q4_k_m")
-    assert (four.store, four.projector) == ("lmstudio", projector)
-    assert found["gemma-3-4b-it-4bit"].reference == "mlx-community/gemma-3-4b-it-4bit@4bit"
-    assert (found["loose.gguf"].repository, found["loose.gguf"].reference) == ("", "")
-
-
-def test_two_files_of_one_label_are_named_by_their_path(tmp_path: Path) -> None:
-    write(tmp_path / "p" / "m" / "a-Q4_0.gguf")
-    write(tmp_path / "p" / "m" / "b-Q4_0.gguf")
-    assert [a.reference for a in LMStudioStore(tmp_path).inventory().artifacts] == ["", ""]
-
-
-def test_no_lm_studio_is_an_empty_inventory(tmp_path: Path) -> None:
-    inventory = LMStudioStore(tmp_path / "none").inventory()
-    assert (inventory.artifacts, inventory.broken) == ((), ())
-
-
-def test_where_lm_studio_is(tmp_path: Path) -> None:
-    assert models_folder(tmp_path) == tmp_path / ".lmstudio" / "models"
-    (tmp_path / ".cache" / "lm-studio").mkdir(parents=True)
-    assert models_folder(tmp_path) == tmp_path / ".cache" / "lm-studio" / "models"
-    (tmp_path / "home").mkdir()
-    write(tmp_path / ".lmstudio-home-pointer", f"{tmp_path / 'home'}\n")
-    assert models_folder(tmp_path) == tmp_path / "home" / "models"
-    write(tmp_path / "home" / "settings.json", json.dumps({"downloadsFolder": "/disk/ü"}))
-    assert models_folder(tmp_path) == Path("/disk/ü")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("", "{", "[]", '{"downloadsFolder": 5}', '{"downloadsFolder": ""}', "\x00\xff"),
-        *('{"downloadsFolder": "/a\\u0000b"}', "[" * 100_000, "9" * 5000, '{"a":' * 50_000),
-    ],
-    ids=lambda text: text[:20],
-)
-def test_settings_that_say_nothing(tmp_path: Path, text: str) -> None:
-    write(tmp_path / ".lmstudio" / "settings.json", text)
-    write(tmp_path / ".lmstudio-home-pointer", "/no/such/place")
-    assert models_folder(tmp_path) == tmp_path / ".lmstudio" / "models"
 
 
 # --- llama.cpp ---------------------------------------------------------------------------------
@@ -229,25 +172,3 @@ def test_links_to_folders_are_followed_once_each(tmp_path: Path) -> None:
         "z/one.gguf",
     ]
     assert found.broken == ()
-
-
-def test_a_virtual_model_of_lm_studio_is_a_name_of_its_base(tmp_path: Path) -> None:
-    place = tmp_path / "models" / "lmstudio-community" / "Gemma-Tiny-GGUF" / "gemma-Q4_0.gguf"
-    place.parent.mkdir(parents=True)
-    place.write_bytes(b"GGUF")
-    about = tmp_path / "hub" / "models" / "google" / "gemma-tiny"
-    about.mkdir(parents=True)
-    store = LMStudioStore(tmp_path / "models")
-
-    def names(text: str) -> list[str]:
-        (about / "model.yaml").write_text(text)
-        return [artifact.reference for artifact in store.inventory().artifacts]
-
-    own = "lmstudio-community/Gemma-Tiny-GGUF@q4_0"
-    for base in (
-        "lmstudio-community/gemma-tiny-gguf",
-        "[{key: lmstudio-community/Gemma-Tiny-GGUF}]",
-    ):
-        assert names(f"model: google/gemma-tiny\nbase: {base}\n") == [own, "google/gemma-tiny"]
-    for text in ("", "base: 5", "base: [1, {x: y}]", "base: someone/other", "[", "\0", "a: *b"):
-        assert names(text) == [own]

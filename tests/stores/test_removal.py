@@ -15,7 +15,6 @@ from gemmahub.errors import GemmahubError
 from gemmahub.stores.folder import FolderStore
 from gemmahub.stores.hf_cache import HuggingFaceStore
 from gemmahub.stores.llamacpp import LlamaCppStore
-from gemmahub.stores.lmstudio import LMStudioStore
 from gemmahub.stores.removal import (
     finish_removals,
     plan_removal,
@@ -256,24 +255,24 @@ def test_a_link_that_came_since_the_plan_keeps_the_blob(hub: Hub, data: Path) ->
 
 
 def test_another_tools_store_has_to_be_named(tmp_path: Path, data: Path) -> None:
-    folder = tmp_path / "models" / "user" / "repo"
-    folder.mkdir(parents=True)
+    folder = tmp_path / "models"
+    folder.mkdir()
     (folder / "x.gguf").write_bytes(CONTENT)
-    store = LMStudioStore(tmp_path / "models")
+    store = LlamaCppStore(folder)
     plan = plan_removal(named(store, "x"), [store])
     assert plan.stores == ()
-    assert "--store lmstudio" in plan.refused[0].reason
+    assert "--store llama.cpp" in plan.refused[0].reason
     remove(plan, [store], data=data)
     assert (folder / "x.gguf").exists()
-    plan = plan_removal(named(store, "x"), [store], named=["lmstudio"])
+    plan = plan_removal(named(store, "x"), [store], named=["llama.cpp"])
     remove(plan, [store], data=data)
-    assert list((tmp_path / "models").iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 def test_only_the_named_store(hub: Hub, tmp_path: Path) -> None:
     hub.add("user/repo", {"x.gguf": CONTENT})
     store = HuggingFaceStore(hub.root)
-    plan = plan_removal(named(store, "x"), [store], named=["lmstudio"])
+    plan = plan_removal(named(store, "x"), [store], named=["llama.cpp"])
     assert "was not named" in plan.refused[0].reason
     plan = plan_removal(named(store, "x"), [])
     assert "does not say how" in plan.refused[0].reason

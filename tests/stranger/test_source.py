@@ -148,10 +148,10 @@ def test_a_scheme_that_nobody_has_is_a_wrong_use(command: Command, line: str) ->
     assert "unknown scheme 'other'" in result.err
 
 
-@pytest.mark.parametrize("name", ["lmstudio", "llama.cpp"])
 def test_a_store_takes_the_place_of_ours_for_a_tool(
-    monkeypatch: pytest.MonkeyPatch, demo: Path, name: str
+    monkeypatch: pytest.MonkeyPatch, demo: Path
 ) -> None:
+    name = "llama.cpp"
     monkeypatch.delenv("GEMMAHUB_STORES", raising=False)
     before = [store.name for store in Library().stores]
     assert name in before

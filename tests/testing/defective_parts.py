@@ -17,7 +17,7 @@ from gemmahub.engines.contract import Inventory, Removal, RemovalStep
 from gemmahub.errors import IntegrityError
 from gemmahub.formats.source import LocalFile
 from gemmahub.hardware.records import Device, Figure, Kind
-from gemmahub.stores.lmstudio import LMStudioStore
+from gemmahub.stores.folder import FolderStore
 
 # This becomes a package of the test, beside copies of these two: a plugin imports its own only.
 from .ledge import LedgeSource  # type: ignore  # not here
@@ -216,18 +216,20 @@ class PrintingProbe(CarefulProbe):
 
 
 @dataclass(frozen=True, slots=True)
-class SoundStore(LMStudioStore):
-    """LM Studio's, under another name."""
+class SoundStore(FolderStore):
+    """A folder, which may be missing, and whose models have names of their own."""
 
     name: str = "sound"
-    tool: str = ""
 
     def changed(self, artifact: Artifact) -> Artifact:
         return artifact
 
     def inventory(self) -> Inventory:
-        found = LMStudioStore.inventory(self)
-        return replace(found, artifacts=tuple(map(self.changed, found.artifacts)))
+        if not self.root.exists():
+            return Inventory()
+        found = FolderStore.inventory(self)
+        named = (replace(a, reference=f"sound://{a.name}") for a in found.artifacts)
+        return replace(found, artifacts=tuple(map(self.changed, named)))
 
 
 @finds("store", "test_the_plugin_is_loaded")
@@ -237,8 +239,8 @@ class NoInventory(SoundStore):
 
 @finds("store", "test_it_is_offered")
 class NamedByItsPlace(SoundStore):
-    def __init__(self, folder: Path | None) -> None:
-        super().__init__(folder, f"sound-{folder.name}" if folder else "sound")
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, f"sound-{folder.name}" if folder.name else "sound")
 
 
 @finds("store", "test_a_missing_place_is_empty")
@@ -298,7 +300,7 @@ class PrintingStore(SoundStore):
 @finds("store", "test_a_removal_is_a_plan")
 class RemovesAtOnce(SoundStore):
     def removal(self, artifacts: Sequence[Artifact]) -> Removal:
-        found = LMStudioStore.removal(self, artifacts)
+        found = FolderStore.removal(self, artifacts)
         for artifact in artifacts:
             artifact.path.unlink()
         return found
@@ -480,4 +482,4 @@ def offer(name: str) -> Any:
     cls = globals()[name]
     if issubclass(cls, LedgeSource):
         return cls(Path(os.devnull), Path(os.devnull))
-    return cls(None) if issubclass(cls, LMStudioStore) else cls()
+    return cls(Path()) if issubclass(cls, SoundStore) else cls()

@@ -37,6 +37,7 @@ _TOO_LONG: Final = (
     "when the context overflows",
     "context size has been exceeded",
     "reached context length of",
+    "cannot truncate prompt with n_keep",  # anomalyco/opencode issue 11141
 )
 _MESSAGE: Final = re.compile(r'"message": ?"((?:[^"\\]|\\.){1,2000})')
 _COUNTS: Final = (

@@ -15,6 +15,7 @@ from gemmahub_openai import faults
 from gemmahub_openai.asking import describe
 from gemmahub_openai.client import Clock, ServerClient
 from gemmahub_openai.places import Places, all_places, found_name
+from gemmahub_openai.reach import is_there
 from gemmahub_openai.servers import Server, ServerKind, ServerState, StatedModel
 
 if TYPE_CHECKING:
@@ -173,6 +174,8 @@ def loaded_offer(name: str, seconds: float) -> tuple[Offer, str] | None:
 
 def _ask(server: Server, clock: Clock, web: WebClient) -> Answered:
     own = Clock(min(clock.left, FOUND_SECONDS)) if server.found else clock
+    if server.found and not is_there(server, own.left):
+        return Answered(server, error=faults.unreachable(server))
     try:
         state = describe(ServerClient(server, web), own)
     except BackendError as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import BackendError, LoadFailed
-from gemmahub.http.values import count_of, number_of, object_of, text_of
+from gemmahub.http.values import count_of, number_of, object_of, text_of, texts_of
 from gemmahub_openai import faults
 from gemmahub_openai.servers import StatedModel
 
@@ -37,6 +37,8 @@ class StudioModel:
     """A model of LM Studio. ``key`` names it; ``format`` is ``gguf`` or ``mlx``.
 
     ``bits_per_weight`` is what LM Studio states, a whole number of its own: never a measurement.
+    ``variants`` are the names of its files (``KEY@LABEL``); ``reasoning`` is what can be chosen of
+    its thoughts (``off``, ``on``), with the default, nothing for a model that has none.
     """
 
     key: str
@@ -52,6 +54,9 @@ class StudioModel:
     vision: bool | None = None
     tools: bool | None = None
     instances: tuple[Instance, ...] = ()
+    variants: tuple[str, ...] = ()
+    reasoning: tuple[str, ...] = ()
+    reasoning_default: str = ""
 
     @property
     def loaded(self) -> bool:
@@ -139,6 +144,7 @@ def _model(entry: dict[str, Any]) -> StudioModel | None:
         return None
     quantization = object_of(entry.get("quantization"))
     can = object_of(entry.get("capabilities"))
+    thoughts = object_of(can.get("reasoning"))
     return StudioModel(
         key,
         type=text_of(entry.get("type"), 40),
@@ -157,6 +163,9 @@ def _model(entry: dict[str, Any]) -> StudioModel | None:
             for each in _objects(entry.get("loaded_instances"))
             if (name := text_of(each.get("id"), 500))
         ),
+        variants=texts_of(entry.get("variants")),
+        reasoning=texts_of(thoughts.get("allowed_options")),
+        reasoning_default=text_of(thoughts.get("default"), 40),
     )
 
 

@@ -17,6 +17,7 @@ from gemmahub.engines.contract import Setting
 from gemmahub.engines.plugin_settings import settings_of
 from gemmahub.errors import UsageError
 from gemmahub.text import one_line
+from gemmahub_openai.other_plugins import listed_elsewhere
 from gemmahub_openai.servers import Server, ServerKind, server_url
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ class Places:
 
 
 def all_places() -> Places:
-    """The servers of the settings, then the places on this machine that none of them is.
+    """The servers of the settings, then the places on this machine that none of them is, and that
+    no other plugin lists.
 
     Raises: UsageError for settings that are no tables.
     """
@@ -93,6 +95,8 @@ def all_places() -> Places:
         servers.append(server)
         plain |= {name} if is_plain else set()
     taken = {same_place(server.url) for server in servers}
+    if settings["local"]:
+        taken |= {same_place(url) for url in listed_elsewhere()}
     for text in settings["local"][:_MOST]:
         url = server_url(text)
         found = Server("", url, found=True)

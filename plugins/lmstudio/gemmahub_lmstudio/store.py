@@ -19,6 +19,7 @@ from gemmahub.engines.contract import Artifact, Inventory, Removal
 from gemmahub.precision.labels import label_in_name
 from gemmahub.stores.folder import FolderStore, files_removal
 from gemmahub.stores.scan import absence
+from gemmahub_lmstudio.virtual_models import virtual_models
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +52,13 @@ class LMStudioStore:
             artifact if places[artifact.reference] == 1 else replace(artifact, reference="")
             for artifact in named
         ]
-        return Inventory((*artifacts, *_virtual(artifacts, root)), found.broken)
+        return Inventory((*artifacts, *virtual_models(artifacts, self._homes())), found.broken)
+
+    def _homes(self) -> tuple[Path, ...]:
+        """Where virtual models are described: the models' folder may be on another disk."""
+        beside = self.root.parent
+        home = beside if self.folder else lm_studio_home(Path.home())
+        return tuple(dict.fromkeys((beside, home)))
 
     def removal(self, artifacts: Sequence[Artifact]) -> Removal:
         """The files themselves, and their folders when nothing is left in them."""
@@ -72,37 +79,6 @@ def _named(artifact: Artifact, root: Path) -> Artifact:
     label = label_in_name(artifact.name)
     reference = f"{repository}@{label.lower()}" if label else ""
     return replace(artifact, repository=repository, reference=reference)
-
-
-def _virtual(artifacts: Sequence[Artifact], root: Path) -> list[Artifact]:
-    """The models once more by the names of LM Studio's virtual models: ``hub/models/OWNER/NAME``
-    beside the models' folder has a ``model.yaml``, whose bases are repositories (lmstudio.ai,
-    "model.yaml")."""
-    found = []
-    for path in sorted((root.parent / "hub" / "models").glob("*/*/model.yaml")):
-        bases = _bases(path)
-        name = f"{path.parent.parent.name}/{path.parent.name}"
-        found += [
-            replace(artifact, repository=name, reference=name)
-            for artifact in artifacts
-            if artifact.repository.casefold() in bases and artifact.repository != name
-        ]
-    return found
-
-
-def _bases(path: Path) -> set[str]:
-    """The repositories on which a virtual model rests; none for a file that is not understood."""
-    import yaml
-
-    try:
-        if path.stat().st_size > _LARGEST_SETTINGS:
-            return set()
-        base = yaml.safe_load(path.read_bytes())["base"]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError):
-        return set()
-    entries = base if isinstance(base, list) else [base]
-    keys = (entry.get("key") if isinstance(entry, dict) else entry for entry in entries)
-    return {key.casefold() for key in keys if isinstance(key, str)}
 
 
 def models_folder(home: Path | None = None) -> Path:
