@@ -21,7 +21,7 @@ _FAMILY: Final = re.compile(r"[a-z]+\d*")
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class SbsLayer:
     """One layer, in numbers of weights; ``shares`` is the layer whose cache it uses, or None.
 
     ``window`` is how many tokens it looks back.
@@ -53,7 +53,7 @@ class ModelConfig:
     model_dim: int
     vocab_size: int
     max_seq_len: int
-    layers: tuple[Layer, ...]
+    layers: tuple[SbsLayer, ...]
 
     @property
     def family(self) -> str:
@@ -129,7 +129,7 @@ def read_config(content: bytes, name: str) -> ModelConfig:
     )
 
 
-def _looking(layers: list[Layer], windows: list[int]) -> list[Layer]:
+def _looking(layers: list[SbsLayer], windows: list[int]) -> list[SbsLayer]:
     from dataclasses import replace
 
     padded = [*windows, *[0] * (len(layers) - len(windows))]
@@ -139,7 +139,7 @@ def _looking(layers: list[Layer], windows: list[int]) -> list[Layer]:
     ]
 
 
-def _layer(words: Words) -> Layer:
+def _layer(words: Words) -> SbsLayer:
     fields = Fields(words)
     model_dim, _griffin = fields.number(), fields.number()
     ff_hidden_dim, heads, kv_heads, qkv_dim = (fields.number() for _ in range(4))
@@ -149,4 +149,4 @@ def _layer(words: Words) -> Layer:
     shares = fields.signed(-1)
     fields.finish()
     own = None if shares < 0 else shares
-    return Layer(model_dim, ff_hidden_dim, heads, kv_heads, qkv_dim, own)
+    return SbsLayer(model_dim, ff_hidden_dim, heads, kv_heads, qkv_dim, own)

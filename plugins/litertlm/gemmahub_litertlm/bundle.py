@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import FormatError, IntegrityError
 from gemmahub.text import one_line
-from gemmahub_litertlm.flatbuffer import U8, U64, FlatTable, View, root_of
+from gemmahub_litertlm.flatbuffer import U8, U64, FlatTable, FlatView, root_of
 
 if TYPE_CHECKING:
     from gemmahub.formats.source import ByteSource
@@ -33,7 +33,7 @@ _STRING: Final = 9  # union VData
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class BundleSection:
     """One section: its kind, its bytes, and what is said of it (``model_type``, ...)."""
 
     kind: str
@@ -53,7 +53,7 @@ class Bundle:
 
     version: str
     about: dict[str, str]
-    sections: tuple[Section, ...]
+    sections: tuple[BundleSection, ...]
 
 
 def read_bundle(source: ByteSource) -> Bundle:
@@ -73,7 +73,7 @@ def read_bundle(source: ByteSource) -> Bundle:
             f"{name} has a header of {end:,} bytes, more than any model",
             "Fetch the file again; if that does not help, report it to its publisher.",
         )
-    view = View(source, BEGIN, max(end, BEGIN), "the header")
+    view = FlatView(source, BEGIN, max(end, BEGIN), "the header")
     root = root_of(view)
     system, sections = root.table(0), root.table(1)
     found = [] if sections is None else list(sections.tables(0, _MOST_SECTIONS))
@@ -86,19 +86,21 @@ def read_bundle(source: ByteSource) -> Bundle:
     )
 
 
-def _section(table: FlatTable) -> Section:
+def _section(table: FlatTable) -> BundleSection:
     number = table.number(3, U8)
     kind = KINDS[number] if number < len(KINDS) else f"kind {number}"
-    return Section(kind, table.number(1, U64), table.number(2, U64), _pairs(table))
+    return BundleSection(kind, table.number(1, U64), table.number(2, U64), _pairs(table))
 
 
-def _checked(source: ByteSource, view: View, sections: list[Section], begin: int) -> list[Section]:
+def _checked(
+    source: ByteSource, view: FlatView, sections: list[BundleSection], begin: int
+) -> list[BundleSection]:
     """Sections within the file, none over another or the header."""
     for section in sorted(sections, key=lambda each: (each.begin, each.end)):
         if section.begin < begin or section.end < section.begin:
             what = f"a section of {section.kind} lies at byte {section.begin:,}"
             raise view.damaged(f"{what}, over what is before it")
-        View(source, section.begin, section.end, f"a section of {section.kind}")
+        FlatView(source, section.begin, section.end, f"a section of {section.kind}")
         begin = section.end
     return sections
 

@@ -27,7 +27,7 @@ _MOST_FIELDS: Final = 128
 _LONGEST_TEXT: Final = 4096
 
 
-class View:
+class FlatView:
     """The bytes ``begin`` to ``end`` of a source, as if they were a file of their own."""
 
     def __init__(self, source: ByteSource, begin: int, end: int, what: str) -> None:
@@ -87,7 +87,7 @@ class FlatTable:
 
     __slots__ = ("_fields", "_view", "at")
 
-    def __init__(self, view: View, at: int) -> None:
+    def __init__(self, view: FlatView, at: int) -> None:
         """Raises: IntegrityError."""
         self._view, self.at = view, at
         vtable = at - view.number(at, I32)
@@ -157,14 +157,14 @@ class FlatTable:
         return (FlatTable(self._view, at) for at in self.places(field, most))
 
 
-def root_of(view: View, identifier: bytes = b"") -> FlatTable:
+def root_of(view: FlatView, identifier: bytes = b"") -> FlatTable:
     """The root table. Raises: IntegrityError for another ``identifier``."""
     if identifier and view.read(4, 4) != identifier:
         raise view.damaged(f"it does not begin as {identifier.decode()}")
     return FlatTable(view, follow(view, 0))
 
 
-def follow(view: View, at: int) -> int:
+def follow(view: FlatView, at: int) -> int:
     """The place that an offset leads to: always a later one, so nothing leads round in a circle."""
     offset = view.number(at, U32)
     if not offset:
@@ -172,7 +172,7 @@ def follow(view: View, at: int) -> int:
     return at + offset
 
 
-def text_at(view: View, at: int) -> str:
+def text_at(view: FlatView, at: int) -> str:
     """The text there."""
     length = view.number(at, U32)
     if at + 4 + length > view.size:
@@ -180,7 +180,7 @@ def text_at(view: View, at: int) -> str:
     return view.read(at + 4, min(length, _LONGEST_TEXT)).decode("utf-8", "replace")
 
 
-def _layout(view: View, vtable: int) -> tuple[int, ...]:
+def _layout(view: FlatView, vtable: int) -> tuple[int, ...]:
     size = view.number(vtable, U16)
     count = (size - 4) // 2
     if size < 4 or size % 2 or count > _MOST_FIELDS:
@@ -188,7 +188,7 @@ def _layout(view: View, vtable: int) -> tuple[int, ...]:
     return struct.unpack(f"<{count}H", view.read(vtable + 4, 2 * count)) if count else ()
 
 
-def _vector(view: View, at: int, form: str, most: int) -> tuple[int, ...]:
+def _vector(view: FlatView, at: int, form: str, most: int) -> tuple[int, ...]:
     count = view.number(at, U32)
     if count > most:
         raise view.damaged(f"a list has {count:,} items, more than any model")

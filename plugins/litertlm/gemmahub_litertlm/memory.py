@@ -21,7 +21,7 @@ from math import prod
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.formats.reader import MOST_TENSORS
-from gemmahub_litertlm.flatbuffer import I8, U32, FlatTable, View, root_of
+from gemmahub_litertlm.flatbuffer import I8, U32, FlatTable, FlatView, root_of
 
 if TYPE_CHECKING:
     from gemmahub.formats.source import ByteSource
@@ -54,7 +54,7 @@ def plan(source: ByteSource, model: BundleModel, context: int) -> BundleMemory:
             continue
         weights += section.end - section.begin
         if not section.model_type.startswith(("vision", "audio", "end_of", "mtp")):
-            view = View(source, section.begin, section.end, section.model_type)
+            view = FlatView(source, section.begin, section.end, section.model_type)
             peak, logits = _graphs(view)
             compute, output = max(compute, peak), max(output, logits)
     caches = sum(cache.bytes for cache in model.caches)
@@ -66,7 +66,7 @@ def plan(source: ByteSource, model: BundleModel, context: int) -> BundleMemory:
     return BundleMemory(context, weights, matrices, caches, compute, output)
 
 
-def _graphs(view: View) -> tuple[int, int]:
+def _graphs(view: FlatView) -> tuple[int, int]:
     """The peak of the largest signature, and the bytes of the logits."""
     root = root_of(view, b"TFL3")
     peaks, logits = [0], 0
@@ -85,7 +85,7 @@ def _graphs(view: View) -> tuple[int, int]:
     return max(peaks), logits
 
 
-def _peak(view: View, graph: FlatTable) -> int:
+def _peak(view: FlatView, graph: FlatTable) -> int:
     """The most bytes of computed tensors that are needed at one time; inputs, outputs and constants
     are others' to count."""
     places = graph.places(0, MOST_TENSORS)

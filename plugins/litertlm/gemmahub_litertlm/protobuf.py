@@ -1,7 +1,7 @@
 """The few fields of ``LlmMetadata`` that are shown, out of its protocol buffer.
 
-Sources: google-ai-edge/LiteRT-LM runtime/proto/llm_metadata.proto@5cd8d69a and
-llm_model_type.proto@2fa9a6b4; https://protobuf.dev/programming-guides/encoding/.
+Sources: google-ai-edge/LiteRT-LM runtime/proto/llm_metadata.proto@5cd8d69a;
+https://protobuf.dev/programming-guides/encoding/.
 """
 
 from __future__ import annotations
@@ -10,16 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import IntegrityError
+from gemmahub_litertlm.families import MODEL_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MODEL_TYPES: Final = {
-    1: "generic", 2: "gemma3n", 3: "gemma3", 4: "gemma3", 5: "qwen3", 7: "qwen2", 8: "gemma4",
-    9: "fastvlm", 11: "lfm2", 12: "minicpm5", 13: "gemma3",
-}  # fmt: skip
-"""``oneof model_type``, by the names that other formats have for the architectures; 3 is
-FunctionGemma and 13 the smallest Gemma 3."""
 _MOST_FIELDS: Final = 100_000
 
 

@@ -10,7 +10,7 @@ from gemmahub.formats.reader import ModelFile
 from gemmahub.formats.tensor import Tensor
 from gemmahub.text import format_bytes, one_line
 from gemmahub_litertlm.bundle import MAGIC, read_bundle
-from gemmahub_litertlm.flatbuffer import View
+from gemmahub_litertlm.flatbuffer import FlatView
 from gemmahub_litertlm.names import role_name
 from gemmahub_litertlm.protobuf import LlmMetadata, read_metadata
 from gemmahub_litertlm.task import begins_as_task, read_task
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.formats.source import ByteSource, Opener
-    from gemmahub_litertlm.bundle import Bundle, Section
+    from gemmahub_litertlm.bundle import Bundle, BundleSection
     from gemmahub_litertlm.tflite import CacheTensor
 
 FORMAT: Final = "litertlm"
@@ -72,7 +72,7 @@ def read_model(source: ByteSource, bundle: Bundle) -> BundleModel:
             continue
         purpose = section.model_type
         models.append(purpose or "model")
-        view = View(source, section.begin, section.end, f"the model {one_line(purpose, 40)}")
+        view = FlatView(source, section.begin, section.end, f"the model {one_line(purpose, 40)}")
         if not view.size:
             continue
         model = read_tflite(view, _outside(bundle, section))
@@ -89,7 +89,7 @@ def read_model(source: ByteSource, bundle: Bundle) -> BundleModel:
     return BundleModel(bundle, metadata, tuple(found), caches, tuple(models))
 
 
-def _outside(bundle: Bundle, section: Section) -> int:
+def _outside(bundle: Bundle, section: BundleSection) -> int:
     """Bytes of the section with the weights that belong to this model but lie outside of it."""
     return max(
         (s.end - s.begin for s in bundle.sections

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.errors import IntegrityError
 from gemmahub.formats.source import INCOMPLETE_HINT
 from gemmahub.text import one_line
-from gemmahub_litertlm.bundle import Bundle, Section
+from gemmahub_litertlm.bundle import Bundle, BundleSection
 
 if TYPE_CHECKING:
     from gemmahub.formats.source import ByteSource
@@ -51,7 +51,7 @@ def read_task(source: ByteSource) -> Bundle:
     return Bundle("task", {}, tuple(_section(source, entry) for entry in entries))
 
 
-def _section(source: ByteSource, entry: zipfile.ZipInfo) -> Section:
+def _section(source: ByteSource, entry: zipfile.ZipInfo) -> BundleSection:
     name = one_line(entry.filename, 80)
     if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
         raise IntegrityError(f"{name} is packed: this is no model bundle", INCOMPLETE_HINT)
@@ -62,7 +62,7 @@ def _section(source: ByteSource, entry: zipfile.ZipInfo) -> Section:
     is_model = entry.filename.startswith(_TFLITE)
     kind = "tflite" if is_model else _KINDS.get(entry.filename, "data")
     about = {"model_type": entry.filename.lower()} if is_model else {"name": name}
-    return Section(kind, begin, begin + entry.file_size, about)
+    return BundleSection(kind, begin, begin + entry.file_size, about)
 
 
 class _File(io.RawIOBase):

@@ -17,7 +17,7 @@ from gemmahub.formats.reader import MOST_TENSORS
 from gemmahub_litertlm.flatbuffer import I8, I32, U8, U32, U64, FlatTable, root_of
 
 if TYPE_CHECKING:
-    from gemmahub_litertlm.flatbuffer import View
+    from gemmahub_litertlm.flatbuffer import FlatView
 
 _TYPES: Final = {
     0: ("F32", 32), 1: ("F16", 16), 3: ("U8", 8), 9: ("INT8", 8), 10: ("F64", 64), 17: ("INT4", 4),
@@ -34,7 +34,7 @@ _PADDING: Final = 64  # bytes that may follow a tensor's own in its buffer
 
 
 @dataclass(frozen=True, slots=True)
-class Weight:
+class TfliteWeight:
     """A constant tensor: ``kind`` is its type, ``INT4 g32`` for blocks of 32 with scales.
 
     ``bytes`` are those of the weights and their scales.
@@ -60,12 +60,12 @@ class CacheTensor:
 class TfliteModel:
     """What the file says: weights, caches, signatures by name."""
 
-    weights: tuple[Weight, ...]
+    weights: tuple[TfliteWeight, ...]
     caches: tuple[CacheTensor, ...]
     signatures: tuple[str, ...]
 
 
-def read_tflite(view: View, external: int = 0) -> TfliteModel:
+def read_tflite(view: FlatView, external: int = 0) -> TfliteModel:
     """The model in ``view``; ``external`` is the size of the section with weights outside of it.
 
     Raises: IntegrityError.
@@ -77,7 +77,7 @@ def read_tflite(view: View, external: int = 0) -> TfliteModel:
 
 
 class _Reader:
-    def __init__(self, view: View, root: FlatTable, external: int) -> None:
+    def __init__(self, view: FlatView, root: FlatTable, external: int) -> None:
         self._view, self._external_size = view, external
         self._buffers = root.places(4, MOST_TENSORS)
         self._graphs = [graph.places(0, MOST_TENSORS) for graph in root.tables(2, _MOST_SUBGRAPHS)]
@@ -91,11 +91,11 @@ class _Reader:
         }
         self._seen: set[tuple[str, int]] = set()
 
-    def weights(self) -> list[Weight]:
-        found: list[Weight] = []
+    def weights(self) -> list[TfliteWeight]:
+        found: list[TfliteWeight] = []
         for places in self._graphs:
             scales: set[int] = set()
-            mine: list[tuple[int, Weight]] = []
+            mine: list[tuple[int, TfliteWeight]] = []
             for index, at in enumerate(places):
                 if (weight := self._weight(FlatTable(self._view, at), places, scales)) is not None:
                     mine.append((index, weight))
@@ -125,7 +125,9 @@ class _Reader:
             found.append(CacheTensor(name[:100], shape, size * prod(shape)))
         return found
 
-    def _weight(self, tensor: FlatTable, places: list[int], scales: set[int]) -> Weight | None:
+    def _weight(
+        self, tensor: FlatTable, places: list[int], scales: set[int]
+    ) -> TfliteWeight | None:
         """A tensor that is a weight and was not seen; what scales it is added to ``scales``."""
         outside, inside = tensor.number(10, U32), tensor.number(2, U32)
         if not outside and not inside:
@@ -165,7 +167,7 @@ class _Reader:
             more = 4 * quantization.length(2) + 8 * quantization.length(3)
             if more > max(size, 64) * 16:
                 raise self._view.damaged(f"the tensor {name[:60]!r} has more scales than weights")
-        return Weight(name, kind, shape, count, size + more)
+        return TfliteWeight(name, kind, shape, count, size + more)
 
     def _scale_bytes(self, blockwise: FlatTable, places: list[int]) -> int:
         found = 0

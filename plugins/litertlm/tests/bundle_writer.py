@@ -151,13 +151,7 @@ def language_model(
     never = struct.pack(f"<{words}f", *(-1e4 if word < 261 else 0.0 for word in range(words)))
     weights = [
         T("model.embedder/table", F32, (words, WIDTH), table),
-        T(
-            "model.layers.0.lm_head/weight",
-            kind,
-            (words, WIDTH),
-            output,
-            0 if kind == F32 else words,
-        ),
+        T("model.layers.0.lm_head/weight", kind, (words, WIDTH), output, scales),
         zero,
         T("never", F32, (words,), never),
     ]
