@@ -33,6 +33,7 @@ _OLD: Final = (
     "a file of before 2025: it has neither the model's configuration nor its tokenizer; "
     "gemma.cpp's io/migrate_weights makes a single file of both"
 )
+_TURNS: Final = "gemma.cpp puts prompts into turns by itself"
 _NO_WORDS: Final = "it has no tokenizer: gemma needs the option tokenizer=PATH"
 
 
@@ -90,6 +91,8 @@ class SbsReader:
             found, size = read_sbs(source), source.size
         config = found.config
         notes = [] if config else [_OLD]
+        if config and config.takes_turns:
+            notes.append(_TURNS)
         if config and not found.has_tokenizer:
             notes.append(_NO_WORDS)
         return ModelFile(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import lru_cache
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -24,6 +25,8 @@ from gemmahub.text import one_line
 from gemmahub_litertlm import engine
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gemmahub_litertlm.memory import BundleMemory
     from gemmahub_litertlm.reader import BundleModel
     from gemmahub_litertlm.session import LitertLmSession
@@ -70,7 +73,7 @@ class LitertLmBackend(Backend):
         return DryLoad(
             engine=f"{engine.DISTRIBUTION} {engine.version() or engine.CHECKED_VERSION}",
             settings=settings,
-            context=found.context,
+            context=settings.context or 0,
             kv_cache_bytes=found.kv_cache_bytes,
             kv_cache_global_bytes=found.kv_cache_bytes,
             kv_cache_window_bytes=0,
@@ -147,18 +150,20 @@ class LitertLmBackend(Backend):
     ) -> tuple[BundleModel, Settings, BundleMemory | None]:
         """The bundle, the settings in effect, and its memory. Raises: LoadFailed."""
         from gemmahub.formats.source import LocalFile
-        from gemmahub_litertlm.memory import plan
         from gemmahub_litertlm.reader import read_any
 
         options = self.check_options(settings)
         try:
             with LocalFile(artifact.path) as source:
-                model = read_any(source)
-                context = settings.context or model.context or None
-                found = plan(source, model, context or 0) if planned else None
+                if not planned:
+                    model, found = read_any(source), None
+                else:
+                    status = artifact.path.stat()
+                    model, found = _planned(artifact.path, status.st_size, status.st_mtime_ns)
         except (FormatError, IntegrityError, NotFound) as error:
             raise LoadFailed(error.message, error.hint) from None
         self._check(settings, model)
+        context = settings.context or model.context or None
         in_effect = replace(settings, context=context, gpu_layers=0, options=options)
         return model, in_effect, found
 
@@ -181,3 +186,15 @@ class LitertLmBackend(Backend):
             )
         if settings.parallel != 1:
             raise LoadFailed(f"{self.name} answers one at a time", "leave --parallel out")
+
+
+@lru_cache(maxsize=2)
+def _planned(path: Path, size: int, changed: int) -> tuple[BundleModel, BundleMemory]:
+    """A bundle and its memory, which no setting changes: asked for several contexts in turn."""
+    from gemmahub.formats.source import LocalFile
+    from gemmahub_litertlm.memory import plan
+    from gemmahub_litertlm.reader import read_any
+
+    with LocalFile(path) as source:
+        model = read_any(source)
+        return model, plan(source, model)

@@ -9,7 +9,6 @@ its own place, a table's fields from the table, by way of its vtable.
 from __future__ import annotations
 
 import struct
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import IntegrityError
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from gemmahub.formats.source import ByteSource
 
 PAGE: Final = 4096
-_PAGES: Final = 256
+_PAGES: Final = 2048
 _MOST_FIELDS: Final = 128
 _LONGEST_TEXT: Final = 4096
 
@@ -34,7 +33,7 @@ class FlatView:
         """Raises: IntegrityError where the source has no such bytes."""
         self._source, self._begin, self.size = source, begin, end - begin
         self._what = f"{what} of {one_line(source.name)}"
-        self._pages: OrderedDict[int, bytes] = OrderedDict()
+        self._pages: dict[int, bytes] = {}
         self.layouts: dict[int, tuple[int, ...]] = {}
         if not 0 <= begin <= end <= source.size:
             raise IntegrityError(
@@ -58,8 +57,12 @@ class FlatView:
 
     def number(self, at: int, form: struct.Struct) -> int:
         """One number."""
-        found: int = form.unpack(self.read(at, form.size))[0]
-        return found
+        number, place = divmod(at, PAGE)
+        if place + form.size <= PAGE and 0 <= at <= self.size - form.size:
+            page = self._pages.get(number) or self._page(number)  # the usual case, done fast
+            found: int = form.unpack_from(page, place)[0]
+            return found
+        return int(form.unpack(self.read(at, form.size))[0])
 
     def damaged(self, why: str) -> IntegrityError:
         """What to raise for what makes no sense."""
@@ -74,7 +77,7 @@ class FlatView:
             page = self._source.read(self._begin + at, min(PAGE, self.size - at))
             self._pages[number] = page
             if len(self._pages) > _PAGES:
-                self._pages.popitem(last=False)
+                del self._pages[next(iter(self._pages))]
         return page
 
 

@@ -36,7 +36,6 @@ _NOT_FOR_TEXT: Final = ("v.", "a.", "mm.", "drafter.")
 class BundleMemory:
     """Bytes by part."""
 
-    context: int
     weights_bytes: int
     repack_bytes: int
     kv_cache_bytes: int
@@ -44,7 +43,7 @@ class BundleMemory:
     output_bytes: int
 
 
-def plan(source: ByteSource, model: BundleModel, context: int) -> BundleMemory:
+def plan(source: ByteSource, model: BundleModel) -> BundleMemory:
     """The memory of a bundle that is loaded for text. Raises: IntegrityError."""
     compute = output = weights = 0
     for section in model.bundle.sections:
@@ -63,7 +62,7 @@ def plan(source: ByteSource, model: BundleModel, context: int) -> BundleMemory:
         for tensor in model.tensors
         if not tensor.name.startswith((*_LOOKED_UP, *_NOT_FOR_TEXT)) and len(tensor.shape) > 1
     )
-    return BundleMemory(context, weights, matrices, caches, compute, output)
+    return BundleMemory(weights, matrices, caches, compute, output)
 
 
 def _graphs(view: FlatView) -> tuple[int, int]:
@@ -96,15 +95,17 @@ def _peak(view: FlatView, graph: FlatTable) -> int:
     ]
     last = {index: number for number, (inputs, _) in enumerate(steps) for index in inputs}
     live: dict[int, int] = {}
-    most = 0
+    most = total = 0
     for number, (inputs, outputs) in enumerate(steps):
         for index in outputs:
             if index not in given and 0 <= index < len(places):
-                live[index] = _size(FlatTable(view, places[index]))
-        most = max(most, sum(live.values()))
+                size = _size(FlatTable(view, places[index]))
+                total += size - live.get(index, 0)
+                live[index] = size
+        most = max(most, total)
         for index in inputs:
             if last[index] == number:
-                live.pop(index, None)
+                total -= live.pop(index, 0)
     return most
 
 
