@@ -24,6 +24,7 @@ MAY_NAME_ONE = {
     "plugins/llamacpp/gemmahub_llamacpp/vision.py": "projectors of each family",
     # What an engine's builds know, by the names in its own source.
     "gemmahub/engines/llama_files.py": "the architectures that llama.cpp loads",
+    "plugins/litertlm/gemmahub_litertlm/families.py": "the families in LiteRT-LM's metadata",
     "plugins/mlx/gemmahub_mlx/families.py": "what mlx-lm does for one family alone",
     # Models that are written for tests and are Gemma 3: nothing is decided by their name.
     "gemmahub/testing": "small models and hubs for the tests of plugins",

@@ -27,6 +27,9 @@ _BY_TYPE: Final[dict[str, NumberFormat]] = {
     "TQ1_0": NumberFormat("ternary", 1.6),
     "TQ2_0": NumberFormat("ternary", 2),
     "BOOL": NumberFormat("int8", 8),
+    # gemma.cpp's own: a float of 8 bits, and indices into 16 values (compression/types.h@035273c1).
+    "SFP": NumberFormat("float8", 8),
+    "NUQ": NumberFormat("codebook4", 4),
 }
 _BY_NAME: Final = {
     "MXFP8": NumberFormat("mxfp8", 8),

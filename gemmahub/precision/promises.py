@@ -47,7 +47,7 @@ _MIXES: Final[dict[str, frozenset[str]]] = {
     "FP16": frozenset({"F16"}),
     "FP32": frozenset({"F32"}),
     "FP8": frozenset({"F8_E4M3", "F8_E5M2", "torchao F8_E4M3", "quanto F8_E4M3"}),
-    "SFP": frozenset({"F8_E4M3", "F8_E5M2"}),
+    "SFP": frozenset({"SFP", "F8_E4M3", "F8_E5M2"}),
 }
 
 

@@ -25,6 +25,7 @@ from gemmahub.conversations import ConversationStore, Saved, as_json, as_markdow
 from gemmahub.engines.contract import Artifact, Inventory
 from gemmahub.errors import GemmahubError
 from gemmahub.formats.json_text import parse_object
+from gemmahub.formats.source import LocalFile
 from gemmahub.hardware.probe import probe_machine
 from gemmahub.hardware.simulate import simulate_machine
 from gemmahub.http.values import NotJson, content_range, parse_json
@@ -43,10 +44,14 @@ from gemmahub.stores.journal import read_record
 from gemmahub.testing.gguf_writer import gguf_header
 from gemmahub.text import StreamStripper, one_line, strip_controls
 from gemmahub.tui.state import State
+from gemmahub_gemmacpp.reader import read_sbs
+from gemmahub_litertlm.reader import read_any
 from gemmahub_ollama.manifests import BadManifest, parse_manifest
 from gemmahub_ollama.store import OllamaStore
 from tests.hostile import server_readers as servers
 from tests.hostile import studio_readers as studio
+from plugins.gemmacpp.tests.sbs_writer import container, model_blobs
+from plugins.litertlm.tests.bundle_writer import bundle, sections
 from tests.hostile.mutations import (
     TEXTS,
     changed_bytes,
@@ -60,6 +65,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
+    from gemmahub.formats.source import ByteSource
     from gemmahub.hardware.records import Machine
 
 
@@ -540,7 +546,45 @@ def _read_text(raw: bytes, folder: Path) -> None:
                 raise Fault(f"{letter!r} is shown")
 
 
+# --- files of the plugins' own formats: each blob and table of them can lie ---------------------
+
+
+def _read_with(name: str, read: Callable[[ByteSource], object]) -> Callable[[bytes, Path], None]:
+    def attempt(raw: bytes, folder: Path) -> None:
+        path = folder / name
+        path.write_bytes(raw)
+        with LocalFile(path) as source:
+            read(source)
+
+    return attempt
+
+
+@cache
+def _sbs(version: int) -> bytes:
+    return container(model_blobs(), version)
+
+
+@cache
+def _litertlm() -> bytes:
+    return bundle(sections())
+
+
+def _change_ends(content: bytes, random: Random) -> bytes:
+    """The directory is at one end, or at the other."""
+    place = random.choice((0, max(0, len(content) - 1200)))
+    part = changed_bytes(content[place : place + 1200], random, 1200)
+    return content[:place] + part + content[place + 1200 :]
+
+
 READERS: Final[tuple[Reader, ...]] = (
+    Reader(
+        "sbs", lambda r: _change_ends(_sbs(1 + r.randrange(2)), r), _read_with("m.sbs", read_sbs)
+    ),
+    Reader(
+        "litertlm",
+        lambda r: changed_bytes(_litertlm(), r, r.choice((900, 60_000))),
+        _read_with("m.litertlm", read_any),
+    ),
     Reader("gguf", _change_gguf, _read_gguf),
     Reader(
         "safetensors header",

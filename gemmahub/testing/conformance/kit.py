@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Session,
         ToolCall,
     )
+    from gemmahub.engines.guarded_reader import GuardedReader
 
 GREEDY: Final = 0.0
 
@@ -138,6 +139,12 @@ class Kit(PluginConformance):
         return None if found is None else found.anonymous_bytes
 
     # --- for the tests -------------------------------------------------------------------------
+
+    def own_readers(self) -> tuple[GuardedReader, ...]:
+        """The plugin's readers of file formats: a model of its own format is read by them."""
+        from gemmahub.engines.guarded_reader import readers_of
+
+        return readers_of(load_plugins(only=[self._plugin()]))
 
     @pytest.fixture
     def offer(self) -> BackendOffer:

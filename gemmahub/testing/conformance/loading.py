@@ -159,7 +159,7 @@ class LoadingTests(Kit):
             pytest.skip("the model is no file here: its precision is only stated")
         if not session.info.precision:
             pytest.skip("the engine does not say the precision of what it loaded (info.precision)")
-        assert session.info.precision == read_summary(model.path).label
+        assert session.info.precision == read_summary(model.path, self.own_readers).label
 
     def test_memory_report(self, session: Session) -> None:
         """What the engine says it allocated holds at least weights, by device."""
