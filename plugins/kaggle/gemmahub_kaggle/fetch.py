@@ -17,9 +17,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines.sources import PulledFile, PullProgress
-from gemmahub.errors import Cancelled, DoesNotFit, GemmahubError, IntegrityError
+from gemmahub.errors import (
+    Cancelled,
+    DoesNotFit,
+    GemmahubError,
+    IntegrityError,
+    RangesIgnored,
+)
 from gemmahub.http.limits import ExchangeStopped
-from gemmahub.text import format_bytes, one_line
+from gemmahub.text import format_bytes, one_line, plural
 from gemmahub_kaggle.failures import other_content
 from gemmahub_kaggle.storage import PackedInStorage
 from gemmahub_kaggle.unpack import unpack
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
     from gemmahub_kaggle.storage import Storage, StoredFile
 
 _BLOCK: Final = 1 << 20
+_RESTARTS: Final = 3  # of a file from a server that ignores ranges
 _LOCK_SECONDS: Final = 0.5  # how often a waiting process looks how far the other one is
 _FULL: Final = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _OPEN: Final = (
@@ -140,6 +147,7 @@ class KaggleFetcher:
     def _fetch_packed(self, listed: ListedFile, stored: StoredFile) -> None:
         """Through its archive, whose MD5 is checked before it is opened."""
         path, archive = self._target.path(listed.name), self._target.archive(listed.name)
+        self._target.part(listed.name).unlink(missing_ok=True)  # a beginning of another thing
         self._append(listed, stored, archive, stored.size)
         self._verify(listed, stored, archive)
         fresh = path.with_name(f"{path.name}.part")
@@ -174,22 +182,33 @@ class KaggleFetcher:
         return False
 
     def _append(self, listed: ListedFile, stored: StoredFile, part: Path, size: int) -> None:
-        """What is missing of ``part``, to the end of it."""
+        """What is missing of ``part``, to the end of it; all of it from a server that cannot
+        continue."""
         with _opened(part) as out:
-            have = os.fstat(out.fileno()).st_size
-            if have > size:
+            if os.fstat(out.fileno()).st_size > size:
                 out.truncate(0)
-                have = 0
-            out.seek(have)
-            self._tell(listed, min(have, listed.size), "fetching")
-            for piece in self._storage.pieces(stored, have, size):
-                out.write(piece)
-                have += len(piece)
-                # Of an archive, as much as of the file that is in it.
-                share = have if size == listed.size else have * listed.size // size
-                self._tell(listed, min(share, listed.size), "fetching")
+            for restarts in range(_RESTARTS + 1):
+                try:
+                    self._continue(listed, stored, out, size)
+                    break
+                except RangesIgnored:
+                    if restarts == _RESTARTS:
+                        raise
+                    out.truncate(0)
             out.flush()
             os.fsync(out.fileno())
+
+    def _continue(self, listed: ListedFile, stored: StoredFile, out: BinaryIO, size: int) -> None:
+        have = out.seek(0, os.SEEK_END)
+        self._tell(listed, min(have, listed.size), "fetching")
+        for piece in self._storage.pieces(stored, have, size):
+            left = memoryview(piece)
+            while left:
+                left = left[out.write(left) :]
+            have += len(piece)
+            # Of an archive, as much as of the file that is in it.
+            share = have if size == listed.size else have * listed.size // size
+            self._tell(listed, min(share, listed.size), "fetching")
 
     def _verify(self, listed: ListedFile, stored: StoredFile, path: Path) -> None:
         """Size and MD5, as far as the storage tells it. Nothing of what is wrong is kept."""
@@ -299,4 +318,5 @@ def _not_written(target: Target, error: OSError) -> GemmahubError:
 
 def total_text(files: Sequence[ListedFile]) -> str:
     """How much that is, in words: ``4 files, 2.60 GB``."""
-    return f"{len(files):,} files, {format_bytes(sum(file.size for file in files))}"
+    size = format_bytes(sum(file.size for file in files))
+    return f"{plural(len(files), 'file')}, {size}"

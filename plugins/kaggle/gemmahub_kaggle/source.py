@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -17,9 +18,9 @@ from gemmahub.engines.sources import (
 )
 from gemmahub.errors import NotFound, RangesIgnored, UsageError
 from gemmahub.formats.reader import BUILT_IN_FORMATS
-from gemmahub.text import format_bytes, one_line
+from gemmahub.text import format_bytes, one_line, plural
 from gemmahub_kaggle.endpoint import PAGES
-from gemmahub_kaggle.handle import EXAMPLE, SCHEME, Handle, handle_of, parsed
+from gemmahub_kaggle.handle import EXAMPLE, Handle, handle_of, parsed
 from gemmahub_kaggle.layout import chosen, models_in
 from gemmahub_kaggle.place import VersionPlace, models_folder
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gemmahub.engines.sources import FoundRepository, OnPull
-    from gemmahub_kaggle.api import KaggleApi, KaggleModelPage, ListedFile
+    from gemmahub_kaggle.api import KaggleApi, KaggleModelPage, ListedFile, Variation
     from gemmahub_kaggle.fetch import Target
     from gemmahub_kaggle.layout import KaggleModel
     from gemmahub_kaggle.storage import RemoteKaggleFile
@@ -71,7 +72,8 @@ class KaggleSource:
         """Models for some words, with their variations. Raises: NetworkError, Gated."""
         from gemmahub_kaggle.search import found_in
 
-        return [found_in(page) for page in self.api.search(text, limit)[:limit]]
+        with closing(self.api):
+            return [found_in(page) for page in self.api.search(text, limit)[:limit]]
 
     def find(
         self, reference: str, *, revision: str | None = None, projector: bool = True
@@ -88,17 +90,18 @@ class KaggleSource:
             if not revision.isdecimal() or not int(revision):
                 raise UsageError(f"{one_line(revision)} is no version", "versions are 1, 2, 3 ...")
             handle = replace(handle, version=int(revision))
-        try:
-            if not handle.variation:
-                raise NotFound(handle.reference)
-            newest = self.api.variation(handle)
-            at = replace(handle, version=handle.version or newest.handle.version)
-            files = self.api.files(at)
-        except NotFound:
-            self._look_around(handle)
-            return None
+        with closing(self.api):
+            try:
+                if not handle.variation:
+                    raise NotFound(handle.reference)
+                newest = self.api.variation(handle)
+                at = replace(handle, version=handle.version or newest.handle.version)
+                files = self.api.files(at)
+            except NotFound:
+                self._look_around(handle)
+                return None
         model = _model_of(at, files)
-        notes = _notes(at, newest.handle.version, files)
+        notes = _notes(at, newest, files)
         return _artifact(at, model, files, notes, newest.licence, projector=projector)
 
     def open(self, artifact: RemoteArtifact, file: RemoteFile) -> RemoteKaggleFile:
@@ -144,11 +147,9 @@ class KaggleSource:
         record: _Record = artifact.record
         target = self._target(artifact, to)
         storage = Storage(self.api, record.handle, cancelled)
-        try:
+        with closing(self.api):
             fetcher = KaggleFetcher(storage, target, on_progress, cancelled)
             files = fetcher.run(record.files, whole=record.whole)
-        finally:
-            self.api.close()
         path = target.path(record.model.path)
         reference = artifact.reference if to is None else str(path)
         return Pulled(reference, path, sum(file.moved_bytes for file in files), files)
@@ -189,9 +190,10 @@ def _to_choose(handle: Handle, page: KaggleModelPage) -> NotFound:
             f"Kaggle's {handle.model_name} has no variations{where}",
             f"gemmahub search finds others; it has: {', '.join(other) or 'nothing'}",
         )
-    problem = f"has {len(there):,} variations{where}: name one"
+    problem = f"has {plural(len(there), 'variation')}{where}: name one"
     if handle.variation:
-        problem = f"is not there; {handle.model_name} has {len(there):,} variations{where}"
+        count = plural(len(there), "variation")
+        problem = f"is not there; {handle.model_name} has {count}{where}"
     return NotFound(
         f"{handle.reference} {problem}",
         f"gemmahub pull REF, which may be {', '.join(named)}{more}",
@@ -276,13 +278,14 @@ def _kind(name: str, model: KaggleModel) -> str:
     return "config" if name.lower().endswith(_TEXTS) else "file"
 
 
-def _notes(handle: Handle, newest: int, files: Sequence[ListedFile]) -> tuple[str, ...]:
+def _notes(handle: Handle, newest: Variation, files: Sequence[ListedFile]) -> tuple[str, ...]:
     from gemmahub_kaggle.fetch import total_text
 
     found = [
         f"{handle.framework}, version {handle.version}: {total_text(files)}",
+        f"licence {newest.licence or 'not stated'}: {PAGES}/models/{handle.model_name}",
         "Kaggle lists no sha256: sizes are checked, and the MD5 of its storage where it has one",
     ]
-    if newest > handle.version:
-        found.append(f"there is a newer version {newest}: {SCHEME}{handle.repository}/{newest}")
+    if newest.handle.version > handle.version:
+        found.append(f"there is a newer version: {newest.handle.reference}")
     return tuple(found)

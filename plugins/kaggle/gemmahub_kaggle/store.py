@@ -199,6 +199,6 @@ def _folders(place: VersionPlace, files: list[Path]) -> list[RemovalStep]:
         folder
         for path in (*files, *marks, place.folder / "-", place.marks / "-")
         for folder in path.parents
-        if root in folder.parents
+        if root in folder.parents and folder.is_dir()
     }
     return [RemovalStep(path, "folder") for path in sorted(found, key=lambda p: -len(p.parts))]
