@@ -25,7 +25,6 @@ from gemmahub.hub.reference import HuggingFaceReference
 from gemmahub.registry.judged import judged
 from gemmahub.registry.reference import parse_reference, unknown_scheme
 from gemmahub.registry.sources import guarded
-from gemmahub.registry.unread import unread_note
 from gemmahub.text import format_bytes, one_line, plural
 
 if TYPE_CHECKING:
@@ -93,6 +92,7 @@ class RemoteModel:
         Raises: FormatError, IntegrityError; NetworkError, RangesIgnored, Gated.
         """
         from gemmahub.registry.artifacts import summary_of
+        from gemmahub.registry.unread import unread_note
 
         if summary is not None:
             return self._variant(here, summary)

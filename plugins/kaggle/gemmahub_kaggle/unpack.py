@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import struct
 import zipfile
 import zlib
 from typing import TYPE_CHECKING, Final
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BLOCK: Final = 1 << 20
+# What zipfile raises for archives that are none (RuntimeError: one that is encrypted).
+_DAMAGED: Final = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, ValueError,
+    RuntimeError, OverflowError,
+)  # fmt: skip
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -44,8 +51,12 @@ def unpack(archive: Path, name: str, size: int, to: Path, on_bytes: Callable[[in
                     on_bytes(len(block))
                 if written != size:
                     raise _bad(archive, f"{name} is shorter than it says")
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+    except _DAMAGED as error:
         raise _bad(archive, one_line(str(error) or type(error).__name__, 120)) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # an offset before the file's beginning
+            raise
+        raise _bad(archive, "it points outside of itself") from error
 
 
 def _bad(archive: Path, problem: str) -> IntegrityError:

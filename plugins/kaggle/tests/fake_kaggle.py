@@ -37,10 +37,12 @@ class FakeVariation:
 @dataclass
 class FakeKaggle:
     """What it has, by ``owner/model/FRAMEWORK/variation``. ``faults`` map a part of a path to what
-    is done there in place of an answer; ``gated`` models want a token and ``accepted``."""
+    is done there in place of an answer, ``raw`` calls to the bytes of one; ``listed`` changes the
+    entries of files. ``gated`` models want a token, and that their licence was ``accepted``."""
 
     variations: dict[str, FakeVariation] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
+    raw: dict[str, bytes] = field(default_factory=dict)
     listed: dict[str, Any] = field(default_factory=dict)
     packed: dict[str, bytes] = field(default_factory=dict)
     gated: bool = False
@@ -139,6 +141,7 @@ def _instance(name: str, variation: FakeVariation) -> dict[str, Any]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two packets, each waited for otherwise
     kaggle: FakeKaggle
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -154,6 +157,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, b"<html>nothing</html>", "text/html")
             return
         call = self.path.removeprefix(SERVICE)
+        if call in kaggle.raw:
+            self._send(200, kaggle.raw[call])
+            return
         login = self.headers.get("Authorization", "")
         if login and login != f"Bearer {TOKEN}" and not login.startswith("Basic "):
             self._json(401, {"code": 401, "message": f"Unauthenticated: {login}"})
