@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 from gemmahub.errors import NetworkError, NotFound
 from gemmahub.http.addresses import is_web
 from gemmahub.http.client import WebClient
-from gemmahub.http.limits import ConnectionLost, NoAnswer
+from gemmahub.http.limits import ConnectionLost, ExchangeStopped, NoAnswer
 from gemmahub.http.values import count_of, object_of, text_of
 from gemmahub.text import one_line
 from gemmahub_kaggle.endpoint import endpoint
@@ -33,6 +33,7 @@ _PAGE: Final = 200  # files that are asked for at once
 _MOST_FILES: Final = 20_000
 _MOST_VARIATIONS: Final = 1_000
 _TRIES: Final = 3
+_STEP: Final = 0.2  # seconds between two looks whether to stop
 _LONGEST_WAIT: Final = 60.0  # seconds that we let a server tell us to wait
 _AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 # What kagglesdk raises for an answer that is not what its records expect.
@@ -127,9 +128,12 @@ class KaggleApi:
             raise untrusted(handle, f"two files are called {clash!r}")
         return tuple(found)
 
-    def address(self, handle: Handle, name: str) -> str:
-        """Where the bytes of a file of a version are: an address that was signed for a while."""
-        said = self._ask(handle, lambda models: models.address(handle, name))
+    def address(self, handle: Handle, name: str, stopped: Callable[[], bool] | None = None) -> str:
+        """Where the bytes of a file of a version are: an address that was signed for a while.
+
+        Raises also: ExchangeStopped when ``stopped`` says so.
+        """
+        said = self._ask(handle, lambda models: models.address(handle, name), stopped)
         url = urljoin(endpoint(), said)
         if not is_web(url):
             raise odd("it sends a file's reader to what is no web address")
@@ -139,11 +143,24 @@ class KaggleApi:
         """The error for an answer of 4xx or 5xx of the storage."""
         return refused(status, "", handle, login=self._login.is_there)
 
+    def pause(self, seconds: float, stopped: Callable[[], bool] | None = None) -> None:
+        """Wait, unless it is stopped. Raises: ExchangeStopped."""
+        while seconds > 0:
+            if stopped is not None and stopped():
+                raise ExchangeStopped
+            self.wait(min(seconds, _STEP))
+            seconds -= _STEP
+
     @property
     def _login(self) -> Login:
         return self._made_for[1] if self._made_for else Login()
 
-    def _ask(self, handle: Handle, call: Callable[[ModelsClient], _T]) -> _T:
+    def _ask(
+        self,
+        handle: Handle,
+        call: Callable[[ModelsClient], _T],
+        stopped: Callable[[], bool] | None = None,
+    ) -> _T:
         """One call, again where that may help."""
         if os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE:
             raise NetworkError(
@@ -161,7 +178,7 @@ class KaggleApi:
                 if seconds > _LONGEST_WAIT:
                     raise problem from None
             if number + 1 < _TRIES:
-                self.wait(seconds)
+                self.pause(seconds, stopped)
         raise problem
 
     def _once(self, handle: Handle, call: Callable[[ModelsClient], _T]) -> _T:

@@ -141,13 +141,14 @@ class KaggleSource:
 
         Raises: NetworkError, Gated, NotFound, IntegrityError, DoesNotFit, Cancelled.
         """
+        from gemmahub_kaggle.api import KaggleApi
         from gemmahub_kaggle.fetch import KaggleFetcher
         from gemmahub_kaggle.storage import Storage
 
         record: _Record = artifact.record
         target = self._target(artifact, to)
-        storage = Storage(self.api, record.handle, cancelled)
-        with closing(self.api):
+        with closing(KaggleApi(self.api.wait)) as api:  # its own: another pull may end meanwhile
+            storage = Storage(api, record.handle, cancelled)
             fetcher = KaggleFetcher(storage, target, on_progress, cancelled)
             files = fetcher.run(record.files, whole=record.whole)
         path = target.path(record.model.path)

@@ -120,7 +120,8 @@ class Storage:
             most, enough = _TRIES, 1
             problem: GemmahubError = odd("it sends less than it says")
             if not file.url:
-                file.url, fresh = self._api.address(self._handle, file.name), True
+                file.url = self._api.address(self._handle, file.name, self._stopped)
+                fresh = True
             try:
                 for piece in self._range(file, at, end):
                     at += len(piece)
@@ -131,7 +132,7 @@ class Storage:
                 problem = error
             except _BusyStorage as busy:
                 problem = busy.error
-                self._api.wait(2.0**tries)
+                self._api.pause(2.0**tries, self._stopped)
             except TooSlow as error:
                 if not error.transfer:
                     raise

@@ -108,6 +108,9 @@ def test_a_checkpoint_that_nothing_reads_is_what_it_is(
     assert model["precision"]["bits_per_weight"] is None or not model["parameters"]
     assert model["size_bytes"] == sum(map(len, flax().values())) - len(flax()["tokenizer.model"])
     assert listed["broken"] == []
+    used = json.loads(command("du", "--json").out)
+    assert used["models"][0]["disk_bytes"] >= model["size_bytes"]
+    assert "orbax model takes in memory is not known" in command("list").err.replace("\n", " ")
     run = command("run", ORBAX, "hello")
     assert run.code == 5
     assert "orbax" in run.err

@@ -412,3 +412,31 @@ def test_the_content_is_what_is_listed(kaggle: RunningKaggle, source: KaggleSour
     with source.open(replace(found), found.weights[0]) as opened:
         whole = opened.read(0, len(content))
     assert hashlib.sha256(whole).digest() == hashlib.sha256(content).digest()
+
+
+def test_a_pull_is_cancelled_while_it_waits_as_told(
+    kaggle: RunningKaggle, source: KaggleSource
+) -> None:
+    kaggle.add(GGUF, {"tiny.gguf": CONTENT})
+    found = found_in(source)
+    waits: list[float] = []
+    source.api.wait = waits.append
+    kaggle.faults["/Download"] = "429"
+    with pytest.raises(Cancelled):
+        source.pull(found, cancelled=lambda: bool(waits))
+    assert len(waits) == 1
+
+
+def test_two_pulls_at_once(kaggle: RunningKaggle, source: KaggleSource, cache: Path) -> None:
+    """As the UI makes them: that one ends is nothing to the other."""
+    names = ("a", "b", "c")
+    for name in names:
+        kaggle.add(f"google/gemma-3/GGUF/{name}", {"tiny.gguf": CONTENT * 2})
+    found = [found_in(source, f"kaggle://google/gemma-3/gguf/{name}") for name in names]
+    threads = [threading.Thread(target=source.pull, args=(each,)) for each in found]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for name in names:
+        assert (cache / "google/gemma-3/gguf" / name / "1.complete").is_file()

@@ -113,7 +113,8 @@ def test_what_passes_is_tried_again(kaggle: RunningKaggle, source: KaggleSource)
     kaggle.faults["/ListModelInstanceVersionFiles"] = "once 503"
     kaggle.faults["/gcs/"] = "once 503"
     assert source.pull(found_in(source)).moved_bytes == len(CONTENT)
-    assert len(waits) == 3
+    assert len(waits) >= 3
+    assert max(waits) <= 0.2  # and it is asked each time whether to stop
 
 
 def test_a_server_that_says_nothing(
