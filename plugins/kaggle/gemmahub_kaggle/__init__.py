@@ -28,10 +28,13 @@ def gemmahub_settings() -> Sequence[Setting]:
 
 @hookimpl
 def gemmahub_stores() -> list[Store]:
-    """kagglehub's cache."""
+    """kagglehub's cache, unless the settings leave it out (``GEMMAHUB_STORES``), as they can the
+    Hugging Face cache: gemmahub pulls into both, and other tools have models there."""
+    from gemmahub.config import load_config
     from gemmahub_kaggle.store import KaggleStore
 
-    return [KaggleStore()]
+    store, wanted = KaggleStore(), load_config().stores
+    return [store] if wanted is None or store.name in wanted else []
 
 
 @hookimpl

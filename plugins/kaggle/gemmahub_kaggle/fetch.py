@@ -137,6 +137,8 @@ class KaggleFetcher:
         if self._is_good(listed, path):
             return
         stored = self._storage.file(listed)
+        if not listed.size:  # kagglesdk gives 0 also for a size that the API leaves out
+            self._storage.look(listed)
         if stored.zipped:
             raise PackedInStorage(stored)
         self._append(listed, stored, part, listed.size)
@@ -212,7 +214,7 @@ class KaggleFetcher:
 
     def _verify(self, listed: ListedFile, stored: StoredFile, path: Path) -> None:
         """Size and MD5, as far as the storage tells it. Nothing of what is wrong is kept."""
-        if stored.size and not stored.url:  # all of it was here already
+        if not stored.url:  # all of it was here already
             self._storage.look(listed)
         if path.stat().st_size != stored.size:
             raise IntegrityError(

@@ -101,7 +101,7 @@ class Storage:
         Raises: as :meth:`pieces`.
         """
         found, before = self.file(listed), self.received_bytes
-        if not found.url and listed.size:
+        if not found.url:
             with suppress(RangesIgnored):  # its head has told the MD5
                 for _ in self.pieces(found, 0, 1):
                     pass
@@ -126,7 +126,7 @@ class Storage:
                 for piece in self._range(file, at, end):
                     at += len(piece)
                     yield piece
-                if at >= end:
+                if at >= end or not file.size:
                     return
             except (NoAnswer, ConnectionLost, ConnectFailed) as error:
                 problem = error
@@ -159,6 +159,8 @@ class Storage:
             ) as response,
         ):
             self._check_status(response)
+            if response.status_code == 416 and not file.size:  # of nothing there is no first byte
+                return
             self._check_content(response, file, begin, end)
             left = end - begin
             patience.as_transfer()

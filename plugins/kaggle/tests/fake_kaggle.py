@@ -199,6 +199,9 @@ class _Handler(BaseHTTPRequestHandler):
             match = None
         begin = int(match[1]) if match else 0
         end = min(int(match[2]) + 1, size) if match and match[2] else size
+        if match and begin >= size:
+            self._send(416, b"", headers={"Content-Range": f"bytes */{size}"})
+            return
         headers = {"Accept-Ranges": "bytes", "x-goog-hash": "crc32c=n03x6A=="}
         if kaggle.sums:
             headers["x-goog-hash"] += f",md5={md5_of(content)}"

@@ -244,3 +244,11 @@ def test_a_reference_finds_what_was_pulled(
     (artifact,) = KaggleStore(cache).inventory().artifacts
     assert artifact.reference == pulled.reference == f"{REFERENCE}/1"
     assert artifact.path == pulled.path
+
+
+def test_settings_can_leave_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gemmahub_kaggle import gemmahub_stores
+
+    assert [store.name for store in gemmahub_stores()] == ["kaggle"]
+    monkeypatch.setenv("GEMMAHUB_STORES", "huggingface")
+    assert gemmahub_stores() == []

@@ -197,6 +197,25 @@ def test_another_size_than_was_listed(
         source.pull(found)
 
 
+def test_a_size_that_is_left_out(kaggle: RunningKaggle, source: KaggleSource, cache: Path) -> None:
+    """kagglesdk makes 0 of it: nothing of 0 bytes is taken for the file."""
+    kaggle.listed["tiny.gguf"] = {"size": 0}
+    with pytest.raises(IntegrityError, match="0 B, but its storage has 1"):
+        source.pull(found_in(source))
+    assert not list(cache.rglob("*.complete"))
+
+
+@pytest.mark.parametrize("faults", [{}, {"noranges": "yes"}])
+def test_a_file_that_is_empty(
+    kaggle: RunningKaggle, source: KaggleSource, cache: Path, faults: dict[str, str]
+) -> None:
+    kaggle.add(GGUF, {"tiny.gguf": CONTENT, "empty.txt": b""}, version=2)
+    kaggle.faults |= faults
+    source.pull(found_in(source))
+    folder = cache / "google/gemma-3/gguf/tiny-q8_0/2"
+    assert tree(folder) == {"tiny.gguf": CONTENT, "empty.txt": b""}
+
+
 def test_a_storage_without_ranges(kaggle: RunningKaggle, source: KaggleSource, cache: Path) -> None:
     """The whole can be fetched, a part of it not."""
     kaggle.faults["noranges"] = "yes"
