@@ -119,6 +119,20 @@ def test_a_checkpoint_that_nothing_reads_is_what_it_is(
     assert not any(cache.iterdir())
 
 
+def test_what_a_download_left_is_told_and_removed(
+    kaggle: RunningKaggle, cache: Path, command: Callable[..., Result]
+) -> None:
+    kaggle.add(GGUF, {"tiny.gguf": CONTENT})
+    folder = cache / "google/gemma-3/gguf/tiny-q8_0/1"
+    folder.mkdir(parents=True)
+    (folder / "tiny.gguf").write_bytes(CONTENT[:5000])
+    assert json.loads(command("list", "--json").out)["models"] == []
+    used = json.loads(command("du", "--json").out)
+    assert used["unfinished"] == [{"reference": f"{REFERENCE}/1", "bytes": 5000}]
+    assert command("rm", f"{REFERENCE}/1", "--yes").code == 0
+    assert not any(cache.iterdir())
+
+
 @pytest.mark.parametrize(
     ("accepted", "login", "said"),
     [
