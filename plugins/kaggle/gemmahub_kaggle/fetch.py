@@ -97,6 +97,8 @@ class KaggleFetcher:
         self._target = target
         self._on_progress = on_progress
         self._cancelled = cancelled
+        self.verified: set[str] = set()
+        """The files whose bytes had the MD5 that the storage tells; of others it tells none."""
 
     def run(self, files: Sequence[ListedFile], *, whole: bool) -> tuple[PulledFile, ...]:
         """Brings the files here; ``whole`` says that they are all of the version.
@@ -178,10 +180,7 @@ class KaggleFetcher:
             stored = self._storage.look(listed)
         except PackedInStorage:  # its MD5 is that of the archive: the length has to do
             return True
-        if not stored.md5 or self._md5(listed, path) == stored.md5:
-            return True
-        path.unlink()
-        return False
+        return self._has_sum(listed, stored, path)
 
     def _append(self, listed: ListedFile, stored: StoredFile, part: Path, size: int) -> None:
         """What is missing of ``part``, to the end of it; all of it from a server that cannot
@@ -220,9 +219,17 @@ class KaggleFetcher:
             raise IntegrityError(
                 f"{one_line(listed.name, 120)} changed while it was fetched", "pull it again"
             )
+        if not self._has_sum(listed, stored, path):
+            raise other_content(listed.name, stored.size)
+
+    def _has_sum(self, listed: ListedFile, stored: StoredFile, path: Path) -> bool:
+        """Whether it has the storage's MD5, where that tells one; what has another is removed."""
         if stored.md5 and self._md5(listed, path) != stored.md5:
             path.unlink()
-            raise other_content(listed.name, stored.size)
+            return False
+        if stored.md5:
+            self.verified.add(listed.name)
+        return True
 
     def _md5(self, listed: ListedFile, path: Path) -> str:
         digest, done = hashlib.md5(usedforsecurity=False), 0

@@ -153,7 +153,9 @@ class KaggleSource:
             files = fetcher.run(record.files, whole=record.whole)
         path = target.path(record.model.path)
         reference = artifact.reference if to is None else str(path)
-        return Pulled(reference, path, sum(file.moved_bytes for file in files), files)
+        moved = sum(file.moved_bytes for file in files)
+        verified = tuple(file for file in files if file.name in fetcher.verified)
+        return Pulled(reference, path, moved, verified)
 
     def _target(self, artifact: RemoteArtifact, to: Path | None) -> Target:
         from gemmahub_kaggle.fetch import Target

@@ -119,6 +119,18 @@ def test_a_checkpoint_that_nothing_reads_is_what_it_is(
     assert not any(cache.iterdir())
 
 
+def test_it_is_not_said_that_unverified_files_are_verified(
+    kaggle: RunningKaggle, command: Callable[..., Result]
+) -> None:
+    kaggle.add(GGUF, {"tiny.gguf": gguf()})
+    kaggle.sums = False
+    first, again = command("pull", REFERENCE, "--yes"), command("pull", REFERENCE, "--yes")
+    assert "493 KB fetched\n" in first.err
+    assert "nothing fetched\n" in again.err
+    kaggle.sums = True
+    assert "and is verified" in command("pull", REFERENCE, "--yes").err
+
+
 def test_what_a_download_left_is_told_and_removed(
     kaggle: RunningKaggle, cache: Path, command: Callable[..., Result]
 ) -> None:
