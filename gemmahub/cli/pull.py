@@ -87,7 +87,7 @@ def fetch(
     if as_json:
         output.json_data(_as_json(plan, pulled) | {"command": command})
     else:
-        output.note(_summary(pulled))
+        output.note(_summary(plan, pulled))
         beside = {file.name for file in plan.files if file.kind in (PROJECTOR, DRAFTER)}
         output.data(str(pulled.path or pulled.reference))
         for file in pulled.files:
@@ -176,12 +176,15 @@ def _already(plan: PullPlan, *, as_json: bool) -> None:
     output.note(f"run it: {plan.command}")
 
 
-def _summary(pulled: Pulled) -> str:
+def _summary(plan: PullPlan, pulled: Pulled) -> str:
     files = pulled.files
-    if files and not pulled.moved_bytes:
+    if files and not pulled.moved_bytes and len(files) >= len(plan.files):
         return "all of it was here already, and is verified"
     verified = f", {plural(len(files), 'file')} verified" if files else ""
-    return f"{format_bytes(pulled.moved_bytes)} fetched{verified}"
+    done = (
+        f"{format_bytes(pulled.moved_bytes)} fetched" if pulled.moved_bytes else "nothing fetched"
+    )
+    return f"{done}{verified}"
 
 
 def _as_json(plan: PullPlan, pulled: Pulled) -> dict[str, Any]:

@@ -96,6 +96,8 @@ def _ending(row: RepositoryRow, file: FileRow) -> str:
     found = file.file
     if found.catalogued:
         return found.catalogued
+    if "://" in row.repository.name:  # another source's: labels name files at Hugging Face alone
+        return f"/{one_line(found.path, 60)}"
     labels = [other.file.label for other in row.files]
     if found.label and labels.count(found.label) == 1:
         return f":{found.label}"

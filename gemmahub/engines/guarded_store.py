@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.engines.contract import Inventory, Removal
+from gemmahub.engines.contract import Inventory, Removal, Unfinished
 from gemmahub.engines.validation import check_inventory, check_name
 from gemmahub.errors import GemmahubError
-from gemmahub.records.parsing import Unfit
+from gemmahub.records.parsing import Unfit, checked
 from gemmahub.text import one_line
 from gemmahub.text.streams import kept_quiet
 
@@ -69,10 +70,23 @@ class GuardedManagedStore(GuardedStore):
             ) from error
 
 
+class GuardedDownloadStore(GuardedManagedStore):
+    """A store that downloads come into, too."""
+
+    def unfinished(self) -> Sequence[Unfinished]:
+        """What is left of downloads that are not running. Raises: GemmahubError, OSError."""
+        with self._guarded():
+            found = [checked(left, Unfinished) for left in self.store.unfinished()]
+            return [replace(left, reference=one_line(left.reference)) for left in found]
+
+
 def guarded_store(store: Any) -> Store:
     """The store as others see it. Raises: Unfit for what is none."""
     name = check_name(getattr(store, "name", None))
     if not callable(getattr(store, "inventory", None)):
         raise Unfit(f"the store {name} has no inventory()")
-    managed = all(hasattr(store, part) for part in _MANAGED)
-    return GuardedManagedStore(store, name) if managed else GuardedStore(store, name)
+    if not all(hasattr(store, part) for part in _MANAGED):
+        return GuardedStore(store, name)
+    if hasattr(store, "unfinished"):
+        return GuardedDownloadStore(store, name)
+    return GuardedManagedStore(store, name)

@@ -13,6 +13,7 @@ from gemmahub.catalog.memory import memory_architecture
 from gemmahub.catalog.tensors import tensors_by_layer
 from gemmahub.errors import GemmahubError
 from gemmahub.formats.gguf import read_gguf
+from gemmahub.formats.reader import BUILT_IN_FORMATS
 from gemmahub.formats.source import LocalFile
 from gemmahub.hardware.compute import cpu_flops, device_flops
 from gemmahub.memory import (
@@ -33,6 +34,7 @@ from gemmahub.recommend.prompt import OperationRates
 from gemmahub.recommend.records import DevicePlace
 from gemmahub.recommend.speed import Bandwidths, traffic_of
 from gemmahub.registry.artifacts import read_summary
+from gemmahub.text import one_line
 from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
@@ -75,6 +77,11 @@ def model_of(variant: Variant, catalog: Catalog) -> MemoryModel:
             f"what {variant.reference} takes is not known: it runs in a server, "
             f"{variant.served.place or variant.served.backend}, which does not say it",
             "gemmahub ps shows what servers hold in memory, as far as they say it",
+        )
+    if variant.artifacts and not variant.memory and variant.format not in BUILT_IN_FORMATS:
+        raise GemmahubError(
+            f"what a {one_line(variant.format, 40)} model takes in memory is not known here",
+            "an engine that runs it may say so: gemmahub plugins",
         )
     if variant.artifacts or variant.memory:
         return unpack(variant.memory or read_summary(variant.artifacts[0].path).memory)

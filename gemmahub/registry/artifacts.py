@@ -260,6 +260,10 @@ class Inspector:
             return ""
         return next(_MADE_BY + each.made_by for each in self._readers() if each.name == format_)
 
+    def reads(self, format_: str) -> bool:
+        """Whether a format is one of ours, or that of a plugin's reader."""
+        return format_ in BUILT_IN_FORMATS or any(r.name == format_ for r in self._readers())
+
     def save(self) -> None:
         """Write down what was read, and forget files that are gone. A cache that cannot be written
         is no failure."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract import Artifact
     from gemmahub.registry.artifacts import FileSummary
     from gemmahub.registry.sources import Sources
+    from gemmahub.registry.variants import Variant
 
 
 def on_disk(text: str) -> Path | None:
@@ -103,6 +104,22 @@ def _is_built_so(catalog: Catalog, summary: FileSummary, known: CatalogVariant) 
 def agree(artifact: Artifact, known: CatalogVariant) -> bool:
     """Whether the content can be the one that the catalogue knows: publishers replace files."""
     return None in (artifact.sha256, known.sha256) or artifact.sha256 == known.sha256
+
+
+def called(variants: Iterable[Variant], *names: str) -> Variant | None:
+    """What a store calls by one of these names; else the first that it calls so with its revision
+    at the end (``SCHEME://NAME/3``): a store lists its newest first."""
+    wanted = {name.casefold() for name in names}
+    without_revision = None
+    for variant in variants:
+        for artifact in variant.artifacts:
+            name = artifact.reference.casefold()
+            if name in wanted:
+                return variant
+            end = f"/{artifact.revision.casefold()}"
+            if without_revision is None and len(end) > 1 and name.removesuffix(end) in wanted:
+                without_revision = variant
+    return without_revision
 
 
 def named_places(text: str, places: Iterable[Artifact], sources: Sources) -> tuple[Artifact, ...]:

@@ -26,6 +26,7 @@ from gemmahub.registry.declared import (
 from gemmahub.registry.joining import join_places
 from gemmahub.registry.judged import Problems, judged, no_problems
 from gemmahub.registry.matching import (
+    called,
     catalogue_notes,
     catalogued,
     is_named,
@@ -44,6 +45,7 @@ from gemmahub.registry.reference import (
 )
 from gemmahub.registry.served import missing_at_server, named_model, served_variants
 from gemmahub.registry.sources import Sources
+from gemmahub.registry.unread import summary_here
 from gemmahub.registry.variants import Models, Variant
 from gemmahub.stores.scan import projector_beside
 from gemmahub.text import nearest, one_line
@@ -184,7 +186,7 @@ class Registry:
         return judged([variant], self.problems)[0]
 
     def _measured(self, artifact: Artifact) -> Variant:
-        summary = self.inspector.summary(artifact.path, artifact.files)
+        summary = summary_here(self.inspector, artifact)
         if artifact.sha256 is None and self.sums is not None and len(artifact.files) == 1:
             artifact = replace(artifact, sha256=self.sums.known(artifact.files[0]))
         return self.described(artifact, summary)
@@ -234,8 +236,8 @@ class Registry:
     def _name(self, reference: NameReference) -> Variant:
         model = self.catalog.model(reference.name)
         if model is None:
-            if called := self._called(*self.sources.full_names(reference)):
-                return called
+            if found := called(self.installed().files, *self.sources.full_names(reference)):
+                return found
             if (path := on_disk(str(reference))) is not None:
                 return self._file(path)
             if tag := self.catalog.published(str(reference)):
@@ -266,17 +268,9 @@ class Registry:
         best = next((v for v in ranked if v.reference in here), ranked[0])
         return self.known(best.reference)
 
-    def _called(self, *names: str) -> Variant | None:
-        """What a store calls by one of these names."""
-        wanted = {name.casefold() for name in names}
-        for variant in self.installed().files:
-            if any(a.reference.casefold() in wanted for a in variant.artifacts):
-                return variant
-        return None
-
     def _from_source(self, reference: SourceReference) -> Variant:
         (name,) = self.sources.full_names(reference)
-        if here := self._called(name):
+        if here := called(self.installed().files, name):
             return here
         for entry in self.installed().broken:
             if entry.reference.casefold() == name.casefold():

@@ -14,7 +14,6 @@ from gemmahub.errors import (
     GemmahubError,
     IntegrityError,
     NotFound,
-    RangesIgnored,
     UsageError,
 )
 from gemmahub.formats.reader import FOLDER_FORMATS
@@ -305,11 +304,7 @@ def _described(here: Installation, remote: RemoteModel, landing: Landing) -> Var
         path = paths[0].parent if artifact.format in FOLDER_FORMATS else paths[0]
         with suppress(IntegrityError, FormatError):  # a damaged file, which is fetched again
             return remote.described(here, here.registry.inspector.summary(path, paths))
-    try:
-        return remote.described(here)
-    except RangesIgnored as error:
-        note = f"not measured before it is here: {error.message}"
-        return remote.described_by_name(here, note)
+    return remote.described_at_least(here)
 
 
 def _twins(here: Installation, remote: RemoteModel) -> list[str]:

@@ -17,6 +17,7 @@ from gemmahub.errors import (
     NetworkError,
     NotFound,
     NotInstalled,
+    RangesIgnored,
     UsageError,
 )
 from gemmahub.formats.reader import BUILT_IN_FORMATS, FOLDER_FORMATS
@@ -91,16 +92,27 @@ class RemoteModel:
         Raises: FormatError, IntegrityError; NetworkError, RangesIgnored, Gated.
         """
         from gemmahub.registry.artifacts import summary_of
+        from gemmahub.registry.unread import unread_note
 
         if summary is not None:
             return self._variant(here, summary)
         try:
             return self._variant(here, summary_of(self.headers(lambda: here.readers)))
-        except FormatError:
+        except (FormatError, RangesIgnored):
             format_ = self.artifact.format
             if format_ in (*BUILT_IN_FORMATS, *(reader.name for reader in here.readers)):
                 raise
-            note = f"not measured: no installed plugin reads {one_line(format_, 40)} files"
+            return self.described_by_name(here, unread_note(format_))
+
+    def described_at_least(self, here: Installation) -> Variant:
+        """The same; by its names, too, where the source gives whole files only.
+
+        Raises: FormatError, IntegrityError; NetworkError, Gated.
+        """
+        try:
+            return self.described(here)
+        except RangesIgnored as error:
+            note = f"not measured before it is here: {error.message}"
             return self.described_by_name(here, note)
 
     def described_by_name(self, here: Installation, note: str) -> Variant:
@@ -239,7 +251,7 @@ def _not_here(here: Installation, missing: NotInstalled) -> Looked:
     known = () if missing.hint.startswith("gemmahub pull") else (missing.hint,)
     try:
         found = find(here, missing.reference)
-        variant = found.described(here)
+        variant = found.described_at_least(here)
     except (NotFound, NetworkError) as error:
         on_the_hub = isinstance(parse_reference(missing.reference), HuggingFaceReference)
         if known or not on_the_hub:

@@ -198,6 +198,11 @@ def model_files(artifact: Artifact) -> tuple[Path, ...]:
     return (*weight_files(artifact), *projector)
 
 
+def _below(folder: Path) -> Iterable[Path]:
+    """All files of a folder that is a model in a format of its own."""
+    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
 def _files_once(artifacts: Iterable[Artifact]) -> Iterable[tuple[Path, os.stat_result]]:
     for path in dict.fromkeys(path for a in artifacts for path in model_files(a)):
         try:
@@ -224,7 +229,7 @@ def _bytes_of(counter: Counter, artifacts: Iterable[Artifact]) -> int:
         if artifact.files in ((), (artifact.path,)):
             with contextlib.suppress(OSError):  # a file, or gone since
                 total += sum(counter.add(path) for path in sorted(artifact.path.iterdir()))
-        total += sum(counter.add(path) for path in model_files(artifact))
+        total += sum(counter.add(path) for path in model_files(artifact) or _below(artifact.path))
     return total
 
 
