@@ -8,6 +8,7 @@ import click
 
 from gemmahub.cli import output
 from gemmahub.cli.drafts import draft_options
+from gemmahub.cli.machines import MACHINE_HELP
 from gemmahub.cli.memory_bars import place_lines
 from gemmahub.cli.remote_workers import rpc_option
 from gemmahub.formats.ggml_types import CACHE_TYPES
@@ -54,6 +55,7 @@ _COUNT = click.IntRange(1, 2**31 - 256)
 @draft_options
 @click.option("--memory", help="Plan for a GPU of this size instead: 24GiB.")
 @click.option("--ram", help="Plan for this much system memory instead: 64GiB.")
+@click.option("--machine", help=MACHINE_HELP)
 @rpc_option
 @click.option("--exact", is_flag=True, help="Ask the engine what it would allocate.")
 @click.option("--verify", is_flag=True, help="Load the model, and compare what it takes.")

@@ -32,7 +32,8 @@ class Config:
     ``stores`` are the tools' stores to look into, None for all that are here. ``backend`` is the
     engine for all formats that it runs, ``backends`` that of single formats, which goes before.
     ``plugin_tables`` and ``backend_tables`` are what the file says to plugins and backends, by
-    name, as it stands there: who declares the keys checks them.
+    name, as it stands there: who declares the keys checks them. ``hosts`` are machines as
+    :mod:`gemmahub.hardware.described` reads them.
     """
 
     cache: Path
@@ -44,6 +45,7 @@ class Config:
     backends: Mapping[str, str] = field(default_factory=dict)
     plugin_tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     backend_tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
 
     def backend_for(self, format_: str) -> tuple[str, str] | None:
         """The backend that the settings name for a format, and the setting that does."""
@@ -73,6 +75,7 @@ def load_config() -> Config:
         backends=settings.get("run.backends", {}),
         plugin_tables=declared_tables(tables, "plugins", path),
         backend_tables=declared_tables(tables, "backends", path),
+        hosts=tuple(settings.get("machines.hosts", ())),
     )
 
 

@@ -60,6 +60,12 @@ CORE: Final = {
             "the engine for one format; goes before run.backend",
             'backends = { gguf = "ollama" }',
         ),
+        CoreSetting(
+            "machines.hosts",
+            list[str],
+            "machines that --machine knows by name, and all of them as hosts",
+            'hosts = ["lab-1 = 4x h100", "lab-2 = 4x h100"]',
+        ),
     )
 }
 

@@ -37,7 +37,8 @@ DEFAULT_CONTEXT: Final = 8192
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
-    """What a plan is made for. Sizes as people write them: ``24GiB``; None means what is here.
+    """What a plan is made for. Sizes as people write them: ``24GiB``, and a ``machine`` as they
+    describe it (:mod:`gemmahub.hardware.described`); None means what is here.
 
     ``cache_type_k`` and ``cache_type_v`` None are as ``cache_type``, ``outputs`` None is one row of
     logits for each parallel sequence. ``adapters`` are ``FILE`` or ``FILE=SCALE``. ``drafter``
@@ -64,6 +65,7 @@ class PlanOptions:
     drafter: Path | None = None
     memory: str | None = None
     ram: str | None = None
+    machine: str | None = None
     exact: bool = False
     verify: bool = False
     tuned: bool = True
@@ -85,6 +87,7 @@ def plan(
     none is here.
     """
     from gemmahub.planning import images_of, machine_of, make_plan, model_of
+    from gemmahub.planning.devices import machine_remarks
     from gemmahub.planning.model import place_for
     from gemmahub.service.remote import look
 
@@ -126,7 +129,7 @@ def plan(
     machine = _with_engine(here, machine, variant, options, settings)
     place = place_for(machine, model, settings, images if options.image else None)
     plan = make_plan(variant, model, settings, place, images=images, with_images=options.image)
-    plan = replace(plan, drafter=drafter)
+    plan = replace(plan, drafter=drafter, remarks=machine_remarks(machine))
     if options.exact:
         plan = _exact(here, plan, place, looked.fetch_header)
     return _verify(here, plan, options, on_progress) if options.verify else plan
@@ -175,12 +178,12 @@ def _adapters(options: PlanOptions) -> tuple[Adapter, ...]:
 
 
 def _machine(here: Installation, options: PlanOptions) -> Machine:
-    if options.verify and (options.memory or options.ram):
+    if options.verify and (options.memory or options.ram or options.machine):
         raise UsageError(
             "--verify loads the model on this machine, not on another one",
-            "leave --memory and --ram out",
+            "leave --memory, --ram and --machine out",
         )
-    return here.with_sizes(options.memory, options.ram)
+    return here.with_sizes(options.memory, options.ram, here.described(options.machine))
 
 
 def _with_engine(
