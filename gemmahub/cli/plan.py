@@ -56,6 +56,8 @@ _COUNT = click.IntRange(1, 2**31 - 256)
 @click.option("--memory", help="Plan for a GPU of this size instead: 24GiB.")
 @click.option("--ram", help="Plan for this much system memory instead: 64GiB.")
 @click.option("--machine", help=MACHINE_HELP)
+@click.option("--gpus", type=click.IntRange(1, 16), help="GPUs that hold it together, a machine.")
+@click.option("--nodes", type=click.IntRange(1, 64), help="Machines that hold it together.")
 @rpc_option
 @click.option("--exact", is_flag=True, help="Ask the engine what it would allocate.")
 @click.option("--verify", is_flag=True, help="Load the model, and compare what it takes.")

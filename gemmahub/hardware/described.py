@@ -53,7 +53,7 @@ _UNDERSTOOD: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class DescribedHost:
     """One machine of a description. ``preset`` is a known one that stands for itself; ``cards``
     are GPUs with their counts. ``ram`` in bytes is None where nobody said it. ``address`` is where
     workers of it are reached."""
@@ -105,7 +105,7 @@ def host_names(hosts: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(match[1] for match in found if match))
 
 
-def hosts_of(text: str, hosts: Sequence[str] = ()) -> tuple[Host, ...]:
+def hosts_of(text: str, hosts: Sequence[str] = ()) -> tuple[DescribedHost, ...]:
     """The machines of a text, each with its address. Raises: as :func:`described_machine`."""
     if len(text) > _LONGEST:
         raise UsageError("the description of the machine is too long", _UNDERSTOOD)
@@ -134,7 +134,7 @@ def hosts_of(text: str, hosts: Sequence[str] = ()) -> tuple[Host, ...]:
     )
 
 
-def _named_host(entry: str) -> tuple[str, Host]:
+def _named_host(entry: str) -> tuple[str, DescribedHost]:
     """``NAME[:PORT] = DESCRIPTION``. Raises: UsageError."""
     found = _HOST.fullmatch(entry.strip())
     if found is None:
@@ -152,7 +152,7 @@ def _named_host(entry: str) -> tuple[str, Host]:
     return found[1], replace(several[0], address=f"{found[1]}:{port}")
 
 
-def _read(text: str, names: Sequence[str]) -> Iterator[Host]:
+def _read(text: str, names: Sequence[str]) -> Iterator[DescribedHost]:
     """The machines of one part, the same one as often as it says nodes."""
     gpus, *rest = (part.strip() for part in text.split(","))
     ram: int | None = None
@@ -177,7 +177,7 @@ def _read(text: str, names: Sequence[str]) -> Iterator[Host]:
     of_cards = tuple((count, card) for count, card in cards if isinstance(card, Card))
     _counted(sum(count for count, _ in of_cards) or 1, _MOST_GPUS, "GPUs in one machine")
     for _ in range(nodes):
-        yield Host(of_cards, ram, alone[0] if alone else _pc(of_cards))
+        yield DescribedHost(of_cards, ram, alone[0] if alone else _pc(of_cards))
 
 
 def _pc(cards: Sequence[tuple[int, Card]]) -> str:
@@ -242,7 +242,7 @@ def _assumed_ram(cards: Sequence[tuple[int, Card]]) -> tuple[int, str]:
     return size, f"assumed: nobody said how much; add ', {size // _GIB}GiB ram' to change it"
 
 
-def _workers(hosts: Sequence[Host]) -> Iterator[Device]:
+def _workers(hosts: Sequence[DescribedHost]) -> Iterator[Device]:
     """The devices of other machines, as the engine on the first one would see them."""
     number = 0
     for host in hosts:
@@ -268,7 +268,7 @@ def _of_processor(machine: Machine) -> Device:
     return Device("cpu:0", "processor", "", Kind.DISCRETE, memory.total, memory.available)
 
 
-def _title(hosts: Sequence[Host]) -> str:
+def _title(hosts: Sequence[DescribedHost]) -> str:
     counts: dict[str, int] = {}
     for host in hosts:
         counts[host.title] = counts.get(host.title, 0) + 1

@@ -263,21 +263,14 @@ class Installation:
         self, machine: str | None = None, memory: str | None = None, ram: str | None = None
     ) -> Machine:
         """The machine that is meant: this one as the engine here can use it, one that is described
-        (``m2-16gb``, ``2x rtx-3090``, ``4x h100, 2 nodes``, ``hosts``), or one whose GPU or system
-        memory has another size, as people write it.
+        (:mod:`gemmahub.hardware.described`), or one whose GPU or system memory has another size.
 
         Raises: UsageError for what is no machine and no size.
         """
-        described = self.described(machine)
-        return self.with_sizes(memory, ram, described or self.as_used(measure=True))
-
-    def described(self, machine: str | None) -> Machine | None:
-        """The machine that a person describes; None where nobody does. Raises: UsageError."""
-        if not machine:
-            return None
         from gemmahub.hardware.described import described_machine
 
-        return described_machine(machine, self.config.hosts)
+        known = described_machine(machine, self.config.hosts) if machine else None
+        return self.with_sizes(memory, ram, known or self.as_used(measure=True))
 
     def with_sizes(
         self, memory: str | None, ram: str | None, base: Machine | None = None

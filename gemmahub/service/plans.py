@@ -10,6 +10,7 @@ from gemmahub.engines.contract import Settings
 from gemmahub.errors import BackendMissing, GemmahubError, UsageError
 from gemmahub.precision.mix import total_bytes
 from gemmahub.service.adapters import adapters_of, with_adapters
+from gemmahub.service.cluster import WantedCluster, cluster_plan
 from gemmahub.service.drafting import (
     check_draft_options,
     chosen_drafter,
@@ -43,7 +44,8 @@ class PlanOptions:
     ``cache_type_k`` and ``cache_type_v`` None are as ``cache_type``, ``outputs`` None is one row of
     logits for each parallel sequence. ``adapters`` are ``FILE`` or ``FILE=SCALE``. ``drafter``
     is a file that drafts, ``draft`` whether a known one does; None: where ``run`` would let it.
-    ``exact`` asks the engine, ``verify`` loads the model. ``tuned``: what ``bench --tune`` found on
+    ``gpus`` in each of ``nodes`` machines hold the model together. ``exact`` asks the engine,
+    ``verify`` loads the model. ``tuned``: what ``bench --tune`` found on
     this machine stands in for settings that nobody gave.
     """
 
@@ -66,6 +68,8 @@ class PlanOptions:
     memory: str | None = None
     ram: str | None = None
     machine: str | None = None
+    gpus: int | None = None
+    nodes: int | None = None
     exact: bool = False
     verify: bool = False
     tuned: bool = True
@@ -98,13 +102,20 @@ def plan(
             "leave it out; --verify loads the model with them",
         )
     machine = _machine(here, options)
-    place = machine_of(machine)
     looked = look(here, reference, machine)
     variant = looked.variant
     check_is_model(variant)
     check_loadable(variant)
+    wanted = WantedCluster(options.gpus, options.nodes)
+    if wanted.is_asked:
+        if options.verify:
+            raise UsageError("a cluster is planned, not loaded", "leave --verify out")
+        settings = _memory_settings(options, variant.architecture.get("context_length") or 0)
+        with _header(here, variant, looked.fetch_header) as header:
+            return cluster_plan(here, variant, settings, wanted, machine, header)
     if options.tuned and not machine.simulated:
         options = _tuned(here, variant, options)
+    place = machine_of(machine)
     if variant.served is None and not _modelled(variant):
         plan = _asked(here, variant, options, place, looked.fetch_header)
         return _verify(here, plan, options, on_progress) if options.verify else plan
@@ -183,7 +194,12 @@ def _machine(here: Installation, options: PlanOptions) -> Machine:
             "--verify loads the model on this machine, not on another one",
             "leave --memory, --ram and --machine out",
         )
-    return here.with_sizes(options.memory, options.ram, here.described(options.machine))
+    if not options.machine:
+        return here.with_sizes(options.memory, options.ram)
+    from gemmahub.hardware.described import described_machine
+
+    known = described_machine(options.machine, here.config.hosts)
+    return here.with_sizes(options.memory, options.ram, known)
 
 
 def _with_engine(
