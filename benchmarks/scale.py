@@ -19,7 +19,7 @@ from gemmahub.catalog.tensors import tensors_by_layer
 from gemmahub.hardware.described import described_machine, hosts_of
 from gemmahub.recommend.speed_figures import HOP, OVERHEAD, PLACES
 from gemmahub.service.cluster import WantedCluster, cluster_of
-from gemmahub_vllm.memory import Run, cluster_memory
+from gemmahub_vllm.memory import ServerRun, cluster_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +106,7 @@ def team(people: int, name: str, machine: str) -> Team:
     """What a team of so many gets."""
     architecture, tensors = model(name)
     cluster, _ = cluster_of(WantedCluster(), described_machine(machine))
-    run = Run(batched=BATCHED, sequences=256)
+    run = ServerRun(batched=BATCHED, sequences=256)
     memory = cluster_memory(architecture, tensors, cluster, run)
     busy = -(-people // ACTIVE)
     return Team(people, name, machine, memory, busy, 1 / _step(memory, architecture, machine, busy))

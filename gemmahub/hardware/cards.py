@@ -19,7 +19,7 @@ _MIB: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class NamedGpu:
     """One GPU with a memory of its own. ``device`` is the name under which data sheets know it;
     ``ram`` is the system memory in GiB of the PC that stands for it, None for a server's card."""
 
@@ -66,17 +66,17 @@ def _maker(device: str) -> str:
     return "Intel" if device.startswith("Arc") else "NVIDIA"
 
 
-def _of_preset(preset: Preset) -> Card:
+def _of_preset(preset: Preset) -> NamedGpu:
     size = (preset.memory or 0) * (_MIB << 10)
-    return Card(preset.name, preset.device, size, preset.vendor, preset.ram)
+    return NamedGpu(preset.name, preset.device, size, preset.vendor, preset.ram)
 
 
 CARDS: Final = {
     card.name: card
     for card in (
         *(_of_preset(preset) for preset in PRESETS if preset.device and preset.memory),
-        *(Card(n, d, gib * (_MIB << 10), _maker(d), 64) for n, d, gib in _PC),
-        *(Card(name, device, mib * _MIB, _maker(device)) for name, device, mib in _SERVERS),
+        *(NamedGpu(n, d, gib * (_MIB << 10), _maker(d), 64) for n, d, gib in _PC),
+        *(NamedGpu(name, device, mib * _MIB, _maker(device)) for name, device, mib in _SERVERS),
     )
 }
 """By name."""

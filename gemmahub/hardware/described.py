@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import UsageError
-from gemmahub.hardware.cards import CARDS, Card
+from gemmahub.hardware.cards import CARDS, NamedGpu
 from gemmahub.hardware.datasheet import published_bandwidth
 from gemmahub.hardware.records import REMOTE, Device, Figure, Kind, Machine
 from gemmahub.hardware.simulate import (
@@ -58,7 +58,7 @@ class DescribedHost:
     are GPUs with their counts. ``ram`` in bytes is None where nobody said it. ``address`` is where
     workers of it are reached."""
 
-    cards: tuple[tuple[int, Card], ...]
+    cards: tuple[tuple[int, NamedGpu], ...]
     ram: int | None = None
     preset: str = ""
     address: str = ""
@@ -174,19 +174,19 @@ def _read(text: str, names: Sequence[str]) -> Iterator[DescribedHost]:
             f"{alone[0]} is a whole machine, which cannot be in another one",
             f'write "{alone[0]}, {cards[0][0] if cards[0][0] > 1 else 2} nodes" for several',
         )
-    of_cards = tuple((count, card) for count, card in cards if isinstance(card, Card))
+    of_cards = tuple((count, card) for count, card in cards if isinstance(card, NamedGpu))
     _counted(sum(count for count, _ in of_cards) or 1, _MOST_GPUS, "GPUs in one machine")
     for _ in range(nodes):
         yield DescribedHost(of_cards, ram, alone[0] if alone else _pc(of_cards))
 
 
-def _pc(cards: Sequence[tuple[int, Card]]) -> str:
+def _pc(cards: Sequence[tuple[int, NamedGpu]]) -> str:
     """The known machine that one card of its name alone stands for, if there is one."""
     known = {preset.name for preset in PRESETS}
     return cards[0][1].name if [c for c, _ in cards] == [1] and cards[0][1].name in known else ""
 
 
-def _gpu(text: str, names: Sequence[str]) -> tuple[int, Card | str]:
+def _gpu(text: str, names: Sequence[str]) -> tuple[int, NamedGpu | str]:
     """A GPU with its count; of a known machine that is no card, its name."""
     found = _COUNT.match(text)
     count, rest = 1, text
@@ -194,7 +194,7 @@ def _gpu(text: str, names: Sequence[str]) -> tuple[int, Card | str]:
         count, rest = int(found[1] or found[2]), text[found.end() :].strip()
     if _is_size(rest):
         size = parse_size(rest)
-        return count, Card("", f"GPU of {size / _GIB:g} GiB", size, "")
+        return count, NamedGpu("", f"GPU of {size / _GIB:g} GiB", size, "")
     name = "-".join(rest.casefold().split())
     if name in CARDS:
         return _counted(count, _MOST_GPUS, "GPUs in one machine"), CARDS[name]
@@ -217,7 +217,7 @@ def _counted(count: int, most: int, what: str) -> int:
     return count
 
 
-def _devices(cards: Sequence[tuple[int, Card]]) -> Iterator[Device]:
+def _devices(cards: Sequence[tuple[int, NamedGpu]]) -> Iterator[Device]:
     """Each GPU as a device of its own, numbered by maker in the order of the description."""
     numbers: dict[str, int] = {}
     for count, card in cards:
@@ -232,7 +232,7 @@ def _devices(cards: Sequence[tuple[int, Card]]) -> Iterator[Device]:
             )
 
 
-def _assumed_ram(cards: Sequence[tuple[int, Card]]) -> tuple[int, str]:
+def _assumed_ram(cards: Sequence[tuple[int, NamedGpu]]) -> tuple[int, str]:
     """System memory where nobody said it: that of the PC with such a card, or for servers as much
     as the GPUs have, 64 GiB at least. A judgement."""
     known = [card.ram for _, card in cards if card.ram]

@@ -58,6 +58,7 @@ class PlanOptions:
     gpu_layers: int | None = None
     experts_in_memory: int = 0
     cache_in_memory: bool = False
+    tensor_split: tuple[float, ...] = ()
     ubatch: int = 512
     parallel: int = 1
     outputs: int | None = None
@@ -194,12 +195,9 @@ def _machine(here: Installation, options: PlanOptions) -> Machine:
             "--verify loads the model on this machine, not on another one",
             "leave --memory, --ram and --machine out",
         )
-    if not options.machine:
-        return here.with_sizes(options.memory, options.ram)
-    from gemmahub.hardware.described import described_machine
-
-    known = described_machine(options.machine, here.config.hosts)
-    return here.with_sizes(options.memory, options.ram, known)
+    if options.machine:
+        return here.machine_for(options.machine, options.memory, options.ram)
+    return here.with_sizes(options.memory, options.ram)
 
 
 def _with_engine(
@@ -332,4 +330,5 @@ def _memory_settings(options: PlanOptions, trained: int) -> MemorySettings:
         gpu_layers=options.gpu_layers,
         experts_in_memory=options.experts_in_memory,
         cache_in_memory=options.cache_in_memory,
+        tensor_split=options.tensor_split,
     )

@@ -83,6 +83,28 @@ def test_unequal_gpus_get_layers_by_their_memory(command: Command) -> None:
     assert 1.5 < large / small < 2.5
 
 
+def test_shares_of_gpus_go_before_their_memory(command: Command) -> None:
+    machine = ("gemma-4-26b-a4b-it:q8_0", "--machine", "2x rtx-3090")
+    found = plan(command, *machine, "--tensor-split", "3,1")
+    first, second, _ = (place["total_bytes"] for place in found["memory"]["devices"])
+    assert 2 < first / second < 4
+    assert found["placement"]["flags"][-2:] == ["--tensor-split", "3,1"]
+    even = plan(command, *machine)["memory"]["devices"]
+    assert abs(even[0]["total_bytes"] - even[1]["total_bytes"]) < first - second
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [("3,1,1", "3 shares are named for 2"), ("3,x", "no shares"), ("0,0", "no shares"),
+     ("-1,2", "no shares"), ("nan,1", "no shares")],
+)  # fmt: skip
+def test_shares_that_are_none(command: Command, shares: str, words: str) -> None:
+    result = command("plan", "gemma-3-4b-it:q4_0-qat", "--machine", "2x rtx-3090",
+                     "--tensor-split", shares)  # fmt: skip
+    assert result.code == 2
+    assert words in result.err
+
+
 def test_a_plan_for_several_machines_says_whose_each_device_is(command: Command) -> None:
     found = plan(command, "gemma-4-31b-it:q8_0", "--machine", "rtx-3090; rtx-4090")
     assert [place["device"] for place in found["memory"]["devices"]] == ["rpc:0", "cuda:0", "cpu"]

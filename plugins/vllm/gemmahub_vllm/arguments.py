@@ -60,7 +60,7 @@ def words(
 
 def parallel_words(cluster: Cluster | None) -> list[str]:
     """Tensor parallel inside of a machine, a pipeline between machines, as vLLM advises
-    (``docs/serving/parallelism_scaling.md`` of vllm-project/vllm@v0.33.0)."""
+    (``parallelism_scaling.md`` in the documentation of vllm-project/vllm@v0.33.0)."""
     if cluster is None:
         return []
     found = []

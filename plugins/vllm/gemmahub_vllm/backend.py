@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from gemmahub_vllm.memory import ClusterMemory, Run
+    from gemmahub_vllm.memory import ClusterMemory, ServerRun
     from gemmahub_vllm.session import VllmSession
 
 _LOAD_SECONDS: Final = 3600.0  # large models from a slow disk, and compiling
@@ -205,7 +205,7 @@ def _context(settings: Settings, trained: int | None) -> int:
     return max(1, whole // settings.parallel)
 
 
-def _run(settings: Settings, options: Mapping[str, Any], cluster: Cluster) -> Run:
+def _run(settings: Settings, options: Mapping[str, Any], cluster: Cluster) -> ServerRun:
     from gemmahub_vllm.memory import default_run
 
     usual = default_run(cluster.memory)

@@ -45,7 +45,7 @@ LARGE_GPU: Final = 70 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ServerRun:
     """How vLLM is started, as far as memory depends on it. ``batched`` are tokens of a step,
     ``sequences`` the most at once, ``item_bytes`` a number in the cache, ``eager`` without
     graphs."""
@@ -102,18 +102,18 @@ class ClusterMemory:
         return self.cache.longest(self.pool_blocks, most)
 
 
-def default_run(memory: Sequence[int]) -> Run:
+def default_run(memory: Sequence[int]) -> ServerRun:
     """vLLM's own defaults for a server on GPUs of such a memory in bytes
     (``engine/arg_utils.py``): larger from 70 GiB on, but for an A100, which is not told apart."""
     large = bool(memory) and min(memory) >= LARGE_GPU
-    return Run(batched=8192, sequences=1024) if large else Run()
+    return ServerRun(batched=8192, sequences=1024) if large else ServerRun()
 
 
 def cluster_memory(
     architecture: MemoryArchitecture,
     tensors: Iterable[tuple[str, int]],
     cluster: Cluster,
-    run: Run,
+    run: ServerRun,
     block: int = 16,
 ) -> ClusterMemory:
     """The memory of each GPU. ``tensors`` are names and bytes of a checkpoint's tensors.
@@ -156,7 +156,7 @@ def cluster_memory(
     return ClusterMemory(tuple(gpus), cache, stages)
 
 
-def step_bytes(architecture: MemoryArchitecture, run: Run, tp: int) -> int:
+def step_bytes(architecture: MemoryArchitecture, run: ServerRun, tp: int) -> int:
     """What a step computes with, at its peak: an ESTIMATE (±50 %)."""
     widest = max(
         max(
@@ -173,7 +173,7 @@ def step_bytes(architecture: MemoryArchitecture, run: Run, tp: int) -> int:
     return 2 * run.batched * (max(widest, experts) + beside) + logits
 
 
-def notes(found: ClusterMemory, cluster: Cluster, run: Run, context: int) -> tuple[str, ...]:
+def notes(found: ClusterMemory, cluster: Cluster, run: ServerRun, context: int) -> tuple[str, ...]:
     """Sentences for people: what the figures rest on, and what fits."""
     gpu = min(found.gpus, key=lambda each: each.blocks)
     low, high = (format_gib(size) for size in GRAPHS_BAND)

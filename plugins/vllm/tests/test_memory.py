@@ -17,7 +17,7 @@ from gemmahub.errors import LoadFailed
 from gemmahub_vllm import arguments
 from gemmahub_vllm.backend import VllmBackend
 from gemmahub_vllm.kv_cache import divides, fitting, paged_cache, stage_layers, tokens_in_flight
-from gemmahub_vllm.memory import Run, cluster_memory
+from gemmahub_vllm.memory import ServerRun, cluster_memory
 from gemmahub_vllm.shards import shards
 from plugins.vllm.tests.conftest import REAL, tiny
 
@@ -141,7 +141,7 @@ def test_heads_that_cannot_be_divided_are_refused() -> None:
     assert divides(model, 8) == ""
     assert "cannot be divided" in divides(model, 3)
     with pytest.raises(LoadFailed, match="between 3 GPUs") as caught:
-        cluster_memory(model, [], Cluster(3), Run())
+        cluster_memory(model, [], Cluster(3), ServerRun())
     assert "1, 2, 4, 8" in caught.value.hint
 
 
@@ -182,13 +182,13 @@ def test_one_gpu_holds_the_file(tmp_path: Path) -> None:
 
     folder = tiny(tmp_path / "tiny")
     header = read_header(folder)
-    (found,) = cluster_memory(header.known, header.tensors, Cluster(), Run()).gpus
+    (found,) = cluster_memory(header.known, header.tensors, Cluster(), ServerRun()).gpus
     assert found.weights.bytes == sum(size for _, size in header.tensors)
 
 
 def test_what_fits_fits_and_one_token_more_does_not() -> None:
     model = architectures()["gemma-3-27b-it"]
-    found = cluster_memory(model, [], Cluster(2, 1, "", (24 * GIB, 24 * GIB)), Run())
+    found = cluster_memory(model, [], Cluster(2, 1, "", (24 * GIB, 24 * GIB)), ServerRun())
     longest = found.longest(1 << 22)
     assert found.cache.blocks(longest) <= found.pool_blocks - 1 < found.cache.blocks(longest + 16)
     assert found.sequences(longest) >= 1
@@ -197,7 +197,7 @@ def test_what_fits_fits_and_one_token_more_does_not() -> None:
 def test_the_smallest_gpu_decides_for_all() -> None:
     model = architectures()["gemma-3-27b-it"]
     sizes = (80 * GIB, 24 * GIB)
-    found = cluster_memory(model, [], Cluster(2, 1, "", sizes), Run())
+    found = cluster_memory(model, [], Cluster(2, 1, "", sizes), ServerRun())
     assert found.pool_blocks == found.gpus[1].blocks < found.gpus[0].blocks
 
 
