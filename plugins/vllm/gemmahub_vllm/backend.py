@@ -189,6 +189,8 @@ def _info(
     where = f"{cluster.gpus} GPU{'s' * (cluster.gpus > 1)}" + (
         f" in each of {cluster.nodes} machines" if cluster.nodes > 1 else ""
     )
+    if build.version.endswith("+cpu"):
+        where = "CPU"
     return SessionInfo(
         engine=f"vLLM {build.version}".strip(),
         context=context,
