@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.machines import MACHINE_HELP
 from gemmahub.recommend.goals import USES
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _BOLD: Final = "1"
 @click.option("--use", type=click.Choice(USES), default="chat", show_default=True)
 @click.option("--memory", help="For a GPU of this size instead: 24GiB.")
 @click.option("--ram", help="For this much system memory instead: 64GiB.")
-@click.option("--machine", help="For a known machine instead: rtx-3090, m2-16gb.")
+@click.option("--machine", help=MACHINE_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compare_command(
     references: tuple[str, ...], use: str, as_json: bool, **machine: str | None

@@ -8,6 +8,7 @@ import click
 
 from gemmahub.cli import output
 from gemmahub.cli.drafts import draft_options
+from gemmahub.cli.machines import MACHINE_HELP, split_option
 from gemmahub.cli.memory_bars import place_lines
 from gemmahub.cli.remote_workers import rpc_option
 from gemmahub.formats.ggml_types import CACHE_TYPES
@@ -40,6 +41,7 @@ _COUNT = click.IntRange(1, 2**31 - 256)
     help="Keep the experts of the first layers in system memory.",
 )
 @click.option("--cache-in-memory", is_flag=True, help="Keep the KV cache in system memory.")
+@split_option
 @click.option("--ubatch", type=_COUNT, default=512, show_default=True)
 @click.option("--parallel", type=_COUNT, default=1, show_default=True)
 @click.option("--outputs", type=click.IntRange(min=0), help="Rows of logits a step; 0: all tokens.")
@@ -54,6 +56,9 @@ _COUNT = click.IntRange(1, 2**31 - 256)
 @draft_options
 @click.option("--memory", help="Plan for a GPU of this size instead: 24GiB.")
 @click.option("--ram", help="Plan for this much system memory instead: 64GiB.")
+@click.option("--machine", help=MACHINE_HELP)
+@click.option("--gpus", type=click.IntRange(1, 16), help="GPUs that hold it together, a machine.")
+@click.option("--nodes", type=click.IntRange(1, 64), help="Machines that hold it together.")
 @rpc_option
 @click.option("--exact", is_flag=True, help="Ask the engine what it would allocate.")
 @click.option("--verify", is_flag=True, help="Load the model, and compare what it takes.")
@@ -126,7 +131,7 @@ def _asked(dry: DryLoad) -> str:
 
 
 def _settings(plan: Plan) -> list[tuple[str, str]]:
-    memory, chosen = plan.memory, plan.memory.settings
+    chosen = plan.memory.settings
     types = {chosen.cache_type_k, chosen.cache_type_v}
     cache = chosen.cache_type_k if len(types) == 1 else f"{chosen.cache_type_k} keys, "
     cache += "" if len(types) == 1 else f"{chosen.cache_type_v} values"
@@ -141,7 +146,7 @@ def _settings(plan: Plan) -> list[tuple[str, str]]:
             f"rows of logits {chosen.outputs_max or 'all'}",
         ),
         ("GPU layers", _layers(plan)),
-        ("llama.cpp", " ".join(memory.placement.flags)),
+        ("llama.cpp", " ".join(chosen.flags)),
     ]
 
 

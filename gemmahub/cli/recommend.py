@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.machines import MACHINE_HELP
 from gemmahub.cli.remote_workers import rpc_option
 from gemmahub.recommend.goals import USES
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--installed", is_flag=True, help="Only what is on this machine.")
 @click.option("--memory", help="For a GPU of this size instead: 24GiB.")
 @click.option("--ram", help="For this much system memory instead: 64GiB.")
-@click.option("--machine", help="For a known machine instead: rtx-3090, m2-16gb.")
+@click.option("--machine", help=MACHINE_HELP)
 @rpc_option
 @click.option("--limit", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -12,6 +12,7 @@ import click
 from gemmahub.cli import output
 from gemmahub.cli.answers import show_answer
 from gemmahub.cli.drafts import draft_options
+from gemmahub.cli.machines import split_option
 from gemmahub.cli.prompt_input import Files, audio_option, files_of, image_option, question_of
 from gemmahub.cli.remote_workers import rpc_option
 from gemmahub.cli.thinking import thinking_of, thinking_options
@@ -74,6 +75,7 @@ _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
     help="Keep the experts of the first layers in system memory.",
 )
 @click.option("--cache-in-memory", is_flag=True, help="Keep the KV cache in system memory.")
+@split_option
 @draft_options
 @click.option(
     "--raw", is_flag=True, help="Complete the prompt as it stands, without chat template."
@@ -222,6 +224,7 @@ def _settings(options: dict[str, Any]) -> Settings:
         gpu_layers=options["gpu_layers"],
         experts_in_memory=options["experts_in_memory"] or None,
         cache_in_memory=options["cache_in_memory"],
+        tensor_split=options["tensor_split"],
         threads=options["threads"],
         drafter=options["drafter"],
         adapters=adapters_of(options["adapters"]),

@@ -55,6 +55,9 @@ if TYPE_CHECKING:
 @click.option("--memory", metavar="SIZE", help="GPU memory that may be used [what is free].")
 @click.option("--ram", metavar="SIZE", help="System memory that may be used [what is free].")
 @rpc_option
+@click.option("--gpus", type=click.IntRange(1, 16), help="GPUs that hold it together, a machine.")
+@click.option("--nodes", type=click.IntRange(1, 64), help="Machines that hold it together.")
+@click.option("--on", "address", metavar="ADDRESS", help="Where they meet: ray://head:10001.")
 @click.option(
     "--print-config",
     "client",
@@ -77,6 +80,9 @@ def serve_command(
     memory: str | None,
     ram: str | None,
     workers: tuple[str, ...],
+    gpus: int | None,
+    nodes: int | None,
+    address: str | None,
     client: str | None,
 ) -> None:
     """Serve models to other programs, as OpenAI and Anthropic do.
@@ -87,6 +93,7 @@ def serve_command(
     from gemmahub.http.place import Place
     from gemmahub.service import Library
     from gemmahub.service.adapters import adapters_of
+    from gemmahub.service.cluster import WantedCluster
     from gemmahub.service.serving.choosing import ServedWith
     from gemmahub.service.serving.room import Wish
     from gemmahub.service.serving.run import Serving, serve, settings_for
@@ -100,6 +107,7 @@ def serve_command(
         memory,
         ram,
         ServedWith(draft, drafter, adapters_of(adapters)),
+        WantedCluster(gpus, nodes, address or ""),
     )
     library = Library(say=output.note, workers=workers)
     if client is None:

@@ -33,7 +33,8 @@ class Config:
     engine for all formats that it runs, ``backends`` that of single formats, which goes before.
     ``plugin_tables`` and ``backend_tables`` are what the file says to plugins and backends, by
     name, as it stands there: who declares the keys checks them. ``keys`` are those of the terminal
-    UI, by the names of its bindings.
+    UI, by the names of its bindings. ``hosts`` are machines as :mod:`gemmahub.hardware.described`
+    reads them.
     """
 
     cache: Path
@@ -46,6 +47,7 @@ class Config:
     plugin_tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     backend_tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
 
     def backend_for(self, format_: str) -> tuple[str, str] | None:
         """The backend that the settings name for a format, and the setting that does."""
@@ -76,6 +78,7 @@ def load_config() -> Config:
         plugin_tables=declared_tables(tables, "plugins", path),
         backend_tables=declared_tables(tables, "backends", path),
         keys=settings.get("keys", {}),
+        hosts=tuple(settings.get("machines.hosts", ())),
     )
 
 

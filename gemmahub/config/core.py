@@ -66,6 +66,12 @@ CORE: Final = {
             "keys of the terminal UI, by the names that docs/tui.md lists",
             '"library.compare" = "C"',
         ),
+        CoreSetting(
+            "machines.hosts",
+            list[str],
+            "machines that --machine knows by name, and all of them as hosts",
+            'hosts = ["lab-1 = 4x h100", "lab-2 = 4x h100"]',
+        ),
     )
 }
 

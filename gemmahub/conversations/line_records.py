@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from gemmahub.engines.contract import Adapter, Sampling, Settings, Tool
+from gemmahub.engines.contract import Adapter, Cluster, Sampling, Settings, Tool
 from gemmahub.records.parsing import LATEST_TIME, is_plain
 
 LAST_NUMBER: Final = 2**53
@@ -29,6 +29,15 @@ class AdapterFields(Struct):
 
     path: FilePath
     scale: Real = 1.0
+
+
+class ClusterFields(Struct):
+    """:class:`gemmahub.engines.contract.Cluster` as it is written."""
+
+    gpus: Whole = 1
+    nodes: Whole = 1
+    address: str = ""
+    memory: tuple[Whole, ...] = ()
 
 
 class SettingsFields(Struct):
@@ -50,6 +59,7 @@ class SettingsFields(Struct):
     experts_in_memory: Whole | None = None
     cache_in_memory: bool = False
     remote_workers: tuple[str, ...] = ()
+    cluster: ClusterFields | None = None
 
     def __post_init__(self) -> None:
         if not is_plain(self.options):
@@ -60,7 +70,10 @@ class SettingsFields(Struct):
         values = {name: getattr(self, name) for name in self.__struct_fields__}
         adapters = tuple(Adapter(Path(a.path), a.scale) for a in self.adapters)
         drafter = None if self.drafter is None else Path(self.drafter)
-        return Settings(**values | {"adapters": adapters, "drafter": drafter})
+        c = self.cluster
+        cluster = None if c is None else Cluster(c.gpus, c.nodes, c.address, c.memory)
+        beside = {"adapters": adapters, "drafter": drafter, "cluster": cluster}
+        return Settings(**values | beside)
 
 
 class ToolFields(Struct):

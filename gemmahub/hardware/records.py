@@ -8,7 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Final
+
+REMOTE: Final = "rpc"
+"""The interface of devices of workers on other machines, as llama.cpp calls it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,7 @@ def simulate_machine(
             cpu = replace(cpu, bandwidth=_USUAL_BANDWIDTH)
         # Whether the GPU of that size would be like the one that is here is not ours to guess.
         bandwidth = Figure.unknown("a simulated GPU has no model", unit="B/s")
-        devices = (_device("gpu:0", "simulated GPU", "", memory, bandwidth),)
+        devices = (simulated_gpu("gpu:0", "simulated GPU", "", memory, bandwidth),)
     system = base.memory if base is not None else SystemMemory(*[Figure.unknown("not given")] * 4)
     if ram is not None:
         system = _memory(ram)
@@ -151,6 +151,21 @@ def simulate_machine(
         simulated=True,
         engine=base.engine if base is not None else None,
     )
+
+
+def gpu_machine(
+    devices: tuple[Device, ...], ram: int, doubt: str = "", base: Machine | None = None
+) -> Machine:
+    """A PC or a server with these devices and ``ram`` bytes of system memory, of which its system
+    keeps a part; ``doubt`` says what is not sure about ``ram``. All else is that of ``base``."""
+    found = simulate_machine(ram=ram, base=base)
+    memory = _with_system(found.memory)
+    if doubt:
+        total, free = (each.doubted(doubt) for each in (memory.total, memory.available))
+        memory = replace(memory, total=total, available=free)
+    cpu = found.cpu if base is not None else replace(found.cpu, bandwidth=_USUAL_BANDWIDTH)
+    resized = devices if base is None else found.devices
+    return replace(found, memory=memory, devices=resized, cpu=cpu)
 
 
 def other_machine(memory: str | None, ram: str | None, base: Machine) -> Machine:
@@ -181,7 +196,8 @@ def _memory(ram: int) -> SystemMemory:
     return SystemMemory(Figure(ram, _SIMULATED), Figure(ram, _SIMULATED, _ALONE), none, none)
 
 
-def _device(id_: str, name: str, vendor: str, memory: int, bandwidth: Figure) -> Device:
+def simulated_gpu(id_: str, name: str, vendor: str, memory: int, bandwidth: Figure) -> Device:
+    """A GPU with so many bytes of its own, all of them free."""
     return Device(
         id=id_,
         name=name,
@@ -223,7 +239,7 @@ def _machine_of(preset: Preset) -> Machine:
     devices: tuple[Device, ...] = ()
     if preset.device:
         prefix = {"NVIDIA": "cuda", "Apple": "metal"}.get(preset.vendor, preset.vendor.casefold())
-        device = _device(f"{prefix}:0", preset.device, preset.vendor, size, rate or unknown)
+        device = simulated_gpu(f"{prefix}:0", preset.device, preset.vendor, size, rate or unknown)
         devices = (device,)
     if preset.kind is Kind.UNIFIED:
         devices = tuple(_resized((replace(device, kind=preset.kind),), machine.memory.total))

@@ -15,7 +15,7 @@ from gemmahub.memory.machine import DeviceMemory, Machine, MachineMemory
 from gemmahub.memory.places import PART_NAMES, DevicePlan
 from gemmahub.memory.plan import MemoryPlan, plan_memory
 from gemmahub.memory.projector import ImageMemory, image_buffer_bytes
-from gemmahub.memory.settings import ON_DEVICES, MemorySettings, Placement
+from gemmahub.memory.settings import ON_DEVICES, MemorySettings, Placement, check_split
 from gemmahub.memory.stored import MODELLED_FORMATS, RECORD_VERSION, MemoryModel, packed, unpack
 from gemmahub.memory.weight_sums import Weights
 from gemmahub.memory.weights import weights_by_layer, weights_of
@@ -42,6 +42,7 @@ __all__ = [
     "Placement",
     "UnknownArchitecture",
     "Weights",
+    "check_split",
     "compute_buffers",
     "experts_that_stay",
     "from_config",

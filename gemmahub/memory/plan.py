@@ -105,7 +105,7 @@ class MemoryPlan:
             "placement": {
                 "experts_in_memory": self.settings.experts_in_memory,
                 "cache_in_memory": self.settings.cache_in_memory,
-                "flags": list(self.placement.flags),
+                "flags": list(self.settings.flags),
             },
             "memory": memory,
             "basis": self.basis,
@@ -141,7 +141,8 @@ def plan_memory(
     wanted = settings.gpu_layers
     gpu_layers = min(layers + 1, layers + 1 if wanted is None else max(0, wanted))
     gpu_layers = gpu_layers if machine.devices else 0
-    placement = layer_devices(layers, gpu_layers, [d.free_bytes for d in machine.devices])
+    shares = settings.shares([d.free_bytes for d in machine.devices])
+    placement = layer_devices(layers, gpu_layers, shares)
     placed = place_weights(
         weights,
         placement,

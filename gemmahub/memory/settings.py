@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import UsageError
 from gemmahub.formats.ggml_types import CACHE_TYPES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gemmahub.memory.architecture import MemoryArchitecture
     from gemmahub.memory.weight_sums import Weights
 
@@ -21,6 +24,15 @@ _FLOATS: Final = ("f32", "f16", "bf16")
 def is_quantised(cache_type: str) -> bool:
     """Whether a cache type has fewer than 16 bits a number."""
     return cache_type not in _FLOATS
+
+
+def check_split(shares: Sequence[float]) -> None:
+    """Raises: UsageError for what are no shares."""
+    if shares and (not all(isfinite(x) and x >= 0 for x in shares) or not sum(shares)):
+        raise UsageError(
+            f"{','.join(f'{x:g}' for x in shares)} are no shares of GPUs",
+            "write them as 3,1: numbers of 0 or more, with commas",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +92,8 @@ class MemorySettings:
     cache. ``batch`` 2048 is llama.cpp's default. ``gpu_layers``, ``experts_in_memory`` and
     ``cache_in_memory`` as in :class:`Placement`. ``mmap``: weights that stay in host memory are
     mapped from the file instead of copied. ``drafter`` is the model that drafts for this one.
+    ``tensor_split`` are the accelerators' shares of the layers, in their order; none: as much as
+    each has free.
     """
 
     context: int
@@ -97,12 +111,14 @@ class MemorySettings:
     experts_in_memory: int = 0
     cache_in_memory: bool = False
     drafter: tuple[MemoryArchitecture, Weights] | None = None
+    tensor_split: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if min(self.context, self.ubatch, self.batch, self.parallel) < 1 or self.outputs_max < 0:
             raise UsageError("context, batch, ubatch and parallel must be at least 1")
         if self.experts_in_memory < 0:
             raise UsageError("experts_in_memory must be at least 0")
+        check_split(self.tensor_split)
         for name in (self.cache_type_k, self.cache_type_v):
             if name not in CACHE_TYPES:
                 raise UsageError(
@@ -119,6 +135,24 @@ class MemorySettings:
                 "fewer rows of logits than parallel sequences",
                 f"set outputs_max to {self.parallel} or more",
             )
+
+    def shares(self, free_bytes: Sequence[int]) -> Sequence[float]:
+        """What accelerators with so much free are given of the layers.
+
+        Raises: UsageError where another number of shares is named.
+        """
+        if self.tensor_split and free_bytes and len(self.tensor_split) != len(free_bytes):
+            raise UsageError(
+                f"{len(self.tensor_split)} shares are named for {len(free_bytes)} GPUs",
+                "give --tensor-split one share for each GPU that is used: 3,1",
+            )
+        return self.tensor_split or free_bytes
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """How the model is divided, as llama.cpp's programs take it."""
+        split = ",".join(f"{share:g}" for share in self.tensor_split)
+        return (*self.placement.flags, *(("--tensor-split", split) if split else ()))
 
     @property
     def placement(self) -> Placement:

@@ -143,10 +143,11 @@ def _size(tensor: Tensor) -> int:
     return tensor.bytes
 
 
-def layer_devices(layers: int, gpu_layers: int, free_bytes: Sequence[int]) -> tuple[int, ...]:
+def layer_devices(layers: int, gpu_layers: int, free_bytes: Sequence[float]) -> tuple[int, ...]:
     """The accelerator of each layer and, last, of the output; ``HOST`` for host memory.
 
-    Several accelerators get consecutive layers in proportion to their free memory.
+    Several accelerators get consecutive layers in proportion to their free memory, or to shares
+    that stand in its place (``--tensor-split``).
     """
     total = layers + 1
     if not free_bytes or gpu_layers <= 0:

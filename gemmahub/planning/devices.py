@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.hardware.records import Device, Figure, Kind
+from gemmahub.hardware.records import REMOTE, Device, Figure, Kind
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ _FASTER: Final = 2
 a discrete one (Strix Halo beside a small card)."""
 
 _MOST_ALONE: Final = 4
-
-REMOTE: Final = "rpc"
-"""The interface of devices of workers on other machines, as llama.cpp calls it."""
 
 _MAKERS: Final = ("NVIDIA", "AMD", "Intel", "Apple")
 _DRIVES: Final = {
@@ -49,7 +46,7 @@ def device_sets(machine: Machine) -> tuple[DeviceSet, ...]:
     (Vulkan); parts of one GPU that a process cannot use together never are. Full ones are left out.
     Of each interface's devices there are the fastest, the fastest two, four, and so on to all, and
     those of another size alone; so sixteen make no 65,536 sets. Devices of workers on other
-    machines were asked for: they are part of each set.
+    machines were asked for: they are part of each set, unless the machine is simulated.
     """
     order = [device.id for device in machine.devices]
     workers = tuple(device for device in machine.devices if device.api == REMOTE)
@@ -58,7 +55,9 @@ def device_sets(machine: Machine) -> tuple[DeviceSet, ...]:
     groups = [found for group in _groups(_usable(machine)) for found in _subsets(group, order)]
     if workers:
         own = [found for found in groups if found[0].kind is not Kind.INTEGRATED]
+        # Of a machine that is only described nobody asked for all: one of them may be enough.
         groups = [(*workers, *found) for found in own] or [workers]
+        groups += own if machine.simulated else []
     groups.sort(key=lambda devices: (-_free(devices), [device.id for device in devices]))
     if all(device.kind is Kind.INTEGRATED for devices in groups for device in devices):
         # The processor reads the same memory; where it is as fast, it is the simpler way.
@@ -76,6 +75,25 @@ def with_workers(machine: Machine, devices: Sequence[EngineDevice]) -> Machine:
 def workers_of(machine: Machine) -> tuple[str, ...]:
     """The workers on other machines whose devices it has, ``HOST:PORT``."""
     return tuple(dict.fromkeys(d.name for d in machine.devices if d.api == REMOTE))
+
+
+def machine_remarks(machine: Machine) -> tuple[str, ...]:
+    """What machine a plan is for that is not here, and whose devices its workers are."""
+    if not machine.simulated or machine.name is None:
+        return ()
+    found = [f"planned for {one_line(machine.name, 120)}, which is not this machine"]
+    for worker in workers_of(machine):
+        devices = [device for device in machine.devices if device.name == worker]
+        ids = ", ".join(device.id for device in devices)
+        cards = ", ".join(dict.fromkeys(note for device in devices for note in device.notes))
+        found.append(f"{ids}: {one_line(worker, 100)} ({one_line(cards, 100)})")
+    return tuple(found)
+
+
+def without_workers(machine: Machine) -> Machine:
+    """The machine with its own devices only."""
+    own = tuple(device for device in machine.devices if device.api != REMOTE)
+    return replace(machine, devices=own)
 
 
 def _remote(number: int, device: EngineDevice) -> Device:
@@ -193,7 +211,10 @@ def _subsets(group: Sequence[Device], order: Sequence[str]) -> list[DeviceSet]:
         sizes.add(count)
         count *= 2
     sets = {frozenset(group[:size]) for size in (*sizes, len(group))}
-    alone = {(device.name, (device.available.value or 0) // _FULL): device for device in group}
+    # Of equal ones the first.
+    alone = {
+        (device.name, (device.available.value or 0) // _FULL): device for device in reversed(group)
+    }
     by_room = sorted(alone.values(), key=lambda device: -(device.available.value or 0))
     sets |= {frozenset((device,)) for device in by_room[:_MOST_ALONE]}
     return [tuple(sorted(chosen, key=lambda device: order.index(device.id))) for chosen in sets]

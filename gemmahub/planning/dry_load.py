@@ -71,12 +71,13 @@ def settings_for(chosen: MemorySettings, gpu_layers: int | None, offer: BackendO
         gpu_layers=gpu_layers,
         experts_in_memory=chosen.experts_in_memory or None,
         cache_in_memory=chosen.cache_in_memory,
+        tensor_split=chosen.tensor_split,
         options=options,
     )
 
 
 def _check_placement(chosen: MemorySettings, backend: Backend) -> None:
-    for name in ("experts_in_memory", "cache_in_memory"):
+    for name in ("experts_in_memory", "cache_in_memory", "tensor_split"):
         if getattr(chosen, name) and name not in backend.capabilities:
             flag = f"--{name.replace('_', '-')}"
             raise UsageError(

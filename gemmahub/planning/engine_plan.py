@@ -21,7 +21,7 @@ from gemmahub.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemmahub.engines.contract import Artifact, DeviceUse, DryLoad
+    from gemmahub.engines.contract import Artifact, Cluster, DeviceUse, DryLoad
     from gemmahub.engines.manager import BackendOffer
     from gemmahub.memory import MachineMemory, MemorySettings
     from gemmahub.planning.header import Header
@@ -36,8 +36,10 @@ def engine_plan(
     machine: MachineMemory,
     offer: BackendOffer,
     header: Header,
+    cluster: Cluster | None = None,
 ) -> Plan:
-    """The plan for a model of which the engine alone knows what it takes.
+    """The plan for a model of which the engine alone knows what it takes; on a ``cluster`` where
+    one is named, whose GPUs are the machine's devices in that order.
 
     Other contexts are asked about, too, and the largest that fits is looked for by interpolation:
     about ten dry loads in one worker process. An engine that has accelerators which the machine
@@ -46,7 +48,7 @@ def engine_plan(
     Raises: UsageError for settings that the backend does not have; BackendError when it refuses.
     """
     with BackendCalls(offer) as calls:
-        engine = _Engine(calls, offer, header.artifact, settings, machine)
+        engine = _Engine(calls, offer, header.artifact, settings, machine, cluster)
         dry = engine.begin()
         memory = _memory(dry, settings, machine, variant)
         trained = variant.architecture.get("context_length") or 0
@@ -62,7 +64,11 @@ def engine_plan(
         largest_contexts=((name, largest),),
         dry=dry,
         contexts_by_engine=True,
-        remarks=(*([header.remark] if header.remark else []), *engine.remarks),
+        remarks=(
+            *([header.remark] if header.remark else []),
+            *engine.remarks,
+            *(one_line(note, 300) for note in dry.notes),
+        ),
     )
 
 
@@ -76,13 +82,14 @@ class _Engine:
         artifact: Artifact,
         settings: MemorySettings,
         machine: MachineMemory,
+        cluster: Cluster | None = None,
     ) -> None:
         self._calls = calls
         self._artifact = artifact
         self._machine = machine
         self._asked = settings
         wanted = settings.gpu_layers if machine.devices else 0
-        self._settings = settings_for(settings, wanted, offer)
+        self._settings = replace(settings_for(settings, wanted, offer), cluster=cluster)
         self._answers: dict[int, DryLoad | None] = {}
         self.remarks: list[str] = []
 
@@ -170,7 +177,7 @@ def _memory(
         mapped_bytes=0,
         repack_bytes=0,
         error=0.0,
-        notes=(_ESTIMATED,) if used else (),
+        notes=(_ESTIMATED,) if any(use.overhead_bytes is None for use in used) else (),
     )
 
 
@@ -201,13 +208,19 @@ def _places(dry: DryLoad, machine: MachineMemory) -> list[DevicePlan]:
     return [*found, _placed(host, [use for use in dry.devices if use.device == HOST])]
 
 
+def _overhead(device: DeviceMemory, uses: Sequence[DeviceUse]) -> int:
+    """As the engine says it; where it does not, the estimate for the driver."""
+    said = [use.overhead_bytes for use in uses if use.overhead_bytes is not None]
+    return sum(said) if said else CONTEXT_OVERHEAD[device.kind] if uses else 0
+
+
 def _placed(device: DeviceMemory, uses: Sequence[DeviceUse]) -> DevicePlan:
     parts = {part: sum(getattr(use, part) for use in uses) for part in ENGINE_PARTS}
     return DevicePlan(
         device.name,
         **parts,
         projector_bytes=0,
-        overhead_bytes=CONTEXT_OVERHEAD[device.kind] if uses else 0,
+        overhead_bytes=_overhead(device, uses),
         capacity_bytes=device.capacity_bytes,
         free_bytes=device.free_bytes,
     )

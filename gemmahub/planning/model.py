@@ -245,6 +245,9 @@ def place_for(
         traffic = traffic_of(architecture, weights, plan, place.machine)
         return traffic.speed(place.bandwidths.at_worst(place.machine)).likely
 
+    if shares := len(settings.tensor_split):
+        # The set of GPUs that the shares are for; where there is none, the plan says so.
+        places = tuple(p for p in places if len(p.machine.devices) == shares) or places[:1]
     if len(places) == 1:
         return places[0].machine
     return max(places, key=speed).machine

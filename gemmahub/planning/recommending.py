@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from gemmahub.engines.option_values import DEVICES_OPTION, device_options
 from gemmahub.errors import DoesNotFit, NotFound
+from gemmahub.hardware.records import REMOTE
 from gemmahub.memory import Placement
 from gemmahub.planning.candidates import candidates_of
-from gemmahub.planning.devices import told, workers_of
+from gemmahub.planning.devices import told, without_workers, workers_of
 from gemmahub.planning.model import places_of
 from gemmahub.recommend.alternatives import reasons_of
 from gemmahub.recommend.goals import Requirements
@@ -19,7 +20,7 @@ from gemmahub.text import format_gib, nearest, one_line
 from gemmahub.text.command import command_to_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from gemmahub.catalog.records import Model
     from gemmahub.engines.contract import Backend
@@ -145,9 +146,16 @@ def recommended(
         largest = ranking.largest_context(plan)
         reasons = reasons_of(ranking, number, largest)
         variant = known(plan.candidate.reference)
-        devices, workers = told(machine, plan.devices), workers_of(machine)
+        used = _used_part(machine, plan.devices)
+        devices, workers = told(used, plan.devices), workers_of(used)
         found.append(Recommendation(variant, plan, number + 1, largest, reasons, devices, workers))
     return tuple(found)
+
+
+def _used_part(machine: Machine, devices: Sequence[str]) -> Machine:
+    """The machine without its workers where a plan uses none of them."""
+    remote = {device.id for device in machine.devices if device.api == REMOTE}
+    return machine if remote & set(devices) else without_workers(machine)
 
 
 def ranked(

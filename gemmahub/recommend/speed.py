@@ -127,7 +127,8 @@ def traffic_of(
 ) -> MemoryTraffic:
     """What a token costs with ``filled`` positions in the cache, or as many as there are."""
     layers = len(architecture.layers)
-    placement = layer_devices(layers, plan.gpu_layers, [d.free_bytes for d in machine.devices])
+    shares = plan.settings.shares([d.free_bytes for d in machine.devices])
+    placement = layer_devices(layers, plan.gpu_layers, shares)
     kept = plan.settings.experts_in_memory
     expert_places = [HOST if n < kept else device for n, device in enumerate(placement[:-1])]
     sums = [0] * (len(machine.devices) + 1)  # the host's is the last, which HOST = -1 names

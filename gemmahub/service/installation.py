@@ -262,14 +262,14 @@ class Installation:
     def machine_for(
         self, machine: str | None = None, memory: str | None = None, ram: str | None = None
     ) -> Machine:
-        """The machine that is meant: this one as the engine here can use it, a known one
-        (``m2-16gb``), or one whose GPU or system memory has another size, as people write it.
+        """The machine that is meant: this one as the engine here can use it, one that is described
+        (:mod:`gemmahub.hardware.described`), or one whose GPU or system memory has another size.
 
-        Raises: UsageError for a size or a name that is none.
+        Raises: UsageError for what is no machine and no size.
         """
-        from gemmahub.hardware.simulate import preset_machine
+        from gemmahub.hardware.described import described_machine
 
-        known = preset_machine(machine) if machine else None
+        known = described_machine(machine, self.config.hosts) if machine else None
         return self.with_sizes(memory, ram, known or self.as_used(measure=True))
 
     def with_sizes(

@@ -123,4 +123,6 @@ def _plain(settings: Settings) -> dict[str, Any]:
         plain["tensor_split"] = ", ".join(f"{share:g}" for share in settings.tensor_split)
     if settings.remote_workers:
         plain["remote_workers"] = len(settings.remote_workers)
+    if settings.cluster is not None:
+        plain |= {"gpus": settings.cluster.gpus, "nodes": settings.cluster.nodes}
     return plain

@@ -10,6 +10,7 @@ from gemmahub.engines.contract import Settings
 from gemmahub.errors import BackendMissing, GemmahubError, UsageError
 from gemmahub.precision.mix import total_bytes
 from gemmahub.service.adapters import adapters_of, with_adapters
+from gemmahub.service.cluster import WantedCluster, cluster_plan
 from gemmahub.service.drafting import (
     check_draft_options,
     chosen_drafter,
@@ -37,12 +38,14 @@ DEFAULT_CONTEXT: Final = 8192
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
-    """What a plan is made for. Sizes as people write them: ``24GiB``; None means what is here.
+    """What a plan is made for. Sizes as people write them: ``24GiB``, and a ``machine`` as they
+    describe it (:mod:`gemmahub.hardware.described`); None means what is here.
 
     ``cache_type_k`` and ``cache_type_v`` None are as ``cache_type``, ``outputs`` None is one row of
     logits for each parallel sequence. ``adapters`` are ``FILE`` or ``FILE=SCALE``. ``drafter``
     is a file that drafts, ``draft`` whether a known one does; None: where ``run`` would let it.
-    ``exact`` asks the engine, ``verify`` loads the model. ``tuned``: what ``bench --tune`` found on
+    ``gpus`` in each of ``nodes`` machines hold the model together. ``exact`` asks the engine,
+    ``verify`` loads the model. ``tuned``: what ``bench --tune`` found on
     this machine stands in for settings that nobody gave.
     """
 
@@ -55,6 +58,7 @@ class PlanOptions:
     gpu_layers: int | None = None
     experts_in_memory: int = 0
     cache_in_memory: bool = False
+    tensor_split: tuple[float, ...] = ()
     ubatch: int = 512
     parallel: int = 1
     outputs: int | None = None
@@ -64,6 +68,9 @@ class PlanOptions:
     drafter: Path | None = None
     memory: str | None = None
     ram: str | None = None
+    machine: str | None = None
+    gpus: int | None = None
+    nodes: int | None = None
     exact: bool = False
     verify: bool = False
     tuned: bool = True
@@ -85,6 +92,7 @@ def plan(
     none is here.
     """
     from gemmahub.planning import images_of, machine_of, make_plan, model_of
+    from gemmahub.planning.devices import machine_remarks
     from gemmahub.planning.model import place_for
     from gemmahub.service.remote import look
 
@@ -95,13 +103,20 @@ def plan(
             "leave it out; --verify loads the model with them",
         )
     machine = _machine(here, options)
-    place = machine_of(machine)
     looked = look(here, reference, machine)
     variant = looked.variant
     check_is_model(variant)
     check_loadable(variant)
+    wanted = WantedCluster(options.gpus, options.nodes)
+    if wanted.is_asked:
+        if options.verify:
+            raise UsageError("a cluster is planned, not loaded", "leave --verify out")
+        settings = _memory_settings(options, variant.architecture.get("context_length") or 0)
+        with _header(here, variant, looked.fetch_header) as header:
+            return cluster_plan(here, variant, settings, wanted, machine, header)
     if options.tuned and not machine.simulated:
         options = _tuned(here, variant, options)
+    place = machine_of(machine)
     if variant.served is None and not _modelled(variant):
         plan = _asked(here, variant, options, place, looked.fetch_header)
         return _verify(here, plan, options, on_progress) if options.verify else plan
@@ -126,7 +141,7 @@ def plan(
     machine = _with_engine(here, machine, variant, options, settings)
     place = place_for(machine, model, settings, images if options.image else None)
     plan = make_plan(variant, model, settings, place, images=images, with_images=options.image)
-    plan = replace(plan, drafter=drafter)
+    plan = replace(plan, drafter=drafter, remarks=machine_remarks(machine))
     if options.exact:
         plan = _exact(here, plan, place, looked.fetch_header)
     return _verify(here, plan, options, on_progress) if options.verify else plan
@@ -175,11 +190,13 @@ def _adapters(options: PlanOptions) -> tuple[Adapter, ...]:
 
 
 def _machine(here: Installation, options: PlanOptions) -> Machine:
-    if options.verify and (options.memory or options.ram):
+    if options.verify and (options.memory or options.ram or options.machine):
         raise UsageError(
             "--verify loads the model on this machine, not on another one",
-            "leave --memory and --ram out",
+            "leave --memory, --ram and --machine out",
         )
+    if options.machine:
+        return here.machine_for(options.machine, options.memory, options.ram)
     return here.with_sizes(options.memory, options.ram)
 
 
@@ -313,4 +330,5 @@ def _memory_settings(options: PlanOptions, trained: int) -> MemorySettings:
         gpu_layers=options.gpu_layers,
         experts_in_memory=options.experts_in_memory,
         cache_in_memory=options.cache_in_memory,
+        tensor_split=options.tensor_split,
     )

@@ -67,6 +67,7 @@ def _planned(
         gpu_layers=settings.gpu_layers,
         experts_in_memory=settings.experts_in_memory or 0,
         cache_in_memory=settings.cache_in_memory,
+        tensor_split=settings.tensor_split,
         drafter=None if settings.drafter is None else draft_model(variant, settings.drafter),
     )
     return model, wanted, place_for(here.as_used(), model, wanted, None)

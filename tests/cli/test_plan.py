@@ -66,6 +66,57 @@ def test_the_engine_of_the_settings_has_its_own_rules(command: Command) -> None:
     assert found["memory"]["saved_bytes"] == 0
 
 
+def test_a_plan_for_another_machine(command: Command) -> None:
+    reference = "gemma-4-31b-it:q8_0"
+    one = plan(command, reference, "--machine", "rtx-3090")
+    two = plan(command, reference, "--machine", "2x rtx-3090")
+    assert (one["fits"], two["fits"]) == (False, True)
+    assert [place["device"] for place in two["memory"]["devices"]] == ["cuda:0", "cuda:1", "cpu"]
+    assert "planned for 2 x RTX 3090, 24 GiB, which is not this machine" in two["notes"]
+
+
+def test_unequal_gpus_get_layers_by_their_memory(command: Command) -> None:
+    """As llama.cpp's split mode "layer" does it: ``layer_devices``."""
+    found = plan(command, "gemma-4-26b-a4b-it:q8_0", "--machine", "rtx-3090 + rtx-3060")
+    large, small, _ = (place["total_bytes"] for place in found["memory"]["devices"])
+    assert found["fits"]
+    assert 1.5 < large / small < 2.5
+
+
+def test_shares_of_gpus_go_before_their_memory(command: Command) -> None:
+    machine = ("gemma-4-26b-a4b-it:q8_0", "--machine", "2x rtx-3090")
+    found = plan(command, *machine, "--tensor-split", "3,1")
+    first, second, _ = (place["total_bytes"] for place in found["memory"]["devices"])
+    assert 2 < first / second < 4
+    assert found["placement"]["flags"][-2:] == ["--tensor-split", "3,1"]
+    even = plan(command, *machine)["memory"]["devices"]
+    assert abs(even[0]["total_bytes"] - even[1]["total_bytes"]) < first - second
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [("3,1,1", "3 shares are named for 2"), ("3,x", "no shares"), ("0,0", "no shares"),
+     ("-1,2", "no shares"), ("nan,1", "no shares")],
+)  # fmt: skip
+def test_shares_that_are_none(command: Command, shares: str, words: str) -> None:
+    result = command("plan", "gemma-3-4b-it:q4_0-qat", "--machine", "2x rtx-3090",
+                     "--tensor-split", shares)  # fmt: skip
+    assert result.code == 2
+    assert words in result.err
+
+
+def test_a_plan_for_several_machines_says_whose_each_device_is(command: Command) -> None:
+    found = plan(command, "gemma-4-31b-it:q8_0", "--machine", "rtx-3090; rtx-4090")
+    assert [place["device"] for place in found["memory"]["devices"]] == ["rpc:0", "cuda:0", "cpu"]
+    assert "rpc:0: node-2:50052 (GeForce RTX 4090)" in found["notes"]
+
+
+def test_a_machine_that_is_not_here_loads_nothing(command: Command) -> None:
+    result = command("plan", "gemma-3-270m", "--machine", "rtx-3090", "--verify")
+    assert result.code == 2
+    assert "--machine out" in result.err
+
+
 def test_what_the_engine_keeps_is_counted(command: Command, tmp_path: Path) -> None:
     before = plan(command, "gemma-3-270m", "--parallel", 2)["memory"]
     (tmp_path / "config.toml").write_text(

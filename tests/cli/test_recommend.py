@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gemmahub.errors import DoesNotFit
 from gemmahub.measurements.speed_log import SpeedLog
 from gemmahub.service import Library, Requirements
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Command = Any
 
@@ -94,6 +97,35 @@ def test_the_table_has_the_precision_and_the_command(command: Command) -> None:
     assert "936 GB/s" in result.out
 
 
+def test_two_cards_have_more_than_one(command: Command) -> None:
+    one = recommended(command, "--model", "gemma-4-31b-it", "--machine", "rtx-3090")
+    two = recommended(command, "--model", "gemma-4-31b-it", "--machine", "2x rtx-3090")
+    both = [r["reference"] for r in two["recommendations"] if len(used(r)) == 2]
+    assert "gemma-4-31b-it:q8_0" in both
+    assert "gemma-4-31b-it:q8_0" not in [
+        r["reference"] for r in one["recommendations"] if r["placement"]["flags"][1] == "all"
+    ]
+
+
+def test_workers_of_hosts_stand_in_the_command(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        '[machines]\nhosts = ["desk = rtx-3090", "lab:50060 = rtx-3090"]\n'
+    )
+    found = recommended(
+        command, "--model", "gemma-4-31b-it", "--machine", "hosts", "--no-offload"
+    )["recommendations"]  # fmt: skip
+    remote = [r for r in found if "rpc:0" in used(r)]
+    assert remote
+    assert all("--rpc lab:50060" in r["command"] for r in remote)
+    assert all(r["tokens_per_second"] is None for r in remote)
+    assert not any("--rpc" in r["command"] for r in found if r not in remote)
+
+
+def used(recommendation: dict[str, Any]) -> list[str]:
+    places = recommendation["memory"]["devices"]
+    return [p["device"] for p in places if p["total_bytes"] and p["device"] != "cpu"]
+
+
 def test_variants_of_one_model(command: Command) -> None:
     found = recommended(command, "--model", "gemma-3-12b-it", "--memory", "12GiB", "--ram", "32GiB")
     references = [entry["reference"] for entry in found["recommendations"]]
@@ -110,6 +142,8 @@ def test_variants_of_one_model(command: Command) -> None:
         (("--memory", "-4GiB"), 2, "negative"),
         (("--ram", "0GiB"), 2, "zero"),
         (("--machine", "rtx-3091"), 2, "rtx-3090"),
+        (("--machine", "2x rtx-3091"), 2, "2x rtx-3090"),
+        (("--machine", "hosts"), 2, "machines.hosts"),
         (("--use", "poetry"), 2, "chat"),
         (("--context", "0"), 2, "0"),
         (("--ram", "100MiB"), 4, "gemma-3-270m-it:q4_0-qat, takes 259 MiB"),

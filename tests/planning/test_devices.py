@@ -8,6 +8,7 @@ import pytest
 
 from gemmahub.catalog.loader import load_catalog
 from gemmahub.engines.contract import EngineDevice
+from gemmahub.hardware.described import described_machine
 from gemmahub.hardware.records import Device, EngineHere, Figure, Kind, Machine
 from gemmahub.hardware.simulate import simulate_machine
 from gemmahub.planning.candidates import candidates_of
@@ -17,6 +18,7 @@ from gemmahub.planning.devices import (
     unused_by,
     usable_by,
     with_workers,
+    without_workers,
     workers_of,
 )
 from gemmahub.planning.fit import fit_in, fit_of
@@ -86,7 +88,7 @@ def test_workers_on_other_machines_are_part_of_each_set() -> None:
         EngineDevice("RPC1", "rpc", "10.0.0.2:50052", "", 8 * GIB, None),
         EngineDevice("RPC2", "rpc", "pi.local:1", "", None, None),
     ]
-    place = with_workers(machine(NVIDIA, SMALL), found)
+    place = with_workers(replace(machine(NVIDIA, SMALL), simulated=False), found)
     both = "rpc:0+rpc:1+rpc:2+"
     assert ids(place) == [f"{both}cuda:0+cuda:1", f"{both}cuda:0", f"{both}cuda:1"]
     assert ids(with_workers(machine(integrated("intel:0")), found[:1])) == ["rpc:0"]
@@ -95,6 +97,18 @@ def test_workers_on_other_machines_are_part_of_each_set() -> None:
     assert [each.free_bytes // GIB for each in memories] == [20, 8, 0, 24, 3]
     assert workers_of(place) == ("10.0.0.2:50052", "pi.local:1")
     assert told(place, ["rpc:0", "rpc:1", "rpc:2", "cuda:0", "cuda:1"]) is None
+
+
+def test_a_described_cluster_may_be_more_than_a_model_needs() -> None:
+    """So the first machine alone is weighed, too, and a plan that uses it names no workers."""
+    place = described_machine("2x h100, 2 nodes")
+    assert ids(place) == [
+        "rpc:0+rpc:1+cuda:0+cuda:1", "rpc:0+rpc:1+cuda:0", "cuda:0+cuda:1", "cuda:0"
+    ]  # fmt: skip
+    alone = without_workers(place)
+    assert workers_of(place) == ("node-2:50052",)
+    assert workers_of(alone) == ()
+    assert told(alone, ["cuda:0"]) == ("cuda:0",)
 
 
 def test_sixteen_cards_make_few_sets() -> None:

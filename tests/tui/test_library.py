@@ -266,7 +266,7 @@ async def test_what_if_with_sizes(hub: SteadyHub) -> None:
         await pilot.press("w", "tab", *"many", "enter")
         assert isinstance(pilot.app.screen, WhatIfScreen)
         error = pilot.app.screen.query_one(".front--error", Static)
-        assert "not a size: many" in str(error.visual)
+        assert "no known machine or GPU many" in str(error.visual)
         entry = pilot.app.screen.query_one(Input)
         entry.value = "6GiB + 8GiB"
         await pilot.press("enter")
@@ -275,6 +275,32 @@ async def test_what_if_with_sizes(hub: SteadyHub) -> None:
         )
         assert screen.elsewhere == {"memory": "6GiB", "ram": "8GiB"}
         assert "6.00 GiB free of 6.00 GiB" in drawn(screen)
+
+
+async def test_what_if_with_several_gpus_and_hosts(hub: SteadyHub) -> None:
+    hub = SteadyHub(config=replace(hub.config, hosts=("lab-1 = 2x l4", "lab-2 = h100")))
+    async with GemmahubApp(hub).run_test(size=LARGE) as pilot:
+        screen = await loaded(pilot)
+        await pilot.press("w")
+        await pilot.pause()
+        entry = pilot.app.screen.query_one(Input)
+        entry.value = "rtx-3090 + rtx-3060"
+        entry.focus()
+        await pilot.press("enter")
+        await _until(
+            pilot, lambda: screen.overview is not None and screen.overview.machine.simulated
+        )
+        assert "$ gemmahub recommend --machine 'rtx-3090 + rtx-3060'" in drawn(screen)
+        await pilot.press("w")
+        await pilot.pause()
+        options = pilot.app.screen.query_one(OptionList)
+        options.highlighted = options.get_option_index("hosts")
+        await pilot.press("enter")
+        await _until(
+            pilot,
+            lambda: screen.overview is not None and len(screen.overview.machine.devices) == 3,
+        )
+        assert screen.elsewhere == {"machine": "hosts"}
 
 
 async def test_enter_leads_to_a_chat_or_to_a_pull(hub: SteadyHub) -> None:

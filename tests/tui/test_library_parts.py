@@ -23,7 +23,7 @@ from gemmahub.text.bars import shares
 from gemmahub.tui import details
 from gemmahub.tui.bars import Part, legend, stacked
 from gemmahub.tui.columns import COLUMNS, bar, fitted, layout
-from gemmahub.tui.screens.what_if import sizes_in
+from gemmahub.tui.screens.what_if import machine_in, sizes_in
 from gemmahub.tui.slider import Slider
 from gemmahub.tui.sort_filter import (
     SORTS,
@@ -269,6 +269,29 @@ def test_sizes_of_another_machine(text: str, options: dict[str, str]) -> None:
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(UsageError):
         sizes_in(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("24GiB + 64GiB", {"memory": "24GiB", "ram": "64GiB"}),
+        (" 2x rtx-3090 ", {"machine": "2x rtx-3090"}),
+        ("h100", {"machine": "h100"}),
+        ("4x h100, 2 nodes", {"machine": "4x h100, 2 nodes"}),
+        ("hosts", {"machine": "hosts"}),
+    ],
+)
+def test_what_a_person_may_write_for_another_machine(text: str, options: dict[str, str]) -> None:
+    assert machine_in(text, ("lab = 2x l4",)) == options
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("24", "no unit"), ("-3GiB", "negative"), ("2x rtx-3091", "no known machine"), ("", "size")],
+)
+def test_what_is_no_machine(text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        machine_in(text)
 
 
 def test_fit_words(items: list[Item]) -> None:

@@ -45,7 +45,7 @@ from gemmahub.engines.contract.quantizing import (
     WeightToWrite,
 )
 from gemmahub.engines.contract.sessions import ScoredText, Session, SessionBase, SessionInfo
-from gemmahub.engines.contract.settings import Adapter, Settings
+from gemmahub.engines.contract.settings import Adapter, Cluster, Settings
 from gemmahub.engines.contract.stores import (
     BrokenEntry,
     CheckResult,
@@ -75,6 +75,7 @@ __all__ = [
     "CheckResult",
     "Chunk",
     "ChunkKind",
+    "Cluster",
     "DeviceUse",
     "DownloadStore",
     "DryLoad",

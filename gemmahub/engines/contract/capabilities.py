@@ -38,6 +38,7 @@ OF_SETTINGS: Final[dict[str, str]] = {
     "experts_in_memory": "Settings.experts_in_memory: experts that stay in system memory",
     "cache_in_memory": "Settings.cache_in_memory: keys and values that stay in system memory",
     "remote_workers": "Settings.remote_workers: devices of other machines (Backend.remote_devices)",
+    "cluster": "Settings.cluster: several GPUs, or several machines, hold one model together",
 }
 """Each is named as its field of :class:`gemmahub.engines.contract.Settings`."""
 

@@ -17,6 +17,8 @@ class DeviceUse:
     of weights in another order, besides the weights; only a real load knows them.
     ``projector_bytes`` are an image projector and the buffers in which it computes, where a session
     has one loaded. ``drafter_bytes`` are weights, cache and buffers of what drafts tokens.
+    ``overhead_bytes`` are what a driver takes and what the engine leaves alone by its own limit;
+    None where the engine does not say, then it is estimated.
     """
 
     device: str
@@ -27,6 +29,7 @@ class DeviceUse:
     repack_bytes: int = 0
     projector_bytes: int = 0
     drafter_bytes: int = 0
+    overhead_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class DryLoad:
     ``weights_bytes`` counts a tensor for each device that holds it. ``devices`` add up to the
     whole. ``basis`` says how the figures were come by: ``dry load`` where the engine's own code
     said them, ``formula`` where the plugin calculates what the engine will do. How exact the
-    figures are, the backend says.
+    figures are, the backend says. ``notes`` are sentences for people: what the figures rest on.
     """
 
     engine: str
@@ -56,3 +59,4 @@ class DryLoad:
     flash_attention: bool
     devices: tuple[DeviceUse, ...]
     basis: str = "dry load"
+    notes: tuple[str, ...] = ()

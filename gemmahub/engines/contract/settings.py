@@ -19,6 +19,21 @@ class Adapter:
 
 
 @dataclass(frozen=True, slots=True)
+class Cluster:
+    """GPUs that one model is divided between: ``gpus`` in each of ``nodes`` machines.
+
+    ``address`` is where an engine finds the machines (``ray://head:10001``), empty for this one.
+    ``memory`` is the whole memory of each GPU in bytes, machine by machine; empty where nobody
+    said it. A plan has it, a load does not need it.
+    """
+
+    gpus: int = 1
+    nodes: int = 1
+    address: str = ""
+    memory: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """How a model is loaded. None means: the backend chooses, and says so in its session's info.
 
@@ -30,7 +45,8 @@ class Settings:
     ``main_device`` is one of them by the engine's name (``CUDA0``): the only one, or the one that
     leads. ``experts_in_memory`` counts the first layers, whose experts stay in system memory;
     with ``cache_in_memory`` keys and values stay there.
-    ``remote_workers`` are ``HOST:PORT``.
+    ``remote_workers`` are ``HOST:PORT``. ``cluster`` are GPUs that hold a part of each layer, or
+    some of the layers.
     """
 
     context: int | None = None
@@ -49,3 +65,4 @@ class Settings:
     experts_in_memory: int | None = None
     cache_in_memory: bool = False
     remote_workers: tuple[str, ...] = ()
+    cluster: Cluster | None = None

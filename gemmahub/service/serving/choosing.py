@@ -15,7 +15,7 @@ from gemmahub.service.drafting import (
     drafter_of,
 )
 from gemmahub.service.purpose import check_is_model, check_words
-from gemmahub.service.serving.room import Sized, Wish, alone, together, without
+from gemmahub.service.serving.room import Sized, Sizes, Wish, alone, together, without
 from gemmahub.service.tag_parts import adapters_of_tag, left_to_clients
 from gemmahub.service.tuned import taken_from_tuning
 from gemmahub.text import format_gib, one_line
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from gemmahub.engines.contract import Adapter, Artifact
+    from gemmahub.engines.contract import Adapter, Artifact, Cluster
     from gemmahub.engines.manager import BackendOffer
     from gemmahub.hardware.records import Machine
     from gemmahub.memory import MachineMemory, MemoryPlan
@@ -51,17 +51,19 @@ class ServedWith:
 class Offered:
     """A model that is served. ``names`` are what clients may call it, the first is what lists
     have; ``template`` is its chat template, empty where it has none. ``beside`` has the file that
-    drafts for it, if one does, and its adapters; ``threads`` None are the engine's usual."""
+    drafts for it, if one does, and its adapters; ``threads`` None are the engine's usual. A
+    ``cluster`` holds it together where one is named."""
 
     names: tuple[str, ...]
     variant: Variant
     artifact: Artifact
     offer: BackendOffer
-    sized: Sized
+    sized: Sizes
     template: str
     pinned: bool = False
     beside: ServedWith = ServedWith()
     threads: int | None = None
+    cluster: Cluster | None = None
 
     @property
     def name(self) -> str:
@@ -247,7 +249,7 @@ def _offered(
         replace(artifact, name=variant.reference),
         offer,
         Sized(model, images, drafts, **tuned),
-        _template(artifact),
+        template_of(artifact),
         pinned,
         beside,
         threads,
@@ -278,7 +280,8 @@ def _served_by(here: Installation, variant: Variant) -> tuple[Artifact, BackendO
     raise failure
 
 
-def _template(artifact: Artifact) -> str:
+def template_of(artifact: Artifact) -> str:
+    """The chat template of a model, empty where it has none."""
     from gemmahub.formats.detect import open_model
 
     return open_model(artifact.files[0] if artifact.files else artifact.path).chat_template or ""

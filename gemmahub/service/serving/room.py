@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gemmahub.memory import MemorySettings, layers_that_fit, plan_memory
 
@@ -26,6 +26,28 @@ class Wish:
     context: int | None = None
     parallel: int = 1
     cache_type: str = "f16"
+
+    def settings(self, context: int) -> MemorySettings:
+        """The settings of a plan with so much context for each client."""
+        return MemorySettings(
+            context * self.parallel,
+            self.cache_type,
+            self.cache_type,
+            parallel=self.parallel,
+            outputs_max=self.parallel,
+        )
+
+
+class Sizes(Protocol):
+    """How much memory a model takes."""
+
+    def plan(self, context: int, wish: Wish, room: MachineMemory) -> MemoryPlan:
+        """With so much context."""
+        ...
+
+    def again(self, plan: MemoryPlan, room: MachineMemory) -> MemoryPlan:
+        """With the settings of a plan in another room."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +89,10 @@ class Sized:
 
 
 def together(
-    models: Mapping[str, Sized], wish: Wish, room: MachineMemory
+    models: Mapping[str, Sizes], wish: Wish, room: MachineMemory
 ) -> dict[str, MemoryPlan] | None:
     """The plans of all models with the most context with which all fit at once, None if none."""
-    for context in _contexts(wish):
+    for context in contexts(wish):
         left = room
         found: dict[str, MemoryPlan] = {}
         for name, model in models.items():
@@ -83,9 +105,9 @@ def together(
     return None
 
 
-def alone(model: Sized, wish: Wish, room: MachineMemory) -> MemoryPlan:
+def alone(model: Sizes, wish: Wish, room: MachineMemory) -> MemoryPlan:
     """The plan of one model with the most context that fits; where none fits, with the least."""
-    plans = [model.plan(context, wish, room) for context in _contexts(wish)]
+    plans = [model.plan(context, wish, room) for context in contexts(wish)]
     return next((plan for plan in plans if plan.fits), plans[-1])
 
 
@@ -122,7 +144,8 @@ def smaller(room: MachineMemory, now: MachineMemory, back: Iterable[MemoryPlan])
     return replace(room, devices=devices, host_free_bytes=left)
 
 
-def _contexts(wish: Wish) -> Sequence[int]:
+def contexts(wish: Wish) -> Sequence[int]:
+    """What is tried, the most first."""
     if wish.context is not None:
         return [wish.context]
     found = [CONTEXT]

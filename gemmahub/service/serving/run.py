@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmahub.errors import UsageError
 from gemmahub.http.gate import ANY, gate_for
 from gemmahub.http.place import end_event
+from gemmahub.service.cluster import WantedCluster
 from gemmahub.service.serving.choosing import Offered, ServedWith, planned_models, settings_of
 from gemmahub.service.serving.known import KnownServer, made_known
 from gemmahub.service.serving.room import Wish
@@ -50,6 +51,7 @@ class Serving:
     memory: str | None = None
     ram: str | None = None
     beside: ServedWith = field(default_factory=ServedWith)
+    cluster: WantedCluster = field(default_factory=WantedCluster)
 
 
 def serve(here: Installation, references: Sequence[str], serving: Serving) -> None:
@@ -93,6 +95,11 @@ def settings_for(
 def _planned(
     here: Installation, references: Sequence[str], serving: Serving, machine: Machine
 ) -> PlannedModels:
+    if serving.cluster.is_asked:
+        from gemmahub.service.serving.cluster import cluster_models
+
+        named = (*references, *serving.pinned)
+        return cluster_models(here, named, serving.wish, serving.cluster, machine)
     return planned_models(
         here, references, serving.beside, serving.wish, _room(machine), serving.pinned
     )
@@ -186,6 +193,11 @@ def _launch(
 ) -> EngineServer:
     from gemmahub.engines import asking
 
+    if offered.cluster is not None:
+        from gemmahub.service.serving.cluster import cluster_settings
+
+        found = cluster_settings(plan, offered)
+        return asking.serve(offered.offer, offered.artifact, found, key)
     settings = settings_of(plan, machine, offered)
     settings = replace(settings, remote_workers=here.workers)
     return asking.serve(offered.offer, offered.artifact, settings, key)

@@ -201,6 +201,6 @@ class LibraryScreen(LibraryCore):
         """Another machine."""
         from gemmahub.tui.screens.what_if import WhatIfScreen
 
-        elsewhere = await self.app.push_screen_wait(WhatIfScreen())
+        elsewhere = await self.app.push_screen_wait(WhatIfScreen(self.library.config.hosts))
         if elsewhere is not None:
             self.rank_for(self.wanted, elsewhere)

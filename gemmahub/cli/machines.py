@@ -1,0 +1,38 @@
+"""The option for machines that are not here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MACHINE_HELP: Final = 'For another machine: rtx-3090, "2x rtx-3090", "4x h100, 2 nodes", hosts.'
+
+
+def _shares(_: click.Context, __: click.Parameter, value: str | None) -> tuple[float, ...]:
+    from gemmahub.errors import UsageError
+    from gemmahub.memory import check_split
+    from gemmahub.text import one_line
+
+    if value is None:
+        return ()
+    try:
+        found = tuple(float(share) for share in value.split(","))
+    except ValueError:
+        raise UsageError(
+            f"{one_line(value, 60)!r} are no shares of GPUs", "write them as 3,1, with commas"
+        ) from None
+    check_split(found)
+    return found
+
+
+split_option: Callable[[Any], Any] = click.option(
+    "--tensor-split",
+    metavar="SHARES",
+    callback=_shares,
+    help="Shares of the GPUs, in their order: 3,1 [by free memory].",
+)
+"""How several GPUs share the layers."""
