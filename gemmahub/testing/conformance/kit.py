@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 import pytest
 
 from gemmahub.engines.contract import Artifact, ChunkKind, Message, Sampling, Settings, Usage
+from gemmahub.engines.guarded_reader import readers_of
 from gemmahub.engines.manager import BackendOffer, load_plugins
 from gemmahub.errors import BackendError
 from gemmahub.testing.conformance.base import PluginConformance
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         Session,
         ToolCall,
     )
+    from gemmahub.formats.reader import ModelReader
 
 GREEDY: Final = 0.0
 
@@ -189,6 +191,10 @@ class Kit(PluginConformance):
     def settings(self, **changes: object) -> Settings:
         """The settings that sessions are loaded with."""
         return Settings(**{"context": self.context} | changes)  # type: ignore[arg-type]
+
+    def own_readers(self) -> Iterable[ModelReader]:
+        """The plugin's own: a backend may run models of a format that its plugin brings."""
+        return readers_of(load_plugins(only=[self.plugin] if self.plugin else []))
 
     def ask(
         self, session: Session, prompt: Prompt | None = None, **sampling: object

@@ -153,17 +153,13 @@ class LoadingTests(Kit):
 
     def test_precision_is_the_files(self, session: Session, model: Artifact) -> None:
         """``info.precision`` is the label that gemmahub itself reads in the file."""
-        from gemmahub.engines.guarded_reader import readers_of
-        from gemmahub.engines.manager import load_plugins
         from gemmahub.registry.artifacts import read_summary
 
         if not isinstance(model, Artifact):
             pytest.skip("the model is no file here: its precision is only stated")
         if not session.info.precision:
             pytest.skip("the engine does not say the precision of what it loaded (info.precision)")
-        manager = load_plugins(only=[self.plugin] if self.plugin else [])
-        summary = read_summary(model.path, lambda: readers_of(manager))
-        assert session.info.precision == summary.label
+        assert session.info.precision == read_summary(model.path, self.own_readers).label
 
     def test_memory_report(self, session: Session) -> None:
         """What the engine says it allocated holds at least weights, by device."""

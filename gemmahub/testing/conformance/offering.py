@@ -215,7 +215,7 @@ class OfferingTests(Kit):
 
         if not isinstance(model, Artifact) or not model.path.stat().st_size:
             pytest.skip("the model is no file with a header")
-        answer = backend.loadable(open_model(model.path))
+        answer = backend.loadable(open_model(model.path, further=self.own_readers))
         assert isinstance(answer, Loadable)
         assert answer.ok, f"the model of the tests cannot be loaded: {answer.reason}"
 

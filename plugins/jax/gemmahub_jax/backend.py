@@ -148,7 +148,7 @@ def _header(artifact: Artifact) -> CheckpointHeader:
     except GemmahubError as error:
         raise LoadFailed(error.message, error.hint) from None
     shape = shape_of(tensors)
-    habits = habits_of(shape, config_beside(folder))
+    habits = habits_of(shape.architecture, shape.layers, shape.width, config_beside(folder))
     if habits is None:
         raise LoadFailed(
             f"{one_line(folder.name, 120)} is no published Gemma: {shape.layers} layers of width "

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gemmahub_jax.shapes import ModelShape
-
 CONFIG_KEYS: Final = ("sliding_window", "layer_types", "sliding_window_pattern")
 """Of a ``config.json``, what a model with windows has to say."""
 
@@ -82,8 +80,8 @@ _PUBLISHED: Final[dict[tuple[str, int, int], Habits]] = {
 }
 _BY_NORMS: Final = {(False, False): "gemma", (True, False): "gemma2", (True, True): "gemma3"}
 _TOKENIZERS: Final = {"gemma": 2, "gemma2": 2, "gemma3": 3}
-TOKENIZER_CLASSES: Final = {2: "Gemma2Tokenizer", 3: "Gemma3Tokenizer"}
-"""Of ``gemma.gm.text``."""
+TOKENIZER_FILES: Final = ("tokenizer.model", "tokenizer_gemma3.model", "tokenizer_gemma2.model")
+"""As Kaggle and Google's storage call the tokenizer."""
 BASES: Final = {"gemma": 10_000.0, "gemma2": 10_000.0, "gemma3": 1_000_000.0}
 
 TEMPLATE: Final = (
@@ -105,16 +103,18 @@ def architecture_of(*, post_norms: bool, query_norm: bool) -> str:
     return _BY_NORMS.get((post_norms, query_norm), "")
 
 
-def habits_of(shape: ModelShape, config: Mapping[str, Any]) -> Habits | None:
+def habits_of(
+    architecture: str, layers: int, width: int, config: Mapping[str, Any]
+) -> Habits | None:
     """Of a published model by its shape; of others by a ``config.json`` in Transformers' words.
 
     None where neither says it.
     """
-    known = _PUBLISHED.get((shape.architecture, shape.layers, shape.width))
-    return known or _of_config(shape, config)
+    known = _PUBLISHED.get((architecture, layers, width))
+    return known or _of_config(architecture, layers, config)
 
 
-def _of_config(shape: ModelShape, config: Mapping[str, Any]) -> Habits | None:
+def _of_config(architecture: str, layers: int, config: Mapping[str, Any]) -> Habits | None:
     inner = config.get("text_config")
     said = {**config, **inner} if isinstance(inner, dict) else config
     types, window = said.get("layer_types"), said.get("sliding_window")
@@ -122,7 +122,7 @@ def _of_config(shape: ModelShape, config: Mapping[str, Any]) -> Habits | None:
     pattern = said.get("sliding_window_pattern", said.get("_sliding_window_pattern", 1))
     if isinstance(types, list):
         kinds = tuple(kind == "full_attention" for kind in types)
-        if len(kinds) != shape.layers:
+        if len(kinds) != layers:
             return None
     if not said or type(pattern) is not int or pattern < 1:
         return None
@@ -130,7 +130,7 @@ def _of_config(shape: ModelShape, config: Mapping[str, Any]) -> Habits | None:
         return None
     scaling = said.get("rope_scaling")
     return Habits(
-        tokenizer=_TOKENIZERS[shape.architecture],
+        tokenizer=_TOKENIZERS[architecture],
         window=window if type(window) is int else None,
         pattern=pattern,
         global_types=kinds,
@@ -138,7 +138,7 @@ def _of_config(shape: ModelShape, config: Mapping[str, Any]) -> Habits | None:
         attention_cap=_number(said, "attn_logit_softcapping"),
         output_cap=_number(said, "final_logit_softcapping"),
         local_base=_number(said, "rope_local_base_freq") or 10_000.0,
-        global_base=_number(said, "rope_theta") or BASES[shape.architecture],
+        global_base=_number(said, "rope_theta") or BASES[architecture],
         global_scale=(_number(scaling, "factor") if isinstance(scaling, dict) else None) or 1.0,
         context=int(_number(said, "max_position_embeddings") or 0),
     )

@@ -29,7 +29,8 @@ SHORTEST_PROMPT: Final = 64
 _SINGLE: Final = 4  # bytes of a number in single precision
 _ITEMS: Final = {"F32": 4, "BF16": 2, "F16": 2}
 _HIDDEN_COPIES: Final = 4  # of the hidden state in single precision: residual, norm, and their sums
-_GATES: Final = 3  # both gates and their product
+_GATES: Final = 4  # both gates, their product, and one of them in single precision
+_MASKS: Final = 2  # a byte for each token and cell: what came before, and the window
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,9 @@ def computation_bytes(shape: ModelShape, tokens: int, cells: int, *, host: bool)
     hidden = tokens * shape.width * _SINGLE * _HIDDEN_COPIES
     keys = 2 * cells * shape.kv_heads * shape.head * _SINGLE if host else 0
     scores = shape.heads * tokens * cells * (item + _SINGLE)
+    masks = _MASKS * tokens * cells
     gates = _GATES * tokens * shape.feed_forward * item
-    return max(_copies(shape) if host else 0, scores + gates) + hidden + keys
+    return max(_copies(shape) if host else 0, scores + masks, gates) + hidden + keys
 
 
 def item_bytes(shape: ModelShape) -> int:

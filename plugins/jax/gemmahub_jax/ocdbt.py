@@ -17,8 +17,8 @@ from gemmahub_jax.ocdbt_node import (
     LARGEST_BLOCK,
     MANIFEST,
     DataFile,
+    Extent,
     Fields,
-    Piece,
     damaged,
     unpack,
 )
@@ -46,7 +46,7 @@ class Value:
 
     length: int
     inline: bytes | None
-    piece: Piece | None
+    piece: Extent | None
 
 
 class Database:
@@ -117,7 +117,7 @@ class Database:
                     INCOMPLETE_HINT,
                 )
 
-    def _below(self, place: Piece, height: int, prefix: bytes) -> Iterator[tuple[bytes, Value]]:
+    def _below(self, place: Extent, height: int, prefix: bytes) -> Iterator[tuple[bytes, Value]]:
         fields = self._node(place)
         if fields.byte() != height:
             raise damaged("a node of the checkpoint", "it is of another height")
@@ -132,14 +132,14 @@ class Database:
         for child, below in _children(fields, files, count, prefix):
             yield from self._below(child, height - 1, below)
 
-    def _node(self, place: Piece) -> Fields:
+    def _node(self, place: Extent) -> Fields:
         self._nodes += 1
         self._bytes += place.length
         if self._nodes > _MOST_NODES or self._bytes > _MOST_BYTES:
             raise damaged(MANIFEST_NAME, "its tree is larger than any real one")
         return unpack(self._read(place), BTREE_NODE, f"a node in {place.file.path}")
 
-    def _read(self, place: Piece) -> bytes:
+    def _read(self, place: Extent) -> bytes:
         if place.length > LARGEST_BLOCK:
             raise damaged(place.file.path, f"a part of it has {place.length:,} bytes")
         return self._source(place.file.path).read(place.offset, place.length)
@@ -157,7 +157,7 @@ class Database:
         return self._files[name]
 
 
-def _newest(fields: Fields) -> tuple[Piece | None, int]:
+def _newest(fields: Fields) -> tuple[Extent | None, int]:
     """Where the root of the newest version lies, and its height; None for an empty database."""
     files = fields.data_files("")
     count = fields.count()
@@ -170,7 +170,7 @@ def _newest(fields: Fields) -> tuple[Piece | None, int]:
         raise damaged(MANIFEST_NAME, f"its tree has a height of {heights[-1]}")
     if offsets[-1] == lengths[-1] == _NO_FILE:
         return None, 0
-    return Piece(fields.file_of(files, numbers[-1]), offsets[-1], lengths[-1]), heights[-1]
+    return Extent(fields.file_of(files, numbers[-1]), offsets[-1], lengths[-1]), heights[-1]
 
 
 def _leaf(
@@ -184,7 +184,7 @@ def _leaf(
     for key, length, kind in zip(keys, lengths, kinds, strict=True):
         if kind:
             file = fields.file_of(files, next(numbers))
-            value = Value(length, None, Piece(file, next(offsets), length))
+            value = Value(length, None, Extent(file, next(offsets), length))
         else:
             value = Value(length, fields.take(length), None)
         yield prefix + key, value
@@ -192,7 +192,7 @@ def _leaf(
 
 def _children(
     fields: Fields, files: list[DataFile], count: int, prefix: bytes
-) -> Iterator[tuple[Piece, bytes]]:
+) -> Iterator[tuple[Extent, bytes]]:
     """The nodes below a node, each with what all of its keys begin with."""
     prefixes = [0, *fields.varints(count - 1)]
     suffixes, common = fields.varints(count), fields.varints(count)
@@ -200,4 +200,4 @@ def _children(
     numbers, offsets, lengths = (fields.varints(count) for _ in range(3))
     for number, key, shared in zip(range(count), keys, common, strict=True):
         file = fields.file_of(files, numbers[number])
-        yield Piece(file, offsets[number], lengths[number]), prefix + key[:shared]
+        yield Extent(file, offsets[number], lengths[number]), prefix + key[:shared]

@@ -40,7 +40,7 @@ class DataFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Extent:
     """Some bytes of a data file."""
 
     file: DataFile

@@ -92,7 +92,10 @@ def architecture_keys(tensors: Sequence[Tensor], config: Mapping[str, Any]) -> d
         shape = shape_of(tensors)
     except LoadFailed:
         return {}
-    name, habits = shape.architecture, habits_of(shape, config)
+    name, habits = (
+        shape.architecture,
+        habits_of(shape.architecture, shape.layers, shape.width, config),
+    )
     found: dict[str, Any] = {
         "general.architecture": name,
         f"{name}.block_count": shape.layers,

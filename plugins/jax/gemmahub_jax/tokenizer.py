@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmahub.errors import GemmahubError, LoadFailed
 from gemmahub.formats.folder import chat_template
 from gemmahub.text import one_line
-from gemmahub_jax.families import TEMPLATE
+from gemmahub_jax.families import TEMPLATE, TOKENIZER_FILES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAMES: Final = ("tokenizer.model", "tokenizer_gemma3.model", "tokenizer_gemma2.model")
 LARGEST: Final = 64 << 20
 _TURN_ENDS: Final = ("<eos>", "<end_of_turn>")
 # Control tokens that the model knows as texts of their own; tags of HTML are such texts, too.
@@ -46,7 +45,7 @@ def find_tokenizer(folder: Path, named: str | None) -> Path:
             return path
         raise LoadFailed(f"there is no tokenizer {one_line(named, 200)}", _HINT)
     for place in (folder, folder.parent):
-        for name in NAMES:
+        for name in TOKENIZER_FILES:
             if (place / name).is_file():
                 return place / name
     raise LoadFailed(f"the checkpoint {one_line(folder.name, 120)} has no tokenizer.model", _HINT)
