@@ -52,7 +52,7 @@ def test_which_backend_runs_which_format(
     assert formats["mlx"] == {
         "backend": None,
         "reason": "no installed backend runs mlx models (echo: only when named, --backend echo; "
-        "left out by GEMMAHUB_PLUGINS: llamaserver, mlx, ollama, wheels)",
+        "left out by GEMMAHUB_PLUGINS: jax, llamaserver, mlx, ollama, wheels)",
     }
     (tmp_path / "config.toml").write_text('[run.backends]\nmlx = "echo"\n')
     result = command("plugins")

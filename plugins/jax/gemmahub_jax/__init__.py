@@ -44,7 +44,7 @@ def gemmahub_stores() -> Iterable[Store]:
 
 @hookimpl
 def gemmahub_checks() -> Iterable[CheckResult]:
-    """Whether the library is installed, and what JAX computes on."""
-    from gemmahub_jax.engine import check
+    """What JAX computes on, where it is; that it is not, ``doctor`` says of the backend."""
+    from gemmahub_jax.engine import availability, check
 
-    return [check()]
+    return [check()] if availability().ok else []

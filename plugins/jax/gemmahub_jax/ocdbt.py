@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.errors import FormatError, IntegrityError
+from gemmahub.errors import FormatError, IntegrityError, NotFound
 from gemmahub.formats.source import INCOMPLETE_HINT
+from gemmahub.text import one_line
 from gemmahub_jax.ocdbt_node import (
     BTREE_NODE,
     LARGEST_BLOCK,
@@ -151,9 +152,16 @@ class Database:
         return source.read(0, source.size)
 
     def _source(self, name: str) -> OpenSource:
-        """An open file of the database."""
+        """An open file of the database. Raises: IntegrityError where it is not there."""
         if name not in self._files:
-            self._files[name] = self._open(self._folder / name)
+            try:
+                self._files[name] = self._open(self._folder / name)
+            except NotFound as error:
+                raise IntegrityError(
+                    f"the checkpoint {one_line(self._folder.name, 80)} has no {name}, which its "
+                    "index names",
+                    INCOMPLETE_HINT,
+                ) from error
         return self._files[name]
 
 

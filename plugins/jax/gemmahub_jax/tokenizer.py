@@ -56,18 +56,8 @@ class PieceTokenizer:
 
     def __init__(self, path: Path, folder: Path) -> None:
         """Raises: LoadFailed when the file is no SentencePiece model."""
-        from sentencepiece import SentencePieceProcessor
-
-        try:
-            if path.stat().st_size > LARGEST:
-                raise LoadFailed(f"{one_line(path.name, 80)} is too large for a tokenizer", _HINT)
-            self._library: Any = SentencePieceProcessor(model_proto=path.read_bytes())
-            self.words = int(self._library.get_piece_size())
-        except (OSError, RuntimeError, ValueError, TypeError) as error:
-            said = one_line(str(error), 200)
-            raise LoadFailed(
-                f"{one_line(path.name, 80)} is no tokenizer: {said}", "fetch the file again"
-            ) from None
+        self._library: Any = _loaded(path)
+        self.words = int(self._library.get_piece_size())
         self._controls = dict(self._found_controls())
         self._numbers = {text: number for number, text in self._controls.items()}
         self.bos = self._text_of(self._library.bos_id())
@@ -128,3 +118,17 @@ class PieceTokenizer:
 
     def _text_of(self, number: int) -> str:
         return self._controls.get(number, "")
+
+
+def _loaded(path: Path) -> Any:
+    """The SentencePiece model of a file. Raises: LoadFailed."""
+    from sentencepiece import SentencePieceProcessor
+
+    found, said = SentencePieceProcessor(), "it is too large"
+    try:
+        if path.stat().st_size <= LARGEST:
+            found.LoadFromSerializedProto(path.read_bytes())
+            return found
+    except (OSError, RuntimeError) as error:
+        said = one_line(str(error), 200)
+    raise LoadFailed(f"{one_line(path.name, 80)} is no tokenizer: {said}", "fetch the file again")
