@@ -88,7 +88,7 @@ def test_computations_never_take_more_than_planned(
     assert found <= planned <= MOST * found, (found, planned)
 
 
-def test_a_real_load_stays_below_the_plan(backend: JaxBackend, tmp_path: Path) -> None:
+def test_a_real_load_takes_what_the_plan_says(backend: JaxBackend, tmp_path: Path) -> None:
     """What the arrays of weights and of both caches take while an answer is given."""
     import jax
     from tiny_checkpoint import random_model, write_checkpoint
@@ -103,7 +103,10 @@ def test_a_real_load_stays_below_the_plan(backend: JaxBackend, tmp_path: Path) -
     with backend.load(artifact, Settings(context=256)) as session:
         loaded = sum(array.nbytes for array in jax.live_arrays()) - before
         assert loaded == planned.weights_bytes
-        chunks = session.generate("abc", Sampling(temperature=0, max_tokens=3))
+        sampling = Sampling(temperature=0, max_tokens=3)
+        list(session.generate("abc", sampling))  # compiles
+        gc.collect()
+        chunks = session.generate("abc", sampling)
         next(chunks)
         answering = sum(array.nbytes for array in jax.live_arrays()) - before
         both = planned.weights_bytes + 2 * planned.kv_cache_bytes
