@@ -110,7 +110,14 @@ def test_a_real_load_takes_what_the_plan_says(backend: JaxBackend, tmp_path: Pat
         next(chunks)
         answering = sum(array.nbytes for array in jax.live_arrays()) - before
         both = planned.weights_bytes + 2 * planned.kv_cache_bytes
-        assert both <= answering <= both + planned.output_bytes + (1 << 14)
+        # JAX keeps a third state for a while, which the part for prompts has room for.
+        assert (
+            both
+            <= answering
+            <= planned.weights_bytes
+            + planned.kv_cache_bytes
+            + (planned.compute_bytes + planned.output_bytes)
+        )
         list(chunks)
 
 
