@@ -26,6 +26,7 @@ MAY_NAME_ONE = {
     "gemmahub/engines/llama_files.py": "the architectures that llama.cpp loads",
     "plugins/litertlm/gemmahub_litertlm/families.py": "the families in LiteRT-LM's metadata",
     "plugins/mlx/gemmahub_mlx/families.py": "what mlx-lm does for one family alone",
+    "plugins/jax/gemmahub_jax/families.py": "what the shapes of a checkpoint do not say",
     # Models that are written for tests and are Gemma 3: nothing is decided by their name.
     "gemmahub/testing": "small models and hubs for the tests of plugins",
 }

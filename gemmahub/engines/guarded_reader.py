@@ -110,11 +110,12 @@ class GuardedReader:
             self.name,
             files,
             size,
-            _checked_tensors(found.tensors, size),
+            _checked_tensors(found.tensors, _LARGEST if found.compressed else size),
             _checked_metadata(found.metadata),
             template if template is None else str(template),
             tuple(one_line(str(note)) for note in found.notes[:_MOST_NOTES]),
             (found.label and one_line(str(found.label), 40)) or None,
+            compressed=bool(found.compressed),
         )
 
 

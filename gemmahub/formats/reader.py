@@ -36,7 +36,9 @@ class ModelFile:
     (``general.architecture``, ``gemma3.block_count``), or for a folder its ``config.json``; of
     values, numbers, texts and tuples are kept. ``notes`` are for people. ``label`` is what the file
     says of its precision, where neither its metadata nor its tensors tell. ``big_endian`` says that
-    numbers are stored the other way round.
+    numbers are stored the other way round. ``compressed`` says that the files hold the tensors
+    packed without loss, so that these may have more bytes than the files: a tensor's are those that
+    it has when it is unpacked.
     """
 
     format: str
@@ -48,6 +50,7 @@ class ModelFile:
     notes: tuple[str, ...] = ()
     label: str | None = None
     big_endian: bool = False
+    compressed: bool = False
 
 
 class FormatReader(Protocol):

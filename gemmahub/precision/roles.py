@@ -1,7 +1,7 @@
 """What a tensor does, told from its name in GGUF, Transformers or MLX files.
 
 Sources: llama.cpp ``src/llama-arch.cpp`` (GGUF names, 0.3.36), Transformers' ``modeling_gemma3*``
-and ``modeling_gemma4*`` module names.
+and ``modeling_gemma4*`` module names, and ``gm/nn`` of google-deepmind/gemma 4.0.1 (its own names).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _PATTERNS: Final = tuple(
         (r"per_layer_(model_projection|projection|input)", PER_LAYER_EMBEDDING),
         (r"^blk\.\d+\.(inp_gate|proj|post_norm)\.", PER_LAYER_EMBEDDING),
         (r"norm", NORM),
-        (r"\btoken_embd\b|\bembed_tokens\b|\bwte\b", EMBEDDING),
+        (r"\btoken_embd\b|\bembed_tokens\b|\bwte\b|\binput_embedding\b", EMBEDDING),
         (r"^output\.|\blm_head\b", OUTPUT),
         (r"exps\b|\bexperts?\b|\brouter\b|ffn_gate_inp", EXPERT),
         (r"\battn|_attn\b|\battention\b", ATTENTION),

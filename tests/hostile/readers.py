@@ -48,10 +48,10 @@ from gemmahub_gemmacpp.reader import read_sbs
 from gemmahub_litertlm.reader import read_any
 from gemmahub_ollama.manifests import BadManifest, parse_manifest
 from gemmahub_ollama.store import OllamaStore
-from tests.hostile import server_readers as servers
-from tests.hostile import studio_readers as studio
 from plugins.gemmacpp.tests.sbs_writer import container, model_blobs
 from plugins.litertlm.tests.bundle_writer import bundle, sections
+from tests.hostile import server_readers as servers
+from tests.hostile import studio_readers as studio
 from tests.hostile.mutations import (
     TEXTS,
     changed_bytes,
