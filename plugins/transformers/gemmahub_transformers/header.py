@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 GGUF: Final = "gguf"
 _PLAIN: Final = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-_OTHER_FLOATS: Final = ("F64",)
+_MOST_STREAMS: Final = 64
 _EMBEDDING: Final = re.compile(r"(^|\.)(embed_tokens|token_embd)\.weight$")
 _OUTPUT: Final = re.compile(r"(^|\.)lm_head\.weight$")
 # The towers beside the text model in checkpoints of Gemma3ForConditionalGeneration, Gemma3n and
@@ -51,7 +51,8 @@ class ModelHeader:
     Transformers' own name (``bitsandbytes``), empty where they are plain. ``dtype`` is what the
     model computes in, by PyTorch's name. ``text_only`` says that the towers for images and sound,
     which the checkpoint has, are left out. ``soft_capped``: attention scores are capped, for which
-    PyTorch has no fused kernel.
+    PyTorch has no fused kernel. ``streams`` are the copies of the hidden state that go through the
+    layers side by side (``altup_num_inputs``).
     """
 
     path: Path
@@ -63,6 +64,7 @@ class ModelHeader:
     text_only: bool
     soft_capped: bool
     vocabulary: int
+    streams: int = 1
 
     @property
     def gguf(self) -> bool:
@@ -168,7 +170,13 @@ def read_header(place: Path) -> ModelHeader:
         soft_capped=_said(config, "attn_logit_softcapping") is not None,
         vocabulary=_number(config, "vocab_size", "vocabulary")
         or getattr(architecture, "vocabulary", 0),
+        streams=_streams(config),
     )
+
+
+def _streams(config: Mapping[str, Any]) -> int:
+    said = _said(config, "altup_num_inputs")
+    return said if isinstance(said, int) and 1 <= said <= _MOST_STREAMS else 1
 
 
 def _kept(

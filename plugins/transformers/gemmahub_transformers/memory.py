@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Final
 from gemmahub_transformers.devices import HOST
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gemmahub.memory import LayerShape
     from gemmahub_transformers.header import ModelHeader
     from gemmahub_transformers.settings import Chosen
@@ -35,8 +37,8 @@ _SINGLE: Final = 4  # bytes of a number in single precision
 class TorchMemory:
     """Bytes by part, when the context is full; together the most that PyTorch has allocated.
 
-    ``kv_cache_bytes`` is what the caches hold in the largest step; ``compute_bytes`` what a step
-    takes beside weights and caches; ``output_bytes`` the logits of a token and what is made of
+    ``kv_cache_bytes`` is the most that the caches hold; ``compute_bytes`` what a step takes beside
+    weights and caches; ``output_bytes`` the logits of a token and what is made of
     them.
     """
 
@@ -90,7 +92,6 @@ def plan(header: ModelHeader, chosen: Chosen) -> TorchMemory:
     """The memory of a model whose context is filled by one prompt."""
     context, step = chosen.context, chosen.settings.ubatch
     known, item = header.known, chosen.item_bytes
-    weights = header.weights_bytes(item)
     # Of steps of one size the last takes the most: its caches are the largest.
     whole, rest = divmod(context, step)
     ends = {(whole - 1) * step: step} if whole else {}
@@ -99,21 +100,24 @@ def plan(header: ModelHeader, chosen: Chosen) -> TorchMemory:
         _Step(used, n, known.sliding_window, item, chosen.fused, _threads(chosen))
         for used, n in ends.items()
     ]
-    most = max(steps, key=lambda one: _held(header, one) + _step_peak(header, one))
-    sizes = {
-        kind: sum(_layer_cache(layer, most, after=True) for layer in known.layers
-                  if layer.kind == kind)
-        for kind in ("global", "window")
-    }  # fmt: skip
+    total = max(_held(header, one) + _step_peak(header, one) for one in steps)
+    cells = {kind: max(one.cells(kind, after=True) for one in steps)
+             for kind in ("global", "window")}  # fmt: skip
+    sizes = {kind: cells[kind] * item * _row(known.layers, kind) for kind in cells}
     return TorchMemory(
-        weights_bytes=weights,
+        weights_bytes=header.weights_bytes(item),
         kv_global_bytes=sizes["global"],
         kv_window_bytes=sizes["window"],
-        cells_global=most.cells("global", after=True) if sizes["global"] else 0,
-        cells_window=most.cells("window", after=True) if sizes["window"] else 0,
-        compute_bytes=_step_peak(header, most),
+        cells_global=cells["global"] if sizes["global"] else 0,
+        cells_window=cells["window"] if sizes["window"] else 0,
+        compute_bytes=max(0, total - sum(sizes.values())),
         output_bytes=output_bytes(header, item),
     )
+
+
+def _row(layers: Sequence[LayerShape], kind: str) -> int:
+    """Numbers that all caches of a kind hold of one position."""
+    return sum(layer.key_width + layer.value_width for layer in layers if layer.kind == kind)
 
 
 def _threads(chosen: Chosen) -> int:
@@ -165,6 +169,8 @@ def _inputs(header: ModelHeader, step: _Step) -> int:
     rotations = sum(2 * layer.key_length for layer in kinds.values())
     own = len(known.layers) * known.per_layer_embedding_length
     rows = (2 if len(known.layers) > 1 else 1) * known.embedding_length + rotations + own
+    if header.streams > 1:  # predicted and corrected, each for all of them
+        rows += (4 * header.streams + 1) * known.embedding_length
     masks = sum(
         step.cells(kind, after=True) * (1 if step.fused else step.item)
         for kind in kinds

@@ -52,6 +52,7 @@ def load_model(
             output_loading_info=True,
             **named,
             **({"key_mapping": TEXT_NAMES} if header.text_only else {}),
+            **_unpacked(library, header),
             **LOCAL,
         )
         heard(1.0)
@@ -74,6 +75,14 @@ def source(header: ModelHeader) -> tuple[str, dict[str, str]]:
     if header.gguf:
         return str(header.path.parent), {"gguf_file": header.path.name}
     return str(header.path), {}
+
+
+def _unpacked(library: TorchModules, header: ModelHeader) -> dict[str, Any]:
+    """A GGUF file's weights as plain numbers: kernels for packed ones would be fetched from a hub,
+    and they are code. Versions before 5.24 always unpack.
+    """
+    kind = getattr(library.transformers, "GgufConfig", None)
+    return {"quantization_config": kind(dequantize=True)} if header.gguf and kind else {}
 
 
 def precision_label(header: ModelHeader, chosen: Chosen) -> str:
