@@ -12,13 +12,13 @@ from gemmahub.formats.folder import CONFIG
 from gemmahub.memory import UnknownArchitecture, from_config, from_gguf
 from gemmahub.memory.ranges import RANGES
 from gemmahub.text import one_line
-from gemmahub_transformers.packings import method_of
+from gemmahub_transformers.packings import method_of, transformers_loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from gemmahub.engines.contract import Artifact
+    from gemmahub.engines.contract import Artifact, Loadable
     from gemmahub.formats.tensor import Tensor
     from gemmahub.memory import MemoryArchitecture
 
@@ -26,7 +26,6 @@ GGUF: Final = "gguf"
 _PLAIN: Final = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _MOST_STREAMS: Final = 64
 _EMBEDDING: Final = re.compile(r"(^|\.)(embed_tokens|token_embd)\.weight$")
-_OUTPUT: Final = re.compile(r"(^|\.)lm_head\.weight$")
 # The towers beside the text model in checkpoints of Gemma3ForConditionalGeneration, Gemma3n and
 # Gemma4 (huggingface/transformers, ``models/*/modeling_*.py``).
 NOT_TEXT: Final = frozenset(
@@ -51,7 +50,7 @@ class ModelHeader:
     Transformers' own name (``bitsandbytes``), empty where they are plain. ``dtype`` is what the
     model computes in, by PyTorch's name. ``text_only`` says that the towers for images and sound,
     which the checkpoint has, are left out. ``soft_capped``: attention scores are capped, for which
-    PyTorch has no fused kernel. ``streams`` are the copies of the hidden state that go through the
+    PyTorch has no fused kernel. ``loads`` says whether Transformers reads it. ``streams`` are the copies of the hidden state that go through the
     layers side by side (``altup_num_inputs``).
     """
 
@@ -64,6 +63,7 @@ class ModelHeader:
     text_only: bool
     soft_capped: bool
     vocabulary: int
+    loads: Loadable
     streams: int = 1
 
     @property
@@ -146,6 +146,12 @@ def read_header(place: Path) -> ModelHeader:
     try:
         model = open_model(place)
     except GemmahubError as error:
+        if place.is_dir() and not any(place.glob("*.safetensors")) and any(place.glob("*.bin")):
+            raise LoadFailed(
+                f"{one_line(place.name, 120)} has its weights as pickles (.bin), which can run "
+                "code, and no safetensors",
+                "take a folder of the model with safetensors; most repositories have both",
+            ) from None
         raise LoadFailed(error.message, error.hint) from None
     config = model.metadata
     if place.is_file():
@@ -154,7 +160,7 @@ def read_header(place: Path) -> ModelHeader:
         return ModelHeader(
             place, config, architecture, tuple(kept), "", "float32", False,
             config.get(f"{architecture.name}.attn_logit_softcapping") is not None,
-            getattr(architecture, "vocabulary", 0),
+            getattr(architecture, "vocabulary", 0), transformers_loads(model),
         )  # fmt: skip
     architecture = from_config(config)
     method = method_of(config)
@@ -163,13 +169,14 @@ def read_header(place: Path) -> ModelHeader:
         path=place,
         config=config,
         architecture=architecture,
-        tensors=tuple(_kept(model.tensors, config, text_only)),
+        tensors=tuple(_kept(model.tensors, text_only)),
         method=method,
         dtype=_dtype(config, model.tensors),
         text_only=text_only,
         soft_capped=_said(config, "attn_logit_softcapping") is not None,
         vocabulary=_number(config, "vocab_size", "vocabulary")
         or getattr(architecture, "vocabulary", 0),
+        loads=transformers_loads(model),
         streams=_streams(config),
     )
 
@@ -179,17 +186,16 @@ def _streams(config: Mapping[str, Any]) -> int:
     return said if isinstance(said, int) and 1 <= said <= _MOST_STREAMS else 1
 
 
-def _kept(
-    tensors: Iterable[Tensor], config: Mapping[str, Any], text_only: bool
-) -> Iterable[Tensor]:
-    """The tensors that are a part of the model: an output that is the embedding is there once."""
-    tied = _said(config, "tie_word_embeddings") is not False
+def _kept(tensors: Iterable[Tensor], text_only: bool) -> Iterable[Tensor]:
+    """The tensors that are a part of the model.
+
+    An output beside the embedding stays, also where config.json says that they are one: where the
+    numbers differ, Transformers keeps both.
+    """
     for tensor in tensors:
-        if text_only and NOT_TEXT.intersection(tensor.name.split(".")):
-            continue
-        if (tied and _OUTPUT.search(tensor.name)) or _NOT_LOADED.search(tensor.name):
-            continue
-        yield tensor
+        beside = text_only and NOT_TEXT.intersection(tensor.name.split("."))
+        if not beside and not _NOT_LOADED.search(tensor.name):
+            yield tensor
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import BackendError, LoadFailed
 from gemmahub.text import one_line, plural
 from gemmahub_transformers.devices import HOST, torch_name
-from gemmahub_transformers.packings import check_packing
+from gemmahub_transformers.packings import check_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +38,10 @@ def load_model(
 
     Raises: LoadFailed; what ``on_progress`` raises.
     """
-    check_packing(header.method, chosen.device)
+    if not header.loads.ok:
+        raise LoadFailed(f"{_name(header)} cannot be loaded: {header.loads.reason}",
+                         header.loads.hint)  # fmt: skip
+    check_device(header.method, chosen.device)
     torch = library.torch
     with _refusals(library, header), _heard(library, on_progress) as heard:
         config = read_model_config(library, header)
@@ -116,7 +120,9 @@ def _check_whole(header: ModelHeader, told: Any) -> None:
 def _refusals(library: TorchModules, header: ModelHeader) -> Iterator[None]:
     """What the library raises as an error for people."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of packages that Transformers imports as it loads
+            yield
     except BackendError:
         raise
     except library.torch.OutOfMemoryError as error:

@@ -12,6 +12,7 @@ from gemmahub.engines.contract import Loadable
 from gemmahub.errors import LoadFailed
 from gemmahub.formats.tensor import UNKNOWN_PACKING
 from gemmahub.text import one_line
+from gemmahub_transformers.devices import HOST
 from gemmahub_transformers.engine import version
 
 if TYPE_CHECKING:
@@ -125,17 +126,13 @@ def _of_method(method: str) -> Loadable:
     return Loadable(True)
 
 
-def check_packing(method: str, device: str) -> None:
-    """Whether weights of this packing can be loaded, and on this device.
+def check_device(method: str, device: str) -> None:
+    """Whether weights of this packing can be computed with on a device.
 
     Raises: LoadFailed.
     """
-    if not method:
-        return
-    found = _of_method(method)
-    if not found.ok:
-        raise LoadFailed(found.reason.replace("it is", "the model is", 1), found.hint)
-    if device == "CPU" and not PACKINGS[method].cpu:
+    packing = PACKINGS.get(method)
+    if packing is not None and device == HOST and not packing.cpu:
         raise LoadFailed(
             f"the model is packed by {one_line(method, 40)}, which Transformers computes on a GPU "
             "only",
