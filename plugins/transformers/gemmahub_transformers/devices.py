@@ -50,7 +50,7 @@ def torch_name(device: str) -> str:
     """``cuda:0`` of ``CUDA0`` and ``ROCm0``, ``mps``, ``cpu``."""
     if device in (HOST, METAL):
         return device.lower()
-    return f"cuda:{device.lstrip('CUDAROCm')}"
+    return f"cuda:{device[len('CUDA') :]}"  # both names have four letters
 
 
 def choose_device(settings: Settings, names: list[str], torch: Any = None) -> str:
@@ -128,7 +128,9 @@ def _build() -> dict[str, Any] | None:
         for place in places or ():
             lines = (Path(place) / "version.py").read_text("utf-8").splitlines()
             pairs = (line.partition("=") for line in lines)
-            said = {name.split(":")[0].strip(): value.strip("'\" ") for name, _, value in pairs}
+            said = {
+                name.split(":")[0].strip(): value.strip().strip("'") for name, _, value in pairs
+            }
             return {name: said.get(name) not in (None, "", "None") for name in ("cuda", "hip")}
     return None
 

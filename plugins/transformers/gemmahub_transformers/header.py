@@ -50,8 +50,8 @@ class ModelHeader:
     Transformers' own name (``bitsandbytes``), empty where they are plain. ``dtype`` is what the
     model computes in, by PyTorch's name. ``text_only`` says that the towers for images and sound,
     which the checkpoint has, are left out. ``soft_capped``: attention scores are capped, for which
-    PyTorch has no fused kernel. ``loads`` says whether Transformers reads it. ``streams`` are the copies of the hidden state that go through the
-    layers side by side (``altup_num_inputs``).
+    PyTorch has no fused kernel. ``loads`` says whether Transformers reads it. ``streams`` are the
+    copies of the hidden state that go through the layers side by side (``altup_num_inputs``).
     """
 
     path: Path

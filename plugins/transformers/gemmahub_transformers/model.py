@@ -139,7 +139,7 @@ def refused(library: TorchModules, header: ModelHeader, error: Exception) -> Loa
     said, kind = one_line(str(error), 300), type(error).__name__
     version = library.transformers.__version__
     family = one_line(str(header.config.get("model_type")), 60)
-    if "trust_remote_code" in said or "auto_map" in header.config and "custom code" in said:
+    if "trust_remote_code" in said or ("auto_map" in header.config and "custom code" in said):
         return LoadFailed(
             f"{_name(header)} comes with code of its own, which gemmahub never runs",
             "take a model whose type Transformers knows itself, or a GGUF file of it",
@@ -186,7 +186,7 @@ def _heard(
 
     def hook(factory: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         bar = factory(*arguments, **named)
-        over = arguments[0] if arguments else named.get("iterable")
+        over: Any = arguments[0] if arguments else named.get("iterable")
         if not hasattr(over, "__len__") or "Loading weights" not in str(named.get("desc")):
             return bar
         return _counted(bar, len(over), tell)

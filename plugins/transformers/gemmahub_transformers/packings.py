@@ -85,9 +85,7 @@ def transformers_loads(header: ModelFile) -> Loadable:
     if header.format == "gguf":
         return _gguf(header)
     if header.metadata.get("quantization") is not None:
-        return Loadable(
-            False, "it is packed by MLX, which Transformers does not read", _HINT
-        )
+        return Loadable(False, "it is packed by MLX, which Transformers does not read", _HINT)
     types = [one_line(tensor.type, 60) for tensor in header.tensors]
     bad = next((kind for kind in types if kind.startswith((UNKNOWN_PACKING, *_NEVER))), None)
     if bad is not None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +13,9 @@ from gemmahub.errors import LoadFailed
 from gemmahub_transformers import devices, engine
 from gemmahub_transformers.backend import TransformersBackend
 from gemmahub_transformers.devices import choose_device, expected_device, torch_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(

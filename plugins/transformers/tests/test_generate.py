@@ -133,9 +133,7 @@ def test_seeds(session: TransformersSession) -> None:
 # --- cancel -------------------------------------------------------------------------------------
 
 
-def test_a_prompt_is_left_between_two_layers(
-    backend: TransformersBackend, tmp_path: Path
-) -> None:
+def test_a_prompt_is_left_between_two_layers(backend: TransformersBackend, tmp_path: Path) -> None:
     """One step of the whole prompt in 24 layers: a cancel in the first is not kept waiting."""
     folder = write_model_folder(tmp_path / "model", num_hidden_layers=24)
     with backend.load(Artifact("safetensors", folder), Settings(2048, ubatch=2048)) as session:

@@ -107,9 +107,7 @@ def test_torchao(backend: TransformersBackend, tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("bits", "most"), [(8, 0.1), (4, 0.5)])
-def test_bitsandbytes(
-    backend: TransformersBackend, tmp_path: Path, bits: int, most: float
-) -> None:
+def test_bitsandbytes(backend: TransformersBackend, tmp_path: Path, bits: int, most: float) -> None:
     pytest.importorskip("bitsandbytes", reason="bitsandbytes is missing")
     from transformers import BitsAndBytesConfig
 
