@@ -81,7 +81,7 @@ class ModelHeader:
             name = one_line(self.architecture.name, 60) or "nameless"
             raise BackendError(
                 f"what a {name} model takes in PyTorch is not known: {self.architecture.reason}",
-                "plan Gemma 2, 3, 3n or 4; other models load without a plan",
+                "plan Gemma 3, 3n or 4; other models load without a plan",
             )
         return self.architecture
 
