@@ -21,17 +21,16 @@ from gemmahub.engines.contract import (
 )
 from gemmahub_transformers import engine
 from gemmahub_transformers.devices import HOST, choose_device, devices_of, expected_device
-from gemmahub_transformers.header import GGUF, place_of, read_header
-from gemmahub_transformers.settings import AUTO, DTYPES, choose
+from gemmahub_transformers.settings import AUTO, DTYPES, GGUF, choose
 
 if TYPE_CHECKING:
     from gemmahub.engines.folder_tokenizer import Tokenizer
     from gemmahub.formats.reader import ModelFile
     from gemmahub_transformers.engine import TorchModules
-    from gemmahub_transformers.header import ModelHeader
+    from gemmahub_transformers.header import CheckpointHeader
     from gemmahub_transformers.memory import TorchMemory
     from gemmahub_transformers.session import TransformersSession
-    from gemmahub_transformers.settings import Chosen
+    from gemmahub_transformers.settings import TorchSettings
 
 
 class TransformersBackend(Backend):
@@ -80,6 +79,7 @@ class TransformersBackend(Backend):
 
         Raises: LoadFailed, BackendMissing.
         """
+        from gemmahub_transformers.header import place_of, read_header
         from gemmahub_transformers.model import load_model, precision_label
         from gemmahub_transformers.session import TransformersSession
 
@@ -115,6 +115,7 @@ class TransformersBackend(Backend):
 
         Raises: LoadFailed; BackendError where the architecture is not known.
         """
+        from gemmahub_transformers.header import place_of, read_header
         from gemmahub_transformers.memory import plan
 
         options = self.check_options(settings)
@@ -124,7 +125,7 @@ class TransformersBackend(Backend):
         return _answer(chosen, plan(header, chosen))
 
 
-def _tokenizer(library: TorchModules, header: ModelHeader) -> Tokenizer:
+def _tokenizer(library: TorchModules, header: CheckpointHeader) -> Tokenizer:
     from gemmahub.engines.folder_tokenizer import read_tokenizer
     from gemmahub_transformers.gguf_tokenizer import read_gguf_tokenizer
 
@@ -133,7 +134,7 @@ def _tokenizer(library: TorchModules, header: ModelHeader) -> Tokenizer:
     return read_tokenizer(header.path, header.config)
 
 
-def _answer(chosen: Chosen, memory: TorchMemory) -> DryLoad:
+def _answer(chosen: TorchSettings, memory: TorchMemory) -> DryLoad:
     parts: dict[str, Any] = {
         "weights_bytes": memory.weights_bytes,
         "kv_cache_bytes": memory.kv_cache_bytes,

@@ -11,10 +11,10 @@ from gemmahub_transformers.model import LOCAL, refused, source
 
 if TYPE_CHECKING:
     from gemmahub_transformers.engine import TorchModules
-    from gemmahub_transformers.header import ModelHeader
+    from gemmahub_transformers.header import CheckpointHeader
 
 
-def read_gguf_tokenizer(library: TorchModules, header: ModelHeader) -> Tokenizer:
+def read_gguf_tokenizer(library: TorchModules, header: CheckpointHeader) -> Tokenizer:
     """Raises: LoadFailed."""
     where, named = source(header)
     try:

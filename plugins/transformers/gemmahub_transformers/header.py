@@ -13,6 +13,7 @@ from gemmahub.memory import UnknownArchitecture, from_config, from_gguf
 from gemmahub.memory.ranges import RANGES
 from gemmahub.text import one_line
 from gemmahub_transformers.packings import method_of, transformers_loads
+from gemmahub_transformers.settings import GGUF
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from gemmahub.formats.tensor import Tensor
     from gemmahub.memory import MemoryArchitecture
 
-GGUF: Final = "gguf"
 _PLAIN: Final = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _MOST_STREAMS: Final = 64
 _EMBEDDING: Final = re.compile(r"(^|\.)(embed_tokens|token_embd)\.weight$")
@@ -42,7 +42,7 @@ _NOT_LOADED: Final = re.compile(r"^rope_freqs\.|\.rotary_emb\.")
 
 
 @dataclass(frozen=True, slots=True)
-class ModelHeader:
+class CheckpointHeader:
     """A model as Transformers would load it; ``architecture`` says where its memory is not known.
 
     ``path`` is the folder, or the GGUF file; ``config`` that of the folder, of a GGUF file its
@@ -138,7 +138,7 @@ def place_of(artifact: Artifact) -> Path:
     return folder
 
 
-def read_header(place: Path) -> ModelHeader:
+def read_header(place: Path) -> CheckpointHeader:
     """The model of a folder or a GGUF file; files without weights are enough.
 
     Raises: LoadFailed for a model that cannot be read, or is damaged or incomplete.
@@ -157,7 +157,7 @@ def read_header(place: Path) -> ModelHeader:
     if place.is_file():
         architecture = from_gguf(config, model.tensors)
         kept = [t for t in model.tensors if not _NOT_LOADED.search(t.name)]
-        return ModelHeader(
+        return CheckpointHeader(
             place, config, architecture, tuple(kept), "", "float32", False,
             config.get(f"{architecture.name}.attn_logit_softcapping") is not None,
             getattr(architecture, "vocabulary", 0), transformers_loads(model),
@@ -165,7 +165,7 @@ def read_header(place: Path) -> ModelHeader:
     architecture = from_config(config)
     method = method_of(config)
     text_only = isinstance(config.get("text_config"), dict) and not method
-    return ModelHeader(
+    return CheckpointHeader(
         path=place,
         config=config,
         architecture=architecture,

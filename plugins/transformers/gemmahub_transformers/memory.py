@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gemmahub.memory import LayerShape
-    from gemmahub_transformers.header import ModelHeader
-    from gemmahub_transformers.settings import Chosen
+    from gemmahub_transformers.header import CheckpointHeader
+    from gemmahub_transformers.settings import TorchSettings
 
 _SINGLE: Final = 4  # bytes of a number in single precision
 
@@ -88,7 +88,7 @@ class _Step:
         return bool(self.used) or (kind == "window" and self.count > self.window)
 
 
-def plan(header: ModelHeader, chosen: Chosen) -> TorchMemory:
+def plan(header: CheckpointHeader, chosen: TorchSettings) -> TorchMemory:
     """The memory of a model whose context is filled by one prompt."""
     context, step = chosen.context, chosen.settings.ubatch
     known, item = header.known, chosen.item_bytes
@@ -120,18 +120,18 @@ def _row(layers: Sequence[LayerShape], kind: str) -> int:
     return sum(layer.key_width + layer.value_width for layer in layers if layer.kind == kind)
 
 
-def _threads(chosen: Chosen) -> int:
+def _threads(chosen: TorchSettings) -> int:
     if chosen.device != HOST:
         return 0
     return chosen.settings.threads or os.cpu_count() or 1
 
 
-def output_bytes(header: ModelHeader, item: int) -> int:
+def output_bytes(header: CheckpointHeader, item: int) -> int:
     """Logits of a token, and these in single precision."""
     return header.vocabulary * (item + _SINGLE)
 
 
-def _held(header: ModelHeader, step: _Step) -> int:
+def _held(header: CheckpointHeader, step: _Step) -> int:
     """What all caches hold after a step."""
     return sum(_layer_cache(layer, step, after=True) for layer in header.known.layers)
 
@@ -143,7 +143,7 @@ def _layer_cache(layer: LayerShape, step: _Step, *, after: bool) -> int:
     return width * step.cells(layer.attention, after=after) * step.item
 
 
-def _step_peak(header: ModelHeader, step: _Step) -> int:
+def _step_peak(header: CheckpointHeader, step: _Step) -> int:
     """The most that a step takes beside the caches as they are after it."""
     layers = header.known.layers
     missing = sum(_layer_cache(layer, step, after=True) for layer in layers) - sum(
@@ -162,7 +162,7 @@ def _step_peak(header: ModelHeader, step: _Step) -> int:
     return most
 
 
-def _inputs(header: ModelHeader, step: _Step) -> int:
+def _inputs(header: CheckpointHeader, step: _Step) -> int:
     """What lives through all layers: the text's embeddings, a layer's input, masks, rotations."""
     known = header.known
     kinds = {layer.attention: layer for layer in known.layers}
@@ -184,13 +184,13 @@ def _norm(width: int, step: _Step) -> int:
     return step.count * width * 2 * _SINGLE
 
 
-def _projections(header: ModelHeader, layer: LayerShape, step: _Step) -> int:
+def _projections(header: CheckpointHeader, layer: LayerShape, step: _Step) -> int:
     """The hidden state after its norm, with queries, keys and values of the step."""
     rows = header.known.embedding_length + layer.query_width + layer.key_width + layer.value_width
     return step.count * rows * step.item
 
 
-def _attention(header: ModelHeader, layer: LayerShape, step: _Step) -> int:
+def _attention(header: CheckpointHeader, layer: LayerShape, step: _Step) -> int:
     """Queries as they are made ready, then attention of them, whichever is more."""
     cells, item = step.cells(layer.attention, after=True), step.item
     queries = step.count * layer.query_width * item
@@ -221,7 +221,7 @@ def _blocks(layer: LayerShape, step: _Step, cells: int) -> int:
     return step.threads * queries * ((block + 2 + layer.key_length) * _SINGLE + narrow)
 
 
-def _feed_forward(header: ModelHeader, layer: LayerShape, step: _Step) -> int:
+def _feed_forward(header: CheckpointHeader, layer: LayerShape, step: _Step) -> int:
     """Gate, up and their product; of a mixture, those of the chosen experts."""
     known = header.known
     width = max(layer.feed_forward_length, known.experts_used * known.expert_feed_forward_length)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from gemmahub.engines.contract import OnProgress
     from gemmahub_transformers.engine import TorchModules
-    from gemmahub_transformers.header import ModelHeader
-    from gemmahub_transformers.settings import Chosen
+    from gemmahub_transformers.header import CheckpointHeader
+    from gemmahub_transformers.settings import TorchSettings
 
 # Names of the text model's tensors in checkpoints that also see and hear, and in one of the text
 # alone; the first as transformers 4.49 wrote them, the second as versions since 4.52 do.
@@ -32,7 +32,10 @@ LOCAL: Final = {"local_files_only": True, "trust_remote_code": False}
 
 
 def load_model(
-    library: TorchModules, header: ModelHeader, chosen: Chosen, on_progress: OnProgress | None
+    library: TorchModules,
+    header: CheckpointHeader,
+    chosen: TorchSettings,
+    on_progress: OnProgress | None,
 ) -> Any:
     """The model, ready to compute, with all its weights on its device.
 
@@ -64,7 +67,7 @@ def load_model(
         return model.eval()
 
 
-def read_model_config(library: TorchModules, header: ModelHeader) -> Any:
+def read_model_config(library: TorchModules, header: CheckpointHeader) -> Any:
     """The library's own configuration object, of the text model where only that is loaded.
 
     Raises: what the library raises.
@@ -74,14 +77,14 @@ def read_model_config(library: TorchModules, header: ModelHeader) -> Any:
     return config.get_text_config(decoder=True) if header.text_only else config
 
 
-def source(header: ModelHeader) -> tuple[str, dict[str, str]]:
+def source(header: CheckpointHeader) -> tuple[str, dict[str, str]]:
     """What ``from_pretrained`` is given: a folder, and the name of a GGUF file in it."""
     if header.gguf:
         return str(header.path.parent), {"gguf_file": header.path.name}
     return str(header.path), {}
 
 
-def _unpacked(library: TorchModules, header: ModelHeader) -> dict[str, Any]:
+def _unpacked(library: TorchModules, header: CheckpointHeader) -> dict[str, Any]:
     """A GGUF file's weights as plain numbers: kernels for packed ones would be fetched from a hub,
     and they are code. Versions before 5.24 always unpack.
     """
@@ -89,16 +92,16 @@ def _unpacked(library: TorchModules, header: ModelHeader) -> dict[str, Any]:
     return {"quantization_config": kind(dequantize=True)} if header.gguf and kind else {}
 
 
-def precision_label(header: ModelHeader, chosen: Chosen) -> str:
+def precision_label(header: CheckpointHeader, chosen: TorchSettings) -> str:
     """``BF16``, ``F32``: what plain weights are in memory; empty for packed ones."""
     return "" if header.method else _NAMES[chosen.dtype]
 
 
-def _mapped(header: ModelHeader, chosen: Chosen) -> bool:
+def _mapped(header: CheckpointHeader, chosen: TorchSettings) -> bool:
     return chosen.device != HOST or bool(header.method)
 
 
-def _check_whole(header: ModelHeader, told: Any) -> None:
+def _check_whole(header: CheckpointHeader, told: Any) -> None:
     """Transformers makes up numbers for tensors that a checkpoint lacks; a person would see
     nonsense, and no error.
 
@@ -117,7 +120,7 @@ def _check_whole(header: ModelHeader, told: Any) -> None:
 
 
 @contextmanager
-def _refusals(library: TorchModules, header: ModelHeader) -> Iterator[None]:
+def _refusals(library: TorchModules, header: CheckpointHeader) -> Iterator[None]:
     """What the library raises as an error for people."""
     try:
         with warnings.catch_warnings():
@@ -134,7 +137,7 @@ def _refusals(library: TorchModules, header: ModelHeader) -> Iterator[None]:
         raise refused(library, header, error) from None
 
 
-def refused(library: TorchModules, header: ModelHeader, error: Exception) -> LoadFailed:
+def refused(library: TorchModules, header: CheckpointHeader, error: Exception) -> LoadFailed:
     """Why a model was not loaded, and what to do about it."""
     said, kind = one_line(str(error), 300), type(error).__name__
     version = library.transformers.__version__
@@ -165,7 +168,7 @@ def refused(library: TorchModules, header: ModelHeader, error: Exception) -> Loa
     )
 
 
-def _name(header: ModelHeader) -> str:
+def _name(header: CheckpointHeader) -> str:
     return one_line(header.path.name, 120)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gemmahub.formats.reader import ModelFile
 
 
-class Packing(NamedTuple):
+class PackingNeeds(NamedTuple):
     """What one way of packing needs: a distribution, and whether the CPU will do."""
 
     needs: str
@@ -36,19 +36,21 @@ class Packing(NamedTuple):
 
 _EXTRA: Final = "`pip install 'gemmahub-transformers[{}]'`"
 PACKINGS: Final = {
-    "bitsandbytes": Packing("bitsandbytes", True, _EXTRA.format("bitsandbytes")),
-    "compressed-tensors": Packing("compressed-tensors", True, _EXTRA.format("compressed-tensors")),
-    "torchao": Packing("torchao", True, _EXTRA.format("torchao")),
-    "gptq": Packing("gptqmodel", True),
-    "awq": Packing("gptqmodel", True),
-    "auto-round": Packing("auto-round", True),
-    "hqq": Packing("hqq", True),
-    "quanto": Packing("optimum-quanto", True),
-    "fp8": Packing("kernels", False),
-    "mxfp4": Packing("kernels", False),
-    "fbgemm_fp8": Packing("fbgemm-gpu-genai", False),
-    "aqlm": Packing("aqlm", True),
-    "gemma": Packing("", True),
+    "bitsandbytes": PackingNeeds("bitsandbytes", True, _EXTRA.format("bitsandbytes")),
+    "compressed-tensors": PackingNeeds(
+        "compressed-tensors", True, _EXTRA.format("compressed-tensors")
+    ),
+    "torchao": PackingNeeds("torchao", True, _EXTRA.format("torchao")),
+    "gptq": PackingNeeds("gptqmodel", True),
+    "awq": PackingNeeds("gptqmodel", True),
+    "auto-round": PackingNeeds("auto-round", True),
+    "hqq": PackingNeeds("hqq", True),
+    "quanto": PackingNeeds("optimum-quanto", True),
+    "fp8": PackingNeeds("kernels", False),
+    "mxfp4": PackingNeeds("kernels", False),
+    "fbgemm_fp8": PackingNeeds("fbgemm-gpu-genai", False),
+    "aqlm": PackingNeeds("aqlm", True),
+    "gemma": PackingNeeds("", True),
 }
 """By the ``quant_method`` of ``config.json``."""
 

@@ -10,9 +10,9 @@ from gemmahub.engines.scoring_session import WindowScoringSession
 from gemmahub.engines.thoughts import CLOSES, ThoughtLimit
 from gemmahub.errors import BackendError, GenerationFailed
 from gemmahub.text import one_line
-from gemmahub_transformers.forward import Forward, Stopped
 from gemmahub_transformers.sampling import make_sampler
 from gemmahub_transformers.scoring import TorchScorer
+from gemmahub_transformers.steps import ModelSteps, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -38,7 +38,7 @@ class TransformersSession(WindowScoringSession):
         self.tokenizer = tokenizer
         self._library = library
         self._prefilled = 0
-        self.forward: Forward | None = Forward(library, model, self.cancelled)
+        self.forward: ModelSteps | None = ModelSteps(library, model, self.cancelled)
 
     def encode(self, prompt: Prompt) -> list[int]:
         """The tokens of a prompt."""
@@ -105,7 +105,7 @@ class TransformersSession(WindowScoringSession):
         )
 
     @property
-    def _forward(self) -> Forward:
+    def _forward(self) -> ModelSteps:
         if self.forward is None:
             raise GenerationFailed("the session is closed", "load the model again")
         return self.forward

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gemmahub.engines.contract import Settings
-    from gemmahub_transformers.header import ModelHeader
+    from gemmahub_transformers.header import CheckpointHeader
 
 DEFAULT_CONTEXT: Final = 8192
 AUTO: Final = "auto"
+GGUF: Final = "gguf"
 DTYPES: Final = {"bfloat16": "bf16", "float16": "f16", "float32": "f32"}
 """What a model can compute in: PyTorch's names, and those of cache types."""
 ITEM_BYTES: Final = {"bfloat16": 2, "float16": 2, "float32": 4}
@@ -24,7 +25,7 @@ _PLAIN: Final = "f16"  # the contract's default: not quantised
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class TorchSettings:
     """Settings with the gaps filled in, the device by gemmahub's name, the type by PyTorch's."""
 
     settings: Settings
@@ -48,8 +49,8 @@ class Chosen:
 
 
 def choose(
-    settings: Settings, options: Mapping[str, Any], header: ModelHeader, device: str
-) -> Chosen:
+    settings: Settings, options: Mapping[str, Any], header: CheckpointHeader, device: str
+) -> TorchSettings:
     """The settings in effect on a device (``CPU``, ``CUDA0``, ``MPS``).
 
     Raises: LoadFailed for what PyTorch cannot follow.
@@ -75,7 +76,7 @@ def choose(
         gpu_layers=_gpu_layers(settings, header.layers, device),
         options=dict(options),
     )
-    return Chosen(chosen, device, dtype)
+    return TorchSettings(chosen, device, dtype)
 
 
 def _check_numbers(settings: Settings) -> None:

@@ -16,7 +16,7 @@ class Stopped(Exception):
     """A computation was stopped between two layers, because of a cancel."""
 
 
-class Forward:
+class ModelSteps:
     """A model with the cache of one conversation; ``cached`` are the tokens that are in it.
 
     The cache is Transformers' ``DynamicCache``: layers with a sliding window keep the window alone.
