@@ -196,6 +196,13 @@ def test_vocabularies_are_compared_word_by_word(tmp_path: Path) -> None:
     assert not same_words(one, other)
 
 
+def test_words_of_spaces_are_the_same_however_files_write_them() -> None:
+    """Of Gemma 3 270M, 30 words: a GGUF file has spaces, a folder SentencePiece's sign."""
+    folder = ("\u2581".encode(), "\u2581\u2581".encode(), "\u2581a".encode())
+    assert same_words(folder, (folder[0], b"  ", folder[2]))
+    assert not same_words(folder, (folder[0], b"   ", folder[2]))
+
+
 def test_vocabularies_of_folders_are_read(tmp_path: Path) -> None:
     folder = write_model_folder(tmp_path / "folder")
     words = words_of(folder)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _KEY: Final = "tokenizer.ggml.tokens"
+_SPACE: Final = "\u2581".encode()
 _LENGTH: Final = Struct("<Q")
 _LARGEST: Final = 64_000_000
 _PADDING: Final = re.compile(rb"[<\[].*[>\]]")  # files of one model pad it to different lengths
@@ -40,9 +41,16 @@ def same_words(one: tuple[bytes, ...], other: tuple[bytes, ...]) -> bool:
     """Whether all numbers of tokens mean the same, as far as it is known."""
     if not one or not other:
         return True
-    short, long = sorted((one, other), key=len)
+    short, long = sorted((_spaced(one), _spaced(other)), key=len)
     padding = long[len(short) :]
     return long[: len(short)] == short and all(map(_PADDING.fullmatch, padding))
+
+
+def _spaced(words: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """With plain spaces: folders write those of all words as SentencePiece does, GGUF files not
+    those of words that are spaces only (ggml-org/llama.cpp ``convert_hf_to_gguf.py``, which decodes
+    words that a tokenizer does not normalize)."""
+    return tuple(word.replace(_SPACE, b" ") for word in words)
 
 
 def _of_gguf(path: Path, held: ArrayRef) -> tuple[bytes, ...]:

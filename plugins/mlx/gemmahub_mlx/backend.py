@@ -73,10 +73,10 @@ class MlxBackend(Backend):
 
         Raises: LoadFailed, BackendMissing.
         """
+        from gemmahub.engines.folder_tokenizer import read_tokenizer
         from gemmahub_mlx.cache import PromptCache
         from gemmahub_mlx.model import load_weights, precision_label
         from gemmahub_mlx.session import MlxSession
-        from gemmahub_mlx.tokenizer import Tokenizer
 
         started = perf_counter()
         options = self._options(settings)
@@ -85,7 +85,7 @@ class MlxBackend(Backend):
         header, chosen = _chosen(folder, settings, options, device)
         # Only what is held to a plan needs one: other models than Gemma load without it.
         memory = _planned(header, chosen, device) if chosen.held else None
-        tokenizer = Tokenizer(folder, header.config)
+        tokenizer = read_tokenizer(folder, header.config)
         library = engine.library()
         _use_device(library.core, chosen, device)
         before = int(library.core.get_active_memory())

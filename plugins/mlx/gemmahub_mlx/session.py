@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gemmahub.engines.prompt_tokens import encode
-from gemmahub.engines.scoring_session import ScoringSession, windows_asked
+from gemmahub.engines.scoring_session import WindowScoringSession
 from gemmahub.engines.thoughts import CLOSES, ThoughtLimit
 from gemmahub.errors import BackendError, GenerationFailed
 from gemmahub.text import one_line
@@ -14,15 +14,15 @@ from gemmahub_mlx.sampling import make_sampler
 from gemmahub_mlx.scoring import MlxScorer
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
-    from gemmahub.engines.contract import Prompt, Sampling, ScoredText, SessionInfo, Usage
+    from gemmahub.engines.contract import Prompt, Sampling, SessionInfo, Usage
+    from gemmahub.engines.folder_tokenizer import Tokenizer
     from gemmahub_mlx.cache import PromptCache
     from gemmahub_mlx.engine import MlxModules
-    from gemmahub_mlx.tokenizer import Tokenizer
 
 
-class MlxSession(ScoringSession):
+class MlxSession(WindowScoringSession):
     """One model and one conversation cache.
 
     A prompt that continues what is in the cache computes only what is new. A cancel is looked at
@@ -64,50 +64,13 @@ class MlxSession(ScoringSession):
             self.cache.clear()  # what a failed step left there is of no known length
             raise _failed(error) from None
 
-    def score_at(
-        self,
-        text: str,
-        first: int = 0,
-        at: Sequence[Sequence[Sequence[int]]] = (),
-        window: int = 512,
-        top: int = 0,
-    ) -> Iterator[ScoredText]:
-        """As ``score``, of some windows, with the tokens that are named. A cancel is looked at
-        between two windows.
+    def scorer(self) -> MlxScorer:
+        """Scores with caches of its own."""
+        return MlxScorer(self._library, self._model, self.tokenizer)
 
-        Raises: ContextExceeded, GenerationFailed.
-        """
-        self.check_window(window)
-        with self.lock:
-            self._check_open()
-            self.cancelled.clear()
-            scorer = MlxScorer(self._library, self._model, self.tokenizer)
-            count = scorer.count(text, window)
-        return self._scored(scorer, windows_asked(count, first, at), window, top, at)
-
-    def _scored(
-        self,
-        scorer: MlxScorer,
-        numbers: range,
-        window: int,
-        top: int,
-        at: Sequence[Sequence[Sequence[int]]],
-    ) -> Iterator[ScoredText]:
-        for number in numbers:
-            with self.lock:
-                self._check_open()
-                if self.cancelled.is_set():
-                    raise GenerationFailed("scoring was stopped", "score the text again")
-                try:
-                    table = at[number - numbers[0]] if at else ()
-                    found = scorer.score(number, window, top, table)
-                except Exception as error:  # noqa: BLE001 - MLX raises ValueError and others
-                    raise _failed(error) from None
-            yield found
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise GenerationFailed("the session is closed", "load the model again")
+    def failed(self, error: Exception) -> GenerationFailed:
+        """What MLX raised."""
+        return _failed(error)
 
     def close(self) -> None:
         """Free the cache and the weights; twice is fine."""

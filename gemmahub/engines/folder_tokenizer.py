@@ -1,7 +1,7 @@
 """The tokenizer of a model folder: ``tokenizer.json``, read by the tokenizers library alone.
 
-Nothing of the folder is run: mlx-lm's own way leads through Transformers, which may ask to run code
-that comes with a model.
+Nothing of the folder is run: Transformers' own way may ask to run code that comes with a model. The
+tokenizers library is what the plugins bring that use this; the core does not need it.
 """
 
 from __future__ import annotations
@@ -31,33 +31,31 @@ _SPACE: Final = "\u2581"  # SentencePiece writes spaces so
 
 
 class Tokenizer:
-    """Words of a model: text to tokens, tokens to bytes, and which of them control the model."""
+    """Words of a model: text to tokens, tokens to bytes, and which of them control the model.
 
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        """Raises: LoadFailed when the folder has no usable tokenizer."""
-        from tokenizers import Tokenizer as Library
+    ``library`` is a tokenizer of the tokenizers library, ``settings`` what
+    ``tokenizer_config.json`` says, ``ends`` the tokens that end an answer besides those that
+    Gemma's turns end with.
+    """
 
-        path = folder / TOKENIZER
-        if not path.is_file():
-            raise LoadFailed(
-                f"{one_line(folder.name, 120)} has no {TOKENIZER}",
-                "fetch the whole folder; mlx_lm.convert writes this file beside the weights",
-            )
-        try:
-            self._library: Any = Library.from_file(str(path))
-        except Exception as error:  # noqa: BLE001 - the library raises plain Exception
-            raise LoadFailed(
-                f"{TOKENIZER} cannot be read: {one_line(str(error), 200)}", "fetch the file again"
-            ) from None
+    def __init__(
+        self,
+        library: Any,
+        settings: Mapping[str, Any],
+        chat_template: str | None = None,
+        ends: Iterable[int] = (),
+    ) -> None:
+        self._library = library
         self._library.no_padding()
         self._library.no_truncation()
-        settings = _object(folder / "tokenizer_config.json")
-        self.chat_template = chat_template(folder)
+        self.chat_template = chat_template
         self.bos = _token(settings.get("bos_token"))
         self.eos = _token(settings.get("eos_token"))
         added = self._library.get_added_tokens_decoder().items()
         self._controls = {number: token.content for number, token in added if token.special}
-        self._ends = self._end_tokens(config, _object(folder / "generation_config.json"))
+        numbers = {name: number for number, name in self._controls.items()}
+        turn_ends = {numbers[name] for name in (self.eos, *_TURN_ENDS) if name in numbers}
+        self._ends = {*ends} | turn_ends
         self._start = self._start_tokens(settings)
         self._byte_level = _is_byte_level(self._library)
 
@@ -98,16 +96,6 @@ class Tokenizer:
             return bytes([int(match[1], 16)])
         return text.replace(_SPACE, " ").encode("utf-8", "replace")
 
-    def _end_tokens(self, config: Mapping[str, Any], generation: Mapping[str, Any]) -> set[int]:
-        """Ids named as ends by the folder's settings, and Gemma's ends of a turn."""
-        ends: set[int] = set()
-        text = config.get("text_config")
-        for said in (generation, config, text if isinstance(text, dict) else {}):
-            value = said.get("eos_token_id")
-            ends.update(filter(_is_id, value if isinstance(value, list) else [value]))
-        numbers = {name: number for number, name in self._controls.items()}
-        return ends | {numbers[name] for name in (self.eos, *_TURN_ENDS) if name in numbers}
-
     def _start_tokens(self, settings: Mapping[str, Any]) -> list[int]:
         """The begin-of-sequence token, where the tokenizer puts it in front of a text."""
         number = self._library.token_to_id(self.bos) if self.bos else None
@@ -115,6 +103,41 @@ class Tokenizer:
             return []
         wanted = self._library.encode("", add_special_tokens=True).ids[:1] == [number]
         return [number] if wanted or settings.get("add_bos_token") is True else []
+
+
+def read_tokenizer(folder: Path, config: Mapping[str, Any]) -> Tokenizer:
+    """The tokenizer of a folder, whose ``config.json`` is ``config``.
+
+    Raises: LoadFailed when the folder has no usable tokenizer.
+    """
+    from tokenizers import Tokenizer as Library
+
+    path = folder / TOKENIZER
+    if not path.is_file():
+        raise LoadFailed(
+            f"{one_line(folder.name, 120)} has no {TOKENIZER}",
+            "fetch the whole folder; the tools that make such folders write it beside the weights",
+        )
+    try:
+        library: Any = Library.from_file(str(path))
+    except Exception as error:  # noqa: BLE001 - the library raises plain Exception
+        raise LoadFailed(
+            f"{TOKENIZER} cannot be read: {one_line(str(error), 200)}", "fetch the file again"
+        ) from None
+    settings = _object(folder / "tokenizer_config.json")
+    ends = _ends_named(config, _object(folder / "generation_config.json"))
+    return Tokenizer(library, settings, chat_template(folder), ends)
+
+
+def _ends_named(*settings: Mapping[str, Any]) -> set[int]:
+    """Ids that the settings of a folder, or their text parts, name as ends."""
+    ends: set[int] = set()
+    for said in settings:
+        text = said.get("text_config")
+        for part in (said, text if isinstance(text, dict) else {}):
+            value = part.get("eos_token_id")
+            ends.update(filter(_is_id, value if isinstance(value, list) else [value]))
+    return ends
 
 
 def _object(path: Path) -> dict[str, Any]:

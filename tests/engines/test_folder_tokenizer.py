@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gemmahub.engines.folder_tokenizer import Tokenizer, read_tokenizer
 from gemmahub.errors import LoadFailed
 from gemmahub.testing.folder_writer import CONFIG, vocabulary, write_tokenizer
-from gemmahub_mlx.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ pytest.importorskip("tokenizers", reason="the tokenizers library is missing")
 @pytest.fixture
 def tokenizer(tmp_path: Path) -> Tokenizer:
     write_tokenizer(tmp_path)
-    return Tokenizer(tmp_path, CONFIG)
+    return read_tokenizer(tmp_path, CONFIG)
 
 
 @pytest.mark.parametrize("text", ["Hello, world", "東京 и Париж", "😀 ", "aé😂ß\x00\t", ""])
@@ -48,18 +48,20 @@ def test_the_beginning(tokenizer: Tokenizer, tmp_path: Path) -> None:
     data = json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))
     data["post_processor"] = None
     (tmp_path / "tokenizer.json").write_text(json.dumps(data), "utf-8")
-    assert Tokenizer(tmp_path, CONFIG).tokenize("a", special=True, start=True)[0] != 2
+    assert read_tokenizer(tmp_path, CONFIG).tokenize("a", special=True, start=True)[0] != 2
     settings = {"bos_token": "<bos>", "add_bos_token": True}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
-    assert Tokenizer(tmp_path, CONFIG).tokenize("a", special=True, start=True)[0] == 2
+    assert read_tokenizer(tmp_path, CONFIG).tokenize("a", special=True, start=True)[0] == 2
 
 
 def test_ends_come_from_every_place_that_names_them(tmp_path: Path) -> None:
     write_tokenizer(tmp_path)
-    plain = Tokenizer(tmp_path, {})
+    plain = read_tokenizer(tmp_path, {})
     assert [number for number in range(20) if plain.is_end(number)] == [1, 5]  # <eos>, end of turn
     (tmp_path / "generation_config.json").write_text('{"eos_token_id": [1, 9]}', "utf-8")
-    found = Tokenizer(tmp_path, {"eos_token_id": 7, "text_config": {"eos_token_id": [8, True]}})
+    found = read_tokenizer(
+        tmp_path, {"eos_token_id": 7, "text_config": {"eos_token_id": [8, True]}}
+    )
     assert [number for number in range(20) if found.is_end(number)] == [1, 5, 7, 8, 9]
 
 
@@ -79,7 +81,7 @@ def test_a_byte_level_vocabulary(tmp_path: Path) -> None:
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
     made.save(str(tmp_path / "tokenizer.json"))
-    tokenizer = Tokenizer(tmp_path, {})
+    tokenizer = read_tokenizer(tmp_path, {})
     text = "a é 東 😀\n"
     tokens = tokenizer.tokenize(text, special=True, start=False)
     assert b"".join(map(tokenizer.piece, tokens)) == text.encode()
@@ -90,7 +92,7 @@ def test_a_folder_without_a_usable_tokenizer(tmp_path: Path, content: str | None
     if content is not None:
         (tmp_path / "tokenizer.json").write_text(content, "utf-8")
     with pytest.raises(LoadFailed, match=r"tokenizer\.json"):
-        Tokenizer(tmp_path, CONFIG)
+        read_tokenizer(tmp_path, CONFIG)
 
 
 def test_the_vocabulary_of_the_tests_is_complete() -> None:
