@@ -123,7 +123,7 @@ class JaxBackend(Backend):
 
 
 @dataclass(frozen=True, slots=True)
-class CheckpointHeader:
+class CheckpointIndex:
     """What a checkpoint's index says, and what its family adds."""
 
     folder: Path
@@ -132,7 +132,7 @@ class CheckpointHeader:
     label: str
 
 
-def _header(artifact: Artifact) -> CheckpointHeader:
+def _header(artifact: Artifact) -> CheckpointIndex:
     """Raises: LoadFailed."""
     from gemmahub_jax.checkpoint import read_checkpoint
     from gemmahub_jax.families import CONFIG_KEYS, habits_of
@@ -155,10 +155,10 @@ def _header(artifact: Artifact) -> CheckpointHeader:
             f"{shape.width:,}; its windows are not known",
             f"put a config.json beside it, as Transformers has it, with {', '.join(CONFIG_KEYS)}",
         )
-    return CheckpointHeader(folder, shape, habits, main_label(tensors) or "")
+    return CheckpointIndex(folder, shape, habits, main_label(tensors) or "")
 
 
-def _chosen(header: CheckpointHeader, settings: Settings, options: Any, device: str) -> RunSettings:
+def _chosen(header: CheckpointIndex, settings: Settings, options: Any, device: str) -> RunSettings:
     from gemmahub_jax.settings import choose
 
     return choose(settings, options, header.shape, header.habits, device)
@@ -173,7 +173,7 @@ def _check_words(words: int, shape: ModelShape) -> None:
         )
 
 
-def _answer(header: CheckpointHeader, chosen: RunSettings, device: str) -> DryLoad:
+def _answer(header: CheckpointIndex, chosen: RunSettings, device: str) -> DryLoad:
     from gemmahub_jax.memory import plan
 
     where = engine.HOST if chosen.on_host else device

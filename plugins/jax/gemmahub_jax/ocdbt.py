@@ -17,9 +17,9 @@ from gemmahub_jax.ocdbt_node import (
     BTREE_NODE,
     LARGEST_BLOCK,
     MANIFEST,
+    BlockFields,
     DataFile,
     Extent,
-    Fields,
     damaged,
     unpack,
 )
@@ -133,7 +133,7 @@ class Database:
         for child, below in _children(fields, files, count, prefix):
             yield from self._below(child, height - 1, below)
 
-    def _node(self, place: Extent) -> Fields:
+    def _node(self, place: Extent) -> BlockFields:
         self._nodes += 1
         self._bytes += place.length
         if self._nodes > _MOST_NODES or self._bytes > _MOST_BYTES:
@@ -165,7 +165,7 @@ class Database:
         return self._files[name]
 
 
-def _newest(fields: Fields) -> tuple[Extent | None, int]:
+def _newest(fields: BlockFields) -> tuple[Extent | None, int]:
     """Where the root of the newest version lies, and its height; None for an empty database."""
     files = fields.data_files("")
     count = fields.count()
@@ -182,7 +182,7 @@ def _newest(fields: Fields) -> tuple[Extent | None, int]:
 
 
 def _leaf(
-    fields: Fields, files: list[DataFile], count: int, prefix: bytes
+    fields: BlockFields, files: list[DataFile], count: int, prefix: bytes
 ) -> Iterator[tuple[bytes, Value]]:
     prefixes = [0, *fields.varints(count - 1)]
     keys = list(fields.prefixed(fields.varints(count), prefixes))
@@ -199,7 +199,7 @@ def _leaf(
 
 
 def _children(
-    fields: Fields, files: list[DataFile], count: int, prefix: bytes
+    fields: BlockFields, files: list[DataFile], count: int, prefix: bytes
 ) -> Iterator[tuple[Extent, bytes]]:
     """The nodes below a node, each with what all of its keys begin with."""
     prefixes = [0, *fields.varints(count - 1)]

@@ -48,7 +48,7 @@ class Extent:
     length: int
 
 
-class Fields:
+class BlockFields:
     """The fields of a block, read one after the other. Raises: IntegrityError behind its end."""
 
     def __init__(self, data: bytes, what: str) -> None:
@@ -118,7 +118,7 @@ class Fields:
         return files[number]
 
 
-def unpack(block: bytes, magic: int, what: str) -> Fields:
+def unpack(block: bytes, magic: int, what: str) -> BlockFields:
     """The body of a block, whose checksum is right.
 
     Raises: IntegrityError; FormatError for what a later version wrote.
@@ -136,7 +136,7 @@ def unpack(block: bytes, magic: int, what: str) -> Fields:
             "a newer version of gemmahub-jax may read it",
         )
     body = block[_HEADER:-4]
-    return Fields(_unpacked(body, what) if packing == _ZSTD else body, what)
+    return BlockFields(_unpacked(body, what) if packing == _ZSTD else body, what)
 
 
 def damaged(what: str, problem: str) -> IntegrityError:

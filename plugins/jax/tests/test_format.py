@@ -17,7 +17,7 @@ from gemmahub.registry.artifacts import read_summary
 from gemmahub_jax.checkpoint import read_checkpoint
 from gemmahub_jax.crc32c import crc32c
 from gemmahub_jax.naming import tensors_of
-from gemmahub_jax.ocdbt_node import Fields, unpack
+from gemmahub_jax.ocdbt_node import BlockFields, unpack
 from gemmahub_jax.reader import OrbaxReader
 from gemmahub_jax.zarr import parse_array
 
@@ -298,9 +298,9 @@ def test_the_checksum_is_castagnolis() -> None:
 
 
 def test_numbers_of_64_bits_are_read_and_longer_ones_refused() -> None:
-    assert Fields(b"\xff" * 9 + b"\x01", "it").varint() == (1 << 64) - 1
+    assert BlockFields(b"\xff" * 9 + b"\x01", "it").varint() == (1 << 64) - 1
     with pytest.raises(IntegrityError, match="too long"):
-        Fields(b"\xff" * 10 + b"\x01", "it").varint()
+        BlockFields(b"\xff" * 10 + b"\x01", "it").varint()
 
 
 def test_other_folders_are_left(tmp_path: Path) -> None:
