@@ -134,7 +134,7 @@ COLUMNS: Final = (
     Column("bits", "bits", 4, 4, 5, 4, _bits, right=True),
     Column("score", "score", 5, 5, 5, 5, _score, right=True),
     Column("lost", "lost", 5, 5, 5, 6, _lost, right=True),
-    Column("speed", "tok/s", 5, 7, 9, 7, _speed, right=True, short=_short_speed),
+    Column("speed", "tok/s", 5, 8, 9, 7, _speed, right=True, short=_short_speed),
     Column("context", "context", 7, 7, 9, 3, _context, right=True),
     Column("size", "size", 7, 7, 7, 10, lambda i: format_bytes(i.row.variant.size_bytes),
            right=True),

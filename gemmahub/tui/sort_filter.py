@@ -142,8 +142,8 @@ def filtered(items: Sequence[Item], words: str) -> Sequence[Item]:
 
 
 def _section(row: ModelRow) -> int:
-    """What is here, what is fast enough, what is slow, and what does not fit or is not known: a
-    model that is slow stands behind all that are not."""
+    """What is here, what is fast enough, what is slow, and what is not ranked: a model that is slow
+    stands behind all that are not."""
     if row.is_slow:
         return 2
     return 0 if row.installed else 1 if row.recommendation is not None else 3
@@ -152,14 +152,14 @@ def _section(row: ModelRow) -> int:
 def with_rules(
     items: Sequence[Item], sort_filter: SortFilter, least_rate: float
 ) -> Sequence[Item | Heading]:
-    """The same rows, with a line above those that are slow and one above those that do not fit,
+    """The same rows, with a line above those that are slow and one above those without a rank,
     where the order is one of sections. ``least_rate`` in tokens a second is what is not slow."""
     if sort_filter.reverse or sort_filter.sort not in SORT_WORDS:
         return items
     lines: list[Item | Heading] = []
     rules = {
         2: f"slow here: fewer than {least_rate:g} tokens/s",
-        3: "larger than what is free, or not known",
+        3: "not ranked: too large for what is free, or not known well enough",
     }
     last = 0
     for item in items:

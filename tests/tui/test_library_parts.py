@@ -315,7 +315,8 @@ def test_slow_models_stand_below_a_rule_and_behind_all_others(items: list[Item])
     lines = with_rules(found, SortFilter(), 5)
     texts = [line.text for line in lines if isinstance(line, Heading)]
     assert texts == [
-        "slow here: fewer than 5 tokens/s", "larger than what is free, or not known"
+        "slow here: fewer than 5 tokens/s",
+        "not ranked: too large for what is free, or not known well enough",
     ]  # fmt: skip
     place = next(n for n, line in enumerate(lines) if isinstance(line, Heading))
     assert lines[place + 1].reference == first.reference

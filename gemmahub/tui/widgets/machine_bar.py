@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from textual.content import Content
 from textual.reactive import reactive
 
-from gemmahub.text import format_gib, one_line
+from gemmahub.text import format_gib, one_line, plural
 from gemmahub.tui.columns import bar
 from gemmahub.tui.widgets.flowing import Flowing
 
@@ -60,12 +60,14 @@ class MachineBar(Flowing):
     def _engines(self) -> list[Content | str | tuple[str, str]]:
         if self.engines is None:
             return []
+        works = [name for name, ok in self.engines if ok]
+        if not works:
+            return ["  · ", ("no engine works: p says why", "$text-error")]
         found: list[Content | str | tuple[str, str]] = ["  ·"]
-        for name, ok in self.engines:
-            found.append(
-                (f" {name} {'✓' if ok else '✗'}", "$text-success" if ok else "$foreground-muted")
-            )
-        return found if self.engines else ["  · ", ("no engine: p says why", "$text-error")]
+        found += [(f" {name} ✓", "$text-success") for name in works]
+        if others := len(self.engines) - len(works):
+            found.append((f"  {plural(others, 'other')}: p", "$foreground-muted"))
+        return found
 
     def _second(self, width: int) -> Content:
         """The gauges, with what closed programs would free where there is room for it."""
