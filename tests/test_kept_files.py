@@ -115,7 +115,7 @@ def test_speeds_measured_by_0_1_count(kept: Path) -> None:
 def test_the_state_of_the_ui_of_0_1_is_taken_over(kept: Path) -> None:
     values = State(kept / "data").values
     assert (values.theme, values.show, values.sort) == ("gemmahub-light", "installed", "size")
-    assert (values.reverse, values.grouped, values.filter, values.use) == (True, True, "4b", "fast")
+    assert (values.reverse, values.filter, values.use) == (True, "4b", "fast")
 
 
 def test_settings_of_0_1_are_read(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:

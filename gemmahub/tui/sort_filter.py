@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.text import format_parameters, one_line
+from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from gemmahub.service.overview import ModelRow
 
@@ -18,7 +18,7 @@ SHOWN: Final = ("all", "fits", "installed")
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A line above the variants of one model."""
+    """A line above a section of rows."""
 
     text: str
     reference: str = ""
@@ -26,12 +26,29 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A row with texts that are looked up again and again: its name, and what a filter reads."""
+    """A row with texts that are looked up again and again: its name, and what a filter reads.
+
+    ``more`` variants of its model are folded below it, or it is ``open`` and they stand there; one
+    of those is ``below``.
+    """
 
     row: ModelRow
     reference: str
     title: str
     text: str
+    more: int = 0
+    open: bool = False
+    below: bool = False
+
+    def named(self, cut: Callable[[str, int], str], width: int) -> str:
+        """Its name on ``width`` cells, with the mark of what is folded."""
+        if self.below:
+            return cut(f"  {self.title.partition(':')[2] or self.title}", width)
+        mark = f" +{self.more} ▸" if self.more else " ▾" if self.open else ""
+        room, name = width - len(mark), self.title
+        if len(name) > room and self.more:  # the precision beside it says which one it is
+            name = name.partition(":")[0]
+        return cut(name, room) + mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +59,7 @@ class SortFilter:
     show: str = "all"
     sort: str = "where"
     reverse: bool = False
-    grouped: bool = False
+    folded: bool = True
     filter: str = ""
 
 
@@ -171,16 +188,19 @@ def with_rules(
     return lines
 
 
-def grouped(items: Iterable[Item]) -> list[Item | Heading]:
-    """Variants of a model below its name, models in the order of their first variant."""
+def folded(items: Iterable[Item], unfolded: Collection[str]) -> list[Item]:
+    """One row a model: the first of its variants, with how many are folded below it; of the models
+    that are ``unfolded`` the others follow it."""
     groups: dict[str, list[Item]] = {}
     for item in items:
         groups.setdefault(item.row.model, []).append(item)
-    lines: list[Item | Heading] = []
-    for model, members in groups.items():
-        variant = members[0].row.variant
-        name = "" if variant.name == model else f" · {variant.name}"
-        size = f" · {format_parameters(variant.parameters)}" if variant.parameters else ""
-        lines.append(Heading(one_line(f"{model}{name}{size}")))
-        lines += members
+    lines: list[Item] = []
+    for model, (first, *others) in groups.items():
+        if not others:
+            lines.append(first)
+        elif model in unfolded:
+            lines.append(replace(first, open=True))
+            lines += [replace(item, below=True) for item in others]
+        else:
+            lines.append(replace(first, more=len(others)))
     return lines

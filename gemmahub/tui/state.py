@@ -41,7 +41,7 @@ class UiState:
     show: str = "all"
     sort: str = "where"
     reverse: bool = False
-    grouped: bool = False
+    folded: bool = True
     filter: str = ""
     use: str = "chat"
 

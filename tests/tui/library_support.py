@@ -46,6 +46,10 @@ def steady_hub(folder: Path) -> SteadyHub:
     config = Config(
         cache=folder / "cache", data=folder / "data", folders=(models,), stores=frozenset()
     )
+    state = folder / "data" / "tui.json"
+    if not state.exists():  # most tests go from variant to variant
+        state.parent.mkdir(parents=True, exist_ok=True)
+        state.write_text('{"folded": false}')
     return SteadyHub(config=config)
 
 

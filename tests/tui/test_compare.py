@@ -78,7 +78,7 @@ async def test_the_marked_ones_are_compared(hub: SteadyHub, size: tuple[int, int
         await pilot.press("c")
         await pilot.pause()
         assert pilot.app.screen is library  # nothing is marked
-        await pilot.press("space", "down", "space", "down", "space", "down", "space")
+        await pilot.press("x", "down", "x", "down", "x", "down", "x")
         assert len(table(library).marked) == 3
         await pilot.press("c")
         screen = await compared(pilot)
@@ -127,7 +127,7 @@ async def test_another_machine_is_in_the_command(
         library.load()
         await pilot.app.workers.wait_for_complete()
         await pilot.pause()
-        await pilot.press("space", "down", "space", "c")
+        await pilot.press("x", "down", "x", "c")
         screen = await compared(pilot)
         assert screen.command.endswith("--machine m2-16gb")
         assert "Mac with M2, 16 GB" in drawn(screen)  # type: ignore[arg-type]

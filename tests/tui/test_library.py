@@ -25,7 +25,7 @@ from gemmahub.tui.screens.library import LibraryScreen
 from gemmahub.tui.screens.plugins import PluginsScreen
 from gemmahub.tui.screens.pull import PullScreen
 from gemmahub.tui.screens.what_if import WhatIfScreen
-from gemmahub.tui.sort_filter import Heading, Item
+from gemmahub.tui.sort_filter import Item
 from gemmahub.tui.widgets.detail import DetailPane
 from gemmahub.tui.widgets.machine_bar import MachineBar
 from gemmahub.tui.widgets.welcome import Welcome
@@ -107,7 +107,7 @@ async def test_the_cursor_stays_on_its_model(hub: SteadyHub) -> None:
         chosen = under_cursor(screen)
         assert chosen != HERE
         row = table(screen).cursor - table(screen).scroll_offset.y
-        for keys in (["s"], ["r"], ["m"], ["m"], ["f5"]):
+        for keys in (["s"], ["r"], ["f5"]):
             await pilot.press(*keys)
             await screen.app.workers.wait_for_complete()
             await pilot.pause()
@@ -115,14 +115,43 @@ async def test_the_cursor_stays_on_its_model(hub: SteadyHub) -> None:
             at = table(screen).cursor - table(screen).scroll_offset.y
             assert 0 <= at < table(screen).size.height - 1
         assert abs(at - row) <= 1
+        item = table(screen).item
+        await pilot.press("m")
+        assert item is not None
+        assert table(screen).item is not None
+        assert table(screen).item.row.model == item.row.model  # type: ignore[union-attr]
+
+
+async def test_space_shows_the_variants_of_a_model(hub: SteadyHub) -> None:
+    """And folds them again, with the cursor on their model."""
+    async with GemmahubApp(hub).run_test(size=LARGE) as pilot:
+        screen = await loaded(pilot)
+        await pilot.press("m")
+        rows = len(table(screen).lines)
+        first = table(screen).item
+        assert first is not None
+        assert first.more
+        assert f"+{first.more} ▸" in drawn(screen)
+        await pilot.press("space", "down")
+        assert len(table(screen).lines) == rows + first.more
+        below = table(screen).item
+        assert below is not None
+        assert below.below
+        assert below.row.model == first.row.model
+        await pilot.press("space")
+        assert len(table(screen).lines) == rows
+        assert under_cursor(screen) == first.reference
+        await pilot.press("slash", *"12b")
+        assert not any(line.more for line in table(screen).lines if isinstance(line, Item))
 
 
 async def test_a_filter_as_it_is_typed(hub: SteadyHub, tmp_path: Path) -> None:
     async with GemmahubApp(hub).run_test(size=SMALL) as pilot:
         screen = await loaded(pilot)
         await pilot.press("slash", *"12b")
-        assert all("12b" in line.reference for line in table(screen).lines)
-        assert status(screen).startswith(f"{len(table(screen).lines)} variants")
+        found = [line for line in table(screen).lines if isinstance(line, Item)]
+        assert all("12b" in item.reference for item in found)
+        assert status(screen).startswith(f"{len(found)} variants")
         await pilot.press(*"zzz")
         assert not table(screen).lines
         assert "nothing has “12bzzz” in it" in drawn(screen)
@@ -157,13 +186,15 @@ async def test_what_is_shown_and_sorted_is_kept(hub: SteadyHub, tmp_path: Path) 
         await pilot.press("v", "v")
         screen.action_sort_by("size")
         await pilot.press("r", "m")
-        assert isinstance(table(screen).lines[0], Heading)
-        assert "fits · by size · grouped" in status(screen)
+        rows = [line for line in table(screen).lines if isinstance(line, Item)]
+        assert len(rows) == len({item.row.model for item in rows}) < fits
+        assert "fits · by size" in status(screen)
         screen.app.theme = "gemmahub-light"
         await pilot.pause()
     async with GemmahubApp(steady_hub(tmp_path)).run_test(size=LARGE) as pilot:
         screen = await loaded(pilot)
-        assert "fits · by size · grouped" in status(screen)
+        assert "fits · by size" in status(screen)
+        assert table(screen).lines[0].more  # type: ignore[union-attr]
         assert table(screen).descending
         assert screen.app.theme == "gemmahub-light"
 
@@ -526,7 +557,7 @@ def _free_in_plan(text: str) -> str:
 async def test_nothing_is_lost_when_the_screen_is_left(hub: SteadyHub) -> None:
     async with GemmahubApp(hub).run_test(size=SMALL) as pilot:
         screen = await loaded(pilot)
-        await pilot.press(*["down"] * 9, "space", "p")
+        await pilot.press(*["down"] * 9, "x", "p")
         await pilot.app.workers.wait_for_complete()
         chosen = under_cursor(screen)
         await pilot.press("escape")

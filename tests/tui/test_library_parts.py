@@ -32,7 +32,7 @@ from gemmahub.tui.sort_filter import (
     SortFilter,
     filtered,
     fit_word,
-    grouped,
+    folded,
     item_of,
     ordered,
     title_of,
@@ -129,22 +129,31 @@ def test_a_filter_wants_every_word_in_any_case(items: list[Item]) -> None:
     assert filtered(items, "no such thing") == []
 
 
-def test_groups_keep_the_order_of_their_first(items: list[Item]) -> None:
+def test_a_model_is_one_row_and_opens(items: list[Item]) -> None:
+    """The first of its variants stands for it; nothing is lost, and the order stays."""
     flat = ordered(items, SortFilter())
-    lines = grouped(flat)
-    assert isinstance(lines[0], Heading)
-    assert lines[0].text.startswith("gemma-3-1b-it")
-    assert sorted(i.reference for i in lines if isinstance(i, Item)) == sorted(
-        i.reference for i in flat
-    )
-    headings = [line.text for line in lines if isinstance(line, Heading)]
-    assert len(headings) == len(set(headings))
-    model = ""
-    for line in lines:
-        if isinstance(line, Heading):
-            model = line.text.partition(" · ")[0]
-        else:
-            assert line.row.model == model
+    rows = folded(flat, ())
+    models = list(dict.fromkeys(item.row.model for item in flat))
+    assert [item.row.model for item in rows] == models
+    assert sum(item.more + 1 for item in rows) == len(flat)
+    many = next(item for item in rows if item.more)
+    lines = folded(flat, {many.row.model})
+    at = lines.index(next(item for item in lines if item.open))
+    assert lines[at].reference == many.reference
+    below = lines[at + 1 : at + 1 + many.more]
+    assert all(item.below and item.row.model == many.row.model for item in below)
+    assert [item.more for item in lines if item.row.model != many.row.model] == [
+        item.more for item in rows if item.row.model != many.row.model
+    ]
+
+
+def test_the_name_of_a_folded_row_says_how_many_it_stands_for(items: list[Item]) -> None:
+    column = next(column for column in COLUMNS if column.key == "model")
+    item = replace(items[0], title="gemma-4-26b-a4b-it:q4_0-qat", more=5)
+    assert item.named(column.cut, 34) == "gemma-4-26b-a4b-it:q4_0-qat   +5 ▸"
+    assert item.named(column.cut, 26) == "gemma-4-26b-a4b-it    +5 ▸"
+    assert replace(item, more=0, open=True).named(column.cut, 30).endswith(" ▾")
+    assert replace(item, more=0, below=True).named(column.cut, 20) == "  q4_0-qat          "
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_state_is_kept(tmp_path: Path) -> None:
         *('{"theme": 3, "later": 1}', '{"reverse": 1}', '{"sort": "colour"}', '{"show": null}'),
         *('{"use": ["chat"]}', '{"use": "war"}', '{"theme": 1e400}', '{"filter": ' + "9" * 5000),
         *('{"filter": "' + "x" * 20_000 + '"}', '{"later": ' + "[" * 40 + "]" * 40 + "}"),
-        *('{"grouped": "yes"}', '{"later": NaN}', "x" * 1_000_001),
+        *('{"reverse": "yes"}', '{"later": NaN}', "x" * 1_000_001),
     ],
     ids=lambda text: text[:20],
 )
@@ -59,10 +59,10 @@ def test_one_damaged_value_costs_no_other(tmp_path: Path) -> None:
     assert state.values == UiState(theme="nord")
     assert "sort: expected a text, got a whole number" in state.problem
     assert (tmp_path / "tui.json.damaged").read_text() == text
-    state.remember(grouped=True)
+    state.remember(reverse=True)
     assert json.loads((tmp_path / "tui.json").read_text()) == {
         "theme": "nord",
-        "grouped": True,
+        "reverse": True,
         "later": {"a": [1]},
     }
 

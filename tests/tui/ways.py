@@ -86,6 +86,7 @@ async def shows(pilot: Pilot[None], text: str) -> None:
 async def go_to(pilot: Pilot[None], reference: str) -> None:
     """Move the cursor of the library to a model."""
     screen = await start(pilot)
+    screen.unfold(reference)
     places = [line.reference for line in table(screen).lines]
     steps = places.index(reference) - places.index(under_cursor(screen))
     await pilot.press(*["down" if steps > 0 else "up"] * abs(steps))
@@ -118,7 +119,7 @@ async def compare(pilot: Pilot[None]) -> None:
     """Two variants side by side."""
     for reference in (HERE[0], ELSEWHERE[0]):
         await go_to(pilot, reference)
-        await pilot.press("space")
+        await pilot.press("x")
     await pilot.press("c")
     screen = await screen_of(pilot, CompareScreen)
     await until(pilot, lambda: screen.comparison, "a comparison")
@@ -263,7 +264,7 @@ async def duel(pilot: Pilot[None]) -> None:
     """One prompt, two answers."""
     for reference in HERE:
         await go_to(pilot, reference)
-        await pilot.press("space")
+        await pilot.press("x")
     await pilot.press("d")
     screen = await screen_of(pilot, DuelScreen)
     await until(pilot, lambda: screen.at_once is not None, "a plan")

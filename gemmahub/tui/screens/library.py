@@ -36,14 +36,15 @@ class LibraryScreen(LibraryCore):
         Binding("t", "cache_type", "Cache"),
         Binding("0", "recommended", "Recommended settings", show=False),
         Binding("w", "what_if", "What if"),
-        Binding("space", "mark", "Mark for comparing", show=False),
+        Binding("space", "fold", "Variants", key_display="space"),
+        Binding("x", "mark", "Mark for comparing", show=False),
         Binding("c", "compare", "Compare"),
         Binding("d", "duel", "Duel", show=False),
         Binding("v", "show", "Show all, fits, installed", show=False),
         Binding("s", "sort(1)", "Sort by the next column", show=False),
         Binding("S", "sort(-1)", "Sort by the column before", show=False),
         Binding("r", "reverse", "Reverse the order", show=False),
-        Binding("m", "group", "Group by model", show=False),
+        Binding("m", "fold_all", "One row a model, or all variants", show=False),
         Binding("u", "use", "Use: chat, long context, …", show=False),
         Binding("y", "copy", "Copy"),
         Binding("a", "app.search", "Search the hub, or get by name", show=False),
@@ -121,9 +122,21 @@ class LibraryScreen(LibraryCore):
         """The other way round."""
         self.rearrange(reverse=not self.sort_filter.reverse)
 
-    def action_group(self) -> None:
-        """Variants of a model together."""
-        self.rearrange(grouped=not self.sort_filter.grouped)
+    def action_fold(self) -> None:
+        """Show the other variants of the model under the cursor, or fold them."""
+        item = self.query_one(ModelTable).item
+        if item is None:
+            return
+        self._unfolded ^= {item.row.model}
+        first = next(i for i in self._ordered if i.row.model == item.row.model)
+        self._filter()
+        if item.below:
+            self.query_one(ModelTable).go_to(first.reference)
+
+    def action_fold_all(self) -> None:
+        """One row a model, or all variants."""
+        self._unfolded.clear()
+        self.rearrange(folded=not self.sort_filter.folded)
 
     def action_use(self) -> None:
         """Rank for another use."""
@@ -161,7 +174,7 @@ class LibraryScreen(LibraryCore):
 
         items = self._marked()
         if self.machine is None or len(items) < 2:
-            self.notify("mark two or three variants with space first", markup=False)
+            self.notify("mark two or three variants with x first", markup=False)
             return
         references = [item.reference for item in items]
         screen = CompareScreen(self.library, references, self.wanted, self.elsewhere)
@@ -171,7 +184,7 @@ class LibraryScreen(LibraryCore):
         """One prompt to the two marked variants."""
         items = [i for i in self._marked() if i.row.installed and not i.row.obstacle]
         if len(items) != 2:
-            self.notify("mark two installed variants that can answer with space", markup=False)
+            self.notify("mark two installed variants that can answer with x", markup=False)
             return
         self.post_message(OpenDuel(tuple(item.reference for item in items)))
 

@@ -26,7 +26,7 @@ from gemmahub.tui.sort_filter import (
     SortFilter,
     descends,
     filtered,
-    grouped,
+    folded,
     item_of,
     ordered,
     with_rules,
@@ -88,13 +88,14 @@ class LibraryCore(Screen[None]):
             kept.show if kept.show in SHOWN else "all",
             kept.sort if kept.sort in SORTS else "where",
             kept.reverse,
-            kept.grouped,
+            kept.folded,
             kept.filter,
         )
         self.wanted = Requirements(kept.use if kept.use in USES else "chat")
         self.elsewhere: dict[str, str] = {}  # options of the command for another machine
         self.overview: ModelOverview | None = None
         self.machine: Machine | None = None
+        self._unfolded: set[str] = set()  # models whose variants are shown
         self._reading: LibraryReading | None = None
         self._last_key = 0.0
         self._items: list[Item] = []
@@ -231,15 +232,14 @@ class LibraryCore(Screen[None]):
         table.sort, table.descending = sort_filter.sort, descends(sort_filter)
         if self.overview is not None:
             table.empty_text = self._why_empty()
-        if sort_filter.grouped:
-            table.show(grouped(found), grouped=True)
-        else:
-            table.show(with_rules(found, sort_filter, self.wanted.goal.usable))
+        lines = found  # what is searched for is not folded
+        if sort_filter.folded and not sort_filter.filter:
+            lines = folded(found, self._unfolded)
+        table.show(with_rules(lines, sort_filter, self.wanted.goal.usable))
         use = "" if self.wanted.use == "chat" else f" · for {self.wanted.use}"
-        group = " · grouped" if sort_filter.grouped else ""
         order = SORT_WORDS.get(sort_filter.sort, f"by {sort_filter.sort}")
         text = f"{plural(len(found), 'variant')} · {sort_filter.show} · {order}"
-        self.query_one("#status", Static).update(f"{text}{group}{use}", layout=False)
+        self.query_one("#status", Static).update(f"{text}{use}", layout=False)
 
     def _why_empty(self) -> str:
         if self.sort_filter.filter:
@@ -247,6 +247,14 @@ class LibraryCore(Screen[None]):
         if self.sort_filter.show == "installed":
             return "nothing is installed yet: v shows what fits, enter gets it"
         return "nothing fits what is free: v shows all"
+
+    def unfold(self, reference: str) -> None:
+        """Show a variant, whatever is folded, with the cursor on it."""
+        model = next((i.row.model for i in self._items if i.reference == reference), None)
+        if model is not None:
+            self._unfolded.add(model)
+            self._filter()
+            self.query_one(ModelTable).go_to(reference)
 
     def rearrange(self, **changes: object) -> None:
         """Show, sort, group otherwise, and keep it for the next time."""

@@ -96,7 +96,6 @@ class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
         super().__init__(id=id)
         self.lines: Sequence[Item | Heading] = ()
         self.empty_text = ""
-        self._grouped = False
         self._layout = ColumnLayout((), 1)
         self._layout_width = -1
 
@@ -108,15 +107,13 @@ class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
         line = self.lines[self.cursor] if self.cursor < len(self.lines) else None
         return line if isinstance(line, Item) else None
 
-    def show(self, lines: Sequence[Item | Heading], *, grouped: bool = False) -> None:
-        """Replace the lines; ``grouped``: headings name the models of those below. The cursor
-        stays on its model, and that on its place of the screen."""
+    def show(self, lines: Sequence[Item | Heading]) -> None:
+        """Replace the lines. The cursor stays on its model, and that on its place of the screen."""
         before = self.item
         wanted = before.reference if before else None
         above = self.cursor - self.scroll_offset.y
         self.lines = lines
-        self._grouped = grouped
-        found = self._find(wanted)
+        found = self._find(wanted, before.row.model if before else "")
         self.set_height(len(lines) + 1)
         self.set_reactive(ModelTable.cursor, found)
         top = found - above if wanted is not None else 0
@@ -125,10 +122,19 @@ class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
         self.refresh()
         self.post_message(self.Highlighted(self.item))
 
-    def _find(self, reference: str | None) -> int:
-        """The line of a model, else the nearest one to the cursor that has one."""
-        for number, line in enumerate(self.lines):
-            if line.reference == reference and isinstance(line, Item):
+    def go_to(self, reference: str) -> None:
+        """The cursor to a row that is there."""
+        self.cursor = self._find(reference)
+
+    def _find(self, reference: str | None, model: str = "") -> int:
+        """The line of a variant, else that of its model, below which it is folded, else the nearest
+        one to the cursor that has a variant."""
+        items = [(n, line) for n, line in enumerate(self.lines) if isinstance(line, Item)]
+        for number, item in items:
+            if item.reference == reference:
+                return number
+        for number, item in items:
+            if model and item.row.model == model:
                 return number
         at = 0 if reference is None else min(self.cursor, max(0, len(self.lines) - 1))
         return self._next_item(at, 1)
@@ -292,9 +298,8 @@ class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
             text = column.shown(item, cells)
             if column.key == "where" and item.reference in self.fetched:
                 text = column.cut(f"↓ {self.fetched[item.reference]} %", cells)
-            elif column.key == "model" and self._grouped:
-                variant = item.title.partition(":")[2] or item.title  # its model stands above it
-                text = column.cut(f"  {variant}", cells)
+            elif column.key == "model":
+                text = item.named(column.cut, cells)
             segments.append(Segment(text, style))
             segments.append(gap)
         return Strip(segments).adjust_cell_length(width, base)
