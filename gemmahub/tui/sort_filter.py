@@ -46,7 +46,7 @@ class Item:
             return cut(f"  {self.title.partition(':')[2] or self.title}", width)
         mark = f" +{self.more} ▸" if self.more else " ▾" if self.open else ""
         room, name = width - len(mark), self.title
-        if len(name) > room and self.more:  # the precision beside it says which one it is
+        if len(name) > room and (self.more or self.open):  # the precision beside it says which one it is
             name = name.partition(":")[0]
         return cut(name, room) + mark
 
@@ -181,9 +181,9 @@ def with_rules(
     last = 0
     for item in items:
         section = _section(item.row)
-        if section > last and section in rules:
-            lines.append(Heading(rules[section]))
-        last = max(last, section)
+        if section > last and not item.below:
+            lines += [Heading(rules[section])] if section in rules else []
+            last = section
         lines.append(item)
     return lines
 
