@@ -46,7 +46,9 @@ class Item:
             return cut(f"  {self.title.partition(':')[2] or self.title}", width)
         mark = f" +{self.more} ▸" if self.more else " ▾" if self.open else ""
         room, name = width - len(mark), self.title
-        if len(name) > room and (self.more or self.open):  # the precision beside it says which one it is
+        if len(name) > room and (
+            self.more or self.open
+        ):  # the precision beside it says which one it is
             name = name.partition(":")[0]
         return cut(name, room) + mark
 

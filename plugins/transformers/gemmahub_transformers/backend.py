@@ -21,7 +21,8 @@ from gemmahub.engines.contract import (
 )
 from gemmahub_transformers import engine
 from gemmahub_transformers.devices import HOST, choose_device, devices_of, expected_device
-from gemmahub_transformers.settings import AUTO, DTYPES, GGUF, choose
+from gemmahub_transformers.engine import GGUF
+from gemmahub_transformers.settings import AUTO, DTYPES, choose
 
 if TYPE_CHECKING:
     from gemmahub.engines.folder_tokenizer import Tokenizer

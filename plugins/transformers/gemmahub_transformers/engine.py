@@ -10,6 +10,7 @@ from gemmahub.engines.contract import Availability, CheckResult
 from gemmahub.errors import BackendMissing
 from gemmahub.text import one_line
 
+GGUF: Final = "gguf"
 NAME: Final = "transformers"
 DISTRIBUTION: Final = "transformers"
 CHECKED_VERSION: Final = "5.24.0"

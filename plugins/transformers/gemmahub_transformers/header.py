@@ -12,8 +12,8 @@ from gemmahub.formats.folder import CONFIG
 from gemmahub.memory import UnknownArchitecture, from_config, from_gguf
 from gemmahub.memory.ranges import RANGES
 from gemmahub.text import one_line
+from gemmahub_transformers.engine import GGUF
 from gemmahub_transformers.packings import method_of, transformers_loads
-from gemmahub_transformers.settings import GGUF
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

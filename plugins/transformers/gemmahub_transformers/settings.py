@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 DEFAULT_CONTEXT: Final = 8192
 AUTO: Final = "auto"
-GGUF: Final = "gguf"
 DTYPES: Final = {"bfloat16": "bf16", "float16": "f16", "float32": "f32"}
 """What a model can compute in: PyTorch's names, and those of cache types."""
 ITEM_BYTES: Final = {"bfloat16": 2, "float16": 2, "float32": 4}
