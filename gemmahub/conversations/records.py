@@ -51,7 +51,7 @@ class Timings:
             parts.append(format_rate(speed))
         if self.first_token_seconds:
             parts.append(f"first token after {self.first_token_seconds:.2f} s")
-        return " · ".join(parts)
+        return " · ".join(parts) or "not timed"
 
     @property
     def thought(self) -> str:

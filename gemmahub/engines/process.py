@@ -81,11 +81,6 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return found | ({"PYTHONPATH": os.pathsep.join(paths)} if paths else {})
 
 
-def was_killed(code: int) -> bool:
-    """Whether a process was ended from outside, in a way that it could say nothing of."""
-    return code == -getattr(signal, "SIGKILL", 9)
-
-
 def explain_exit(code: int) -> tuple[str, str]:
     """How a process ended, in words after its name, and what to do next."""
     if code >= 0:

@@ -101,6 +101,7 @@ def start_program(
             program.kill()
             raise
         if is_ready:
+            program.log.settle()
             return program
         if not left or not _says_port_taken(program):
             break

@@ -51,6 +51,7 @@ class ProgramLog:
         self.file = file
         self._first: list[tuple[float, str]] = []  # when, and what
         self._last: deque[tuple[float, str]] = deque(maxlen=_LAST_LINES)
+        self._settled = 0.0
         self._lock = Lock()  # whoever reads the lines is in another thread
         self._rest = b""
         self._is_long = False  # the rest of the line is left out
@@ -79,12 +80,21 @@ class ProgramLog:
         with self._lock:
             return [text for _, text in (*self._first, *self._last)]
 
+    def settle(self) -> None:
+        """What was printed so far belongs to a start that went well, and explains no end."""
+        self._settled = monotonic()
+
     def reason(self) -> str:
         """The lines that say why the program failed, at most three, in one: of those that it
-        printed in its last seconds, :data:`RECENT_SECONDS`. "" without any such line."""
+        printed in its last seconds, :data:`RECENT_SECONDS`, and since it :meth:`settled
+        <settle>`. "" without any such line."""
         since = monotonic() - RECENT_SECONDS
         with self._lock:
-            lines = [text for at, text in (*self._first, *self._last) if text and at >= since]
+            lines = [
+                text
+                for at, text in (*self._first, *self._last)
+                if text and at >= since and at > self._settled
+            ]
         telling = [line for line in lines if _REASON.search(line)]
         chosen = [*telling[:1], *telling[1:][-2:]] or lines[-3:]
         return " | ".join(one_line(line, _SHOWN) for line in chosen)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.config import cache_folder, debug
 from gemmahub.engines.json_frames import read_frame, write_frame
-from gemmahub.engines.process import explain_exit, start_python, was_killed
+from gemmahub.engines.process import explain_exit, start_python
 from gemmahub.engines.program_log import ProgramLog, open_log
 from gemmahub.errors import BackendCrashed, BackendMissing
 from gemmahub.text import one_line
@@ -98,20 +98,18 @@ class Program:
     def crash(self, when: str) -> BackendCrashed:
         """What to raise when it does not answer any more: how it ended, ``when``, and the lines of
         its log with the reason. One that still runs is ended."""
-        how, hint, killed = "does not answer", "try again", False
+        how, hint = "does not answer", "try again"
         if self.wait(_END_SECONDS):
-            code = _KILLED if self._code is None else self._code
-            (how, hint), killed = explain_exit(code), was_killed(code)
-        message = f"the {self.name} process {how} {when}"
-        return BackendCrashed(*self.with_reason(message, hint, quote=not killed))
+            how, hint = explain_exit(_KILLED if self._code is None else self._code)
+        return BackendCrashed(*self.with_reason(f"the {self.name} process {how} {when}", hint))
 
-    def with_reason(self, message: str, hint: str, *, quote: bool = True) -> tuple[str, str]:
+    def with_reason(self, message: str, hint: str) -> tuple[str, str]:
         """Message and hint of a failure, with the reason that its log tells and the log's place.
 
-        The program is ended, and its log stays. ``quote``: the reason is in the log, if anywhere.
+        The program is ended, and its log stays.
         """
         self._end(keep_log=True)
-        reason, file = self.log.reason() if quote else "", self.log.file
+        reason, file = self.log.reason(), self.log.file
         if file is not None and file.path.exists():
             hint = f"its log is {file.path}" + (f"; {hint}" if "GEMMAHUB_DEBUG" not in hint else "")
         return f"{message}: {reason}" if reason else message, hint

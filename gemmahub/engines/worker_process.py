@@ -10,7 +10,7 @@ from typing import IO, Any, Final
 
 from gemmahub.config import debug
 from gemmahub.engines import wire
-from gemmahub.engines.process import explain_exit, start_python, was_killed
+from gemmahub.engines.process import explain_exit, start_python
 from gemmahub.engines.program_log import ProgramLog
 from gemmahub.errors import BackendCrashed
 
@@ -77,6 +77,8 @@ class WorkerProcess:
             raise
         if frame is None:
             raise self._crash(when)
+        if isinstance(frame, wire.Loaded):
+            self._log.settle()
         return frame
 
     def _keep_log(self) -> None:
@@ -99,8 +101,7 @@ class WorkerProcess:
             code = self._process.wait()
         self._logger.join(_PATIENCE_SECONDS)  # the last lines are the ones that matter
         how, hint = explain_exit(code)
-        # What killed it is not in its log.
-        reason = "" if was_killed(code) else self._log.reason()
+        reason = self._log.reason()
         message = f"the {self._engine} process {how} {when}"
         return BackendCrashed(f"{message}: {reason}" if reason else message, hint)
 

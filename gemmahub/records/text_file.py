@@ -28,7 +28,7 @@ def write_text_file(path: Path, text: str, *, replace: bool = False) -> None:
         if path.exists() and not path.is_file():  # a device such as /dev/stdout
             path.write_text(text, encoding="utf-8", errors="replace")
         else:
-            write_whole(path, text.encode(errors="replace"))
+            write_whole(path, text.encode(errors="replace"), make_folder=False)
     except OSError as error:
         reason = f"cannot write {one_line(str(path), 400)}: {error.strerror}"
         raise GemmahubError(reason, "name another file") from None

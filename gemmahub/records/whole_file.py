@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 _LONGEST_NAME: Final = 80  # of a file's name, in that of the part beside it
 
 
-def write_whole(path: Path, content: str | bytes, *, mode: int = 0o666) -> None:
+def write_whole(
+    path: Path, content: str | bytes, *, mode: int = 0o666, make_folder: bool = True
+) -> None:
     """Put ``content`` into ``path`` in one step, so that readers see the old file or the new one,
-    and so that it is on the disk afterwards. Its folder is made.
+    and so that it is on the disk afterwards. Its folder is made, unless a person named it.
 
     A file that is there keeps its permissions, a new one gets ``mode`` less the umask. The name
     itself is replaced: who writes to what a link leads to resolves it first. Text is written as
@@ -23,7 +25,8 @@ def write_whole(path: Path, content: str | bytes, *, mode: int = 0o666) -> None:
 
     Raises: OSError; the old file is untouched then, and no part is left beside it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if make_folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name[:_LONGEST_NAME]}.{secrets.token_hex(4)}.part")
     handle = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), mode)
     try:

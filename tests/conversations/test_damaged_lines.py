@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -172,7 +173,7 @@ def test_any_values_are_a_conversation(changes: list[tuple[Any, Any]]) -> None:
         holder: Any = records[number]
         for key in keys[:-1]:
             holder = holder[key] if isinstance(holder[key], dict) else {}
-        holder[keys[-1]] = value
+        holder[keys[-1]] = deepcopy(value)  # a later change may be inside it
     check(whole(*records))
 
 

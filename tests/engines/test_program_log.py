@@ -73,7 +73,12 @@ def test_a_line_from_long_ago_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> N
     assert log.reason() == ""
     log.feed(b"out of memory\n")
     assert log.reason() == "out of memory"
+    log.settle()
+    now[0] += 1
+    assert log.reason() == ""
     assert log.lines == ["control token is not marked as EOG: unknown", "out of memory"]
+    log.feed(b"failed to allocate\n")
+    assert log.reason() == "failed to allocate"
 
 
 def test_a_full_disk_only_ends_the_file(tmp_path: Path) -> None:

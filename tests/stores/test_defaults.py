@@ -38,7 +38,7 @@ def test_all_that_are_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 def test_only_those_that_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GEMMAHUB_STORES", " lmstudio , ollama")
     names = [store.name for store in Library(folders=[tmp_path]).stores]
-    assert names == [str(tmp_path), "lmstudio", "ollama", "wheels"]
+    assert names == [str(tmp_path), "orbax", "lmstudio", "ollama", "wheels"]
     monkeypatch.delenv("GEMMAHUB_STORES")
     (tmp_path / "config.toml").write_text('[stores]\nonly = ["huggingface"]\n')
     assert "lmstudio" not in [store.name for store in Library().stores]

@@ -247,10 +247,10 @@ async def test_the_mouse_in_the_table(hub: SteadyHub) -> None:
         screen = await loaded(pilot)
         await pilot.click(table(screen), offset=(10, 4))
         assert table(screen).cursor == 3
-        size = drawn(screen).splitlines()[3].index("size")
-        await pilot.click(table(screen), offset=(size, 0))
-        assert screen.sort_filter.sort == "size"
-        await pilot.click(table(screen), offset=(size, 0))
+        score = drawn(screen).splitlines()[3].index("score")
+        await pilot.click(table(screen), offset=(score, 0))
+        assert screen.sort_filter.sort == "score"
+        await pilot.click(table(screen), offset=(score, 0))
         assert screen.sort_filter.reverse
 
 

@@ -92,7 +92,7 @@ def export_results(results: list[SpeedResult], path: Path) -> None:
     if path.exists() and not path.is_file():
         raise GemmahubError(f"{one_line(str(path))} is no file", "name another place")
     try:
-        write_whole(path, as_file(results))
+        write_whole(path, as_file(results), make_folder=False)
     except OSError as error:
         raise GemmahubError(
             f"{one_line(str(path))} cannot be written: {error.strerror or error}",

@@ -123,8 +123,12 @@ def load_model(
 
 
 def unload_model(client: ServerClient, name: str) -> None:
-    """Let a router give back a model's memory. Raises: BackendError."""
+    """Let a router give back a model's memory, and wait until it has: it answers before, and says
+    "loaded" for as long as the server below it takes to end. Raises: BackendError."""
     client.post("/models/unload", {"model": name}, Clock(_ANSWER_SECONDS))
+    clock = Clock(_ANSWER_SECONDS)
+    while not clock.over and text_of(_state(client, name).get("value")) in _IN_MEMORY:
+        time.sleep(_POLL_SECONDS)
 
 
 def _state(client: ServerClient, name: str) -> dict[str, Any]:
