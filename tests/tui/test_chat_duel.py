@@ -127,3 +127,9 @@ def test_two_models_are_planned_beside_each_other(hub: Library) -> None:
     for place in plan.memory.places:
         assert f"{place.device} {format_gib(2 * place.total_bytes)} of " in words
     assert not fit_together([plan] * 20)[0]
+
+
+def test_chance_does_not_decide_a_duel(hub: Library) -> None:
+    """All sides answer with the same settings, and each with its likeliest tokens."""
+    sides = DuelScreen(hub, ("one", "two")).sides
+    assert all("--temperature 0" in side.command for side in sides)

@@ -188,12 +188,12 @@ async def test_what_is_shown_and_sorted_is_kept(hub: SteadyHub, tmp_path: Path) 
         await pilot.press("r", "m")
         rows = [line for line in table(screen).lines if isinstance(line, Item)]
         assert len(rows) == len({item.row.model for item in rows}) < fits
-        assert "fits · by size" in status(screen)
+        assert "[v] fits · [s] by size · [u] chat" in status(screen)
         screen.app.theme = "gemmahub-light"
         await pilot.pause()
     async with GemmahubApp(steady_hub(tmp_path)).run_test(size=LARGE) as pilot:
         screen = await loaded(pilot)
-        assert "fits · by size" in status(screen)
+        assert "[v] fits · [s] by size · [u] chat" in status(screen)
         assert table(screen).lines[0].more  # type: ignore[union-attr]
         assert table(screen).descending
         assert screen.app.theme == "gemmahub-light"

@@ -122,12 +122,13 @@ class DuelScreen(Screen[None]):
         settings: Settings | None = None,
         sampling: Sampling | None = None,
     ) -> None:
-        """``settings`` and ``sampling`` are the same for all, so that only the variants differ."""
+        """``settings`` and ``sampling`` are the same for all, so that only the variants differ; by
+        default each takes its likeliest token, so that chance does not differ either."""
         super().__init__()
         self.library = library
         settings = settings or Settings(context=_CONTEXT)
         self._settings = settings
-        sampling = sampling or Sampling(max_tokens=1024)
+        sampling = sampling or Sampling(max_tokens=1024, temperature=0.0)
         self.sides = [DuelSide(library, name, settings, sampling) for name in references]
         self.at_once: bool | None = None
         self._together = False

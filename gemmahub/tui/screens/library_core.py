@@ -236,10 +236,9 @@ class LibraryCore(Screen[None]):
         if sort_filter.folded and not sort_filter.filter:
             lines = folded(found, self._unfolded)
         table.show(with_rules(lines, sort_filter, self.wanted.goal.usable))
-        use = "" if self.wanted.use == "chat" else f" · for {self.wanted.use}"
         order = SORT_WORDS.get(sort_filter.sort, f"by {sort_filter.sort}")
-        text = f"{plural(len(found), 'variant')} · {sort_filter.show} · {order}"
-        self.query_one("#status", Static).update(f"{text}{use}", layout=False)
+        text = f"{plural(len(found), 'variant')} · [v] {sort_filter.show} · [s] {order}"
+        self.query_one("#status", Static).update(f"{text} · [u] {self.wanted.use}", layout=False)
 
     def _why_empty(self) -> str:
         if self.sort_filter.filter:
