@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract import DryLoad
     from gemmahub.planning import ContextTotal, Plan
     from gemmahub.planning.verification import Verification
+    from gemmahub.service import Library, PlanOptions
 
 _TOKENS = click.IntRange(1, 2**31 - 256)  # llama.cpp counts positions in 32 bits
 _AT_MOST = "at most"
+_PLOT_CELLS, _PLOT_ROWS = 72, 10
 _COUNT = click.IntRange(1, 2**31 - 256)
 
 
@@ -62,16 +64,23 @@ _COUNT = click.IntRange(1, 2**31 - 256)
 @rpc_option
 @click.option("--exact", is_flag=True, help="Ask the engine what it would allocate.")
 @click.option("--verify", is_flag=True, help="Load the model, and compare what it takes.")
+@click.option("--plot", is_flag=True, help="Also draw memory against context.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what was moved over the network.")
 def plan_command(
-    reference: str, workers: tuple[str, ...], as_json: bool, verbose: bool, **options: Any
+    reference: str,
+    workers: tuple[str, ...],
+    as_json: bool,
+    verbose: bool,
+    plot: bool,
+    **options: Any,
 ) -> None:
     """What a model takes of the memory that is free, part by part, before it is loaded."""
     from gemmahub.service import Library, PlanOptions
 
     library = Library(say=output.note, workers=workers)
-    plan = library.plan(reference, PlanOptions(**options), on_progress=_show_progress)
+    wanted = PlanOptions(**options)
+    plan = library.plan(reference, wanted, on_progress=_show_progress)
     if plan.verification is not None:
         output.progress("")
     if verbose:
@@ -82,6 +91,8 @@ def plan_command(
         output.json_data(plan.as_json())
         return
     _show(plan)
+    if plot:
+        _show_curve(library, plan, wanted)
     if plan.verification is not None:
         _show_verification(plan.verification)
     for note in plan.notes:
@@ -114,6 +125,20 @@ def _show(plan: Plan) -> None:
         for line in place_lines(place, output.width()):
             output.data(*line)
     _show_contexts(plan)
+
+
+def _show_curve(library: Library, plan: Plan, wanted: PlanOptions) -> None:
+    from gemmahub.service.memory_curve import planned_curve
+
+    curve, settings = planned_curve(library, plan, wanted), plan.memory.settings
+    output.data("")
+    output.data(
+        f"{curve.device}: memory with {curve.contexts[0]:,} to {curve.contexts[-1]:,} tokens, one "
+        f"line a cache type; ┄ {format_gib(curve.free_bytes)} free, ● this plan"
+    )
+    drawn = curve.plot(settings.cache_type_k, settings.context)
+    for row in drawn.rows(min(_PLOT_CELLS, output.width()), _PLOT_ROWS):
+        output.data("".join(text for text, _ in row).rstrip())
 
 
 def _drafts(plan: Plan) -> str:

@@ -102,7 +102,7 @@ def plan(
             "--exact asks a llama.cpp that uses no workers of other machines",
             "leave it out; --verify loads the model with them",
         )
-    machine = _machine(here, options)
+    machine = planned_machine(here, options)
     looked = look(here, reference, machine)
     variant = looked.variant
     check_is_model(variant)
@@ -189,7 +189,8 @@ def _adapters(options: PlanOptions) -> tuple[Adapter, ...]:
     return adapters_of(options.adapters)
 
 
-def _machine(here: Installation, options: PlanOptions) -> Machine:
+def planned_machine(here: Installation, options: PlanOptions) -> Machine:
+    """The machine that a plan is for. Raises: UsageError."""
     if options.verify and (options.memory or options.ram or options.machine):
         raise UsageError(
             "--verify loads the model on this machine, not on another one",

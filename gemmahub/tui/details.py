@@ -14,7 +14,9 @@ from gemmahub.tui.bars import legend, memory_bar, precision_parts, stacked
 
 if TYPE_CHECKING:
     from gemmahub.planning import Plan
+    from gemmahub.service.memory_curve import MemoryCurve
     from gemmahub.service.overview import ModelRow
+    from gemmahub.tui.slider import Slider
 
 _LONG = 600
 
@@ -24,6 +26,24 @@ def memory(plan: Plan, cache_type: str, width: int) -> Content:
     places = [place for place in plan.memory.places if place.total_bytes]
     bars = [memory_bar(place, width) for place in places]
     return Content("\n").join([caches(plan.largest_context, cache_type), *bars])
+
+
+_CURVE_ROWS: Final = 8
+_CURVE_STYLES: Final = {"f16": "$text-primary", "q8_0": "$text-success", "q4_0": "$text-accent"}
+_STYLES: Final = {"limit": "$text-error", "point": "bold $foreground"}
+
+
+def curve(found: MemoryCurve, slider: Slider, cache_type: str, width: int) -> Content:
+    """Memory against context above the slider's track, a line for each cache type."""
+    start, cells = slider.above(width)
+    drawn = found.plot(cache_type, slider.value, _CURVE_STYLES)
+    names = 1 + max(len(name) for name in found.totals)
+    rows = [
+        Content.assemble(" " * start, *((text, _STYLES.get(name, name)) for text, name in row))
+        for row in drawn.rows(cells + names, _CURVE_ROWS)
+    ]
+    told = f"{found.device}: memory by context, ┄ {format_gib(found.free_bytes)} free"
+    return Content("\n").join([Content.styled(told, "$foreground-muted"), *rows])
 
 
 def no_plan(row: ModelRow, reason: str) -> Content:

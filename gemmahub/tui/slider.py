@@ -48,6 +48,10 @@ class Slider:
             (f"{self.value:>{_NUMBER},}", "bold"),
         )
 
+    def above(self, width: int) -> tuple[int, int]:
+        """The first cell of the track of a line, and how many it has."""
+        return len(_LABEL), _cells(width)
+
     def _cell(self, tokens: int, cells: int) -> int:
         """The cell of a number of tokens: that of the last step that is not above it."""
         number = max(0, sum(step <= tokens for step in self.steps) - 1)

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from textual import events
     from textual.content import Content
 
+    from gemmahub.service.memory_curve import MemoryCurve
     from gemmahub.service.overview import ModelRow
     from gemmahub.service.planner import Planner
 
 _TWO_COLUMNS = 70  # cells from which precision and memory stand side by side
 _GAP = 3
+_CURVE_FROM, _CURVE_WIDTH = 34, 40  # lines and cells of the pane from which the curve is drawn
 
 
 class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
@@ -71,6 +73,8 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
         self.slider: Slider | None = None
         self._lines: list[Strip] = []
         self._blank = Strip([])
+        self._curve_of: tuple[int, str] | None = None
+        self._drawn_curve: MemoryCurve | None = None
         self._slider_at = (0, 0, 0)  # line, first cell and cells of the slider
 
     # --- what it shows -------------------------------------------------------------------------
@@ -228,6 +232,7 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
         left = (width - _GAP) // 2 if two else width
         right = width - left - _GAP if two else width
         notes: tuple[str, ...] = ()
+        above: list[Strip] = []
         if slider is None or self.planner is None:
             plan = self._strips(details.no_plan(row, self.reason), right)
         else:
@@ -235,15 +240,32 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
             made = self.planner.plan(slider.value, self.cache_type)
             notes = made.notes
             memory = details.memory(made, self.cache_type, right)
-            plan = [*self._strips(slider.line(right), right), *self._strips(memory, right)]
+            above = self._curve(slider, right)
+            plan = [
+                *above,
+                *self._strips(slider.line(right), right),
+                *self._strips(memory, right),
+            ]
         precision = self._strips(details.precision(row, left), left)
         if two:
-            self._slider_at = (len(lines), left + _GAP, right)
+            self._slider_at = (len(lines) + len(above), left + _GAP, right)
             lines += self._beside(precision, plan, left)
         else:
-            self._slider_at = (len(lines) + len(precision) + 1, 0, right)
+            self._slider_at = (len(lines) + len(precision) + 1 + len(above), 0, right)
             lines += [*precision, Strip([]), *plan]
         return [*lines, Strip([]), *self._strips(details.words(row, notes), width)]
+
+    def _curve(self, slider: Slider, width: int) -> list[Strip]:
+        """Memory against context, where the pane has room for it. Moving along it plans nothing."""
+        if self.size.height < _CURVE_FROM or width < _CURVE_WIDTH or self.planner is None:
+            return []
+        key = (id(self.planner), self.cache_type)
+        if self._curve_of != key:
+            from gemmahub.service.memory_curve import memory_curve
+
+            self._curve_of, self._drawn_curve = key, memory_curve(self.planner, self.cache_type)
+        assert self._drawn_curve is not None
+        return self._strips(details.curve(self._drawn_curve, slider, self.cache_type, width), width)
 
     def _strips(self, content: Content, width: int) -> list[Strip]:
         return Visual.to_strips(self, content, width, None, self.visual_style)
