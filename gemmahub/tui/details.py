@@ -29,6 +29,8 @@ def memory(plan: Plan, cache_type: str, width: int) -> Content:
 
 
 _CURVE_ROWS: Final = 8
+CURVE_LINES: Final = _CURVE_ROWS + 1
+"""Of :func:`curve`."""
 _CURVE_STYLES: Final = {"f16": "$text-primary", "q8_0": "$text-success", "q4_0": "$text-accent"}
 _STYLES: Final = {"limit": "$text-error", "point": "bold $foreground"}
 

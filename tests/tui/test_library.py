@@ -619,3 +619,19 @@ def test_web_takes_no_command(command: Any) -> None:
     result = command("--web", "list")
     assert result.code == 2
     assert "takes no command" in result.err
+
+
+async def test_the_curve_is_planned_when_the_cursor_rests(hub: SteadyHub) -> None:
+    """Of the model that it rests on; its point is that of the slider."""
+    async with GemmahubApp(hub).run_test(size=LARGE) as pilot:
+        screen = await loaded(pilot)
+        await pilot.press("down", "down")
+        assert "memory by context" not in drawn(screen)
+        await _until(pilot, lambda: "memory by context" in drawn(screen))
+        lines = [line for line in drawn(screen).splitlines() if "●" in line.rpartition("│")[2]]
+        point, slider = (line.rpartition("│")[2].index("●") for line in lines[-2:])
+        assert point == slider
+        await pilot.press("right")
+        lines = [line for line in drawn(screen).splitlines() if "●" in line.rpartition("│")[2]]
+        moved, slider = (line.rpartition("│")[2].index("●") for line in lines[-2:])
+        assert moved == slider > point

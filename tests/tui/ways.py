@@ -20,6 +20,7 @@ from gemmahub.tui.screens.downloads import DownloadsScreen
 from gemmahub.tui.screens.duel import DuelScreen
 from gemmahub.tui.screens.pull import PullScreen
 from gemmahub.tui.screens.serving import ServingScreen
+from gemmahub.tui.widgets.detail import DetailPane
 from gemmahub.tui.widgets.machine_bar import MachineBar
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
 from gemmahub.tui.widgets.turns import Turn
@@ -64,6 +65,8 @@ async def still(pilot: Pilot[None]) -> None:
     for screen in app.screen_stack:
         for entry in (*screen.query(Input), *screen.query(TextArea)):
             entry.cursor_blink = False
+        for pane in screen.query(DetailPane):
+            pane.plan_curve()
     app.clear_notifications()
     await pilot.pause()
     await pilot.pause()

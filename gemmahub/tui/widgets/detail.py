@@ -23,6 +23,7 @@ from gemmahub.tui.widgets.lines_view import LinesView
 if TYPE_CHECKING:
     from textual import events
     from textual.content import Content
+    from textual.timer import Timer
 
     from gemmahub.service.memory_curve import MemoryCurve
     from gemmahub.service.overview import ModelRow
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _TWO_COLUMNS = 70  # cells from which precision and memory stand side by side
 _GAP = 3
+_REST_SECONDS = 0.12
 _CURVE_FROM, _CURVE_WIDTH = 34, 40  # lines and cells of the pane from which the curve is drawn
 
 
@@ -73,8 +75,9 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
         self.slider: Slider | None = None
         self._lines: list[Strip] = []
         self._blank = Strip([])
-        self._curve_of: tuple[int, str] | None = None
-        self._drawn_curve: MemoryCurve | None = None
+        self._curve_of: tuple[Planner, str] | None = None
+        self._planned_curve: MemoryCurve | None = None
+        self._resting: Timer | None = None
         self._slider_at = (0, 0, 0)  # line, first cell and cells of the slider
 
     # --- what it shows -------------------------------------------------------------------------
@@ -259,13 +262,23 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
         """Memory against context, where the pane has room for it. Moving along it plans nothing."""
         if self.size.height < _CURVE_FROM or width < _CURVE_WIDTH or self.planner is None:
             return []
-        key = (id(self.planner), self.cache_type)
-        if self._curve_of != key:
-            from gemmahub.service.memory_curve import memory_curve
+        if self._curve_of != (self.planner, self.cache_type) or self._planned_curve is None:
+            if self._resting is not None:
+                self._resting.stop()
+            self._resting = self.set_timer(_REST_SECONDS, self.plan_curve)
+            return [Strip([])] * details.CURVE_LINES
+        found = details.curve(self._planned_curve, slider, self.cache_type, width)
+        return self._strips(found, width)
 
-            self._curve_of, self._drawn_curve = key, memory_curve(self.planner, self.cache_type)
-        assert self._drawn_curve is not None
-        return self._strips(details.curve(self._drawn_curve, slider, self.cache_type, width), width)
+    def plan_curve(self) -> None:
+        """Plan the curve of what is shown, once the cursor rests: dozens of plans are too much for
+        a key that is held down."""
+        from gemmahub.service.memory_curve import memory_curve
+
+        if self.planner is not None and self._curve_of != (self.planner, self.cache_type):
+            self._curve_of = (self.planner, self.cache_type)
+            self._planned_curve = memory_curve(self.planner, self.cache_type)
+            self._draw()
 
     def _strips(self, content: Content, width: int) -> list[Strip]:
         return Visual.to_strips(self, content, width, None, self.visual_style)
