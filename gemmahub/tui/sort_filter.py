@@ -50,7 +50,9 @@ class Item:
             self.more or self.open
         ):  # the precision beside it says which one it is
             name = name.partition(":")[0]
-        return cut(name, room) + mark
+        if len(name) > room and self.more:  # the name is worth more than the number
+            mark = " ▸"
+        return cut(name, width - len(mark)) + mark
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,7 @@ def test_the_name_of_a_folded_row_says_how_many_it_stands_for(items: list[Item])
     item = replace(items[0], title="gemma-4-26b-a4b-it:q4_0-qat", more=5)
     assert item.named(column.cut, 34) == "gemma-4-26b-a4b-it:q4_0-qat   +5 ▸"
     assert item.named(column.cut, 26) == "gemma-4-26b-a4b-it    +5 ▸"
+    assert item.named(column.cut, 20) == "gemma-4-26b-a4b-it ▸"
     assert replace(item, more=0, open=True).named(column.cut, 30).endswith(" ▾")
     assert replace(item, more=0, below=True).named(column.cut, 20) == "  q4_0-qat          "
 
