@@ -366,7 +366,7 @@ async def test_a_page_that_asks_for_absurd_things_costs_no_memory(server: Served
         await window.send("resize", {"width": 100, "height": 30})
         window.shown = ""
         await window.send("stdin", "?")
-        await window.until("Everywhere")
+        await window.until("This screen")
         assert resident_bytes(child) < MEMORY_BYTES
         assert resident_bytes(server.process.pid) < MEMORY_BYTES
 

@@ -46,7 +46,7 @@ class LibraryScreen(LibraryCore):
         Binding("r", "reverse", "Reverse the order", show=False),
         Binding("m", "fold_all", "One row a model, or all variants", show=False),
         Binding("u", "use", "Use: chat, long context, …", show=False),
-        Binding("y", "copy", "Copy"),
+        Binding("y", "copy", "Copy the command", show=False),
         Binding("a", "app.search", "Search the hub, or get by name", show=False),
         Binding("X,delete", "remove", "Remove from this machine", show=False),
         Binding("J,shift+down", "scroll_detail(3)", "Scroll the details down", show=False),
