@@ -86,7 +86,7 @@ def _renamed(name: str, layer: int | None = None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """A size of team with a model on machines, and what comes of them. Speeds in tokens a second:
+    """A size of team with a model on machines, and the results. Speeds in tokens a second:
     of one answer while ``busy`` are written, and of all together."""
 
     people: int

@@ -1,4 +1,4 @@
-"""A plan: a variant, settings and a machine, and what comes of them. By formula."""
+"""A plan: a variant, settings and a machine, and the memory that they take. By formula."""
 
 from __future__ import annotations
 

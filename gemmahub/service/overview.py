@@ -174,14 +174,15 @@ class LibraryReading:
         except GemmahubError as error:  # what is free is not known
             problem = error.message
         variants = self._models.variants
+        machines = [place.machine for place in places]
         rows = []
         for variant, memory, companions, figures in zip(
             variants, self._memory, self._companions, figures_of(here, variants, machine),
             strict=True,
         ):  # fmt: skip
             fit, share = Fit.unknown(problem), None
-            if places:
-                fit, share = _fit(variant, memory, [place.machine for place in places])
+            if machines:
+                fit, share = _fit(variant, memory, machines)
             rows.append(
                 ModelRow(
                     variant=variant,

@@ -34,7 +34,7 @@ _LONG = 400
 
 
 class CompareScreen(Screen[None]):
-    """What ``gemmahub compare`` says, with bars. Reckoned in a thread."""
+    """What ``gemmahub compare`` says, with bars. Computed in a thread."""
 
     AUTO_FOCUS = "#compare"
     BINDINGS: ClassVar = named(

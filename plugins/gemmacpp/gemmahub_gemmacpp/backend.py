@@ -149,7 +149,7 @@ class GemmaCppBackend(Backend):
             raise LoadFailed(f"a context of {settings.context} tokens is none", "give a larger one")
         if settings.gpu_layers:
             raise LoadFailed(
-                f"{self.name} has no GPU: {settings.gpu_layers} layers cannot lie there",
+                f"{self.name} has no GPU: {settings.gpu_layers} layers cannot be placed on one",
                 "leave --gpu-layers out, or say 0",
             )
         for name in ("cache_type_k", "cache_type_v"):

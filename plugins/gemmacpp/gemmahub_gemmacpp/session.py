@@ -168,7 +168,7 @@ def _pieces(run: _Run) -> Iterator[bytes]:
     """What the program writes, until it has ended and all of it was taken."""
     program = run.program
     while program is not None and not run.stopped:
-        ended = not program.running  # before the look: what comes later is looked for again
+        ended = not program.running  # asked before reading: later output is read in the next round
         try:
             yield run.pieces.get(timeout=0 if ended else _LOOK_SECONDS)
         except Empty:

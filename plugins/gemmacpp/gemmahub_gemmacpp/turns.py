@@ -28,8 +28,8 @@ def prompt_text(prompt: Prompt, *, takes_turns: bool, version: int) -> str:
     """The text that the program is given.
 
     Raises: GenerationFailed for a text that is to be completed by a model that the program gives
-    turns, and for what comes as no turn; TemplateError for a message that spells out a marker, and
-    for several turns of a family whose markers are not known.
+    turns, and for a role that has no turn; TemplateError for a message that spells out a marker,
+    and for several turns of a family whose markers are not known.
     """
     if isinstance(prompt, str):
         if takes_turns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from gemmahub.engines.one_answer import check_one_answer
 from gemmahub.errors import LoadFailed
 from gemmahub_jax.engine import HOST
 
@@ -65,10 +66,7 @@ def choose(
 
 
 def _check_engine(settings: Settings, shape: ModelShape) -> None:
-    if settings.parallel != 1:
-        raise LoadFailed(
-            f"this backend gives one answer at a time, not {settings.parallel}", "use parallel 1"
-        )
+    check_one_answer(settings)
     if settings.threads is not None:
         raise LoadFailed("JAX chooses its number of threads itself", "leave the threads out")
     kind = shape.dtype.lower()

@@ -1,5 +1,5 @@
 """Kaggle's API through kagglehub's own client (kagglesdk): what a model is, its files, where they
-are. What comes back is looked at value by value."""
+are. Answers are checked value by value."""
 
 from __future__ import annotations
 

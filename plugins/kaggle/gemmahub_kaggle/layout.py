@@ -136,7 +136,7 @@ def _checkpoints(names: list[str]) -> list[KaggleModel]:
     for folder in marked:
         if not any(_is_below(folder, top) for top in tops):
             tops.append(folder)
-    if tops == [""]:  # its folder is the version's: what else lies there is not the checkpoint's
+    if tops == [""]:  # its folder is the version's: other files there are not the checkpoint's
         return [KaggleModel("orbax", "", tuple(n for n in names if _is_weight(n)), folder=True)]
     return [
         KaggleModel("orbax", top, tuple(n for n in names if _is_below(n, top)), folder=True)

@@ -34,7 +34,7 @@ def models_folder() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class CachedFile:
-    """A file of a version as it lies there: its path in the folder, bytes, when it was read."""
+    """A file of a version in the cache: its path in the folder, bytes, when it was read."""
 
     name: str
     size: int

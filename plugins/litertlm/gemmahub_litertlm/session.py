@@ -190,7 +190,7 @@ class LitertLmSession(SessionBase):
 
 
 def _check(messages: Sequence[Message]) -> None:
-    """Raises: GenerationFailed for what comes as no turn."""
+    """Raises: GenerationFailed for a role that has no turn."""
     for message in messages:
         if message.role not in _ROLES:
             raise GenerationFailed(

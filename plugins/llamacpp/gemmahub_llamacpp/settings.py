@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING, Final
 
+from gemmahub.engines.one_answer import check_one_answer
 from gemmahub.errors import LoadFailed
 from gemmahub.formats.ggml_types import CACHE_TYPES, GGML_TYPES
 
@@ -39,10 +40,7 @@ def check_settings(settings: Settings) -> None:
         most = _MOST_CONTEXT if name == "context" else MOST - 1
         if value is not None and value > most:
             raise LoadFailed(f"{name} cannot be {value:,}", f"give {most:,} or less")
-    if settings.parallel != 1:
-        raise LoadFailed(
-            f"this backend gives one answer at a time, not {settings.parallel}", "use parallel 1"
-        )
+    check_one_answer(settings)
     if not 0 <= (settings.experts_in_memory or 0) <= _MOST_LAYERS:
         raise LoadFailed(
             f"experts_in_memory cannot be {settings.experts_in_memory}",

@@ -18,6 +18,7 @@ from gemmahub.engines.contract import (
     SessionInfo,
     Settings,
 )
+from gemmahub.engines.one_answer import check_one_answer
 from gemmahub.errors import BackendError, LoadFailed
 from gemmahub.text import one_line
 from gemmahub_lmstudio.place import NAME, in_words, is_listed, studio_server
@@ -198,10 +199,7 @@ def _check_settings(settings: Settings) -> None:
         value = getattr(settings, name)
         if value is not None and not 1 <= value < 2**31:
             raise LoadFailed(f"{name} cannot be {value}", "give a number of 1 or more")
-    if settings.parallel != 1:
-        raise LoadFailed(
-            f"this backend gives one answer at a time, not {settings.parallel}", "use parallel 1"
-        )
+    check_one_answer(settings)
     for name in ("cache_type_k", "cache_type_v"):
         if (value := getattr(settings, name)) != "f16":
             raise LoadFailed(

@@ -10,21 +10,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-TINY: Final[dict[str, Any]] = {
-    "type": "llm",
-    "publisher": "lmstudio-community",
-    "key": "gemma-3-270m-it-qat",
-    "display_name": "Gemma 3 270m Instruct Qat",
-    "architecture": "gemma3",
-    "quantization": {"name": "Q4_0", "bits_per_weight": 4},
-    "size_bytes": 241410208,
-    "params_string": "270M",
-    "loaded_instances": [{"id": "gemma-3-270m-it-qat", "config": {"context_length": 4096}}],
-    "max_context_length": 32768,
-    "format": "gguf",
-    "capabilities": {"vision": False, "trained_for_tool_use": False},
-    "description": None,
-}
+from plugins.openai.tests.studio_answers import LIST
+
+TINY: Final[dict[str, Any]] = LIST["models"][0]
 LARGE: Final[dict[str, Any]] = {
     "type": "llm",
     "publisher": "google",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from gemmahub.engines.one_answer import check_one_answer
 from gemmahub.errors import LoadFailed
 from gemmahub_transformers.devices import HOST
 
@@ -83,10 +84,7 @@ def _check_numbers(settings: Settings) -> None:
         value = getattr(settings, name)
         if value is not None and not 1 <= value <= _MOST:
             raise LoadFailed(f"{name} cannot be {value:,}", f"give a number from 1 to {_MOST:,}")
-    if settings.parallel != 1:
-        raise LoadFailed(
-            f"this backend gives one answer at a time, not {settings.parallel}", "use parallel 1"
-        )
+    check_one_answer(settings)
 
 
 def _gpu_layers(settings: Settings, count: int, device: str) -> int:
