@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def own_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings and data of this test alone."""
+    """Settings, data and temporary files of this test alone: others run beside it."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     monkeypatch.setenv("GEMMAHUB_CONFIG", str(tmp_path / "config.toml"))
     monkeypatch.setenv("GEMMAHUB_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("GEMMAHUB_STORES", "")
