@@ -29,7 +29,7 @@ TYPES: Final = {"f16": 1, "q8_0": 8, "q4_0": 2}
 
 def text() -> str:
     """The text that is read."""
-    files = [ROOT / "LICENSE", ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    files = [ROOT / "LICENSE", ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     return "\n".join(path.read_text("utf-8") for path in files)
 
 

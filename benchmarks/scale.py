@@ -1,8 +1,9 @@
 """What teams of several sizes get from vLLM on several machines, computed.
 
-Run: ``python -m benchmarks.scale``. Writes the section "Teams" of ``docs/scale.md``; a test of
-plugins/vllm holds the document to it. Nothing here is measured: memory is that of
-:mod:`gemmahub_vllm.memory`, speed follows from the bytes that a step reads.
+Run: ``python -m benchmarks.scale``. Writes the section "Teams" of
+``docs/guides/scale.md``; a test of plugins/vllm holds the document to it.
+Nothing here is measured: memory is that of :mod:`gemmahub_vllm.memory`, speed follows from the
+bytes that a step reads.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from gemmahub.memory import MemoryArchitecture
     from gemmahub_vllm.memory import ClusterMemory
 
-DOCUMENT: Final = Path(__file__).parent.parent / "docs" / "scale.md"
+DOCUMENT: Final = Path(__file__).parent.parent / "docs" / "guides" / "scale.md"
 BEGIN, END = "<!-- teams: python -m benchmarks.scale -->", "<!-- end of teams -->"
 GIB: Final = 1 << 30
 

@@ -1,9 +1,9 @@
 """What fits which memory, and what is recommended for machines that people have.
 
 Run: ``python -m benchmarks.what_fits`` (five minutes), or with ``--machines`` (seconds) for the
-table of machines alone. Writes ``docs/what-fits.md``. For GPUs of several sizes beside 32 GiB of
-system memory, and for machines without a GPU, the recommendations for each use are made, and
-llama.cpp is asked with a header from the catalogue what it would allocate, with the recommended
+table of machines alone. Writes ``docs/concepts/what-fits.md``. For GPUs of several sizes beside
+32 GiB of system memory, and for machines without a GPU, the recommendations for each use are made,
+and llama.cpp is asked with a header from the catalogue what it would allocate, with the recommended
 context and with the largest one; fails when one of them does not fit. The machines are those of
 ``tests/recommend/experts.toml``; tests/recommend/test_experts.py holds the document to them.
 """
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 GIB: Final = 1 << 30
 SIZES: Final = (4, 6, 8, 12, 16, 24, 32, 48, 80)
 RAM: Final = 32
-DOCUMENT: Final = Path(__file__).parent.parent / "docs" / "what-fits.md"
+DOCUMENT: Final = Path(__file__).parent.parent / "docs" / "concepts" / "what-fits.md"
 BY_MACHINE: Final = "## By machine"
 BY_SIZE: Final = "## By size of memory"
 

@@ -1,4 +1,6 @@
-"""Writes ``docs/hooks.md`` from the hook specifications: ``uv run python docs/make_hooks.py``.
+"""Writes ``docs/reference/hooks.md`` from the hook specifications::
+
+    uv run python docs/make_hooks.py
 
 A test holds the file against them, so run this after changing a hook.
 """
@@ -25,8 +27,8 @@ A plugin implements the hooks that it needs, as functions in the module that its
 the group `gemmahub` names, each marked with `gemmahub.hookimpl`. A hook returns its records, as a
 list or by `yield`; it may leave out arguments that it does not need. One that raises becomes a row
 in `gemmahub plugins`, and the other plugins go on working. This is version {CONTRACT_VERSION} of
-the contract; [plugins.md](plugins.md) describes the records, and [tutorial.md](tutorial.md) builds
-a plugin.
+the contract; [plugins.md](plugins.md) describes the records, and
+[tutorial.md](../guides/tutorial.md) builds a plugin.
 """
 
 
@@ -56,9 +58,9 @@ def _markdown(text: str) -> str:
 
 
 def document() -> str:
-    """The whole of ``docs/hooks.md``."""
+    """The whole of ``docs/reference/hooks.md``."""
     return "\n".join([HEAD, *(section(name, function) for name, function in hooks().items())])
 
 
 if __name__ == "__main__":
-    (Path(__file__).parent / "hooks.md").write_text(document(), encoding="utf-8")
+    (Path(__file__).parent / "reference" / "hooks.md").write_text(document(), encoding="utf-8")

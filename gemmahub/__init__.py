@@ -29,7 +29,7 @@ __all__ = ["__version__", "hookimpl", "open"]
 
 
 def open(*, folders: Sequence[Path] = (), say: Callable[[str], None] | None = None) -> Library:
-    """The models of this machine, with its settings and plugins; see ``docs/library.md``.
+    """The models of this machine, with its settings and plugins; see ``docs/guides/library.md``.
 
     ``folders`` are looked into besides those of the settings. ``say`` hears what a person should
     know, such as what a name was taken for, a line at a time. Nothing is read before it is needed.

@@ -24,7 +24,7 @@ def text(name: str) -> str:
 
 
 def test_every_hook_has_a_heading_with_its_arguments() -> None:
-    headings = set(re.findall(r"^### (.+)$", text("docs/plugins.md"), re.MULTILINE))
+    headings = set(re.findall(r"^### (.+)$", text("docs/reference/plugins.md"), re.MULTILINE))
     hooks = {n: f for n, f in vars(hookspecs).items() if n.startswith("gemmahub_")}
     assert len(hooks) >= 7
     for name, function in hooks.items():
@@ -38,12 +38,12 @@ def test_the_hook_reference_is_current_and_complete() -> None:
     assert spec.loader is not None
     maker = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(maker)
-    document = text("docs/hooks.md")
+    document = text("docs/reference/hooks.md")
     assert document == maker.document(), "run: uv run python docs/make_hooks.py"
     hooks = [name for name in vars(hookspecs) if name.startswith("gemmahub_")]
     assert re.findall(r"^## (\w+)\(", document, re.MULTILINE) == hooks
     for example in re.findall(r"^```python\n(.*?)^```$", document, re.MULTILINE | re.DOTALL):
-        compile(example, "docs/hooks.md", "exec")
+        compile(example, "docs/reference/hooks.md", "exec")
 
 
 def test_every_hook_is_asked_for() -> None:
@@ -55,7 +55,7 @@ def test_every_hook_is_asked_for() -> None:
 
 
 def test_every_command_and_option_is_documented() -> None:
-    document = text("docs/commands.md")
+    document = text("docs/reference/commands.md")
     context = click.Context(cli)
     for name in COMMANDS:
         assert f"gemmahub {name}" in document, name
@@ -82,13 +82,13 @@ def test_the_one_line_helps_agree() -> None:
 
 
 def test_every_exit_code_is_documented() -> None:
-    document = text("docs/commands.md")
+    document = text("docs/reference/commands.md")
     for code in ExitCode:
         assert f"| {code.value} |" in document, code.name
 
 
 def test_every_setting_and_variable_is_documented() -> None:
-    document = text("docs/settings.md")
+    document = text("docs/reference/settings.md")
     for name in core.CORE:
         table, _, key = name.partition(".")
         assert f"[{table}]" in document

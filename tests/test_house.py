@@ -126,8 +126,9 @@ def test_commands_and_options_in_documents_are_there() -> None:
 
 def test_the_index_names_every_document_once() -> None:
     text = (ROOT / "docs/index.md").read_text(encoding="utf-8")
-    linked = re.findall(r"^- \[.+?\]\((\w[\w\-]*\.md)\): .+$", text, re.MULTILINE)
-    assert sorted(linked) == sorted(p.name for p in ROOT.glob("docs/*.md") if p.name != "index.md")
+    linked = re.findall(r"^- \[.+?\]\((\w[\w/\-]*\.md)\): .+$", text, re.MULTILINE)
+    documents = [p.relative_to(ROOT / "docs").as_posix() for p in ROOT.glob("docs/**/*.md")]
+    assert sorted(linked) == sorted(name for name in documents if name != "index.md")
     parts = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert parts == ["Getting started", "Guides", "Concepts", "Reference"]
 

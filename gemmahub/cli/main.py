@@ -130,7 +130,7 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Environment: GEMMAHUB_DEBUG=1 shows tracebacks; docs/commands.md has the rest.",
+    epilog="GEMMAHUB_DEBUG=1 shows tracebacks. All commands: docs/reference/commands.md.",
 )
 @click.version_option(__version__, prog_name="gemmahub", message="%(prog)s %(version)s")
 @click.option("--web", is_flag=True, help="Serve the terminal UI to a browser on this machine.")

@@ -63,7 +63,7 @@ CORE: Final = {
         CoreSetting(
             "keys",
             dict[str, str],
-            "keys of the terminal UI, by the names that docs/tui.md lists",
+            "keys of the terminal UI, by the names that docs/guides/tui.md lists",
             '"library.compare" = "C"',
         ),
         CoreSetting(

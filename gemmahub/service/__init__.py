@@ -36,7 +36,7 @@ class Library(Installation):
     """The models that are on this machine or known, and what can be done with them.
 
     Methods raise :class:`~gemmahub.errors.GemmahubError` and its subclasses. References are those
-    of ``docs/commands.md``.
+    of ``docs/reference/commands.md``.
     """
 
     plan = plans.plan

@@ -55,7 +55,7 @@ def unknown_names(keys: Mapping[str, str], known: Iterable[str]) -> str:
     for name in keys:
         if name not in known:
             near = nearest(name, known)
-            hint = f"did you mean {', '.join(near)}?" if near else "docs/tui.md lists them"
+            hint = f"did you mean {', '.join(near)}?" if near else "docs/guides/tui.md lists them"
             return f"[keys] in the settings: there is no {one_line(name)!r}; {hint}"
     return ""
 

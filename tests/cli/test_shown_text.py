@@ -101,7 +101,7 @@ ASKED: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "compare": (("compare", "{model}", "{strange}"), ("compare", "{model}", "{good}", "--json"),
                 ("compare", "{good}", "{mlx}"), ("compare", ARGUMENT, "{good}")),
     "report": (("report", "{model}", "{strange}", "--markdown", "-"),
-               ("report", "{good}", "--html", f"none/{ARGUMENT}"),
+               ("report", "{good}", "--html", "{folder}/none/" + ARGUMENT),
                ("report", ARGUMENT, "--markdown", "-")),
     "du": (("du",), ("du", "--json")),
     "rm": (("rm", "{model}", "--dry-run"), ("rm", "{model}", "--dry-run", "--json"),

@@ -64,7 +64,7 @@ def test_a_web_server_answers_at_the_port_that_was_found(cache: Path) -> None:
 
 def test_the_check_of_the_documents_works(tmp_path: Path) -> None:
     (tmp_path / "health").touch()
-    text = (Path(__file__).parents[2] / "docs" / "programs.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "programs.md").read_text()
     example = text.partition("```python\n")[2].partition("\nprogram = ")[0]
     names: dict[str, Any] = {}
     exec(example, names)

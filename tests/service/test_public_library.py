@@ -1,4 +1,4 @@
-"""The public face, as docs/library.md has it."""
+"""The public face, as docs/guides/library.md has it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gemmahub.engines.contract import Sampling
 from gemmahub.errors import NotFound
 from gemmahub.service import Library
 
-DOCS = Path(__file__).parents[2] / "docs" / "library.md"
+DOCS = Path(__file__).parents[2] / "docs" / "guides" / "library.md"
 PUBLIC = {
     "plan": ["reference", "options", "on_progress"],
     "plan_pull": ["reference", "options"],

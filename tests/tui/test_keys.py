@@ -14,7 +14,7 @@ from tests.tui.library_support import loaded, steady_hub
 if TYPE_CHECKING:
     import pytest
 
-TUI = Path(__file__).parents[2] / "docs" / "tui.md"
+TUI = Path(__file__).parents[2] / "docs" / "guides" / "tui.md"
 
 
 def test_the_documents_list_every_name() -> None:
@@ -59,7 +59,7 @@ async def test_a_name_that_does_not_exist_is_told(
 
 def test_names_are_those_of_the_documents_for_any_screen() -> None:
     assert unknown_names({"library.compare": "C"}, known_names()) == ""
-    assert "docs/tui.md lists them" in unknown_names({"zzz": "C"}, known_names())
+    assert "docs/guides/tui.md lists them" in unknown_names({"zzz": "C"}, known_names())
 
 
 async def test_without_the_setting_nothing_changes(

@@ -80,7 +80,7 @@ def test_pictures_fetch_nothing_and_tell_of_no_machine() -> None:
 
 def test_documents_show_pictures_that_are_there() -> None:
     shown = set()
-    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+    for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         for name in re.findall(r"\]\(([^)]+\.svg)\)", path.read_text(encoding="utf-8")):
             assert (path.parent / name).is_file(), f"{path.name} shows {name}"
             shown.add(Path(name).stem)

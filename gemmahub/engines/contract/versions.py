@@ -1,4 +1,4 @@
-"""The versions of the contract. ``docs/plugins.md`` says what changed in each, and the policy."""
+"""The versions of the contract: ``docs/reference/plugins.md`` has what changed, and the policy."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ SAMPLED: Final = 512
 
 def method_for(words: int) -> str:
     """How the divergence from a reference was taken, with a vocabulary of so many words; 0 where
-    that is not known. The error was measured: ``docs/quality.md`` has the figures."""
+    that is not known. The error was measured: ``docs/concepts/quality.md`` has the figures."""
     if 0 < words <= TOP:
         return "a sum over the whole vocabulary"
     best = f"the {TOP:,} most probable tokens of the reference one by one"

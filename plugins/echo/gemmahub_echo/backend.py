@@ -1,5 +1,5 @@
 """A backend that answers with the last message, a word at a time. Its answers are predictable, so
-tests of the core use it, and docs/tutorial.md builds it.
+tests of the core use it, and docs/guides/tutorial.md builds it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""docs/scale.md says what is computed now, and what it says of it is so."""
+"""docs/guides/scale.md says what is computed now, and what it says of it is so."""
 
 from __future__ import annotations
 
