@@ -66,6 +66,7 @@ ALL: Final = (
     Picture("library", ways.library, (120, 36)),
     Picture("what-if", ways.other_machine, (120, 36)),
     Picture("compare", ways.compare, (110, 36)),
+    Picture("sizes", ways.sizes, (110, 30)),
     Picture("downloads", ways.downloads, (100, 20)),
     Picture("chat", chat, (100, 28), real=True),
     Picture("thought", ways.thought, (100, 28)),

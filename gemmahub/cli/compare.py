@@ -29,9 +29,10 @@ _BOLD: Final = "1"
 @click.option("--memory", help="For a GPU of this size instead: 24GiB.")
 @click.option("--ram", help="For this much system memory instead: 64GiB.")
 @click.option("--machine", help=MACHINE_HELP)
+@click.option("--plot", is_flag=True, help="Also draw size against quality.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compare_command(
-    references: tuple[str, ...], use: str, as_json: bool, **machine: str | None
+    references: tuple[str, ...], use: str, plot: bool, as_json: bool, **machine: str | None
 ) -> None:
     """Variants side by side: precision by role, memory, speed and quality, and what differs.
 
@@ -46,6 +47,10 @@ def compare_command(
         output.json_data(comparison.as_json())
     else:
         _show(comparison)
+        if plot:
+            from gemmahub.cli.size_plot import show_compared
+
+            show_compared(comparison)
 
 
 def _show(comparison: Comparison) -> None:

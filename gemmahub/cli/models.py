@@ -35,14 +35,22 @@ _WEIGHTY = ("drafter", "projector", "adapter")  # what has weights that an engin
     help="Also the model files below this folder.",
 )
 @click.option("--outdated", is_flag=True, help="Only files that their publisher replaced.")
+@click.option("--plot", is_flag=True, help="Draw size against quality instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_command(catalogue: bool, folders: tuple[Path, ...], outdated: bool, as_json: bool) -> None:
+def list_command(
+    catalogue: bool, folders: tuple[Path, ...], outdated: bool, plot: bool, as_json: bool
+) -> None:
     """Models on this machine, each with its precision."""
     from gemmahub.service import Library
     from gemmahub.service.known_speeds import speed_json
     from gemmahub.service.overview import owned
 
     library = Library(folders=folders)
+    if plot:
+        from gemmahub.cli.size_plot import show_library
+
+        show_library(library, catalogue=catalogue)
+        return
     models = library.models(catalogue=catalogue)
     if outdated:
         models = models.only_outdated()

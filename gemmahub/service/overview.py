@@ -15,6 +15,7 @@ from gemmahub.recommend.goals import Requirements
 from gemmahub.service.measured import UNMEASURED, MeasuredFigures, figures_of
 from gemmahub.service.planner import Planner
 from gemmahub.service.plans import DEFAULT_CONTEXT
+from gemmahub.service.size_quality import sized
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from gemmahub.recommend.speed import Speed
     from gemmahub.registry.variants import Models, Variant
     from gemmahub.service.installation import Installation
+    from gemmahub.service.size_quality import SizedVariant
 
 
 class Companion(NamedTuple):
@@ -86,6 +88,12 @@ class ModelRow:
     def speed_is_measured(self) -> bool:
         """Whether that speed was measured on this machine; otherwise it is an estimate."""
         return bool(self.recommendation and self.recommendation.plan.candidate.measured)
+
+    @property
+    def sized(self) -> SizedVariant | None:
+        """It as a dot of size against quality; None where its size is not known."""
+        recommended = self.recommendation is not None
+        return sized(self.variant, self.fit, self.quality, self.measured, recommended=recommended)
 
     @property
     def is_slow(self) -> bool:

@@ -58,7 +58,7 @@ class Plot:
             self._draw(self.lines[number], grid)
         self._mark(grid)
         found = [[*row, *self._name_in(n, height, names)] for n, row in enumerate(grid)]
-        return [_joined(row)[:] for row in found]
+        return [joined(row) for row in found]
 
     def _draw(self, line: Line, grid: list[list[Segment]]) -> None:
         height, dots = len(grid), len(grid[0]) * 2
@@ -115,7 +115,8 @@ def _between(values: Sequence[float], share: float) -> float:
     return values[left] + (values[right] - values[left]) * (place - left)
 
 
-def _joined(row: Sequence[Segment]) -> list[Segment]:
+def joined(row: Sequence[Segment]) -> list[Segment]:
+    """The same row, neighbours of one style in one segment."""
     return [
         ("".join(text for text, _ in run), style)
         for style, run in groupby(row, key=lambda segment: segment[1])

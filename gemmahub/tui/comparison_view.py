@@ -10,9 +10,11 @@ from textual.content import Content
 
 from gemmahub.service.comparing.rows import sections
 from gemmahub.service.comparing.table import BETTER, lines_of
-from gemmahub.service.comparing.text import letter
+from gemmahub.service.comparing.text import letter, size_plots
+from gemmahub.service.size_quality import LEGEND
 from gemmahub.tui.bars import precision_parts, role_letter, stacked
 from gemmahub.tui.columns import bar, fitted
+from gemmahub.tui.details import DOT_STYLES
 from gemmahub.tui.sort_filter import short_reference
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from gemmahub.service.comparing.table import Row, Section, TableCell
 
 _GAP: Final = 2
+_PLOT_ROWS: Final = 9
 _LEAST: Final = 13  # cells a column needs to stand beside others
 _GAUGE: Final = 8
 _WITH_GAUGE: Final = 28  # cells of a column from which a gauge has room
@@ -63,6 +66,7 @@ class _Painter:
                 if row.label == "precision":
                     lines += self._bars()
             lines += self._remarks(section)
+        self._plots()
         lines.append(Content(""))
         self._heading("what differs")
         for difference in self.comparison.differences:
@@ -70,6 +74,17 @@ class _Painter:
         if any(cell.better for part in self.sections for row in part.rows for cell in row.cells):
             lines += self._wrapped(f"{BETTER} the best of its row", _MUTED)
         return self.done
+
+    def _plots(self) -> None:
+        """Size against quality, by the letters of the columns; a plot for each measure."""
+        for measure, rows in size_plots(self.comparison, self.width, _PLOT_ROWS):
+            self.done.lines.append(Content(""))
+            self._heading(f"size against {measure.name}: {measure.about}")
+            self.done.lines.extend(
+                Content.assemble(*((text, DOT_STYLES.get(style, "")) for text, style in row))
+                for row in rows
+            )
+            self.done.lines.extend(self._wrapped(LEGEND, _MUTED))
 
     def _heading(self, title: str, *, letters: bool = False) -> None:
         """A line of its own; the first one has the names of the columns below it."""

@@ -33,6 +33,12 @@ CURVE_LINES: Final = _CURVE_ROWS + 1
 """Of :func:`curve`."""
 _CURVE_STYLES: Final = {"f16": "$text-primary", "q8_0": "$text-success", "q4_0": "$text-accent"}
 _STYLES: Final = {"limit": "$text-error", "point": "bold $foreground"}
+DOT_STYLES: Final = {
+    "best": "$text-success",
+    "point": "bold $text-primary",
+    "axis": "$foreground-muted",
+}
+"""How a plot of dots is drawn: those that are the best of their size, and the chosen one."""
 
 
 def curve(found: MemoryCurve, slider: Slider, cache_type: str, width: int) -> Content:

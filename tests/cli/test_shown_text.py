@@ -37,7 +37,7 @@ ARGUMENT: Final = NAMES[0].replace("\0", "")
 # For each command what it is asked, with the names of World's fields in braces. Those that have no
 # hostile text to show are asked as well: they say no less when a machine has a strange name.
 ASKED: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
-    "list": (("list",), ("list", "--json"), ("list", "--outdated"),
+    "list": (("list",), ("list", "--json"), ("list", "--outdated"), ("list", "--plot"),
              ("list", "--folder", "{folder}/ollama")),
     "inspect": (
         ("inspect", "{model}"), ("inspect", "{model}", "--json"), ("inspect", "{strange}"),
@@ -99,7 +99,7 @@ ASKED: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
              ("plan", "{good}", "--memory", ARGUMENT)),
     "recommend": (("recommend", "--installed"), ("recommend", "--model", ARGUMENT)),
     "compare": (("compare", "{model}", "{strange}"), ("compare", "{model}", "{good}", "--json"),
-                ("compare", "{good}", "{mlx}"), ("compare", ARGUMENT, "{good}")),
+                ("compare", "{good}", "{mlx}", "--plot"), ("compare", ARGUMENT, "{good}")),
     "report": (("report", "{model}", "{strange}", "--markdown", "-"),
                ("report", "{good}", "--html", "{folder}/none/" + ARGUMENT),
                ("report", ARGUMENT, "--markdown", "-")),

@@ -141,7 +141,7 @@ async def test_keys_go_from_part_to_part_and_scroll(hub: SteadyHub) -> None:
     async with GemmahubApp(hub).run_test(size=SMALL) as pilot:
         screen = await opened(pilot, hub, QAT, PTQ, HERE)
         starts = screen._drawn.starts
-        assert len(starts) == 7
+        assert len(starts) == 8
         for start in starts[1:4]:
             await pilot.press("tab")
             assert at(screen) == start

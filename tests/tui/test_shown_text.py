@@ -38,6 +38,7 @@ from gemmahub.service import Library, Requirements
 from gemmahub.service.plugin_rows import BackendRow, PluginRow
 from gemmahub.service.progress import Progress
 from gemmahub.service.serving.known import KnownServer, made_known
+from gemmahub.service.size_quality import MEASURES, SizedVariant
 from gemmahub.text.streams import guarded
 from gemmahub.tui import screens
 from gemmahub.tui.app import GemmahubApp
@@ -56,6 +57,7 @@ from gemmahub.tui.screens.pull import PullScreen
 from gemmahub.tui.screens.remove import RemoveScreen
 from gemmahub.tui.screens.search import SearchScreen
 from gemmahub.tui.screens.serving import ServingScreen
+from gemmahub.tui.screens.sizes import SizesScreen
 from gemmahub.tui.screens.what_if import WhatIfScreen
 from gemmahub.tui.server_control import ServerControl
 from gemmahub.tui.widgets.detail import DetailPane
@@ -230,6 +232,8 @@ async def test_no_screen_draws_a_raw_control_character(visit: Visit) -> None:
         await visit.at(TextDialog(text, text))
     await visit.at(ChatOptionsScreen(options(TEXT)))
     await visit.at(ConversationList(store))
+    sizes = [SizedVariant(TEXT, size, True, {m.name: 1.0 for m in MEASURES}) for size in (5, 6)]
+    await visit.at(SizesScreen(sizes, TEXT))
     app.downloads.all += downloads(app)
     await visit.at(DownloadsScreen(app.library))
     await serving(visit)

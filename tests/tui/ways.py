@@ -20,6 +20,7 @@ from gemmahub.tui.screens.downloads import DownloadsScreen
 from gemmahub.tui.screens.duel import DuelScreen
 from gemmahub.tui.screens.pull import PullScreen
 from gemmahub.tui.screens.serving import ServingScreen
+from gemmahub.tui.screens.sizes import SizesScreen
 from gemmahub.tui.widgets.detail import DetailPane
 from gemmahub.tui.widgets.machine_bar import MachineBar
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
@@ -126,6 +127,15 @@ async def compare(pilot: Pilot[None]) -> None:
     await pilot.press("c")
     screen = await screen_of(pilot, CompareScreen)
     await until(pilot, lambda: screen.comparison, "a comparison")
+    await still(pilot)
+
+
+async def sizes(pilot: Pilot[None]) -> None:
+    """Every variant as a dot, the cursor on one that is the best of its size."""
+    await start(pilot)
+    await pilot.press("P")
+    await screen_of(pilot, SizesScreen)
+    await pilot.press(*["up"] * 3)
     await still(pilot)
 
 
@@ -301,6 +311,7 @@ SCENES: Final = {
         Scene(other_machine),
         Scene(what_if),
         Scene(compare),
+        Scene(sizes),
         Scene(pull, hub=True),
         Scene(downloads, hub=True),
         Scene(search, hub=True),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gemmahub.memory import ON_DEVICES
 from gemmahub.recommend.records import speeds_json
 from gemmahub.service.measured import UNMEASURED
+from gemmahub.service.size_quality import sized
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gemmahub.recommend.speed import Speed
     from gemmahub.registry.variants import Variant
     from gemmahub.service.measured import MeasuredFigures
+    from gemmahub.service.size_quality import SizedVariant
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,12 @@ class Side:
     def measured(self) -> bool:
         """Whether its precision follows from tensors, and not from its name alone."""
         return bool(self.variant.precision.mix)
+
+    @property
+    def sized(self) -> SizedVariant | None:
+        """It as a dot of size against quality; None where its size is not known."""
+        recommended = self.plan is not None
+        return sized(self.variant, self.fit, self.quality, self.seen, recommended=recommended)
 
     def is_reference(self, sides: Sequence[Side]) -> bool:
         """Whether divergences of others were measured from it."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from gemmahub.precision.training import QAT
 from gemmahub.service.comparing.records import Difference
+from gemmahub.service.size_quality import measures_of, size_plot
 from gemmahub.text import format_bytes, format_gib, format_parameters, one_line
 from gemmahub.text.command import command_line
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from gemmahub.precision.report import PrecisionReport
     from gemmahub.service.comparing.records import Comparison, Side
+    from gemmahub.service.size_quality import QualityMeasure
+    from gemmahub.text.plot import Segment
 
 _AT: Final = 32_768  # tokens of context at which the memory is compared
 _SEEN: Final = 0.01  # of the weights: a role that holds less is not worth a word
@@ -51,6 +54,19 @@ def about(side: Side) -> str:
     variant = side.variant
     place = ", ".join(variant.places) or variant.remote or "not here"
     return f"{one_line(variant.name)} · {one_line(place)}"
+
+
+def size_plots(
+    comparison: Comparison, width: int, height: int
+) -> Iterator[tuple[QualityMeasure, list[list[Segment]]]]:
+    """Size against quality, ``height`` rows for each measure that two sides or more have."""
+    letters = {side.variant.reference: letter(n) for n, side in enumerate(comparison.sides)}
+    variants = [each for side in comparison.sides if (each := side.sized) is not None]
+    for measure in measures_of(variants):
+        if measure.name == "lost":
+            continue  # the score of variants of one model says the same
+        plot, _ = size_plot(variants, measure, name=letters.__getitem__)
+        yield measure, plot.rows(width, height)
 
 
 def machine_line(comparison: Comparison) -> str:

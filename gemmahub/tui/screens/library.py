@@ -14,7 +14,7 @@ from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import copy_command
 from gemmahub.tui.messages import OpenChat, OpenDuel, Pull
 from gemmahub.tui.screens.library_core import LibraryCore
-from gemmahub.tui.sort_filter import SHOWN, SORTS
+from gemmahub.tui.sort_filter import SHOWN, SORTS, filtered
 from gemmahub.tui.widgets.detail import DetailPane
 from gemmahub.tui.widgets.model_table import ModelTable
 
@@ -39,6 +39,7 @@ class LibraryScreen(LibraryCore):
         Binding("space", "fold", "Variants", key_display="space"),
         Binding("x", "mark", "Mark for comparing", show=False),
         Binding("c", "compare", "Compare"),
+        Binding("P", "sizes", "Size against quality", show=False),
         Binding("d", "duel", "Duel", show=False),
         Binding("v", "show", "Show all, fits, installed", show=False),
         Binding("s", "sort(1)", "Sort by the next column", show=False),
@@ -179,6 +180,21 @@ class LibraryScreen(LibraryCore):
         references = [item.reference for item in items]
         screen = CompareScreen(self.library, references, self.wanted, self.elsewhere)
         await self.app.push_screen(screen)
+
+    @work
+    async def action_sizes(self) -> None:
+        """Every variant that is shown, by size and quality."""
+        from gemmahub.tui.screens.sizes import SizesScreen
+
+        shown = filtered(self._ordered, self.sort_filter.filter)
+        found = [item.row.sized for item in shown]
+        table = self.query_one(ModelTable)
+        screen = SizesScreen(
+            [each for each in found if each is not None], table.item.reference if table.item else ""
+        )
+        taken = await self.app.push_screen_wait(screen)
+        if taken:
+            self.unfold(taken)
 
     def action_duel(self) -> None:
         """One prompt to the two marked variants."""

@@ -24,13 +24,14 @@ class Flowing(Static):
     def show(self, build: Callable[[int], Content]) -> None:
         """Show what ``build`` makes of a width in cells; unchanged text is not drawn again."""
         self._build = build
-        self._redraw()
+        self.redraw()
 
     def on_resize(self) -> None:
         """Another width, another text."""
-        self._redraw()
+        self.redraw()
 
-    def _redraw(self) -> None:
+    def redraw(self) -> None:
+        """Build the text again."""
         width = self.content_size.width
         if width <= 0:
             return
