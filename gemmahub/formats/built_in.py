@@ -127,7 +127,7 @@ class SafetensorsReader:
             found = read_safetensors(source)
         tensors = with_packed_joined({tensor.name: tensor for tensor in found.tensors}, {})
         packed = any(tensor.type.startswith(UNKNOWN_PACKING) for tensor in tensors)
-        note = f"read without its {CONFIG}: how its packed weights are made is not known"
+        note = f"read without its {CONFIG}: the packing of its weights is unknown"
         return ModelFile(
             "mlx" if found.metadata.get("format") == "mlx" else self.name,
             (path,),

@@ -153,7 +153,7 @@ def _read_metadata(reader: ValueReader, count: int) -> dict[str, Value]:
     if count * _LEAST_ENTRY > cursor.left:
         raise cursor.ends_in(f"a table of {count:,} metadata keys", count * _LEAST_ENTRY)
     if count > _MAX_KEYS:
-        raise reader.damaged(f"it claims {count:,} metadata keys")
+        raise reader.damaged(f"it states {count:,} metadata keys")
     metadata: dict[str, Value] = {}
     for _ in range(count):
         key = reader.key()

@@ -36,7 +36,7 @@ _UNDISTURBED: Final = 0.75
 """The share of its threads' time that a copy has a processor where nothing else wants one."""
 
 _LOWER_BOUND: Final = "lower bound: a copy by {threads}, not a hand-tuned read"
-_BY_PROCESSOR_TIME: Final = "by the processors' time, as other programs ran"
+_BY_PROCESSOR_TIME: Final = "from CPU time, because other programs ran"
 
 
 @dataclass(frozen=True, slots=True)

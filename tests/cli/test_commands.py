@@ -433,7 +433,7 @@ def test_list_where_free_memory_is_not_known(
     machine_with(None)
     assert {fit["fits"] for fit in fits(command, gemma, "--all").values()} == {None}
     err = command("list", "--folder", gemma).err
-    assert "how much memory is free is not known on this machine" in err
+    assert "the free memory of this machine is unknown" in err
 
 
 def test_a_remembered_file_is_not_opened_for_its_fit(

@@ -61,7 +61,7 @@ def test_a_sound_goes_along_and_is_kept(
     result = command("chats", "continue", kept, "and three", "--audio", sound)
     assert (result.code, result.out) == (0, "(sound) and three\n")
     assert store.load(kept).messages[-2].audio == (str(sound),)
-    assert "*Sound: " in command("chats", "export", kept).out
+    assert "*Audio: " in command("chats", "export", kept).out
     again = command("chats", "continue", kept, "--again")
     assert (again.code, again.out) == (0, "(sound) and three\n")
 

@@ -54,7 +54,7 @@ def test_which_backend_runs_which_format(
     assert formats["mlx"] == {
         "backend": None,
         "reason": "no installed backend runs mlx models (echo: only when named, --backend echo; "
-        f"left out by GEMMAHUB_PLUGINS: {', '.join(sorted(installed - {'echo', 'llamacpp'}))})",
+        f"excluded by GEMMAHUB_PLUGINS: {', '.join(sorted(installed - {'echo', 'llamacpp'}))})",
     }
     (tmp_path / "config.toml").write_text('[run.backends]\nmlx = "echo"\n')
     result = command("plugins")

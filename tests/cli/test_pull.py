@@ -329,7 +329,7 @@ def test_run_asks_on_a_terminal(
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{answer}\n"))
     result = command("run", "user/gemma", "hello there", "--backend", "echo")
     assert "is not on this machine" in result.err
-    assert "Get it?" in result.err
+    assert "Download it?" in result.err
     if answer == "y":
         assert result.code == 0, result.err
         assert result.out.endswith("hello there\n")

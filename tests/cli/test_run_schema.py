@@ -63,11 +63,11 @@ def test_an_answer_that_was_cut_off_is_a_failure(
 ) -> None:
     found = run(command, schema, "-n", 4, "--backend", engine)
     assert (found.code, found.out) == (1, "")
-    assert "the answer is no JSON" in found.err
+    assert "the answer is not JSON" in found.err
     assert "--max-tokens" in found.err
     found = run(command, schema, "-n", 4, "--json")
     assert found.code == 1
-    assert "the answer is no JSON" in json.loads(found.out)["error"]["message"]
+    assert "the answer is not JSON" in json.loads(found.out)["error"]["message"]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -92,7 +92,7 @@ def test_what_the_engine_does_not_hold_to_is_a_failure(
     [
         ("{", "schema.json"),
         ("[]", "schema.json"),
-        ('{"type": "number or so"}', "is no JSON schema"),
+        ('{"type": "number or so"}', "is not a JSON schema"),
     ],
 )
 def test_a_file_that_holds_no_schema_is_refused_before_anything_is_loaded(
@@ -119,4 +119,4 @@ def test_what_does_not_go_together_is_refused(
     folder = write_model_folder(tmp_path / "mlx")
     found = command("run", folder, QUESTION, "--schema", schema, "--backend", "mlx")
     assert found.code == 5
-    assert "mlx cannot hold an answer to a JSON schema" in found.err
+    assert "mlx cannot constrain an answer to a JSON schema" in found.err

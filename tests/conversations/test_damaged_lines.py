@@ -200,7 +200,7 @@ def test_a_file_of_another_format_is_refused_untouched(
     for act in (store.load, store.open, lambda id_: store.rename(id_, "x")):
         with pytest.raises(GemmahubError, match="cannot be read") as caught:
             act(ID)
-        assert "left as it is" in caught.value.hint
+        assert "left unchanged" in caught.value.hint
     assert path.read_bytes() == before
 
 

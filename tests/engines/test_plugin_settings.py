@@ -218,8 +218,8 @@ def test_a_process_of_ours_reads_the_same(file: Path, tmp_path: Path) -> None:
         (Setting("", "x"), "name that no setting can have"),
         (Setting("Big", "x"), "name that no setting can have"),
         (Setting("enabled", "x", bool), "name that no setting can have"),
-        (Setting(5, "x"), "a name that is no text"),  # type: ignore[arg-type]
-        (Setting("a", None), "a help that is no text"),  # type: ignore[arg-type]
+        (Setting(5, "x"), "a name that is not text"),  # type: ignore[arg-type]
+        (Setting("a", None), "a help that is not text"),  # type: ignore[arg-type]
         (Setting("a", "x", bytes), "a type that no setting can have"),
         (Setting("a", "x", [1]), "a type that no setting can have"),
         (
@@ -228,7 +228,7 @@ def test_a_process_of_ours_reads_the_same(file: Path, tmp_path: Path) -> None:
         ),
         (Setting("a", "x", int, "1"), "not a whole number"),
         (Setting("a", "x", choices=(1,)), "not a text"),
-        (Setting("a", "x", choices="abc"), "choices that are no list"),  # type: ignore[arg-type]
+        (Setting("a", "x", choices="abc"), "choices that are not a list"),  # type: ignore[arg-type]
         (Setting("a", "x", default="c", choices=("a", "b")), "none of its choices"),
         (Setting("a", "x", env="A=B"), "a variable that cannot be one"),
         (Setting("a", "x", table="../x"), "a table with a name that none can have"),

@@ -100,7 +100,7 @@ FILES: Final[dict[str, tuple[Callable[[], bytes], str]]] = {
     "texts.gguf": (texts, "read"),
     "keys.gguf": (
         lambda: gguf(*(text(b"%01000d" % n) + b"\0\0\0\0\1" for n in range(60_000))),
-        "keys take more than 1,048,576 bytes",
+        "keys take more than 1.05 MB",
     ),
     "strange-keys.gguf": (
         lambda: gguf(*(text(b"\xe2\x80\xae%011d" % n) + b"\0\0\0\0\1" for n in range(65_000))),

@@ -38,7 +38,7 @@ def test_a_redirect_to_what_is_no_web_address(place: str) -> None:
 
 def test_redirects_are_counted() -> None:
     with serving(to("/again")) as server, WebClient(server.url) as web:
-        with pytest.raises(BadAnswer, match="redirects without end"):
+        with pytest.raises(BadAnswer, match="redirects endlessly"):
             web.fetch("GET", "/", redirects=5)
         assert len(server.asked) == 6
 

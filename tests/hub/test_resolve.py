@@ -203,7 +203,7 @@ def test_a_repository_without_a_model(server: HubServer, hub: Hub) -> None:
     server.add("user/repo", {"README.md": b"words", "data.parquet": b"x"})
     with pytest.raises(NotFound, match="no GGUF"):
         hub.resolve("user/repo")
-    with pytest.raises(NotFound, match="is no model file"):
+    with pytest.raises(NotFound, match="is not a model file"):
         hub.resolve("hf://user/repo/README.md")
 
 

@@ -92,7 +92,7 @@ def test_what_other_programs_take_is_named_where_closing_them_is_worth_it() -> N
     assert ranking.plans[0].candidate.reference != BEST
     text = reasons(ranking)
     assert f"{BEST} would be worth " in text
-    assert "with other programs closed: it needs " in text
+    assert "if other programs were closed: it needs " in text
     assert "does not fit" not in text
 
 

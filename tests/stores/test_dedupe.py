@@ -280,7 +280,7 @@ def test_without_reading_what_is_not_known_is_refused(folders: list[FolderStore]
     plan = plan_dedupe(artifacts, folders, ContentSums(None), compute=False)
     assert plan.shares == ()
     assert {kept.reason for kept in plan.refused} == {
-        "its content was not read: another has its length"
+        "its content was not read; another file has the same size"
     }
 
 

@@ -127,7 +127,7 @@ def test_a_link_to_a_blob_that_is_gone_is_broken(hub: Hub) -> None:
     assert [artifact.name for artifact in inventory.artifacts] == ["y"]
     (broken,) = inventory.broken
     assert broken.path == snapshot / "x.gguf"
-    assert "which is not there" in broken.reason
+    assert "which is missing" in broken.reason
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../../../outside.gguf", "../../blobs/../x"])

@@ -98,7 +98,7 @@ def test_what_a_link_in_place_of_a_folder_leads_to_stays(
     assert not (snapshot / "x.gguf").is_symlink()
     kept = [entry.reason for entry in plan.kept]
     assert kept == (
-        ["its folder is a link: what it leads to may be of no model"] * (place == "blobs")
+        ["its folder is a link, and its target may not belong to the model"] * (place == "blobs")
     )
 
 

@@ -87,7 +87,7 @@ def test_its_device_is_shown_with_its_figures(
     assert (device["name"], device["kind"]) == ("Example NPU", "discrete")
     assert device["free"]["value"] == 60 * GIB
     assert device["bandwidth"] == {
-        "value": None, "source": "", "doubt": "the probe does not tell", "unit": "B/s",
+        "value": None, "source": "", "doubt": "the probe does not report it", "unit": "B/s",
     }  # fmt: skip
     shown = command("hardware").out
     assert "npu:0" in shown
@@ -235,7 +235,7 @@ def test_probes_that_hang_cost_one_deadline_together_and_are_not_asked_again(
         "no answer from the driver within 0.5 s"
     ] * 2
     assert [p.reason for p in again.problems if p.probe in "ab"] == [
-        "it has not answered yet since it was asked before"
+        "it is still busy with an earlier call"
     ] * 2
     assert sorted(asked) == ["a", "b"]
     assert waits == [0.5, 0.5], "each machine is one wait for all probes"

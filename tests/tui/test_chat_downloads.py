@@ -78,7 +78,7 @@ def test_it_arrives_and_the_chat_opens(server: HubServer) -> None:
             assert words(screen, ".name").startswith("hf://user/gemma/g-Q4_0.gguf · Q4_0")
             size = format_bytes(len(MODEL))
             assert f"100% · {size} of {size}" in words(screen, ".bar")
-            assert words(screen, ".told") == "is here: enter talks to it"
+            assert words(screen, ".told") == "downloaded: enter opens a chat"
             library, chat = app.heard
             assert isinstance(library, messages.LibraryChanged)
             assert isinstance(chat, messages.OpenChat)

@@ -89,7 +89,7 @@ class SourceConformance(PluginConformance):
         for file in artifact.files:
             checked(file, RemoteFile)
             assert file.size >= 0
-            assert Path(file.name).name, f"{file.name!r} is no name of a file"
+            assert Path(file.name).name, f"{file.name!r} is not a file name"
             assert not Path(file.name).is_absolute()
             assert ".." not in Path(file.name).parts
         (weights,) = artifact.weights

@@ -173,7 +173,7 @@ def _version_range(version: str) -> str:
 
 def _exists(folder: Path) -> UsageError:
     return UsageError(
-        f"{folder} exists, and nothing is overwritten",
+        f"{folder} exists already and is not overwritten",
         "choose another name or --folder, or remove it first",
     )
 

@@ -126,7 +126,7 @@ def test_it_is_not_said_that_unverified_files_are_verified(
     kaggle.sums = False
     first, again = command("pull", REFERENCE, "--yes"), command("pull", REFERENCE, "--yes")
     assert "493 KB fetched\n" in first.err
-    assert "nothing fetched\n" in again.err
+    assert "nothing downloaded\n" in again.err
     kaggle.sums = True
     assert "and is verified" in command("pull", REFERENCE, "--yes").err
 

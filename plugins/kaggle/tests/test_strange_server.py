@@ -43,7 +43,7 @@ def a_model(kaggle: RunningKaggle) -> None:
     ("fault", "error", "said"),
     [
         ("page", NetworkError, "makes no sense: it is not JSON"),
-        ("loop", NetworkError, "sends on to another address"),
+        ("loop", NetworkError, "redirects to another address"),
         ("429", NetworkError, "limits requests"),
         ("500", NetworkError, "HTTP 500"),
         ("403", Gated, "asks for a login"),
@@ -158,7 +158,7 @@ def test_a_mirror_that_is_no_address(
     [
         ({"damage": "yes"}, IntegrityError, "another MD5"),
         ({"/gcs/": "page"}, NetworkError, "a web page in place of tiny.gguf"),
-        ({"/gcs/": "loop"}, NetworkError, "redirects without end"),
+        ({"/gcs/": "loop"}, NetworkError, "redirects endlessly"),
         ({"/gcs/": "to file:///etc/passwd"}, NetworkError, "no web address"),
         ({"/gcs/": "403"}, Gated, "asks for a login"),
         ({"/gcs/": "404"}, NotFound, "has no google/gemma-3"),

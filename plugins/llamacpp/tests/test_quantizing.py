@@ -272,7 +272,10 @@ def test_a_text_that_is_too_short(backend: LlamaCppBackend, tmp_path: Path) -> N
 def test_what_is_no_importance_matrix(backend: LlamaCppBackend, tmp_path: Path) -> None:
     model, target = tmp_path / "f32.gguf", tmp_path / "made.gguf"
     write_model(model)
-    for path, said in ((model, "is no importance matrix"), (tmp_path / "text", "cannot be read")):
+    for path, said in (
+        (model, "is not an importance matrix"),
+        (tmp_path / "text", "cannot be read"),
+    ):
         if path != model:
             path.write_text("words")
         with pytest.raises(LoadFailed, match=said):

@@ -108,7 +108,7 @@ def test_a_setting_that_names_no_program_is_said_with_its_name(wanted: str) -> N
     use(wanted)
     answer = LlamaServerBackend().availability()
     assert not answer.ok
-    assert "is no program" in answer.reason
+    assert "is not a program" in answer.reason
     assert programs.SETTING in answer.reason
 
 
@@ -144,7 +144,7 @@ def test_a_processor_without_avx2_is_known_before_the_program_dies(
 @pytest.mark.parametrize(
     ("mode", "reason"),
     [
-        ("another program", "it is no llama-server"),
+        ("another program", "it is not llama-server"),
         ("too old", r"too old .*9123.*--flash-attn"),
         ("no libraries", "error while loading shared libraries"),
     ],

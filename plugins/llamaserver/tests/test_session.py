@@ -334,7 +334,7 @@ def test_a_projector_of_another_model_is_an_error_of_that_answer(
 @pytest.mark.parametrize(
     ("images", "reference", "told", "hint"),
     [
-        ("never", "", "the option images is never", "leave the images out"),
+        ("never", "", "the option images is never", "leave out the images"),
         ("first", "", "lies beside tiny-F32.gguf", "put the one of this model"),
         ("first", "hf://a/b/c.gguf", "lies beside tiny-F32.gguf", "pull hf://a/b/c.gguf"),
     ],

@@ -119,7 +119,7 @@ def test_an_address_that_is_none(studio: FakeLMStudio, url: str) -> None:
     studio.address = url
     told(studio)
     answer = BACKEND.availability()
-    assert answer.reason == "the setting plugins.lmstudio.url is no address of a server"
+    assert answer.reason == "the setting plugins.lmstudio.url is not a server address"
 
 
 # --- loading -----------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ def test_an_answer_never_goes_on_for_ever(studio: FakeLMStudio, artifact: Artifa
 def test_an_answer_that_breaks_off(studio: FakeLMStudio, artifact: Artifact) -> None:
     with BACKEND.load(artifact, SMALL) as session:
         studio.fault = "broken off"
-        with pytest.raises(BackendCrashed, match="ended the answer in its middle"):
+        with pytest.raises(BackendCrashed, match="stopped in the middle of the answer"):
             ask(session)
         studio.fault = "another model"
         with pytest.raises(GenerationFailed, match="answers as another/model"):

@@ -128,7 +128,7 @@ def test_a_model_without_weights_here_is_nothing(ollama: Ollama) -> None:
         ('{"config": {"digest": "md5:1"}, "layers": []}', "no sha256 digest"),
         (
             '{"mediaType": "application/vnd.ollama.manifest.list.v2+json", "manifests": []}',
-            "a list of nothing",
+            "an empty list",
         ),
     ],
 )
@@ -149,8 +149,8 @@ def test_a_blob_that_is_missing_or_short(ollama: Ollama) -> None:
     artifacts["gone:1b"].path.unlink()
     os.truncate(artifacts["short:1b"].path, 100)
     reasons = [broken.reason for broken in OllamaStore(ollama.root).inventory().broken]
-    assert "is not there" in reasons[0]
-    assert "has 100 of 9,004 bytes" in reasons[1]
+    assert "is missing" in reasons[0]
+    assert "has another size than its manifest states" in reasons[1]
 
 
 def test_one_blob_a_tensor_has_no_file(ollama: Ollama) -> None:

@@ -134,9 +134,10 @@ def test_what_a_tag_says_is_taken_over(library: Library) -> None:
     assert found.context == 512
     assert found.messages == (Message("user", "Hi"), Message("assistant", "Ahoy!"))
     assert found.note("NAME", "ENGINE", chat_template=True) == (
-        "ENGINE runs the weights of NAME; from its tag, unless said otherwise: SYSTEM, PARAMETER "
-        "temperature top_k top_p min_p seed num_predict stop num_ctx, 2 MESSAGEs; left out of its "
-        "tag: TEMPLATE (that of the file is used), PARAMETER repeat_penalty mirostat"
+        "ENGINE runs the weights of NAME; from its tag, unless said otherwise: SYSTEM, "
+        "PARAMETER temperature top_k top_p min_p seed num_predict stop num_ctx, 2 MESSAGEs; "
+        "left out of its tag: TEMPLATE (the file's own is used), PARAMETER repeat_penalty "
+        "mirostat"
     )
     plain = found.note("NAME", "ENGINE", chat_template=False)
     assert "TEMPLATE (prompts are completed as text)" in plain

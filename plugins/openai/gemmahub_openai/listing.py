@@ -217,6 +217,6 @@ def missing(places: Places, answers: Sequence[Answered]) -> BackendMissing | Non
     asked = ", ".join(server.url.removeprefix("http://") for server in places.servers)
     where = f", and none answers at {asked}" if asked else ""
     return BackendMissing(
-        f"no server is named in the settings{where}",
-        "gemmahub config set plugins.openai.servers.NAME.url http://HOST:PORT names one",
+        f"no server is set{where}",
+        "gemmahub config set plugins.openai.servers.NAME.url http://HOST:PORT adds one",
     )

@@ -107,7 +107,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], type[BackendError], str]] = {
     "moved": ({"body": {}, "status": 307}, GenerationFailed, "another address"),
 }
 STREAMS: dict[str, tuple[tuple[bytes, ...], type[BackendError], str]] = {
-    "half": ((said("Hel"),), BackendCrashed, "ended the answer in its middle"),
+    "half": ((said("Hel"),), BackendCrashed, "stopped in the middle of the answer"),
     "no end": ((said("Hel", "stop"),), BackendCrashed, "in its middle"),
     "no reason": ((said("Hel"), counted(), DONE), GenerationFailed, "without a reason"),
     "no JSON": ((said("Hel"), b"data: {]\n\n"), BackendCrashed, "not JSON"),

@@ -36,7 +36,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "elsewhere": (
         {"body": {}, "status": 301, "headers": {"Location": "https://x/"}},
-        "sends on to another address",
+        "redirects to another address",
     ),
     "error in 200": ({"body": {"error": {"message": "out of luck"}}}, "out of luck"),
     "broken off": ({"body": MODELS, "breaks": True}, "broke while it was asked"),
