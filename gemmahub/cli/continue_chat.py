@@ -54,7 +54,7 @@ def continue_command(
     audio: tuple[Path, ...],
     verbose: bool,
 ) -> int:
-    """Go on with a conversation, with the model and the settings that it was held with.
+    """Continue a conversation, with its own model and settings.
 
     PROMPT is the next question; "-" or a pipe reads it from standard input. Without a prompt, the
     conversation continues in the terminal. Questions and answers are saved. A conversation with

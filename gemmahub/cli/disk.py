@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.command(name="du")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def du_command(as_json: bool) -> None:
-    """What models take on the disks: by store, by model, and what lies there twice."""
+    """Disk usage by store and by model, with duplicates."""
     from gemmahub.service import Library, disk
 
     library = Library()
@@ -151,7 +151,7 @@ def _show_kept(word: str, kept: Iterable[Kept]) -> None:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def dedupe_command(apply_: bool, reflink: bool, undo: bool, yes: bool, as_json: bool) -> int:
-    """Let files of the same content in several stores share their place on the disk."""
+    """Deduplicate identical model files: stores then share disk space."""
     from gemmahub.service import Library, disk
 
     library = Library()

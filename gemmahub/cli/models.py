@@ -197,7 +197,7 @@ def _show_served(model: ServedModel, variant: Variant) -> None:
             ("server", f"{model.place or '?'} (backend {model.backend})"),
             ("architecture", model.architecture or "not stated"),
             ("context", f"{tokens(model.context)}, trained for: {tokens(model.context_trained)}"),
-            ("takes images", images),
+            ("accepts images", images),
             ("in memory", {True: "yes", False: "no", None: "not stated"}[model.loaded]),
             ("note", (*variant.notes, "this is what the server states; it was not measured")[0]),
         ]

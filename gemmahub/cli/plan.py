@@ -83,7 +83,7 @@ def plan_command(
     plot: bool,
     **options: Any,
 ) -> None:
-    """What a model takes of the memory that is free, part by part, before it is loaded."""
+    """Estimate a model's memory use, by component, before it is loaded."""
     from gemmahub.service import Library, PlanOptions
 
     library = Library(say=output.note, workers=workers)
@@ -197,7 +197,8 @@ def _show_contexts(plan: Plan) -> None:
     rows = [[f"{context:,}", *(totals[context, name] for name in types)] for context in contexts]
     rows.append([_AT_MOST, *(f"{largest:,}" for _, largest in plan.largest_contexts)])
     columns = ["context", *types]
-    output.data("\ntotal in GiB, {'from the engine' if plan.contexts_by_engine else 'by formula'}:")
+    basis = "from the engine" if plan.contexts_by_engine else "by formula"
+    output.data(f"\ntotal in GiB, {basis}:")
     if sum(max(map(len, column)) + 3 for column in zip(columns, *rows, strict=True)) > (
         output.width()
     ):

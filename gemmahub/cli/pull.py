@@ -146,7 +146,7 @@ def show_plan(plan: PullPlan, *, aside: bool = True) -> None:
 
 
 def _kind(variant: Variant) -> str:
-    return f"{variant.what}{{'' if variant.is_model else '; not a model by itself'}}"
+    return f"{variant.what}{'' if variant.is_model else '; not a model by itself'}"
 
 
 def _size(plan: PullPlan) -> str:

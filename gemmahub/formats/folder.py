@@ -77,7 +77,7 @@ def safetensors_shards(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
         missing = [name for name in names if name not in present]
         if missing and _WHOLE in present and _WHOLE not in names:
             # Left over from the model that this one was made from; engines read the whole file.
-            notes = (f"{_INDEX} names files that are not here; {_WHOLE} was read",)
+            notes = (f"{_INDEX} names missing files, so {_WHOLE} was read",)
             names = [_WHOLE]
         elif missing:
             named = Gaps(tuple(range(len(missing))[:3]), len(missing)).named(missing.__getitem__)

@@ -68,7 +68,7 @@ class GgufFile:
         if not isinstance(value, ArrayRef):
             raise NotFound(
                 f"{one_line(self.name)} has no array {shown_key(key)} in its metadata",
-                "Look at its metadata with `gemmahub inspect`.",
+                "See its metadata with `gemmahub inspect`.",
             )
         cursor = Cursor(source, value.offset, self.header_bytes)
         reader = ValueReader(cursor, big_endian=self.big_endian)
@@ -82,7 +82,7 @@ class GgufFile:
         if not isinstance(value, TextRef):
             raise NotFound(
                 f"{one_line(self.name)} has no string {shown_key(key)} in its metadata",
-                "Look at its metadata with `gemmahub inspect`.",
+                "See its metadata with `gemmahub inspect`.",
             )
         return source.read(value.offset, value.length).decode(errors="replace")
 

@@ -164,7 +164,7 @@ def _open_regular(path: Path) -> tuple[int, int]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(
             f"there is no file {_shown(path)}",
-            "Check the path; `gemmahub list` shows the models that are here.",
+            "Check the path; `gemmahub list` shows the installed models.",
         ) from error
     except PermissionError as error:
         raise FormatError(

@@ -62,7 +62,7 @@ def compressed_swap(files: SystemFiles) -> str:
         text = files.text(_SWAPS) or ""
     except Unreadable:
         return ""
-    return "compressed memory (zram), which takes memory itself" if "/zram" in text else ""
+    return "compressed memory (zram), which uses memory itself" if "/zram" in text else ""
 
 
 def without_gpu_memory(

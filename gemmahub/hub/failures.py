@@ -107,7 +107,7 @@ def refused(
     if status == 403:
         return NetworkError(
             f"{host_of(url)} refused {what} of {repository}: {said or 'forbidden'}",
-            f"look at {page}; a login may help: {LOGIN}",
+            f"see {page}; a login may help: {LOGIN}",
         )
     if status == 429:
         return NetworkError(
@@ -118,12 +118,12 @@ def refused(
         return NetworkError("the proxy wants a login", "put it into HTTPS_PROXY")
     if status >= 500:
         return NetworkError(
-            f"{host_of(url)} has a problem (HTTP {status}): {{said or 'no reason given'}}",
+            f"{host_of(url)} has a problem (HTTP {status}): {said or 'no reason given'}",
             "try again later; see https://status.huggingface.co",
         )
     return NetworkError(
         f"{host_of(url)} refuses {what} (HTTP {status}){': ' + said if said else ''}",
-        f"look at {page}",
+        f"see {page}",
     )
 
 
@@ -185,5 +185,5 @@ def no_drafter(name: str) -> NotFound:
     """What to raise where the catalogue names no head that drafts for a model."""
     return NotFound(
         f"no draft head of {one_line(name)} is known",
-        "leave out --draft; gemmahub run MODEL --drafter FILE takes a file that you have",
+        "leave out --draft; gemmahub run MODEL --drafter FILE uses a file that you have",
     )

@@ -65,7 +65,11 @@ class Plan:
         unknown = "the buffer for one image is not known and not counted"
         if self.with_images:
             return [] if buffer is not None else [unknown]
-        parts = unknown if buffer is None else f"{buffer:,} of them for computing the largest image"
+        parts = (
+            unknown
+            if buffer is None
+            else f"{format_gib(buffer)} of them for computing the largest image"
+        )
         return [
             f"images are not included (--image): the projector would add {format_gib(more)}; "
             f"{parts}"

@@ -163,7 +163,7 @@ def _able(candidates: Sequence[Candidate], wanted: Requirements) -> list[Candida
     able = [c for c in candidates if c.images is not None or not wanted.goal.image]
     if not able:
         raise NotFound(
-            "no known variant of it takes images"
+            "no known variant of it accepts images"
             if candidates
             else "there is nothing to recommend",
             "leave out --use vision"

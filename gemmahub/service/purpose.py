@@ -11,7 +11,7 @@ from gemmahub.text.command import command_line
 if TYPE_CHECKING:
     from gemmahub.registry.variants import Variant
 
-_MODELS: Final = "gemmahub list shows the models that are here"
+_MODELS: Final = "gemmahub list shows the installed models"
 _USES: Final = {
     "drafter": "`gemmahub run MODEL --drafter FILE` uses it beside its model",
     "adapter": "`gemmahub run MODEL --adapter FILE` uses it with its model",

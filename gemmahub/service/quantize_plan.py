@@ -90,7 +90,7 @@ def _source(here: Installation, reference: str) -> tuple[Variant, Artifact]:
     if variant.served is not None:
         raise UsageError(
             f"{one_line(variant.reference)} is a model of a server, not a file on this machine",
-            "gemmahub list shows the files that are here",
+            "gemmahub list shows the installed files",
         )
     if not variant.artifacts:
         raise NotInstalled(

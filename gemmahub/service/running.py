@@ -147,7 +147,7 @@ def load(
 
     tell = on_stage or (lambda _: None)
     settings = settings or Settings()
-    tell(f"looking for {one_line(reference)}")
+    tell(f"resolving {one_line(reference)}")
     variant, recommended = here.chosen(reference)
     if not variant.runnable:
         raise NotInstalled(

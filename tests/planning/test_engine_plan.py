@@ -133,7 +133,7 @@ def test_for_people(command: Command, tmp_path: Path) -> None:
     result = command("plan", model(tmp_path), "--ram", "8GiB")
     assert result.code == 0
     assert "asked of sandbank 3" in result.out
-    assert "total in GiB, asked of the engine" in result.out
+    assert "total in GiB, from the engine" in result.out
     assert "\x1b[2J" not in result.out
     assert "by formula" not in result.out
 

@@ -285,7 +285,7 @@ def _depths(wanted: Sequence[int] | None, variant: Variant) -> tuple[int, ...]:
 def _too_deep(depth: int, context: int, why: str) -> UsageError:
     most = max(0, context - _LEAST_ROOM)
     return UsageError(
-        f"a depth of {depth:,} takes {depth + _LEAST_ROOM:,} tokens, and {why} {context:,}",
+        f"a depth of {depth:,} needs {depth + _LEAST_ROOM:,} tokens, and {why} {context:,}",
         f"give depths up to {most:,}" if most else "too few to measure",
     )
 

@@ -108,7 +108,7 @@ def new_plugin(
     if {name, f"gemmahub-{name}"} & set(taken) or find_spec(package) is not None:
         raise UsageError(
             f"a plugin {name!r} is already installed",
-            "choose another name; gemmahub plugins shows those that are taken",
+            "choose another name; gemmahub plugins shows the existing ones",
         )
     target = folder / f"gemmahub-{name}"
     if target.exists() or target.is_symlink():

@@ -150,7 +150,7 @@ class PullScreen(FrontScreen["PullPlan"]):
             elif self.plan.short_bytes:
                 keys = ["r checks again"]
             else:
-                anyway = " all the same" if self.plan.fit.fits is False else ""
+                anyway = " anyway" if self.plan.fit.fits is False else ""
                 keys = [f"enter downloads it{anyway}"]
         elif self.error is not None:
             keys = ["r tries again"]

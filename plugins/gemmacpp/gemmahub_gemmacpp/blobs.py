@@ -76,7 +76,7 @@ def read_blob(source: ByteSource, blob: Blob, most: int) -> bytes:
 def _header(source: ByteSource, offset: int) -> tuple[int, int]:
     magic, count, size = HEADER.unpack(source.read(offset, HEADER.size))
     if magic != MAGIC:
-        raise FormatError(f"{one_line(source.name)} is not a .sbs file", "Name another file.")
+        raise FormatError(f"{one_line(source.name)} is not a .sbs file", "Choose another file.")
     return count, size
 
 

@@ -32,7 +32,7 @@ class Fields:
         self._words = words
         self.end = words.at + length
         if self.end > words.limit:
-            raise words.damaged("a record is longer than what holds it")
+            raise words.damaged("a record is longer than its container")
         self._outer, words.limit = words.limit, self.end
 
     def finish(self) -> None:

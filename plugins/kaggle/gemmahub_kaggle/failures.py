@@ -43,7 +43,7 @@ def refused(status: int, said: str, handle: Handle, *, login: bool) -> NetworkEr
             f"accept the licence at {page} with the account of your token, then try again",
         )
     if status == 404:
-        return NotFound(f"Kaggle has no {handle.name}{said}", f"look at {page}")
+        return NotFound(f"Kaggle has no {handle.name}{said}", f"see {page}")
     if status == 429:
         return NetworkError("Kaggle limits requests", "try again in a few minutes")
     return NetworkError(

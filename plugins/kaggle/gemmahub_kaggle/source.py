@@ -221,7 +221,7 @@ def _model_of(handle: Handle, files: Sequence[ListedFile]) -> KaggleModel:
     if not models:
         raise NotFound(
             f"{handle.reference} has no model among its {len(files):,} files",
-            f"gemmahub search finds others; look at {PAGES}/models/{handle.model_name}",
+            f"gemmahub search finds others; see {PAGES}/models/{handle.model_name}",
         )
     raise NotFound(
         f"{handle.reference} has {len(models)} models: name one of its files",

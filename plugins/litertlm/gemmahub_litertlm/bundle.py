@@ -62,7 +62,7 @@ def read_bundle(source: ByteSource) -> Bundle:
     name = one_line(source.name)
     magic, major, minor, patch, _, end = _HEAD.unpack(source.read(0, _HEAD.size))
     if magic != MAGIC:
-        raise FormatError(f"{name} is not a .litertlm bundle", "Name another file.")
+        raise FormatError(f"{name} is not a .litertlm bundle", "Choose another file.")
     if major != MAJOR:
         raise FormatError(
             f"{name} is a bundle of version {major}.{minor}.{patch}, and 1 is known",

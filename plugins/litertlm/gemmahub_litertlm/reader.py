@@ -158,7 +158,7 @@ class TaskReader(_BundleReader):
         """Raises: FormatError, IntegrityError."""
         if source.read(0, 4) != b"PK\x03\x04":
             raise FormatError(
-                f"{one_line(source.name)} is not a .task bundle", "Name another file."
+                f"{one_line(source.name)} is not a .task bundle", "Choose another file."
             )
         return read_model(source, read_task(source))
 

@@ -186,7 +186,7 @@ def _metadata(llama: Any, values: Mapping[str, str | int]) -> Any:
     for entry, (key, value) in zip(array, values.items(), strict=False):
         raw = b"" if isinstance(value, int) else value.encode()
         if max(len(key.encode()), len(raw)) > _LONGEST or 0 in raw:
-            raise BackendError(f"llama.cpp takes {_LONGEST} bytes for {key} at most")
+            raise BackendError(f"llama.cpp accepts at most {_LONGEST} bytes for {key}")
         entry.key = key.encode()
         if isinstance(value, int):
             entry.tag, entry.value.val_i64 = _OVERRIDE_INT, value

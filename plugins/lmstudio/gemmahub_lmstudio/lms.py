@@ -46,8 +46,8 @@ def gpu_share(layers: int, artifact: Artifact | None) -> str:
     count = None if artifact is None else _layers_of(artifact)
     if count is None:
         raise LoadFailed(
-            "LM Studio takes a share of the layers, but this model does not state its "
-            "number of layers",
+            "LM Studio needs a share of the layers, but this model does not state its number "
+            "of layers",
             "leave out --gpu-layers: LM Studio then chooses; or give 0",
         )
     return "max" if layers >= count else f"{layers / count:.4f}"

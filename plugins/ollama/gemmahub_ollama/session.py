@@ -138,7 +138,7 @@ class OllamaSession(SessionBase):
                 return "/api/chat", {**body, "messages": messages}
             if any(message.images for message in prompt):
                 raise GenerationFailed(
-                    "a model without a chat template takes no images", "leave out the images"
+                    "a model without a chat template accepts no images", "leave out the images"
                 )
             prompt = "\n\n".join(message.content for message in prompt)
         return "/api/generate", {**body, "raw": True, "prompt": prompt}

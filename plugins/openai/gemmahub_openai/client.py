@@ -104,7 +104,7 @@ class ServerClient:
         if said.startswith("Unexpected endpoint"):
             raise faults.NotOffered(f"{self.server.shown} has no {path}", "check the address")
         if said:
-            raise BackendError(f"{self.server.shown} refuses: {said}", "look at the server's log")
+            raise BackendError(f"{self.server.shown} refuses: {said}", "see the server's log")
         return found
 
     def fetch(

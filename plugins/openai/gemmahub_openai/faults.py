@@ -122,7 +122,7 @@ def not_json(server: Server, body: bytes, reason: str = "") -> BackendError:
     what = one_line(reason, 120) or ("an empty one" if not body.strip() else "it is not JSON")
     return BackendError(
         f"{server.shown} sent an invalid answer: {what}",
-        "check the address; look at the server's log",
+        "check the address; see the server's log",
     )
 
 
@@ -210,7 +210,7 @@ def from_status(
         return kind(f"{server.shown} is not ready: {why}", "try again in a moment")
     return kind(
         f"{server.shown} refuses (HTTP {status}): {said or 'no reason'}",
-        "look at the server's log; change the request",
+        "see the server's log; change the request",
     )
 
 

@@ -86,7 +86,7 @@ def ask_all(places: Places, seconds: float) -> list[Answered]:
         thread.join(max(end - monotonic(), 0))
     with lock:
         answers = dict(found)
-    late = BackendError("did not answer in time", "it may be busy or hang: look at its log")
+    late = BackendError("did not answer in time", "it may be busy or hang: see its log")
     whole = [answers.get(n, Answered(one, error=late)) for n, one in enumerate(places.servers)]
     return [answer for answer in whole if _counts(answer)]
 

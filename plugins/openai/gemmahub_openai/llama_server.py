@@ -118,7 +118,7 @@ def load_model(
         time.sleep(_POLL_SECONDS)
     raise LoadFailed(
         f"{client.server.shown} has not loaded {one_line(name, 120)} in {seconds:.0f} s",
-        "raise the option timeout to wait longer; look at the server's log",
+        "raise the option timeout to wait longer; see the server's log",
     )
 
 

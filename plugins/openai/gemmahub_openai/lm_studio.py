@@ -128,7 +128,7 @@ def load_model(
     config = object_of(found.get("load_config")) or object_of(found.get("config"))
     if not name:
         raise LoadFailed(
-            f"{client.server.shown} does not report what it loaded", "look at LM Studio's log"
+            f"{client.server.shown} does not report what it loaded", "see LM Studio's log"
         )
     return Instance(name, count_of(config.get("context_length")))
 
