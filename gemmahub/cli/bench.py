@@ -103,9 +103,7 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
     is_flag=True,
     help="Find each model's fastest settings, and keep them for run, serve and plan.",
 )
-@click.option(
-    "--smaller-cache", is_flag=True, help="With --tune: also try cache types that lose quality."
-)
+@click.option("--smaller-cache", is_flag=True, help="With --tune: try lossy cache types.")
 @click.option("--force", is_flag=True, help="With --tune: measure even if the machine is busy.")
 @click.option(
     "--against",
@@ -119,9 +117,7 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
     metavar="FILE",
     help="Write the results to a file; without a model, all results of this machine.",
 )
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the results as JSON, in the format of --export."
-)
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the results as CSV, one line per depth.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the results as Markdown.")
 def run_command(references: tuple[str, ...], **options: Any) -> int:
@@ -137,7 +133,7 @@ def run_command(references: tuple[str, ...], **options: Any) -> int:
     if len(forms) > 1:
         raise UsageError("--json, --csv and --markdown exclude each other", "use one of them")
     if options["against"] is not None and forms:
-        raise UsageError("--against needs a table", f"leave --{forms[0][3:]} out")
+        raise UsageError("--against needs a table", f"leave out --{forms[0][3:]}")
     if not options["tune"] and (options["smaller_cache"] or options["force"]):
         raise UsageError("--smaller-cache and --force are for --tune", "gemmahub bench REF --tune")
     library = Library(say=output.note)
@@ -195,7 +191,7 @@ def _tune(
     given += ["parallel"] if wanted.parallel > 1 else []
     if given:
         name = given[0].removesuffix("s")
-        raise UsageError(f"--tune cannot be used with --{name}", f"leave --{name} out")
+        raise UsageError(f"--tune cannot be used with --{name}", f"leave out --{name}")
     told = []
     code: int = ExitCode.DONE
     choices = {"smaller_caches": options["smaller_cache"], "force": options["force"]}
