@@ -144,7 +144,9 @@ def test_the_index_of_decisions_names_each_one_once() -> None:
     assert sorted(linked) == sorted(path.name for path in pages)
     for page in pages:
         parts = re.findall(r"^## (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-        assert {"Decided", "Figures", "Also considered", "What would reverse it"} <= set(parts), page
+        assert {"Decided", "Figures", "Also considered", "What would reverse it"} <= set(parts), (
+            page
+        )
 
 
 def test_templates_ask_for_the_report_of_doctor() -> None:

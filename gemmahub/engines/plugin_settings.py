@@ -255,7 +255,7 @@ def _fault(setting: Setting) -> str:
     if setting.table and not _NAME.fullmatch(setting.table):
         return "has a table with an invalid name: use small letters, digits, _ and -"
     if setting.env and not _VARIABLE.fullmatch(setting.env):
-        return "has an invalid name of a variable"
+        return "names an invalid variable"
     try:
         is_known = setting.type in KINDS
     except TypeError:  # what cannot be hashed

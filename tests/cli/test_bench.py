@@ -97,7 +97,7 @@ def test_one_broken_reference_costs_itself(command: Command, model: Path, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("--backend", "echo"), 2, "makes its timings up"),
+        (("--backend", "echo"), 2, "has no real timings"),
         (("--depth", "a"), 2, "are not depths"),
         (("--depth", "-1"), 2, "are not depths"),
         (("--depth", ""), 2, "are not depths"),
@@ -213,4 +213,4 @@ def test_results_that_cannot_be_kept_are_said(
     (tmp_path / "data").write_text("in the way")
     found = command("bench", model, *QUICK)
     assert found.code == 0
-    assert "could not be remembered" in found.err
+    assert "could not be saved" in found.err

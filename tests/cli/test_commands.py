@@ -196,7 +196,7 @@ def test_ctrl_c_says_at_once_that_it_waits_for_the_engine(
         os.kill(wait_for_worker(process), signal.SIGSTOP)
         process.send_signal(signal.SIGINT)
         told = next(line for line in process.stderr if "stopping the engine" in line)
-        assert "Ctrl-C again ends the program" in told
+        assert "Ctrl-C again to quit" in told
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130

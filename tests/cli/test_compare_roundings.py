@@ -118,7 +118,7 @@ def test_a_target_that_exists_is_seen_before_anything_is_made(
     ("given", "said"),
     [
         (("--to", "Q8_0"), "for Q4_0 only"),
-        (("--to", "Q4_0", "--no-lattice"), "--compare tries both roundings"),
+        (("--to", "Q4_0", "--no-lattice"), "--compare and --no-lattice"),
     ],
 )
 def test_where_there_are_no_two_roundings(

@@ -379,7 +379,7 @@ def test_edit_does_not_write_over_a_change_that_was_made_meanwhile(
     other = f"pathlib.Path({str(file)!r}).write_text('# other\\n')"
     editor(tmp_path, monkeypatch, f"path.write_text('# this\\n'); {other}")
     result = command("config", "edit")
-    assert (result.code, "was changed meanwhile" in result.err) == (2, True)
+    assert (result.code, "was changed by another program" in result.err) == (2, True)
     assert file.read_text() == "# other\n"
 
 

@@ -111,7 +111,7 @@ def test_another_model_takes_over(
     [
         (("{kept}", "  "), 2, "gemmahub chats continue ID"),
         (("{kept}",), 2, "the prompt is empty"),  # standard input has nothing
-        (("{kept}", "x", "--again"), 2, "leave the prompt"),
+        (("{kept}", "x", "--again"), 2, "leave out the prompt"),
         (("nothing", "x"), 3, "gemmahub chats list"),
     ],
 )

@@ -127,7 +127,7 @@ def references(command: Command) -> list[str]:
         (("rm", "gemma-3-4b-it:q4_0-qat"), 3, "not on this machine"),
         (("rm", "gemma-3-4b-it", "--store", "olama"), 2, "ollama"),
         (("dedupe", "--undo"), 3, "nothing was shared"),
-        (("dedupe", "--undo", "--apply"), 2, "stands alone"),
+        (("dedupe", "--undo", "--apply"), 2, "takes no other option"),
     ],
 )
 def test_bad_input(
@@ -152,7 +152,7 @@ def test_dedupe_is_a_plan_until_it_is_applied_and_can_be_undone(
     assert "--undo" in done.out
     assert inodes(places) == 1
     again = command("dedupe")
-    assert "no two files" in again.out
+    assert "no duplicate files" in again.out
     undone = command("dedupe", "--undo")
     assert undone.code == 0, undone
     assert inodes(places) == 3

@@ -62,7 +62,7 @@ class Quiet(Backend):
     name: ClassVar[str] = "quiet"
 
     def availability(self) -> Availability:
-        raise AssertionError("not asked")
+        raise AssertionError("not contacted")
 
 
 @pytest.fixture

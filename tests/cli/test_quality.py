@@ -198,8 +198,8 @@ def test_a_full_disk_says_how_to_go_on(
     (tmp_path / "cache" / "quality").write_bytes(b"")  # no folder can be made there
     found = command("quality", models[0], "--text", text)
     assert found.code == 1
-    assert "what was scored cannot be kept" in found.err
-    assert "the same command goes on" in found.err
+    assert "the scores cannot be saved" in found.err
+    assert "the same command continues" in found.err
 
 
 def test_answers_stand_side_by_side(

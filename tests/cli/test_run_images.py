@@ -63,7 +63,7 @@ def test_plain_completion_takes_none(command: Command, folder: Path) -> None:
     write_model(folder / "tiny-F32.gguf", template="")
     found = run(command, folder, "--image", folder / "red.png")
     assert found.code == 2
-    assert "instruct model" in found.err
+    assert "instruction-tuned model" in found.err
 
 
 def test_a_model_that_does_not_hear_says_so(command: Command, folder: Path) -> None:

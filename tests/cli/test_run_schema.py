@@ -74,8 +74,11 @@ def test_an_answer_that_was_cut_off_is_a_failure(
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"not": {"required": ["city"]}}, "does not keep to the schema"),
-        ({"properties": {"city": {"$ref": "http://127.0.0.1:9/city"}}}, "to this form"),
+        ({"not": {"required": ["city"]}}, "does not follow the schema"),
+        (
+            {"properties": {"city": {"$ref": "http://127.0.0.1:9/city"}}},
+            "to this schema or grammar",
+        ),
     ],
 )
 def test_what_the_engine_does_not_hold_to_is_a_failure(
@@ -115,7 +118,7 @@ def test_what_does_not_go_together_is_refused(
 ) -> None:
     found = run(command, schema, "--think")
     assert found.code == 2
-    assert "has no thought" in found.err
+    assert "thinking cannot be combined" in found.err
     folder = write_model_folder(tmp_path / "mlx")
     found = command("run", folder, QUESTION, "--schema", schema, "--backend", "mlx")
     assert found.code == 5

@@ -129,7 +129,7 @@ def test_a_template_without_tools_is_refused_and_nothing_is_kept(
     found = run(command, plain, tools, "--backend", backend)
     assert (found.code, found.out) == (5, "")
     assert "the chat template of this model does not support tools" in found.err
-    assert "take a model with tools, such as Gemma 4" in found.err
+    assert "use a model with tools, such as Gemma 4" in found.err
     assert json.loads(command("chats", "list", "--json").out)["conversations"] == []
 
 
@@ -137,13 +137,13 @@ def test_a_template_without_tools_is_refused_and_nothing_is_kept(
     ("content", "said"),
     [
         ("{", "tools.json: it is not JSON"),
-        ("{}", "holds no list"),
-        ("[]", "holds no list"),
+        ("{}", "does not hold a list"),
+        ("[]", "does not hold a list"),
         ("[1]", "function 1 of tools.json is not an object"),
         ('[{"name": "a b"}]', "function 1 of tools.json has no name"),
         ('[{"name": "a"}, {"name": "a"}]', "has two functions a"),
         ('[{"name": "a", "description": 1}]', "the description of a is not text"),
-        ('[{"name": "a", "parameters": {"type": "array"}}]', "no schema of an object"),
+        ('[{"name": "a", "parameters": {"type": "array"}}]', "not a schema of an object"),
         ('[{"name": "a", "parameters": {"required": 1}}]', "are not a JSON schema"),
         ("[" * 5000, "tools.json"),
     ],
@@ -193,7 +193,7 @@ def test_what_does_not_go_together_is_refused(
     schema.write_text("{}")
     for more, said in (
         (("--raw",), "leave out --raw"),
-        (("--schema", schema), "calls no tools"),
+        (("--schema", schema), "and tools cannot be combined"),
     ):
         found = run(command, model, tools, *more)
         assert found.code == 2

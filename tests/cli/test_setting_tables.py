@@ -23,7 +23,7 @@ SERVERS = Setting(
     fields=(
         Setting("url", "its address"),
         Setting("key", "its key", secret=True),
-        Setting("plain", "nothing but OpenAI's own parameters", bool, False),
+        Setting("plain", "only OpenAI's own parameters", bool, False),
     ),
 )
 FILE = """# mine

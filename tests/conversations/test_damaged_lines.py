@@ -181,8 +181,8 @@ def test_any_values_are_a_conversation(changes: list[tuple[Any, Any]]) -> None:
     ("version", "words"),
     [
         (2, "newer gemmahub (format 2)"), (10**300, "newer gemmahub (another format)"),
-        (0, "which format"), (-1, "which format"), (True, "which format"), ("1", "which format"),
-        (None, "which format"), (1.0, "which format"), ([1], "which format"),
+        (0, "its format"), (-1, "its format"), (True, "its format"), ("1", "its format"),
+        (None, "its format"), (1.0, "its format"), ([1], "its format"),
     ],
     ids=str,
 )  # fmt: skip

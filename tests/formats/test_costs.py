@@ -132,9 +132,9 @@ FILES: Final[dict[str, tuple[Callable[[], bytes], str]]] = {
         lambda: safetensors(b"{", 99_000_000) + bytes(99_000_000),
         "has a header of 99.0 MB",
     ),
-    "more-claimed.safetensors": (lambda: safetensors(b"{", 1 << 60), "claims a header of"),
+    "more-claimed.safetensors": (lambda: safetensors(b"{", 1 << 60), "states a header of"),
     "numbers.safetensors": (lambda: shape(b"99999," * 1_300_000), "more than 524,288 values"),
-    "fewer-numbers.safetensors": (lambda: shape(b"99999," * 500_000), "too large to be true"),
+    "fewer-numbers.safetensors": (lambda: shape(b"99999," * 500_000), "implausible size"),
     "objects.safetensors": (
         lambda: safetensors(b'{"a":[%s1]}' % (b'{"a":1},' * 190_000)),
         "is not described by an object",

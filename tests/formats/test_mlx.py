@@ -216,7 +216,7 @@ def test_index_left_over_from_another_model(tmp_path: Path) -> None:
     write_safetensors(tmp_path / "model.safetensors", [("a.weight", "F16", (1,))])
     model = read_model_folder(tmp_path)
     assert [path.name for path in model.files] == ["model.safetensors"]
-    assert "names files that are not here" in model.notes[0]
+    assert "names missing files, so" in model.notes[0]
 
 
 @pytest.mark.parametrize("name", ["../x.safetensors", "/x.safetensors", "a\\x", 3, ""])

@@ -54,7 +54,7 @@ def test_unknown_type_has_the_size_of_its_data() -> None:
 
 F32 = entry("F32", [1], 0, 4)
 DAMAGED: dict[str, tuple[bytes, str]] = {
-    "header length": ((1 << 60).to_bytes(8, "little") + b"{}", "claims a header of"),
+    "header length": ((1 << 60).to_bytes(8, "little") + b"{}", "states a header of"),
     "header past the end": ((500).to_bytes(8, "little") + b"{}", "ends in the middle"),
     "cut in the length": (b"\x10\0\0\0\0\0", "ends"),
     "not JSON": (raw_file(b"{]"), "is damaged"),

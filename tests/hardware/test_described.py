@@ -111,7 +111,7 @@ def test_hosts_of_the_settings() -> None:
         ("2x m2-16gb", "whole machine", "m2-16gb, 2 nodes"),
         ("m2-16gb + rtx-3090", "whole machine", "m2-16gb, 2 nodes"),
         ("rtx-3090 +", "a GPU has no name", "understood"),
-        ("hosts", "name no hosts", "machines.hosts"),
+        ("hosts", "have no hosts", "machines.hosts"),
         ("x" * 3000, "too long", "understood"),
     ],
 )

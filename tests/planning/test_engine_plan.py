@@ -158,7 +158,7 @@ def test_a_foreign_error_of_a_server_names_it(tmp_path: Path) -> None:
 def test_an_engine_that_does_not_say_where_is_refused(command: Command, tmp_path: Path) -> None:
     result = command("plan", model(tmp_path, says=False))
     assert result.code != 0
-    assert "does not say where" in result.err
+    assert "does not report where" in result.err
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_lists_do_not_ask(command: Command, tmp_path: Path) -> None:
     rows = json.loads(command("list", "--json").out)["models"]
     (fit,) = [row["fit"] for row in rows if row["reference"].endswith("model")]
     assert fit["fits"] is None
-    assert "known to its engine only" in fit["reason"]
+    assert "only its engine knows" in fit["reason"]
 
 
 # --- MLX itself ---------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ def test_notes_name_what_is_off_by_more_than_5_percent() -> None:
     assert "repack" in text
     assert "not known" in "\n".join(replace(actual, resident=None).notes)
     early = replace(actual, resident=Resident(150, 100, 50, "somewhere"))
-    assert "not written to yet" in "\n".join(early.notes)
+    assert "not resident yet: they have not been written to" in "\n".join(early.notes)
     found = actual.as_json()
     assert found["parts"][1]["difference"] == pytest.approx(-0.06)
     assert found["total_bytes"] == 104 + 94 + 5 + 10

@@ -109,14 +109,14 @@ def test_no_prompt_is_in_a_cache_of_the_one_before() -> None:
 def test_an_engine_that_reads_all_again_is_said() -> None:
     bench = bench_of(StatingEngine(caches=False))
     bench.measure(2048, 1, None)
-    assert any("from their beginning again" in doubt for doubt in bench.doubts)
+    assert any("from the start again" in doubt for doubt in bench.doubts)
 
 
 def test_an_engine_without_counts_and_times_is_measured_by_the_clock() -> None:
     bench = bench_of(StatingEngine(states=False))
     found = bench.measure(8, 1, None)
     assert found.first_token_seconds is not None
-    assert any("states no times" in doubt for doubt in bench.doubts)
+    assert any("reports no times" in doubt for doubt in bench.doubts)
     assert any("does not count" in doubt for doubt in bench.doubts)
 
 

@@ -91,7 +91,10 @@ def test_a_uv_tool_is_installed_again_with_what_it_had(
     log.unlink()
     (folder / "uv-receipt.toml").write_text(RECEIPT.replace("gemmahub-local", "gemmahub_Ollama"))
     result = command("plugins", "uninstall", "ollama", "--yes")
-    assert (result.code, "is still there" in result.err) == (1, True)  # the fake removes nothing
+    assert (result.code, "is still installed" in result.err) == (
+        1,
+        True,
+    )  # the fake removes nothing
     ((words, _),) = calls(log)
     assert words == first[:-2]  # without the folder of that name
     log.unlink()
@@ -228,7 +231,7 @@ def test_nothing_is_run_before_a_person_agrees(
     (prefix(tmp_path, monkeypatch, "venvs/gemmahub") / "pipx_metadata.json").write_text("{}")
     log = tool("pipx")
     result = command("plugins", "install", "ollama")
-    assert (result.code, "say --yes" in result.err) == (2, True)
+    assert (result.code, "use --yes" in result.err) == (2, True)
     monkeypatch.setattr("gemmahub.cli.output.interactive", lambda: True)
     monkeypatch.setattr("gemmahub.cli.output.confirm", lambda question: False)
     result = command("plugins", "install", "ollama")

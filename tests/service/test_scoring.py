@@ -160,7 +160,7 @@ def test_a_reference_that_went_meanwhile_is_said(tmp_path: Path) -> None:
     base = of_base(tmp_path, Counted(3))
     for path in tmp_path.rglob("*.scores"):
         path.unlink()
-    with pytest.raises(UsageError, match="no longer kept"):
+    with pytest.raises(UsageError, match="no longer saved"):
         list(scoring(tmp_path, Counted(3), base=base).windows())
 
 

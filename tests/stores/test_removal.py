@@ -273,7 +273,7 @@ def test_only_the_named_store(hub: Hub, tmp_path: Path) -> None:
     hub.add("user/repo", {"x.gguf": CONTENT})
     store = HuggingFaceStore(hub.root)
     plan = plan_removal(named(store, "x"), [store], named=["llama.cpp"])
-    assert "was not named" in plan.refused[0].reason
+    assert "was not chosen" in plan.refused[0].reason
     plan = plan_removal(named(store, "x"), [])
     assert "does not say how" in plan.refused[0].reason
 

@@ -171,7 +171,7 @@ odd_figure: Any = Figure("4", "")  # type: ignore[arg-type]
         ([NPU] * 65, "it found 65 devices"),
         ([NPU, NPU], "it has a second odd:0"),
         ([odd(id="odd")], "its id is like npu:0, not 'odd'"),
-        ([odd(id="odd:0\x1b[2J")], "its id is like npu:0"),
+        ([odd(id="odd:0\x1b[2J")], "its id must be like npu:0"),
         ([odd(id=0)], "its id is like npu:0, not 0"),
         ([odd(name=None)], "a text is a str, not a NoneType"),
         ([odd(kind="strange")], "'strange' is not a valid Kind"),

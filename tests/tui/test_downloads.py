@@ -232,7 +232,7 @@ async def test_what_has_arrived_is_only_checked(hub: SteadyHub) -> None:
     hub.pull(hub.plan_pull("user/gemma"))
     async with running(hub) as (_, pilot):
         screen = await asked(pilot)
-        assert "have arrived: only their sha256 is checked" in words(screen)
+        assert "are here: only the sha256 is checked" in words(screen)
 
 
 # --- the dialog, when the hub does not give it --------------------------------------------------
@@ -292,7 +292,7 @@ async def test_a_retry_in_the_dialog(hub: SteadyHub, server: HubServer) -> None:
         await pilot.press("r")
         await until(lambda: screen.plan, "an answer", pilot)
         assert "4.12 MB to fetch" in words(screen)
-        assert "in trouble" not in words(screen)
+        assert "a problem" not in words(screen)
         await pilot.press("escape")
         library = await front(pilot, LibraryScreen)
         assert "no network" not in str(library.query_one(Welcome).render())
@@ -456,7 +456,7 @@ async def test_bytes_that_were_changed(hub: SteadyHub, server: HubServer) -> Non
     async with running(hub) as (_, pilot):
         download, screen = await fetching(pilot)
         await until(lambda: download.state == "failed", "failed", pilot)
-        assert "nothing of it was kept" in row(screen, ".told")
+        assert "it was not kept" in row(screen, ".told")
         assert "0% · 0 B of" in row(screen, ".bar")
 
 

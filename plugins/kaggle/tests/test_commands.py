@@ -128,7 +128,7 @@ def test_it_is_not_said_that_unverified_files_are_verified(
     assert "493 KB fetched\n" in first.err
     assert "nothing downloaded\n" in again.err
     kaggle.sums = True
-    assert "and is verified" in command("pull", REFERENCE, "--yes").err
+    assert "they are verified" in command("pull", REFERENCE, "--yes").err
 
 
 def test_what_a_download_left_is_told_and_removed(

@@ -233,7 +233,7 @@ def test_a_build_is_asked_once_and_again_when_its_file_changes(
 @pytest.mark.parametrize(
     "content",
     [b"", b"[]", b"{", b"[" * 100_000, b"\xff", b'{"x": 1}', b"0" * (2 << 20)],
-    ids=["empty", "list", "half", "deep", "no UTF-8", "other", "long"],
+    ids=["empty", "list", "half", "deep", "not UTF-8", "other", "long"],
 )
 def test_what_is_remembered_may_be_nonsense(content: bytes, cache: Path) -> None:
     first = programs.find_build()
@@ -296,7 +296,7 @@ def test_a_real_build_for_the_processor() -> None:
 def test_gpu_layers_without_a_gpu_are_refused(tiny: Artifact) -> None:
     if len(LlamaServerBackend().devices()) > 1:
         pytest.fail("this test is for a machine without a GPU")
-    with pytest.raises(LoadFailed, match="sees no GPU"):
+    with pytest.raises(LoadFailed, match="finds no GPU"):
         LlamaServerBackend().load(tiny, Settings(context=512, gpu_layers=2))
 
 

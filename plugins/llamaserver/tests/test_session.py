@@ -335,7 +335,7 @@ def test_a_projector_of_another_model_is_an_error_of_that_answer(
     ("images", "reference", "told", "hint"),
     [
         ("never", "", "the option images is never", "leave out the images"),
-        ("first", "", "lies beside tiny-F32.gguf", "put the one of this model"),
+        ("first", "", "lies beside tiny-F32.gguf", "put this model's projector"),
         ("first", "hf://a/b/c.gguf", "lies beside tiny-F32.gguf", "pull hf://a/b/c.gguf"),
     ],
 )
@@ -363,5 +363,5 @@ def test_a_model_that_does_not_hear_refuses_sounds(
 ) -> None:
     with backend.load(seeing, Settings(context=512)) as session:
         assert session.info.audio is False
-        with pytest.raises(GenerationFailed, match="does not hear"):
+        with pytest.raises(GenerationFailed, match="does not support audio"):
             ask(session, [Message("user", "listen", audio=(tmp_path / "x.wav",))])

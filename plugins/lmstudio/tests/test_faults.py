@@ -59,7 +59,7 @@ def test_no_server(studio: FakeLMStudio, artifact: Artifact) -> None:
     ("fault", "said"),
     [
         ("web page", "answers with a web page"),
-        ("half JSON", "makes no sense"),
+        ("half JSON", "invalid answer"),
     ],
 )
 def test_what_answers_is_no_lm_studio(
@@ -163,8 +163,8 @@ def test_a_smaller_context_than_asked_for_is_told(studio: FakeLMStudio, artifact
         ({"threads": 4}, "no field for threads"),
         ({"parallel": 2}, "one answer at a time"),
         ({"context": 0}, "context cannot be 0"),
-        ({"options": {"timeout": 0.0}}, "no number of seconds"),
-        ({"gpu_layers": 3, "cache_in_memory": True}, "together with a number of layers"),
+        ({"options": {"timeout": 0.0}}, "not a number of seconds"),
+        ({"gpu_layers": 3, "cache_in_memory": True}, "with a number of layers"),
     ],
 )
 def test_settings_that_it_cannot_be_told(
@@ -276,7 +276,7 @@ def test_thoughts(studio: FakeLMStudio, artifact: Artifact) -> None:
             answer = read(session.generate(prompt, Sampling(thinking=not_wanted)))
             assert not answer.reasoning
         assert studio.bodies("/v1/chat/completions")[-1]["reasoning_effort"] == "none"
-        with pytest.raises(GenerationFailed, match="no limit for thoughts"):
+        with pytest.raises(GenerationFailed, match="cannot limit thinking"):
             read(session.generate(prompt, Sampling(thinking=5)))
     studio.models[0]["capabilities"]["reasoning"]["default"] = "off"
     with (

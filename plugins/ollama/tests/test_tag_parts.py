@@ -176,7 +176,7 @@ def test_an_odd_parameter_is_left_out(tmp_path: Path, options: Any, left_out: st
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("PARAMETER", "no JSON"), ("PARAMETER", "[]"), ("SYSTEM", " "), ("MESSAGE", "{}"),
+        ("PARAMETER", "not JSON"), ("PARAMETER", "[]"), ("SYSTEM", " "), ("MESSAGE", "{}"),
         ("MESSAGE", '[{"role": "user", "content": "no answer"}]'),
         ("MESSAGE", '[{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]'),
         ("SOMETHING", "new"),

@@ -60,7 +60,7 @@ def test_it_holds_its_model_until_it_ends(
     backend: OpenAIBackend, llama: Program, name_servers: Write
 ) -> None:
     name_servers(lab=address(llama))
-    with pytest.raises(BackendError, match="until it ends"):
+    with pytest.raises(BackendError, match="until the server stops"):
         backend.unload("tiny")
 
 

@@ -115,7 +115,7 @@ def test_a_cluster_serves(library: Library, reference: str) -> None:
 @pytest.mark.parametrize(
     ("wanted", "references", "words"),
     [
-        (WantedCluster(1, 2), 1, "find each other"),
+        (WantedCluster(1, 2), 1, "need a Ray cluster"),
         (WantedCluster(1, 1, "ray://head:1"), 2, "one model together"),
     ],
 )
