@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.shown_strings import ROOT, ShownText, shown_texts, sources
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 AVOIDED = {
     r"\bmend(s|ed|ing)?\b": "correct, fix",

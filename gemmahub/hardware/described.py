@@ -48,7 +48,7 @@ _RAM: Final = re.compile(r"(\S.*?)\s*(?:of\s+)?ram", re.IGNORECASE)
 _HOST: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,252})(?::([0-9]{1,5}))?\s*=\s*(\S.*)")
 _UNDERSTOOD: Final = (
     'write "rtx-3090", "2x rtx-3090", "rtx-3090 + rtx-3060, 64GiB ram", "2x 24GiB", "4x h100, '
-    '2 nodes" and "2x rtx-3090; rtx-4090"'
+    '2 nodes" or "2x rtx-3090; rtx-4090"'
 )
 
 

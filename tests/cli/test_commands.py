@@ -274,7 +274,7 @@ def test_inspect_catalogue_variant_that_is_not_here(command: Command) -> None:
         ("gemma-3-4b-it:q9", 3, "variants"),
         ("./missing.gguf", 3, "missing.gguf"),
         ("zzzzzz", 3, "list --all"),
-        ("nobody/nothing", 6, "nor in the catalogue, and the hub is not asked"),
+        ("nobody/nothing", 6, "nor in the catalogue, and the hub was not contacted"),
         ("a b", 2, "reference"),
         ("", 2, "empty"),
         ("gemma3:4b", 3, "gemma-3-4b-it:q4_0-qat"),
@@ -411,7 +411,7 @@ def test_list_says_what_fits(
     people = command("list", "--folder", gemma)
     assert re.search(r"large\.gguf .*fits · 131,072", people.out)
     assert re.search(r"odd\.gguf .* \?  ", people.out)
-    assert "what the cache of a mamba model takes is not known" in people.err
+    assert "the cache size of a mamba model is unknown" in people.err
     assert "\x1b" not in people.out
 
 

@@ -232,7 +232,7 @@ def test_a_variable_that_goes_before_is_told(
 ) -> None:
     monkeypatch.setenv("DEMO_PORT", "7")
     result = command("config", "set", "plugins.echo.port", "8")
-    assert (result.code, "DEMO_PORT goes before the file" in result.err) == (0, True)
+    assert (result.code, "DEMO_PORT overrides the file" in result.err) == (0, True)
 
 
 def test_unset_removes_what_is_no_setting(command: Command, file: Path) -> None:

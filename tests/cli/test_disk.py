@@ -182,7 +182,7 @@ def test_what_an_interrupted_download_left_is_named_and_removed(
     left.parent.mkdir(parents=True)
     left.write_bytes(b"x" * 40_000)
     usage = command("du")
-    assert "of hf://user/big-GGUF: gemmahub pull goes on with it" in usage.err
+    assert "of hf://user/big-GGUF: gemmahub pull continues it" in usage.err
     (row,) = json.loads(command("du", "--json").out)["unfinished"]
     assert row["reference"] == "hf://user/big-GGUF"
     found = command("rm", "user/big-GGUF", "--yes")

@@ -160,7 +160,7 @@ def test_what_does_not_fit_says_by_how_much(command: Command) -> None:
     found = plan(command, "gemma-3-27b-it:q4_0-qat", *options)
     assert found["fits"] is False
     assert found["headroom_bytes"] < 0
-    assert "too much" in command("plan", "gemma-3-27b-it:q4_0-qat", *options).out
+    assert "short" in command("plan", "gemma-3-27b-it:q4_0-qat", *options).out
 
 
 def test_a_context_beyond_the_trained_one_is_a_warning(command: Command) -> None:
@@ -353,7 +353,7 @@ def test_verify_is_shown(command: Command) -> None:
 def test_what_does_not_fit_is_not_loaded(command: Command) -> None:
     result = command("plan", "gemma-3-270m", "--verify", "-c", 1 << 30)
     assert result.code == 4
-    assert "too much" in result.err
+    assert "short" in result.err
 
 
 @pytest.mark.parametrize(

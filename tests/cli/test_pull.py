@@ -483,7 +483,7 @@ def test_progress_as_a_line() -> None:
     assert line_of(progress()) == (
         "fetching sub/g-Q4_0.gguf: 12%, 1.90 GB of 15.6 GB, 85.0 MB/s, 2:41 left"
     )
-    assert line_of(progress(files=2)).endswith("; in all 2.00 GB of 16.5 GB, 1:06:40 left")
+    assert line_of(progress(files=2)).endswith("; total 2.00 GB of 16.5 GB, 1:06:40 left")
     bare = progress(bytes_per_second=None, seconds_left=None, phase="verifying")
     assert line_of(bare) == "verifying sub/g-Q4_0.gguf: 12%, 1.90 GB of 15.6 GB"
     assert "100%" in line_of(progress(size=0, done_bytes=0))

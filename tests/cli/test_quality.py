@@ -176,7 +176,7 @@ def test_a_model_that_does_not_fit_is_not_loaded(
     monkeypatch.setattr(plans, "plan", lambda *_: no)
     found = command("quality", models[0], "--text", text)
     assert found.code == 4
-    assert "does not fit the memory that is free: it takes 80.00 GiB" in found.err
+    assert "does not fit in free memory: it needs 80.00 GiB" in found.err
 
 
 def test_a_server_alone_cannot_score_and_the_command_that_helps_is_named(

@@ -53,7 +53,7 @@ def test_without_a_projector_the_error_says_which_file(command: Command, folder:
     (folder / "mmproj-F16.gguf").unlink()
     found = run(command, folder, "--image", folder / "red.png")
     assert found.code != 0
-    assert "no image projector (mmproj-*.gguf) lies beside tiny-F32.gguf" in found.err
+    assert "no image projector (mmproj-*.gguf) is beside tiny-F32.gguf" in found.err
 
 
 def test_plain_completion_takes_none(command: Command, folder: Path) -> None:

@@ -174,7 +174,7 @@ def raw_sizes(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "text", ["it takes 986,000,123 in all", "it has 4,096 bytes", "free 25769803776 of it"]
+    "text", ["it needs 986,000,123 more", "it has 4,096 bytes", "free 25769803776 of it"]
 )
 def test_raw_sizes_are_found(text: str) -> None:
     assert raw_sizes(text)
@@ -183,7 +183,8 @@ def test_raw_sizes_are_found(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "4.10 KB", "1,234 tokens", "262,144 tokens", "weights  268,098,176 (268M)", "16,384,000.gguf",
+        "4.10 KB", "1,234 tokens", "262,144 tokens", "weights  268,098,176 (268M)",
+        "16,384,000.gguf",
         "attention  Q4_K  18  11,796,480  4%  6.64 MB", "1234567890ab", "127.0.0.1:12345",
         "20260101-123456",
     ],

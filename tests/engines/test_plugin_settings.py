@@ -170,7 +170,7 @@ class DemoKeyring(KeyringBackend):
     [
         ("demo/me/too", ""),
         ("demo/nobody", "the keyring has no entry demo/nobody"),
-        ("locked/me", "the keyring cannot be asked for locked/me: RuntimeError: it is locked"),
+        ("locked/me", "the keyring cannot read locked/me: RuntimeError: it is locked"),
     ],
 )
 def test_a_secret_may_be_in_the_keyring(file: Path, entry: str, told: str) -> None:
@@ -224,7 +224,7 @@ def test_a_process_of_ours_reads_the_same(file: Path, tmp_path: Path) -> None:
         (Setting("a", "x", [1]), "a type that settings do not support"),
         (
             Setting("a", "x", int, secret=True),
-            "a type that no setting can have when it is a secret",
+            "a type that settings do not support when it is a secret",
         ),
         (Setting("a", "x", int, "1"), "not a whole number"),
         (Setting("a", "x", choices=(1,)), "not a text"),

@@ -129,7 +129,7 @@ def test_what_cannot_be_a_name_is_refused(session: Session, names: tuple[str, ..
     [
         (TEMPLATE, "does not support tools"),
         (TOOLS_TEMPLATE.replace("<|tool_call>", "<call>"), "form than Gemma 4's"),
-        ("", "needs a chat template"),
+        ("", "need a chat template"),
     ],
 )
 def test_a_template_without_tools_is_refused_before_an_answer_begins(

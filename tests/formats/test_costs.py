@@ -116,7 +116,7 @@ FILES: Final[dict[str, tuple[Callable[[], bytes], str]]] = {
     "long-tensors.gguf": (lambda: tensors("blk.3.x" + "y" * 100 + "%015d"), "read"),
     "too-many-tensors.gguf": (
         lambda: gguf()[:8] + struct.pack("<QQ", 1 << 16, 0) + bytes(1 << 21),
-        "claims 65,536 tensors",
+        "states 65,536 tensors",
     ),
     "template.gguf": (
         lambda: gguf(

@@ -91,7 +91,7 @@ def test_text_from_a_file_cannot_steer_the_terminal() -> None:
 
 @pytest.mark.parametrize(
     ("raw", "match"),
-    [(b"", "zero bytes"), (bytes(5000), "256 zero bytes"), (b"GG", "ends"), (b"GGUF", "ends")],
+    [(b"", "is empty"), (bytes(5000), "256 zero bytes"), (b"GG", "ends"), (b"GGUF", "ends")],
 )
 def test_unfinished_downloads(raw: bytes, match: str) -> None:
     refused(raw, IntegrityError, match)
@@ -140,7 +140,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     ),
     "dimensions": (gguf_bytes((), (tensor("t", (1, 1, 1, 1, 1)),)), "5 dimensions"),
     "zero": (gguf_bytes((), (tensor("t", (4, 0)),)), "dimension of zero"),
-    "overflow": (gguf_bytes((), (tensor("t", (1 << 32, 1 << 31)),)), "too large"),
+    "overflow": (gguf_bytes((), (tensor("t", (1 << 32, 1 << 31)),)), "implausible size"),
     "block": (gguf_bytes((), (tensor("t", (33,), kind=8),)), "rows of 33 weights.*blocks of 32"),
     "aligned": (gguf_bytes((), (tensor("t", (4,), offset=33),)), "multiple of 32"),
     "overlap": (
@@ -192,5 +192,5 @@ def test_header_has_a_largest_size(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.write(raw)
         file.truncate(3_000_000_000)
-    with LocalFile(path) as source, pytest.raises(IntegrityError, match="longer than"):
+    with LocalFile(path) as source, pytest.raises(IntegrityError, match="may have at most"):
         read_gguf(source)

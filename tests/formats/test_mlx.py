@@ -148,7 +148,7 @@ def test_conflicts_are_notes(tmp_path: Path) -> None:
         "config.json says not quantized, but the tensors are MLX 4-bit g64 (b.weight)",
         "config.json says MLX 8-bit g64, but the weights are F16 (c.weight)",
         "the shapes of packed weights and scales do not fit each other (d.weight)",
-        "the shapes say 32 bits a group, which no packing has (e.weight)",
+        "the shapes give 32 bits per group, which no packing has (e.weight)",
     )
     assert model.tensors[0].type == "MLX 8-bit g64"
     assert [t.type for t in model.tensors[-2:]] == ["U32", "BF16"]

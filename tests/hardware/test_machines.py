@@ -176,7 +176,7 @@ def test_intel_arc_on_xe(machines: Any, pc: Tree, card: Tree) -> None:
     assert (arc.id, arc.name, arc.kind) == ("intel:0", "Intel Arc A770 Graphics", Kind.DISCRETE)
     assert arc.total.value == 16 * GIB
     assert arc.free.value == 16 * GIB - 16 * GIB // 10
-    assert "nobody but root: assumed is the total less 1.60 GiB" in arc.free.doubt
+    assert "to root only: assumed is the total less 1.60 GiB" in arc.free.doubt
     assert arc.bandwidth.value == 560_000_000_000
     assert integrated.kind is Kind.INTEGRATED
     assert integrated.free.value == 24 * GIB

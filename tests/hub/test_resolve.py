@@ -89,7 +89,7 @@ def test_a_label_that_is_not_there_lists_what_is(server: HubServer, hub: Hub) ->
 
 def test_a_label_of_two_files_asks_for_the_file(server: HubServer, hub: Hub) -> None:
     names(server, "user/repo", "gemma-4b-Q4_0.gguf", "gemma-12b-Q4_0.gguf")
-    with pytest.raises(NotFound, match="means 2 models") as failure:
+    with pytest.raises(NotFound, match="matches 2 models") as failure:
         hub.resolve("user/repo:Q4_0")
     assert "hf://user/repo/gemma-12b-Q4_0.gguf" in failure.value.hint
 

@@ -139,5 +139,5 @@ def test_a_file_whose_memory_is_not_known_says_so(tmp_path: Path) -> None:
     found = open_model(write_head(tmp_path / "odd.gguf"))
     key = "gemma4-assistant.embedding_length_out"
     metadata = {name: value for name, value in found.metadata.items() if name != key}
-    with pytest.raises(GemmahubError, match=rf"odd\.gguf takes is not known: {key} is missing"):
+    with pytest.raises(GemmahubError, match=rf"odd\.gguf is unknown: {key} is missing"):
         drafter_model(replace(found, metadata=metadata))

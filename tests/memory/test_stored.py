@@ -68,7 +68,7 @@ def test_every_field_is_stored() -> None:
 @pytest.mark.parametrize(
     ("format_", "metadata", "tensors", "words"),
     [
-        ("mlx", {}, [], "a mlx model takes is known to its engine only"),
+        ("mlx", {}, [], "only its engine knows the memory use of a mlx model"),
         ("gguf", {}, [], "nameless"),
         ("gguf", {"general.architecture": "mamba", "mamba.ssm.x": 1}, [], "more state than keys"),
         ("gguf", None, [Tensor("blk.0.x", "TQ9_9", (8,), 8, None)], "size is not known"),

@@ -128,7 +128,7 @@ def test_a_model_that_ends_at_once_is_asked_again_and_then_said() -> None:
     assert len(engine.asked) - before == 4  # three tries, and one that reads
     assert found.decode is not None
     assert found.decode.median == pytest.approx(DECODE)
-    assert bench.doubts == ["the model ended its answers after 4 tokens, which is few to time"]
+    assert bench.doubts == ["the model stopped after 4 tokens, which are few to time"]
 
 
 def test_several_conversations_count_together() -> None:

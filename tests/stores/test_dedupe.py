@@ -347,7 +347,7 @@ def test_undoing_needs_room(
     full = os.statvfs(data)
     usage = type("Usage", (), {"free": 1000, "total": full.f_blocks, "used": 0})
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
-    with pytest.raises(DoesNotFit, match=r"1\.00 KB are free"):
+    with pytest.raises(DoesNotFit, match=r"1\.00 KB is free"):
         undo_dedupe(done.record)
     assert len(inodes(folders)) == 1
 

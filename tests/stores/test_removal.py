@@ -275,7 +275,7 @@ def test_only_the_named_store(hub: Hub, tmp_path: Path) -> None:
     plan = plan_removal(named(store, "x"), [store], named=["llama.cpp"])
     assert "was not chosen" in plan.refused[0].reason
     plan = plan_removal(named(store, "x"), [])
-    assert "does not say how" in plan.refused[0].reason
+    assert "does not support removal" in plan.refused[0].reason
 
 
 # --- folders, llama.cpp ------------------------------------------------------------------------

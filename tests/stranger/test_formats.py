@@ -127,8 +127,8 @@ def test_a_plan_says_its_weights_and_that_the_rest_is_not_known(
 ) -> None:
     result = command("plan", sandbank)
     assert result.code == 5
-    assert "what a sandbank model takes, its engine has to say" in result.err
-    assert "its weights alone take 6.66 KB, the rest is not known" in result.err
+    assert "only its engine knows the memory use of a sandbank model" in result.err
+    assert "its weights alone need 6.66 KB, the rest is unknown" in result.err
 
 
 def test_run_says_which_backends_are_here_and_what_they_run(
@@ -266,7 +266,7 @@ def odd_reader(**members: Any) -> Any:
         (odd_reader(tensors=1), "the reader of sandbank has no tensors()"),
         (odd_reader(suffixes=".sand"), "suffixes of the reader of sandbank are not a tuple"),
         (odd_reader(suffixes=("sand",)), "a suffix is a text such as .sand, not 'sand'"),
-        (odd_reader(suffixes=(".gguf",)), "gemmahub reads .gguf files itself"),
+        (odd_reader(suffixes=(".gguf",)), "gemmahub reads .gguf files already"),
         (odd_reader(suffixes=3), "suffixes of the reader of sandbank are not a tuple"),
     ],
 )

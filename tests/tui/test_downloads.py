@@ -285,7 +285,7 @@ async def test_a_retry_in_the_dialog(hub: SteadyHub, server: HubServer) -> None:
     server.fault("status", match="/api/models", value=503, times=2)
     async with running(hub) as (_, pilot):
         screen = await asked(pilot)
-        assert "is in trouble (HTTP 503)" in words(screen)
+        assert "has a problem (HTTP 503)" in words(screen)
         assert "Nothing is installed yet." in words(screen)
         await pilot.press("t")  # nothing is here to talk to
         assert pilot.app.screen is screen

@@ -182,7 +182,7 @@ async def plugins(pilot: Pilot[None]) -> None:
     """Plugins and doctor."""
     await start(pilot)
     await pilot.press("p")
-    await shows(pilot, "want a look")
+    await shows(pilot, "want attention")
     await still(pilot)
 
 

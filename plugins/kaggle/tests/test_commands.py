@@ -110,7 +110,7 @@ def test_a_checkpoint_that_nothing_reads_is_what_it_is(
     assert listed["broken"] == []
     used = json.loads(command("du", "--json").out)
     assert used["models"][0]["disk_bytes"] >= model["size_bytes"]
-    assert "orbax model takes in memory is not known" in command("list").err.replace("\n", " ")
+    assert "memory use of a orbax model is unknown" in command("list").err.replace("\n", " ")
     run = command("run", ORBAX, "hello")
     assert run.code == 5
     assert "orbax" in run.err

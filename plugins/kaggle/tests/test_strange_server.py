@@ -42,7 +42,7 @@ def a_model(kaggle: RunningKaggle) -> None:
 @pytest.mark.parametrize(
     ("fault", "error", "said"),
     [
-        ("page", NetworkError, "makes no sense: it is not JSON"),
+        ("page", NetworkError, "invalid answer: it is not JSON"),
         ("loop", NetworkError, "redirects to another address"),
         ("429", NetworkError, "limits requests"),
         ("500", NetworkError, "HTTP 500"),

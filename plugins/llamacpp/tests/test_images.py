@@ -372,7 +372,7 @@ def test_images_switched_off(backend: LlamaCppBackend, seeing: Artifact, red: Me
 
 def test_more_images_than_the_context_holds(tiny: LlamaCppSession, red: Message) -> None:
     expected, _ = ask(tiny, red)
-    with pytest.raises(ContextExceeded, match=r"\d{3} tokens, the context holds 512"):
+    with pytest.raises(ContextExceeded, match=r"\d{3} tokens, but the context holds 512"):
         ask(tiny, replace(red, images=red.images * 30))
     assert ask(tiny, red)[0] == expected
 

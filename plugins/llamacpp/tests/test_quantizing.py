@@ -264,7 +264,7 @@ def test_an_importance_matrix_is_that_of_the_inputs(
 def test_a_text_that_is_too_short(backend: LlamaCppBackend, tmp_path: Path) -> None:
     model, matrix = tmp_path / "f32.gguf", tmp_path / "matrix.gguf"
     write_model(model)
-    with pytest.raises(LoadFailed, match="tokens, and it needs 1,024 at least"):
+    with pytest.raises(LoadFailed, match="tokens, but it needs at least 1,024"):
         backend.make_importance(Artifact("gguf", model), "word", matrix)
     assert not matrix.exists()
 

@@ -156,7 +156,7 @@ def test_a_program_that_cannot_be_used_is_said_with_its_reason(
     with pytest.raises(BackendMissing, match=reason) as caught:
         LlamaServerBackend().load(tiny, Settings(context=512))
     assert str(path) in caught.value.message
-    assert "LLAMA_SERVER_PATH names it" in caught.value.message
+    assert "it comes from LLAMA_SERVER_PATH" in caught.value.message
     assert caught.value.hint
 
 

@@ -208,7 +208,7 @@ def test_the_documents_own_example_of_the_older_list(studio: FakeLMStudio) -> No
 
 def test_a_prompt_that_is_too_long(studio: FakeLMStudio, artifact: Artifact) -> None:
     with BACKEND.load(artifact, SMALL) as session:
-        with pytest.raises(ContextExceeded, match="holds 64 tokens, and the prompt has 101"):
+        with pytest.raises(ContextExceeded, match="holds 64 tokens, but the prompt has 101"):
             ask(session, "dog " * 100)
         assert ask(session).text
         studio.fault = "nothing said"  # HTTP 200, no text, and counts: issue 2339

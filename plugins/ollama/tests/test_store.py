@@ -201,7 +201,7 @@ def test_it_has_to_be_named(ollama: Ollama) -> None:
     store = OllamaStore(ollama.root)
     plan = plan_removal(store.inventory().artifacts, [store])
     assert plan.stores == ()
-    assert plan.refused[0].reason == "it belongs to Ollama: name it with --store ollama"
+    assert plan.refused[0].reason == "it belongs to Ollama: use --store ollama"
 
 
 def test_a_manifest_that_cannot_be_read_keeps_all_blobs(ollama: Ollama, tmp_path: Path) -> None:
