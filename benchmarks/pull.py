@@ -135,7 +135,7 @@ def killed(
     same = hashlib.sha256(Path(done.stdout.strip()).read_bytes()).hexdigest() == hash_of(path)
     moved = server.sent(NAME)
     print(
-        f"killed {kills} times {how}: {moved / SIZE:.4f} of the file sent in all, "
+        f"killed {kills} times {how}: {moved / SIZE:.4f} of the file sent in total, "
         f"{format_bytes(server.sent_twice(NAME))} twice; the right file: {same}",
         flush=True,
     )

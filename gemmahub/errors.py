@@ -64,7 +64,7 @@ class GemmahubError(Exception):
         if isinstance(error, GemmahubError):
             return error
         message = f"unexpected {type(error).__name__}: {error}"
-        return cls(message, "gemmahub doctor looks for it")
+        return cls(message, "run gemmahub doctor")
 
     @property
     def in_full(self) -> str:

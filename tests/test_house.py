@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import click
+import yaml
 
 from gemmahub.cli.main import ALIASES, COMMANDS, cli
 
@@ -20,7 +21,7 @@ SOURCES = [
 ]
 DOCUMENTS = [
     path
-    for pattern in ("*.md", "docs/*.md", "benchmarks/*.md", "plugins/*/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md", "plugins/*/*.md")
     for path in ROOT.glob(pattern)
 ]
 PACKAGES = ("gemmahub", *(path.name for path in ROOT.glob("plugins/*/gemmahub_*")))
@@ -128,9 +129,53 @@ def test_the_index_names_every_document_once() -> None:
     text = (ROOT / "docs/index.md").read_text(encoding="utf-8")
     linked = re.findall(r"^- \[.+?\]\((\w[\w/\-]*\.md)\): .+$", text, re.MULTILINE)
     documents = [p.relative_to(ROOT / "docs").as_posix() for p in ROOT.glob("docs/**/*.md")]
-    assert sorted(linked) == sorted(name for name in documents if name != "index.md")
+    # Decisions have an index of their own.
+    listed = {name for name in documents if not name.startswith("decisions/")}
+    assert sorted(linked) == sorted((listed - {"index.md"}) | {"decisions/index.md"})
     parts = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert parts == ["Getting started", "Guides", "Concepts", "Reference"]
+
+
+def test_the_index_of_decisions_names_each_one_once() -> None:
+    folder = ROOT / "docs/decisions"
+    text = (folder / "index.md").read_text(encoding="utf-8")
+    linked = re.findall(r"^- \[.+?\]\(([\w\-]+\.md)\): .+$", text, re.MULTILINE)
+    pages = [path for path in folder.glob("*.md") if path.name != "index.md"]
+    assert sorted(linked) == sorted(path.name for path in pages)
+    for page in pages:
+        parts = re.findall(r"^## (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert {"Decided", "Figures", "Also considered", "What would reverse it"} <= set(parts), (
+            page
+        )
+
+
+def test_templates_ask_for_the_report_of_doctor() -> None:
+    """Each template is valid and asks for it; commands in them exist."""
+    forms = [p for p in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml") if p.stem != "config"]
+    assert len(forms) >= 3
+    for path in forms:
+        form = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert {"name", "description", "body"} <= set(form), path
+        names = [part["id"] for part in form["body"] if part["type"] != "markdown"]
+        assert len(names) == len(set(names)), path
+        labels = {part["id"]: part["attributes"]["label"] for part in form["body"] if "id" in part}
+        assert labels["doctor"] == "gemmahub doctor --json", path
+    text = (ROOT / ".github/pull_request_template.md").read_text(encoding="utf-8")
+    assert "gemmahub doctor --json" in text
+
+
+def test_hooks_before_a_commit_fetch_nothing() -> None:
+    """They call the tools of the virtual environment, which are those of .ci/run."""
+    file = ROOT / ".pre-commit-config.yaml"
+    repositories = yaml.safe_load(file.read_text(encoding="utf-8"))["repos"]
+    assert [repository["repo"] for repository in repositories] == ["local"]
+    hooks = repositories[0]["hooks"]
+    assert {"ruff-format", "ruff-check", "lint-imports"} <= {hook["id"] for hook in hooks}
+    for hook in hooks:
+        assert hook["language"] == "system"
+        assert hook["entry"].startswith("uv run --no-sync ")
+        for name in re.findall(r"tests/\S+\.py", hook["entry"]):
+            assert (ROOT / name).is_file()
 
 
 def test_a_class_has_a_name_of_its_own() -> None:

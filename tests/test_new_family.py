@@ -90,7 +90,7 @@ def test_the_catalogue_refuses_a_family_without_a_module(monkeypatch: pytest.Mon
     monkeypatch.setattr(families, "__path__", families.__path__[:-1])
     forget()
     with pytest.raises(
-        CatalogError, match="architecture = 'orchid9' is none of gemma, gemma-embedding, gemma2"
+        CatalogError, match="architecture = 'orchid9' is not one of gemma, gemma-embedding, gemma2"
     ):
         load_catalog()
 

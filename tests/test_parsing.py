@@ -44,7 +44,7 @@ class Outer(Struct, forbid_unknown_fields=True):
         ({}, "name is missing"),
         ([], "expected a table, got a list"),
         ({"name": 5}, "name: expected a text, got a whole number"),
-        ({"name": "x", "kind": "c"}, "kind: 'c' is none of a, b"),
+        ({"name": "x", "kind": "c"}, "kind: 'c' is not one of a, b"),
         ({"name": "x", "more": 1}, "unknown key more"),
         ({"name": "x", "inner": {"count": -1}}, "inner.count: expected a whole number >= 0"),
         ({"name": "x", "inner": {"count": True}}, "inner.count: expected a whole number, got true"),
@@ -53,7 +53,7 @@ class Outer(Struct, forbid_unknown_fields=True):
         ({"name": "x", "inner": {"share": 10**400}}, "inner.share: number out of range"),
         ({"name": "x", "other": []}, "other: expected a table or nothing, got a list"),
         ({"name": "x", "\ud800": 1}, "'utf-8' codec can't encode"),
-        ({"name": "x", "kind": "\x1b[2J"}, "kind: '\\x1b[2J' is none of a, b"),
+        ({"name": "x", "kind": "\x1b[2J"}, "kind: '\\x1b[2J' is not one of a, b"),
     ],
 )
 def test_a_reason_names_the_place_in_plain_words(value: Any, reason: str) -> None:

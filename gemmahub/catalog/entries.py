@@ -82,7 +82,7 @@ def read_architecture(values: object, size: str, where: str) -> Architecture:
             found.setdefault(key, found[same])
     name = found.get("architecture")
     if name is not None and name not in families.names():
-        raise fault(where, f"architecture = {name!r} is none of {', '.join(families.names())}")
+        raise fault(where, f"architecture = {name!r} is not one of {', '.join(families.names())}")
     return read(Architecture, found | {"size": size}, where)
 
 

@@ -73,8 +73,8 @@ def write_catalog_header(model: Model, variant: CatalogVariant, path: Path) -> i
     """
     if variant.types is None:
         raise GemmahubError(
-            f"which types {variant.reference} is made of is not known",
-            "get the file; its header says it",
+            f"the tensor types of {variant.reference} are unknown",
+            "pull the file: its header says them",
         )
     return write_header(model.architecture, variant.types, path)
 

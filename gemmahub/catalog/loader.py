@@ -67,7 +67,7 @@ def _models(root: FileTables, family: Family, where: str) -> list[Model]:
         if table.name != table.name.lower():
             raise fault(place, "model names are lower case")
         if table.size not in sizes:
-            raise fault(place, f"size = {table.size!r} is none of {', '.join(sizes)}")
+            raise fault(place, f"size = {table.size!r} is not one of {', '.join(sizes)}")
 
         def file(key: str, name: str | None, place: str = place) -> CatalogFile | None:
             if name is None:

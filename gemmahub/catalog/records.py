@@ -139,7 +139,7 @@ class StoredTypes(Entry, frozen=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.default is None) == (self.mix is None):
-            raise ValueError("either default or mix, and not both")
+            raise ValueError("either default or mix, not both")
 
 
 class CatalogFile(Entry, frozen=True, kw_only=True):
@@ -192,7 +192,7 @@ class CatalogVariant(Entry, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.format == "gguf") == (self.file == WHOLE):
-            raise ValueError(f"a folder format has file = {WHOLE!r}, and no other has")
+            raise ValueError(f"file = {WHOLE!r} is for folder formats only")
 
     @property
     def reference(self) -> str:

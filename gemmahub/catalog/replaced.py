@@ -40,7 +40,7 @@ class ReplacedFile(Entry, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.bytes is None and self.sha256 is None:
-            raise ValueError("either bytes or sha256 has to be known")
+            raise ValueError("either bytes or sha256 must be known")
         if self.date is not None:
             day_of(self.date)
 
@@ -80,7 +80,7 @@ class Outdated:
     @property
     def remedy(self) -> str:
         """What to do, as a hint has it."""
-        return f"gemmahub pull {self.pull} gets what replaced it"
+        return f"gemmahub pull {self.pull} downloads the replacement"
 
     @property
     def advice(self) -> str:

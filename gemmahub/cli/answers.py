@@ -48,7 +48,7 @@ def show_answer(
 
 def _tell_end(finished: AnswerFinished, *, answered: bool, verbose: bool) -> None:
     if finished.unsaved is not None:
-        output.warning(f"this answer is not kept: {finished.unsaved.message}")
+        output.warning(f"this answer was not saved: {finished.unsaved.message}")
     if finished.error is not None:
         raise finished.error
     usage = finished.usage
@@ -60,7 +60,7 @@ def _tell_end(finished: AnswerFinished, *, answered: bool, verbose: bool) -> Non
         output.warning("the prompt was truncated: it is longer than the context (--ctx-size)")
     if usage.finish_reason == "context":
         size = "" if usage.context is None else f" of {usage.context:,} tokens"
-        output.warning(f"the context{size} is full; a larger --ctx-size holds more")
+        output.warning(f"the context{size} is full; use a larger --ctx-size")
     if verbose:
         output.note(_timings(usage))
 
@@ -71,8 +71,8 @@ def _tell_thought(timings: Timings, usage: Usage, *, answered: bool, verbose: bo
         output.note(timings.thought)
     if not answered and usage.finish_reason != "cancelled":
         output.warning(
-            "the model did not end its thought, so there is no answer",
-            "allow a longer answer with --max-tokens, or a shorter thought with --think-budget",
+            "the model did not finish thinking, so there is no answer",
+            "allow a longer answer with --max-tokens, or less thinking with --think-budget",
         )
 
 
@@ -90,11 +90,11 @@ def _timings(usage: Usage) -> str:
     prefill = usage.prefill_seconds
     took = "?" if prefill is None else f"{prefill * 1000:.0f}"
     return (
-        f"prompt {count(usage.prompt_tokens)} tokens, {count(usage.prefill_tokens)} evaluated in "
-        f"{took} ms ({rate(usage.prefill_tokens, prefill)})"
-        f" · answer {count(usage.tokens)} tokens ({rate(usage.tokens, usage.decode_seconds)})"
-        f" · context {count(usage.context_used)} of {count(usage.context)}"
-        f" · ended by {usage.finish_reason}"
+        f"prompt {count(usage.prompt_tokens)} tokens, {count(usage.prefill_tokens)} evaluated "
+        f"in {took} ms ({rate(usage.prefill_tokens, prefill)}) · answer {count(usage.tokens)} "
+        f"tokens ({rate(usage.tokens, usage.decode_seconds)}) · context "
+        f"{count(usage.context_used)} of {count(usage.context)} · stopped by "
+        f"{usage.finish_reason}"
     )
 
 
@@ -125,4 +125,4 @@ def _say_stopping() -> None:
     """At once: an engine may be in the middle of a long step, or have been stopped itself."""
     # The signal may come while this very stream is written to, which allows no second write.
     with suppress(RuntimeError):
-        output.note("\nstopping the engine; Ctrl-C again ends the program")
+        output.note("\nstopping the engine; press Ctrl-C again to quit")

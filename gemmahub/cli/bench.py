@@ -39,8 +39,8 @@ class _BenchGroup(click.Group):
 def bench_command(context: click.Context) -> None:
     """How fast models are on this machine, and what they take.
 
-    gemmahub bench REFERENCE... measures (see gemmahub bench run --help); without one it shows what
-    was measured.
+    gemmahub bench REFERENCE... measures a model (see gemmahub bench run --help). Without a
+    reference it shows earlier results.
     """
     if context.invoked_subcommand is None:
         from gemmahub.service import Library
@@ -54,7 +54,8 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
     found = [word.strip().replace("_", "") for word in value.split(",")]
     if not all(word.isdecimal() and word.isascii() and len(word) < 9 for word in found):
         raise UsageError(
-            f"{value!r} are no depths", "write numbers of tokens with commas: --depth 0,512,8192"
+            f"{value!r} is not a list of depths",
+            "separate the numbers of tokens with commas: --depth 0,512,8192",
         )
     return tuple(map(int, found))
 
@@ -63,7 +64,11 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
 @click.argument("references", nargs=-1)
 @click.option("--backend", help="The engine to use; otherwise the best one for the format.")
 @click.option(
-    "--option", "engine_options", multiple=True, metavar="NAME=VALUE", help="One of the engine's."
+    "--option",
+    "engine_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set a backend option (repeatable).",
 )
 @click.option(
     "--depth",
@@ -82,7 +87,7 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
     type=click.IntRange(1, 256),
     default=1,
     show_default=True,
-    help="Conversations that are answered at once.",
+    help="Conversations answered at the same time.",
 )
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads [physical cores].")
 @click.option("--gpu-layers", type=click.IntRange(min=0), help="Layers on the GPU [all].")
@@ -98,29 +103,27 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
     is_flag=True,
     help="Find each model's fastest settings, and keep them for run, serve and plan.",
 )
-@click.option(
-    "--smaller-cache", is_flag=True, help="With --tune: try cache types that lose quality, too."
-)
-@click.option("--force", is_flag=True, help="With --tune: also on a machine that is busy.")
+@click.option("--smaller-cache", is_flag=True, help="With --tune: try lossy cache types.")
+@click.option("--force", is_flag=True, help="With --tune: measure even if the machine is busy.")
 @click.option(
     "--against",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Show this run beside that of a file of results.",
+    help="Compare this run with a file of results.",
 )
 @click.option(
     "--export",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write the results as a file to share; without a model, all of this machine.",
+    help="Write the results to a file; without a model, all results of this machine.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the results as such a file.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print them as CSV, a line for each depth.")
-@click.option("--markdown", "as_markdown", is_flag=True, help="Print them as Markdown.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print the results as CSV, one line per depth.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print the results as Markdown.")
 def run_command(references: tuple[str, ...], **options: Any) -> int:
     """Measure models: load time, prefill and decode speed at several depths, memory.
 
-    Each is loaded alone, and warmed up. Ctrl-C ends it and keeps the depths that are done.
+    Each model is loaded alone and warmed up. Ctrl-C stops and keeps the finished depths.
     """
     from gemmahub.service import Library
     from gemmahub.service.benching import against, bench
@@ -128,9 +131,9 @@ def run_command(references: tuple[str, ...], **options: Any) -> int:
 
     forms = [name for name in ("as_json", "as_csv", "as_markdown") if options[name]]
     if len(forms) > 1:
-        raise UsageError("--json, --csv and --markdown are three forms", "choose one of them")
+        raise UsageError("--json, --csv and --markdown exclude each other", "use one of them")
     if options["against"] is not None and forms:
-        raise UsageError("--against is shown as a table", f"leave --{forms[0][3:]} out")
+        raise UsageError("--against needs a table", f"leave out --{forms[0][3:]}")
     if not options["tune"] and (options["smaller_cache"] or options["force"]):
         raise UsageError("--smaller-cache and --force are for --tune", "gemmahub bench REF --tune")
     library = Library(say=output.note)
@@ -155,7 +158,7 @@ def run_command(references: tuple[str, ...], **options: Any) -> int:
                 _show_against(against.against(found.result, others))
         done.append(found)
         if found.interrupted:
-            output.note("interrupted: the depths that were done are kept")
+            output.note("interrupted: the finished depths are saved")
             code = ExitCode.INTERRUPTED
             break
     results = [each.result for each in done]
@@ -170,10 +173,10 @@ def _export_kept(library: Library, path: Path | None) -> int:
     from gemmahub.service.benching.kept import export_results, own_results
 
     if path is None:
-        raise UsageError("no model is named", "gemmahub list shows those that are here")
+        raise UsageError("no model was given", "gemmahub list shows the installed models")
     results = own_results(library)
     if not results:
-        raise NotFound("nothing was measured yet", "gemmahub bench REFERENCE measures a model")
+        raise NotFound("nothing has been measured yet", "gemmahub bench REFERENCE measures a model")
     export_results(results, path)
     output.note(f"wrote {plural(len(results), 'result')}")
     return ExitCode.DONE
@@ -188,7 +191,7 @@ def _tune(
     given += ["parallel"] if wanted.parallel > 1 else []
     if given:
         name = given[0].removesuffix("s")
-        raise UsageError(f"--tune takes no --{name}", f"leave --{name} out")
+        raise UsageError(f"--tune cannot be used with --{name}", f"leave out --{name}")
     told = []
     code: int = ExitCode.DONE
     choices = {"smaller_caches": options["smaller_cache"], "force": options["force"]}
@@ -229,24 +232,24 @@ def reset_command(reference: str) -> None:
     from gemmahub.service.tuned import reset_tuned
 
     reset_tuned(Library(say=output.note), reference)
-    output.note("the usual settings are used again")
+    output.note("the default settings are used again")
 
 
 @bench_command.command(name="import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--as", "name", help="How the other machine is called [the file's name].")
+@click.option("--as", "name", help="Name of the other machine [the file's name].")
 def import_command(file: Path, name: str | None) -> None:
     """Keep the results of another machine, to look at beside those of this one.
 
-    FILE is what bench --export or --json wrote there. They are marked as that machine's, and steer
-    nothing here.
+    FILE is the output of bench --export or --json on that machine. The results are shown under
+    that machine's name. Estimates for this machine do not use them.
     """
     from gemmahub.service import Library
     from gemmahub.service.benching.kept import import_results
 
     origin, count = import_results(Library(say=output.note), file, name)
     output.note(f"imported {plural(count, 'result')} of another machine as {origin}")
-    output.note(f"{command_line('bench', 'forget', origin)} forgets them")
+    output.note(f"{command_line('bench', 'forget', origin)} removes them")
 
 
 @bench_command.command(name="forget")
@@ -257,7 +260,7 @@ def forget_command(name: str) -> None:
     from gemmahub.service.benching.kept import forget_results
 
     count = forget_results(Library(say=output.note), name)
-    output.note(f"forgot {plural(count, 'result')}")
+    output.note(f"removed {plural(count, 'result')}")
 
 
 def _options(options: dict[str, Any]) -> BenchOptions:
@@ -316,7 +319,7 @@ def _show_against(found: Against) -> None:
         rows = [ratio.row for ratio in found.ratios]
         output.table(AGAINST_COLUMNS, rows, right=(AGAINST_COLUMNS[0], *AGAINST_COLUMNS[2:5]))
     else:
-        output.warning("the two have no depth in common", "name the same ones with --depth")
+        output.warning("the two results have no depth in common", "use the same --depth for both")
     for note in found.notes:
         output.note(note)
 
@@ -327,6 +330,6 @@ def _show_kept(library: Library) -> None:
 
     rows = kept_rows(library)
     if not rows:
-        output.note("nothing was measured yet: gemmahub bench REFERENCE measures a model")
+        output.note("nothing has been measured yet: gemmahub bench REFERENCE measures a model")
         return
     output.table(KEPT_COLUMNS, rows, right=KEPT_COLUMNS[3:6])

@@ -33,7 +33,7 @@ _SHOWN = 20
 def chats_command(context: click.Context) -> None:
     """Conversations that were kept: list, show, continue, export, rename, remove.
 
-    Alone it lists them. ID is the name of a conversation, or enough of its beginning.
+    Without a subcommand it lists them. ID is the name of a conversation, or its first letters.
     """
     if context.invoked_subcommand is None:
         _list("", as_json=False)
@@ -43,7 +43,12 @@ chats_command.add_command(continue_command)
 
 
 @chats_command.command(name="list")
-@click.option("--search", default="", metavar="TEXT", help="Only those in which each word stands.")
+@click.option(
+    "--search",
+    default="",
+    metavar="TEXT",
+    help="Only conversations that contain each of these words.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_command(search: str, as_json: bool) -> None:
     """All of them, each with its precision; the last changed first."""
@@ -70,12 +75,16 @@ def show_command(id_: str, as_json: bool) -> None:
     "--format",
     "format_",
     type=click.Choice(("markdown", "json")),
-    help="Otherwise as the name of the file says, else Markdown.",
+    help="Format [from the file's name, else Markdown].",
 )
 @click.option(
-    "-o", "--output", "path", type=click.Path(path_type=Path), help="A file, not standard output."
+    "-o",
+    "--output",
+    "path",
+    type=click.Path(path_type=Path),
+    help="Write to this file instead of standard output.",
 )
-@click.option("--force", is_flag=True, help="Replace the file when there is one.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 def export_command(id_: str, format_: str | None, path: Path | None, force: bool) -> None:
     """As a document, as the terminal UI writes it."""
     from gemmahub.conversations import as_text, write_export
@@ -87,7 +96,7 @@ def export_command(id_: str, format_: str | None, path: Path | None, force: bool
     try:
         write_export(saved, path, format_, replace=force)
     except UsageError as refused:
-        raise UsageError(refused.message, "name another one, or say --force") from None
+        raise UsageError(refused.message, "choose another file, or use --force") from None
     output.note(f"written to {path}")
 
 
@@ -104,7 +113,7 @@ def rename_command(id_: str, title: str) -> None:
 
 @chats_command.command(name="rm")
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 def rm_command(ids: Sequence[str], yes: bool) -> int:
     """Remove them for good, also what cannot be read."""
     store = _store()
@@ -133,7 +142,7 @@ def _load(store: ConversationStore, id_: str) -> Saved:
 def _warn_of_damage(store: ConversationStore, found: Saved | ConversationSummary) -> None:
     if found.damaged:
         output.warning(
-            f"{found.id}: {plural(found.damaged, 'line')} of its file cannot be read in full; "
+            f"{found.id}: {plural(found.damaged, 'line')} of its file cannot be read; "
             f"{found.problem} ({store.folder / found.id}.jsonl)"
         )
 
@@ -159,9 +168,9 @@ def _list(search: str, *, as_json: bool) -> None:
         rows = [_row(match, search) for match in found]
         output.table((*columns, "found") if search else columns, rows, right=("turns",))
     elif search:
-        output.note(f"no conversation has {search!r} in it: gemmahub chats list shows all of them")
+        output.note(f"no conversation contains {search!r}: gemmahub chats list shows them all")
     else:
-        output.note("no conversations yet: gemmahub keeps those that are held in its terminal UI")
+        output.note("no conversations yet: gemmahub saves those of its terminal UI")
     for match in found:
         _warn_of_damage(store, match.summary)
     for row in broken:
@@ -227,7 +236,10 @@ def _agreed(store: ConversationStore, ids: list[str]) -> bool:
     Raises: UsageError where nobody can be asked.
     """
     if not output.interactive():
-        raise UsageError("nobody is here to ask", "say --yes, or look first with chats show")
+        raise UsageError(
+            "cannot ask for confirmation: standard input is not a terminal",
+            "use --yes, or look at them first with gemmahub chats show",
+        )
     titles: dict[str, Any] = {match.summary.id: match.summary.title for match in store.search("")}
     for id_ in ids[:_SHOWN]:
         output.note(f"{id_}  {titles.get(id_, 'cannot be read')}")

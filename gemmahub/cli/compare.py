@@ -26,8 +26,8 @@ _BOLD: Final = "1"
 @click.command(name="compare")
 @click.argument("references", nargs=-1, metavar="REF REF [REF]...")
 @click.option("--use", type=click.Choice(USES), default="chat", show_default=True)
-@click.option("--memory", help="For a GPU of this size instead: 24GiB.")
-@click.option("--ram", help="For this much system memory instead: 64GiB.")
+@click.option("--memory", help="Assume a GPU of this size: 24GiB.")
+@click.option("--ram", help="Assume this much system memory: 64GiB.")
 @click.option("--machine", help=MACHINE_HELP)
 @click.option("--plot", is_flag=True, help="Also draw size against quality.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -36,8 +36,8 @@ def compare_command(
 ) -> None:
     """Variants side by side: precision by role, memory, speed and quality, and what differs.
 
-    A REF is anything that `inspect` takes. What is neither here nor in the catalogue is read from
-    its header, and not fetched.
+    A REF is anything that `inspect` accepts. A variant that is neither installed nor in the
+    catalogue is read from its remote header, without downloading it.
     """
     from gemmahub.service import Library, Requirements
 
@@ -99,7 +99,7 @@ def _table(sections: Sequence[Section], sides: range, label: int) -> None:
             for first, *pieces in lines_of(_of(row, sides), label - 2, width):
                 output.data(between.join([f"  {first}", *pieces]).rstrip())
     if marks:
-        output.data(f"{BETTER} the best of its row")
+        output.data(f"{BETTER} best in its row")
 
 
 def _of(row: Row, sides: range) -> Row:

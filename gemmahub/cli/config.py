@@ -66,8 +66,8 @@ def get_command(name: str, as_json: bool) -> None:
 def set_command(name: str, value: str | None) -> None:
     """Write a value into the settings file.
 
-    A list is written with commas, a table as name=value with commas. Without VALUE it is read from
-    standard input, which keeps a secret out of the shell's history.
+    Separate the items of a list with commas, and write a table as name=value,name=value. Without
+    VALUE the value is read from standard input, which keeps a secret out of the shell's history.
     """
     from gemmahub.service import Library, setting_changes
 
@@ -76,7 +76,7 @@ def set_command(name: str, value: str | None) -> None:
     row = setting_changes.set_setting(library, name, text)
     output.note(f"{row.name} = {row.shown}")
     if row.origin.startswith("env") and row.env in row.origin:
-        output.warning(f"the variable {row.env} goes before the file")
+        output.warning(f"the variable {row.env} overrides the file")
 
 
 @config_command.command(name="unset")
@@ -98,7 +98,7 @@ def edit_command() -> None:
     library, path = Library(), settings_path()
     before = file_text(path)
     copy = _copy_of(
-        before or "# The settings of gemmahub; `gemmahub config list` names them all.\n"
+        before or "# The settings of gemmahub; `gemmahub config list` shows them all.\n"
     )
     first = copy.read_bytes()
     try:
@@ -165,5 +165,5 @@ def _edited(library: Library, copy: Path, path: Path) -> str:
         for fault in faults:
             output.warning(fault)
         if not (output.interactive() and output.confirm("Edit it again?")):
-            what = f"{path} was left as it is: {faults[0]}"
+            what = f"{path} was left unchanged: {faults[0]}"
             raise UsageError(what, f"your text is in {copy}")

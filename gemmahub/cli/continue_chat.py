@@ -28,9 +28,13 @@ _EXAMPLE = 'gemmahub chats continue ID "And of Spain?"'
 @click.argument("id_", metavar="ID")
 @click.argument("prompt", required=False)
 @click.option("--again", is_flag=True, help="Regenerate the last answer.")
-@click.option("--model", metavar="REFERENCE", help="Another one than it was held with.")
+@click.option(
+    "--model", metavar="REFERENCE", help="Use this model instead of the conversation's own."
+)
 @click.option("--backend", help="The engine to use; otherwise the best one for the format.")
-@click.option("-c", "--ctx-size", type=click.IntRange(min=1), help="Another context, in tokens.")
+@click.option(
+    "-c", "--ctx-size", type=click.IntRange(min=1), help="Use this context length, in tokens."
+)
 @results_option
 @thinking_options
 @image_option
@@ -50,20 +54,22 @@ def continue_command(
     audio: tuple[Path, ...],
     verbose: bool,
 ) -> int:
-    """Go on with a conversation, with the model and the settings that it was held with.
+    """Continue a conversation, with its own model and settings.
 
-    PROMPT is the next question; "-" or a pipe reads it from standard input. Without one, on a
-    terminal, the conversation goes on there. What is asked and answered is kept. One with tools
-    goes on with their results, and prints each answer as JSON.
+    PROMPT is the next question; "-" or a pipe reads it from standard input. Without a prompt, the
+    conversation continues in the terminal. Questions and answers are saved. A conversation with
+    tools continues with their results and prints each answer as JSON.
     """
     from gemmahub.conversations.turns import check_results
     from gemmahub.service import Library
 
     if again and (prompt is not None or images or audio):
-        raise UsageError("--again asks nothing new", "leave the prompt and the files out")
+        raise UsageError("--again takes no new question", "leave out the prompt and the files")
     given = results_of(results)
     if given and (again or prompt is not None or images or audio):
-        raise UsageError("the results of tools are no question", "give nothing but --tool-result")
+        raise UsageError(
+            "a question cannot be combined with tool results", "use --tool-result alone"
+        )
     question = None if again or given else question_of(prompt, example=_EXAMPLE)
     library = Library(say=output.note)
     store = library.conversations

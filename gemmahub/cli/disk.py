@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.command(name="du")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def du_command(as_json: bool) -> None:
-    """What models take on the disks: by store, by model, and what lies there twice."""
+    """Disk usage by store and by model, with duplicates."""
     from gemmahub.service import Library, disk
 
     library = Library()
@@ -65,18 +65,18 @@ def _show_usage(usage: DiskUsage) -> None:
             ],
             right=("size", "on disk"),
         )
-    output.data(f"{format_bytes(usage.disk_bytes)} in all")
+    output.data(f"{format_bytes(usage.disk_bytes)} total")
     for left in usage.unfinished:
         output.note(
-            f"unfinished: {format_bytes(left.bytes)} of {left.reference}: gemmahub pull goes on "
-            "with it, gemmahub rm removes it"
+            f"unfinished: {format_bytes(left.bytes)} of {left.reference}: gemmahub pull "
+            "continues it, gemmahub rm removes it"
         )
     extra = sum(duplicate.linkable_bytes for duplicate in usage.duplicates)
     for duplicate in usage.duplicates:
         paths = ", ".join(map(str, duplicate.paths))
-        output.note(f"twice: {format_bytes(duplicate.extra_bytes)} more than needed: {paths}")
+        output.note(f"duplicate: {format_bytes(duplicate.extra_bytes)} could be freed: {paths}")
     if extra:
-        output.note(f"gemmahub dedupe would give back {format_bytes(extra)}")
+        output.note(f"gemmahub dedupe would free {format_bytes(extra)}")
     if usage.unknown:
         files = plural(len(usage.unknown), "file")
         output.note(f"{files} of the same size were not compared; gemmahub dedupe reads them")
@@ -85,15 +85,15 @@ def _show_usage(usage: DiskUsage) -> None:
 @click.command(name="rm")
 @click.argument("reference")
 @click.option("--store", "stores", multiple=True, help="Only from this store.")
-@click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and change nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def rm_command(
     reference: str, stores: tuple[str, ...], dry_run: bool, yes: bool, as_json: bool
 ) -> int:
     """Remove a model from this machine, after showing what goes.
 
-    What another tool keeps (Ollama, LM Studio) is removed only from a store named by --store.
+    Models that belong to another tool (Ollama, LM Studio) are removed only with --store.
     """
     from gemmahub.service import Library, disk
 
@@ -133,7 +133,7 @@ def _show_removal(removing: Removing) -> None:
             if step.kind != "folder":
                 output.data(f"  {step.path}")
         for name in store.lost:
-            output.warning(f"this goes with it: {name}")
+            output.warning(f"also removed: {name}")
     _show_kept("stays", plan.kept)
     _show_kept("in use", plan.in_use)
     _show_kept("not touched", plan.refused)
@@ -145,26 +145,26 @@ def _show_kept(word: str, kept: Iterable[Kept]) -> None:
 
 
 @click.command(name="dedupe")
-@click.option("--apply", "apply_", is_flag=True, help="Do it; otherwise only say what would be.")
+@click.option("--apply", "apply_", is_flag=True, help="Apply the plan [only show it].")
 @click.option("--reflink", is_flag=True, help="Share blocks instead of links (Btrfs, XFS).")
-@click.option("--undo", is_flag=True, help="Take the last sharing back.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--undo", is_flag=True, help="Undo the last run of dedupe.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def dedupe_command(apply_: bool, reflink: bool, undo: bool, yes: bool, as_json: bool) -> int:
-    """Let files of the same content in several stores share their place on the disk."""
+    """Deduplicate identical model files: stores then share disk space."""
     from gemmahub.service import Library, disk
 
     library = Library()
     if undo:
         if apply_ or reflink:
-            raise UsageError("--undo stands alone", "gemmahub dedupe --undo")
+            raise UsageError("--undo takes no other option", "gemmahub dedupe --undo")
         undone = disk.undo_dedupe(library, _counting("copied"))
         output.progress("")
         if as_json:
             output.json_data(undone.as_json())
         else:
             output.data(f"{plural(len(undone.copied), 'file')} copied back")
-            _show_kept("left as it is", undone.skipped)
+            _show_kept("left unchanged", undone.skipped)
         return ExitCode.FAILED if undone.skipped else ExitCode.DONE
     plan = disk.plan_dedupe(library, reflink=reflink, on_bytes=_counting("read"))
     output.progress("")
@@ -174,7 +174,7 @@ def dedupe_command(apply_: bool, reflink: bool, undo: bool, yes: bool, as_json: 
         if as_json:
             output.json_data(plan.as_json())
         elif plan.shares:
-            output.note("nothing was changed: gemmahub dedupe --apply does it")
+            output.note("nothing was changed: run gemmahub dedupe --apply")
         return ExitCode.DONE
     if not _agreed(f"Share {plural(len(plan.shares), 'file')}?", yes=yes):
         output.note("nothing was changed")
@@ -184,8 +184,8 @@ def dedupe_command(apply_: bool, reflink: bool, undo: bool, yes: bool, as_json: 
     if as_json:
         output.json_data(done.as_json())
     else:
-        output.data(f"freed {format_bytes(done.freed_bytes)}; gemmahub dedupe --undo takes it back")
-        _show_kept("left as it is", done.skipped)
+        output.data(f"freed {format_bytes(done.freed_bytes)}; gemmahub dedupe --undo reverts it")
+        _show_kept("left unchanged", done.skipped)
     return ExitCode.DONE
 
 
@@ -197,8 +197,8 @@ def _show_plan(plan: DedupePlan) -> None:
     if plan.shares:
         output.data(f"{format_bytes(plan.freed_bytes)} would be freed ({plan.method})")
     else:
-        output.data("no two files here could share their place")
-    _show_kept("left as it is", plan.refused)
+        output.data("no duplicate files were found that could be shared")
+    _show_kept("left unchanged", plan.refused)
 
 
 def _counting(word: str) -> Callable[[int], None]:
@@ -221,7 +221,10 @@ def _agreed(question: str, *, yes: bool) -> bool:
     if yes:
         return True
     if not output.interactive():
-        raise UsageError("nobody is here to ask", "say --yes, or look first with --dry-run")
+        raise UsageError(
+            "cannot ask for confirmation: standard input is not a terminal",
+            "use --yes, or look first with --dry-run",
+        )
     return output.confirm(question)
 
 
@@ -231,4 +234,4 @@ def _finish(library: Any) -> None:
 
     ended = disk.finish_removals(library)
     if ended is not None:
-        output.note(f"ended a removal that was cut off: freed {format_bytes(ended.freed_bytes)}")
+        output.note(f"finished an interrupted removal: freed {format_bytes(ended.freed_bytes)}")

@@ -17,12 +17,12 @@ def draft_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--drafter",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="The draft head, or a small model with the same words.",
+        help="The draft head, or a small model with the same vocabulary.",
     )
     wanted = click.option(
         "--draft/--no-draft",
         "draft",
         default=None,
-        help="Let its draft head draft tokens [where measured to be faster].",
+        help="Use the model's draft head [if measured to be faster].",
     )
     return wanted(file(command))

@@ -15,7 +15,7 @@ from gemmahub.errors import UsageError
 @click.command(name="embed")
 @click.argument("reference")
 @click.argument("text", required=False)
-@click.option("-c", "--ctx-size", type=click.IntRange(min=1), help="Tokens of the longest text.")
+@click.option("-c", "--ctx-size", type=click.IntRange(min=1), help="Longest text, in tokens.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads [physical cores].")
 @click.option("--gpu-layers", type=click.IntRange(min=0), help="Layers on the GPU [all].")
 @click.option("--backend", help="The engine to use; otherwise the best one that embeds.")
@@ -31,8 +31,8 @@ def embed_command(
 ) -> None:
     """Vectors of texts, by which texts of like meaning are found: the numbers of each in one line.
 
-    TEXT is one text; "-" or a pipe reads standard input, where each line is a text of its own.
-    Vectors have the length 1: the sum of the products of two is how near their texts are.
+    TEXT is one text; "-" or a pipe reads standard input, one text per line. Each output line is
+    one vector. Vectors have length 1, so the dot product of two is their cosine similarity.
     """
     from gemmahub.service import Library
 
@@ -76,13 +76,13 @@ def embed_command(
 def _texts(text: str | None) -> list[str]:
     """Raises: UsageError where there is none."""
     if text is None and sys.stdin.isatty():
-        raise UsageError("there is no text", "give one, or pipe some in, one in each line")
+        raise UsageError("there is no text", "give a text, or pipe texts in, one per line")
     piped = text is None or text == "-"
     text = read_text() if piped else str(text)
     found = text.split("\n") if text or not piped else []
     for number, each in enumerate(found, 1):
         if not each.strip():
-            raise UsageError(f"text {number} is empty", "give a text, one in each line")
+            raise UsageError(f"text {number} is empty", "give one text per line")
     if not found:
-        raise UsageError("there is no text", "pipe some in, one in each line")
+        raise UsageError("there is no text", "pipe texts in, one per line")
     return found

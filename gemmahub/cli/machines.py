@@ -9,7 +9,9 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MACHINE_HELP: Final = 'For another machine: rtx-3090, "2x rtx-3090", "4x h100, 2 nodes", hosts.'
+MACHINE_HELP: Final = (
+    'Plan for another machine: rtx-3090, "2x rtx-3090", "4x h100, 2 nodes", hosts.'
+)
 
 
 def _shares(_: click.Context, __: click.Parameter, value: str | None) -> tuple[float, ...]:
@@ -23,7 +25,8 @@ def _shares(_: click.Context, __: click.Parameter, value: str | None) -> tuple[f
         found = tuple(float(share) for share in value.split(","))
     except ValueError:
         raise UsageError(
-            f"{one_line(value, 60)!r} are no shares of GPUs", "write them as 3,1, with commas"
+            f"{one_line(value, 60)!r} is not a list of GPU shares",
+            "separate the shares with commas: 3,1",
         ) from None
     check_split(found)
     return found
@@ -33,6 +36,6 @@ split_option: Callable[[Any], Any] = click.option(
     "--tensor-split",
     metavar="SHARES",
     callback=_shares,
-    help="Shares of the GPUs, in their order: 3,1 [by free memory].",
+    help="Share of each GPU, in their order: 3,1 [by free memory].",
 )
 """How several GPUs share the layers."""

@@ -38,14 +38,14 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("serve", "Serve models to editors and programs, as OpenAI and Anthropic do"),
     "ps": ("ps", "Models that engines hold in memory now"),
     "stop": ("ps", "Unload a model from the servers that hold it"),
-    "plan": ("plan", "What a model takes of the memory that is free, part by part"),
+    "plan": ("plan", "Estimate a model's memory use, by component"),
     "recommend": ("recommend", "What this machine runs best, and why"),
     "bench": ("bench", "How fast models are on this machine, measured"),
     "compare": ("compare", "Variants side by side: precision, memory, speed, quality"),
     "report": ("report", "One file about variants, with plots, to keep or to send"),
-    "du": ("disk", "What models take on the disks, and what lies there twice"),
+    "du": ("disk", "Disk usage by model, with duplicates"),
     "rm": ("disk", "Remove a model, after showing what goes"),
-    "dedupe": ("disk", "Let files of the same content share their place"),
+    "dedupe": ("disk", "Deduplicate identical model files"),
     "hardware": ("hardware", "What this machine is, each figure with its source"),
     "plugins": ("plugins", "Plugins, what they offer, and why one does not work"),
     "config": ("config", "Settings: what there is, where each value comes from, and changing them"),
@@ -134,19 +134,29 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, prog_name="gemmahub", message="%(prog)s %(version)s")
 @click.option("--web", is_flag=True, help="Serve the terminal UI to a browser on this machine.")
-@click.option("--open", "open_page", is_flag=True, help="With --web: open the page, too.")
+@click.option("--open", "open_page", is_flag=True, help="With --web: also open the page.")
 @click.option(
-    "--port", type=click.IntRange(1, 65535), default=8800, show_default=True, help="Its port."
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=8800,
+    show_default=True,
+    help="Port to listen on.",
 )
 @click.option(
-    "--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Its address."
+    "--host",
+    metavar="ADDRESS",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on.",
 )
-@click.option("--socket", type=click.Path(path_type=Path), help="A Unix socket, and no port.")
+@click.option(
+    "--socket", type=click.Path(path_type=Path), help="Listen on a Unix socket instead of a port."
+)
 @click.option(
     "--files",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=".",
-    help="The folder for its exports and images.  [default: the current one]",
+    help="Folder for exports and images.  [default: the current one]",
 )
 @click.pass_context
 def cli(
@@ -190,7 +200,7 @@ def _check_web_options(context: click.Context, web: bool) -> None:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
     ]
     if web and context.invoked_subcommand is not None:
-        raise UsageError("--web opens the UI and takes no command", "gemmahub --web")
+        raise UsageError("--web opens the UI: it takes no command", "gemmahub --web")
     if given and not web:
         option = given[0].partition("_")[0]
         raise UsageError(f"--{option} is for the UI in a browser", f"gemmahub --web --{option} ...")
@@ -262,17 +272,17 @@ def _fail(failure: GemmahubError, *, as_json: bool, cause: Exception | None = No
 def _as_usage_error(failure: click.ClickException) -> GemmahubError:
     context = getattr(failure, "ctx", None)
     command = context.command_path if context is not None else "gemmahub"
-    return UsageError(failure.format_message(), f"{command} --help shows what it takes")
+    return UsageError(failure.format_message(), f"{command} --help shows its options")
 
 
 def _as_defect(failure: Exception) -> GemmahubError:
     if isinstance(failure, OSError):
         where = f"{failure.filename}: " if failure.filename else ""
         reason = failure.strerror or str(failure)
-        return GemmahubError(f"{where}{reason}", "fix that and try again")
+        return GemmahubError(f"{where}{reason}", "correct the call and try again")
     return GemmahubError(
         f"unexpected {type(failure).__name__}: {failure}",
-        "this is a defect: run again with GEMMAHUB_DEBUG=1 and report what it prints",
+        "this is a bug in gemmahub: run again with GEMMAHUB_DEBUG=1 and report the output",
     )
 
 
@@ -283,7 +293,7 @@ def _flush() -> None:
 def _not_written(failure: OSError) -> GemmahubError:
     return GemmahubError(
         f"the output could not be written: {failure.strerror or failure}",
-        "make room there, or write it elsewhere",
+        "free some space there, or write to another place",
     )
 
 

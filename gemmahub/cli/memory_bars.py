@@ -74,12 +74,12 @@ def place_lines(place: DevicePlan, width: int) -> list[Line]:
     """
     width = max(1, width)
     over = place.total_bytes - place.free_bytes
-    state = f"{format_gib(over)} TOO MUCH" if over > 0 else "fits"
+    state = f"{format_gib(over)} SHORT" if over > 0 else "fits"
     heading = [
         place.device,
         f"{format_gib(place.total_bytes)} of",
         f"{format_gib(place.free_bytes)} free",
-        f"({format_gib(place.capacity_bytes)} in all):",
+        f"({format_gib(place.capacity_bytes)} total):",
         state,
     ]
     parts = segments(place)

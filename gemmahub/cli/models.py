@@ -26,15 +26,15 @@ _WEIGHTY = ("drafter", "projector", "adapter")  # what has weights that an engin
 
 
 @click.command(name="list")
-@click.option("--all", "catalogue", is_flag=True, help="Also what the catalogue knows.")
+@click.option("--all", "catalogue", is_flag=True, help="Also list the models of the catalogue.")
 @click.option(
     "--folder",
     "folders",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Also the model files below this folder.",
+    help="Also list the model files below this folder.",
 )
-@click.option("--outdated", is_flag=True, help="Only files that their publisher replaced.")
+@click.option("--outdated", is_flag=True, help="Only list files that their publisher has replaced.")
 @click.option("--plot", is_flag=True, help="Draw size against quality instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_command(
@@ -84,9 +84,9 @@ def list_command(
         _table(rows, beside, speeds)
         _explain(rows)
     elif outdated:
-        output.note("no model here is known to have been replaced by its publisher")
+        output.note("no installed model is known to have been replaced by its publisher")
     else:
-        output.note("no models here yet: gemmahub list --all shows what the catalogue knows")
+        output.note("no models are installed yet: gemmahub list --all shows the catalogue")
     for each in models.variants:
         if each.member is not None:
             output.note(f"{each.reference}: {each.member.text}")
@@ -158,14 +158,14 @@ def _row(variant: Variant, fit: Fit) -> tuple[str, ...]:
 
 @click.command(name="inspect")
 @click.argument("reference")
-@click.option("--remote", is_flag=True, help="Read the header on Hugging Face in any case.")
+@click.option("--remote", is_flag=True, help="Always read the header on Hugging Face.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("-v", "--verbose", is_flag=True, help="Say what was moved over the network.")
+@click.option("-v", "--verbose", is_flag=True, help="Show how much was downloaded.")
 def inspect_command(reference: str, remote: bool, as_json: bool, verbose: bool) -> None:
     """What a model file really is, measured from its tensors.
 
-    REFERENCE is a catalogue name, a file, a folder or a repository (user/repo:Q4_0). What is
-    neither here nor in the catalogue is read from its header on Hugging Face, and not fetched.
+    REFERENCE is a catalogue name, a file, a folder or a repository (user/repo:Q4_0). For a model
+    that is neither installed nor in the catalogue, only the header is read from Hugging Face.
     """
     from gemmahub.service import Library
 
@@ -188,7 +188,7 @@ def say_moved(library: Library, size_bytes: int | None) -> None:
     from gemmahub.service.remote import moved_text
 
     traffic = library.traffic
-    output.note("the hub was not asked" if traffic is None else moved_text(traffic, size_bytes))
+    output.note("the hub was not contacted" if traffic is None else moved_text(traffic, size_bytes))
 
 
 def _show_served(model: ServedModel, variant: Variant) -> None:
@@ -205,9 +205,9 @@ def _show_served(model: ServedModel, variant: Variant) -> None:
             ("server", f"{model.place or '?'} (backend {model.backend})"),
             ("architecture", model.architecture or "not stated"),
             ("context", f"{tokens(model.context)}, trained for: {tokens(model.context_trained)}"),
-            ("takes images", images),
+            ("accepts images", images),
             ("in memory", {True: "yes", False: "no", None: "not stated"}[model.loaded]),
-            ("note", (*variant.notes, "what the server states is not measured")[0]),
+            ("note", (*variant.notes, "this is what the server states; it was not measured")[0]),
         ]
     )
 
@@ -217,7 +217,7 @@ def _show_other(variant: Variant) -> None:
     output.facts(
         [
             ("file", f"{variant.name} ({variant.reference})"),
-            ("kind", f"{variant.what}; no model by itself"),
+            ("kind", f"{variant.what}; not a model by itself"),
             ("family", variant.member.text if variant.member else ""),
             ("runs in", variant.member.runs if variant.member else ""),
             ("weights", f"{variant.parameters:,}" if variant.kind in _WEIGHTY else ""),
@@ -269,7 +269,7 @@ def _show(variant: Variant, reference: str) -> None:
                 "architecture",
                 " · ".join([architecture.get("name") or "not known", *filter(None, shape)]),
             ),
-            ("context", f"{context:,} tokens at most" if context else ""),
+            ("context", f"up to {context:,} tokens" if context else ""),
             ("not loadable", variant.problem),
             ("outdated", variant.outdated.advice if variant.outdated else ""),
             ("takes", f"{', '.join(variant.capabilities)}{gives}"),
@@ -303,12 +303,12 @@ def _show(variant: Variant, reference: str) -> None:
 
 
 def _counted(weights: int) -> str:
-    return f"{weights:,} ({format_parameters(weights)})" if weights else "how many is not known"
+    return f"{weights:,} ({format_parameters(weights)})" if weights else "number unknown"
 
 
 def _template(present: bool | None, parts: Collection[str]) -> str:
     if present is None:
-        return "unknown until the file is here"
+        return "unknown until the file is downloaded"
     if not present and "TEMPLATE" in parts:
-        return "in its tag: only its own program uses it"
-    return "in the file" if present else "none: answers are plain completions"
+        return "in its tag: only Ollama uses it"
+    return "in the file" if present else "none: it completes plain text"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def show_command(context: click.Context, name: str, as_json: bool) -> None:
     """One plugin: what it offers, its backends' options, its settings, and how to set them.
 
-    gemmahub plugins NAME is the same.
+    gemmahub plugins NAME does the same.
     """
     from gemmahub.service import Library, one_plugin
 

@@ -27,7 +27,7 @@ _KINDS: Final = (
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"GIF8", "a GIF image"),
-    (b"RIFF", "a sound, a film or an image (RIFF)"),
+    (b"RIFF", "an audio, video or image file (RIFF)"),
     (b"PK\x03\x04", "a ZIP archive or an office document"),
     (b"\x1f\x8b", "gzip data"),
     (b"\x28\xb5\x2f\xfd", "zstd data"),
@@ -61,7 +61,7 @@ def read_text() -> str:
     content = source.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise UsageError(
-            f"standard input has more than {format_bytes(MOST_BYTES)}", "give a part of it"
+            f"standard input has more than {format_bytes(MOST_BYTES)}", "use a part of it"
         )
     return decode(content).rstrip("\r\n")
 
@@ -78,7 +78,7 @@ def decode(content: bytes) -> str:
     except UnicodeDecodeError as error:
         raise _not_text(content, encoding, error) from None
     if "\0" in text:
-        raise UsageError(f"standard input is no text: it is {_kind(content)}", _hint())
+        raise UsageError(f"standard input is not text: it is {_kind(content)}", _hint())
     return text.replace("\r\n", "\n")
 
 
@@ -97,15 +97,15 @@ def _utf_16_without_mark(content: bytes) -> str | None:
 def _not_text(content: bytes, encoding: str, error: UnicodeDecodeError) -> UsageError:
     if encoding != "utf-8":
         return UsageError(
-            f"standard input begins as {encoding.upper()} and breaks off at byte {error.start:,}",
-            "give all of it",
+            f"standard input is {encoding.upper()} that ends early, at byte {error.start:,}",
+            "pipe all of it",
         )
     kind = _kind(content)
     if kind != "binary data":
-        return UsageError(f"standard input is no text: it is {kind}", _hint())
+        return UsageError(f"standard input is not text: it is {kind}", _hint())
     found = f"byte {error.start:,} is 0x{content[error.start]:02X}"
     return UsageError(
-        f"standard input is no UTF-8 ({found}): it looks like {_single_byte(content)}",
+        f"standard input is not UTF-8 ({found}): it looks like {_single_byte(content)}",
         f"iconv -f {_single_byte(content)} -t UTF-8 FILE | gemmahub ...",
     )
 
@@ -122,7 +122,7 @@ def _single_byte(content: bytes) -> str:
 
 
 def _hint() -> str:
-    return "give its text; an image goes with --image FILE"
+    return "pipe in its text; use --image FILE for an image"
 
 
 def _tell_that_it_waits() -> None:
@@ -131,4 +131,4 @@ def _tell_that_it_waits() -> None:
 
     with suppress(OSError, ValueError):  # Windows waits for sockets only
         if not select.select([sys.stdin], [], [], _PATIENCE)[0]:
-            output.note("reading standard input (</dev/null says that there is none)")
+            output.note("reading standard input (use </dev/null if there is none)")

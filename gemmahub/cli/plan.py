@@ -30,8 +30,12 @@ _COUNT = click.IntRange(1, 2**31 - 256)
 @click.argument("reference")
 @click.option("-c", "--context", "--ctx-size", type=_TOKENS, help="Tokens.")
 @click.option("--cache-type", type=click.Choice(CACHE_TYPES), default="f16", show_default=True)
-@click.option("--cache-type-k", type=click.Choice(CACHE_TYPES), help="For keys [--cache-type].")
-@click.option("--cache-type-v", type=click.Choice(CACHE_TYPES), help="For values [--cache-type].")
+@click.option(
+    "--cache-type-k", type=click.Choice(CACHE_TYPES), help="Cache type of keys [--cache-type]."
+)
+@click.option(
+    "--cache-type-v", type=click.Choice(CACHE_TYPES), help="Cache type of values [--cache-type]."
+)
 @click.option("--flash-attention/--no-flash-attention", default=True, show_default=True)
 @click.option("--swa-full", is_flag=True, help="Full-size cache for sliding-window layers.")
 @click.option("--gpu-layers", type=click.IntRange(min=0), help="Layers on the GPU [all].")
@@ -40,33 +44,37 @@ _COUNT = click.IntRange(1, 2**31 - 256)
     type=click.IntRange(min=0),
     default=0,
     metavar="LAYERS",
-    help="Keep the experts of the first layers in system memory.",
+    help="Keep the experts of the first N layers in system memory.",
 )
 @click.option("--cache-in-memory", is_flag=True, help="Keep the KV cache in system memory.")
 @split_option
 @click.option("--ubatch", type=_COUNT, default=512, show_default=True)
 @click.option("--parallel", type=_COUNT, default=1, show_default=True)
-@click.option("--outputs", type=click.IntRange(min=0), help="Rows of logits a step; 0: all tokens.")
-@click.option("--image/--no-image", default=False, help="Count the image projector.")
+@click.option(
+    "--outputs", type=click.IntRange(min=0), help="Rows of logits per step; 0: all tokens."
+)
+@click.option("--image/--no-image", default=False, help="Include the image projector.")
 @click.option(
     "--adapter",
     "adapters",
     multiple=True,
     metavar="FILE[=SCALE]",
-    help="A LoRA adapter for it; may be given several times.",
+    help="A LoRA adapter for the model (repeatable).",
 )
 @draft_options
-@click.option("--memory", help="Plan for a GPU of this size instead: 24GiB.")
-@click.option("--ram", help="Plan for this much system memory instead: 64GiB.")
+@click.option("--memory", help="Assume a GPU of this size: 24GiB.")
+@click.option("--ram", help="Assume this much system memory: 64GiB.")
 @click.option("--machine", help=MACHINE_HELP)
-@click.option("--gpus", type=click.IntRange(1, 16), help="GPUs that hold it together, a machine.")
-@click.option("--nodes", type=click.IntRange(1, 64), help="Machines that hold it together.")
+@click.option("--gpus", type=click.IntRange(1, 16), help="GPUs per machine that share the model.")
+@click.option("--nodes", type=click.IntRange(1, 64), help="Machines that share the model.")
 @rpc_option
 @click.option("--exact", is_flag=True, help="Ask the engine what it would allocate.")
-@click.option("--verify", is_flag=True, help="Load the model, and compare what it takes.")
+@click.option(
+    "--verify", is_flag=True, help="Load the model, and compare its memory with the plan."
+)
 @click.option("--plot", is_flag=True, help="Also draw memory against context.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("-v", "--verbose", is_flag=True, help="Say what was moved over the network.")
+@click.option("-v", "--verbose", is_flag=True, help="Show how much was downloaded.")
 def plan_command(
     reference: str,
     workers: tuple[str, ...],
@@ -75,7 +83,7 @@ def plan_command(
     plot: bool,
     **options: Any,
 ) -> None:
-    """What a model takes of the memory that is free, part by part, before it is loaded."""
+    """Estimate a model's memory use, by component, before it is loaded."""
     from gemmahub.service import Library, PlanOptions
 
     library = Library(say=output.note, workers=workers)
@@ -105,9 +113,9 @@ def _show_progress(fraction: float) -> None:
 
 def _show(plan: Plan) -> None:
     memory, most = plan.memory, plan.largest_context
-    basis = _asked(plan.dry) if plan.dry else f"by formula, checked on {memory.engine}"
+    basis = _asked(plan.dry) if plan.dry else f"by formula, checked with {memory.engine}"
     room = format_gib(abs(memory.headroom_bytes))
-    fits = f"yes, {room} to spare" if memory.fits else f"NO, {room} too much"
+    fits = f"yes, {room} to spare" if memory.fits else f"NO, {room} short"
     output.facts(
         [
             ("model", f"{plan.variant.name} ({plan.variant.reference})"),
@@ -151,8 +159,8 @@ def _drafts(plan: Plan) -> str:
 def _asked(dry: DryLoad) -> str:
     """The engine that was asked, and how it knows."""
     basis = one_line(dry.basis, 40)
-    how = "" if basis == "dry load" else f", which answers by {basis}"
-    return f"asked of {one_line(dry.engine, 80)}{how}"
+    how = "" if basis == "dry load" else f", by {basis}"
+    return f"from {one_line(dry.engine, 80)}{how}"
 
 
 def _settings(plan: Plan) -> list[tuple[str, str]]:
@@ -189,9 +197,8 @@ def _show_contexts(plan: Plan) -> None:
     rows = [[f"{context:,}", *(totals[context, name] for name in types)] for context in contexts]
     rows.append([_AT_MOST, *(f"{largest:,}" for _, largest in plan.largest_contexts)])
     columns = ["context", *types]
-    output.data(
-        f"\ntotal in GiB, {'asked of the engine' if plan.contexts_by_engine else 'by formula'}:"
-    )
+    basis = "from the engine" if plan.contexts_by_engine else "by formula"
+    output.data(f"\ntotal in GiB, {basis}:")
     if sum(max(map(len, column)) + 3 for column in zip(columns, *rows, strict=True)) > (
         output.width()
     ):

@@ -12,7 +12,7 @@ from gemmahub.errors import ExitCode, GemmahubError, UsageError
 if TYPE_CHECKING:
     from gemmahub.service.plugin_changes import PluginChange
 
-_yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+_yes = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 @click.command(name="install")
@@ -39,8 +39,8 @@ def install_command(plugin: str, yes: bool) -> int:
             output.note(f"  {text}")
     if not rows:
         raise GemmahubError(
-            f"it is installed, and offers no plugin: {plugin}",
-            "gemmahub plugins lists what is there",
+            f"it is installed, but offers no plugin: {plugin}",
+            "gemmahub plugins lists the plugins",
         )
     return ExitCode.FAILED if any(row["state"] == "failed" for row in rows) else ExitCode.DONE
 
@@ -60,7 +60,7 @@ def uninstall_command(plugin: str, yes: bool) -> int:
         [], plugin_changes.rows_of_fresh_start(), change.distribution
     )
     if left:
-        raise GemmahubError(f"{change.distribution} is still there", change.line)
+        raise GemmahubError(f"{change.distribution} is still installed", change.line)
     output.note(f"{change.distribution} was removed")
     return ExitCode.DONE
 
@@ -72,7 +72,7 @@ def disable_command(name: str) -> None:
     from gemmahub.service import Library, plugin_changes
 
     plugin_changes.disable(Library(), name)
-    output.note(f"{name} is left out from now on; gemmahub plugins enable {name} undoes it")
+    output.note(f"{name} is disabled; gemmahub plugins enable {name} enables it again")
 
 
 @click.command(name="enable")
@@ -82,7 +82,7 @@ def enable_command(name: str) -> None:
     from gemmahub.service import Library, plugin_changes
 
     was = plugin_changes.enable(Library(), name)
-    output.note(f"{name} is loaded from now on" if was else f"{name} was not disabled")
+    output.note(f"{name} is enabled" if was else f"{name} was not disabled")
 
 
 def _done(change: PluginChange, *, yes: bool) -> bool:
@@ -91,7 +91,9 @@ def _done(change: PluginChange, *, yes: bool) -> bool:
     output.note(f"gemmahub is {change.environment.kind}; this will be run:\n  {change.line}")
     if not yes:
         if not output.interactive():
-            raise UsageError("nobody is here to ask", "say --yes")
+            raise UsageError(
+                "cannot ask for confirmation: standard input is not a terminal", "say --yes"
+            )
         if not output.confirm("Run it?"):
             return False
     change.carry_out(output.note)

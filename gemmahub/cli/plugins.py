@@ -70,16 +70,20 @@ def _show(library: Library, *, as_json: bool) -> None:
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(),
-    help="Where the plugin's folder is made [here].",
+    help="Where to create the plugin's folder [here].",
 )
 @click.option(
-    "--kind", type=click.Choice(KINDS), default=KINDS[0], show_default=True, help="What it offers."
+    "--kind",
+    type=click.Choice(KINDS),
+    default=KINDS[0],
+    show_default=True,
+    help="What the plugin offers.",
 )
 def new_command(name: str, folder: Path, kind: str) -> None:
     """Write a new plugin that installs and passes the conformance tests.
 
-    NAME is that of what it offers, in small letters: demo makes the folder gemmahub-demo. Nothing
-    is overwritten.
+    NAME is the name of what the plugin offers, in small letters: demo creates the folder
+    gemmahub-demo. Existing files are not overwritten.
     """
     from gemmahub.service import Library, plugin_rows
 
@@ -87,8 +91,8 @@ def new_command(name: str, folder: Path, kind: str) -> None:
     output.data(str(plugin.folder))
     output.note(f"wrote {len(plugin.files)} files: {', '.join(map(str, plugin.files))}")
     output.note(
-        f"next: pip install -e {plugin.folder} pytest, then pytest {plugin.folder}, then\n"
-        f"{plugin.attempt}; the README there says what follows"
+        f"next: pip install -e {plugin.folder} pytest, then pytest {plugin.folder}, "
+        f"then\n{plugin.attempt}; its README has the next steps"
     )
 
 

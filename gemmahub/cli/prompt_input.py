@@ -20,14 +20,14 @@ image_option: Final = click.option(
     "images",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="An image for the (first) question; may be given several times.",
+    help="An image for the first question (repeatable).",
 )
 
 audio_option: Final = click.option(
     "--audio",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A sound for the (first) question; may be given several times.",
+    help="An audio file for the first question (repeatable).",
 )
 
 
@@ -56,7 +56,7 @@ def question_of(prompt: str | None, *, example: str, alone: bool = False) -> str
     if prompt is not None and not prompt.strip():
         raise UsageError("the prompt is empty", f"try: {example}")
     if prompt is None and (alone or not output.interactive()):
-        raise UsageError("a conversation needs a terminal", "give a prompt, or pipe one in")
+        raise UsageError("a conversation needs a terminal", "add a prompt, or pipe one in")
     return prompt
 
 
@@ -64,11 +64,11 @@ def files_of(
     running: Running, images: tuple[Path, ...], audio: tuple[Path, ...], *, plain: bool
 ) -> Files:
     """The images and sounds. Raises: UsageError where none can be asked about."""
-    for kind, paths in (("images", images), ("sounds", audio)):
+    for kind, paths in (("images", images), ("audio", audio)):
         if paths and plain:
             template = running.session.info.chat_template
             raise UsageError(
-                f"{kind} need a conversation, and this is plain completion",
-                "leave --raw out" if template else "take an instruct model",
+                f"{kind} need a conversation, but this is plain completion",
+                "leave out --raw" if template else "use an instruction-tuned model",
             )
     return Files(*(tuple(path.resolve() for path in paths) for paths in (images, audio)))

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _HISTORY_BYTES: Final = 1 << 20
 _BLOCK: Final = '"""'
-_FORGETS = "/clear forgets the conversation, "
-_HELP = '/exit or Ctrl-D ends it, """ starts and ends several lines'
+_FORGETS = "/clear clears the conversation, "
+_HELP = '/exit or Ctrl-D leaves, """ starts and ends a text of several lines'
 
 
 def converse(
@@ -87,7 +87,7 @@ class Prompt:
         except EOFError:
             return None
         except KeyboardInterrupt:
-            output.note("(Ctrl-D ends the conversation)")
+            output.note("(Ctrl-D leaves the conversation)")
             return ""
 
     def _text(self) -> str:

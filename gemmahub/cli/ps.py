@@ -46,7 +46,7 @@ def ps_command(as_json: bool) -> None:
 def stop_command(reference: str | None) -> None:
     """Unload a model from the servers that hold it, or all that `gemmahub ps` shows.
 
-    Answers in work are waited for. A server that is asked for the model again loads it again.
+    Answers in progress are finished first. The next request for the model loads it again.
     """
     from gemmahub.service import Library
     from gemmahub.service.stopping import stop
@@ -79,6 +79,6 @@ def until(text: str, now: datetime) -> str:
     if seconds < 0:
         return "now"
     if seconds > 10 * 365 * 24 * 3600:  # how Ollama writes for ever
-        return "unloaded by hand"
+        return "unloaded by request"
     minutes = round(seconds / 60)
     return plural(minutes // 60, "hour") if minutes >= 120 else plural(max(minutes, 1), "minute")

@@ -23,24 +23,26 @@ if TYPE_CHECKING:
 
 @click.command(name="pull")
 @click.argument("reference")
-@click.option("--revision", help="A branch, tag or commit in place of main.")
-@click.option("--projector/--no-projector", default=True, help="Also the image projector [yes].")
-@click.option("--draft", is_flag=True, help="Also the head that drafts tokens for it.")
+@click.option("--revision", help="A branch, tag or commit [main].")
+@click.option(
+    "--projector/--no-projector", default=True, help="Also download the image projector [yes]."
+)
+@click.option("--draft", is_flag=True, help="Also download the model's draft head.")
 @click.option(
     "--to",
     type=click.Path(file_okay=False, path_type=Path),
-    help="A folder for the file, in place of the one that its source chooses.",
+    help="Folder for the file [the source's own place].",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be fetched.")
-@click.option("--yes", is_flag=True, help="Ask nothing, also when it will not fit in memory.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be downloaded.")
+@click.option("--yes", is_flag=True, help="Do not ask, even if the model will not fit in memory.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("-v", "--verbose", is_flag=True, help="Say what was moved to look at it.")
+@click.option("-v", "--verbose", is_flag=True, help="Show how much was downloaded to look at it.")
 def pull_command(reference: str, **options: Any) -> int:
     """Get a model from Hugging Face or a plugin's source, after saying what it is.
 
     REFERENCE is a catalogue name (gemma-3-4b-it:q4_0-qat), a repository (user/repo:Q4_0) or a tag
-    of Ollama's registry (ollama://gemma3:4b). What has arrived is kept when it is interrupted: the
-    same command continues.
+    of Ollama's registry (ollama://gemma3:4b). An interrupted download is kept: run the same
+    command to continue it.
     """
     from gemmahub.service import Library, PullOptions
 
@@ -81,7 +83,7 @@ def fetch(
         with View() as view:
             pulled = library.pull(plan, on_progress=seen.through(view.show))
     except KeyboardInterrupt:
-        output.note(f"interrupted: {seen.kept}; {command_line('pull', reference)} continues")
+        output.note(f"interrupted: {seen.kept}; run {command_line('pull', reference)} to continue")
         return None
     command = plan.use(pulled.reference)
     if as_json:
@@ -106,8 +108,8 @@ def offer(library: Library, missing: NotInstalled) -> str:
     show_plan(plan)
     variant, bits = plan.variant, plan.variant.precision.bits_per_weight
     rate = "" if bits is None else f", {bits:.2f} bits/weight"
-    what = f"{variant.precision.short}{rate}, {format_bytes(plan.fetch_bytes)} to fetch"
-    if not output.confirm(f"{variant.reference} is not on this machine ({what}). Get it?"):
+    what = f"{variant.precision.short}{rate}, downloads {format_bytes(plan.fetch_bytes)}"
+    if not output.confirm(f"{variant.reference} is not on this machine ({what}). Download it?"):
         raise missing
     pulled = fetch(library, plan, missing.reference, yes=False)
     if pulled is None:
@@ -144,7 +146,7 @@ def show_plan(plan: PullPlan, *, aside: bool = True) -> None:
 
 
 def _kind(variant: Variant) -> str:
-    return f"{variant.what}{'' if variant.is_model else '; no model by itself'}"
+    return f"{variant.what}{'' if variant.is_model else '; not a model by itself'}"
 
 
 def _size(plan: PullPlan) -> str:
@@ -154,7 +156,7 @@ def _size(plan: PullPlan) -> str:
         if any(file.kind == kind for file in plan.files):
             text += f", one of them {words}"
     if plan.landing and not plan.landing.files:  # which files are here is not known
-        return f"{text}; {format_bytes(plan.fetch_bytes)} to fetch"
+        return f"{text}; downloads {format_bytes(plan.fetch_bytes)}"
     return f"{text}; {format_bytes(here)} are here already" if here > 0 else text
 
 
@@ -170,7 +172,7 @@ def _already(plan: PullPlan, *, as_json: bool) -> None:
         output.json_data(plan.as_json())
         return
     stores = ", ".join(dict.fromkeys(a.store or "a folder" for a in plan.variant.artifacts))
-    output.note(f"it is on this machine already, in {stores}: nothing is fetched")
+    output.note(f"it is on this machine already, in {stores}: nothing to download")
     for artifact in plan.variant.artifacts:
         output.data(str(artifact.path))
     output.note(f"run it: {plan.command}")
@@ -179,10 +181,12 @@ def _already(plan: PullPlan, *, as_json: bool) -> None:
 def _summary(plan: PullPlan, pulled: Pulled) -> str:
     files = pulled.files
     if files and not pulled.moved_bytes and len(files) >= len(plan.files):
-        return "all of it was here already, and is verified"
+        return "all files were here already; they are verified"
     verified = f", {plural(len(files), 'file')} verified" if files else ""
     done = (
-        f"{format_bytes(pulled.moved_bytes)} fetched" if pulled.moved_bytes else "nothing fetched"
+        f"{format_bytes(pulled.moved_bytes)} fetched"
+        if pulled.moved_bytes
+        else "nothing downloaded"
     )
     return f"{done}{verified}"
 

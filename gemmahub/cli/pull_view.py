@@ -34,7 +34,7 @@ def disk_text(plan: PullPlan) -> str:
 def fit_text(fit: Fit) -> str:
     """Whether it fits in memory."""
     if fit.fits is None:
-        return f"not known whether it fits: {fit.reason}"
+        return f"cannot tell whether it fits: {fit.reason}"
     return f"{fit.short} tokens" if fit.fits else f"{fit.short}: {fit.reason}"
 
 
@@ -45,7 +45,7 @@ def agree(plan: PullPlan, reference: str, *, yes: bool) -> None:
     """
     if yes or plan.fit.fits is not False:
         return
-    what = "will not fit in what is free" if plan.fit.loadable else "cannot be run here"
+    what = "will not fit in free memory" if plan.fit.loadable else "cannot be run here"
     message = f"{plan.variant.reference} {what}: {plan.fit.reason}"
     hint = f"gemmahub pull {reference} --yes downloads it anyway; see also gemmahub recommend"
     if not output.interactive() or not output.confirm(f"{message}. Download it anyway?"):
@@ -71,9 +71,9 @@ class Watched:
     def kept(self) -> str:
         """What of the download is here."""
         if self.last is None:
-            return "nothing has arrived yet"
+            return "nothing has been downloaded yet"
         done, whole = format_bytes(self.last.all_done_bytes), format_bytes(self.last.all_bytes)
-        return f"{done} of {whole} are here and kept"
+        return f"{done} of {whole} are downloaded and kept"
 
 
 class View:
@@ -132,7 +132,7 @@ def line_of(progress: Progress) -> str:
     line = f"{word} {one_line(progress.file, 80)}: {share}, {figures}"
     if progress.files > 1:
         done, size = format_bytes(progress.all_done_bytes), format_bytes(progress.all_bytes)
-        line += f"; in all {done} of {size}"
+        line += f"; total {done} of {size}"
         if progress.all_seconds_left is not None:
             line += f", {_time(progress.all_seconds_left)} left"
     return line

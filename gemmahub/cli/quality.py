@@ -36,26 +36,24 @@ _COLUMNS = (
     multiple=True,
     default=("prose",),
     show_default=True,
-    help="prose, code, dialogue, non-latin, all of them, or a file; can be repeated.",
+    help="prose, code, dialogue, non-latin, all, or a file (repeatable).",
 )
-@click.option("--reference", help="What the others are held against [the best precision here].")
-@click.option(
-    "--prompts", metavar="FILE", help="Hold greedy answers to these prompts side by side."
-)
+@click.option("--reference", help="The variant to compare with [the best precision here].")
+@click.option("--prompts", metavar="FILE", help="Compare greedy answers to these prompts.")
 @click.option(
     "--max-tokens",
     type=click.IntRange(min=1),
     default=256,
     show_default=True,
-    help="Tokens of an answer at most.",
+    help="Most tokens of an answer.",
 )
-@click.option("--judge", metavar="none|REF", default="none", help="A model that judges answers.")
 @click.option(
-    "--tasks", metavar="NAME,...", help="Have lm-eval ask each model these tasks, served."
+    "--judge", metavar="none|REF", default="none", help="A model that judges the answers."
 )
-@click.option("--task-folder", metavar="FOLDER", help="Task files of your own for --tasks.")
-@click.option("--limit", type=click.IntRange(min=1), help="Questions of each task [all].")
-@click.option("--chunks", type=click.IntRange(min=1), help="Windows of each text [all].")
+@click.option("--tasks", metavar="NAME,...", help="Run these lm-eval tasks on each model.")
+@click.option("--task-folder", metavar="FOLDER", help="Your own task files for --tasks.")
+@click.option("--limit", type=click.IntRange(min=1), help="Questions per task [all].")
+@click.option("--chunks", type=click.IntRange(min=1), help="Windows per text [all].")
 @click.option("--backend", help="The engine to use; otherwise the best one that scores.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def quality_command(
@@ -74,14 +72,14 @@ def quality_command(
 ) -> None:
     """What the precision of a model costs: perplexity, and the divergence from its best precision.
 
-    Each model is loaded once, in turn. The method is that of llama-perplexity: windows of 512
-    tokens, of which the second half is scored. What is done is kept: after Ctrl-C the same command
-    goes on where it was. Figures of two texts are not comparable, and a text of one's own kind of
-    work says more than any other.
+    Models are loaded one after another. The method is that of llama-perplexity: windows of 512
+    tokens, with the second half of each scored. Finished windows are saved: after Ctrl-C, run the
+    same command to continue. Figures from different texts cannot be compared, and a text like
+    your own work tells you most.
 
-    With --prompts nothing is scored: each model answers them, always taking the most probable
-    token, and the answers are held against those of the first one. With --tasks, lm-eval asks each
-    model questions with known answers, and its scores are kept.
+    With --prompts nothing is scored: each model answers the prompts, always choosing the most
+    probable token, and its answers are compared with those of the first model. With --tasks,
+    lm-eval asks each model questions with known answers, and its scores are saved.
     """
     if tasks is not None:
         show_tasks(references, tasks, task_folder, limit, as_json=as_json)
@@ -92,7 +90,7 @@ def quality_command(
         show_answers(names, wanted, as_json=as_json)
         return
     if judge != "none":
-        raise UsageError("--judge judges answers", "give prompts, too: --prompts FILE")
+        raise UsageError("--judge needs answers to judge", "add prompts: --prompts FILE")
     from gemmahub.service import Library
     from gemmahub.service.scoring import QualityOptions, quality
 
@@ -124,12 +122,12 @@ def quality_command(
 
 def _stopped(seen: list[ScoringProgress]) -> Cancelled:
     if not seen:
-        return Cancelled("stopped before anything was scored", "start the same command again")
+        return Cancelled("stopped before anything was scored", "run the same command again")
     (last,) = seen
     of = f" of {last.windows}" if last.windows else ""
     return Cancelled(
-        f"stopped; {last.done}{of} windows of {last.text} with {one_line(last.model)} are kept",
-        "the same command goes on from there",
+        f"stopped; {last.done}{of} windows of {last.text} with {one_line(last.model)} are saved",
+        "run the same command to continue",
     )
 
 

@@ -28,12 +28,17 @@ MAKE: Final = "make"
 @click.option(
     "--to",
     default="",
-    help="The type of most weights: Q4_0, Q6_K, ..., of a folder 4bit, 8bit-g32, mxfp4, ...",
+    help="Type of most weights: Q4_0, Q6_K, ...; for a folder 4bit, 8bit-g32, mxfp4, ...",
 )
-@click.option("--embedding", default="", metavar="TYPE", help="That of the embedding.")
-@click.option("--keep", multiple=True, metavar="ROLE=TYPE", help="That of a role: attention=Q8_0.")
+@click.option("--embedding", default="", metavar="TYPE", help="Type of the embedding.")
 @click.option(
-    "--imatrix", metavar="FILE|make", help="An importance matrix (GGUF), or one is made here."
+    "--keep",
+    multiple=True,
+    metavar="ROLE=TYPE",
+    help="Type of a role (repeatable): attention=Q8_0.",
+)
+@click.option(
+    "--imatrix", metavar="FILE|make", help="An importance matrix (GGUF), or make one here."
 )
 @click.option(
     "--imatrix-text",
@@ -49,21 +54,19 @@ MAKE: Final = "make"
 @click.option(
     "--compare",
     is_flag=True,
-    help="Try llama.cpp's scales, too, measure both against the model, and keep the better file.",
+    help="Also try llama.cpp's scales, measure both, and keep the better file.",
 )
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="The file to write, or its folder."
-)
-@click.option("--force", is_flag=True, help="Write over a file that exists.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Output file, or its folder.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option("--backend", help="The engine to use; otherwise the one that quantizes.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be made.")
-@click.option("--yes", is_flag=True, help="Ask nothing, also when it will not fit in memory.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be written.")
+@click.option("--yes", is_flag=True, help="Do not ask, even if the model will not fit in memory.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def quantize_command(reference: str, **given: Any) -> int:
     """Make a model at another precision, after saying what it will be.
 
-    Without --to all but --embedding and --keep stays as it is, byte for byte. The model itself is
-    not changed; the new file stands in `gemmahub list` when it is whole.
+    Without --to, only the tensors of --embedding and --keep change. The original model is not
+    changed. The new file appears in `gemmahub list` when it is complete.
     """
     from gemmahub.errors import UsageError
     from gemmahub.service import Library
@@ -74,7 +77,7 @@ def quantize_command(reference: str, **given: Any) -> int:
     from gemmahub.service.scoring.texts import EVERY
 
     if not (given["to"] or given["embedding"] or given["keep"]):
-        raise UsageError("there is no type to make", "give --to, --embedding or --keep")
+        raise UsageError("no type was given", "use --to, --embedding or --keep")
     library = Library(say=output.note)
     options = QuantizeOptions(
         to=given["to"],
@@ -108,7 +111,7 @@ def quantize_command(reference: str, **given: Any) -> int:
             compared, made = None, quantize(library, plan, on_progress=_writing)
     except KeyboardInterrupt:
         output.progress("")
-        output.note("interrupted: nothing is left behind")
+        output.note("interrupted: no file was left")
         return ExitCode.INTERRUPTED
     output.progress("")
     _say(plan, made, compared, as_json=given["as_json"])
@@ -150,9 +153,9 @@ def agree(plan: QuantizePlan, *, yes: bool) -> None:
     """
     if yes or plan.fit.fits is not False:
         return
-    message = f"what it makes will not fit in what is free: {plan.fit.reason}"
+    message = f"what it makes will not fit in free memory: {plan.fit.reason}"
     if not output.interactive() or not output.confirm(f"{message}. Make it anyway?"):
-        raise DoesNotFit(message, "--yes makes it anyway")
+        raise DoesNotFit(message, "use --yes to make it anyway")
 
 
 def _disk(plan: QuantizePlan) -> str:
@@ -167,8 +170,8 @@ def _matrix(named: str | None, text: str) -> Path | None:
 
     if text and named != MAKE:
         raise UsageError(
-            "a text is for an importance matrix that is made here",
-            f"add --imatrix {MAKE}, or leave --imatrix-text out",
+            "--imatrix-text needs an importance matrix to make",
+            f"add --imatrix {MAKE}, or leave out --imatrix-text",
         )
     if named is None or named == MAKE:
         return None
@@ -211,23 +214,23 @@ def _say(
     if made.rounding is not None:
         output.note(rounding_text(made.rounding))
     elif plan.lattice:
-        output.note("the engine did not look for the scales that the weights were trained with")
+        output.note("the engine did not search for the scales that the weights were trained with")
     if compared is not None:
         output.note(compared_text(compared))
     output.note(f"{made.variant.precision.summary}, read back; its metadata says how it was made")
     output.data(str(plan.target))
     if not made.listed:
-        output.note("gemmahub list does not look there; the path names it")
+        output.note("gemmahub list does not search that folder: use the path")
     output.note(f"run it: {command}")
 
 
 def rounding_text(found: Rounding) -> str:
     """What rounding changed, with the scales of the training and without."""
     return (
-        f"change of {found.weights:,} weights by rounding to {found.type}: {found.lattice:.4%} "
-        f"with the scales that they were trained with, {found.naive:.4%} with those that llama.cpp "
-        f"takes (root mean square, as a share of the weights); {found.on_lattice:.1%} of the "
-        "blocks lie on such scales"
+        f"change of {found.weights:,} weights by rounding to {found.type}: "
+        f"{found.lattice:.4%} with the scales that they were trained with, {found.naive:.4%} "
+        "with llama.cpp's scales (root mean square, as a share of the weights); "
+        f"{found.on_lattice:.1%} of the blocks lie on such scales"
     )
 
 
@@ -237,11 +240,11 @@ def compared_text(found: ComparedRoundings) -> str:
         f"{each.mean.value:.6f} ± {each.mean.error:.6f} (same top token "
         f"{each.same_top.value:.2%}) with {whose}"
         for each, whose in (
-            (found.lattice, "the scales that were sought"),
-            (found.naive, "those that llama.cpp takes"),
+            (found.lattice, "the searched scales"),
+            (found.naive, "llama.cpp's scales"),
         )
     )
-    kept = "the scales that were sought" if found.kept_lattice else "llama.cpp's scales"
+    kept = "the searched scales" if found.kept_lattice else "llama.cpp's scales"
     return (
         f"divergence from the model, {found.windows} windows of {found.text}: "
         f"{', '.join(sides)}; kept: the file with {kept}"

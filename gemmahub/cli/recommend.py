@@ -20,18 +20,20 @@ if TYPE_CHECKING:
 
 @click.command(name="recommend")
 @click.option("--use", type=click.Choice(USES), default="chat", show_default=True)
-@click.option("-c", "--context", type=click.IntRange(min=1), help="Tokens that must fit.")
-@click.option("--model", help="Variants of this model only: gemma-4-12b-it.")
+@click.option(
+    "-c", "--context", type=click.IntRange(min=1), help="Context that must fit, in tokens."
+)
+@click.option("--model", help="Only variants of this model: gemma-4-12b-it.")
 @click.option(
     "--no-offload",
     "offload",
     flag_value=False,
     default=True,
-    help="No layers in system memory beside a GPU.",
+    help="Keep all layers on the GPU.",
 )
-@click.option("--installed", is_flag=True, help="Only what is on this machine.")
-@click.option("--memory", help="For a GPU of this size instead: 24GiB.")
-@click.option("--ram", help="For this much system memory instead: 64GiB.")
+@click.option("--installed", is_flag=True, help="Only recommend installed models.")
+@click.option("--memory", help="Assume a GPU of this size: 24GiB.")
+@click.option("--ram", help="Assume this much system memory: 64GiB.")
 @click.option("--machine", help=MACHINE_HELP)
 @rpc_option
 @click.option("--limit", type=click.IntRange(min=1), default=5, show_default=True)

@@ -21,5 +21,5 @@ rpc_option: Callable[[Any], Any] = click.option(
     "workers",
     metavar="HOST:PORT,...",
     callback=_read,
-    help="Use the memory of llama.cpp's ggml-rpc-server on other machines, too.",
+    help="Also use the memory of llama.cpp's ggml-rpc-server on other machines.",
 )

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 @click.argument("references", nargs=-1, required=True, metavar="REF...")
 @click.option("--html", type=click.Path(path_type=Path), help="Write one HTML page with plots.")
 @click.option("--markdown", type=click.Path(path_type=Path, allow_dash=True),
-              help='Write Markdown, without the plots; "-" prints it.')  # fmt: skip
+              help='Write Markdown without plots; "-" prints it.')  # fmt: skip
 @click.option("--use", type=click.Choice(USES), default="chat", show_default=True)
-@click.option("--force", is_flag=True, help="Replace files that are there.")
+@click.option("--force", is_flag=True, help="Replace existing files.")
 def report_command(
     references: tuple[str, ...],
     html: Path | None,
@@ -32,16 +32,14 @@ def report_command(
 ) -> None:
     """One file about variants: precision, memory, speed and quality, with plots and their doubts.
 
-    It holds what was measured here with `bench` and `quality`, and says which command measures
-    what is missing. It needs no network, and names no path, user or machine.
+    It contains what `bench` and `quality` measured on this machine, and names the command for each
+    missing figure. It needs no network and contains no path, user name or machine name.
     """
     from gemmahub.service import Library, Requirements
     from gemmahub.service.reporting import report_on
 
     if html is None and markdown is None:
-        raise UsageError(
-            "there is no file to write", "give --html FILE, or --markdown FILE, or both"
-        )
+        raise UsageError("no file to write was given", "use --html FILE, --markdown FILE, or both")
     for path in filter(None, (html, markdown)):
         if str(path) != "-":
             check_new(path, replace=force)

@@ -31,26 +31,30 @@ _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
 @click.command(name="run")
 @click.argument("reference")
 @click.argument("prompt", required=False)
-@click.option("-c", "--ctx-size", type=click.IntRange(min=1), help="Context length in tokens.")
-@click.option("-n", "--max-tokens", type=click.IntRange(min=1), help="Longest answer in tokens.")
+@click.option("-c", "--ctx-size", type=click.IntRange(min=1), help="Context length, in tokens.")
+@click.option("-n", "--max-tokens", type=click.IntRange(min=1), help="Longest answer, in tokens.")
 @click.option("--temperature", type=click.FloatRange(min=0), default=1.0, show_default=True)
 @click.option("--top-k", type=click.IntRange(min=0), default=64, show_default=True)
 @click.option("--top-p", type=click.FloatRange(0, 1), default=0.95, show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**32 - 2), help="Makes an answer repeatable.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 2), help="Seed for repeatable answers.")
 @click.option(
     "--schema",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Answer with JSON that keeps to this JSON schema.",
+    help="Answer with JSON that follows this JSON schema.",
 )
 @tools_option
 @thinking_options
 @image_option
 @audio_option
-@click.option("--system", help="What the model should know before the conversation.")
+@click.option("--system", help="System prompt: instructions for the conversation.")
 @click.option("--backend", help="The engine to use; otherwise the best one for the format.")
 @click.option(
-    "--option", "engine_options", multiple=True, metavar="NAME=VALUE", help="One of the engine's."
+    "--option",
+    "engine_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set a backend option (repeatable).",
 )
 @click.option(
     "--cache-type",
@@ -64,7 +68,7 @@ _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
     "adapters",
     multiple=True,
     metavar="FILE[=SCALE]",
-    help="A LoRA adapter for it; may be given several times.",
+    help="A LoRA adapter for the model (repeatable).",
 )
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads [physical cores].")
 @click.option("--gpu-layers", type=click.IntRange(min=0), help="Layers on the GPU [all].")
@@ -72,22 +76,24 @@ _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
     "--experts-in-memory",
     type=click.IntRange(min=0),
     metavar="LAYERS",
-    help="Keep the experts of the first layers in system memory.",
+    help="Keep the experts of the first N layers in system memory.",
 )
 @click.option("--cache-in-memory", is_flag=True, help="Keep the KV cache in system memory.")
 @split_option
 @draft_options
 @click.option(
-    "--raw", is_flag=True, help="Complete the prompt as it stands, without chat template."
+    "--raw", is_flag=True, help="Complete the prompt as plain text, without a chat template."
 )
 @rpc_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a stream.")
-@click.option("-v", "--verbose", is_flag=True, help="Say why this engine; print timings.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Show why this engine was chosen; print timings."
+)
 def run_command(reference: str, prompt: str | None, **options: Any) -> int:
     """Ask a model, or talk to it.
 
-    PROMPT is the question; "-" or a pipe reads it from standard input. Without one, on a terminal,
-    a conversation starts: Ctrl-C stops an answer, Ctrl-D ends the conversation.
+    PROMPT is the question; "-" or a pipe reads it from standard input. Without a prompt, a
+    conversation starts in the terminal: Ctrl-C stops an answer, Ctrl-D leaves.
     """
     from gemmahub.conversations import ChatSession, Described
     from gemmahub.service import Library
@@ -207,7 +213,7 @@ def engine_options(texts: tuple[str, ...]) -> dict[str, str]:
     """Texts of ``--option`` as names and values. Raises: UsageError."""
     pairs = {name.strip(): value for name, _, value in (text.partition("=") for text in texts)}
     if wrong := next((text for text in texts if "=" not in text), None):
-        raise UsageError(f"--option {wrong!r} has no value", "write it as --option NAME=VALUE")
+        raise UsageError(f"--option {wrong!r} has no value", "write --option NAME=VALUE")
     return pairs
 
 
@@ -236,7 +242,7 @@ def _warn_of_training(running: Running, asked: int | None) -> None:
     if asked is not None and trained is not None and asked > trained:
         output.warning(
             f"{asked:,} tokens are more than the {trained:,} that the model was trained for: "
-            "its answers get worse there"
+            "expect worse answers"
         )
 
 
@@ -254,13 +260,13 @@ def _sampling(options: dict[str, Any]) -> Sampling:
         tools = tools_of(options["tools"])
     thinking = thinking_of(options["think"], options["think_budget"])
     if tools and options["raw"]:
-        raise UsageError("a plain text offers no tools", "leave --raw out")
+        raise UsageError("plain completion cannot use tools", "leave out --raw")
     if tools and schema is not None:
-        raise UsageError("an answer that keeps to a schema calls no tools", "leave one of them out")
+        raise UsageError("a schema and tools cannot be combined", "leave out one of them")
     if thinking and options["raw"]:
-        raise UsageError("a plain text asks no model to think", "leave --raw out")
+        raise UsageError("plain completion cannot think", "leave out --raw")
     if thinking and schema is not None:
-        raise UsageError("an answer that keeps to a schema has no thought", "leave one of them out")
+        raise UsageError("a schema and thinking cannot be combined", "leave out one of them")
     return Sampling(
         max_tokens=options["max_tokens"],
         temperature=options["temperature"],

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def search_command(text: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Find models on Hugging Face and in plugins' sources, each file with its precision.
 
-    TEXT are words in the name of a repository. Of Hugging Face, repositories of the catalogue come
-    first, then Google's, then the others by downloads.
+    TEXT is one or more words in the name of a repository. Hugging Face repositories of the
+    catalogue come first, then Google's, then the others by downloads.
     """
     from gemmahub.service import Library
 
@@ -32,7 +32,7 @@ def search_command(text: tuple[str, ...], limit: int, as_json: bool) -> None:
         output.json_data({"repositories": [row.as_json() for row in rows]})
         return
     if not rows:
-        output.note(f"there is no repository for {one_line(words)!r}; try fewer words")
+        output.note(f"no repository matches {one_line(words)!r}; try fewer words")
         return
     if sys.stdout.isatty():
         for row in rows:
@@ -40,8 +40,10 @@ def search_command(text: tuple[str, ...], limit: int, as_json: bool) -> None:
     else:
         _show_lines(rows)
     if any(file.file.basis == "by name" for row in rows for file in row.files):
-        output.note("~ by its name alone: gemmahub inspect REF measures it, without fetching it")
-    output.note("get one: gemmahub pull REF")
+        output.note(
+            "~ from the name only: gemmahub inspect REF measures it, without downloading it"
+        )
+    output.note("download one: gemmahub pull REF")
 
 
 def _show(row: RepositoryRow) -> None:
@@ -85,7 +87,7 @@ def _about(row: RepositoryRow) -> list[str]:
             "with projector" if repository.projector else "",
             f"licence {repository.licence}" if repository.licence else "",
             f"{plural(downloads, 'download')} in 30 days" if downloads is not None else "",
-            "" if row.files else "no model file that gemmahub knows",
+            "" if row.files else "no model file of a known format",
         )
         if part
     ]

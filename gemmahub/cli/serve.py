@@ -25,23 +25,34 @@ if TYPE_CHECKING:
     "--api-key",
     envvar="GEMMAHUB_API_KEY",
     metavar="KEY",
-    help="What clients have to send [GEMMAHUB_API_KEY, which other users cannot read].",
+    help="Key that clients must send [GEMMAHUB_API_KEY; other users cannot read a variable].",
 )
 @click.option(
-    "--cors", "origins", multiple=True, metavar="ORIGIN", help="A page that may ask, by its origin."
+    "--cors",
+    "origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Origin of a web page that may send requests (repeatable).",
 )
 @click.option(
-    "--pin", "pinned", multiple=True, metavar="REF", help="Load it at once, and never unload it."
+    "--pin",
+    "pinned",
+    multiple=True,
+    metavar="REF",
+    help="Load this model at once, and never unload it.",
 )
 @click.option(
-    "-c", "--ctx-size", type=click.IntRange(min=1), help="Tokens for each client [what fits]."
+    "-c",
+    "--ctx-size",
+    type=click.IntRange(min=1),
+    help="Context per client, in tokens [what fits].",
 )
 @click.option(
     "--parallel",
     type=click.IntRange(1, 64),
     default=1,
     show_default=True,
-    help="Clients that a model answers at once.",
+    help="Clients that a model answers at the same time.",
 )
 @click.option("--cache-type", type=click.Choice(CACHE_TYPES), default="f16", show_default=True)
 @draft_options
@@ -50,19 +61,21 @@ if TYPE_CHECKING:
     "adapters",
     multiple=True,
     metavar="FILE[=SCALE]",
-    help="A LoRA adapter for the one model that is served; may be given several times.",
+    help="A LoRA adapter for the served model (repeatable).",
 )
-@click.option("--memory", metavar="SIZE", help="GPU memory that may be used [what is free].")
-@click.option("--ram", metavar="SIZE", help="System memory that may be used [what is free].")
+@click.option("--memory", metavar="SIZE", help="Most GPU memory to use [what is free].")
+@click.option("--ram", metavar="SIZE", help="Most system memory to use [what is free].")
 @rpc_option
-@click.option("--gpus", type=click.IntRange(1, 16), help="GPUs that hold it together, a machine.")
-@click.option("--nodes", type=click.IntRange(1, 64), help="Machines that hold it together.")
-@click.option("--on", "address", metavar="ADDRESS", help="Where they meet: ray://head:10001.")
+@click.option("--gpus", type=click.IntRange(1, 16), help="GPUs per machine that share the model.")
+@click.option("--nodes", type=click.IntRange(1, 64), help="Machines that share the model.")
+@click.option(
+    "--on", "address", metavar="ADDRESS", help="Address of the Ray cluster: ray://head:10001."
+)
 @click.option(
     "--print-config",
     "client",
     type=click.Choice(tuple(CLIENTS)),
-    help="Print what an editor or a coding agent needs, and serve nothing.",
+    help="Print the settings of an editor or coding agent, and exit.",
 )
 def serve_command(
     references: tuple[str, ...],
@@ -87,8 +100,8 @@ def serve_command(
 ) -> None:
     """Serve models to other programs, as OpenAI and Anthropic do.
 
-    REFERENCES are the models, all that are here where none is named. A model is loaded when it is
-    first asked; where not all have room at once, the least recently used gives way.
+    REFERENCES are the models to serve [all installed ones]. A model is loaded by its first request.
+    If memory is short, the least recently used model is unloaded.
     """
     from gemmahub.http.place import Place
     from gemmahub.service import Library

@@ -20,7 +20,7 @@ def thinking_options(command: Command) -> Command:
         "--think-budget",
         type=click.IntRange(min=1),
         metavar="TOKENS",
-        help="Think for so many tokens at most.",
+        help="Most tokens to think.",
     )
     switch = click.option("--think/--no-think", default=None, help="Think before answering [no].")
     return switch(limit(command))
@@ -34,5 +34,7 @@ def thinking_of(think: bool | None, budget: int | None) -> bool | int | None:
     if budget is None:
         return think
     if think is False:
-        raise UsageError("--no-think has no budget", "leave one of the two out")
+        raise UsageError(
+            "--no-think and --think-budget cannot be combined", "leave out one of the two"
+        )
     return budget

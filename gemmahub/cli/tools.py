@@ -22,7 +22,7 @@ tools_option: Final = click.option(
     "--tools",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Functions that the model may ask for, as JSON; its calls are printed, none is executed.",
+    help="Functions that the model may call, as JSON; calls are printed, never executed.",
 )
 
 results_option: Final = click.option(
@@ -30,7 +30,7 @@ results_option: Final = click.option(
     "results",
     multiple=True,
     metavar="CALL=TEXT|CALL=@FILE",
-    help="What a tool gave that the last answer called; as often as it called some.",
+    help="Result of a tool that the last answer called (repeatable).",
 )
 
 
@@ -41,8 +41,8 @@ def results_of(texts: tuple[str, ...]) -> dict[str, str]:
         name, given, value = text.partition("=")
         if not given:
             raise UsageError(
-                f"--tool-result {one_line(text, 40)!r} names no call",
-                "write it as --tool-result CALL=TEXT, or CALL=@FILE",
+                f"--tool-result {one_line(text, 40)!r} does not name a call",
+                "write --tool-result CALL=TEXT, or CALL=@FILE",
             )
         if name in found:
             raise UsageError(f"the call {one_line(name, 40)} has two results", "give one")
@@ -56,9 +56,11 @@ def _content(path: Path) -> str:
     try:
         return read_bounded(path, _LARGEST).decode(errors="replace")
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", "name another file") from None
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}", "choose another file"
+        ) from None
     except Unfit as error:
-        raise UsageError(f"{one_line(path.name)}: {error}", "name another file") from None
+        raise UsageError(f"{one_line(path.name)}: {error}", "choose another file") from None
 
 
 def whole_answer(
@@ -88,7 +90,7 @@ def calls_of(chat: ChatSession, answer: SavedMessage) -> dict[str, Any]:
     try:
         calls = checked_calls(answer.tool_calls, saved.described.sampling.tools, cut=cut)
     except GemmahubError as error:
-        again = f"gemmahub chats continue {saved.id} --again asks once more"
+        again = f"gemmahub chats continue {saved.id} --again asks again"
         raise GemmahubError(error.message, error.hint if cut else again) from None
     return {"tool_calls": calls, "conversation": saved.id or None}
 

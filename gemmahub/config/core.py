@@ -44,32 +44,32 @@ CORE: Final = {
         CoreSetting(
             "stores.only",
             list[str],
-            "look into these stores only",
+            "the only stores to look into",
             'only = ["huggingface", "ollama"]',
             "GEMMAHUB_STORES",
         ),
         CoreSetting(
             "run.backend",
             str,
-            "the engine for the formats that it runs",
+            "the engine for all formats that it runs",
             'backend = "llama.cpp"',
         ),
         CoreSetting(
             "run.backends",
             dict[str, str],
-            "the engine for one format; goes before run.backend",
+            "the engine for one format; overrides run.backend",
             'backends = { gguf = "ollama" }',
         ),
         CoreSetting(
             "keys",
             dict[str, str],
-            "keys of the terminal UI, by the names that docs/guides/tui.md lists",
+            "keys of the terminal UI, by their names in docs/guides/tui.md",
             '"library.compare" = "C"',
         ),
         CoreSetting(
             "machines.hosts",
             list[str],
-            "machines that --machine knows by name, and all of them as hosts",
+            "machines that --machine knows by name; hosts means all of them",
             'hosts = ["lab-1 = 4x h100", "lab-2 = 4x h100"]',
         ),
     )

@@ -95,5 +95,5 @@ def _beyond_limits(text: str) -> str:
 def _unreadable(path: Path, reason: str) -> UsageError:
     return UsageError(
         f"cannot read the settings file {path}: {one_line(reason)}",
-        "correct it, or move it away; it was left as it is",
+        "correct it, or move it away; it was left unchanged",
     )

@@ -33,8 +33,8 @@ def alone(path: Path) -> Iterator[None]:
         with FileLock(folder / "settings.lock", timeout=_LOCK_SECONDS):
             yield
     except Timeout:
-        what = f"another gemmahub has been changing {path} for {_LOCK_SECONDS} s"
-        raise GemmahubError(what, "try again when it is done") from None
+        what = f"another gemmahub has had {path} locked for {_LOCK_SECONDS} s"
+        raise GemmahubError(what, "try again when it has finished") from None
 
 
 def with_value(text: str, keys: Sequence[str], value: Any, path: Path) -> str:
@@ -129,5 +129,6 @@ def _without_empty(tables: dict[str, Any]) -> dict[str, Any]:
 
 def _too_special(path: Path) -> GemmahubError:
     return GemmahubError(
-        f"{path} is written in a way that cannot be changed safely", "gemmahub config edit opens it"
+        f"{path} is laid out in a way that cannot be changed safely",
+        "gemmahub config edit opens it",
     )

@@ -100,7 +100,7 @@ class ChatSession:
         saved = self.journal.saved()
         asked = next((m for m in saved.messages if m.number == number and m.role == "user"), None)
         if asked is None:
-            raise UsageError("there is no question to ask again", "ask one first")
+            raise UsageError("there is no question to ask again", "ask a question first")
         before = tuple(message for message in saved.messages if message.number < number)
         self.journal.cut(number)
         said = asked if text is None else replace(asked, text=text)
@@ -190,10 +190,10 @@ class ChatSession:
             results = asked.role == "tool"
             seen = seen_by_the_model(before.messages, with_open=results)
             return (*first, *seen, *(turn.as_message() for turn in turns))
-        for kind, files in (("images", asked.images), ("sounds", asked.audio)):
+        for kind, files in (("images", asked.images), ("audio", asked.audio)):
             if files and not again:
                 raise UsageError(
-                    f"a model without a chat template takes no {kind}", f"leave the {kind} out"
+                    f"a model without a chat template accepts no {kind}", f"leave out the {kind}"
                 )
         return f"{system}\n\n{asked.text}" if system else asked.text
 

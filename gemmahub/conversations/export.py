@@ -88,7 +88,7 @@ def _turn(message: SavedMessage, usual: str) -> str:
     if message.model and message.model != usual:
         heading += f" ({markdown_line(message.model)})"
     parts = [heading, *(f"*Image: {markdown_line(path)}*" for path in message.images)]
-    parts += [f"*Sound: {markdown_line(path)}*" for path in message.audio]
+    parts += [f"*Audio: {markdown_line(path)}*" for path in message.audio]
     if message.thought.strip():
         parts.append(
             f"<details>\n<summary>Thought</summary>\n\n{_text(message.thought)}\n\n</details>"

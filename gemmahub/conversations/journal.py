@@ -243,5 +243,5 @@ def _lost(path: Path, error: Exception) -> GemmahubError:
     reason = getattr(error, "strerror", None) or str(error)
     return GemmahubError(
         f"the conversation cannot be saved: {reason} ({path})",
-        "what is on screen is not lost yet: copy or export it",
+        "the text on screen is not lost: copy or export it",
     )

@@ -112,7 +112,7 @@ def _head(line: bytes) -> tuple[Head, str]:
         raise Damaged(_NO_HEAD)
     version = record.get("version")
     if type(version) is not int or version < 1:
-        raise Damaged("its first line does not say which format it has")
+        raise Damaged("its first line does not state its format")
     if version > VERSION:
         shown = f"format {version}" if version < 10**6 else "another format"
         raise Newer(f"it was written by a newer gemmahub ({shown})")
@@ -131,10 +131,10 @@ def _line(line: bytes) -> tuple[Line, tuple[str, ...]]:
         return _LINES.decode(line), ()
     except (msgspec.MsgspecError, ValueError, RecursionError):
         pass  # something in it is odd, or half of a surrogate pair: look closer
-    values = _table(line, "it is no record")
+    values = _table(line, "it is not a record")
     kind = values.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise Damaged("it is no record of a kind that is known")
+        raise Damaged("it is a record of an unknown kind")
     try:
         return as_far_as_it_fits(values, KINDS[kind])
     except Unfit as error:
@@ -221,7 +221,7 @@ class _Fold:
 
     def _append(self, message: SavedMessage) -> None:
         if self.messages and message.number <= self.messages[-1].number:
-            raise Damaged("a message out of turn")
+            raise Damaged("a message is out of order")
         self._close()
         self.messages.append(message)
 
@@ -232,7 +232,7 @@ class _Fold:
             self._close()
             self.messages.append(SavedMessage("assistant", "", number=number))
         elif number != last.number or not _is_open(last):
-            raise Damaged("a part without its answer")
+            raise Damaged("a part has no answer")
 
     def _end(self, record: EndLine) -> None:
         self._demand_open(record.n)

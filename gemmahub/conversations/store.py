@@ -92,7 +92,7 @@ class ConversationStore:
             hint = "update gemmahub" if newer else "correct the file, or delete the conversation"
             raise GemmahubError(
                 f"the conversation {id_} cannot be read: {_reason(error)}",
-                f"its file is {path}, and it is left as it is: {hint}",
+                f"its file is {path}, and it is left unchanged: {hint}",
             ) from None
 
     def find(self, name: str) -> str:
@@ -105,7 +105,7 @@ class ConversationStore:
         if len(found) == 1 and name:
             return found[0]
         near = (found if name else []) or nearest(name, ids)
-        hint = f"did you mean {self._named(near)}?" if near else "gemmahub chats list has them"
+        hint = f"did you mean {self._named(near)}?" if near else "gemmahub chats list shows them"
         shown = one_line(name, 60)
         if found and name:
             raise UsageError(f"{len(found):,} conversations begin with {shown!r}", hint)
@@ -187,7 +187,7 @@ class ConversationStore:
         """Raises: NotFound for what cannot be the name of a conversation, such as a path."""
         if not _ID.fullmatch(id_):
             raise NotFound(
-                f"there is no conversation {one_line(id_, 60)!r}", "look at the list for its name"
+                f"there is no conversation {one_line(id_, 60)!r}", "see gemmahub chats list"
             )
         return self.folder / f"{id_}{SUFFIX}"
 
@@ -206,7 +206,7 @@ class ConversationStore:
         """What a file holds, remembered while it does not change. Raises: OSError, Damaged."""
         stat = path.stat()
         if not path.is_file():
-            raise lines.Damaged("it is no file")
+            raise lines.Damaged("it is not a file")
         state = (stat.st_mtime_ns, stat.st_size)
         before = self._remembered.get(path)
         if before is not None and before[0] == state:

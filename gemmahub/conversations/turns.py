@@ -20,10 +20,11 @@ def check_results(saved: Saved, results: Mapping[str, str]) -> None:
     if not ids:
         raise UsageError("the last answer called no tool", "ask a question")
     if unknown := [one_line(name, 40) for name in results if name not in ids]:
-        raise UsageError(f"there is no call {unknown[0]!r}", f"there are: {', '.join(ids)}")
+        raise UsageError(f"there is no call {unknown[0]!r}", f"calls: {', '.join(ids)}")
     if missing := [name for name in ids if name not in results]:
         raise UsageError(
-            f"the result of {', '.join(missing)} is missing", "give those of all calls at once"
+            f"the result of {', '.join(missing)} is missing",
+            "give the results of all calls together",
         )
 
 

@@ -81,7 +81,7 @@ class BackendCalls:
         try:
             self._worker.send(wire.Ask(self._offer.plugin, name, method, arguments, reports))
             while True:
-                answer = self._worker.next_frame(f"when asked for {method}()")
+                answer = self._worker.next_frame(f"in {method}()")
                 if not isinstance(answer, wire.LoadProgress):
                     break
                 if on_progress is not None:
@@ -97,7 +97,7 @@ class BackendCalls:
         if not isinstance(value, kind):
             wrong = TypeError(f"a {type(value).__name__}, not a {kind.__name__}")
             raise foreign_error(
-                LoadFailed, f"{self._offer.backend.name} gave what it should not", wrong
+                LoadFailed, f"{self._offer.backend.name} returned an invalid value", wrong
             )
         return value
 
@@ -162,7 +162,9 @@ def quantize(
     """
     check_capability(offer.backend, "quantize")
     if wanted.target.exists():
-        raise LoadFailed(f"{wanted.target} exists, and nothing is overwritten", "name another file")
+        raise LoadFailed(
+            f"{wanted.target} exists already and is not overwritten", "choose another file"
+        )
     with BackendCalls(offer) as calls:
         told = on_progress or (lambda fraction: None)
         found = calls.ask("quantize", artifact, wanted, on_progress=told)

@@ -29,7 +29,7 @@ _LATER: Final = "{#- OpenAI Chat Completions:"
 """In Gemma 4's later templates, which take turns of the role ``tool``. Earlier ones know results
 only as a part of the turn with the calls. llama.cpp tells them apart by the same words
 (``common/chat.cpp``, ``convert_tool_responses_gemma4``)."""
-_NO_TOOLS: Final = "leave the tools out, or take a model with tools, such as Gemma 4"
+_NO_TOOLS: Final = "leave out the tools, or use a model with tools, such as Gemma 4"
 HINT: Final = "use --raw to complete the text without a chat template"
 MAX_CHARACTERS: Final = 1 << 20
 """Of a template, and of what it writes beyond four times the messages."""
@@ -110,10 +110,10 @@ class ChatTemplate:
 
 
 _FAILURES: Final = {
-    "refused": "the chat template refuses: {}",
+    "refused": "the chat template rejected the messages: {}",
     "broken": "the chat template does not compile: {}",
     "failed": "the chat template failed: {}",
-    "endless": "the chat template calls itself without end",
+    "endless": "the chat template calls itself endlessly",
     "memory": f"the chat template was stopped: {limits.TOO_LARGE}",
     "long": "the chat template was stopped: it writes more than {} characters",
 }
@@ -133,10 +133,10 @@ def _variables(source: str, asked: Sampling) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if asked.tools:
         if "tools" not in source:
-            raise TemplateError("the chat template of this model has no tools", _NO_TOOLS)
+            raise TemplateError("the chat template of this model does not support tools", _NO_TOOLS)
         if CALL_OPENS not in source:
             raise TemplateError(
-                "the chat template of this model has calls of tools in a form other than Gemma 4's",
+                "the chat template of this model writes tool calls in another form than Gemma 4's",
                 _NO_TOOLS,
             )
         found["tools"] = list(map(_offered, asked.tools))
@@ -144,8 +144,8 @@ def _variables(source: str, asked: Sampling) -> dict[str, Any]:
         return found
     if asked.thinking and _THINKING not in source:
         raise TemplateError(
-            "the chat template of this model asks for no thoughts",
-            "leave --think out, or take a model that thinks, such as Gemma 4",
+            "the chat template of this model does not support thinking",
+            "leave out --think, or use a model that thinks, such as Gemma 4",
         )
     return {**found, _THINKING: bool(asked.thinking)}
 

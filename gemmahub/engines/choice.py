@@ -88,8 +88,8 @@ def choose(
             and (not offer.backend.automatic or manager.suits(offer, model))
             and _loads(manager, offer, header).ok
         ):
-            _demand(manager, offer, f"; the setting {default.setting} names it")
-            return BackendChoice(offer, f"the setting {default.setting} names it")
+            _demand(manager, offer, f"; it is named by the setting {default.setting}")
+            return BackendChoice(offer, f"named by the setting {default.setting}")
     return _preferred(manager, model, needs, header)
 
 
@@ -101,8 +101,8 @@ def _of_server(manager: PluginManager, model: ServedModel, name: str | None) -> 
     offer = manager.backend(model.backend)
     if name not in (None, offer.backend.name, offer.plugin):
         raise BackendMissing(
-            f"{model.reference} is a model of a server, which only {offer.backend.name} talks to",
-            "leave --backend out",
+            f"{model.reference} is a model of a server; only {offer.backend.name} can use it",
+            "leave out --backend",
         )
     _demand(manager, offer, "")
     return BackendChoice(offer, f"it serves {model.reference}")
@@ -144,12 +144,12 @@ def _preferred(
     if missing:
         raise BackendMissing(
             f"no backend for {format_} models works here ({'; '.join(reasons)})",
-            next((hint for hint in hints if hint), "gemmahub doctor says more"),
+            next((hint for hint in hints if hint), "run gemmahub doctor for details"),
         )
     what = f"no installed backend runs {format_} models" + (f" and has {needs}" if needs else "")
     raise BackendMissing(
         f"{what} ({'; '.join(reasons)})" if reasons else what,
-        f"{_advice(manager, format_, needs)}; gemmahub plugins shows what is there",
+        f"{_advice(manager, format_, needs)}; gemmahub plugins lists them",
     )
 
 
@@ -164,14 +164,14 @@ def _not_loadable(
     others = f"; {'; '.join(missing)}" if missing else ""
     return BackendMissing(
         f"no backend here can run {name}: {refused_by(refused)}{others}",
-        hint or refused[0][1].hint or "get another file of the model",
+        hint or refused[0][1].hint or "use another file of the model",
     )
 
 
 def _advice(manager: PluginManager, format_: str, needs: str) -> str:
     """What to do where no backend runs a format: of a plugin's, only its plugin can know one."""
     if format_ == "gguf":
-        once = " (it compiles llama.cpp once, for some minutes)" if needs else ""
+        once = " (it compiles llama.cpp once, which takes some minutes)" if needs else ""
         return f"install one: {engine_command(needs)}{once}"
     if format_ in _EXAMPLES:
         return f"install one, for example: pip install {_EXAMPLES[format_]}"
@@ -183,14 +183,14 @@ def _advice(manager: PluginManager, format_: str, needs: str) -> str:
 def _unsuited(offer: BackendOffer) -> str:
     """Why a backend of the format is not taken by itself."""
     name = offer.backend.name
-    when = "takes only some of them by itself" if offer.backend.automatic else "only when named"
+    when = "is chosen for some of them only" if offer.backend.automatic else "only when named"
     return f"{name}: {when}, --backend {name}"
 
 
 def _failed(manager: PluginManager) -> list[str]:
     """Plugins that might have one, were they loaded."""
     found = []
-    for state, why in (("failed", "failed"), ("left out", "left out by GEMMAHUB_PLUGINS"),
+    for state, why in (("failed", "failed"), ("left out", "excluded by GEMMAHUB_PLUGINS"),
                        ("disabled", "disabled")):  # fmt: skip
         if names := [record.name for record in manager.records if record.state == state]:
             found.append(f"{why}: {', '.join(names)}")
@@ -214,7 +214,7 @@ def _named(
         formats = ", ".join(offer.backend.formats) or "nothing"
         raise BackendMissing(
             f"{offer.backend.name} does not run {artifact.format} models, only {formats}",
-            "leave --backend out, and the right one is chosen",
+            "leave out --backend: the right one is then chosen",
         )
     _demand(manager, offer, "")
     loadable = _loads(manager, offer, header)
@@ -227,7 +227,7 @@ def _of_setting(manager: PluginManager, default: Default) -> BackendOffer:
     try:
         return manager.backend(default.backend)
     except BackendMissing as error:
-        message = f"{error.message}; the setting {default.setting} names it"
+        message = f"{error.message}; it is named by the setting {default.setting}"
         raise BackendMissing(message, error.hint) from None
 
 

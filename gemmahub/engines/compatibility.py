@@ -28,7 +28,7 @@ def check_contract(plugin: object) -> None:
         )
     if needed < CONTRACT_OLDEST:
         raise OtherContract(
-            f"it was made for plugin contract {needed}, and gemmahub {__version__} knows "
+            f"it was made for plugin contract {needed}, and gemmahub {__version__} supports "
             f"{CONTRACT_OLDEST} to {CONTRACT_VERSION}: update the plugin"
         )
 
@@ -44,8 +44,8 @@ def load_hint(error: BaseException, distribution: str) -> str:
         if wanted := _required_gemmahub(distribution):
             return f"pip install --upgrade '{wanted}', or an older {distribution}"
         return (
-            f"pip install '{_older(distribution)}'; it does not say which gemmahub it needs: "
-            "ask its authors"
+            f"pip install '{_older(distribution)}'; it does not state which gemmahub it "
+            "needs: ask its authors"
         )
     return str(getattr(error, "hint", "")) or update_hint(distribution)
 

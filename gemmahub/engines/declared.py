@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 _USUAL = Settings()
 _CANNOT = {
-    "schema": "cannot hold an answer to a JSON schema",
-    "grammar": "cannot hold an answer to a grammar",
-    "thinking": "cannot let a model think",
-    "tools": "cannot offer tools to a model",
-    "audio": "cannot hear sounds",
+    "schema": "cannot constrain an answer to a JSON schema",
+    "grammar": "cannot constrain an answer to a grammar",
+    "thinking": "cannot switch thinking on",
+    "tools": "does not support tools",
+    "audio": "does not support audio",
 }
 
 
@@ -43,7 +43,7 @@ def check_request(backend: Backend, prompt: Prompt, sampling: Sampling) -> None:
         asked["tools"] |= any(m.tool_calls or m.role == "tool" for m in prompt)
         asked["audio"] = any(message.audio for message in prompt)
     if asked["schema"] and asked["grammar"]:
-        raise GenerationFailed("an answer keeps to a schema or to a grammar", "give one of them")
+        raise GenerationFailed("a schema and a grammar cannot be combined", "use one of them")
     for name, is_asked in asked.items():
         if is_asked and name not in backend.capabilities:
             raise GenerationFailed(

@@ -116,7 +116,7 @@ def read_tokenizer(folder: Path, config: Mapping[str, Any]) -> Tokenizer:
     if not path.is_file():
         raise LoadFailed(
             f"{one_line(folder.name, 120)} has no {TOKENIZER}",
-            "fetch the whole folder; the tools that make such folders write it beside the weights",
+            "download the whole folder: the file belongs beside the weights",
         )
     try:
         library: Any = Library.from_file(str(path))

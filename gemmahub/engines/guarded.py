@@ -101,7 +101,7 @@ class GuardedSession(HandsOnScores):
 
     def cancel(self) -> None:
         """Stop the running answer."""
-        with self._guarded("at a cancel"):
+        with self._guarded("during cancel"):
             self._session.cancel()
 
     def close(self) -> None:
@@ -164,7 +164,7 @@ def foreign_error(kind: type[BackendError], what: str, error: Exception) -> Back
         return kind(error.message, error.hint)
     return kind(
         one_line(f"{what}: {type(error).__name__}: {error}"),
-        "this is a defect of the backend: report it; GEMMAHUB_DEBUG=1 shows more",
+        "this is a bug in the backend: report it; GEMMAHUB_DEBUG=1 shows more",
     )
 
 
@@ -175,7 +175,9 @@ def checked_answer(record: object, kind: type[T], engine: str) -> T:
     try:
         return checked(record, kind)
     except Unfit as error:
-        raise foreign_error(GenerationFailed, f"{engine} gave what it should not", error) from error
+        raise foreign_error(
+            GenerationFailed, f"{engine} returned an invalid value", error
+        ) from error
 
 
 def closable(chunks: Any) -> Any:

@@ -25,7 +25,7 @@ _ID: Final = re.compile(r"[a-z][a-z0-9_-]{0,30}:[0-9]{1,4}(/[a-z0-9_-]{1,20}:[0-
 _MOST_DEVICES: Final = 64
 _MOST_NOTES: Final = 10
 _LARGEST: Final = 1 << 63
-_REPORT: Final = "this is a defect of its plugin: report it"
+_REPORT: Final = "this is a bug in its plugin: report it"
 
 
 class GuardedProbe:
@@ -40,7 +40,7 @@ class GuardedProbe:
         """Its devices. One that makes no sense is left out and told; so is a probe that fails, or
         that has not answered yet when it is asked again."""
         if self._waiting:
-            seen.problem("it has not answered yet since it was asked before", _REPORT)
+            seen.problem("it is still busy with an earlier call", _REPORT)
             return
         self._waiting = True
         try:
@@ -52,7 +52,7 @@ class GuardedProbe:
         finally:
             self._waiting = False
         if len(found) > _MOST_DEVICES:
-            seen.problem(f"it found {len(found):,} devices: too many to be true", _REPORT)
+            seen.problem(f"it found {len(found):,} devices, which is implausible", _REPORT)
             return
         for device in found:
             try:
@@ -72,7 +72,7 @@ def check_probe(probe: Any) -> DeviceProbe:
     """The probe, where it is one. Raises: Unfit."""
     name = check_name(getattr(probe, "name", None))
     if name in (maker.name for maker in MAKERS):
-        raise Unfit(f"gemmahub has a probe {name} itself")
+        raise Unfit(f"gemmahub has its own probe {name}")
     if not callable(getattr(probe, "devices", None)):
         raise Unfit(f"the probe {name} has no devices()")
     found: DeviceProbe = probe
@@ -84,7 +84,7 @@ def _checked(device: Any) -> Device:
     if not isinstance(device, Device):
         raise Unfit(f"it is a {type(device).__name__}, not a Device")
     if not isinstance(device.id, str) or not _ID.fullmatch(device.id):
-        raise Unfit(f"its id is like npu:0, not {one_line(repr(device.id), 60)}")
+        raise Unfit(f"its id must be like npu:0, not {one_line(repr(device.id), 60)}")
     shared = device.shared_total, device.shared_free
     checked = replace(
         device,

@@ -41,7 +41,7 @@ _LONGEST_NAME: Final = 1000
 _MOST_FILES: Final = 1024
 _MOST_DIMENSIONS: Final = 16
 _MOST_NOTES: Final = 20
-_HINT: Final = "This is a defect of the plugin: report it. GEMMAHUB_DEBUG=1 shows more."
+_HINT: Final = "This is a bug in the plugin: report it. GEMMAHUB_DEBUG=1 shows more."
 
 
 class GuardedReader:
@@ -141,7 +141,7 @@ def _checked_tensors(tensors: Iterable[Any], size_bytes: int) -> tuple[Tensor, .
     if sum(tensor.bytes or 0 for tensor in found.values()) > size_bytes:
         raise Unfit("its tensors have more bytes than its files")
     if sum(tensor.parameters for tensor in found.values()) >= _LARGEST:
-        raise Unfit("it has more weights than can be true")
+        raise Unfit("it has an implausible number of weights")
     return tuple(found.values())
 
 
@@ -153,9 +153,9 @@ def _checked_tensor(tensor: Any) -> Tensor:
         raise Unfit(f"a tensor's name is a text of up to {_LONGEST_NAME:,} characters")
     of = f"of the tensor {one_line(name, 80)}"
     if not isinstance(kind, str) or not (kind := one_line(kind, 40)):
-        raise Unfit(f"the type {of} is no text")
+        raise Unfit(f"the type {of} is not text")
     if not isinstance(tensor.shape, tuple | list) or len(tensor.shape) > _MOST_DIMENSIONS:
-        raise Unfit(f"the shape {of} is no tuple of up to {_MOST_DIMENSIONS} numbers")
+        raise Unfit(f"the shape {of} is not a tuple of up to {_MOST_DIMENSIONS} numbers")
     return Tensor(
         name,
         kind,
@@ -168,7 +168,7 @@ def _checked_tensor(tensor: Any) -> Tensor:
 def _count(value: Any, what: str) -> int:
     """A whole number, also of another library's kind."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise Unfit(f"{what} is no whole number: {one_line(repr(value), 40)}")
+        raise Unfit(f"{what} is not a whole number: {one_line(repr(value), 40)}")
     number = operator.index(value)
     if not 0 <= number < _LARGEST:
         raise Unfit(f"{what} cannot be {one_line(repr(value), 40)}")
@@ -178,7 +178,7 @@ def _count(value: Any, what: str) -> int:
 def _checked_metadata(metadata: Any) -> Mapping[str, Any]:
     found = dict(metadata)
     if not all(isinstance(key, str) for key in found):
-        raise Unfit("metadata has keys that are no texts")
+        raise Unfit("metadata has keys that are not texts")
     return found
 
 
@@ -197,19 +197,19 @@ def check_reader(reader: Any) -> FormatReader:
     name = getattr(reader, "name", None)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         shown = one_line(repr(name), 60)
-        raise Unfit(f"a format cannot be called {shown}: small letters, digits and . _ - name one")
+        raise Unfit(f"a format cannot be called {shown}: use small letters, digits and . _ -")
     if name in BUILT_IN_FORMATS:
-        raise Unfit(f"gemmahub reads {name} itself")
+        raise Unfit(f"gemmahub reads {name} already")
     for member in ("reads", "tensors"):
         if not callable(getattr(reader, member, None)):
             raise Unfit(f"the reader of {name} has no {member}()")
     suffixes = getattr(reader, "suffixes", ())
     if not isinstance(suffixes, tuple | list):
-        raise Unfit(f'suffixes of the reader of {name} are no tuple such as (".sand",)')
+        raise Unfit(f'suffixes of the reader of {name} are not a tuple such as (".sand",)')
     for suffix in suffixes:
         if not isinstance(suffix, str) or not _SUFFIX.fullmatch(suffix):
             raise Unfit(f"a suffix is a text such as .sand, not {one_line(repr(suffix), 60)}")
         if suffix in BUILT_IN_SUFFIXES:
-            raise Unfit(f"gemmahub reads {suffix} files itself")
+            raise Unfit(f"gemmahub reads {suffix} files already")
     found: FormatReader = reader
     return found

@@ -66,7 +66,7 @@ class GuardedManagedStore(GuardedStore):
         except Exception as error:
             raise GemmahubError(
                 one_line(f"the store {self.name} failed: {type(error).__name__}: {error}"),
-                "this is a defect of its plugin: report it; GEMMAHUB_DEBUG=1 shows more",
+                "this is a bug in its plugin: report it; GEMMAHUB_DEBUG=1 shows more",
             ) from error
 
 

@@ -141,7 +141,7 @@ class Hooks:
         outcomes = []
         for call in calls:
             if call.plugin in self._given_up and call not in asked:
-                outcomes.append(Outcome(error=TookTooLong("it took too long before")))
+                outcomes.append(Outcome(error=TookTooLong("it was too slow before")))
                 continue
             outcome = next(found)
             if isinstance(outcome.error, TookTooLong):

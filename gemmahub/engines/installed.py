@@ -49,7 +49,7 @@ def _refuse(hooks: Hooks, same: list[FoundPlugin]) -> None:
     of = " and ".join(plugin.distribution for plugin in same)
     for plugin in same:
         name = f"{plugin.name} ({plugin.distribution})"
-        reason = f"two plugins are called {plugin.name!r}, of {of}: neither is used"
+        reason = f"two plugins are called {plugin.name!r} (from {of}): neither is used"
         hint = f"pip uninstall {plugin.distribution}, or the other"
         hooks.record(
             PluginRecord(name, plugin.distribution, plugin.version, "failed", (), reason, hint)

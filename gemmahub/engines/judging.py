@@ -42,7 +42,7 @@ def refused_by(answers: Sequence[tuple[BackendOffer, Loadable]]) -> str:
     """Which engines cannot load a file, and why: engines with the same reason together."""
     reasons: dict[str, list[str]] = {}
     for offer, answer in answers:
-        reasons.setdefault(answer.reason or "it does not say why", []).append(offer.backend.name)
+        reasons.setdefault(answer.reason or "it gave no reason", []).append(offer.backend.name)
     return "; ".join(
         f"{' and '.join(names)} here cannot load it: {reason}" for reason, names in reasons.items()
     )

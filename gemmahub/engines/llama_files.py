@@ -246,7 +246,7 @@ NO_VOCABULARY: Final = ("no_vocab", "none")
 """Kinds of a vocabulary that is not there: such a file is loaded, and its first text aborts."""
 _LEAST_ALIGNMENT: Final = 32  # GGML_MEM_ALIGN: of the buffers that tensors are put into
 _PICTURES: Final = re.compile(r"(?:v|a|mm)\.")
-_ANOTHER: Final = "get another file of the model: gemmahub search finds some"
+_ANOTHER: Final = "use another file of the model: see gemmahub search"
 
 
 def llama_cpp_loads(header: ModelFile, commit: Callable[[], str]) -> Loadable:
@@ -270,7 +270,7 @@ def _reason(header: ModelFile, commit: Callable[[], str]) -> str:
         return f"its architecture {one_line(architecture, 60)} is unknown to this build"
     alignment = keys.get("general.alignment", _LEAST_ALIGNMENT)
     if not isinstance(alignment, int) or alignment % _LEAST_ALIGNMENT:
-        return f"its tensors are aligned to {alignment} bytes, and have to be to {_LEAST_ALIGNMENT}"
+        return f"its tensors are aligned to {alignment} B instead of {_LEAST_ALIGNMENT} B"
     file_type = keys.get("general.file_type", 0)
     if not isinstance(file_type, int):
         return "general.file_type is not a number"
@@ -280,7 +280,7 @@ def _reason(header: ModelFile, commit: Callable[[], str]) -> str:
     inside = next((t for t in header.tensors if _PICTURES.match(t.name)), None)
     if inside is not None:
         name = one_line(inside.name, 60)
-        return f"its image part is inside ({name}), as only Ollama's own files have it"
+        return f"its image encoder is inside the file ({name}), which only Ollama supports"
     return _missing(architecture, keys) or _wordless(keys, commit)
 
 
@@ -310,7 +310,7 @@ def _wordless(keys: Mapping[str, Any], commit: Callable[[], str]) -> str:
         return f"its vocabulary is of a kind that llama.cpp does not know: {one_line(kind, 60)}"
     words, merges = VOCABULARY_LISTS
     if words not in keys:
-        return f"the words of its vocabulary are missing ({words})"
+        return f"the tokens of its vocabulary are missing ({words})"
     if kind in _MERGED and merges not in keys and keys.get(PRE_TOKENIZER) != "kimi-k2":
         return f"its vocabulary has no merges ({merges})"
     return ""

@@ -106,7 +106,7 @@ class PluginManager:
         if name in by_plugin:
             return by_plugin[name]
         known = nearest(name, offers) or sorted(offers)
-        hint = f"installed: {', '.join(known)}" if known else "gemmahub plugins shows what is wrong"
+        hint = f"installed: {', '.join(known)}" if known else "see gemmahub plugins"
         raise BackendMissing(f"no backend is called {one_line(name)!r}", hint)
 
     def availability(self, offer: BackendOffer) -> Availability:
@@ -231,7 +231,7 @@ class PluginManager:
             self.hooks.fail(
                 plugin,
                 f"{what} {name!r} is offered by both {one} and {other}; the first is used",
-                f"uninstall one, or set {RESTRICT} to the plugins you want",
+                f"uninstall one, or set {RESTRICT} to the plugins that you want",
             )
 
         return named_once(found, refuse)
@@ -246,7 +246,7 @@ class PluginManager:
                 found.append((plugin, check(record)))
             except Exception as error:  # noqa: BLE001 - third-party code, kept as a record
                 wrong = f"{hook}: {said(error)}".replace(": it is a", " returned a")
-                self.hooks.fail(plugin, wrong, "its authors have to correct it")
+                self.hooks.fail(plugin, wrong, "report it to its authors")
         return found
 
 

@@ -32,7 +32,7 @@ def commands_of(hooks: Hooks, taken: Collection[str], library: Any) -> dict[str,
         for name, command in group.commands.items():
             if name in owners:
                 reason = f"its command {one_line(name)!r} is one of {owners[name]}"
-                hooks.fail(plugin, reason, "its authors have to rename it")
+                hooks.fail(plugin, reason, "report it to its authors")
             else:
                 owners[name], commands[name] = plugin, command
     return commands

@@ -210,15 +210,16 @@ def from_keyring(entry: str) -> str:
         import keyring
     except ImportError:
         raise UsageError(
-            f"the secret is in the keyring as {one_line(entry)}, and Python's keyring is missing",
+            f"the secret is in the keyring as {one_line(entry)}, but Python's keyring "
+            "package is missing",
             "pip install 'gemmahub[keyring]'",
         ) from None
     try:
         secret = keyring.get_password(service, user)
     except Exception as error:  # noqa: BLE001 - backends of keyring raise whatever their system does
         reason = one_line(f"{type(error).__name__}: {error}")
-        what = f"the keyring cannot be asked for {one_line(entry)}: {reason}"
-        raise UsageError(what, 'unlock it, or name a variable: { env = "NAME" }') from None
+        what = f"the keyring cannot read {one_line(entry)}: {reason}"
+        raise UsageError(what, 'unlock it, or use a variable: { env = "NAME" }') from None
     if secret is None:
         what = f"the keyring has no entry {one_line(entry)}"
         raise UsageError(what, f"keyring set {one_line(service)} {one_line(user)}")
@@ -243,31 +244,31 @@ def _fault(setting: Setting) -> str:
         try:
             list(map(check_setting, fields))
         except Unfit as error:
-            return f"has a field that is none: {error}"
+            return f"has an invalid field: {error}"
         if fault := fields_fault(setting):
             return fault
     texts = {"name": setting.name, "help": setting.help, "env": setting.env, "table": setting.table}
     if wrong := [field for field, text in texts.items() if not isinstance(text, str)]:
-        return f"has a {wrong[0]} that is no text"
+        return f"has a {wrong[0]} that is not text"
     if not _NAME.fullmatch(setting.name) or setting.name == ENABLED:
-        return "has a name that no setting can have: small letters, digits, _ and -"
+        return "has an invalid name: use small letters, digits, _ and -"
     if setting.table and not _NAME.fullmatch(setting.table):
-        return "has a table with a name that none can have: small letters, digits, _ and -"
+        return "has a table with an invalid name: use small letters, digits, _ and -"
     if setting.env and not _VARIABLE.fullmatch(setting.env):
-        return "names a variable that cannot be one"
+        return "names an invalid variable"
     try:
         is_known = setting.type in KINDS
     except TypeError:  # what cannot be hashed
         is_known = False
     if not is_known or (setting.secret and setting.type is not str):
-        return "has a type that no setting can have" + " when it is a secret" * is_known
+        return "has a type that settings do not support" + " when it is a secret" * is_known
     if not isinstance(setting.choices, tuple | list):
-        return "has choices that are no list"
+        return "has choices that are not a list"
     values = [setting.default, *setting.choices]
     if any(value is not None and not is_of(_plain(value), setting.type) for value in values):
         return f"has a default or a choice that is not {KINDS[setting.type]}"
     if setting.choices and setting.default not in (None, *setting.choices):
-        return "has a default that is none of its choices"
+        return "has a default that is not among its choices"
     return ""
 
 

@@ -95,8 +95,11 @@ def explain_exit(code: int) -> tuple[str, str]:
             "the system may have run out of memory: try a smaller --ctx-size or a smaller variant",
         )
     if name == "SIGABRT":
-        return "aborted (SIGABRT)", "the engine gave up on this model or these settings; try others"
-    return f"died of {name}", "try again; if it happens again, report it with the engine's log"
+        return "aborted (SIGABRT)", "the engine rejected this model or these settings; try others"
+    return (
+        f"was ended by signal {name}",
+        "try again; if it happens again, report it with the engine's log",
+    )
 
 
 def _prepared(

@@ -44,4 +44,4 @@ def too_long(info: SessionInfo, said: str, count: int) -> ContextExceeded:
     hint = f"shorten the prompt, or load the model with --ctx-size {wanted}"
     if trained is not None and wanted > trained:
         hint = f"shorten the prompt: the model was trained for {trained:,} tokens"
-    return ContextExceeded(f"the prompt has {said}, the context holds {info.context:,}", hint)
+    return ContextExceeded(f"the prompt has {said}, but the context holds {info.context:,}", hint)

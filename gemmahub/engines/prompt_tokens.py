@@ -91,7 +91,7 @@ def encode(
     _check(prompt)
     if any(message.images for message in prompt):
         raise GenerationFailed(
-            "this backend reads no images yet", "leave the images out, or use another backend"
+            "this backend reads no images yet", "leave out the images, or use another backend"
         )
     return _not_empty(_conversation(model, prompt, renderer))
 
@@ -158,20 +158,21 @@ def _check_template(model: Vocabulary, prompt: Prompt, asked: Sampling) -> None:
     plain = isinstance(prompt, str) or model.chat_template is None
     if asked.thinking and plain:
         raise GenerationFailed(
-            "only a chat template tells a model to think, and none is used here",
-            "leave --think out, or take a chat model that thinks, such as Gemma 4",
+            "thinking needs a chat template, and none is used",
+            "leave out --think, or use a chat model that thinks, such as Gemma 4",
         )
     if asked.tools and plain:
         raise GenerationFailed(
-            "only a chat template tells a model of tools, and none is used here",
-            "leave the tools out, or take a chat model with tools, such as Gemma 4",
+            "tools need a chat template, and none is used",
+            "leave out the tools, or use a chat model with tools, such as Gemma 4",
         )
     if asked.tools:
         told = [(tool.description, dict(tool.parameters)) for tool in asked.tools]
         if found := _spelt_out(model, told):
             raise GenerationFailed(
-                f"the tools spell out {', '.join(sorted(found))}, a control token of the model",
-                "take it out of their descriptions",
+                f"the tool descriptions contain {', '.join(sorted(found))}, a control "
+                "token of the model",
+                "remove it from the descriptions",
             )
 
 
@@ -239,9 +240,9 @@ def _tokenize_apart(
     parts = _own_text(template, messages, text)
     if parts is None:
         raise TemplateError(
-            "a message spells out a control token of the model, and this chat template changes "
-            "messages in a way that hides where they begin and end",
-            f"take the control token out of the message, or {HINT}",
+            "a message contains a control token of the model, and this chat template changes "
+            "messages so that their limits cannot be found",
+            f"remove the control token from the message, or {HINT}",
         )
     tokens = [] if model.bos and text.startswith(model.bos) else _tokenize(model, "")
     plain = ""

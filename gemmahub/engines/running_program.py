@@ -138,7 +138,7 @@ class Program:
             if "error" in told:
                 raise BackendMissing(
                     f"cannot start {one_line(command[0])}: {told['error']}",
-                    "reinstall it, or name another one",
+                    "reinstall it, or choose another one",
                 )
         except BaseException:  # also an interrupt
             self._keeper.stdin.close()  # which ends it

@@ -22,7 +22,7 @@ def check_sampling(sampling: Sampling) -> None:
     """Raises: GenerationFailed when a value makes no sense."""
     wrong = _wrong(sampling)
     if wrong:
-        raise GenerationFailed(f"the sampling settings make no sense: {wrong}", "change that value")
+        raise GenerationFailed(f"the sampling settings are invalid: {wrong}", "use a valid value")
 
 
 def _wrong(sampling: Sampling) -> str:
@@ -38,7 +38,7 @@ def _wrong(sampling: Sampling) -> str:
     names = [tool.name for tool in sampling.tools]
     for name in names:
         if not TOOL_NAME.fullmatch(name):
-            return f"a tool is called {one_line(name, 80)!r}: letters, digits and _ . - make a name"
+            return f"a tool is called {one_line(name, 80)!r}: use letters, digits, _ . and -"
         if names.count(name) > 1:
             return f"two tools are called {name}"
     return ""

@@ -70,12 +70,14 @@ class ServerSession(SessionBase, ABC):
 
     def refused(self, status: int, said: str) -> BackendError:
         """The error for an answer with a status of 400 or more, and what its body says."""
-        return GenerationFailed(f"the server refuses (HTTP {status}): {said}", "change the message")
+        return GenerationFailed(
+            f"the server refused the request (HTTP {status}): {said}", "change the message"
+        )
 
     def broken(self, what: str) -> BackendError:
         """The error for a server that failed in the middle of an answer; ``what`` it did."""
         said = one_line(f"{self.info.engine} {what}", _SAID)
-        return BackendCrashed(said, "look at the server's log, then try again")
+        return BackendCrashed(said, "see the server's log, then try again")
 
     def generate(self, prompt: Prompt, sampling: Sampling) -> Iterator[Chunk]:
         """Stream an answer; the request is sent when the first chunk is asked for.
@@ -118,7 +120,7 @@ class ServerSession(SessionBase, ABC):
             if self._closed:
                 raise _closed_meanwhile()
             if not stream.stopped:
-                raise self.broken("ended the answer in its middle")
+                raise self.broken("stopped in the middle of the answer")
         except ErrorStatus as error:
             said = one_line(error.body.decode(errors="replace"), _SAID)
             raise self.refused(error.status, said) from None

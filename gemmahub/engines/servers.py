@@ -48,7 +48,7 @@ def served_models(manager: PluginManager) -> ServedModels:
             fail(name, reason)
 
     def refuse(backend: str, reference: str, first: str) -> None:
-        fail(backend, f"{reference} is offered by {first}, too, and that one is used")
+        fail(backend, f"{reference} is also offered by {first}, which is used")
 
     return ServedModels(tuple(model for _, model in named_once(models, refuse)), tuple(broken))
 

@@ -50,9 +50,9 @@ def wrong_entry(
     """What is wrong with one entry; "" where it is right."""
     shown = one_line(name, 60)
     if not ENTRY.fullmatch(name):
-        return f"has an entry {shown!r}: small letters, digits, _ and - make a name"
+        return f"has an entry {shown!r}: use small letters, digits, _ and -"
     if not isinstance(entry, dict):
-        return f"has an entry {shown} that is no table"
+        return f"has an entry {shown} that is not a table"
     fields = {field.name: field for field in setting.fields}
     for key, value in entry.items():
         if key not in fields:
@@ -80,7 +80,7 @@ def fields_fault(setting: Setting) -> str:
     """What is wrong with the fields that a plugin declares; "" where they are right. Each of them
     is looked at by itself, too."""
     if not isinstance(setting.fields, tuple):
-        return "has fields that are no tuple"
+        return "has fields that are not a tuple"
     if setting.secret or setting.env or setting.choices or setting.default not in (None, {}):
         return "has fields, and so no secret, variable, choices or default of its own"
     names = [getattr(field, "name", None) for field in setting.fields]

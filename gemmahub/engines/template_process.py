@@ -27,9 +27,9 @@ WALL_SECONDS: Final = 8.0
 MEMORY_BYTES: Final = 64_000_000
 """What a rendering may take beyond the process itself."""
 
-TOO_SLOW: Final = f"it takes more than {WALL_SECONDS:.0f} s"
-TOO_MUCH_WORK: Final = f"it takes more than {CPU_SECONDS} s of processor time"
-TOO_LARGE: Final = f"it needs more than {MEMORY_BYTES // 10**6} MB of memory"
+TOO_SLOW: Final = f"it took more than {WALL_SECONDS:.0f} s"
+TOO_MUCH_WORK: Final = f"it took more than {CPU_SECONDS} s of CPU time"
+TOO_LARGE: Final = f"it needed more than {MEMORY_BYTES // 10**6} MB of memory"
 
 _OWN_BYTES: Final = 64_000_000  # more than the process takes before it renders anything
 _LOOK_SECONDS: Final = 0.1

@@ -42,7 +42,7 @@ class TokenSession(SessionBase, ABC):
 
     def __init__(self, info: SessionInfo) -> None:
         if info.context is None:
-            raise TypeError("an engine of tokens knows its context")
+            raise TypeError("a token engine must state its context")
         self.info = info
         self.cancelled = threading.Event()
         self.lock = threading.Lock()

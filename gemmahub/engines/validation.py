@@ -50,9 +50,9 @@ def check_backend(backend: object) -> Backend:
         if type(getattr(backend, flag)) is not bool:
             raise Unfit(f"{flag} of {name} is not true or false")
     if type(backend.priority) is not int:
-        raise Unfit(f"priority of {name} is no whole number")
+        raise Unfit(f"priority of {name} is not a whole number")
     if not isinstance(backend.checked_version, str):
-        raise Unfit(f"checked_version of {name} is no text")
+        raise Unfit(f"checked_version of {name} is not text")
     if isinstance(backend.options, str) or not all(
         isinstance(option, Option)
         and isinstance(option.name, str)
@@ -68,7 +68,7 @@ def check_name(name: object) -> str:
     if not isinstance(name, str):
         raise Unfit(f"its name is {_short(name)}, not a text")
     if not _NAME.fullmatch(name):
-        raise Unfit(f"its name is {_short(name)}: letters, digits and . _ + - make a name")
+        raise Unfit(f"its name is {_short(name)}: use letters, digits, . _ + and -")
     return name
 
 
@@ -149,7 +149,7 @@ def check_source(source: Any) -> Any:
     name = check_name(getattr(source, "name", None))
     schemes = getattr(source, "schemes", None)
     if isinstance(schemes, str) or not isinstance(schemes, tuple | list | set | frozenset):
-        raise Unfit(f"schemes of the source {name} are {_short(schemes)}, not a list of texts")
+        raise Unfit(f"the schemes of the source {name} are {_short(schemes)}, not a list of texts")
     for scheme in schemes:
         if not isinstance(scheme, str) or not _SCHEME.fullmatch(scheme):
             raise Unfit(f"the source {name} cannot answer for the scheme {_short(scheme)}")
@@ -211,7 +211,7 @@ def _texts(what: str, value: object) -> None:
         raise Unfit(f"{what} is {_short(value)}, not a list of texts")
     for text in value:
         if not isinstance(text, str) or not _NAME.fullmatch(text):
-            raise Unfit(f"{what} has {_short(text)}, which is no name")
+            raise Unfit(f"{what} has {_short(text)}, which is not a name")
 
 
 def _count(number: int | None, what: str) -> None:

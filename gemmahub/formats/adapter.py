@@ -26,7 +26,7 @@ def check_adapter(adapter: ModelFile, model: ModelFile) -> None:
     stated = adapter.metadata
     if stated.get("general.type") != "adapter" or stated.get("adapter.type") != "lora":
         raise FormatError(
-            f"{name} is no LoRA adapter", "name a GGUF file that convert_lora_to_gguf.py wrote"
+            f"{name} is not a LoRA adapter", "choose a GGUF file that convert_lora_to_gguf.py wrote"
         )
     own, wanted = (one_line(str(m.metadata.get("general.architecture"))) for m in (adapter, model))
     if own != wanted:
@@ -37,11 +37,12 @@ def check_adapter(adapter: ModelFile, model: ModelFile) -> None:
         stem, part = tensor.name[: -len(_PARTS[0])], tensor.name[-len(_PARTS[0]) :]
         pairs.setdefault(stem, {})[part] = tensor
     if not pairs:
-        raise FormatError(f"{name} has no tensors", "get the adapter again")
+        raise FormatError(f"{name} has no tensors", "download the adapter again")
     for stem, pair in pairs.items():
         if set(pair) != set(_PARTS):
             raise FormatError(
-                f"{name} has not both matrices of {one_line(stem)}", "get the adapter again"
+                f"{name} lacks one of the two matrices of {one_line(stem)}",
+                "download the adapter again",
             )
         weight = weights.get(stem)
         if weight is None:
@@ -55,5 +56,5 @@ def check_adapter(adapter: ModelFile, model: ModelFile) -> None:
 
 def _of_another(name: str, why: str) -> FormatError:
     return FormatError(
-        f"{name} is an adapter of another model: {why}", "name the one that it was trained on"
+        f"{name} is an adapter for another model: {why}", "use the model that it was trained on"
     )

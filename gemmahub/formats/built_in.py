@@ -127,7 +127,7 @@ class SafetensorsReader:
             found = read_safetensors(source)
         tensors = with_packed_joined({tensor.name: tensor for tensor in found.tensors}, {})
         packed = any(tensor.type.startswith(UNKNOWN_PACKING) for tensor in tensors)
-        note = f"read without its {CONFIG}: how its packed weights are made is not known"
+        note = f"read without its {CONFIG}: the packing of its weights is unknown"
         return ModelFile(
             "mlx" if found.metadata.get("format") == "mlx" else self.name,
             (path,),
@@ -193,12 +193,12 @@ def _only_model_in(folder: Path, open_file: Opener) -> Path:
     more = len(found or ggufs) - _NAMED_FILES
     named += f" and {more:,} more" if more > 0 else ""
     if found:
-        problem = f"the folder {shown} holds {len(found):,} models"
+        problem = f"the folder {shown} has {len(found):,} models"
         raise NotFound(problem, f"Name one of its files: {named}.")
     first = WHAT[next(iter(kinds.values()))].partition(":")[0]
     raise NotFound(
         f"there is no model in the folder {shown}, only {first}",
-        f"It holds {named}; a model that belongs to it is another file.",
+        f"It contains {named}; the model itself is another file.",
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import IntegrityError
 from gemmahub.formats.source import INCOMPLETE_HINT
-from gemmahub.text import one_line
+from gemmahub.text import format_bytes, one_line
 
 if TYPE_CHECKING:
     from gemmahub.formats.source import ByteSource
@@ -101,12 +101,12 @@ class Cursor:
         """The error for ``length`` bytes of ``what`` that the source has no room for."""
         if self.limit < self._source.size:
             return IntegrityError(
-                f"{self.name} has a damaged header: {what} takes {length:,} bytes, "
-                f"which makes the header longer than {self.limit:,} bytes",
+                f"{self.name} has a damaged header: {what} has {format_bytes(length)}, but the "
+                f"header may have at most {format_bytes(self.limit)}",
                 "Fetch the file again; if that does not help, report it to its publisher.",
             )
         return IntegrityError(
             f"{self.name} ends in the middle of its header: {what} at byte {self.offset:,} "
-            f"takes {length:,} bytes, and {self.left:,} are left",
+            f"needs {format_bytes(length)}, but only {format_bytes(self.left)} is left",
             INCOMPLETE_HINT,
         )

@@ -77,7 +77,7 @@ def safetensors_shards(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
         missing = [name for name in names if name not in present]
         if missing and _WHOLE in present and _WHOLE not in names:
             # Left over from the model that this one was made from; engines read the whole file.
-            notes = (f"{_INDEX} names files that are not here; {_WHOLE} was read",)
+            notes = (f"{_INDEX} names missing files, so {_WHOLE} was read",)
             names = [_WHOLE]
         elif missing:
             named = Gaps(tuple(range(len(missing))[:3]), len(missing)).named(missing.__getitem__)
@@ -90,9 +90,9 @@ def safetensors_shards(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
         )
     if len(names) > MOST_FILES:
         raise FormatError(
-            f"{_shown(folder.name)} has its weights in {len(names):,} files, "
-            f"and gemmahub reads up to {MOST_FILES:,}",
-            "If it is a model that others can read, report it.",
+            f"{_shown(folder.name)} has its weights in {len(names):,} files, but gemmahub "
+            f"reads at most {MOST_FILES:,}",
+            "If other programs can read the model, report it.",
         )
     return [folder / name for name in names], notes
 
@@ -189,7 +189,7 @@ def _template_in(path: Path) -> str | None:
 
 def _check_template(size: int) -> None:
     if size > LARGEST_TEMPLATE:
-        raise FormatError(template_too_long(size), "Text can still be completed without it.")
+        raise FormatError(template_too_long(size), "The model can still complete plain text.")
 
 
 def template_too_long(size: int) -> str:

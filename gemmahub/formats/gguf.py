@@ -68,7 +68,7 @@ class GgufFile:
         if not isinstance(value, ArrayRef):
             raise NotFound(
                 f"{one_line(self.name)} has no array {shown_key(key)} in its metadata",
-                "Look at its metadata with `gemmahub inspect`.",
+                "See its metadata with `gemmahub inspect`.",
             )
         cursor = Cursor(source, value.offset, self.header_bytes)
         reader = ValueReader(cursor, big_endian=self.big_endian)
@@ -82,7 +82,7 @@ class GgufFile:
         if not isinstance(value, TextRef):
             raise NotFound(
                 f"{one_line(self.name)} has no string {shown_key(key)} in its metadata",
-                "Look at its metadata with `gemmahub inspect`.",
+                "See its metadata with `gemmahub inspect`.",
             )
         return source.read(value.offset, value.length).decode(errors="replace")
 
@@ -153,7 +153,7 @@ def _read_metadata(reader: ValueReader, count: int) -> dict[str, Value]:
     if count * _LEAST_ENTRY > cursor.left:
         raise cursor.ends_in(f"a table of {count:,} metadata keys", count * _LEAST_ENTRY)
     if count > _MAX_KEYS:
-        raise reader.damaged(f"it claims {count:,} metadata keys")
+        raise reader.damaged(f"it states {count:,} metadata keys")
     metadata: dict[str, Value] = {}
     for _ in range(count):
         key = reader.key()

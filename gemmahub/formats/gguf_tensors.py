@@ -35,7 +35,7 @@ def check_count(reader: ValueReader, count: int) -> None:
     if count * _LEAST_ENTRY > cursor.left:
         raise cursor.ends_in(f"a table of {count:,} tensors", count * _LEAST_ENTRY)
     if count > MAX_TENSORS:
-        raise reader.damaged(f"it claims {count:,} tensors, more than {MAX_TENSORS:,}")
+        raise reader.damaged(f"it states {count:,} tensors, more than {MAX_TENSORS:,}")
 
 
 def read_tensor_table(
@@ -79,7 +79,7 @@ def _tensor(reader: ValueReader, name: str, shape: tuple[int, ...], storage: Sto
     if parameters == 0:
         raise reader.damaged(f"tensor {_shown(name)} has a dimension of zero: {shape}")
     if parameters >= _MAX_ELEMENTS:
-        raise reader.damaged(f"tensor {_shown(name)} is too large to be true: {shape}")
+        raise reader.damaged(f"tensor {_shown(name)} has an implausible size: {shape}")
     row = shape[0] if shape else 1
     if storage.block_size and row % storage.block_size:
         raise reader.damaged(
@@ -117,8 +117,8 @@ def check_layout(
     missing = end - max(available, 0)
     if missing > 0:
         raise IntegrityError(
-            f"{reader.cursor.name} is incomplete: "
-            f"{missing:,} bytes ({format_bytes(missing)}) of its tensors are missing",
+            f"{reader.cursor.name} is incomplete: {format_bytes(missing)} of its tensors are "
+            "missing",
             INCOMPLETE_HINT,
         )
 

@@ -12,7 +12,7 @@ from struct import error as struct_error
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from gemmahub.errors import IntegrityError
-from gemmahub.text import one_line
+from gemmahub.text import format_bytes, one_line
 
 if TYPE_CHECKING:
     from gemmahub.formats.cursor import Cursor
@@ -127,7 +127,7 @@ class ValueReader:
         raw = self._short("a metadata key", _MAX_KEY)
         self._key_bytes += len(raw)
         if self._key_bytes > _MOST_KEY_BYTES:
-            raise self.damaged(f"its metadata keys take more than {_MOST_KEY_BYTES:,} bytes")
+            raise self.damaged(f"its metadata keys take more than {format_bytes(_MOST_KEY_BYTES)}")
         try:
             key = raw.decode()
         except UnicodeDecodeError as error:
@@ -187,7 +187,7 @@ class ValueReader:
         if length > self.cursor.left:
             raise self.cursor.ends_in(what, length)
         if length > longest:
-            raise self.damaged(f"{what} is {length:,} bytes long")
+            raise self.damaged(f"{what} has {format_bytes(length)}")
         return self.cursor.take(length, what)
 
     def _type(self, what: str) -> int:

@@ -66,7 +66,7 @@ def read_model_folder(path: Path, open_file: Opener = LocalFile) -> FolderModel:
         if count > MOST_TENSORS:
             raise FormatError(
                 f"{one_line(path.name)} has more than {MOST_TENSORS:,} tensors",
-                "If it is a model that others can read, report it.",
+                "If other programs can read the model, report it.",
             )
     stored = _joined(shards)
     tensors, conflicts = logical_tensors(stored, config)

@@ -57,7 +57,7 @@ class DeclaredPacking:
     @property
     def name(self) -> str:
         """The type's name, or that it is not quantised."""
-        return self.packing.name if self.quantized else "not quantised"
+        return self.packing.name if self.quantized else "not quantized"
 
 
 class DeclaredPackings:
@@ -100,7 +100,7 @@ def find_packing(
     floats = biases is None and (scales.type == "U8" or scales.type.startswith("F8"))
     found = _float_packing(product) if floats else _affine_packing(product, said.packing)
     if found is None:
-        return None, f"the shapes say {product} bits a group, which no packing has"
+        return None, f"the shapes give {product} bits per group, which no packing has"
     if said.quantized and found == said.packing:
         return found, ""
     return found, f"config.json says {said.name}, but the tensors are {found.name}"

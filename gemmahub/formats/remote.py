@@ -93,8 +93,8 @@ def _header_bytes(name: str, source: OpenSource) -> int:
         return read_safetensors(source).data_offset
     if source.size > LARGEST_TEXT:
         raise FormatError(
-            f"where the header of {one_line(name)} ends is not known",
-            "Fetch the file: what is here can be planned.",
+            f"the end of the header of {one_line(name)} is unknown",
+            "Download the file: then it can be planned.",
         )
     return source.size
 

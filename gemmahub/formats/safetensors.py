@@ -85,14 +85,14 @@ def read_safetensors(source: ByteSource) -> SafetensorsFile:
     length = int.from_bytes(cursor.take(8, "the header's length"), "little")
     name = cursor.name
     if length > MAX_SAFETENSORS_HEADER:
-        raise _damaged(name, f"it claims a header of {length:,} bytes")
+        raise _damaged(name, f"it states a header of {format_bytes(length)}")
     if length > cursor.left:
         raise cursor.ends_in("the header", length)
     if length > MAX_HEADER_BYTES:
         raise FormatError(
-            f"{name} has a header of {format_bytes(length)}, "
-            f"and gemmahub reads up to {format_bytes(MAX_HEADER_BYTES)}",
-            "If it is a model that others can read, report it.",
+            f"{name} has a header of {format_bytes(length)}, but gemmahub reads at most "
+            f"{format_bytes(MAX_HEADER_BYTES)}",
+            "If other programs can read the model, report it.",
         )
     cursor.expect(length)
     raw = cursor.take(length, "the header")
@@ -145,14 +145,14 @@ def _tensor(name: str, key: str, entry: Any) -> tuple[Tensor, int]:
     for size in shape:
         parameters *= size
         if parameters >= _MAX_ELEMENTS:
-            raise _damaged(name, f"{_shown(key)} is too large to be true")
+            raise _damaged(name, f"{_shown(key)} has an implausible size")
     length = span[1] - span[0]
     bits = DTYPE_BITS.get(dtype)
     if bits is not None and parameters * bits != length * 8:
         raise _damaged(
             name,
-            f"{_shown(key)} has {length:,} bytes, "
-            f"and {parameters:,} numbers of type {dtype} take {parameters * bits / 8:,.10g}",
+            f"{_shown(key)} has {format_bytes(length)}, which does not match {parameters:,} "
+            f"numbers of type {dtype}",
         )
     return Tensor(key, one_line(dtype[:40], 40), tuple(shape), parameters, length), span[0]
 
@@ -179,12 +179,11 @@ def _check_layout(name: str, tensors: list[Tensor], offsets: list[int], availabl
     missing = end - available
     if missing > 0:
         raise IntegrityError(
-            f"{name} is incomplete: "
-            f"{missing:,} bytes ({format_bytes(missing)}) of its tensors are missing",
+            f"{name} is incomplete: {format_bytes(missing)} of its tensors are missing",
             INCOMPLETE_HINT,
         )
     if missing < 0:
-        raise _damaged(name, f"{-missing:,} bytes behind its last tensor belong to nothing")
+        raise _damaged(name, f"{format_bytes(-missing)} behind its last tensor belong to nothing")
 
 
 def _damaged(name: str, problem: str) -> IntegrityError:

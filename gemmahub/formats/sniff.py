@@ -34,7 +34,7 @@ _LOOKS: Final = (
     _Look(
         b"version https://git-lfs.github.com/spec/",
         0,
-        "a Git LFS pointer: the text that stands for a file that was not downloaded",
+        "a Git LFS pointer: a text in place of a file that was not downloaded",
         "Run `git lfs pull` in its repository, or fetch the file itself.",
     ),
     _Look(b"# xet version", 0, "a Xet pointer, not the file itself", "Fetch the file itself."),
@@ -44,10 +44,10 @@ _LOOKS: Final = (
         "a zip archive, such as a PyTorch checkpoint or a MediaPipe .task file",
         _OTHER_MODEL,
     ),
-    _Look(b"tjgg", 0, "a GGML file of the time before GGUF", _OLD_GGML),
-    _Look(b"fmgg", 0, "a GGML file of the time before GGUF", _OLD_GGML),
-    _Look(b"lmgg", 0, "a GGML file of the time before GGUF", _OLD_GGML),
-    _Look(b"algg", 0, "a GGML adapter of the time before GGUF", _OLD_GGML),
+    _Look(b"tjgg", 0, "a GGML file from before GGUF", _OLD_GGML),
+    _Look(b"fmgg", 0, "a GGML file from before GGUF", _OLD_GGML),
+    _Look(b"lmgg", 0, "a GGML file from before GGUF", _OLD_GGML),
+    _Look(b"algg", 0, "a GGML adapter from before GGUF", _OLD_GGML),
     _Look(b"LITERTLM", 0, "a LiteRT-LM model", _OTHER_MODEL),
     _Look(b"TFL3", 4, "a LiteRT (TensorFlow Lite) model", _OTHER_MODEL),
     _Look(b"\x89HDF", 0, "an HDF5 file, such as Keras weights", _OTHER_MODEL),
@@ -97,10 +97,10 @@ def not_a_model(source: ByteSource, expected: str) -> GemmahubError:
     name = one_line(source.name)
     head = source.read(0, min(HEAD_BYTES, source.size))
     if not head:
-        return IntegrityError(f"{name} is empty: it has zero bytes", INCOMPLETE_HINT)
+        return IntegrityError(f"{name} is empty", INCOMPLETE_HINT)
     if not any(head):
         return IntegrityError(
-            f"{name} begins with {len(head)} zero bytes: its download has not filled it",
+            f"{name} begins with {len(head)} zero bytes: its download is incomplete",
             INCOMPLETE_HINT,
         )
     what, hint = look_of(head)

@@ -137,7 +137,7 @@ class PrefixSource(Closing, ABC):
             if end > LARGEST_PREFIX:
                 raise FormatError(
                     f"{_shown(self.name)} has a header of more than {format_bytes(LARGEST_PREFIX)}",
-                    "Fetch the file to look at it here; if it is a model, report it.",
+                    "Download the file to look at it; if it is a model, report it.",
                 )
             least = 0 if self._prefix else min(self.first_window, self.size)
             self._extend(max(end, least))
@@ -164,11 +164,12 @@ def _open_regular(path: Path) -> tuple[int, int]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(
             f"there is no file {_shown(path)}",
-            "Check the path; `gemmahub list` shows the models that are here.",
+            "Check the path; `gemmahub list` shows the installed models.",
         ) from error
     except PermissionError as error:
         raise FormatError(
-            f"{_shown(path)} may not be read", "Give yourself read permission for it."
+            f"{_shown(path)} cannot be read: permission denied",
+            "Give yourself read permission for it.",
         ) from error
     except (OSError, ValueError) as error:  # a name too long, a link to itself, a NUL in the name
         raise NotFound(f"{_shown(path)} cannot be opened: {error}", "Check the path.") from error

@@ -85,9 +85,9 @@ def gguf_parts(path: Path) -> list[Path]:
         raise _missing(path.name, missing.named(name_of), count)
     if count > MOST_FILES:
         raise FormatError(
-            f"{one_line(path.name)} is one of {count:,} parts, and gemmahub reads up to "
+            f"{one_line(path.name)} is one of {count:,} parts, but gemmahub reads at most "
             f"{MOST_FILES:,}",
-            "If it is a model that others can read, report it.",
+            "If other programs can read the model, report it.",
         )
     return [path.with_name(name_of(number)) for number in range(1, count + 1)]
 
@@ -128,7 +128,7 @@ def read_gguf_files(paths: Sequence[Path], open_file: Opener = LocalFile) -> Ggu
             raise _missing(paths[0].name, one_line(path.name), len(paths)) from error
         parts.append(part)
         if sum(len(one.tensors) for one in parts) > MAX_TENSORS:
-            raise _odd(parts[0], f"and its further parts have more than {MAX_TENSORS:,} tensors")
+            raise _odd(parts[0], f"and its other parts have more than {MAX_TENSORS:,} tensors")
     _check_parts(parts)
     return GgufModel(
         files=tuple(paths),

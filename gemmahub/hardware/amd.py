@@ -68,7 +68,7 @@ def probe_amd(seen: Seen) -> tuple[Device, ...]:
     found: list[Device] = []
     for card in cards:
         if card.driver not in (None, "amdgpu"):
-            reason = f"{card.label}: the driver {card.driver} tells no memory sizes"
+            reason = f"{card.label}: the driver {card.driver} does not report memory sizes"
             problems.append(Problem(PROBE, reason))
         device = _device(files, card, f"amd:{len(found)}", nodes.get(card.slot or ""), seen)
         found.append(replace(device, unusable=_barred(files, card, device, seen)))
@@ -83,7 +83,7 @@ def _barred(files: SystemFiles, card: Card, device: Device, seen: Seen) -> str:
         return barred.reason
     if shows_devices(files) and device.compute_capability and not files.may_use("dev/kfd"):
         if files.exists("dev/kfd"):
-            seen.problem("ROCm cannot use it: no right to open /dev/kfd", RIGHTS_HINT)
+            seen.problem("ROCm cannot use it: no permission to open /dev/kfd", RIGHTS_HINT)
         else:
             reason = "ROCm cannot use it: there is no /dev/kfd here; Vulkan can"
             seen.problem(reason, "start the container with --device /dev/kfd --device /dev/dri")
@@ -149,13 +149,13 @@ def _pool(
             problems.append(Problem(PROBE, str(error)))
             values.append(None)
     total, used = values[0] or None, values[1]
-    reason = "amdgpu does not tell"
+    reason = "amdgpu does not report it"
     whole = Figure(total, f"sysfs {names[0]}", "" if total is not None else reason)
     return (
         whole,
         Figure(max(0, total - used), f"sysfs {names[0]} - {names[1]}")
         if total is not None and used is not None
-        else assumed_free(whole, "amdgpu does not tell what is used"),
+        else assumed_free(whole, "amdgpu does not report what is used"),
         Figure(used, f"sysfs {names[1]}", "may include this program's own engines")
         if used is not None
         else Figure.unknown(reason),
@@ -172,7 +172,7 @@ def _bounded(mapped: Figure, memory: SystemMemory) -> Figure:
 
 def _kind(files: SystemFiles, card: Card, vram: int | None) -> tuple[Kind, tuple[str, ...]]:
     if card.device_id == _MI300A:
-        note = "unified memory: what the GPU takes is missing to the rest of the system"
+        note = "unified memory: the GPU and the rest of the system share it"
         return Kind.UNIFIED, (note,)
     if card.device_id in _INTEGRATED or _has_apu_metrics(files, card):
         chip = _INTEGRATED.get(card.device_id, "an APU")

@@ -36,7 +36,7 @@ _UNDISTURBED: Final = 0.75
 """The share of its threads' time that a copy has a processor where nothing else wants one."""
 
 _LOWER_BOUND: Final = "lower bound: a copy by {threads}, not a hand-tuned read"
-_BY_PROCESSOR_TIME: Final = "by the processors' time, as other programs ran"
+_BY_PROCESSOR_TIME: Final = "from CPU time, because other programs ran"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def measure_bandwidth(cpu: Cpu, available: int | None = None) -> Figure:
     if available is not None:
         whole = min(whole, available // 8)
     if whole < 2 * threads * _MIB:
-        return Figure.unknown("too little free memory to measure with", unit="B/s")
+        return Figure.unknown("not enough free memory to measure", unit="B/s")
     rates = {count: copy_rate(count, whole // (2 * count)) for count in (1, threads)}
     found = [(count, rate) for count, rate in rates.items() if rate is not None]
     if not found:
@@ -181,5 +181,5 @@ def with_bandwidth(
         try:
             remember_bandwidth(folder, cpu, figure)
         except OSError as error:
-            figure = figure.doubted(f"could not be kept: {error.strerror or error}")
+            figure = figure.doubted(f"could not be saved: {error.strerror or error}")
     return replace(cpu, bandwidth=figure)

@@ -230,7 +230,7 @@ def _macos(host: Host, problems: list[Problem]) -> Cpu:
         physical_cores=_counted(host, problems, "cores", logical=False),
         logical=logical,
         usable=logical,
-        numa_nodes=Figure.unknown("macOS does not tell", unit="nodes"),
+        numa_nodes=Figure.unknown("macOS does not report it", unit="nodes"),
         last_level_cache=_sysctl_figure(values, cache or "hw.perflevel0.l2cachesize", "B"),
         bandwidth=published_bandwidth(model, performance_cores=fast)
         or Figure.unknown(_NOT_MEASURED, unit="B/s"),
@@ -243,14 +243,14 @@ def _sysctl_figure(values: Mapping[str, str], name: str, unit: str) -> Figure:
     text = values.get(name, "")
     if text.isdigit():
         return Figure(int(text), f"sysctl {name}", unit=unit)
-    return Figure.unknown(f"sysctl does not say {name}", unit=unit)
+    return Figure.unknown(f"sysctl does not report {name}", unit=unit)
 
 
 def _counted(host: Host, problems: list[Problem], unit: str, *, logical: bool) -> Figure:
     count = ask_psutil(host, PROBE, problems, "cpu_count", logical=logical)
     source = f"psutil cpu_count(logical={logical})"
     if count is None:
-        return Figure.unknown("psutil does not say", source, unit)
+        return Figure.unknown("psutil does not report it", source, unit)
     return Figure(count, source, unit=unit)
 
 

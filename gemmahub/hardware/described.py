@@ -47,8 +47,8 @@ _NODES: Final = re.compile(r"([0-9]{1,4})\s*(?:nodes?|machines?|hosts?)", re.IGN
 _RAM: Final = re.compile(r"(\S.*?)\s*(?:of\s+)?ram", re.IGNORECASE)
 _HOST: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,252})(?::([0-9]{1,5}))?\s*=\s*(\S.*)")
 _UNDERSTOOD: Final = (
-    'understood are "rtx-3090", "2x rtx-3090", "rtx-3090 + rtx-3060, 64GiB ram", "2x 24GiB", '
-    '"4x h100, 2 nodes" and "2x rtx-3090; rtx-4090"'
+    'write "rtx-3090", "2x rtx-3090", "rtx-3090 + rtx-3060, 64GiB ram", "2x 24GiB", "4x h100, '
+    '2 nodes" or "2x rtx-3090; rtx-4090"'
 )
 
 
@@ -114,7 +114,7 @@ def hosts_of(text: str, hosts: Sequence[str] = ()) -> tuple[DescribedHost, ...]:
     if asked.casefold() == ALL_HOSTS:
         if not named:
             raise UsageError(
-                "the settings name no hosts",
+                "the settings have no hosts",
                 "for example: gemmahub config set machines.hosts 'lab-1 = 4x h100, lab-2 = 4x h100'"
                 " (or write --machine '4x h100, 2 nodes')",
             )
@@ -127,7 +127,7 @@ def hosts_of(text: str, hosts: Sequence[str] = ()) -> tuple[DescribedHost, ...]:
     if not found:
         raise UsageError("the description of the machine is empty", _UNDERSTOOD)
     if len(found) > _MOST_HOSTS:
-        raise UsageError(f"{len(found)} machines are too many", f"name {_MOST_HOSTS} at most")
+        raise UsageError(f"{len(found)} machines are too many", f"use at most {_MOST_HOSTS}")
     return tuple(
         replace(host, address=f"node-{number}:{WORKER_PORT}")
         for number, host in enumerate(found, 1)
@@ -239,7 +239,7 @@ def _assumed_ram(cards: Sequence[tuple[int, NamedGpu]]) -> tuple[int, str]:
     graphics = sum(count * card.memory_bytes for count, card in cards)
     size = max([64 * _GIB, *(gib * _GIB for gib in known)])
     size = size if known else max(size, graphics)
-    return size, f"assumed: nobody said how much; add ', {size // _GIB}GiB ram' to change it"
+    return size, f"assumed, as no amount was given; add ', {size // _GIB}GiB ram' to change it"
 
 
 def _workers(hosts: Sequence[DescribedHost]) -> Iterator[Device]:

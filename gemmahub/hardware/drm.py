@@ -98,7 +98,7 @@ def hindrance(files: SystemFiles, card: Card) -> Problem | None:
             reason = f"{card.label}: there is no /{node} here"
             return Problem("", reason, "start the container with --device /dev/dri")
         if not files.may_use(node):
-            return Problem("", f"{card.label}: no right to open /{node}", RIGHTS_HINT)
+            return Problem("", f"{card.label}: no permission to open /{node}", RIGHTS_HINT)
     return None
 
 

@@ -73,7 +73,7 @@ def _device(files: SystemFiles, card: Card, id_: str, seen: Seen) -> Device:
         kind=Kind.DISCRETE,
         total=total,
         free=_free(files, card, total),
-        used_by_others=Figure.unknown(f"{driver} tells nobody but root"),
+        used_by_others=Figure.unknown(f"{driver} reports it to root only"),
         bandwidth=figure or Figure.unknown("not in the table of data sheets", unit="B/s"),
         driver=driver_version(files, driver),
         pci=card.slot,
@@ -98,8 +98,8 @@ def _listed(files: SystemFiles, card: Card, sizes: tuple[int, ...], driver: str)
     """By the card's id. Of several sizes the largest that the window onto it can show counts; where
     that window is small the smallest, and where it cannot be seen the usual one."""
     if not sizes:
-        return Figure.unknown(f"{driver} does not tell the size of local memory")
-    doubt = "by the card's id; the driver does not tell"
+        return Figure.unknown(f"{driver} does not report the size of local memory")
+    doubt = "by the card's id; the driver does not report it"
     window = _window(files, card)
     shown = [gib for gib in sizes if window is not None and gib * _GIB <= window]
     size = sizes[0] if window is None else max(shown, default=min(sizes))
@@ -125,7 +125,7 @@ def _free(files: SystemFiles, card: Card, total: Figure) -> Figure:
     except Unreadable:
         size = None
     if size is None:
-        why = f"{card.driver or 'the driver'} tells what is free to nobody but root"
+        why = f"{card.driver or 'the driver'} reports free memory to root only"
         return assumed_free(total, why)
     return Figure(size, "sysfs lmem_avail_bytes")
 

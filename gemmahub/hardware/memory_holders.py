@@ -34,8 +34,8 @@ def with_zfs_cache(files: SystemFiles, total: Figure, available: Figure) -> Figu
     if cache > total.value - available.value:
         return available
     doubt = (
-        f"{format_gib(cache)} of it are held by ZFS's cache (ARC), which may give way too slowly "
-        "for a large model: then limit it with zfs_arc_max"
+        f"{format_gib(cache)} of it are ZFS's cache (ARC), which may shrink too slowly for a "
+        "large model: if so, limit it with zfs_arc_max"
     )
     source = f"{available.source} + /{_ARC}"
     return replace(available, value=available.value + cache, source=source).doubted(doubt)
@@ -62,7 +62,7 @@ def compressed_swap(files: SystemFiles) -> str:
         text = files.text(_SWAPS) or ""
     except Unreadable:
         return ""
-    return "compressed memory (zram), which takes memory itself" if "/zram" in text else ""
+    return "compressed memory (zram), which uses memory itself" if "/zram" in text else ""
 
 
 def without_gpu_memory(

@@ -18,7 +18,7 @@ from gemmahub.hardware.host import Host, describe
 from gemmahub.hardware.nvidia_slices import mig_part, vgpu_bandwidth
 from gemmahub.hardware.records import Device, Figure, Kind
 from gemmahub.hardware.unified import jetson_bandwidth
-from gemmahub.text import one_line
+from gemmahub.text import format_gib, one_line
 
 if TYPE_CHECKING:
     from gemmahub.hardware.device_probe import Seen
@@ -36,8 +36,8 @@ _ORDER_NOTE: Final = (
     "numbered by PCI bus; CUDA puts the fastest first unless CUDA_DEVICE_ORDER=PCI_BUS_ID"
 )
 _NVML_HINT: Final = (
-    "`nvidia-smi` should say the same: after an update of the driver restart the machine; "
-    "a container has to be started with its GPUs (docker run --gpus all)"
+    "`nvidia-smi` should show the same: after an update of the driver restart the machine; a "
+    "container has to be started with its GPUs (docker run --gpus all)"
 )
 _MISMATCH_HINT: Final = (
     "the driver was updated while the old one is loaded: restart the machine, or in a container "
@@ -165,8 +165,8 @@ class _Reader:
             kind, memory = Kind.UNIFIED, self.seen.memory
             doubt = "this GPU shares the system's memory"
             total, free = memory.usable.doubted(doubt), memory.available.doubted(doubt)
-            used = Figure.unknown("NVML does not tell it apart from other memory")
-            notes = ("unified memory: what the GPU takes is missing to the rest of the system",)
+            used = Figure.unknown("NVML does not separate it from other memory")
+            notes = ("unified memory: the GPU and the rest of the system share it",)
         version = self.ask("nvmlDeviceGetCudaComputeCapability", handle)
         return Device(
             id=id_,
@@ -214,10 +214,10 @@ class _Reader:
             info, source = self.ask("nvmlDeviceGetMemoryInfo", handle), _MEMORY_CALL
             doubt += "; includes what the driver reserves"
         if info is None or not info.total:
-            unknown = Figure.unknown("NVML gives no memory sizes", _MEMORY_CALL)
+            unknown = Figure.unknown("NVML reports no memory sizes", _MEMORY_CALL)
             return unknown, unknown, unknown, ()
         reserved = int(getattr(info, "reserved", 0))
-        notes = (f"{reserved} bytes are reserved by the driver",) if reserved else ()
+        notes = (f"{format_gib(reserved)} are reserved by the driver",) if reserved else ()
         return (
             Figure(int(info.total), source),
             Figure(int(info.free), source),
@@ -238,7 +238,7 @@ class _Reader:
         clock_kind = getattr(self.nvml, "NVML_CLOCK_MEM", None)
         clock = self.ask("nvmlDeviceGetMaxClockInfo", handle, clock_kind)
         if not width or not clock:
-            unknown = "not in the table of data sheets, and NVML tells no clock and width"
+            unknown = "not in the table of data sheets, and NVML reports no clock and width"
             return published or Figure.unknown(unknown, unit="B/s")
         # NVML's clock is half of the data rate for GDDR5 to GDDR7 and HBM alike.
         computed = int(clock) * 1_000_000 * 2 * int(width) // 8

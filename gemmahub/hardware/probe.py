@@ -90,7 +90,7 @@ def _devices(
                 seen.problem(f"it has a second {device.id}, which was left out")
         if isinstance(outcome.error, TookTooLong):
             reason = f"no answer from the driver within {host.deadline:g} s"
-            seen.problem(reason, "a driver that hangs comes back with a restart")
+            seen.problem(reason, "restart the machine: the driver may hang")
         problems += seen.problems
     return tuple(found.values()), problems
 

@@ -90,8 +90,8 @@ class Device:
     kind: Kind
     total: Figure
     free: Figure
-    used_by_others: Figure = Figure(None, "", "the probe does not tell")
-    bandwidth: Figure = Figure(None, "", "the probe does not tell", "B/s")
+    used_by_others: Figure = Figure(None, "", "the probe does not report it")
+    bandwidth: Figure = Figure(None, "", "the probe does not report it", "B/s")
     shared_total: Figure | None = None
     shared_free: Figure | None = None
     compute_capability: str | None = None

@@ -65,10 +65,10 @@ def probe_apple(
             kind=Kind.UNIFIED,
             total=total,
             free=free.doubted("macOS gives up caches and compresses memory on demand"),
-            used_by_others=Figure.unknown("macOS does not tell it apart from other memory"),
+            used_by_others=Figure.unknown("macOS does not separate it from other memory"),
             bandwidth=cpu.bandwidth,
             driver=f"Metal of macOS {version}" if version else "Metal",
-            notes=("unified memory: what the GPU takes is missing to the rest of the system",),
+            notes=("unified memory: the GPU and the rest of the system share it",),
         ),
     )
 
@@ -121,12 +121,12 @@ def probe_jetson(host: Host, model: str, memory: SystemMemory) -> tuple[Device, 
             kind=Kind.UNIFIED,
             total=memory.usable,
             free=memory.available,
-            used_by_others=Figure.unknown("the board does not tell it apart from other memory"),
+            used_by_others=Figure.unknown("the board does not separate it from other memory"),
             bandwidth=published_bandwidth(family, memory=memory.total.value)
             or Figure.unknown("not in the table of data sheets", unit="B/s"),
             compute_capability=capability,
             driver=_tegra_release(host),
-            notes=("unified memory: what the GPU takes is missing to the rest of the system",),
+            notes=("unified memory: the GPU and the rest of the system share it",),
         ),
     )
 

@@ -29,7 +29,7 @@ _CARD_OF_INTEL: Final = re.compile(
 )
 _APU_OF_AMD: Final = re.compile(r"Radeon (Graphics$|[0-9]{3,4}[MS]\b)", re.IGNORECASE)
 _HALF: Final = "half of the system's memory, which Windows lends at most"
-_UNKNOWN: Final = "the driver does not write it into the registry"
+_UNKNOWN: Final = "the driver does not write it to the registry"
 
 
 def probe_windows(seen: Seen) -> tuple[Device, ...]:
@@ -59,8 +59,8 @@ def _device(seen: Seen, adapter: Mapping[str, Any], id_: str, maker: str) -> Dev
         vendor=maker,
         kind=Kind.INTEGRATED if integrated else Kind.DISCRETE,
         total=total,
-        free=assumed_free(total, "Windows is not asked what is free"),
-        used_by_others=Figure.unknown("Windows is not asked"),
+        free=assumed_free(total, "gemmahub does not ask Windows for it"),
+        used_by_others=Figure.unknown("gemmahub does not ask Windows for it"),
         bandwidth=rate or Figure.unknown("not in the table of data sheets", unit="B/s"),
         driver=one_line(str(adapter.get("DriverVersion") or ""), 60) or None,
     )

@@ -49,7 +49,8 @@ def unpacked(
     host = response.request.url.host
     if coding not in ("", "identity") and coding not in _PACKED:
         raise BadAnswer(
-            f"{one_line(host, 80)} packs its answer as {one_line(coding, 40)}, unasked",
+            f"{one_line(host, 80)} compressed its answer as {one_line(coding, 40)} "
+            "although this was not requested",
             "check the proxy, which may have done so",
         )
     gzip = _Gzip(host) if coding in _PACKED else None
@@ -95,7 +96,7 @@ class _Gzip:
 
     def _damaged(self) -> BadAnswer:
         return BadAnswer(
-            f"{self._host} sends a packed answer that is damaged", "try again; check the proxy"
+            f"{self._host} sent a damaged compressed answer", "try again; check the proxy"
         )
 
 
@@ -128,5 +129,5 @@ def _check_length(length: int, longest: int, host: str) -> None:
     if length > longest:
         raise TooLarge(
             f"{one_line(host, 80)} sends a line of more than {format_bytes(longest)}",
-            "no honest answer has one: check the address, and the proxy",
+            "check the address and the proxy",
         )

@@ -127,7 +127,7 @@ class WebClient:
                     if not http.is_closed:
                         raise
                     raise ConnectionLost(  # httpx2 has no exception of its own for it
-                        f"the connection to {host_of(url)} was closed meanwhile", "try again"
+                        f"the connection to {host_of(url)} was closed", "try again"
                     ) from error
                 try:
                     target = redirect_target(response, url) if redirects else None
@@ -138,12 +138,12 @@ class WebClient:
                     response.close()
                 if not target:
                     raise BadAnswer(
-                        f"{host_of(url)} redirects to something that is no web address",
-                        "check the address, and the proxy",
+                        f"{host_of(url)} redirects to something that is not a web address",
+                        "check the address and the proxy",
                     )
                 url = target
             raise BadAnswer(
-                f"{host_of(url)} redirects without end", "check the address, and the proxy"
+                f"{host_of(url)} redirects endlessly", "check the address and the proxy"
             )
 
     def address(self, url: str) -> str:
@@ -184,10 +184,12 @@ def in_words(url: str) -> Iterator[None]:
     try:
         yield
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
-        raise BadAnswer(f"{host} cannot be asked: {_reason(error)}", "check the address") from error
+        raise BadAnswer(
+            f"{host} cannot be contacted: {_reason(error)}", "check the address"
+        ) from error
     except httpx2.ProxyError as error:
         raise ConnectFailed(
-            f"the proxy before {host} refuses: {_reason(error)}", "check HTTPS_PROXY and NO_PROXY"
+            f"the proxy for {host} refused: {_reason(error)}", "check HTTPS_PROXY and NO_PROXY"
         ) from error
     except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
         raise ConnectFailed(

@@ -172,7 +172,7 @@ class Patience(float):
         if self._count < FLOOR_BYTES:
             raise TooSlow(
                 f"only {format_bytes(self._count)} in {self._waited:.0f} s to or from {self.host}",
-                "what has arrived is kept: try again, or from another network",
+                "the part that arrived is kept: try again, or use another network",
                 transfer=True,
             )
         self._waited, self._count = 0.0, 0
@@ -195,5 +195,5 @@ def too_large(host: str, most: int) -> TooLarge:
     """The error for an answer that is longer than the limit."""
     return TooLarge(
         f"{one_line(host, 80)} sends more than {format_bytes(most)} in one answer",
-        "no honest answer is as long: check the address, and the proxy",
+        "check the address and the proxy",
     )

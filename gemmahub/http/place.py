@@ -64,7 +64,7 @@ class Place:
         except (OSError, UnicodeError):
             raise UsageError(
                 f"there is no address {self.host!r}",
-                f"name one of this machine's: {self.command} --host 127.0.0.1",
+                f"use one of this machine's addresses: {self.command} --host 127.0.0.1",
             ) from None
         family, *_, address = found[0]
         try:
@@ -72,7 +72,7 @@ class Place:
         except OSError as error:
             raise GemmahubError(
                 f"cannot listen on {self.host} port {self.port}: {os.strerror(error.errno or 0)}",
-                f"name another one: {self.command} --port {self.port % 65535 + 1}",
+                f"use another port: {self.command} --port {self.port % 65535 + 1}",
             ) from None
 
 
@@ -90,7 +90,7 @@ def _unix_socket(path: Path, instead: str) -> socket.socket:
         listener.close()
         raise GemmahubError(
             f"cannot listen on {path}: {error.strerror or error}",
-            "name a new file in a folder of yours, of at most 100 characters",
+            "use a new file name in your own folder, of at most 100 characters",
         ) from None
     finally:
         os.umask(before)
@@ -106,7 +106,7 @@ def _remove_stale(path: Path) -> None:
     except OSError:
         return
     if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.getuid():
-        raise UsageError(f"there is a file {path} already", "name a new file")
+        raise UsageError(f"the file {path} exists already", "use a new file name")
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
         try:
             probe.connect(str(path))
@@ -115,7 +115,7 @@ def _remove_stale(path: Path) -> None:
             return
         except OSError:
             pass
-    raise UsageError(f"another program listens on {path}", "name a new file")
+    raise UsageError(f"another program is listening on {path}", "use a new file name")
 
 
 def end_event() -> asyncio.Event:

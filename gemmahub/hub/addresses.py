@@ -26,7 +26,7 @@ def endpoint_of(address: str | None) -> str:
     if not is_web(address):
         shown = "set to something" if "@" in address else repr(one_line(address, 80))
         raise UsageError(
-            f"HF_ENDPOINT is {shown}, which is no web address",
+            f"HF_ENDPOINT is {shown}, which is not a web address",
             "for example: HF_ENDPOINT=https://huggingface.co, or unset it",
         )
     return address
@@ -36,5 +36,5 @@ def redirect_of(response: httpx2.Response, url: str) -> str | None:
     """Where an answer sends us on to, None if it does not."""
     target = redirect_target(response, url)
     if target == "":
-        raise failures.odd_answer(url, "it redirects to something that is no web address")
+        raise failures.odd_answer(url, "it redirects to something that is not a web address")
     return target

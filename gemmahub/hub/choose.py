@@ -94,7 +94,7 @@ def by_file(repository: Repository, path: str) -> HubModel:
         return complete(inside[0])
     if file is not None:
         raise NotFound(
-            f"{one_line(path, 120)} of {repository.name} is no model file",
+            f"{one_line(path, 120)} of {repository.name} is not a model file",
             _there_is(repository, models),
         )
     near = nearest(path, [f.path for f in repository.files[:_COMPARED]])
@@ -119,22 +119,22 @@ def by_label(repository: Repository, label: str | None) -> HubModel:
         )
     if not models:
         raise NotFound(
-            f"{repository.name} has no GGUF file and no folder with config.json and safetensors"
-            f"{_left_out(repository)}",
-            "gemmahub search finds repositories with models",
+            f"{repository.name} has neither a GGUF file nor a folder with config.json and "
+            f"safetensors{_left_out(repository)}",
+            "see gemmahub search",
         )
     matching = models if label is None else _matching(models, label)
     if len(matching) == 1:
         return complete(matching[0])
     if label is None:
         raise NotFound(
-            f"{repository.name} has {plural(len(models), 'model')}: say which",
+            f"{repository.name} has {plural(len(models), 'model')}: choose one",
             _there_is(repository, models),
         )
     shown = one_line(label, 60)
     if matching:
         raise NotFound(
-            f"{shown} means {plural(len(matching), 'model')} in {repository.name}",
+            f"{shown} matches {plural(len(matching), 'model')} in {repository.name}",
             f"name the file: {', '.join(_named((m.reference for m in matching), len(matching)))}",
         )
     raise NotFound(f"{repository.name} has no {shown}", _there_is(repository, models))
@@ -149,7 +149,7 @@ def complete(model: HubModel) -> HubModel:
         raise IntegrityError(
             f"{model.repository.name} lacks part {', '.join(missing[:5])} of {key[2]} "
             f"of {one_line(key[0], 120)}",
-            "its publisher has to upload the rest; take another file or repository",
+            "its publisher has not uploaded the rest; use another file or repository",
         )
     return model
 
@@ -272,7 +272,7 @@ def _left_out(repository: Repository) -> str:
 def _there_is(repository: Repository, models: Sequence[HubModel]) -> str:
     """What the repository has, as one can ask for it."""
     if not models:
-        return "it has no model: gemmahub search finds repositories with models"
+        return "it has no model: see gemmahub search"
     labels = Counter(m.label for m in models)
 
     def named(model: HubModel) -> str:
@@ -280,7 +280,7 @@ def _there_is(repository: Repository, models: Sequence[HubModel]) -> str:
         name = f"{repository.name}:{model.label}" if unique else model.reference
         return f"{one_line(name, 160)} ({format_bytes(model.size_bytes)})"
 
-    return f"there is {', '.join(_named(map(named, models), len(models)))}"
+    return f"it has {', '.join(_named(map(named, models), len(models)))}"
 
 
 def _named(names: Iterable[str], count: int) -> list[str]:

@@ -115,7 +115,7 @@ class HubClient:
                         body = read_whole(response, _LARGEST_JSON, self.count)
                         return parsed(body, url)
                 url, query = target, None  # the target carries its own query
-            raise failures.odd_answer(url, "it redirects without end")
+            raise failures.odd_answer(url, "it redirects endlessly")
 
         return self.patiently(ask, self.endpoint)
 

@@ -32,7 +32,7 @@ from gemmahub.hub.placing import (
 )
 from gemmahub.hub.reporter import Reporter
 from gemmahub.hub.shared_blobs import SharedBlobs
-from gemmahub.text import one_line
+from gemmahub.text import format_bytes, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -171,9 +171,10 @@ class Downloader:
             return False
         if (size := path.stat().st_size) != place.file.size:
             raise IntegrityError(
-                f"the hub gives {one_line(place.file.name, 120)} {place.file.size:,} bytes, but "
-                f"the file of that hash has {size:,}",
-                "what is here is kept; check HF_ENDPOINT and the proxy",
+                f"the hub states another size of {one_line(place.file.name, 120)} "
+                f"({format_bytes(place.file.size)}) than the file with that hash has "
+                f"({format_bytes(size)})",
+                "the file here is kept; check HF_ENDPOINT and the proxy",
             )
         return True
 
@@ -197,10 +198,10 @@ class Downloader:
             discard(place, place.partial)
             self._headers.forget(place.file)
             raise IntegrityError(
-                f"{one_line(place.file.name, 120)} is not what the hub recorded: another "
-                f"{'sha256' if place.file.sha256 else 'hash'} than "
-                f"{place.blob.name[:12]}…; nothing of it was kept",
-                "pull it again; if that fails too, a proxy or the server damages it",
+                f"{one_line(place.file.name, 120)} is not what the hub recorded: it has "
+                f"another {('sha256' if place.file.sha256 else 'hash')} than "
+                f"{place.blob.name[:12]}…; it was not kept",
+                "pull it again; if that fails again, a proxy or the server damages it",
             )
         place.partial.replace(place.blob)
         self._sums.moved(place.partial, place.blob)

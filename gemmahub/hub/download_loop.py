@@ -98,21 +98,20 @@ def not_written(place: CachePlace, error: OSError) -> GemmahubError:
         where = f"{error.filename}: " if error.filename else f"{partial}: "
         return GemmahubError(
             f"{one_line(where + (error.strerror or str(error)), 300)}",
-            "correct that, or set HF_HOME to a folder that can be written; what has arrived is "
-            "kept",
+            "correct that, or set HF_HOME to a writable folder; the part that arrived is kept",
         )
     kept, name = place.here_bytes(), one_line(file.name, 120)
     arrived = f"{format_bytes(kept)} of {name} arrived and are kept"
     missing = file.size - kept
     if _takes_no_files(place.folder):
         return DoesNotFit(
-            f"the disk takes no further files, however small (it has no inodes left): {arrived}",
+            f"the disk is out of inodes and takes no more files: {arrived}",
             f"remove files on the disk of {place.folder}, then pull it again; or set HF_HOME to a "
             "folder on another disk",
         )
     if missing <= 0:
         return DoesNotFit(
-            f"the disk is full: {arrived}, but there is no room for its name",
+            f"the disk is full: {arrived}, but its name cannot be written",
             f"free some space at {place.folder} (gemmahub du), then pull it again",
         )
     return DoesNotFit(

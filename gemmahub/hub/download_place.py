@@ -52,8 +52,8 @@ class CachePlace:
         file = self.file
         if not self.hash:
             raise IntegrityError(
-                f"the hub records no hash of {one_line(file.reference)}, so that it could not "
-                "be verified",
+                f"the hub records no hash of {one_line(file.reference)}, so it could not be "
+                "verified",
                 "use the hub itself (unset HF_ENDPOINT), or another repository",
             )
         storage = self.folder.joinpath(*path_parts("repository", file.repository))

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 LOGIN: Final = "hf auth login"
 LOGIN_VARIABLES: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _OFFLINE_HINT: Final = (
-    "installed models still work: gemmahub list; unset HF_HUB_OFFLINE to reach the hub"
+    "installed models still work (gemmahub list); unset HF_HUB_OFFLINE to reach the hub"
 )
-_AGAIN: Final = "try again; nothing that has arrived is lost"
+_AGAIN: Final = "try again; nothing that arrived is lost"
 
 
 def host_of(url: str) -> str:
@@ -44,15 +44,15 @@ def without_login(url: str) -> str:
 
 def strange_login() -> UsageError:
     """The error for a login with letters that no header of a request can carry."""
-    kept = "the login that was kept"
+    kept = "the saved login"
     where = next((name for name in LOGIN_VARIABLES if os.environ.get(name)), kept)
     again = f"log in again: {LOGIN}" if where == kept else f"set {where} again, or unset it"
-    return UsageError(f"{where} has letters that no token has; nothing was sent", again)
+    return UsageError(f"{where} has characters that no token has; nothing was sent", again)
 
 
 def offline() -> NetworkError:
     """The error for a request that HF_HUB_OFFLINE forbids."""
-    return NetworkError("the hub is not asked: HF_HUB_OFFLINE is set", _OFFLINE_HINT)
+    return NetworkError("the hub was not contacted: HF_HUB_OFFLINE is set", _OFFLINE_HINT)
 
 
 def unreachable(url: str, error: Exception) -> NetworkError:
@@ -62,7 +62,7 @@ def unreachable(url: str, error: Exception) -> NetworkError:
     host, reason = host_of(url), one_line(str(error) or type(error).__name__, 120)
     if isinstance(error, httpx2.ProxyError):
         return NetworkError(
-            f"the proxy before {host} refuses: {reason}", "check HTTPS_PROXY and NO_PROXY"
+            f"the proxy for {host} refused: {reason}", "check HTTPS_PROXY and NO_PROXY"
         )
     if isinstance(error, httpx2.TimeoutException):
         return NetworkError(
@@ -96,7 +96,7 @@ def refused(
         return NotFound(f"{repository} has no file {what}", f"its files: {page}/tree/main")
     if status == 401 and ("credential" in said.lower() or "token" in said.lower()):
         return NetworkError(
-            f"{host_of(endpoint)} refuses the login: {said}",
+            f"{host_of(endpoint)} rejected the login: {said}",
             f"log in again: {LOGIN}; or unset HF_TOKEN to go without",
         )
     if repository and (code == "RepoNotFound" or status in (401, 404)):
@@ -106,24 +106,24 @@ def refused(
         )
     if status == 403:
         return NetworkError(
-            f"{host_of(url)} does not give {what} of {repository}: {said or 'forbidden'}",
-            f"look at {page}; a login may help: {LOGIN}",
+            f"{host_of(url)} refused {what} of {repository}: {said or 'forbidden'}",
+            f"see {page}; a login may help: {LOGIN}",
         )
     if status == 429:
         return NetworkError(
-            f"{host_of(url)} limits requests, and still does after several tries",
-            f"try again in some minutes; a login raises the limit: {LOGIN}",
+            f"{host_of(url)} limits requests, even after several tries",
+            f"try again in a few minutes; a login raises the limit: {LOGIN}",
         )
     if status == 407:
-        return NetworkError("the proxy wants a login", "say it in HTTPS_PROXY")
+        return NetworkError("the proxy wants a login", "put it into HTTPS_PROXY")
     if status >= 500:
         return NetworkError(
-            f"{host_of(url)} is in trouble (HTTP {status}): {said or 'it says no more'}",
-            "try again later; https://status.huggingface.co tells about the hub",
+            f"{host_of(url)} has a problem (HTTP {status}): {said or 'no reason given'}",
+            "try again later; see https://status.huggingface.co",
         )
     return NetworkError(
         f"{host_of(url)} refuses {what} (HTTP {status}){': ' + said if said else ''}",
-        f"look at {page}",
+        f"see {page}",
     )
 
 
@@ -151,7 +151,7 @@ def ignores_ranges(url: str, name: str, size: str) -> RangesIgnored:
     """The error for a server that would send a whole file for a part of it."""
     return RangesIgnored(
         f"{host_of(url)} ignores byte ranges: it would send all {size} of {one_line(name, 120)}",
-        "look at it after fetching it (gemmahub pull), or use another endpoint (HF_ENDPOINT)",
+        "inspect it after downloading it (gemmahub pull), or use another endpoint (HF_ENDPOINT)",
     )
 
 
@@ -166,18 +166,18 @@ def changed(name: str, what: str) -> NetworkError:
 def no_commit(url: str, name: str) -> NetworkError:
     """The error for a server that does not say to which commit of a repository a file belongs."""
     return NetworkError(
-        f"the answer of {host_of(url)} for {one_line(name, 120)} lacks the header X-Repo-Commit: "
-        "it does not say which version of the file it would send; nothing of it was fetched",
-        "unset HF_ENDPOINT, or set it to a mirror that hands on X-Repo-Commit, X-Linked-Etag and "
-        "X-Linked-Size after its redirects; whoever runs this one can correct that",
+        f"the answer of {host_of(url)} for {one_line(name, 120)} lacks the header "
+        "X-Repo-Commit, which states the version of the file; nothing was downloaded",
+        "unset HF_ENDPOINT, or set it to a mirror that hands on X-Repo-Commit, X-Linked-Etag "
+        "and X-Linked-Size after its redirects; its operator can correct that",
     )
 
 
 def odd_answer(url: str, problem: str) -> NetworkError:
     """The error for an answer that no hub gives."""
     return NetworkError(
-        f"{host_of(url)} gives an answer that makes no sense: {problem}",
-        "try again; check HF_ENDPOINT and the proxy, which may have answered in the hub's place",
+        f"{host_of(url)} sent an invalid answer: {problem}",
+        "try again; check HF_ENDPOINT and the proxy, which may have answered instead of the hub",
     )
 
 
@@ -185,5 +185,5 @@ def no_drafter(name: str) -> NotFound:
     """What to raise where the catalogue names no head that drafts for a model."""
     return NotFound(
         f"no draft head of {one_line(name)} is known",
-        "leave --draft out; gemmahub run MODEL --drafter FILE takes a file that you have",
+        "leave out --draft; gemmahub run MODEL --drafter FILE uses a file that you have",
     )

@@ -54,7 +54,7 @@ def with_head(
         raise no_drafter(model.catalogued or model.reference)
     if found is None and known is not None:
         raise NotFound(
-            f"{known.repository} has no {known.file} any more", "pull the model without --draft"
+            f"{known.repository} no longer has {known.file}", "pull the model without --draft"
         )
     return replace(model, drafter=found)
 
@@ -70,5 +70,5 @@ def with_head_left(model: HubModel, catalog: Catalog) -> HubModel:
         return model
     command = command_line("pull", model.catalogued or model.reference, "--draft")
     shown = f"{one_line(name, 120)}, {format_bytes(size)}"
-    note = f"its draft head is not fetched ({shown}): {command} takes it too"
+    note = f"its draft head is not fetched ({shown}): run {command}"
     return replace(model, notes=(*model.notes, note))

@@ -126,7 +126,7 @@ def _files(siblings: object, name: str, commit: str) -> tuple[tuple[HubFile, ...
         if problem := problem_of("file", path):
             raise IntegrityError(
                 f"{name} names a file {one_line(repr(path), 120)}: {problem}",
-                "no honest repository holds such a name: do not use it, and report it to the hub",
+                "do not use this repository, and report it to the hub",
             )
         lfs = entry.get("lfs") if isinstance(entry.get("lfs"), dict) else {}
         said = lfs.get("size")

@@ -45,7 +45,7 @@ def path_parts(kind: Kind, text: str) -> tuple[str, ...]:
     if problem := problem_of(kind, text):
         raise IntegrityError(
             f"the hub names a {kind} {one_line(repr(text), 120)}: {problem}",
-            "no honest hub does: check HF_ENDPOINT and the proxy, or use another repository",
+            "check HF_ENDPOINT and the proxy, or use another repository",
         )
     if kind == "repository":
         return ("--".join(("models", *text.split("/"))),)

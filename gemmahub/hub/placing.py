@@ -59,8 +59,8 @@ def real_folder(root: Path, folder: Path) -> None:
             mode = place.lstat().st_mode
             if stat.S_ISLNK(mode):
                 raise IntegrityError(
-                    f"{one_line(str(place))} is a link: gemmahub does not write through links "
-                    "inside the Hugging Face cache",
+                    f"{one_line(str(place))} is a link: gemmahub does not follow links inside "
+                    "the Hugging Face cache when it writes",
                     "remove the link; to keep models on another disk, set HF_HOME to a folder "
                     "there",
                 ) from None

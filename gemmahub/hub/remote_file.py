@@ -12,7 +12,7 @@ from gemmahub.http.values import content_range
 from gemmahub.hub import failures
 from gemmahub.hub.addresses import redirect_of
 from gemmahub.hub.client import Later
-from gemmahub.text import format_bytes, one_line
+from gemmahub.text import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -109,7 +109,7 @@ class RangedFile(PrefixSource):
                 if left <= 0:
                     break
         if left > 0:
-            raise Later(failures.odd_answer(place.url, "it sends less than it says"))
+            raise Later(failures.odd_answer(place.url, "it sent less than it announced"))
 
     def _check_range(self, response: httpx2.Response, place: _Place, begin: int, end: int) -> None:
         """Whether the answer is the part that was asked for, of the file that was looked up."""
@@ -123,17 +123,19 @@ class RangedFile(PrefixSource):
             length = headers.get("content-length", str(self.size))
             if length != str(self.size):
                 raise failures.changed(
-                    self.name, f"{self.size:,} bytes, now {one_line(length, 40)}"
+                    self.name, f"its size is no longer {format_bytes(self.size)}"
                 )
         else:
             found = content_range(headers.get("content-range", ""))
             if found is None or found[0] != begin or found[1] >= end:
                 raise failures.odd_answer(place.url, "it sends another part than was asked for")
             if found[2] != self.size:
-                raise failures.changed(self.name, f"{self.size:,} bytes before, {found[2]:,} now")
+                raise failures.changed(
+                    self.name, f"its size is no longer {format_bytes(self.size)}"
+                )
         etag = headers.get("etag", "")
         if self._content_etag and etag and etag != self._content_etag:
-            raise failures.changed(self.name, "its etag is another one now")
+            raise failures.changed(self.name, "its etag has changed")
         self._content_etag = self._content_etag or etag
 
     def _located(self) -> _Place:
@@ -146,7 +148,7 @@ class RangedFile(PrefixSource):
         """Another address for the same bytes: a mirror sends to the hub, which sends further."""
         self._hops += 1
         if self._hops > REDIRECTS:
-            raise failures.odd_answer(target, "it redirects without end")
+            raise failures.odd_answer(target, "it redirects endlessly")
         return _Place(target, signed=True)
 
     def _locate(self) -> _Place:
@@ -164,17 +166,17 @@ class RangedFile(PrefixSource):
                 if not response.headers.get("x-repo-commit"):
                     raise failures.no_commit(url, self.name)
                 return _Place(target or url, signed=target is not None)
-        raise failures.odd_answer(url, "it redirects without end")
+        raise failures.odd_answer(url, "it redirects endlessly")
 
     def _check_identity(self, headers: Mapping[str, str]) -> None:
         """Whether the hub still means the file that was looked up."""
         commit, size = headers.get("x-repo-commit"), headers.get("x-linked-size")
         etag = headers.get("x-linked-etag", "").removeprefix("W/").strip('"')
         if commit and commit != self.file.commit:
-            raise failures.changed(self.name, "it is from another commit now")
+            raise failures.changed(self.name, "its commit has changed")
         if size and size != str(self.file.size):
             raise failures.changed(
-                self.name, f"{self.file.size:,} bytes before, {one_line(size, 40)} now"
+                self.name, f"its size is no longer {format_bytes(self.file.size)}"
             )
         if etag and self.file.sha256 and len(etag) == 64 and etag != self.file.sha256:
-            raise failures.changed(self.name, "its sha256 is another one now")
+            raise failures.changed(self.name, "its sha256 has changed")

@@ -48,7 +48,7 @@ class Reporter:
     def add(self, count: int) -> None:
         """So many bytes came, or were read."""
         if self._cancelled is not None and self._cancelled():
-            raise Cancelled("cancelled", "nothing that has arrived is lost: pull it again")
+            raise Cancelled("cancelled", "nothing that arrived is lost: pull it again")
         self._done += count
         if self._report is None:
             return

@@ -91,7 +91,7 @@ def _asked(
         params["author"] = author
     answer = client.json("/api/models", "", f"models for {one_line(text, 80)!r}", params)
     if not isinstance(answer, list):
-        raise failures.odd_answer(client.endpoint, "it is no list of models")
+        raise failures.odd_answer(client.endpoint, "it is not a list of models")
     return [
         entry
         for entry in answer[:limit]  # each is asked for: no more than were wanted

@@ -100,7 +100,7 @@ class Hub:
         reference = hub_reference(named) if isinstance(named, str) else named
         if reference is None:
             raise UsageError(
-                f"{one_line(str(named))} is no model on the hub", "name user/repo:Q4_0"
+                f"{one_line(str(named))} is not a model on the hub", "name user/repo:Q4_0"
             )
         return self._repository(reference)
 
@@ -154,7 +154,7 @@ class Hub:
         if to is not None:
             raise UsageError(
                 "models of Hugging Face go into its cache, where other tools see them",
-                "leave --to out; HF_HOME moves the cache",
+                "leave out --to; set HF_HOME to move the cache",
             )
         folder, _ = self._store
         files = landing_of(_hub_files(artifact, *artifact.files), folder)
@@ -255,7 +255,7 @@ class Hub:
         if variant.sha256 and sha256 and sha256 != variant.sha256:
             notes.append(
                 f"the file has changed since the catalogue was made: sha256 {sha256[:12]}…, "
-                f"not {variant.sha256[:12]}…; what the catalogue says of it may not hold"
+                f"not {variant.sha256[:12]}…; the catalogue's figures may not apply"
             )
         model = replace(model, catalogued=variant.reference, notes=(*model.notes, *notes))
         return self._with_projector(model, variant.projector)
@@ -267,7 +267,7 @@ class Hub:
         try:
             found = self._beside(model, projector)
         except GemmahubError as error:
-            note = f"its projector was not looked up: {error.message}"
+            note = f"its projector was not found: {error.message}"
             return replace(model, notes=(*model.notes, note))
         return replace(model, projector=found or model.projector)
 

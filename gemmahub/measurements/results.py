@@ -117,8 +117,8 @@ def from_file(path: Path) -> tuple[Result, ...]:
     except (OSError, Unfit) as error:
         reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
         raise FormatError(
-            f"{one_line(str(path))} holds no results: {one_line(reason)}",
-            "a file of results is what gemmahub bench --json and quality --json print",
+            f"{one_line(str(path))} contains no results: {one_line(reason)}",
+            "use a file that gemmahub bench --json or quality --json wrote",
         ) from error
     if found.gemmahub_results > FORMAT:
         raise FormatError(

@@ -29,13 +29,13 @@ def check_drafter(drafter: ModelFile, model: ModelFile) -> None:
     """Raises: FormatError for a file that cannot draft for this model."""
     why = ""
     if is_head(drafter) and not _continues(drafter, model):
-        why = "it is a head of another model"
+        why = "it is the draft head of another model"
     elif not _words(drafter) or _words(drafter) != _words(model):
-        why = "its vocabulary is another one"
+        why = "its vocabulary differs"
     if why:
         raise FormatError(
             f"{one_line(drafter.files[0].name, 80)} cannot draft for this model: {why}",
-            "name one that was made for it, or none",
+            "use one that was made for it, or none",
         )
 
 
@@ -45,9 +45,9 @@ def drafter_model(drafter: ModelFile) -> MemoryModel:
     weights = weights_of(drafter.tensors)
     why = found.reason if isinstance(found, UnknownArchitecture) else ""
     if isinstance(found, UnknownArchitecture) or len(weights.layers) != len(found.layers):
-        why = why or "it has other layers than it says"
+        why = why or "its layers differ from what it states"
         raise GemmahubError(
-            f"what {one_line(drafter.files[0].name, 80)} takes is not known: {why}",
+            f"the memory use of {one_line(drafter.files[0].name, 80)} is unknown: {why}",
             "--no-draft plans without it",
         )
     return found, weights

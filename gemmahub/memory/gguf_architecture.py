@@ -94,10 +94,10 @@ def from_gguf(
     other = [n for n in keys.names if n.startswith(_OTHER_MEMORY)]
     if other:
         named = one_line(min(other), 80)
-        return UnknownArchitecture(name, f"it keeps more than keys and values ({named})")
+        return UnknownArchitecture(name, f"it keeps more state than keys and values ({named})")
     family = find(name)
     if family is None:
-        return UnknownArchitecture(name, "this architecture was not held against the engine")
+        return UnknownArchitecture(name, "this architecture was not checked against the engine")
     if keys.get("attention.causal") is False and not family.embeds:
         return UnknownArchitecture(name, "it is an encoder, without a cache")
     known = {tensor.name: tensor for tensor in tensors}
@@ -105,7 +105,7 @@ def from_gguf(
         found = _read(name, family, keys, known, lambda: vocabulary or _words(keys, metadata))
         check(found)
         if found.experts and not family.has_experts:
-            return UnknownArchitecture(name, "its experts were not held against the engine")
+            return UnknownArchitecture(name, "its experts were not checked against the engine")
         check_widths(found, known)
     except OutOfRange as error:
         return UnknownArchitecture(name, str(error))
@@ -125,7 +125,7 @@ def _read(
     rows = table.shape[-1] if table and len(table.shape) > 1 else None
     vocabulary = rows or words()
     if not vocabulary:
-        raise OutOfRange("the size of the vocabulary is not said")
+        raise OutOfRange("the size of the vocabulary is missing")
     windowed = any(layer.attention == "window" for layer in layers)
     return MemoryArchitecture(
         name=name,

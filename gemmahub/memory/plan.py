@@ -296,9 +296,9 @@ def _notes(compute: ComputeBuffers, placed: WeightPlacement, gpu_layers: int) ->
     notes = [note for note in (compute_note(compute),) if note]
     if gpu_layers:
         notes.append(
-            f"accelerator buffers are taken to be as on the CPU (±{ACCELERATOR_DOUBT:.0%}), "
+            f"accelerator buffers are assumed to equal the CPU's (±{ACCELERATOR_DOUBT:.0%}), "
             "driver overhead is estimated"
         )
     if placed.repack:
-        notes.append("a CPU may hold its layers once more in another order (repack)")
+        notes.append("a CPU may keep a second copy of its layers in another order (repack)")
     return tuple(notes)

@@ -25,7 +25,7 @@ MOST_LAYERS: Final = 512
 
 _MOST_TOKENS: Final = 1 << 24
 _WIDEST: Final = 1 << 20
-_WORDS: Final = "no published vocabulary is near: Gemma has 262,144 words"
+_WORDS: Final = "no published vocabulary comes near: Gemma has 262,144 words"
 _TOKENS: Final = "the longest published context has 10,485,760 tokens"
 _WIDTH: Final = "the widest published layer has 53,248"
 _HEADS: Final = "the most published heads are 128 of 576 numbers"

@@ -30,8 +30,8 @@ def check_split(shares: Sequence[float]) -> None:
     """Raises: UsageError for what are no shares."""
     if shares and (not all(isfinite(x) and x >= 0 for x in shares) or not sum(shares)):
         raise UsageError(
-            f"{','.join(f'{x:g}' for x in shares)} are no shares of GPUs",
-            "write them as 3,1: numbers of 0 or more, with commas",
+            f"{','.join(f'{x:g}' for x in shares)} is not a list of GPU shares",
+            "write numbers of 0 or more with commas: 3,1",
         )
 
 
@@ -143,8 +143,8 @@ class MemorySettings:
         """
         if self.tensor_split and free_bytes and len(self.tensor_split) != len(free_bytes):
             raise UsageError(
-                f"{len(self.tensor_split)} shares are named for {len(free_bytes)} GPUs",
-                "give --tensor-split one share for each GPU that is used: 3,1",
+                f"{len(self.tensor_split)} shares were given for {len(free_bytes)} GPUs",
+                "give --tensor-split one share per GPU: 3,1",
             )
         return self.tensor_split or free_bytes
 

@@ -43,19 +43,19 @@ def packed(format_: str, metadata: Mapping[str, Any], tensors: Sequence[Tensor])
     """The text for a model file, whether its memory is known or not. Never raises."""
     if format_ not in MODELLED_FORMATS:
         return _unknown(
-            f"what a {format_} model takes is known to its engine only",
+            f"only its engine knows the memory use of a {format_} model",
             "gemmahub plan asks the engine",
         )
     architecture = from_gguf(metadata, tensors)
     if isinstance(architecture, UnknownArchitecture):
         return _unknown(
-            f"what the cache of a {one_line(architecture.name, 60) or 'nameless'} model takes is "
-            f"not known here: {architecture.reason}",
+            f"the cache size of a {one_line(architecture.name, 60) or 'nameless'} model is "
+            f"unknown: {architecture.reason}",
             "gemmahub plan --exact asks the engine",
         )
     if drafts_for(architecture.name):
         return _unknown(
-            "it is a draft head, which answers nothing by itself",
+            "it is a draft head, which cannot answer by itself",
             "gemmahub plan MODEL --drafter FILE counts it with its model",
         )
     try:
@@ -66,7 +66,7 @@ def packed(format_: str, metadata: Mapping[str, Any], tensors: Sequence[Tensor])
     if said != found:
         return _unknown(
             f"the file says that it has {said} layers and has tensors of {found}",
-            "get the file again, or from elsewhere",
+            "download the file again, or use another one",
         )
     return _text(architecture, weights)
 
@@ -85,8 +85,8 @@ def unpack(text: str) -> MemoryModel:
         message, hint = map(str, data["unknown"])
     except (ValueError, TypeError, LookupError, RecursionError, OutOfRange) as error:
         raise GemmahubError(
-            "what is remembered of this model's memory is damaged",
-            "remove summaries.sqlite from gemmahub's cache folder: the files are then read again",
+            "the cached summary of this model is damaged",
+            "remove summaries.sqlite from gemmahub's cache folder; the files are read again",
         ) from error
     raise GemmahubError(message, hint)
 

@@ -60,4 +60,4 @@ def _check(name: str, expected: tuple[int, ...], tensors: Mapping[str, Tensor]) 
     if tensor is not None and tensor.shape[: len(expected)] != expected:
         found = " x ".join(f"{size:,}" for size in tensor.shape)
         claimed = " x ".join(f"{size:,}" for size in expected)
-        raise OutOfRange(f"{one_line(name)} is {found}, and the header makes it {claimed}")
+        raise OutOfRange(f"{one_line(name)} is {found}, but the header states {claimed}")

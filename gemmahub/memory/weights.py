@@ -82,7 +82,7 @@ def weights_of(tensors: Iterable[Tensor]) -> Weights:
         else:
             model.append(tensor)
     if max(layers, default=0) >= MOST_LAYERS:
-        raise FormatError(f"a tensor is of layer {max(layers)}", "get the file again")
+        raise FormatError(f"a tensor is of layer {max(layers)}", "download the file again")
     numbers = range(max(layers, default=-1) + 1)
     return weights_by_layer(model, [tuple(layers.get(i, ())) for i in numbers])
 

@@ -97,7 +97,7 @@ def without_workers(machine: Machine) -> Machine:
 
 
 def _remote(number: int, device: EngineDevice) -> Device:
-    said = f"{device.name}, as the engine says"
+    said = f"{device.name}, as the engine reports it"
     free = device.total_bytes if device.free_bytes is None else device.free_bytes
     return Device(
         id=f"{REMOTE}:{number}",
@@ -141,7 +141,7 @@ def usable_by(machine: Machine, engine: str, devices: Sequence[EngineDevice]) ->
 
 def unused_by(engine: str) -> str:
     """Why a device is not used that is there, and that a right build of the engine could use."""
-    return f"{engine}, as it is installed here, cannot use it"
+    return f"the installed {engine} cannot use it"
 
 
 def _found_among(device: Device, devices: Sequence[EngineDevice]) -> EngineDevice | None:

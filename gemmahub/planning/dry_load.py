@@ -59,7 +59,7 @@ def settings_for(chosen: MemorySettings, gpu_layers: int | None, offer: BackendO
     if missing:
         raise UsageError(
             f"{backend.name} has no setting {', '.join(sorted(missing))}",
-            "leave --swa-full and --outputs out, or plan by formula",
+            "leave out --swa-full and --outputs, or plan by formula",
         )
     return Settings(
         context=chosen.context,
@@ -82,7 +82,7 @@ def _check_placement(chosen: MemorySettings, backend: Backend) -> None:
             flag = f"--{name.replace('_', '-')}"
             raise UsageError(
                 f"{backend.name} cannot load a model with {flag}",
-                f"leave {flag} out, or plan by formula",
+                f"leave out {flag}, or plan by formula",
             )
 
 
@@ -108,7 +108,7 @@ def dry_load_plan(plan: Plan, offer: BackendOffer, header: Header, machine: Mach
         else:
             if len(accelerators(dry)) == planned:
                 return with_dry_load(plan, dry, machine)
-            reason = f"it uses {len(accelerators(dry))} accelerators, the plan {planned}"
+            reason = f"it uses {len(accelerators(dry))} accelerators, but the plan {planned}"
         dry = calls.dry_load(artifact, replace(settings, gpu_layers=0))
     return with_cpu_dry_load(plan, dry, machine, reason)
 
@@ -149,8 +149,8 @@ def with_cpu_dry_load(plan: Plan, dry: DryLoad, machine: MachineMemory, reason: 
         )
     places[-1] = replace(places[-1], output_bytes=dry.output_bytes)
     remark = (
-        f"the engine here was asked without accelerators ({reason}): KV cache, compute and output "
-        "buffers are those of its CPU backend, weights lie where the formula places them"
+        f"the engine was asked without accelerators ({reason}): KV cache, compute and output "
+        "buffers are those of its CPU backend; weights are placed by formula"
     )
     return _replaced(replace(plan, remarks=(*plan.remarks, remark)), dry, places, machine)
 

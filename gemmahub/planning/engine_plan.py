@@ -101,11 +101,13 @@ class _Engine:
             self._settings = replace(self._settings, gpu_layers=0)
             dry = self._ask(self._asked.context)
             self.remarks.append(
-                f"the engine here was asked without accelerators: it uses {used}, the machine of "
-                f"the plan has {there}"
+                f"the engine was asked without accelerators: it uses {used}, but the planned "
+                f"machine has {there}"
             )
         elif there and not used and self._settings.gpu_layers != 0:
-            self.remarks.append("the engine uses no accelerator here: all of it lies on the host")
+            self.remarks.append(
+                "the engine uses no accelerator here: everything is in system memory"
+            )
         self._answers[self._asked.context] = dry
         return dry
 
@@ -147,8 +149,8 @@ class _Engine:
         dry = self._calls.dry_load(self._artifact, replace(self._settings, context=context))
         if not dry.devices:
             raise LoadFailed(
-                f"{one_line(dry.engine, 80)} does not say where its memory would lie",
-                "a newer version of its plugin may",
+                f"{one_line(dry.engine, 80)} does not report where its memory would be",
+                "a newer version of its plugin may do so",
             )
         return dry
 

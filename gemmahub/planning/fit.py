@@ -125,7 +125,7 @@ def fit_of(model: MemoryModel, machine: MachineMemory) -> Fit:
     smallest = plan_memory(architecture, weights, settings, machine)
     if not smallest.fits:
         short = -smallest.headroom_bytes
-        reason = f"{format_gib(short)} more would have to be free"
+        reason = f"{format_gib(short)} more memory is needed"
         return Fit(False, 0, short, f"{reason}{_with_fewer_layers(model, machine)}")
     largest = largest_context(architecture, weights, settings, machine)
     useful = min(USEFUL_CONTEXT, architecture.context_length or USEFUL_CONTEXT)

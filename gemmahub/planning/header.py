@@ -69,7 +69,7 @@ def _fetched(variant: Variant, folder: Path, fetch: Fetch) -> Header:
         raise _unwritable(variant, folder, error) from None
     return Header(
         Artifact(variant.format, path, (path,), name=variant.name),
-        "the engine was asked with the file's own header, read from where it is; it is not here",
+        "the engine was asked with the header of the remote file",
     )
 
 
@@ -77,7 +77,7 @@ def _from_catalog(variant: Variant, catalog: Catalog, folder: Path) -> Header:
     entry = catalogued(variant, catalog)
     if entry is None or variant.format != "gguf":
         raise NotFound(
-            f"{variant.reference} is not on this machine, so its header is not either",
+            f"{variant.reference} is not on this machine, so its header is missing",
             f"plan without --exact, or {command_line('pull', variant.reference)}",
         )
     path = folder / "header.gguf"
@@ -87,12 +87,12 @@ def _from_catalog(variant: Variant, catalog: Catalog, folder: Path) -> Header:
         raise _unwritable(variant, folder, error) from None
     return Header(
         Artifact("gguf", path, (path,), name=variant.name),
-        "the engine was asked with a header made from the catalogue; the file is not here",
+        "the engine was asked with a header made from the catalogue",
     )
 
 
 def _unwritable(variant: Variant, folder: Path, error: OSError) -> GemmahubError:
     return GemmahubError(
         f"a header of {variant.reference} cannot be written to {folder}: {error.strerror}",
-        "it is a sparse file of the model's length: set TMPDIR to a folder that can hold one",
+        "set TMPDIR to a folder that can hold a sparse file of the model's size",
     )

@@ -74,22 +74,22 @@ def model_of(variant: Variant, catalog: Catalog) -> MemoryModel:
     """
     if variant.served is not None:
         raise GemmahubError(
-            f"what {variant.reference} takes is not known: it runs in a server, "
-            f"{variant.served.place or variant.served.backend}, which does not say it",
-            "gemmahub ps shows what servers hold in memory, as far as they say it",
+            f"the memory use of {variant.reference} is unknown: its server, "
+            f"{variant.served.place or variant.served.backend}, does not report it",
+            "gemmahub ps shows what servers report about their memory",
         )
     if variant.artifacts and not variant.memory and variant.format not in BUILT_IN_FORMATS:
         raise GemmahubError(
-            f"what a {one_line(variant.format, 40)} model takes in memory is not known here",
-            "an engine that runs it may say so: gemmahub plugins",
+            f"the memory use of a {one_line(variant.format, 40)} model is unknown",
+            "an engine that runs it may report it: see gemmahub plugins",
         )
     if variant.artifacts or variant.memory:
         return unpack(variant.memory or read_summary(variant.artifacts[0].path).memory)
     entry = catalogued(variant, catalog)
     if entry is None or entry[1].types is None:
         raise GemmahubError(
-            f"which types {variant.reference} is made of is not known",
-            f"read it from its header: {command_line('inspect', variant.reference, remote=True)}",
+            f"the tensor types of {variant.reference} are unknown",
+            f"read its header: {command_line('inspect', variant.reference, remote=True)}",
         )
     return catalogued_memory(entry[0].architecture, entry[1].types)
 
@@ -181,9 +181,7 @@ def memory_of(machine: hardware.Machine, devices: Iterable[hardware.Device]) -> 
     )
     usable, available = machine.memory.usable.value, machine.memory.available.value
     if available is None:
-        raise GemmahubError(
-            "how much memory is free is not known on this machine", "say it: --ram 16GiB"
-        )
+        raise GemmahubError("the free memory of this machine is unknown", "state it: --ram 16GiB")
     return MachineMemory(memories, usable or available, available, _rules(machine.engine))
 
 

@@ -51,8 +51,8 @@ class Plan:
         asked = self.memory.settings.context
         if 0 < self.trained_context < asked:
             found.append(
-                f"{asked:,} tokens are more than the {self.trained_context:,} that the model was "
-                "trained for: its answers get worse there"
+                f"{asked:,} tokens are more than the {self.trained_context:,} that the model "
+                "was trained for: expect worse answers"
             )
         found += self._image_notes()
         return (*found, *(self.verification.notes if self.verification else ()))
@@ -65,10 +65,14 @@ class Plan:
         unknown = "the buffer for one image is not known and not counted"
         if self.with_images:
             return [] if buffer is not None else [unknown]
-        parts = unknown if buffer is None else f"{buffer:,} of them to compute the largest image in"
+        parts = (
+            unknown
+            if buffer is None
+            else f"{format_gib(buffer)} of them for computing the largest image"
+        )
         return [
-            f"images are not counted (--image): the projector would add {more:,} bytes "
-            f"({format_gib(more)}); {parts}"
+            f"images are not included (--image): the projector would add {format_gib(more)}; "
+            f"{parts}"
         ]
 
     def as_json(self) -> dict[str, Any]:

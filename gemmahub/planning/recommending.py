@@ -179,7 +179,7 @@ def ranked(
     if wanted.installed:
         candidates = [candidate for candidate in candidates if candidate.installed]
     if not candidates:
-        what = "no installed variant" if wanted.installed else "no variant with a known composition"
+        what = "no installed variant" if wanted.installed else "no variant with known tensor types"
         raise NotFound(
             f"there is {what}{f' of {model.name}' if model else ''} to recommend",
             "gemmahub list --all shows the catalogue",

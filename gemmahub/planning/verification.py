@@ -61,7 +61,7 @@ class Verification:
         """What differs by more than 5 %, and what the system did not tell."""
         found = []
         if not self.parts:
-            found.append(f"{self.engine} does not say what it allocated")
+            found.append(f"{self.engine} does not report what it allocated")
         for row in self.parts:
             difference = row.difference
             if difference is None or abs(difference) > _WORTH_A_NOTE:
@@ -74,7 +74,7 @@ class Verification:
         """How the resident memory relates to the plan."""
         held = self.resident
         if held is None:
-            return ["the resident memory of the engine's process is not known here"]
+            return ["the resident memory of the engine's process is unknown"]
         found = []
         if self.predicted_mapped_bytes:
             found.append(
@@ -86,10 +86,10 @@ class Verification:
             rest = more - self.repack_bytes
             found.append(
                 f"anonymous memory is {format_gib(more)} above the plan's buffers: "
-                f"{format_gib(self.repack_bytes)} are weights in another order (repack), "
-                f"{format_gib(rest)} are Python, the engine and its vocabulary"
+                f"{format_gib(self.repack_bytes)} are repacked weights, {format_gib(rest)} "
+                "are Python, the engine and its vocabulary"
                 if rest >= 0
-                else "not all of the buffers is resident: parts of them were not written to yet"
+                else "some buffers are not resident yet: they have not been written to"
             )
         return found
 

@@ -37,11 +37,11 @@ def loadable(plan: Plan) -> Artifact:
             f"{command_line('pull', plan.variant.reference)}, or plan without --verify",
         )
     if plan.with_images:
-        raise UsageError("--verify loads the text model only", "leave --image out")
+        raise UsageError("--verify loads the text model only", "leave out --image")
     if not plan.memory.fits:
         raise DoesNotFit(
             f"{plan.variant.reference} would not fit: "
-            f"{format_gib(-plan.memory.headroom_bytes)} too much",
+            f"{format_gib(-plan.memory.headroom_bytes)} short",
             "plan it with a smaller --context, --cache-type q8_0 or fewer --gpu-layers",
         )
     return plan.variant.artifacts[0]

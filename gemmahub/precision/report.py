@@ -132,7 +132,7 @@ def stated_report(label: str, server: str) -> PrecisionReport:
         number_format="unknown",
         bits=None,
         bits_per_weight=None,
-        training=Training(UNKNOWN, f"{server} does not say it"),
+        training=Training(UNKNOWN, f"{server} does not report it"),
         summary=f"stated: {label}" if label else "not stated",
         mismatch=None,
         mix=(),

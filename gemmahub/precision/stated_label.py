@@ -37,7 +37,7 @@ def file_type_notes(metadata: Mapping[str, Any], mix: Sequence[MixEntry]) -> tup
         why for each in dict.fromkeys(e.type for e in mix) if (why := unread_by_llamacpp(each))
     ]
     if isinstance(number, int) and file_type_label(metadata) is None:
-        notes.append(f"file type {number} is not known here: the tensors say what it is")
+        notes.append(f"file type {number} is unknown: the tensors decide")
     return tuple(notes)
 
 

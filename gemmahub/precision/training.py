@@ -77,12 +77,12 @@ def _again(evidence: Evidence, bits: float) -> str:
     if not (before := said(evidence.metadata, AGAIN)):
         return ""
     what = "stored wider" if bits > (label_bits(before) or 16) else "quantized again"
-    return f"{what}, from a file in {before}: what that had lost stays lost, and more may be"
+    return f"{what}, from a file in {before}: the earlier loss stays, and more may be lost"
 
 
 def _claim(evidence: Evidence) -> Training | None:
     if (claimed := said(evidence.metadata, TRAINING)) in (QAT, PTQ):
-        made_from = said(evidence.metadata, SOURCE) or "a file that is not named"
+        made_from = said(evidence.metadata, SOURCE) or "an unnamed file"
         how = "which was trained so" if claimed == QAT else "after training"
         return Training(claimed, f"its metadata: made here from {made_from}, {how}")
     for key, value in evidence.metadata.items():

@@ -38,7 +38,7 @@ def _alternatives(ranking: Ranking) -> Iterator[str]:
         yield f"The runner-up, {second.candidate.reference}: {trade(first, second)}."
     if installed is not None:
         less = worth(installed.points - first.points) or "as good"
-        yield f"{installed.candidate.reference} is here already, {less}."
+        yield f"{installed.candidate.reference} is installed already, {less}."
     yield from _without_room_on_disk(ranking)
     closed = _with_others_closed(ranking)
     if closed is not None:
@@ -46,7 +46,7 @@ def _alternatives(ranking: Ranking) -> Iterator[str]:
     elif (better := _too_large(ranking)) is not None:
         shortage = min(chooser.shortage(better) for chooser in ranking.choosers)
         short = format_gib(max(0, shortage))
-        yield f"{better.reference} would be better and does not fit: {short} too much."
+        yield f"{better.reference} would be better but does not fit: {short} short."
 
 
 def _nearly_as_good(ranking: Ranking) -> ScoredPlan | None:
@@ -67,7 +67,7 @@ def _without_room_on_disk(ranking: Ranking) -> Iterator[str]:
         best = max(better, key=lambda plan: plan.worth)
         gain = worth(best.points - first.points) or "as good"
         left = disk_in_words(best.candidate, ranking.disk)
-        yield f"{best.candidate.reference}, {gain}, has no room on the disk: {left}."
+        yield f"{best.candidate.reference}, {gain}, does not fit on the disk: {left}."
 
 
 _DEVICE_KEEPS: Final = 512 << 20
@@ -97,8 +97,9 @@ def _with_others_closed(ranking: Ranking) -> str | None:
     plan, chooser = best
     found = chooser.plan(plan.candidate, plan.settings, chooser.room)
     return (
-        f"{plan.candidate.reference} would be {worth(plan.points - first.points)} with other "
-        f"programs closed: it needs {format_gib(-found.headroom_bytes)} more than is free."
+        f"{plan.candidate.reference} would be {worth(plan.points - first.points)} if other "
+        f"programs were closed: it needs {format_gib(-found.headroom_bytes)} more than is "
+        "free."
     )
 
 

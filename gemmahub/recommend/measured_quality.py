@@ -33,7 +33,7 @@ class MeasuredDivergence:
     basis: str
 
 
-_DOUBT = "how much of a score a divergence costs is taken from published figures"
+_DOUBT = "the loss of score for a divergence is taken from published figures"
 _LARGEST = 0.9
 
 

@@ -163,10 +163,10 @@ def _able(candidates: Sequence[Candidate], wanted: Requirements) -> list[Candida
     able = [c for c in candidates if c.images is not None or not wanted.goal.image]
     if not able:
         raise NotFound(
-            "no known variant of it takes images"
+            "no known variant of it accepts images"
             if candidates
             else "there is nothing to recommend",
-            "leave --use vision out"
+            "leave out --use vision"
             if wanted.goal.image
             else "gemmahub list --all shows the catalogue",
         )
@@ -199,9 +199,10 @@ def _nothing_fits(able: Sequence[Candidate], chooser: Chooser) -> DoesNotFit:
     reserve = format_gib(host_reserve(chooser.machine))
     hint = "free some memory, or ask for less with --context"
     if not chooser.wanted.offload and chooser.machine.devices:
-        hint = "leave --no-offload out, so that a part may stay in system memory"
+        hint = "leave out --no-offload, so that a part may stay in system memory"
     return DoesNotFit(
-        f"nothing fits: the smallest, {smallest.reference}, takes {format_gib(plan.total_bytes)} "
-        f"with {context:,} tokens; beside a reserve of {reserve} there is free: {free}",
+        f"nothing fits: the smallest, {smallest.reference}, needs "
+        f"{format_gib(plan.total_bytes)} with {context:,} tokens; free apart from a reserve "
+        f"of {reserve}: {free}",
         hint,
     )

@@ -54,7 +54,7 @@ def _capability(plan: ScoredPlan) -> str:
 def _precision(plan: ScoredPlan) -> str:
     loss = plan.quality.loss
     if loss.share is None:
-        return f"What its precision costs is not known: {loss.reason}."
+        return f"The loss by its precision is unknown: {loss.reason}."
     if not loss.share:
         return "Full precision: nothing is lost."
     if plan.quality.score is None:
@@ -66,12 +66,14 @@ def _context(plan: ScoredPlan, largest: int, wanted: Requirements) -> str:
     settings, trained = plan.settings, plan.candidate.architecture.context_length
     text = f"{settings.context:,} tokens of context with a cache of {settings.cache_type_k}"
     if 0 < trained < settings.context:
-        return f"{text}: more than the {trained:,} it was trained for, answers get worse there."
+        return (
+            f"{text}: more than the {trained:,} that it was trained for, so expect worse answers."
+        )
     if largest > settings.context:
-        whole = " (all it was trained for)" if largest == trained else ""
+        whole = " (all that it was trained for)" if largest == trained else ""
         text += f"; up to {largest:,} would fit{whole}"
     elif settings.context == trained:
-        text += ", all it was trained for"
+        text += ", all that it was trained for"
     if wanted.context is None and settings.context < min(trained, wanted.goal.context):
         text += f"; {wanted.goal.context:,} would be better for {wanted.use}"
     return text + "."
@@ -93,7 +95,7 @@ def _room(plan: ScoredPlan) -> str:
 def _speed(plan: ScoredPlan, goal: Goal) -> str:
     speed = plan.speed
     if speed is None:
-        return "How fast it would be is unknown: no bandwidth is known for that memory."
+        return "Its speed is unknown: the bandwidth of that memory is unknown."
     slow = "" if plan.usable else f": slow here, below {goal.usable:g} tokens/s"
     return f"Answers at {speed_text(plan)} tokens/s ({speed.basis}){slow}."
 
@@ -115,8 +117,8 @@ def _wait(plan: ScoredPlan) -> tuple[str, ...]:
     if plan.first_token is None or plan.whole_context is None:
         return ()
     return (
-        f"Its first token takes {_seconds(plan.first_token)} with a prompt of {SHORT:,} tokens, "
-        f"{_seconds(plan.whole_context)} with one that fills the context (estimate).",
+        f"The first token takes {_seconds(plan.first_token)} with a prompt of {SHORT:,} "
+        f"tokens, {_seconds(plan.whole_context)} with one that fills the context (estimate).",
     )
 
 

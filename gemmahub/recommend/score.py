@@ -59,7 +59,7 @@ def sum_in_words(score: PlanScore) -> str:
         "base_model": "being a base model",
         "context": "its context",
         "speed": "its speed",
-        "reading": "the time to read so long a context",
+        "reading": "the time to read a context of that length",
     }
     off = [f"{cost:.1f} for {causes[name]}" for name, cost in score.costs.items() if cost >= 0.05]
     first, *others = off or ["nothing"]

@@ -151,7 +151,7 @@ def read_bounded(path: Path, largest: int) -> bytes:
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise Unfit("it is no file")
+            raise Unfit("it is not a file")
         with os.fdopen(handle, "rb", closefd=False) as file:
             content = file.read(largest + 1)
     finally:
@@ -214,7 +214,7 @@ def _plain(message: str, kind: Any) -> str:
         return _at(place, f"unknown key {match[1]}")
     if match := _CHOICE.fullmatch(message):
         allowed = _choices(kind, place)
-        return _at(place, f"{match[1]} is none of {allowed}" if allowed else f"not {match[1]}")
+        return _at(place, f"{match[1]} is not one of {allowed}" if allowed else f"not {match[1]}")
     words = _QUOTED.sub(lambda m: " or ".join(_WORDS.get(k, k) for k in m[1].split(" | ")), message)
     return _at(place, words[:1].lower() + words[1:])
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 def check_new(path: Path, *, replace: bool) -> None:
     """Before work is done for it. Raises: UsageError for a file that is there and to be kept."""
     if not replace and path.exists():
-        raise UsageError(f"there is a file {one_line(str(path), 400)} already", "name another one")
+        raise UsageError(
+            f"the file {one_line(str(path), 400)} exists already", "choose another one"
+        )
 
 
 def write_text_file(path: Path, text: str, *, replace: bool = False) -> None:
@@ -31,4 +33,4 @@ def write_text_file(path: Path, text: str, *, replace: bool = False) -> None:
             write_whole(path, text.encode(errors="replace"), make_folder=False)
     except OSError as error:
         reason = f"cannot write {one_line(str(path), 400)}: {error.strerror}"
-        raise GemmahubError(reason, "name another file") from None
+        raise GemmahubError(reason, "choose another file") from None

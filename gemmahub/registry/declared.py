@@ -64,12 +64,12 @@ def _notes(variant: CatalogVariant) -> Iterator[str]:
     if variant.types is None:
         yield f"inside: {variant.content}"
     elif variant.types.by_label:
-        yield f"its types follow from its label and were not read: {variant.content}"
+        yield f"its types were derived from its label, not read: {variant.content}"
     if variant.note:
         yield variant.note
     if variant.open:
         command = command_line("inspect", variant.reference, remote=True)
-        yield f"not known: {', '.join(variant.open)}; {command} reads its header"
+        yield f"unknown: {', '.join(variant.open)}; {command} reads its header"
     if not variant.confirmed:
         yield "unconfirmed: only one public source"
 
@@ -95,7 +95,7 @@ def training_then(was: CatalogVariant | None, outdated: Outdated | None) -> Trai
     """What the catalogue knows of the training of a file that was replaced."""
     if was is None or outdated is None or was.training == UNKNOWN:
         return None
-    return Training(was.training, f"a file{outdated.of_date}, replaced: {was.training_basis}")
+    return Training(was.training, f"a replaced file{outdated.of_date}: {was.training_basis}")
 
 
 def download_of(variant: CatalogVariant) -> str:

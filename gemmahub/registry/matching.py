@@ -81,8 +81,8 @@ def catalogue_notes(
         notes.append(f"its tag has {tag.inside}")
     if not entry and catalog.by_file(artifact.repository, artifact.path.name) is not None:
         notes.append(
-            f"another file than the catalogue knows of {artifact.repository}: "
-            "it is described by what is in it"
+            f"not the file that the catalogue knows in {artifact.repository}: its own "
+            "contents describe it"
         )
     return tuple(notes)
 

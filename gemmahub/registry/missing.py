@@ -18,10 +18,7 @@ def no_such_name(catalog: Catalog, reference: NameReference) -> NotFound:
     names = [m.name for m in catalog.models]
     tags = [t.tag for t in catalog.published_tags]
     near = nearest(str(reference), [*names, *tags]) or nearest(reference.name, names)
-    if near:
-        hint = f"did you mean {', '.join(near)}?"
-    else:
-        hint = "gemmahub list --all shows what the catalogue knows"
+    hint = f"did you mean {', '.join(near)}?" if near else "gemmahub list --all shows the catalogue"
     return NotFound(f"no model is called {one_line(str(reference))!r}", hint)
 
 

@@ -259,7 +259,7 @@ class Registry:
         """One that is installed, else of the catalogue: checked, confirmed, QAT first."""
         if not model.variants:
             raise NotFound(
-                f"the catalogue knows {model.title} but no file of it", "gemmahub list --all"
+                f"the catalogue lists {model.title} but no file of it", "gemmahub list --all"
             )
         ranked = sorted(
             model.variants, key=lambda v: (not v.checked, not v.confirmed, v.training != "QAT")
@@ -276,7 +276,7 @@ class Registry:
             if entry.reference.casefold() == name.casefold():
                 raise IntegrityError(
                     f"{one_line(name)} cannot be used: {entry.reason}",
-                    f"pull it again with the program whose it is ({entry.store}), or remove it",
+                    f"pull it again with the program that owns it ({entry.store}), or remove it",
                 )
         if (served := named_model(name, self.servers())) is not None:
             return served_variants([served], self.installed())[0]
@@ -288,7 +288,8 @@ class Registry:
         shown = one_line(name)
         raise NotInstalled(
             f"{shown} is neither on this machine nor in the catalogue",
-            f"gemmahub pull {shown} looks in {one_line(getattr(source, 'title', source.name), 60)}",
+            f"gemmahub pull {shown} looks for it in "
+            f"{one_line(getattr(source, 'title', source.name), 60)}",
             name,
         )
 
@@ -323,6 +324,6 @@ class Registry:
         meant = f"; or did you mean {', '.join(near)}?" if near else ""
         raise NotInstalled(
             f"{one_line(text)} is neither on this machine nor in the catalogue",
-            f"gemmahub pull {one_line(text)} gets it from Hugging Face{meant}",
+            f"gemmahub pull {one_line(text)} downloads it from Hugging Face{meant}",
             text,
         )

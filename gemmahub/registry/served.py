@@ -50,7 +50,7 @@ def named_model(name: str, served: ServedModels) -> ServedModel | None:
     for entry in served.broken:
         if entry.reference.endswith("://") and name.startswith(entry.reference):
             raise BackendMissing(
-                f"{one_line(name)} cannot be asked for: {entry.reason}", "gemmahub list shows it"
+                f"{one_line(name)} cannot be used: {entry.reason}", "gemmahub list shows it"
             )
     return None
 
@@ -66,7 +66,7 @@ def missing_at_server(name: str, served: ServedModels) -> NotFound | None:
 
 
 def _measured(model: ServedModel, file: Variant) -> Variant:
-    note = f"measured from {file.reference}, the file that {model.place} says it loaded"
+    note = f"measured from {file.reference}, the file that {model.place} reports as loaded"
     return replace(
         served_variant(model),
         parameters=file.parameters,

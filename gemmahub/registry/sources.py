@@ -75,5 +75,5 @@ def guarded(source: Source) -> Iterator[None]:
         name = one_line(str(getattr(source, "name", "a source")), 40)
         raise GemmahubError(
             one_line(f"the source {name} failed: {type(error).__name__}: {error}"),
-            "this is a defect of its plugin: report it; GEMMAHUB_DEBUG=1 shows more",
+            "this is a bug in its plugin: report it; GEMMAHUB_DEBUG=1 shows more",
         ) from error

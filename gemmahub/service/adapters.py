@@ -38,7 +38,7 @@ def _adapter(text: str) -> Adapter:
                 f"the scale of an adapter cannot be {one_line(number)!r}", "write FILE=0.5"
             )
     if not path.is_file():
-        raise NotFound(f"there is no adapter {one_line(str(path))}", "name a GGUF file")
+        raise NotFound(f"there is no adapter {one_line(str(path))}", "choose a GGUF file")
     return Adapter(path.absolute(), scale)
 
 
@@ -54,9 +54,9 @@ def with_adapters(model: MemoryModel, variant: Variant, adapters: Sequence[Adapt
     architecture, weights = model
     if adapters and not variant.artifacts:
         raise UsageError(
-            f"{one_line(variant.reference)} is not on this machine, and its adapter is compared "
-            "with it",
-            "pull it first, or leave --adapter out",
+            f"{one_line(variant.reference)} is not on this machine, but its adapter must be "
+            "compared with it",
+            "pull it first, or leave out --adapter",
         )
     for adapter in adapters:
         artifact = variant.artifacts[0]

@@ -48,7 +48,7 @@ class WantedCluster:
         """Raises: UsageError for an address that is none, and for counts beyond the limits."""
         if self.address and not _ADDRESS.fullmatch(self.address):
             raise UsageError(
-                f"{one_line(self.address, 100)!r} is no address of a cluster",
+                f"{one_line(self.address, 100)!r} is not a cluster address",
                 "write --on ray://head:10001, as ray start --head printed it",
             )
         for count, most, option in (
@@ -76,7 +76,7 @@ def cluster_of(wanted: WantedCluster, machine: Machine) -> tuple[Cluster, Machin
     if nodes > len(hosts) or min(sorted(there, reverse=True)[:nodes]) < gpus or not gpus:
         shown = " + ".join(str(count) for count in there)
         raise UsageError(
-            f"{gpus or 1} GPUs in each of {nodes} machines are asked for, and there are {shown}",
+            f"{gpus or 1} GPUs in each of {nodes} machines were requested, but there are {shown}",
             f"describe others: --machine '{gpus or 1}x h100, {nodes} nodes'",
         )
     chosen = [(host, number, d) for host, devices in list(hosts.items())[:nodes]
@@ -105,7 +105,7 @@ def planning_offer(here: Installation, artifact: Artifact) -> BackendOffer:
         if needs <= offer.backend.capabilities and artifact.format in offer.backend.formats:
             return offer
     raise BackendMissing(
-        f"no engine here divides {artifact.format} models between GPUs or machines by itself",
+        f"no engine here splits {artifact.format} models between GPUs or machines",
         f"{_INSTALL}; GGUF files use several GPUs without --gpus, and other machines with --rpc",
     )
 

@@ -118,6 +118,6 @@ def _divergences(report: QualityReport) -> tuple[Divergence, Divergence, int]:
     if len(found) != 2 or found[0] is None or found[1] is None:
         raise BackendError(
             "the engine did not say how far the two are from the model",
-            "leave --compare out",
+            "leave out --compare",
         )
     return found[0], found[1], report.results[-1].text.chunks

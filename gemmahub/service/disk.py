@@ -59,7 +59,7 @@ def plan_removal(here: Installation, reference: str, stores: Sequence[str] = ())
     if variant.served is not None:
         server = variant.served.place or variant.served.backend
         raise NotFound(
-            f"{variant.reference} is a model of the server {server}, and no file here",
+            f"{variant.reference} is a model of the server {server}, not a file on this machine",
             "remove it there",
         )
     if variant.artifacts and not any(artifact.store for artifact in variant.artifacts):
@@ -68,7 +68,7 @@ def plan_removal(here: Installation, reference: str, stores: Sequence[str] = ())
         return left
     if not any(artifact.store for artifact in variant.artifacts):
         what = "is in no store" if variant.artifacts else "is not on this machine"
-        raise NotFound(f"{variant.reference} {what}", "gemmahub list shows what is here")
+        raise NotFound(f"{variant.reference} {what}", "gemmahub list shows the installed models")
     places = [place for place in here.registry.places_named(reference, variant) if place.store]
     named = (places[0].reference or reference) if places else variant.reference
     if not places:

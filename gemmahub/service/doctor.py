@@ -112,7 +112,7 @@ def _formats(config: Config, manager: PluginManager) -> list[CheckResult]:
         CheckResult(
             f"setting run.backends.{format_}",
             "warning",
-            f"nothing that is installed reads or runs {format_} models",
+            f"no installed plugin reads or runs {format_} models",
             f"formats here: {', '.join(sorted(known))}",
         )
         for format_ in config.backends
@@ -132,7 +132,7 @@ def _folder(name: str, folder: Path) -> CheckResult:
     free = shutil.disk_usage(folder).free
     message = f"{folder}, {format_bytes(free)} free"
     if free < _LOW_DISK_BYTES:
-        return CheckResult(name, "warning", message, "models need room: free some disk space")
+        return CheckResult(name, "warning", message, "models need space: free some on the disk")
     return CheckResult(name, "ok", message)
 
 
@@ -159,7 +159,7 @@ def _plugins(manager: PluginManager) -> list[CheckResult]:
 def _version(name: str, version: str, checked: str) -> CheckResult:
     """A line on an engine's version, compared number by number with the one that was checked."""
     if not version:
-        return CheckResult(name, "warning", "it does not say its version")
+        return CheckResult(name, "warning", "it does not state its version")
     here, there = _numbers(version), _numbers(checked)
     if not checked or here == there:
         return CheckResult(name, "ok", version)
@@ -197,7 +197,7 @@ def _memory(memory: SystemMemory) -> list[CheckResult]:
     checks = [_room("memory", memory.available, memory.usable, "close other programs")]
     if limit is not None and limit.value is not None:
         of = f"the machine's {format_gib(total)}" if total is not None else "the machine's memory"
-        message = f"{format_gib(limit.value)} of {of}: more is not allowed by {limit.source}"
+        message = f"{format_gib(limit.value)} of {of}, limited by {limit.source}"
         checks.append(CheckResult("memory limit", "warning", message, _LIMIT_HINT))
     return checks
 
@@ -215,9 +215,9 @@ def _device(device: Device) -> CheckResult:
 def _room(name: str, free: Figure, total: Figure, hint: str) -> CheckResult:
     """What is free of what there is; a warning where others use most of it."""
     if free.value is None:
-        return CheckResult(name, "warning", f"how much is free is not known: {free.doubt}")
+        return CheckResult(name, "warning", f"free memory is unknown: {free.doubt}")
     if total.value is None:
-        return CheckResult(name, "ok", f"{format_gib(free.value)} free, of how much is not known")
+        return CheckResult(name, "ok", f"{format_gib(free.value)} free, total unknown")
     message = f"{format_gib(free.value)} of {format_gib(total.value)} free"
     if free.value < _LITTLE_FREE * total.value:
         return CheckResult(name, "warning", f"{message}: others use most of it", hint)
@@ -230,7 +230,7 @@ def _disk(disk: Disk) -> CheckResult:
         return CheckResult("disk", "warning", f"{disk.path}: {disk.free.doubt}")
     message = f"{format_bytes(free)} of {format_bytes(total)} free at {disk.path}"
     if free < _LOW_DISK_BYTES:
-        return CheckResult("disk", "warning", message, "models need room: free some disk space")
+        return CheckResult("disk", "warning", message, "models need space: free some on the disk")
     return CheckResult("disk", "ok", message)
 
 

@@ -41,13 +41,13 @@ class DraftSpeeds:
                 f"{self.without:,.1f} without ({self.with_drafts / self.without:.2f}x)"
             )
         missing = "--no-draft" if self.with_drafts else "--draft"
-        return f"whether they make it faster is measured by an answer with {missing}"
+        return f"to measure whether they help, get an answer with {missing}"
 
 
 def check_draft_options(wanted: bool | None, drafter: Path | None) -> None:
     """Raises: UsageError."""
     if drafter is not None and wanted is False:
-        raise UsageError("--drafter names what --no-draft leaves out", "leave one of them out")
+        raise UsageError("--drafter and --no-draft cannot be combined", "leave out one of them")
 
 
 def drafts_here(here: Installation, variant: Variant) -> bool:
@@ -97,9 +97,9 @@ def demanded_drafter(here: Installation, variant: Variant) -> Path:
         return found
     known = known_drafter(here, variant)
     if known is None:
-        hint = "--drafter FILE names one"
+        hint = "use --drafter FILE"
     else:
-        hint = f"{command_line('pull', variant.reference, draft=True)} gets it"
+        hint = f"{command_line('pull', variant.reference, draft=True)} downloads it"
     raise NotFound(f"no drafter of {one_line(variant.reference)} is on this machine", hint)
 
 

@@ -284,8 +284,8 @@ class Installation:
         found = other_machine(memory, ram, base or self.as_used())
         if self.workers and found.simulated:
             raise UsageError(
-                "--rpc adds to the memory of this machine, and another one was named",
-                "leave one of them out",
+                "--rpc adds memory to this machine, but another machine was given",
+                "leave out one of them",
             )
         return found
 

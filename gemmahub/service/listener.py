@@ -57,4 +57,4 @@ def wait(seconds: float) -> None:
     if listener is None or listener.stop is None:
         time.sleep(seconds)
     elif listener.stop.wait(seconds):
-        raise Cancelled("cancelled", "nothing that has arrived is lost: pull it again")
+        raise Cancelled("cancelled", "nothing that arrived is lost: pull it again")

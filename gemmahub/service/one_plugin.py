@@ -57,6 +57,6 @@ def detail(here: Installation, name: str) -> PluginDetail:
 def unknown_plugin(name: str, known: Iterable[str]) -> NotFound:
     """The failure for a name that no plugin has, with the nearest names."""
     near = nearest(name, known)
-    listed = "gemmahub plugins lists them; its commands: gemmahub plugins --help"
+    listed = "see gemmahub plugins; commands: gemmahub plugins --help"
     hint = f"did you mean {', '.join(near)}?" if near else listed
     return NotFound(f"no plugin is called {one_line(name)!r}", hint)

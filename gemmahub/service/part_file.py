@@ -66,8 +66,8 @@ class PartFile:
 def exists(target: Path) -> UsageError:
     """The failure of writing over something."""
     return UsageError(
-        f"{one_line(str(target))} exists, and nothing is overwritten",
-        "name another file with -o, or add --force",
+        f"{one_line(str(target))} exists already and is not overwritten",
+        "choose another file with -o, or add --force",
     )
 
 

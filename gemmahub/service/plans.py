@@ -99,7 +99,7 @@ def plan(
     options = options or PlanOptions()
     if here.workers and options.exact:
         raise UsageError(
-            "--exact asks a llama.cpp that uses no workers of other machines",
+            "--exact cannot include workers on other machines",
             "leave it out; --verify loads the model with them",
         )
     machine = planned_machine(here, options)
@@ -110,7 +110,7 @@ def plan(
     wanted = WantedCluster(options.gpus, options.nodes)
     if wanted.is_asked:
         if options.verify:
-            raise UsageError("a cluster is planned, not loaded", "leave --verify out")
+            raise UsageError("a cluster can be planned, but not loaded", "leave out --verify")
         settings = _memory_settings(options, variant.architecture.get("context_length") or 0)
         with _header(here, variant, looked.fetch_header) as header:
             return cluster_plan(here, variant, settings, wanted, machine, header)
@@ -132,7 +132,7 @@ def plan(
     model = with_adapters(model, variant, _adapters(options))
     images = images_of(variant, here.registry.catalog)
     if options.image and images is None:
-        raise UsageError(f"no image projector of {variant.reference} is known", "leave --image out")
+        raise UsageError(f"no image projector of {variant.reference} is known", "leave out --image")
     drafter = _drafter(here, variant, options)
     settings = replace(
         _memory_settings(options, model[0].context_length),
@@ -172,7 +172,7 @@ def _drafter(here: Installation, variant: Variant, options: PlanOptions) -> Path
     """Raises: NotFound where one is wanted and none is here; UsageError."""
     wanted = options.draft
     if options.exact and (wanted or options.drafter):
-        raise UsageError("no engine is asked what a drafter takes", "leave --exact out")
+        raise UsageError("--exact cannot include a drafter", "leave out --exact")
     check_draft_options(wanted, options.drafter)
     settings = Settings(gpu_layers=options.gpu_layers, drafter=options.drafter)
     if options.exact or (wanted is None and not drafts_here(here, variant)):
@@ -183,9 +183,7 @@ def _drafter(here: Installation, variant: Variant, options: PlanOptions) -> Path
 def _adapters(options: PlanOptions) -> tuple[Adapter, ...]:
     """Raises: NotFound, UsageError."""
     if options.adapters and (options.exact or options.verify):
-        raise UsageError(
-            "no engine is asked what an adapter takes", "leave --exact and --verify out"
-        )
+        raise UsageError("--exact cannot include an adapter", "leave out --exact and --verify")
     return adapters_of(options.adapters)
 
 
@@ -194,7 +192,7 @@ def planned_machine(here: Installation, options: PlanOptions) -> Machine:
     if options.verify and (options.memory or options.ram or options.machine):
         raise UsageError(
             "--verify loads the model on this machine, not on another one",
-            "leave --memory, --ram and --machine out",
+            "leave out --memory, --ram and --machine",
         )
     if options.machine:
         return here.machine_for(options.machine, options.memory, options.ram)
@@ -244,13 +242,15 @@ def _asked(
     from gemmahub.planning.engine_plan import engine_plan
 
     if options.image:
-        raise UsageError("images of this model are not counted", "leave --image out")
+        raise UsageError("images of this model are not counted", "leave out --image")
     settings = _memory_settings(options, variant.architecture.get("context_length") or 0)
     with _header(here, variant, fetch) as header:
         try:
             offer = _asked_one(here, variant, header).offer
         except BackendMissing as error:
-            message = f"what a {variant.format} model takes, its engine has to say: {error.message}"
+            message = (
+                f"only its engine knows the memory use of a {variant.format} model: {error.message}"
+            )
             raise BackendMissing(f"{message}{_weights(variant)}", error.hint) from None
         return engine_plan(variant, settings, place, offer, header)
 
@@ -268,7 +268,7 @@ def _weights(variant: Variant) -> str:
     size = total_bytes(variant.precision.mix) if variant.precision.mix else None
     if size is None:
         return ""
-    return f"; its weights alone take {format_bytes(size)}, the rest is not known"
+    return f"; its weights alone need {format_bytes(size)}, the rest is unknown"
 
 
 def _exact(here: Installation, plan: Plan, place: MachineMemory, fetch: Fetch | None) -> Plan:

@@ -70,7 +70,7 @@ class PluginChange:
                 tell(line.rstrip())
         if process.returncode:
             what = f"{Path(command[0]).name} ended with exit code {process.returncode}"
-            raise GemmahubError(what, f"see what it said above; the command was: {self.line}")
+            raise GemmahubError(what, f"see its output above; the command was: {self.line}")
 
 
 def plan_install(wanted: str) -> PluginChange:
@@ -107,8 +107,8 @@ def rows_of_fresh_start() -> list[dict[str, Any]]:
         done = subprocess.run(command, capture_output=True, timeout=_LOOK_SECONDS, check=False)
         rows: list[dict[str, Any]] = json.loads(done.stdout)["plugins"]
     except (OSError, ValueError, LookupError, TypeError, subprocess.TimeoutExpired) as error:
-        what = f"gemmahub does not start any more: {one_line(f'{type(error).__name__}: {error}')}"
-        raise GemmahubError(what, "gemmahub doctor says more") from None
+        what = f"gemmahub no longer starts: {one_line(f'{type(error).__name__}: {error}')}"
+        raise GemmahubError(what, "run gemmahub doctor for details") from None
     return rows
 
 
@@ -145,20 +145,22 @@ def _requirement(wanted: str) -> tuple[str, str]:
     from packaging.requirements import InvalidRequirement, Requirement
 
     if wanted.startswith("-") or not wanted.strip():
-        raise UsageError(f"{one_line(wanted)!r} is no plugin", "give a name, a wheel or a folder")
+        raise UsageError(
+            f"{one_line(wanted)!r} is not a plugin", "give a name, a wheel or a folder"
+        )
     if re.match(r"[a-z+]+://", wanted):
         return wanted, ""
     path = Path(wanted)
     if path.suffix == ".whl" or os.sep in wanted:
         if not path.exists():
-            raise NotFound(f"there is no {one_line(wanted)}", "give a wheel, a folder or a name")
+            raise NotFound(f"{one_line(wanted)} does not exist", "give a wheel, a folder or a name")
         return str(path.absolute()), ""
     try:
         found = Requirement(wanted)
     except InvalidRequirement as error:
         reason = one_line(str(error).splitlines()[0])
         raise UsageError(
-            f"{one_line(wanted)!r} is no name of a plugin: {reason}",
+            f"{one_line(wanted)!r} is not a plugin name: {reason}",
             "gemmahub plugins install ollama, or a wheel, a folder, an address",
         ) from None
     if not normal_name(found.name).startswith(_PREFIX):
@@ -178,7 +180,7 @@ def _installed(here: Installation, wanted: str) -> str:
     if normal_name(wanted) == "gemmahub" or normal_name(wanted) in {
         normal_name(d.name) for d in distributions()
     }:
-        raise UsageError(f"{one_line(wanted)} is no plugin of gemmahub", "nothing was removed")
+        raise UsageError(f"{one_line(wanted)} is not a plugin of gemmahub", "nothing was removed")
     raise unknown_plugin(wanted, plugins)
 
 

@@ -72,7 +72,7 @@ class Meter:
     def __call__(self, now: PullProgress) -> None:
         """The latest of a file; a step that is about no file only asks whether to go on."""
         if self._cancelled is not None and self._cancelled():
-            raise Cancelled("cancelled", "nothing that has arrived is lost: pull it again")
+            raise Cancelled("cancelled", "nothing that arrived is lost: pull it again")
         if now.file not in self._sizes:
             return
         if now.phase != "verifying":

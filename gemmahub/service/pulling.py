@@ -164,7 +164,7 @@ def plan_pull(here: Installation, reference: str, options: PullOptions | None = 
         what, file = found.what.partition(":")[0], remote.artifact.weights[0].name
         raise NotFound(
             f"{one_line(reference)} is {what}, not a model: {one_line(file, 120)}",
-            f"{command_line('pull', remote.artifact.reference)} gets it as it is",
+            f"{command_line('pull', remote.artifact.reference)} downloads it anyway",
         )
     found = replace(
         found,
@@ -253,7 +253,7 @@ def _wanted(
         return "", None, variant
     if known is None:
         raise NotFound(
-            f"where {shown} lies on Hugging Face is not known",
+            f"the place of {shown} on Hugging Face is unknown",
             "name the repository: user/repo:Q4_0",
         )
     return known.reference, known, None
@@ -285,9 +285,10 @@ def _check_known(known: CatalogVariant, found: RemoteArtifact) -> None:
     for sha256, file in pairs:
         if sha256 and file.sha256 and sha256 != file.sha256:
             raise IntegrityError(
-                f"{one_line(file.name, 120)} of {file.repository or found.repository} is another "
-                f"file than the catalogue knows: sha256 {file.sha256[:12]}…, not {sha256[:12]}…",
-                f"to take what is there now, name it: gemmahub pull {found.reference}",
+                f"{one_line(file.name, 120)} of {file.repository or found.repository} is not "
+                f"the file that the catalogue knows: sha256 {file.sha256[:12]}…, not "
+                f"{sha256[:12]}…",
+                f"to download the present file, use: gemmahub pull {found.reference}",
             )
 
 
@@ -312,7 +313,7 @@ def _twins(here: Installation, remote: RemoteModel) -> list[str]:
     sha256, own = remote.artifact.weights[0].sha256, remote.source.name
     return [
         f"the same file is in {artifact.store or 'a folder'} already: {artifact.path}; "
-        "gemmahub dedupe lets both share their place"
+        "gemmahub dedupe lets both share disk space"
         for variant in here.registry.installed().files
         for artifact in variant.artifacts
         if sha256 and artifact.sha256 == sha256 and artifact.store != own

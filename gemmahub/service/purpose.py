@@ -11,11 +11,11 @@ from gemmahub.text.command import command_line
 if TYPE_CHECKING:
     from gemmahub.registry.variants import Variant
 
-_MODELS: Final = "gemmahub list shows the models that are here"
+_MODELS: Final = "gemmahub list shows the installed models"
 _USES: Final = {
     "drafter": "`gemmahub run MODEL --drafter FILE` uses it beside its model",
     "adapter": "`gemmahub run MODEL --adapter FILE` uses it with its model",
-    "projector": "it is used by itself where it lies beside its model",
+    "projector": "it is used automatically when it is beside its model",
     "imatrix": _MODELS,
     "vocabulary": _MODELS,
     "module": "it belongs to the model in the folder above it",
@@ -38,7 +38,7 @@ def check_loadable(variant: Variant) -> None:
     if variant.problem:
         raise LoadFailed(
             f"{one_line(variant.reference)} can be neither planned nor run: {variant.problem}",
-            variant.remedy or "get another file of the model: gemmahub search finds some",
+            variant.remedy or "use another file of the model: see gemmahub search",
         )
 
 
@@ -51,9 +51,9 @@ def check_words(variant: Variant) -> None:
     kind = variant.header.metadata.get(VOCABULARY_KIND) if variant.header else None
     if kind in NO_VOCABULARY:
         raise LoadFailed(
-            f"{one_line(variant.reference)} has no vocabulary ({VOCABULARY_KIND} is {kind}): it "
-            "can be planned, and not asked",
-            "get another file of the model: gemmahub search finds some",
+            f"{one_line(variant.reference)} has no vocabulary ({VOCABULARY_KIND} is {kind}): "
+            "it can be planned but not run",
+            "use another file of the model: see gemmahub search",
         )
 
 
@@ -65,10 +65,10 @@ def check_purpose(variant: Variant, needs: str = "") -> None:
     if variant.embeds and not wanted:
         raise UsageError(
             f"{name} is {variant.what}",
-            f"its command is `{command_line('embed', name, 'TEXT')}`; another model can answer",
+            f"use `{command_line('embed', name, 'TEXT')}`, or another model for answers",
         )
     if wanted and not variant.embeds:
         raise UsageError(
-            f"{name} writes texts and makes no vectors of them",
-            f"its command is `{command_line('run', name)}`; take EmbeddingGemma for vectors",
+            f"{name} writes text: it cannot embed",
+            f"use `{command_line('run', name)}`, or EmbeddingGemma for embeddings",
         )

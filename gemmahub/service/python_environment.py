@@ -61,7 +61,7 @@ class PythonEnvironment:
 
         Raises: GemmahubError, whose hint is the command, where it must not be run from here.
         """
-        line = quoted(command) or "remove it with what installed it"
+        line = quoted(command) or "remove it with the tool that installed it"
         if self.refusal:
             raise GemmahubError(self.refusal, line)
         program = shutil.which(command[0])
@@ -91,8 +91,8 @@ def python_environment() -> PythonEnvironment:
             ("uv", "tool", "install", "gemmahub"),
             (),
             {},
-            refusal="this Python belongs to the system, which nobody else may change (PEP 668): "
-            "install gemmahub with its plugins as a tool of its own",
+            refusal="this Python belongs to the system and may not be changed (PEP 668): install "
+            "gemmahub with its plugins as a separate tool",
         )
     return _with_pip("a package of this Python")
 
@@ -132,7 +132,7 @@ def _uv_tool(prefix: Path, receipt: Path) -> PythonEnvironment:
     try:
         tool = tomllib.loads(receipt.read_text(encoding="utf-8"))["tool"]
         if tool.get("options"):
-            raise ValueError("it was installed with options of its own")
+            raise ValueError("it was installed with special options")
         others = {normal_name(entry["name"]): _requirement(entry) for entry in tool["requirements"]}
         first = others.pop("gemmahub")
         for entry in tool.get("entrypoints", ()):

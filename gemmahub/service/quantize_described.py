@@ -113,5 +113,5 @@ def _quality(here: Installation, source: Variant, made: Variant, file: Quantized
     )
     if not file.quantizes_again:
         return found
-    doubt = f"made from a file in {source.precision.label}: what that lost comes on top"
+    doubt = f"made from a file in {source.precision.label}: its loss adds up"
     return replace(found, loss=replace(found.loss, doubt=doubt))

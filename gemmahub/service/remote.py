@@ -112,7 +112,7 @@ class RemoteModel:
         try:
             return self.described(here)
         except RangesIgnored as error:
-            note = f"not measured before it is here: {error.message}"
+            note = f"not measured before it is downloaded: {error.message}"
             return self.described_by_name(here, note)
 
     def described_by_name(self, here: Installation, note: str) -> Variant:
@@ -222,16 +222,16 @@ def find(
     options |= {"draft": True} if draft else {}
     for name in options:
         if not _takes(source.find, name):
-            raise UsageError(f"{source.name} takes no {_FLAGS[name]}", "leave it out")
+            raise UsageError(f"{source.name} does not support {_FLAGS[name]}", "leave it out")
     with guarded(source):
         artifact = source.find(reference, **options)
     if artifact is None:
         raise NotFound(
             f"{source.name} has no {one_line(reference)}",
-            "check the name; gemmahub list --all shows what the catalogue knows",
+            "check the name; gemmahub list --all shows the catalogue",
         )
     if not artifact.weights:
-        raise GemmahubError(f"{source.name}: {artifact.reference} has no weights", "name another")
+        raise GemmahubError(f"{source.name}: {artifact.reference} has no weights", "choose another")
     return RemoteModel(source, artifact)
 
 
@@ -274,7 +274,7 @@ def _name_at_hugging_face(here: Installation, variant: Variant, reference: str) 
     entry = catalogued(variant, here.registry.catalog)
     if entry is None:
         raise UsageError(
-            f"where {one_line(reference)} lies on Hugging Face is not known",
+            f"the place of {one_line(reference)} on Hugging Face is unknown",
             "name the repository: user/repo:Q4_0",
         )
     return entry[1].reference
@@ -284,5 +284,6 @@ def moved_text(traffic: Traffic, size_bytes: int | None) -> str:
     """What was moved to look at a model: ``moved 6.40 MB of 17.2 GB in 5 requests``."""
     of = f" of {format_bytes(size_bytes)}" if size_bytes else ""
     return (
-        f"moved {format_bytes(traffic.received_bytes)}{of} in {plural(traffic.requests, 'request')}"
+        f"downloaded {format_bytes(traffic.received_bytes)}{of} in "
+        f"{plural(traffic.requests, 'request')}"
     )

@@ -31,11 +31,11 @@ def read_workers(text: str) -> tuple[str, ...]:
     for worker in found:
         if not _WORKER.fullmatch(worker) or not 0 < int(worker.rpartition(":")[2]) < 2**16:
             raise UsageError(
-                f"{one_line(worker, 100)!r} is no worker",
-                "write HOST:PORT, such as 192.168.1.20:50052, several with commas",
+                f"{one_line(worker, 100)!r} is not a worker",
+                "write HOST:PORT, such as 192.168.1.20:50052; separate several with commas",
             )
     if not 0 < len(found) <= _MOST:
-        raise UsageError(f"{len(found)} workers cannot be used", f"name 1 to {_MOST} of them")
+        raise UsageError(f"{len(found)} workers cannot be used", f"give 1 to {_MOST} of them")
     return found
 
 
@@ -63,6 +63,6 @@ def _devices(
     found = remote_devices_of(offer, workers)
     for number, device in enumerate(found):
         size = device.free_bytes if device.free_bytes is not None else device.total_bytes
-        free = "its memory is not known" if size is None else f"{format_gib(size)} free"
+        free = "its memory is unknown" if size is None else f"{format_gib(size)} free"
         say(f"rpc:{number} is {one_line(device.description, 100)}, {free}")
     return found

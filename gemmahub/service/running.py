@@ -71,8 +71,8 @@ class Running:
         if self.images is None or uses is None or any(use.projector_bytes for use in uses):
             return ""
         size, buffer = self.images.projector_bytes, self.images.buffer_bytes
-        more = "" if buffer is None else f" and up to {format_gib(buffer)} to compute one in"
-        return f"images take {format_gib(size)} for their projector{more}, with the first one"
+        more = "" if buffer is None else f" and needs up to {format_gib(buffer)} more"
+        return f"the first image loads the projector ({format_gib(size)}){more}"
 
     @property
     def headline(self) -> str:
@@ -147,12 +147,12 @@ def load(
 
     tell = on_stage or (lambda _: None)
     settings = settings or Settings()
-    tell(f"looking for {one_line(reference)}")
+    tell(f"resolving {one_line(reference)}")
     variant, recommended = here.chosen(reference)
     if not variant.runnable:
         raise NotInstalled(
             f"{variant.reference} is not on this machine",
-            f"gemmahub pull {variant.reference} gets it ({variant.download})",
+            f"gemmahub pull {variant.reference} downloads it ({variant.download})",
             variant.reference,
         )
     check_purpose(variant, needs)
@@ -240,5 +240,5 @@ def _demanded(choice: BackendChoice, needs: str) -> BackendChoice:
     """Raises: BackendMissing where a backend that was named lacks what is needed."""
     backend = choice.offer.backend
     if needs and needs not in backend.capabilities:
-        raise BackendMissing(f"{backend.name} has no {needs}", "leave --backend out")
+        raise BackendMissing(f"{backend.name} has no {needs}", "leave out --backend")
     return choice

@@ -130,5 +130,7 @@ def _known(here: Installation, file: FoundFile) -> Variant | None:
 def _by_size(file: FoundFile, free: int | None) -> Fit:
     if free is not None and file.size_bytes is not None and file.size_bytes > free:
         short = file.size_bytes - free
-        return Fit(False, short_bytes=short, reason=f"its files alone are {format_gib(short)} more")
-    return Fit.unknown("its header was not read: gemmahub inspect reads it")
+        return Fit(
+            False, short_bytes=short, reason=f"its files alone are {format_gib(short)} too large"
+        )
+    return Fit.unknown("its header was not read: run gemmahub inspect")

@@ -88,7 +88,9 @@ def replace_file(path: Path, before: str, text: str) -> None:
 
     with alone(path):
         if file_text(path) != before:
-            raise UsageError(f"{path} was changed meanwhile", "look at both, and edit it again")
+            raise UsageError(
+                f"{path} was changed by another program", "compare the two, and edit it again"
+            )
         write(path, text)
 
 

@@ -234,7 +234,9 @@ def unknown_rows(
         name = one_line(".".join(keys))
         if keys[0] in TABLES and len(keys) > 1 and keys[1] not in parts[keys[0]]:
             kind = keys[0].removesuffix("s")
-            what = f"the {kind} {one_line(keys[1])} is not loaded here: what is said to it stays"
+            what = (
+                f"the {kind} {one_line(keys[1])} is not loaded here: its settings stay as they are"
+            )
             yield SettingRow(name, None, "", "", problem=what)
         else:
             yield SettingRow(name, None, "", "file", problem=f"there is no setting {name}")

@@ -25,12 +25,14 @@ def schema_of(path: Path) -> dict[str, Any]:
         schema = read_object(path, _LARGEST)
         Draft202012Validator.check_schema(schema)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", "name another file") from None
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}", "choose another file"
+        ) from None
     except IntegrityError as error:
         raise UsageError(error.message, "write a JSON schema: an object, at most 1 MiB") from None
     except SchemaError as error:
         raise UsageError(
-            f"{path.name} is no JSON schema: {one_line(error.message, 300)}", "correct it"
+            f"{path.name} is not a JSON schema: {one_line(error.message, 300)}", "correct it"
         ) from None
     return schema
 
@@ -56,19 +58,19 @@ def held_to(text: str, schema: Mapping[str, Any], what: str, *, cut: bool) -> An
         # Nothing is fetched for a reference that leads elsewhere.
         Draft202012Validator(schema, registry=Registry()).validate(value)
     except (ValueError, RecursionError) as error:
-        hint = "allow a longer one with --max-tokens" if cut else "ask again"
-        raise GemmahubError(f"{what} is no JSON: {one_line(str(error), 200)}", hint) from None
+        hint = "allow a longer answer with --max-tokens" if cut else "ask again"
+        raise GemmahubError(f"{what} is not JSON: {one_line(str(error), 200)}", hint) from None
     except ValidationError as error:
         raise GemmahubError(
-            f"{what} does not keep to the schema: {one_line(error.message, 300)}", "ask again"
+            f"{what} does not follow the schema: {one_line(error.message, 300)}", "ask again"
         ) from None
     except Unresolvable as error:
         raise GemmahubError(
-            f"the schema refers to what it does not have: {one_line(str(error), 200)}",
-            "put it into the file",
+            f"the schema refers to a definition that it does not have: {one_line(str(error), 200)}",
+            "add it to the file",
         ) from None
     return value
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a number of JSON")

@@ -76,7 +76,7 @@ class TagParts:
         """What an engine takes over and what it leaves out, in one line; "" for a bare name."""
         used, left_out = list(self.used), list(self.left_out)
         if _TEMPLATE in left_out:
-            why = "that of the file is used" if chat_template else "prompts are completed as text"
+            why = "the file's own is used" if chat_template else "prompts are completed as text"
             left_out[left_out.index(_TEMPLATE)] = f"{_TEMPLATE} ({why})"
         if self.messages:
             what = plural(len(self.messages), "MESSAGE")
@@ -85,9 +85,9 @@ class TagParts:
             return ""
         parts = [f"{engine} runs the weights of {name}"]
         if used:
-            parts.append(f"from its tag, unless said otherwise: {', '.join(used)}")
+            parts.append(f"from its tag, unless overridden: {', '.join(used)}")
         if left_out:
-            parts.append(f"left out of its tag: {', '.join(left_out)}")
+            parts.append(f"ignored in its tag: {', '.join(left_out)}")
         return "; ".join(parts)
 
 
@@ -106,8 +106,8 @@ def adapters_of_tag(offer: BackendOffer, artifact: Artifact) -> tuple[Adapter, .
     if "adapters" not in offer.backend.capabilities:
         name = one_line(artifact.reference or artifact.name, 80)
         raise LoadFailed(
-            f"{name} has an ADAPTER, which {offer.backend.name} cannot use: without it, it is "
-            "another model",
+            f"{name} has an ADAPTER, which {offer.backend.name} cannot use: without it, "
+            "answers differ",
             "choose an engine that can: --backend llama-server",
         )
     return tuple(Adapter(path.absolute()) for path in adapters)
@@ -135,7 +135,7 @@ def left_to_clients(artifact: Artifact) -> str:
     """What a server of the weights leaves out of a tag, in one line; "" for a bare name."""
     names = dict.fromkeys(part for part, _ in artifact.parts if part != "ADAPTER")
     name = one_line(artifact.reference or artifact.name, 80)
-    return f"{name}: clients say what its tag has besides: {', '.join(names)}" if names else ""
+    return f"{name}: clients set these settings of its tag: {', '.join(names)}" if names else ""
 
 
 def _is_own(offer: BackendOffer) -> bool:

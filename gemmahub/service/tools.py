@@ -35,11 +35,15 @@ def tools_of(path: Path) -> tuple[Tool, ...]:
     try:
         found = json_value(read_bounded(path, _LARGEST))
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", "name another file") from None
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}", "choose another file"
+        ) from None
     except Unfit as error:
         raise UsageError(f"{one_line(path.name)}: {error}", _HINT) from None
     if not isinstance(found, list) or not 0 < len(found) <= _MOST or not is_plain(found):
-        raise UsageError(f"{one_line(path.name)} holds no list of 1 to {_MOST} functions", _HINT)
+        raise UsageError(
+            f"{one_line(path.name)} does not hold a list of 1 to {_MOST} functions", _HINT
+        )
     tools = tuple(_tool(value, f"function {n} of {path.name}") for n, value in enumerate(found, 1))
     names = [tool.name for tool in tools]
     if twice := next((name for name in names if names.count(name) > 1), None):
@@ -56,23 +60,21 @@ def _tool(value: Any, what: str) -> Tool:
     if isinstance(value, dict) and value.get("type") == "function" and "function" in value:
         value = value["function"]
     if not isinstance(value, dict):
-        raise UsageError(f"{what} is no object", _HINT)
+        raise UsageError(f"{what} is not an object", _HINT)
     name, description = value.get("name"), value.get("description", "")
     parameters = value.get("parameters") or _NOTHING
     if not isinstance(name, str) or not TOOL_NAME.fullmatch(name):
-        raise UsageError(
-            f"{what} has no name", "letters, digits and _ . - make one, 64 of them at most"
-        )
+        raise UsageError(f"{what} has no name", "use up to 64 letters, digits, _ . and -")
     if not isinstance(description, str):
-        raise UsageError(f"the description of {name} is no text", "write a text")
+        raise UsageError(f"the description of {name} is not text", "write a text")
     if not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
-        raise UsageError(f"the parameters of {name} are no schema of an object", _HINT)
+        raise UsageError(f"the parameters of {name} are not a schema of an object", _HINT)
     try:
         Draft202012Validator.check_schema(parameters)
     except SchemaError as error:
         said = one_line(error.message, 300)
         raise UsageError(
-            f"the parameters of {name} are no JSON schema: {said}", "correct it"
+            f"the parameters of {name} are not a JSON schema: {said}", "correct it"
         ) from None
     return Tool(name, description, {"type": "object", **parameters})
 
@@ -93,7 +95,7 @@ def checked_calls(
         name = one_line(call.name, 80)
         if call.name not in known:
             raise GemmahubError(
-                f"the model called {name}, which is no tool of this conversation", "ask again"
+                f"the model called {name}, which is not a tool of this conversation", "ask again"
             )
         what = f"the call of {name}"
         values = held_to(call.arguments, known[call.name].parameters, what, cut=cut)

@@ -71,8 +71,8 @@ def said_of(variant: Variant, found: TunedSettings, changes: dict[str, Any]) -> 
     """The one line."""
     reset = command_line("bench", "reset", variant.reference)
     return one_line(
-        f"{variant.reference}: {in_words(changes)}, as bench --tune found here "
-        f"({found.gain:.2f} times as fast); {reset} drops that",
+        f"{variant.reference}: {in_words(changes)}, as found by bench --tune "
+        f"({found.gain:.2f} times as fast); run {reset} to drop that",
         600,
     )
 
@@ -86,7 +86,7 @@ def in_words(values: dict[str, Any]) -> str:
         word = name.removesuffix("_k").replace("_", " ")
         shown = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
         parts.append(f"{word} {shown.name if isinstance(shown, Path) else shown}")
-    return ", ".join(parts) or "the usual settings"
+    return ", ".join(parts) or "the default settings"
 
 
 def reset_tuned(here: Installation, reference: str) -> None:
@@ -98,6 +98,6 @@ def reset_tuned(here: Installation, reference: str) -> None:
     content = content_of(variant.artifacts[0], here.sums) if variant.artifacts else None
     if not content or not TunedStore(here.config.data).forget(content):
         raise NotFound(
-            f"nothing was found for {one_line(variant.reference)} on this machine",
-            f"{command_line('bench', variant.reference, tune=True)} looks for its best settings",
+            f"no tuned settings of {one_line(variant.reference)} on this machine",
+            f"{command_line('bench', variant.reference, tune=True)} finds its best settings",
         )

@@ -182,7 +182,9 @@ def _same_content(
         try:
             sha256 = sums.known(file.path)
             if sha256 is None and not compute:
-                refused.append(Kept(file.path, "its content was not read: another has its length"))
+                refused.append(
+                    Kept(file.path, "its content was not read; another file has the same size")
+                )
                 continue
             sha256 = sha256 or sums.compute(file.path, on_bytes)
         except GemmahubError as error:
@@ -211,14 +213,14 @@ def _refusal(
         if each.path in in_use:
             return f"{one_line(in_use[each.path])} has {each.path.name} open: close it first"
     if not may_write(file.path.parent):
-        return "its folder may not be written: run as the user who owns it"
+        return "its folder is not writable: run as the user who owns it"
     if reflink:
         return ""
     mine, theirs = file.status, kept.status
     if (mine.st_uid, mine.st_gid) != (theirs.st_uid, theirs.st_gid):
-        return "its owner is another than that of the other copy: a hard link has one owner"
+        return "it has another owner than the other copy: a hard link has one owner"
     if mine.st_mode & _READ & ~theirs.st_mode:
-        return "it would become readable for fewer users than now: give both copies the same mode"
+        return "fewer users could read it then: give both copies the same mode"
     return ""
 
 

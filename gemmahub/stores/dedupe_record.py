@@ -52,9 +52,9 @@ def write_dedupe_record(record: Path, plan: DedupePlan) -> list[dict[str, Any]]:
         write_record(record, {"method": plan.method, "shares": entries})
     except OSError as error:
         raise GemmahubError(
-            f"nothing was changed: the record that undoes it cannot be written to "
+            "nothing was changed: the undo record cannot be written to "
             f"{one_line(str(record.parent))} ({error.strerror})",
-            "make room there, or set GEMMAHUB_DATA to another folder",
+            "free some space there, or set GEMMAHUB_DATA to another folder",
         ) from error
     return entries
 
@@ -109,7 +109,7 @@ def check_space(entries: Iterable[dict[str, Any]]) -> None:
         free = shutil.disk_usage(folder).free
         if size > free:
             raise DoesNotFit(
-                f"the copies take {format_bytes(size)} on the disk of {one_line(str(folder))}, "
-                f"and {format_bytes(free)} are free",
+                f"the copies need {format_bytes(size)} on the disk of "
+                f"{one_line(str(folder))}, but only {format_bytes(free)} is free",
                 f"free {format_bytes(size - free)} there first",
             )

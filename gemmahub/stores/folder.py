@@ -127,7 +127,7 @@ def _folder_files(folder: Path, kept: list[Kept], staying: Sequence[Artifact]) -
             if path.suffix.lower() in _BELONGS or entry.name in _BELONGS:
                 members.append(path)
             else:
-                kept.append(Kept(path, "it is no file of the model"))
+                kept.append(Kept(path, "it is not a file of the model"))
 
     def rank(path: Path) -> tuple[bool, bool, Path]:
         return (path.name == CONFIG, path.suffix != ".safetensors", path)

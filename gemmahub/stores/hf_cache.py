@@ -155,7 +155,7 @@ def _escapes(model: Found, layout: CacheFile) -> str:
     members = [*model.files, model.projector] if model.files else sorted(model.path.iterdir())
     for path in members:
         if path is not None and (target := layout.outside(path)) is not None:
-            return f"{path.name} is a link to {target}, which is out of its repository"
+            return f"{path.name} is a link to {target}, which is outside its repository"
     return ""
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _REFS: Final = ".refs"
 _ABSENT: Final = ".no_exist"
 _USED: Final = "used by {}"
-_LINKED: Final = "its folder is a link: what it leads to may be of no model"
+_LINKED: Final = "its folder is a link, and its target may not belong to the model"
 # Files that somebody may need without the model that goes: other weights of the repository.
 _WEIGHTS: Final = frozenset(
     {".gguf", ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".onnx", ".h5", ".msgpack", ".npz"}
@@ -51,7 +51,7 @@ def discard_blob(root: Path, blob: Path) -> str:
     """Remove a blob, or say who uses it. A shared one goes by the hub client's own rules."""
     folder = _repository_folder(root, blob)
     if folder.name == SHARED:  # what a removed blob led to: the hub client took it, or keeps it
-        return "the hub client keeps it: `hf cache prune` looks again" if blob.exists() else ""
+        return "the hub client keeps it; run `hf cache prune`" if blob.exists() else ""
     if blob.parent.name != SHARED:  # a file in a snapshot, where links are not possible
         blob.unlink(missing_ok=True)
         return ""
@@ -175,7 +175,9 @@ def _payloads(root: Path, going: Sequence[Path], kept: list[Kept]) -> list[Path]
             continue
         others = sorted(shared[1] - set(going))
         if others or not shared[1]:
-            reason = _USED.format(others[0]) if others else "the hub client cannot tell who uses it"
+            reason = (
+                _USED.format(others[0]) if others else "the hub client does not know who uses it"
+            )
             kept.append(Kept(shared[0], reason))
         else:
             found.append(shared[0])

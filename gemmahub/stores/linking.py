@@ -37,7 +37,7 @@ _FICLONE: Final = 0x40049409
 """ioctl request ``FICLONE`` (Linux ``include/uapi/linux/fs.h``: ``_IOW(0x94, 9, int)``)."""
 _BLOCK_BYTES: Final = 4 << 20
 _UNDONE: Final = ".undone"
-_UNSHARED: Final = "it shares its content no more"
+_UNSHARED: Final = "it no longer shares its content"
 _NO_REFLINK: Final = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL)
 
 
@@ -152,8 +152,8 @@ def undo_dedupe(
     data = read_record(record)
     if not data:
         raise NotFound(
-            f"{one_line(str(record))} is no record of a dedupe",
-            f"records are in {one_line(str(record.parent))}",
+            f"{one_line(str(record))} is not a record of a dedupe run",
+            f"the records are in {one_line(str(record.parent))}",
         )
     with alone_in(record.parent):
         clean_up(record)
@@ -170,7 +170,7 @@ def _undo(
     todo = [entry for entry in entries if still_shared(entry)]
     check_space(todo)
     copied: list[Path] = []
-    own = "a reflink is a copy of its own" if data.get("method") == REFLINK else _UNSHARED
+    own = "a reflink is a separate copy" if data.get("method") == REFLINK else _UNSHARED
     skipped = [Kept(Path(e["path"]), own) for e in entries if e not in todo]
     for entry in todo:
         path = Path(entry["path"])
@@ -262,7 +262,9 @@ def _differ(share: Share, on_bytes: Callable[[int], None] | None) -> str:
         while True:
             block = one.read(_BLOCK_BYTES)
             if block != other.read(_BLOCK_BYTES):
-                return f"its content is not that of {one_line(str(share.kept))}: one is damaged"
+                return (
+                    f"its content differs from {one_line(str(share.kept))}: one of them is damaged"
+                )
             if on_bytes is not None:
                 on_bytes(len(block))
             if not block:
@@ -287,5 +289,5 @@ def _why(error: OSError | GemmahubError) -> str:
     if isinstance(error, OSError) and error.errno in _NO_REFLINK:
         return "the file system cannot share it in this way; hard links may work"
     if isinstance(error, OSError) and error.errno == errno.EMLINK:
-        return "the file system allows no further name for that file"
+        return "the file system allows no more links to that file"
     return getattr(error, "strerror", None) or one_line(str(error))

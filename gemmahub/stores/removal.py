@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 JOURNALS: Final = "removals"
 _WAIT_SECONDS: Final = 60.0  # a removal takes a few: more than that is one that hangs
-_IN_USE: Final = "{} has it open: the disk gets its space back when that program closes it"
+_IN_USE: Final = "{} has it open: the space is freed when that program closes it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,11 +221,11 @@ def _forget(journal: Path) -> None:
 def _refusal(artifact: Artifact, by_name: dict[str, ManagedStore], named: Collection[str]) -> str:
     store = by_name.get(artifact.store)
     if named and artifact.store not in named:
-        return f"it is in the store {artifact.store!r}, which was not named"
+        return f"it is in the store {artifact.store!r}, which was not chosen"
     if store is None:
-        return f"the store {artifact.store!r} does not say how its models are removed"
+        return f"the store {artifact.store!r} does not support removal"
     if store.tool and artifact.store not in named:
-        return f"it belongs to {store.tool}: name it with --store {artifact.store}"
+        return f"it belongs to {store.tool}: use --store {artifact.store}"
     return ""
 
 
@@ -235,8 +235,8 @@ def _ask(store: ManagedStore, artifacts: Sequence[Artifact]) -> Removal:
     except OSError as error:
         place = one_line(str(error.filename or store.root))
         raise GemmahubError(
-            f"{place} cannot be read ({error.strerror}): it is not known what still uses the model",
-            "mend its permissions, then try again",
+            f"{place} cannot be read ({error.strerror}): so its users are unknown",
+            "correct its permissions, then try again",
         ) from error
 
 
@@ -252,7 +252,7 @@ def _check_writable(removal: Removal) -> None:
     for folder in dict.fromkeys(path.parent for path in _files(removal)):
         if os.path.lexists(folder) and not may_write(folder):
             raise GemmahubError(
-                f"nothing was removed: {one_line(str(folder))} may not be written",
+                f"nothing was removed: {one_line(str(folder))} is not writable",
                 "run it as the user who owns that folder",
             )
 

@@ -96,7 +96,7 @@ def carry_out(
                 continue
             if not marked.unchanged():
                 if os.path.lexists(path):
-                    kept.append(Kept(path, "it is another than when the removal was planned"))
+                    kept.append(Kept(path, "it changed since the removal was planned"))
                 elif before[path] is not None:  # it went with the step before
                     removed.append(path)
                     freed += before[path] or 0

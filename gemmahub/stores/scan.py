@@ -151,7 +151,7 @@ def absence(folder: Path) -> str | None:
 def broken_link(path: str) -> str:
     """What is wrong with a link that leads nowhere."""
     try:
-        return f"a link to {Path(path).readlink()}, which is not there"
+        return f"a link to {Path(path).readlink()}, which is missing"
     except OSError as error:
         return error.strerror or "unreadable"
 

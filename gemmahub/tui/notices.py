@@ -30,7 +30,7 @@ def _tell_arrival(app: App[None], download: Download) -> None:
         app.post_message(messages.OpenChat(download.reference, download.settings))
         return
     app.notify(
-        f"{TALK_KEY.upper()} talks to it",
+        f"{TALK_KEY.upper()} opens a chat",
         title=f"{one_line(download.reference)} is here",
         markup=False,
         timeout=10,

@@ -65,7 +65,7 @@ def test_what_is_current_was_not_replaced() -> None:
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [
-        ('date = "2026-01-01", wrong = "x"', "either bytes or sha256 has to be known"),
+        ('date = "2026-01-01", wrong = "x"', "either bytes or sha256 must be known"),
         ('date = "soon", bytes = 1, wrong = "x"', "date = 'soon' is not a date"),
     ],
 )

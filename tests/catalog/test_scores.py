@@ -113,7 +113,7 @@ def test_base_models_may_have_a_setting_of_their_own() -> None:
         ('setting = "instruction-tuned, 0-shot"', "", "setting is missing"),
         ('source = "a report"', "", "source is missing"),
         ('source = "a report"', 'source = ""', "leave out what is not verified"),
-        ('grade = "B"', 'grade = "D"', "none of A, B, C"),
+        ('grade = "B"', 'grade = "D"', "not one of A, B, C"),
         ('grade = "B"', 'grade = "B"\nshots = 0', "unknown key shots"),
     ],
 )

@@ -30,23 +30,23 @@ def words(command: Command, *arguments: str) -> str:
 def test_inspect_says_what_is_inside_what_is_not_known_and_how_sure_it_is(command: Command) -> None:
     shown = words(command, "inspect", "gemma-4-12b-it:ud-q5_k_xl")
     assert "inside: a dynamic mix of unsloth's: a table of its own, not published" in shown
-    assert "not known: which types its tensors have; gemmahub inspect" in shown
+    assert "unknown: which types its tensors have; gemmahub inspect" in shown
     assert "--remote reads its header" in shown
     assert "unconfirmed: only one public source" in shown
     named = words(command, "inspect", "gemma-3-12b-it:q4_0-qat-dampfinchen")
-    assert "not known: its size, its sha256, which types its tensors have" in named
+    assert "unknown: its size, its sha256, which types its tensors have" in named
 
 
 def test_what_is_known_by_several_sources_and_by_its_types_has_no_such_note(
     command: Command,
 ) -> None:
     shown = words(command, "inspect", "gemma-4-26b-a4b-it:q4_0")
-    for said in ("inside:", "not known", "unconfirmed"):
+    for said in ("inside:", "unknown:", "unconfirmed"):
         assert said not in shown
     derived = words(command, "inspect", "gemma-3-12b-it:q4_0-qat-bartowski")
     assert "Q4_0 · int4 QAT · 4.69 bits/weight" in derived
-    assert "its types follow from its label and were not read: Q4_0 with an importance" in derived
-    assert "not known: its size; gemmahub inspect" in derived
+    assert "its types were derived from its label, not read: Q4_0 with an importance" in derived
+    assert "unknown: its size; gemmahub inspect" in derived
 
 
 def test_list_says_which_are_unconfirmed(command: Command) -> None:

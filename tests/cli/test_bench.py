@@ -97,15 +97,15 @@ def test_one_broken_reference_costs_itself(command: Command, model: Path, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("--backend", "echo"), 2, "makes its timings up"),
-        (("--depth", "a"), 2, "are no depths"),
-        (("--depth", "-1"), 2, "are no depths"),
-        (("--depth", ""), 2, "are no depths"),
+        (("--backend", "echo"), 2, "has no real timings"),
+        (("--depth", "a"), 2, "are not depths"),
+        (("--depth", "-1"), 2, "are not depths"),
+        (("--depth", ""), 2, "are not depths"),
         (("--depth", "0,1000000"), 2, "a depth of 1,000,000 takes"),
         (("--backend", "llama.cpp", "--parallel", "2"), 5, "one answer at a time"),
         (("--backend", "none"), 5, "none"),
         (("--repeat", "0"), 2, "repeat"),
-        (("--json", "--csv"), 2, "choose one of them"),
+        (("--json", "--csv"), 2, "use one of them"),
         (("--option", "x"), 2, "has no value"),
     ],
 )
@@ -120,7 +120,7 @@ def test_what_cannot_be_measured_is_refused_in_one_error(
 
 def test_nothing_to_measure_is_said(command: Command) -> None:
     assert command("bench", "--repeat", "2").code == 2
-    assert "nothing was measured yet" in command("bench").err
+    assert "nothing has been measured yet" in command("bench").err
 
 
 def test_a_model_that_does_not_fit_is_not_loaded(
@@ -213,4 +213,4 @@ def test_results_that_cannot_be_kept_are_said(
     (tmp_path / "data").write_text("in the way")
     found = command("bench", model, *QUICK)
     assert found.code == 0
-    assert "could not be remembered" in found.err
+    assert "could not be saved" in found.err

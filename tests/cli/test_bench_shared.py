@@ -64,7 +64,7 @@ def test_imported_results_are_another_machines_until_they_are_forgotten(
 
 @pytest.mark.parametrize(
     ("content", "name", "code"),
-    [("{}", "x", 1), ("no JSON", "x", 1), (as_file([result(1, 2, 3)]), " ", 2)],
+    [("{}", "x", 1), ("not JSON", "x", 1), (as_file([result(1, 2, 3)]), " ", 2)],
 )
 def test_what_is_no_file_of_results_is_not_imported(
     command: Command, tmp_path: Path, content: str, name: str, code: int

@@ -196,7 +196,7 @@ def test_ctrl_c_says_at_once_that_it_waits_for_the_engine(
         os.kill(wait_for_worker(process), signal.SIGSTOP)
         process.send_signal(signal.SIGINT)
         told = next(line for line in process.stderr if "stopping the engine" in line)
-        assert "Ctrl-C again ends the program" in told
+        assert "Ctrl-C again to quit" in told
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -274,7 +274,7 @@ def test_inspect_catalogue_variant_that_is_not_here(command: Command) -> None:
         ("gemma-3-4b-it:q9", 3, "variants"),
         ("./missing.gguf", 3, "missing.gguf"),
         ("zzzzzz", 3, "list --all"),
-        ("nobody/nothing", 6, "nor in the catalogue, and the hub is not asked"),
+        ("nobody/nothing", 6, "nor in the catalogue, and the hub was not contacted"),
         ("a b", 2, "reference"),
         ("", 2, "empty"),
         ("gemma3:4b", 3, "gemma-3-4b-it:q4_0-qat"),
@@ -411,7 +411,7 @@ def test_list_says_what_fits(
     people = command("list", "--folder", gemma)
     assert re.search(r"large\.gguf .*fits · 131,072", people.out)
     assert re.search(r"odd\.gguf .* \?  ", people.out)
-    assert "what the cache of a mamba model takes is not known" in people.err
+    assert "the cache size of a mamba model is unknown" in people.err
     assert "\x1b" not in people.out
 
 
@@ -433,7 +433,7 @@ def test_list_where_free_memory_is_not_known(
     machine_with(None)
     assert {fit["fits"] for fit in fits(command, gemma, "--all").values()} == {None}
     err = command("list", "--folder", gemma).err
-    assert "how much memory is free is not known on this machine" in err
+    assert "the free memory of this machine is unknown" in err
 
 
 def test_a_remembered_file_is_not_opened_for_its_fit(

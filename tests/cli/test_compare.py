@@ -114,9 +114,9 @@ def test_a_name_without_a_variant_is_said_aloud(command: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        ((), 2, "name two variants or more"),
-        ((QAT,), 2, "name two variants or more"),
-        ((QAT, QAT), 2, "is named twice"),
+        ((), 2, "give two or more variants"),
+        ((QAT,), 2, "give two or more variants"),
+        ((QAT, QAT), 2, "was given twice"),
         ((QAT, "hf.co/google/gemma-3-12b-it-qat-q4_0-gguf:Q4_0"), 2, "are the same variant"),
         ((QAT, "gemma-3-12b-it:q9"), 3, "has no variant"),
         ((QAT, PTQ, "--machine", "abacus"), 2, "Known:"),

@@ -99,8 +99,8 @@ def test_both_divergences_are_said_with_their_errors() -> None:
     found = ComparedRoundings(made, divergence(0.25), divergence(0.125), "prose", 8, False)
     assert compared_text(found) == (
         "divergence from the model, 8 windows of prose: 0.250000 ± 0.002000 (same top token "
-        "87.50%) with the scales that were sought, 0.125000 ± 0.002000 (same top token 87.50%) "
-        "with those that llama.cpp takes; kept: the file with llama.cpp's scales"
+        "87.50%) with the searched scales, 0.125000 ± 0.002000 (same top token 87.50%) with "
+        "llama.cpp's scales; kept: the file with llama.cpp's scales"
     )
     assert found.as_json()["kept"] == "naive"
 
@@ -118,7 +118,7 @@ def test_a_target_that_exists_is_seen_before_anything_is_made(
     ("given", "said"),
     [
         (("--to", "Q8_0"), "for Q4_0 only"),
-        (("--to", "Q4_0", "--no-lattice"), "--compare tries both roundings"),
+        (("--to", "Q4_0", "--no-lattice"), "--compare and --no-lattice"),
     ],
 )
 def test_where_there_are_no_two_roundings(

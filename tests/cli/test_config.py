@@ -232,7 +232,7 @@ def test_a_variable_that_goes_before_is_told(
 ) -> None:
     monkeypatch.setenv("DEMO_PORT", "7")
     result = command("config", "set", "plugins.echo.port", "8")
-    assert (result.code, "DEMO_PORT goes before the file" in result.err) == (0, True)
+    assert (result.code, "DEMO_PORT overrides the file" in result.err) == (0, True)
 
 
 def test_unset_removes_what_is_no_setting(command: Command, file: Path) -> None:
@@ -379,7 +379,7 @@ def test_edit_does_not_write_over_a_change_that_was_made_meanwhile(
     other = f"pathlib.Path({str(file)!r}).write_text('# other\\n')"
     editor(tmp_path, monkeypatch, f"path.write_text('# this\\n'); {other}")
     result = command("config", "edit")
-    assert (result.code, "was changed meanwhile" in result.err) == (2, True)
+    assert (result.code, "was changed by another program" in result.err) == (2, True)
     assert file.read_text() == "# other\n"
 
 

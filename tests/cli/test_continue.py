@@ -61,7 +61,7 @@ def test_a_sound_goes_along_and_is_kept(
     result = command("chats", "continue", kept, "and three", "--audio", sound)
     assert (result.code, result.out) == (0, "(sound) and three\n")
     assert store.load(kept).messages[-2].audio == (str(sound),)
-    assert "*Sound: " in command("chats", "export", kept).out
+    assert "*Audio: " in command("chats", "export", kept).out
     again = command("chats", "continue", kept, "--again")
     assert (again.code, again.out) == (0, "(sound) and three\n")
 
@@ -111,7 +111,7 @@ def test_another_model_takes_over(
     [
         (("{kept}", "  "), 2, "gemmahub chats continue ID"),
         (("{kept}",), 2, "the prompt is empty"),  # standard input has nothing
-        (("{kept}", "x", "--again"), 2, "leave the prompt"),
+        (("{kept}", "x", "--again"), 2, "leave out the prompt"),
         (("nothing", "x"), 3, "gemmahub chats list"),
     ],
 )

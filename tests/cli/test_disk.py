@@ -127,7 +127,7 @@ def references(command: Command) -> list[str]:
         (("rm", "gemma-3-4b-it:q4_0-qat"), 3, "not on this machine"),
         (("rm", "gemma-3-4b-it", "--store", "olama"), 2, "ollama"),
         (("dedupe", "--undo"), 3, "nothing was shared"),
-        (("dedupe", "--undo", "--apply"), 2, "stands alone"),
+        (("dedupe", "--undo", "--apply"), 2, "takes no other option"),
     ],
 )
 def test_bad_input(
@@ -152,7 +152,7 @@ def test_dedupe_is_a_plan_until_it_is_applied_and_can_be_undone(
     assert "--undo" in done.out
     assert inodes(places) == 1
     again = command("dedupe")
-    assert "no two files" in again.out
+    assert "no duplicate files" in again.out
     undone = command("dedupe", "--undo")
     assert undone.code == 0, undone
     assert inodes(places) == 3
@@ -182,7 +182,7 @@ def test_what_an_interrupted_download_left_is_named_and_removed(
     left.parent.mkdir(parents=True)
     left.write_bytes(b"x" * 40_000)
     usage = command("du")
-    assert "of hf://user/big-GGUF: gemmahub pull goes on with it" in usage.err
+    assert "of hf://user/big-GGUF: gemmahub pull continues it" in usage.err
     (row,) = json.loads(command("du", "--json").out)["unfinished"]
     assert row["reference"] == "hf://user/big-GGUF"
     found = command("rm", "user/big-GGUF", "--yes")

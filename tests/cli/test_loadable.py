@@ -39,8 +39,12 @@ TENSORS: list[Any] = [
 ]
 FILES: dict[str, tuple[dict[str, Any], list[Any], str]] = {
     "aligned.gguf": ({"general.alignment": 8}, TENSORS, "aligned to 8 bytes"),
-    "pictures.gguf": ({}, [*TENSORS, ("v.blk.0.attn_q.weight", (32, 32), "F16")], "image part"),
-    "wordless.gguf": ({"tokenizer.ggml.tokens": 0}, TENSORS, "words of its vocabulary are missing"),
+    "pictures.gguf": ({}, [*TENSORS, ("v.blk.0.attn_q.weight", (32, 32), "F16")], "image encoder"),
+    "wordless.gguf": (
+        {"tokenizer.ggml.tokens": 0},
+        TENSORS,
+        "tokens of its vocabulary are missing",
+    ),
     "unknown.gguf": ({}, [TENSORS[0], ("blk.0.attn_q.weight", (32, 32), 139)], "stored as"),
 }
 

@@ -42,7 +42,7 @@ def test_a_place_as_people_see_it() -> None:
     )
     assert found == [
         "gpu:0 18.75 GiB of 24.00 GiB free",
-        "(24.00 GiB in all): fits",
+        "(24.00 GiB total): fits",
         "W" * 24 + "K" * 12 + "C" + "D" + "." * 10,
         "W weights 12.00 GiB  K KV cache 6.00 GiB",
         "C compute 256 MiB  D driver overhead 0.50 GiB",
@@ -52,7 +52,7 @@ def test_a_place_as_people_see_it() -> None:
 
 def test_what_does_not_fit_has_no_free_part() -> None:
     found = plain_lines(place(weights=24 * GIB, projector=8 * GIB, output=1, free=20 * GIB), 80)
-    assert found[0].endswith(": 12.00 GiB TOO MUCH")
+    assert found[0].endswith(": 12.00 GiB SHORT")
     assert found[1] == "W" * 54 + "P" * 18
     assert "free 0" not in "".join(found[2:])
 

@@ -108,7 +108,7 @@ def test_list_outdated_says_that_there_is_none(
     placed(tmp_path / "new", known, NEW)
     result = command("list", "--folder", tmp_path, "--outdated")
     assert (result.code, result.out) == (0, "")
-    assert "no model here is known to have been replaced" in result.err
+    assert "no installed model is known to have been replaced" in result.err
 
 
 def test_a_strangers_file_of_that_name_is_what_is_in_it(

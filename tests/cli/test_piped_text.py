@@ -88,7 +88,7 @@ def test_text_is_decoded_by_what_it_says_of_itself(encoding: str) -> None:
         (b"GGUF\3\0\0\0\0\0\0\0", "a model file"),
         (b"\x1f\x8b\x08\0\xff", "gzip data"),
         (b"text with\0a zero", "binary data"),
-        ("cut off".encode("utf-16")[:-1], "UTF-16 and breaks off"),
+        ("cut off".encode("utf-16")[:-1], "UTF-16 that ends early"),
     ],
 )
 def test_what_is_no_text_is_refused_with_what_it_is(content: bytes, told: str) -> None:

@@ -54,11 +54,11 @@ def test_which_backend_runs_which_format(
     assert formats["mlx"] == {
         "backend": None,
         "reason": "no installed backend runs mlx models (echo: only when named, --backend echo; "
-        f"left out by GEMMAHUB_PLUGINS: {', '.join(sorted(installed - {'echo', 'llamacpp'}))})",
+        f"excluded by GEMMAHUB_PLUGINS: {', '.join(sorted(installed - {'echo', 'llamacpp'}))})",
     }
     (tmp_path / "config.toml").write_text('[run.backends]\nmlx = "echo"\n')
     result = command("plugins")
-    assert "mlx: echo: the setting run.backends.mlx names it" in result.err
+    assert "mlx: echo: named by the setting run.backends.mlx" in result.err
 
 
 def test_run_takes_the_backend_of_the_settings(
@@ -67,11 +67,11 @@ def test_run_takes_the_backend_of_the_settings(
     (tmp_path / "config.toml").write_text('[run.backends]\ngguf = "echo"\n')
     result = command("run", model, "one two", "--verbose")
     assert (result.code, result.out) == (0, "one two\n")
-    assert "backend echo: the setting run.backends.gguf names it" in result.err
+    assert "backend echo: named by the setting run.backends.gguf" in result.err
     answer = json.loads(command("run", model, "one", "--json", "--backend", "echo").out)
     assert (answer["backend"], answer["backend_reason"]) == ("echo", "named with --backend")
     quiet = command("run", model, "one two")
-    assert "names it" not in quiet.err
+    assert "named by" not in quiet.err
 
 
 def test_a_setting_that_names_no_backend_says_so(
@@ -80,7 +80,7 @@ def test_a_setting_that_names_no_backend_says_so(
     (tmp_path / "config.toml").write_text('[run]\nbackend = "ecko"\n')
     result = command("run", model, "x")
     assert result.code == 5
-    assert "the setting run.backend names it" in result.err
+    assert "named by the setting run.backend" in result.err
     assert "echo" in result.err
 
 

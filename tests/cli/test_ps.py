@@ -62,7 +62,7 @@ class Quiet(Backend):
     name: ClassVar[str] = "quiet"
 
     def availability(self) -> Availability:
-        raise AssertionError("not asked")
+        raise AssertionError("not contacted")
 
 
 @pytest.fixture
@@ -139,5 +139,5 @@ def test_times_that_are_none() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     assert until("", now) == ""
     assert until("soon", now) == "soon"
-    assert until("2318-01-01T00:00:00Z", now) == "unloaded by hand"
+    assert until("2318-01-01T00:00:00Z", now) == "unloaded by request"
     assert until("2026-01-01T00:00:00", now) == "2026-01-01T00:00:00"  # no zone: not known

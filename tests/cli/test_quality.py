@@ -114,7 +114,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
         found = command("quality", models[0], "--text", text)
     assert found.code == 130
     assert "stopped; 2 of 4 windows of text.txt with Tiny Gemma are kept" in found.err
-    assert "the same command goes on from there" in found.err
+    assert "run the same command to continue" in found.err
     before = kept(tmp_path)
     assert len(before) == 2
     assert command("quality", models[0], "--text", text).code == 0
@@ -154,7 +154,7 @@ def test_what_cannot_be_scored_is_refused(
     (tmp_path / "short.txt").write_text(TEXT[:900], encoding="utf-8")
     cases.append(((one, "--text", tmp_path / "short.txt"), 2, "fewer tokens than two windows"))
     (tmp_path / "odd.txt").write_bytes(b"\xff\xfe" * 900)
-    cases.append(((one, "--text", tmp_path / "odd.txt"), 2, "is no text in UTF-8"))
+    cases.append(((one, "--text", tmp_path / "odd.txt"), 2, "is not UTF-8 text"))
     write_embedding_model(tmp_path / "embeds.gguf")
     cases.append(((tmp_path / "embeds.gguf", "--text", text), 2, "embed"))
     write_model(tmp_path / "other.gguf", letters="éü")
@@ -176,7 +176,7 @@ def test_a_model_that_does_not_fit_is_not_loaded(
     monkeypatch.setattr(plans, "plan", lambda *_: no)
     found = command("quality", models[0], "--text", text)
     assert found.code == 4
-    assert "does not fit the memory that is free: it takes 80.00 GiB" in found.err
+    assert "does not fit in free memory: it needs 80.00 GiB" in found.err
 
 
 def test_a_server_alone_cannot_score_and_the_command_that_helps_is_named(
@@ -198,8 +198,8 @@ def test_a_full_disk_says_how_to_go_on(
     (tmp_path / "cache" / "quality").write_bytes(b"")  # no folder can be made there
     found = command("quality", models[0], "--text", text)
     assert found.code == 1
-    assert "what was scored cannot be kept" in found.err
-    assert "the same command goes on" in found.err
+    assert "the scores cannot be saved" in found.err
+    assert "the same command continues" in found.err
 
 
 def test_answers_stand_side_by_side(

@@ -130,11 +130,11 @@ def test_roles_and_parts_of_names(command: Command, folder: Path) -> None:
         (("--to", "Q9_Z"), 2, "there is no type 'Q9_Z'"),
         (("--to", "Q4_0_8_8"), 2, "llama.cpp makes no Q4_0_8_8 any more"),
         (("--to", "F32"), 2, "no tensor would change"),
-        ((), 2, "there is no type to make"),
-        (("--to", "Q8_0", "--keep", "attention"), 2, "is no ROLE=TYPE"),
+        ((), 2, "no type was given"),
+        (("--to", "Q8_0", "--keep", "attention"), 2, "is not ROLE=TYPE"),
         (("--to", "Q8_0", "--keep", "wings=Q4_0"), 2, "the model has no 'wings'"),
         (("--to", "Q8_0", "--embedding", "Q8_K"), 2, "no type 'Q8_K' for tensors"),
-        (("--to", "Q8_0", "-o", "x.bin"), 2, "would not be taken for a model"),
+        (("--to", "Q8_0", "-o", "x.bin"), 2, "would not be recognised as a model"),
         (("--to", "Q8_0", "--backend", "llama-server"), 5, "has no quantize"),
     ],
 )
@@ -151,7 +151,7 @@ def test_two_bits_need_an_importance_matrix(
     command: Command, folder: Path, real_model: Path
 ) -> None:
     done = command("quantize", real_model, "--to", "IQ2_XXS", "-o", folder / "made.gguf")
-    assert (done.code, "nothing without an importance matrix" in done.err) == (2, True), done.err
+    assert (done.code, "needs an importance matrix" in done.err) == (2, True), done.err
     assert [path.name for path in folder.iterdir()] == ["tiny.gguf"]
 
 
@@ -202,7 +202,7 @@ def test_a_file_outside_of_all_folders(command: Command, folder: Path, tmp_path:
     done = command("quantize", folder / "tiny.gguf", "--to", "Q8_0", "-o", elsewhere)
     assert done.code == 0
     assert elsewhere.is_file()
-    assert "gemmahub list does not look there" in done.err
+    assert "gemmahub list does not search that folder: use" in done.err
 
 
 def test_without_folders_it_goes_where_list_looks(
@@ -211,7 +211,7 @@ def test_without_folders_it_goes_where_list_looks(
     monkeypatch.delenv("GEMMAHUB_FOLDERS")
     done = command("quantize", folder / "tiny.gguf", "--to", "Q8_0")
     assert done.code == 0
-    assert "does not look there" not in done.err  # the folder was not there before
+    assert "does not search that folder: use" not in done.err  # the folder was not there before
     made = tmp_path / "data" / "models" / "tiny-Q8_0.gguf"
     assert made.is_file()
     assert str(made) in listed(command)
@@ -264,7 +264,7 @@ def test_qat_stays_qat_only_with_its_caveat(command: Command, folder: Path) -> N
     again = folder / "again.gguf"
     done = command("quantize", made["Q8_0"], "--to", "Q4_0", "-o", again)
     assert "quantized again, from a file in Q8_0" in done.err
-    assert "what that lost comes on top" in done.err
+    assert "its loss adds up" in done.err
     assert training(command, again)["value"] == "QAT"
     assert "quantized again, from a file in Q8_0" in training(command, again)["note"]
     wide = folder / "wide.gguf"

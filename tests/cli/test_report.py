@@ -121,7 +121,7 @@ def test_a_file_that_is_there_stays(command: Command, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        ((FIRST,), 2, "give --html FILE, or --markdown FILE"),
+        ((FIRST,), 2, "use --html FILE, --markdown FILE"),
         ((FIRST, FIRST, "--markdown", "-"), 2, "are the same variant"),
         ((FIRST, "--markdown", "/none/such/r.md"), 1, "cannot write"),
         (("no-such-model", "--markdown", "-"), 3, "no-such-model"),

@@ -89,7 +89,7 @@ def test_a_model_without_a_drafter_says_how_to_name_one(command: Command, model:
     found = run(command, model, "--draft")
     assert found.code == 3
     assert "no drafter of" in found.err
-    assert "--drafter FILE names one" in found.err
+    assert "use --drafter FILE" in found.err
 
 
 def test_a_drafter_of_another_model_is_refused(command: Command, model: Path) -> None:

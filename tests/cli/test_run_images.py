@@ -53,30 +53,30 @@ def test_without_a_projector_the_error_says_which_file(command: Command, folder:
     (folder / "mmproj-F16.gguf").unlink()
     found = run(command, folder, "--image", folder / "red.png")
     assert found.code != 0
-    assert "no image projector (mmproj-*.gguf) lies beside tiny-F32.gguf" in found.err
+    assert "no image projector (mmproj-*.gguf) is beside tiny-F32.gguf" in found.err
 
 
 def test_plain_completion_takes_none(command: Command, folder: Path) -> None:
     found = run(command, folder, "--raw", "--image", folder / "red.png")
     assert found.code == 2
-    assert "leave --raw out" in found.err
+    assert "leave out --raw" in found.err
     write_model(folder / "tiny-F32.gguf", template="")
     found = run(command, folder, "--image", folder / "red.png")
     assert found.code == 2
-    assert "instruct model" in found.err
+    assert "instruction-tuned model" in found.err
 
 
 def test_a_model_that_does_not_hear_says_so(command: Command, folder: Path) -> None:
     (folder / "a.wav").write_bytes(b"RIFF")
     found = run(command, folder, "--audio", folder / "a.wav")
     assert found.code == 5
-    assert "this model does not hear" in found.err
+    assert "this model does not support audio" in found.err
     found = run(command, folder, "--audio", folder / "a.wav", "--backend", "llama.cpp")
     assert found.code == 5
-    assert "llama.cpp cannot hear sounds" in found.err
+    assert "llama.cpp does not support audio" in found.err
     found = run(command, folder, "--raw", "--audio", folder / "a.wav")
     assert found.code == 2
-    assert "sounds need a conversation" in found.err
+    assert "audio need a conversation" in found.err
 
 
 def test_a_missing_image_is_found_before_loading(command: Command, folder: Path) -> None:

@@ -63,19 +63,22 @@ def test_an_answer_that_was_cut_off_is_a_failure(
 ) -> None:
     found = run(command, schema, "-n", 4, "--backend", engine)
     assert (found.code, found.out) == (1, "")
-    assert "the answer is no JSON" in found.err
+    assert "the answer is not JSON" in found.err
     assert "--max-tokens" in found.err
     found = run(command, schema, "-n", 4, "--json")
     assert found.code == 1
-    assert "the answer is no JSON" in json.loads(found.out)["error"]["message"]
+    assert "the answer is not JSON" in json.loads(found.out)["error"]["message"]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"not": {"required": ["city"]}}, "does not keep to the schema"),
-        ({"properties": {"city": {"$ref": "http://127.0.0.1:9/city"}}}, "to this form"),
+        ({"not": {"required": ["city"]}}, "does not follow the schema"),
+        (
+            {"properties": {"city": {"$ref": "http://127.0.0.1:9/city"}}},
+            "to this schema or grammar",
+        ),
     ],
 )
 def test_what_the_engine_does_not_hold_to_is_a_failure(
@@ -92,7 +95,7 @@ def test_what_the_engine_does_not_hold_to_is_a_failure(
     [
         ("{", "schema.json"),
         ("[]", "schema.json"),
-        ('{"type": "number or so"}', "is no JSON schema"),
+        ('{"type": "number or so"}', "is not a JSON schema"),
     ],
 )
 def test_a_file_that_holds_no_schema_is_refused_before_anything_is_loaded(
@@ -115,8 +118,8 @@ def test_what_does_not_go_together_is_refused(
 ) -> None:
     found = run(command, schema, "--think")
     assert found.code == 2
-    assert "has no thought" in found.err
+    assert "thinking cannot be combined" in found.err
     folder = write_model_folder(tmp_path / "mlx")
     found = command("run", folder, QUESTION, "--schema", schema, "--backend", "mlx")
     assert found.code == 5
-    assert "mlx cannot hold an answer to a JSON schema" in found.err
+    assert "mlx cannot constrain an answer to a JSON schema" in found.err

@@ -95,9 +95,9 @@ def test_functions_may_stand_as_openais_interface_has_them(
     [
         (
             {"parameters": {"properties": {"mountain": {"enum": ["Eiger"]}}}},
-            "the call of look_up does not keep to the schema: 'K2' is not one of ['Eiger']",
+            "the call of look_up does not follow the schema: 'K2' is not one of ['Eiger']",
         ),
-        ({"name": "other"}, "the model called look_up, which is no tool of this conversation"),
+        ({"name": "other"}, "the model called look_up, which is not a tool of this conversation"),
     ],
 )
 def test_a_call_that_breaks_the_schema_is_a_failure_that_says_so(
@@ -116,7 +116,7 @@ def test_a_call_that_breaks_the_schema_is_a_failure_that_says_so(
 def test_a_call_that_was_cut_off_is_a_failure(command: Command, model: Path, tools: Path) -> None:
     found = run(command, model, tools, "-n", 3)
     assert (found.code, found.out) == (1, "")
-    assert "the call of look_up is no JSON" in found.err
+    assert "the call of look_up is not JSON" in found.err
     assert "--max-tokens" in found.err
 
 
@@ -128,8 +128,8 @@ def test_a_template_without_tools_is_refused_and_nothing_is_kept(
     write_model(plain)
     found = run(command, plain, tools, "--backend", backend)
     assert (found.code, found.out) == (5, "")
-    assert "the chat template of this model has no tools" in found.err
-    assert "take a model with tools, such as Gemma 4" in found.err
+    assert "the chat template of this model does not support tools" in found.err
+    assert "use a model with tools, such as Gemma 4" in found.err
     assert json.loads(command("chats", "list", "--json").out)["conversations"] == []
 
 
@@ -137,14 +137,14 @@ def test_a_template_without_tools_is_refused_and_nothing_is_kept(
     ("content", "said"),
     [
         ("{", "tools.json: it is not JSON"),
-        ("{}", "holds no list"),
-        ("[]", "holds no list"),
-        ("[1]", "function 1 of tools.json is no object"),
+        ("{}", "does not hold a list"),
+        ("[]", "does not hold a list"),
+        ("[1]", "function 1 of tools.json is not an object"),
         ('[{"name": "a b"}]', "function 1 of tools.json has no name"),
         ('[{"name": "a"}, {"name": "a"}]', "has two functions a"),
-        ('[{"name": "a", "description": 1}]', "the description of a is no text"),
-        ('[{"name": "a", "parameters": {"type": "array"}}]', "no schema of an object"),
-        ('[{"name": "a", "parameters": {"required": 1}}]', "are no JSON schema"),
+        ('[{"name": "a", "description": 1}]', "the description of a is not text"),
+        ('[{"name": "a", "parameters": {"type": "array"}}]', "not a schema of an object"),
+        ('[{"name": "a", "parameters": {"required": 1}}]', "are not a JSON schema"),
         ("[" * 5000, "tools.json"),
     ],
 )
@@ -162,7 +162,7 @@ def test_a_file_that_holds_no_tools_is_refused_before_anything_is_loaded(
     ("result", "said"),
     [
         (("x=1",), "there is no call 'x'"),
-        (("8611",), "names no call"),
+        (("8611",), "does not name a call"),
         (("x=1", "x=2"), "has two results"),
         (("x=@nowhere/at/all",), "cannot be read"),
     ],
@@ -192,8 +192,8 @@ def test_what_does_not_go_together_is_refused(
     schema = tmp_path / "schema.json"
     schema.write_text("{}")
     for more, said in (
-        (("--raw",), "leave --raw out"),
-        (("--schema", schema), "calls no tools"),
+        (("--raw",), "leave out --raw"),
+        (("--schema", schema), "and tools cannot be combined"),
     ):
         found = run(command, model, tools, *more)
         assert found.code == 2

@@ -23,7 +23,7 @@ SERVERS = Setting(
     fields=(
         Setting("url", "its address"),
         Setting("key", "its key", secret=True),
-        Setting("plain", "nothing but OpenAI's own parameters", bool, False),
+        Setting("plain", "only OpenAI's own parameters", bool, False),
     ),
 )
 FILE = """# mine
@@ -75,7 +75,7 @@ def test_nothing_in_the_file_is_no_entry(file: Path) -> None:
         ('[plugins.echo.servers.bad]\nurll = "x"', "no setting 'urll'"),
         ("[plugins.echo.servers.bad]\nurl = 5", "whose url must be a text"),
         ("[plugins.echo.servers.bad]\nkey = 5", "whose key must be a text, { env"),
-        ('[plugins.echo.servers]\nbad = "http://x"', "bad that is no table"),
+        ('[plugins.echo.servers]\nbad = "http://x"', "bad that is not a table"),
         ('[plugins.echo.servers."B D"]\nurl = "x"', "'B D'"),
         ('[plugins.echo.servers.bad]\nkey = { env = "NOT_SET" }', "NOT_SET, which is not set"),
     ],

@@ -160,6 +160,39 @@ def line_for(world: World, words: tuple[str, ...]) -> list[str]:
     return [word.format_map(places) if "{" in word else word for word in words]
 
 
+def raw_sizes(text: str) -> list[str]:
+    """Counts of bytes where a size with a unit should be: ``127,139,840``, ``4,096 bytes``.
+
+    Hashes, times and names of files are no counts. A number of tokens or weights says what it
+    counts, also in a table that has the size beside it.
+    """
+    counted = re.compile(
+        r"(?<![\w.,:/-])(?:\d{1,3}(?:,\d{3}){2,}|\d{7,})(?![\w.,:/-]*[\w:/-])|\d[\d,]{3,} bytes\b"
+    )
+    lines = [line for line in text.splitlines() if not re.search(r"weights|\d [KMG]i?B\b", line)]
+    return [count for line in lines for count in counted.findall(line)]
+
+
+@pytest.mark.parametrize(
+    "text", ["it needs 986,000,123 more", "it has 4,096 bytes", "free 25769803776 of it"]
+)
+def test_raw_sizes_are_found(text: str) -> None:
+    assert raw_sizes(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4.10 KB", "1,234 tokens", "262,144 tokens", "weights  268,098,176 (268M)",
+        "16,384,000.gguf",
+        "attention  Q4_K  18  11,796,480  4%  6.64 MB", "1234567890ab", "127.0.0.1:12345",
+        "20260101-123456",
+    ],
+)  # fmt: skip
+def test_what_is_no_raw_size_is_left_alone(text: str) -> None:
+    assert not raw_sizes(text)
+
+
 def test_every_command_is_asked_here() -> None:
     assert set(leaves(cli)) == set(ASKED)
 
@@ -174,6 +207,8 @@ def test_a_command_prints_no_raw_control_character(
         assert "unexpected" not in done.err, words
         if "--json" in words:
             json.loads(done.out)
+        else:
+            assert not raw_sizes(done.out + done.err), words
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_what_does_not_fit_is_said_with_its_place() -> None:
         ((0, ("created",)), 9e11, "line 1: created: expected a number < 32503680000.0"),
         ((4, ("timings", "tokens")), [1], "line 5: timings: tokens: expected a whole number"),
         ((0, ("settings", "ubatch")), "x", "line 1: settings: ubatch: expected a whole number"),
-        ((1, ("role",)), "robot", "line 2: role: 'robot' is none of user, assistant, system"),
+        ((1, ("role",)), "robot", "line 2: role: 'robot' is not one of user, assistant, system"),
         ((3, ("text",)), 5, "line 4: text: expected a text, got a whole number"),
     ):
         saved = check(whole(*with_value(place, value)))
@@ -181,8 +181,8 @@ def test_any_values_are_a_conversation(changes: list[tuple[Any, Any]]) -> None:
     ("version", "words"),
     [
         (2, "newer gemmahub (format 2)"), (10**300, "newer gemmahub (another format)"),
-        (0, "which format"), (-1, "which format"), (True, "which format"), ("1", "which format"),
-        (None, "which format"), (1.0, "which format"), ([1], "which format"),
+        (0, "its format"), (-1, "its format"), (True, "its format"), ("1", "its format"),
+        (None, "its format"), (1.0, "its format"), ([1], "its format"),
     ],
     ids=str,
 )  # fmt: skip
@@ -200,7 +200,7 @@ def test_a_file_of_another_format_is_refused_untouched(
     for act in (store.load, store.open, lambda id_: store.rename(id_, "x")):
         with pytest.raises(GemmahubError, match="cannot be read") as caught:
             act(ID)
-        assert "left as it is" in caught.value.hint
+        assert "left unchanged" in caught.value.hint
     assert path.read_bytes() == before
 
 
@@ -265,7 +265,7 @@ def test_a_damaged_conversation_is_a_warning_that_names_its_file(
     assert "line 1: created: expected a number" in listed.err
     done = command("chats", name, ID)
     assert done.code == 0
-    assert done.err.count("1 line of its file cannot be read in full") == 1
+    assert done.err.count("1 line of its file cannot be read;") == 1
 
 
 def test_a_head_is_written_as_it_is_read() -> None:

@@ -180,7 +180,7 @@ def test_broken_ones_stand_below_the_others(store: ConversationStore) -> None:
     assert isinstance(good, ConversationSummary)
     assert (good.title, good.messages, good.model) == ("hello", 2, "Gemma 3 4B")
     assert [row.reason for row in broken if isinstance(row, BrokenConversation)] == [
-        "it is no file",
+        "it is not a file",
         "it was written by a newer gemmahub (format 99)",
     ]
 

@@ -53,7 +53,7 @@ def test_a_system_message_is_left_where_the_template_takes_it(render: Render) ->
 
 
 def test_a_refusal_names_the_templates_reason_and_the_way_round(render: Render) -> None:
-    with pytest.raises(TemplateError, match="refuses: no such thing") as caught:
+    with pytest.raises(TemplateError, match="rejected the messages: no such thing") as caught:
         render("{{ raise_exception('no such thing') }}")
     assert "--raw" in caught.value.hint
 
@@ -61,7 +61,7 @@ def test_a_refusal_names_the_templates_reason_and_the_way_round(render: Render) 
 def test_a_refusal_is_harmless_and_short(render: Render) -> None:
     with pytest.raises(TemplateError) as caught:
         render("{{ raise_exception('\\x1b]0;x\\x07\\x1b[2Ja\\nb' ~ 'c' * 100000) }}")
-    assert caught.value.message.startswith("the chat template refuses: a bccc")
+    assert caught.value.message.startswith("the chat template rejected the messages: a bccc")
     assert caught.value.message.isprintable()
     assert len(caught.value.message) < 400
 

@@ -170,5 +170,5 @@ def test_a_backend_without_dry_load_says_so(any_artifact: Artifact) -> None:
     with pytest.raises(BackendError, match="echo has no dry_load") as caught:
         dry_load(offer, any_artifact, Settings())
     assert caught.value.hint
-    with pytest.raises(BackendError, match="echo cannot say"):
+    with pytest.raises(BackendError, match="echo cannot report"):
         offer.backend.dry_load(any_artifact, Settings())

@@ -93,7 +93,7 @@ PLUGINS = {
         backend("x7").replace('name = "x7"', "name = None"),
         "its name is None, not a text",
     ),
-    "backend_blank": (backend("a b"), "letters, digits and . _ + - make a name"),
+    "backend_blank": (backend("a b"), "use letters, digits, . _ + and -"),
     "formats_text": (
         backend("x8").replace('("gguf",)', '"gguf"'),
         "formats of x8 is the text 'gguf'; write ('gguf',)",
@@ -285,7 +285,7 @@ def test_a_cancel_that_fails(offer: BackendOffer, session: Session) -> None:
     if offer.backend.in_process:
         session.cancel()  # nothing runs: the worker is not even told
         return
-    with pytest.raises(BackendError, match="faulty-server failed at a cancel: OSError"):
+    with pytest.raises(BackendError, match="faulty-server failed during cancel: OSError"):
         session.cancel()
 
 

@@ -106,7 +106,7 @@ def test_cancel_without_an_answer_does_nothing(session: IsolatedSession) -> None
 
 
 @pytest.mark.parametrize(
-    ("number", "words"), [(signal.SIGKILL, "out of memory"), (signal.SIGABRT, "gave up")]
+    ("number", "words"), [(signal.SIGKILL, "out of memory"), (signal.SIGABRT, "rejected")]
 )
 def test_a_killed_worker_is_an_error(
     number: signal.Signals, words: str, echo_manager: PluginManager, any_artifact: Artifact

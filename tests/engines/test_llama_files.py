@@ -54,8 +54,8 @@ def test_files_that_llama_cpp_loads(keys: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ({"general.alignment": 8}, "aligned to 8 bytes"),
-        ({"general.alignment": 16}, "aligned to 16 bytes"),
+        ({"general.alignment": 8}, "aligned to 8 B"),
+        ({"general.alignment": 16}, "aligned to 16 B"),
         ({"general.file_type": "Q4_0"}, "file_type is not a number"),
         ({"gemma3.attention.layer_norm_rms_epsilon": None}, "lacks gemma3.attention.layer_norm"),
         ({"gemma3.block_count": None}, "lacks gemma3.block_count"),
@@ -63,7 +63,7 @@ def test_files_that_llama_cpp_loads(keys: dict[str, Any]) -> None:
         ({"gemma3.dense_2_feat_out": 3072}, "dense layers"),
         ({"general.architecture": None}, "names no architecture"),
         ({"tokenizer.ggml.model": None}, "vocabulary is missing (tokenizer.ggml.model)"),
-        ({"tokenizer.ggml.tokens": None}, "words of its vocabulary are missing"),
+        ({"tokenizer.ggml.tokens": None}, "tokens of its vocabulary are missing"),
         ({"tokenizer.ggml.model": "gemma4"}, "vocabulary has no merges"),
     ],
 )
@@ -76,9 +76,12 @@ def test_keys_that_llama_cpp_refuses(keys: dict[str, Any], expected: str) -> Non
     [
         (("blk.0.ffn_up.weight", "type 139 (unknown)"), "stored as type 139"),
         (("blk.0.ffn_up.weight", "IQ4_K"), "stored as IQ4_K"),
-        (("v.blk.0.attn_q.weight", "F16"), "image part is inside (v.blk.0.attn_q.weight)"),
-        (("mm.mm_input_projection.weight", "F16"), "image part is inside"),
-        (("a.conv1d.0.weight", "F16"), "image part is inside"),
+        (
+            ("v.blk.0.attn_q.weight", "F16"),
+            "image encoder is inside the file (v.blk.0.attn_q.weight)",
+        ),
+        (("mm.mm_input_projection.weight", "F16"), "image encoder is inside"),
+        (("a.conv1d.0.weight", "F16"), "image encoder is inside"),
     ],
 )
 def test_tensors_that_llama_cpp_refuses(tensor: tuple[str, str], expected: str) -> None:

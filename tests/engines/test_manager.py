@@ -97,7 +97,7 @@ def test_an_import_error_is_a_row_and_of_two_with_one_name_neither_is_used() -> 
     for distribution in ("twin", "gemmahub-echo"):
         twin = record(manager, f"echo ({distribution})")
         assert twin.state == "failed"
-        assert "two plugins are called 'echo', of gemmahub-echo and twin" in twin.reason
+        assert "two plugins are called 'echo' (from gemmahub-echo and twin)" in twin.reason
         assert f"pip uninstall {distribution}" in twin.hint
     assert manager.backends() == []
 
@@ -240,11 +240,11 @@ def test_a_default_of_the_settings() -> None:
     default = Default("slow", "run.backends.gguf")
     found = choose(manager, ARTIFACT, default=default)
     assert found.offer.backend.name == "slow"
-    assert found.reason == "the setting run.backends.gguf names it"
+    assert found.reason == "named by the setting run.backends.gguf"
     named = choose(manager, ARTIFACT, "fast", default=default)
     assert named.offer.backend.name == "fast"
     for wrong in ("nosuch", "down"):
-        with pytest.raises(BackendMissing, match=r"the setting run\.backend names it"):
+        with pytest.raises(BackendMissing, match=r"named by the setting run\.backend"):
             choose(manager, ARTIFACT, default=Default(wrong, "run.backend"))
 
 

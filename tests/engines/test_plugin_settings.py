@@ -170,7 +170,7 @@ class DemoKeyring(KeyringBackend):
     [
         ("demo/me/too", ""),
         ("demo/nobody", "the keyring has no entry demo/nobody"),
-        ("locked/me", "the keyring cannot be asked for locked/me: RuntimeError: it is locked"),
+        ("locked/me", "the keyring cannot read locked/me: RuntimeError: it is locked"),
     ],
 )
 def test_a_secret_may_be_in_the_keyring(file: Path, entry: str, told: str) -> None:
@@ -194,7 +194,7 @@ def test_without_the_keyring_library_the_command_to_install_it_is_named(
 ) -> None:
     file.write_text("[plugins.demo]\nkey = { keyring = 'demo/me' }\n")
     monkeypatch.setitem(sys.modules, "keyring", None)
-    with pytest.raises(UsageError, match="keyring is missing") as caught:
+    with pytest.raises(UsageError, match="keyring package is missing") as caught:
         read("key")
     assert "gemmahub[keyring]" in caught.value.hint
 
@@ -215,23 +215,23 @@ def test_a_process_of_ours_reads_the_same(file: Path, tmp_path: Path) -> None:
     ("setting", "told"),
     [
         ("port", "it is a str, not a Setting"),
-        (Setting("", "x"), "name that no setting can have"),
-        (Setting("Big", "x"), "name that no setting can have"),
-        (Setting("enabled", "x", bool), "name that no setting can have"),
-        (Setting(5, "x"), "a name that is no text"),  # type: ignore[arg-type]
-        (Setting("a", None), "a help that is no text"),  # type: ignore[arg-type]
-        (Setting("a", "x", bytes), "a type that no setting can have"),
-        (Setting("a", "x", [1]), "a type that no setting can have"),
+        (Setting("", "x"), "invalid name: use"),
+        (Setting("Big", "x"), "invalid name: use"),
+        (Setting("enabled", "x", bool), "invalid name: use"),
+        (Setting(5, "x"), "a name that is not text"),  # type: ignore[arg-type]
+        (Setting("a", None), "a help that is not text"),  # type: ignore[arg-type]
+        (Setting("a", "x", bytes), "a type that settings do not support"),
+        (Setting("a", "x", [1]), "a type that settings do not support"),
         (
             Setting("a", "x", int, secret=True),
-            "a type that no setting can have when it is a secret",
+            "a type that settings do not support when it is a secret",
         ),
         (Setting("a", "x", int, "1"), "not a whole number"),
         (Setting("a", "x", choices=(1,)), "not a text"),
-        (Setting("a", "x", choices="abc"), "choices that are no list"),  # type: ignore[arg-type]
-        (Setting("a", "x", default="c", choices=("a", "b")), "none of its choices"),
-        (Setting("a", "x", env="A=B"), "a variable that cannot be one"),
-        (Setting("a", "x", table="../x"), "a table with a name that none can have"),
+        (Setting("a", "x", choices="abc"), "choices that are not a list"),  # type: ignore[arg-type]
+        (Setting("a", "x", default="c", choices=("a", "b")), "not among its choices"),
+        (Setting("a", "x", env="A=B"), "names an invalid variable"),
+        (Setting("a", "x", table="../x"), "a table with an invalid name: use"),
     ],
 )
 def test_a_declaration_that_cannot_be_is_told_in_words(setting: object, told: str) -> None:

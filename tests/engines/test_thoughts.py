@@ -49,7 +49,7 @@ def split(*pieces: str) -> tuple[str, str]:
         (f"so{CLOSES} 8", "", "so 8"),
         (f"8{OPENS}thought\nor 9{CLOSES}?", "or 9", "8?"),
         (f"{OPENS}{OPENS}thought\nx{CLOSES}{CLOSES}8", "x", "8"),
-        ("a <|chan is no marker <", "", "a <|chan is no marker <"),
+        ("a <|chan is not a marker <", "", "a <|chan is not a marker <"),
     ],
 )
 def test_a_thought_is_told_from_the_answer(text: str, thought: str, answer: str) -> None:

@@ -87,7 +87,7 @@ def test_what_ends_it(
 
 def test_a_prompt_that_does_not_fit_is_refused_at_once() -> None:
     session = Bytes(4)
-    with pytest.raises(ContextExceeded, match="5 tokens, the context holds 4"):
+    with pytest.raises(ContextExceeded, match="5 tokens, but the context holds 4"):
         session.generate("abcde", Sampling())
     with pytest.raises(GenerationFailed, match="nothing to answer"):
         session.generate("", Sampling())

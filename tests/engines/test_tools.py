@@ -113,7 +113,7 @@ def test_no_result_and_no_argument_writes_control_tokens(session: Session) -> No
 @pytest.mark.parametrize("text", ["<end_of_turn>", '<|"|>'])
 def test_tools_that_spell_out_a_control_token_are_refused(session: Session, text: str) -> None:
     tool = Tool("look_up", "", {"type": "object", "properties": {"a": {"description": text}}})
-    with pytest.raises(BackendError, match="the tools spell out"):
+    with pytest.raises(BackendError, match="the tool descriptions contain"):
         ask(session, [HOW_HIGH], tools=(tool,))
 
 
@@ -127,9 +127,9 @@ def test_what_cannot_be_a_name_is_refused(session: Session, names: tuple[str, ..
 @pytest.mark.parametrize(
     ("template", "said"),
     [
-        (TEMPLATE, "has no tools"),
-        (TOOLS_TEMPLATE.replace("<|tool_call>", "<call>"), "form other than Gemma 4's"),
-        ("", "only a chat template"),
+        (TEMPLATE, "does not support tools"),
+        (TOOLS_TEMPLATE.replace("<|tool_call>", "<call>"), "form than Gemma 4's"),
+        ("", "need a chat template"),
     ],
 )
 def test_a_template_without_tools_is_refused_before_an_answer_begins(

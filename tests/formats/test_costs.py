@@ -100,7 +100,7 @@ FILES: Final[dict[str, tuple[Callable[[], bytes], str]]] = {
     "texts.gguf": (texts, "read"),
     "keys.gguf": (
         lambda: gguf(*(text(b"%01000d" % n) + b"\0\0\0\0\1" for n in range(60_000))),
-        "keys take more than 1,048,576 bytes",
+        "keys take more than 1.05 MB",
     ),
     "strange-keys.gguf": (
         lambda: gguf(*(text(b"\xe2\x80\xae%011d" % n) + b"\0\0\0\0\1" for n in range(65_000))),
@@ -116,7 +116,7 @@ FILES: Final[dict[str, tuple[Callable[[], bytes], str]]] = {
     "long-tensors.gguf": (lambda: tensors("blk.3.x" + "y" * 100 + "%015d"), "read"),
     "too-many-tensors.gguf": (
         lambda: gguf()[:8] + struct.pack("<QQ", 1 << 16, 0) + bytes(1 << 21),
-        "claims 65,536 tensors",
+        "states 65,536 tensors",
     ),
     "template.gguf": (
         lambda: gguf(
@@ -132,9 +132,9 @@ FILES: Final[dict[str, tuple[Callable[[], bytes], str]]] = {
         lambda: safetensors(b"{", 99_000_000) + bytes(99_000_000),
         "has a header of 99.0 MB",
     ),
-    "more-claimed.safetensors": (lambda: safetensors(b"{", 1 << 60), "claims a header of"),
+    "more-claimed.safetensors": (lambda: safetensors(b"{", 1 << 60), "states a header of"),
     "numbers.safetensors": (lambda: shape(b"99999," * 1_300_000), "more than 524,288 values"),
-    "fewer-numbers.safetensors": (lambda: shape(b"99999," * 500_000), "too large to be true"),
+    "fewer-numbers.safetensors": (lambda: shape(b"99999," * 500_000), "implausible size"),
     "objects.safetensors": (
         lambda: safetensors(b'{"a":[%s1]}' % (b'{"a":1},' * 190_000)),
         "is not described by an object",

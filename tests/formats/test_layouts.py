@@ -113,7 +113,7 @@ def test_groups_of_different_bits_are_told_apart_by_their_shapes(tmp_path: Path)
         ({"quant_method": "bitnet"}, "bitnet"),
         ({"quant_method": "new\x1b[2J"}, "new"),
         ({"quant_method": "compressed-tensors", "format": "marlin-24"}, "compressed-tensors"),
-        ({}, "a tool that it does not name"),
+        ({}, "an unnamed tool"),
     ],
 )
 def test_what_no_reader_knows_has_no_bits(tmp_path: Path, config: dict[str, Any], by: str) -> None:

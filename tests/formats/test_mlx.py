@@ -145,10 +145,10 @@ def test_conflicts_are_notes(tmp_path: Path) -> None:
     assert model.notes == (
         "config.json says MLX 4-bit g64, but the tensors are MLX 8-bit g64 "
         "(a.weight and 1 more tensor)",
-        "config.json says not quantised, but the tensors are MLX 4-bit g64 (b.weight)",
+        "config.json says not quantized, but the tensors are MLX 4-bit g64 (b.weight)",
         "config.json says MLX 8-bit g64, but the weights are F16 (c.weight)",
         "the shapes of packed weights and scales do not fit each other (d.weight)",
-        "the shapes say 32 bits a group, which no packing has (e.weight)",
+        "the shapes give 32 bits per group, which no packing has (e.weight)",
     )
     assert model.tensors[0].type == "MLX 8-bit g64"
     assert [t.type for t in model.tensors[-2:]] == ["U32", "BF16"]
@@ -164,7 +164,7 @@ def test_group_size_that_config_has_wrong(tmp_path: Path) -> None:
 def test_packed_weights_without_a_word_in_config(tmp_path: Path) -> None:
     model = read_model_folder(folder_with(tmp_path, packed("a", 4, 64), {}))
     assert (model.format, model.tensors[0].type) == ("mlx", "MLX 4-bit g64")
-    assert "not quantised" in model.notes[0]
+    assert "not quantized" in model.notes[0]
 
 
 def test_other_quantization_is_not_mlx(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_index_left_over_from_another_model(tmp_path: Path) -> None:
     write_safetensors(tmp_path / "model.safetensors", [("a.weight", "F16", (1,))])
     model = read_model_folder(tmp_path)
     assert [path.name for path in model.files] == ["model.safetensors"]
-    assert "names files that are not here" in model.notes[0]
+    assert "names missing files, so" in model.notes[0]
 
 
 @pytest.mark.parametrize("name", ["../x.safetensors", "/x.safetensors", "a\\x", 3, ""])

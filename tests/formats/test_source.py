@@ -56,7 +56,7 @@ def test_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("gemmahub.formats.source.os.open", refuse)
-    with pytest.raises(FormatError, match="may not be read"):
+    with pytest.raises(FormatError, match="cannot be read: permission denied"):
         LocalFile(path)
 
 
@@ -73,7 +73,7 @@ def test_cursor_takes_across_windows() -> None:
 def test_cursor_refuses_before_it_reads() -> None:
     cursor = Cursor(MemorySource(b"abc", "x"))
     for move in (cursor.need, cursor.take, cursor.skip):
-        with pytest.raises(IntegrityError, match="the thing at byte 0 takes 4 bytes, and 3"):
+        with pytest.raises(IntegrityError, match="the thing at byte 0 needs 4 B, but only 3 B"):
             move(4, "the thing")
     cursor.skip(3, "all")
     assert cursor.take(0, "nothing") == b""

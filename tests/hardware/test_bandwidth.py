@@ -155,7 +155,7 @@ def test_figure_that_cannot_be_kept_is_given_all_the_same(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("in the way")
     figure = with_bandwidth(CPU, tmp_path / "file", measure=True, available=GIB).bandwidth
     assert figure.value
-    assert "could not be kept" in figure.doubt
+    assert "could not be saved" in figure.doubt
 
 
 def test_published_figure_is_not_measured(tmp_path: Path) -> None:
@@ -178,4 +178,4 @@ def test_damaged_file_counts_as_none(tmp_path: Path, text: str) -> None:
 def test_too_little_memory_is_not_filled() -> None:
     figure = measure_bandwidth(CPU, available=8 << 20)
     assert figure.value is None
-    assert "too little" in figure.doubt
+    assert "not enough" in figure.doubt

@@ -98,8 +98,8 @@ def test_hosts_of_the_settings() -> None:
     [
         ("2x rtx-3091", "no known machine or GPU rtx-3091", "rtx-3090"),
         ("abacus", "no known machine or GPU abacus", "2x rtx-3090"),
-        ("", "is empty", "understood"),
-        (";", "is empty", "understood"),
+        ("", "is empty", 'or "2x rtx-3090; rtx-4090"'),
+        (";", "is empty", 'or "2x rtx-3090; rtx-4090"'),
         ("0x rtx-3090", "0 GPUs in one machine", "1 to 16"),
         ("17x h100", "17 GPUs in one machine", "1 to 16"),
         ("9x h100 + 9x l4", "18 GPUs in one machine", "1 to 16"),
@@ -110,9 +110,9 @@ def test_hosts_of_the_settings() -> None:
         ("h100, -3GiB ram", "negative", "24GiB"),
         ("2x m2-16gb", "whole machine", "m2-16gb, 2 nodes"),
         ("m2-16gb + rtx-3090", "whole machine", "m2-16gb, 2 nodes"),
-        ("rtx-3090 +", "a GPU has no name", "understood"),
-        ("hosts", "name no hosts", "machines.hosts"),
-        ("x" * 3000, "too long", "understood"),
+        ("rtx-3090 +", "a GPU has no name", 'or "2x rtx-3090; rtx-4090"'),
+        ("hosts", "have no hosts", "machines.hosts"),
+        ("x" * 3000, "too long", 'or "2x rtx-3090; rtx-4090"'),
     ],
 )
 def test_nonsense_says_what_is_understood(text: str, message: str, hint: str) -> None:

@@ -90,7 +90,7 @@ def test_a_gpu_whose_memory_is_not_known(machines: Any, pc: Tree, card: Tree) ->
     machine = probe_machine(machines.linux(pc() | card(0, "8086:9999", "xe")))
     line = by_name(machine)["GPU intel:0"]
     assert line.status == "warning"
-    assert line.message.startswith("Intel GPU 8086:9999, how much is free is not known")
+    assert line.message.startswith("Intel GPU 8086:9999, free memory is unknown")
 
 
 def fail() -> None:
@@ -155,7 +155,7 @@ def checks(version: str, machine: Machine, folder: Path) -> dict[str, CheckResul
         ("1.2.10", "ok", "1.2.10"),
         ("1.2.9", "warning", "older than 1.2.10"),
         ("1.10", "warning", "newer than 1.2.10"),
-        ("", "warning", "does not say"),
+        ("", "warning", "does not state"),
     ],
 )
 def test_engine_versions(

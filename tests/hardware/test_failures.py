@@ -70,7 +70,7 @@ def test_gpu_that_is_lost_beside_one_that_works(machines: Any, pc: Tree) -> None
     first, second = machine.devices
     assert first.total.value is None
     assert not first.takes_system_memory
-    assert first.free.doubt == "NVML gives no memory sizes"
+    assert first.free.doubt == "NVML reports no memory sizes"
     assert second.free.value == 24 * GIB
     assert "nvidia: nvmlDeviceGetMemoryInfo: GPU is lost" in reasons(machine)
 

@@ -225,7 +225,7 @@ def test_card_without_rights_is_named_with_the_remedy(machines: Any, pc: Tree, c
     host = machines.linux(tree | {render: "226:128", "dev/dri/renderD128": ""})
     machine = probe_machine(replace(host, files=NoRights(host.files.root)))
     (problem,) = machine.problems
-    assert problem.reason == "0000:03:00.0: no right to open /dev/dri/renderD128"
+    assert problem.reason == "0000:03:00.0: no permission to open /dev/dri/renderD128"
     assert "usermod -aG render" in problem.hint
     assert machine.devices[0].unusable == problem.reason
     assert machine_of(machine).devices == ()
@@ -236,7 +236,7 @@ def test_card_that_rocm_cannot_use_stays_for_vulkan(machines: Any, pc: Tree, car
     host = machines.linux(radeon(card, pc))
     machine = probe_machine(replace(host, files=NoRights(host.files.root)))
     (problem,) = machine.problems
-    assert "no right to open /dev/kfd" in problem.reason
+    assert "no permission to open /dev/kfd" in problem.reason
     assert len(machine_of(machine).devices) == 1
 
 

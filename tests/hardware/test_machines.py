@@ -176,7 +176,7 @@ def test_intel_arc_on_xe(machines: Any, pc: Tree, card: Tree) -> None:
     assert (arc.id, arc.name, arc.kind) == ("intel:0", "Intel Arc A770 Graphics", Kind.DISCRETE)
     assert arc.total.value == 16 * GIB
     assert arc.free.value == 16 * GIB - 16 * GIB // 10
-    assert "nobody but root: assumed is the total less 1.60 GiB" in arc.free.doubt
+    assert "to root only: assumed is the total less 1.60 GiB" in arc.free.doubt
     assert arc.bandwidth.value == 560_000_000_000
     assert integrated.kind is Kind.INTEGRATED
     assert integrated.free.value == 24 * GIB
@@ -189,10 +189,10 @@ def test_intel_arc_of_which_the_driver_tells_nothing(machines: Any, pc: Tree, ca
     assert "sold with 16 and 8 GiB" in arc.total.doubt
     (other,) = probe_machine(machines.linux(card(0, "8086:5699", "i915"))).devices
     assert other.total.value is None
-    assert "does not tell" in other.total.doubt
+    assert "does not report" in other.total.doubt
     (b580,) = probe_machine(machines.linux(card(0, "8086:e20b", "xe"))).devices
     assert b580.total.value == 12 * GIB
-    assert "the driver does not tell" in b580.total.doubt
+    assert "the driver does not report it" in b580.total.doubt
 
 
 def mac(chip: str, fast: int, **more: str) -> dict[str, str]:

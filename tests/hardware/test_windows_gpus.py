@@ -51,7 +51,7 @@ def test_gpus_by_their_drivers_names(
     assert gpu.bandwidth.value == (None if gbs is None else gbs * 10**9)
     if kind is Kind.DISCRETE:
         assert gpu.total.value == int((gib or 0) * GIB)
-        assert "not asked what is free: assumed" in gpu.free.doubt
+        assert "gemmahub does not ask Windows for it: assumed" in gpu.free.doubt
 
 
 def test_an_apu_has_its_own_memory_and_what_windows_lends(machines: Any) -> None:

@@ -114,7 +114,7 @@ def test_a_server_in_trouble_is_asked_again(
 
 def test_a_server_in_trouble_for_long(server: HubServer, hub: Hub, big: Served) -> None:
     server.fault("status", value=503, times=None, headers={"X-Error-Message": "down \x1b[31mnow"})
-    with pytest.raises(NetworkError, match="in trouble") as failure:
+    with pytest.raises(NetworkError, match="a problem") as failure:
         hub.resolve("user/repo")
     assert failure.value.message.endswith("down now")
 
@@ -208,7 +208,7 @@ def test_a_file_of_the_same_size_behind_its_commit(
     model = hub.find("user/repo")
     files = server.repos["user/repo"].commits[server.repos["user/repo"].head]
     files[big.path] = Served(big.path, big.data, "f" * 64, big.blob, big.size, lfs=True)
-    with pytest.raises(NetworkError, match="its sha256 is another one"):
+    with pytest.raises(NetworkError, match="its sha256 has changed"):
         read(hub, model)
 
 
@@ -238,7 +238,7 @@ def test_a_mirror_that_sends_on(server: HubServer, hub: Hub, big: Served, tmp_pa
 
 def test_redirects_without_end(server: HubServer, hub: Hub, big: Served) -> None:
     server.fault("redirect", match="/blob/", times=None)
-    with pytest.raises(NetworkError, match="without end"):
+    with pytest.raises(NetworkError, match="endlessly"):
         read(hub, "user/repo")
 
 
@@ -337,7 +337,7 @@ def test_the_login_is_never_shown(server: HubServer, hub: Hub, big: Served) -> N
 def test_a_login_that_is_not_valid_any_more(server: HubServer, hub: Hub, big: Served) -> None:
     message = {"X-Error-Message": "Invalid credentials in Authorization header"}
     server.fault("status", value=401, times=None, headers=message)
-    with pytest.raises(NetworkError, match="refuses the login") as failure:
+    with pytest.raises(NetworkError, match="rejected the login") as failure:
         Hub(None, hub.catalog, token=TOKEN).resolve("user/repo")
     assert "hf auth login" in failure.value.hint
 
@@ -392,7 +392,7 @@ def test_a_login_in_the_endpoint_is_never_shown(
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "http://[bad", "http://x:99999/"])
 def test_a_redirect_to_nowhere(server: HubServer, hub: Hub, big: Served, location: str) -> None:
     server.fault("status", match="/resolve/", value=302, headers={"Location": location})
-    with pytest.raises(NetworkError, match="no web address"):
+    with pytest.raises(NetworkError, match="not a web address"):
         read(hub, "user/repo")
 
 

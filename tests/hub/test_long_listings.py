@@ -139,7 +139,7 @@ def test_the_front_door_takes_a_long_listing(
     result = command("pull", "user/repo", "--dry-run")
     assert time.process_time() - begin < CPU_SECONDS
     assert result.code == 3
-    assert "4,000 models: say which" in result.err
+    assert "4,000 models: choose one" in result.err
 
 
 def test_progress_adds_up_without_looking_at_all_files_each_time() -> None:

@@ -89,7 +89,7 @@ def test_a_label_that_is_not_there_lists_what_is(server: HubServer, hub: Hub) ->
 
 def test_a_label_of_two_files_asks_for_the_file(server: HubServer, hub: Hub) -> None:
     names(server, "user/repo", "gemma-4b-Q4_0.gguf", "gemma-12b-Q4_0.gguf")
-    with pytest.raises(NotFound, match="means 2 models") as failure:
+    with pytest.raises(NotFound, match="matches 2 models") as failure:
         hub.resolve("user/repo:Q4_0")
     assert "hf://user/repo/gemma-12b-Q4_0.gguf" in failure.value.hint
 
@@ -201,9 +201,9 @@ def test_models_of_several_kinds_in_one_repository(server: HubServer, hub: Hub) 
 
 def test_a_repository_without_a_model(server: HubServer, hub: Hub) -> None:
     server.add("user/repo", {"README.md": b"words", "data.parquet": b"x"})
-    with pytest.raises(NotFound, match="no GGUF"):
+    with pytest.raises(NotFound, match="neither a GGUF"):
         hub.resolve("user/repo")
-    with pytest.raises(NotFound, match="is no model file"):
+    with pytest.raises(NotFound, match="is not a model file"):
         hub.resolve("hf://user/repo/README.md")
 
 
@@ -273,11 +273,11 @@ def test_a_file_that_is_not_the_one_of_the_catalogue_any_more(server: HubServer,
     model = hub.resolve(variant)
     assert any("is gone" in note for note in model.notes)
     assert any("has changed since" in note for note in model.notes)
-    assert any("projector was not looked up" in note for note in model.notes)
+    assert any("projector was not found" in note for note in model.notes)
     assert hub.resolve(variant.repository).catalogued == ""
 
 
 def test_names_that_are_not_on_the_hub(hub: Hub) -> None:
     for other in ("gemma-3-4b-it:q4_0-qat", "./model.gguf", "ollama://gemma3:4b"):
-        with pytest.raises(UsageError, match="no model on the hub"):
+        with pytest.raises(UsageError, match="not a model on the hub"):
             hub.resolve(other)

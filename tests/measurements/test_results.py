@@ -113,7 +113,7 @@ def test_a_file_of_results_comes_back_as_it_was(tmp_path: Path) -> None:
 def test_a_file_that_holds_no_results_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "results.json"
     path.write_text(content)
-    with pytest.raises(FormatError, match=r"holds no results|later gemmahub"):
+    with pytest.raises(FormatError, match=r"contains no results|later gemmahub"):
         from_file(path)
 
 

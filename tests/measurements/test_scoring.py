@@ -172,7 +172,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_broken(
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(GemmahubError, match="No space left on device") as caught:
         kept.put(1, COLUMNS)
-    assert "goes on with the windows that are kept" in caught.value.hint
+    assert "continues from the saved windows" in caught.value.hint
     assert [path.name for path in tmp_path.iterdir()] == ["window-00000.scores"]
 
 

@@ -135,12 +135,12 @@ def test_a_plain_decoder() -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "reason"),
     [
-        ("cohere2", {"attention.sliding_window": 4096}, "held against the engine"),
-        ("llama4", {}, "held against the engine"),
-        ("gemma5", {}, "held against the engine"),
-        ("llama", {"expert_count": 8, "expert_used_count": 2}, "its experts were not held"),
-        ("mamba", {"ssm.state_size": 16}, "more than keys and values"),
-        ("bert", {"attention.causal": False}, "held against the engine"),
+        ("cohere2", {"attention.sliding_window": 4096}, "checked against the engine"),
+        ("llama4", {}, "checked against the engine"),
+        ("gemma5", {}, "checked against the engine"),
+        ("llama", {"expert_count": 8, "expert_used_count": 2}, "its experts were not checked"),
+        ("mamba", {"ssm.state_size": 16}, "more state than keys and values"),
+        ("bert", {"attention.causal": False}, "checked against the engine"),
         ("gemma", {"attention.causal": False}, "encoder"),
         ("llama", {"block_count": None}, "block_count is missing"),
         ("llama", {"block_count": "many"}, "'many'"),

@@ -118,7 +118,7 @@ def test_a_small_model_that_drafts_has_a_cache_of_its_own(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("width", "words", "why"),
-    [(256, 512, "it is a head of another model"), (128, 640, "its vocabulary is another one")],
+    [(256, 512, "it is the draft head of another model"), (128, 640, "its vocabulary differs")],
 )
 def test_a_head_of_another_model_is_refused(
     tmp_path: Path, width: int, words: int, why: str
@@ -131,7 +131,7 @@ def test_a_head_of_another_model_is_refused(
 
 
 def test_a_head_is_no_model_of_its_own(tmp_path: Path) -> None:
-    with pytest.raises(GemmahubError, match="it is a draft head, which answers nothing by itself"):
+    with pytest.raises(GemmahubError, match="it is a draft head, which cannot answer by itself"):
         unpack(read_summary(write_head(tmp_path / "mtp.gguf")).memory)
 
 
@@ -139,5 +139,5 @@ def test_a_file_whose_memory_is_not_known_says_so(tmp_path: Path) -> None:
     found = open_model(write_head(tmp_path / "odd.gguf"))
     key = "gemma4-assistant.embedding_length_out"
     metadata = {name: value for name, value in found.metadata.items() if name != key}
-    with pytest.raises(GemmahubError, match=rf"odd\.gguf takes is not known: {key} is missing"):
+    with pytest.raises(GemmahubError, match=rf"odd\.gguf is unknown: {key} is missing"):
         drafter_model(replace(found, metadata=metadata))

@@ -118,8 +118,8 @@ def test_numbers_that_do_not_agree(changes: dict[str, Any], reason: str) -> None
     ("name", "shape", "reason"),
     [
         ("token_embd.weight", (65, 100), "65 x 100"),
-        ("blk.0.attn_q.weight", (64, 128), "64 x 128, and the header makes it 64 x 64"),
-        ("blk.1.attn_k.weight", (64, 64), "64 x 64, and the header makes it 64 x 32"),
+        ("blk.0.attn_q.weight", (64, 128), "64 x 128, but the header states 64 x 64"),
+        ("blk.1.attn_k.weight", (64, 64), "64 x 64, but the header states 64 x 32"),
         ("blk.0.ffn_up.weight", (64, 127), "64 x 127"),
         ("blk.1.ffn_gate_up_exps.weight", (64, 64, 7), "64 x 64 x 7"),
         ("blk.0.ffn_down_exps.weight", (32, 64, 1 << 40), "1,099,511,627,776"),

@@ -67,7 +67,7 @@ NVIDIA, SMALL = device("cuda:0"), device("cuda:1", 3, 112)
         ([NVIDIA, device("amd:0", 16)], ["cuda:0", "amd:0"]),
         ([NVIDIA, device("cuda:1", 0.6)], ["cuda:0"]),
         ([device("cuda:0", 0.6), integrated("intel:0")], ["intel:0", ""]),
-        ([NVIDIA, replace(SMALL, unusable="no right to open it")], ["cuda:0"]),
+        ([NVIDIA, replace(SMALL, unusable="no permission to open it")], ["cuda:0"]),
         ([NVIDIA, replace(SMALL, free=Figure.unknown("hung"))], ["cuda:0"]),
         ([integrated("intel:0")], ["intel:0", ""]),
         ([device("metal:0", 40, 400, Kind.UNIFIED)], ["metal:0"]),
@@ -197,8 +197,8 @@ def test_what_an_engine_states_is_what_can_be_used(
     place = machine(replace(NVIDIA, pci=pci, vendor=vendor))
     (found,) = usable_by(place, "llama.cpp", stated).devices
     assert found.unusable == ("" if usable else unused_by("llama.cpp"))
-    barred = machine(replace(NVIDIA, unusable="no right to open it"))
-    assert usable_by(barred, "llama.cpp", [CPU]).devices[0].unusable == "no right to open it"
+    barred = machine(replace(NVIDIA, unusable="no permission to open it"))
+    assert usable_by(barred, "llama.cpp", [CPU]).devices[0].unusable == "no permission to open it"
 
 
 def test_makers_are_pooled_where_one_interface_drives_both() -> None:

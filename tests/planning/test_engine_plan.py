@@ -132,8 +132,8 @@ def test_an_engine_without_accelerators_says_that_all_lies_on_the_host(
 def test_for_people(command: Command, tmp_path: Path) -> None:
     result = command("plan", model(tmp_path), "--ram", "8GiB")
     assert result.code == 0
-    assert "asked of sandbank 3" in result.out
-    assert "total in GiB, asked of the engine" in result.out
+    assert "from sandbank 3" in result.out
+    assert "total in GiB, from the engine" in result.out
     assert "\x1b[2J" not in result.out
     assert "by formula" not in result.out
 
@@ -144,7 +144,7 @@ def test_the_engine_says_how_it_knows(command: Command, tmp_path: Path) -> None:
     folder = model(tmp_path)
     assert plan(command, folder)["basis"] == "rule of thumb"
     result = command("plan", folder)
-    assert "which answers by rule of thumb" in result.out
+    assert "by rule of thumb" in result.out
     assert "\x1b[2J" not in result.out
 
 
@@ -158,7 +158,7 @@ def test_a_foreign_error_of_a_server_names_it(tmp_path: Path) -> None:
 def test_an_engine_that_does_not_say_where_is_refused(command: Command, tmp_path: Path) -> None:
     result = command("plan", model(tmp_path, says=False))
     assert result.code != 0
-    assert "does not say where" in result.err
+    assert "does not report where" in result.err
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_without_an_engine_it_says_what_to_install(
     monkeypatch.setenv("SANDBANK_MISSING", missing)
     result = command("plan", model(tmp_path))
     assert result.code == 5
-    assert "what a mlx model takes, its engine has to say" in result.err
+    assert "only its engine knows the memory use of a mlx model" in result.err
     assert missing in result.err
     assert said in result.err
 
@@ -201,7 +201,7 @@ def test_lists_do_not_ask(command: Command, tmp_path: Path) -> None:
     rows = json.loads(command("list", "--json").out)["models"]
     (fit,) = [row["fit"] for row in rows if row["reference"].endswith("model")]
     assert fit["fits"] is None
-    assert "known to its engine only" in fit["reason"]
+    assert "only its engine knows" in fit["reason"]
 
 
 # --- MLX itself ---------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ def test_what_cannot_be_loaded_is_refused() -> None:
         loadable(replace(plan, with_images=True))
     with pytest.raises(NotFound, match="not on this machine"):
         loadable(replace(plan, variant=replace(plan.variant, artifacts=())))
-    with pytest.raises(DoesNotFit, match="too much"):
+    with pytest.raises(DoesNotFit, match="short"):
         loadable(plan_of("gemma-3-270m", replace(CPU_ONLY, host_free_bytes=100 * MIB)))
 
 
@@ -80,7 +80,7 @@ def test_an_engine_that_does_not_say_what_it_takes() -> None:
     actual = verify(plan, load_plugins(only=["echo"]).backend("echo")).verification
     assert actual is not None
     assert actual.parts == ()
-    assert "does not say what it allocated" in actual.notes[0]
+    assert "does not report what it allocated" in actual.notes[0]
     assert actual.as_json()["total_bytes"] == 0
 
 
@@ -118,9 +118,9 @@ def test_notes_name_what_is_off_by_more_than_5_percent() -> None:
     assert "compute on gpu:0: more than 5 % off the plan (not predicted)" in text
     assert "pages of a file" in text
     assert "repack" in text
-    assert "not known" in "\n".join(replace(actual, resident=None).notes)
+    assert "unknown" in "\n".join(replace(actual, resident=None).notes)
     early = replace(actual, resident=Resident(150, 100, 50, "somewhere"))
-    assert "not written to yet" in "\n".join(early.notes)
+    assert "not resident yet: they have not been written to" in "\n".join(early.notes)
     found = actual.as_json()
     assert found["parts"][1]["difference"] == pytest.approx(-0.06)
     assert found["total_bytes"] == 104 + 94 + 5 + 10

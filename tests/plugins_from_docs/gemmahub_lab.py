@@ -55,7 +55,7 @@ class LabBackend(Backend):
         if servers:
             return Availability(True, version=f"{len(servers)} server(s)")
         hint = "gemmahub config set plugins.lab.servers lab=http://127.0.0.1:8080"
-        return Availability(False, reason="no server is named in the settings", hint=hint)
+        return Availability(False, reason="no server is set", hint=hint)
 
     def served(self, seconds: float) -> list[ServedModel]:
         found = []
@@ -75,7 +75,7 @@ class LabBackend(Backend):
     ) -> LabSession:
         self.check_options(settings)
         if not any((m.name, m.place) == (model.name, model.place) for m in self.served(10.0)):
-            raise LoadFailed(f"{model.place} has no model {model.name}", "look at `gemmahub list`")
+            raise LoadFailed(f"{model.place} has no model {model.name}", "see `gemmahub list`")
         info = SessionInfo(
             engine="lab", context=model.context, context_trained=model.context_trained,
             chat_template=True, device=model.place, settings=settings,

@@ -53,10 +53,10 @@ class ShelfSource:
         self, reference: str, *, revision: str | None = None, projector: bool = True
     ) -> RemoteArtifact | None:
         if revision is not None:
-            raise UsageError("the shelf has no revisions", "leave --revision out")
+            raise UsageError("the shelf has no revisions", "leave out --revision")
         folder = settings_of("shelf", SETTINGS)["folder"]
         if not folder or not Path(folder).is_dir():
-            raise NetworkError(f"the shelf {folder or ''} is not there", "set plugins.shelf.folder")
+            raise NetworkError(f"the shelf {folder or ''} is missing", "set plugins.shelf.folder")
         name = reference.removeprefix("shelf://")
         path = Path(folder, f"{name}.gguf")
         if not re.fullmatch(r"[\w-]{1,80}", name) or not path.is_file():

@@ -313,7 +313,7 @@ def test_a_type_of_the_fork_is_known_by_name() -> None:
 def test_an_unknown_file_type_states_no_label() -> None:
     assert file_type_label({"general.file_type": 63}) is None
     assert file_type_notes({"general.file_type": 63}, []) == (
-        "file type 63 is not known here: the tensors say what it is",
+        "file type 63 is unknown: the tensors decide",
     )
 
 

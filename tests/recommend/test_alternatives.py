@@ -50,7 +50,7 @@ def test_one_that_is_here_and_nearly_as_good_is_named() -> None:
     (here,) = (plan for plan in ranking.every if plan.candidate.reference == OTHER)
     less = ranking.plans[0].points - here.points
     assert less < NEARLY_AS_GOOD
-    assert f"{OTHER} is here already, worth {less:.1f} points less." in reasons(ranking)
+    assert f"{OTHER} is installed already, worth {less:.1f} points less." in reasons(ranking)
 
 
 @pytest.mark.parametrize("installed", [BEST, "gemma-3-4b-it:q4_0-qat"])
@@ -69,7 +69,7 @@ def test_what_the_disk_has_no_room_for_is_never_first() -> None:
     assert ranking.plans[0].candidate.weights.bytes <= free
     assert f"{BEST}, worth " in reasons(ranking)
     size = format_bytes(candidates()[BEST].weights.bytes)
-    assert f"has no room on the disk: {size}, and {format_bytes(free)} are free." in reasons(
+    assert f"does not fit on the disk: {size}, and {format_bytes(free)} are free." in reasons(
         ranking
     )
     last = next(n for n, plan in enumerate(ranking.plans) if not plan.storable)
@@ -92,7 +92,7 @@ def test_what_other_programs_take_is_named_where_closing_them_is_worth_it() -> N
     assert ranking.plans[0].candidate.reference != BEST
     text = reasons(ranking)
     assert f"{BEST} would be worth " in text
-    assert "with other programs closed: it needs " in text
+    assert "if other programs were closed: it needs " in text
     assert "does not fit" not in text
 
 

@@ -46,9 +46,9 @@ def first(machine: Machine, use: str = "chat") -> ScoredPlan:
 
 def test_a_machine_of_which_nothing_is_known_is_told_what_to_say(tmp_path: Path) -> None:
     machine = probe_machine(Machines(tmp_path).linux())
-    with pytest.raises(GemmahubError, match="how much memory is free is not known") as raised:
+    with pytest.raises(GemmahubError, match="the free memory of this machine") as raised:
         places_of(machine)
-    assert raised.value.hint == "say it: --ram 16GiB"
+    assert raised.value.hint == "state it: --ram 16GiB"
 
 
 def test_without_any_bandwidth_there_is_advice_and_no_speed(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_a_recommended_plan_says_when_the_first_token_comes() -> None:
     )
     plan = recommend([variants()[DENSE]], (place,), Requirements()).plans[0]
     assert reasons_for(plan, 16_384, Requirements())[-2] == (
-        "Its first token takes 0.7 to 2.1 s with a prompt of 1,000 tokens, "
+        "The first token takes 0.7 to 2.1 s with a prompt of 1,000 tokens, "
         "14 to 40 s with one that fills the context (estimate)."
     )
     found = speeds_json(plan)

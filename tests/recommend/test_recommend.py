@@ -179,7 +179,7 @@ def test_without_offload_nothing_fits_and_the_smallest_is_named() -> None:
 def test_a_machine_without_memory_to_speak_of_hears_what_the_smallest_needs() -> None:
     with pytest.raises(DoesNotFit) as failure:
         ranked(cpu(0.3))
-    assert "gemma-3-270m-it:q4_0-qat, takes 256 MiB with 4,096 tokens" in failure.value.message
+    assert "gemma-3-270m-it:q4_0-qat, needs 256 MiB with 4,096 tokens" in failure.value.message
 
 
 def test_a_demanded_context_is_kept_and_the_cache_pays_for_it() -> None:
@@ -312,6 +312,6 @@ def test_the_reasons_tell_the_trade() -> None:
 def test_the_stronger_model_that_does_not_fit_is_named() -> None:
     ranking = ranked(gpu(12, ram=5))
     assert any(
-        reason.startswith("gemma-4-31b-it:ud-q4_k_xl-qat would be better and does not fit")
+        reason.startswith("gemma-4-31b-it:ud-q4_k_xl-qat would be better but does not fit")
         for reason in reasons(ranking, 0)
     )

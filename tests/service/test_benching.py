@@ -109,14 +109,14 @@ def test_no_prompt_is_in_a_cache_of_the_one_before() -> None:
 def test_an_engine_that_reads_all_again_is_said() -> None:
     bench = bench_of(StatingEngine(caches=False))
     bench.measure(2048, 1, None)
-    assert any("from their beginning again" in doubt for doubt in bench.doubts)
+    assert any("from the start again" in doubt for doubt in bench.doubts)
 
 
 def test_an_engine_without_counts_and_times_is_measured_by_the_clock() -> None:
     bench = bench_of(StatingEngine(states=False))
     found = bench.measure(8, 1, None)
     assert found.first_token_seconds is not None
-    assert any("states no times" in doubt for doubt in bench.doubts)
+    assert any("reports no times" in doubt for doubt in bench.doubts)
     assert any("does not count" in doubt for doubt in bench.doubts)
 
 
@@ -128,7 +128,7 @@ def test_a_model_that_ends_at_once_is_asked_again_and_then_said() -> None:
     assert len(engine.asked) - before == 4  # three tries, and one that reads
     assert found.decode is not None
     assert found.decode.median == pytest.approx(DECODE)
-    assert bench.doubts == ["the model ended its answers after 4 tokens, which is few to time"]
+    assert bench.doubts == ["the model stopped after 4 tokens, which are few to time"]
 
 
 def test_several_conversations_count_together() -> None:

@@ -207,7 +207,7 @@ def test_loading_is_told_of_and_can_be_cancelled(hub: Library, model: str) -> No
     stages: list[str] = []
     with pytest.raises(Cancelled):
         hub.load(model, Settings(), on_stage=stages.append, cancelled=lambda: len(stages) > 1)
-    assert stages[0].startswith("looking for ")
+    assert stages[0].startswith("resolving ")
     assert stages[1].startswith("starting echo, reading ")
 
 

@@ -91,7 +91,10 @@ def test_a_uv_tool_is_installed_again_with_what_it_had(
     log.unlink()
     (folder / "uv-receipt.toml").write_text(RECEIPT.replace("gemmahub-local", "gemmahub_Ollama"))
     result = command("plugins", "uninstall", "ollama", "--yes")
-    assert (result.code, "is still there" in result.err) == (1, True)  # the fake removes nothing
+    assert (result.code, "is still installed" in result.err) == (
+        1,
+        True,
+    )  # the fake removes nothing
     ((words, _),) = calls(log)
     assert words == first[:-2]  # without the folder of that name
     log.unlink()
@@ -204,7 +207,7 @@ def test_a_systems_python_is_left_alone(
     assert "uv tool install gemmahub --with gemmahub-ollama" in result.err
     assert "break-system-packages" not in result.err
     result = command("plugins", "uninstall", "ollama", "--yes")
-    assert (result.code, "remove it with what installed it" in result.err) == (1, True)
+    assert (result.code, "remove it with the tool that installed it" in result.err) == (1, True)
     assert not log.exists()
 
 
@@ -228,7 +231,7 @@ def test_nothing_is_run_before_a_person_agrees(
     (prefix(tmp_path, monkeypatch, "venvs/gemmahub") / "pipx_metadata.json").write_text("{}")
     log = tool("pipx")
     result = command("plugins", "install", "ollama")
-    assert (result.code, "say --yes" in result.err) == (2, True)
+    assert (result.code, "use --yes" in result.err) == (2, True)
     monkeypatch.setattr("gemmahub.cli.output.interactive", lambda: True)
     monkeypatch.setattr("gemmahub.cli.output.confirm", lambda question: False)
     result = command("plugins", "install", "ollama")
@@ -240,13 +243,13 @@ def test_nothing_is_run_before_a_person_agrees(
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (("install", "--", "--target=x"), 2, "is no plugin"),
-        (("install", "a b"), 2, "is no name of a plugin"),
-        (("install", " "), 2, "is no plugin"),
+        (("install", "--", "--target=x"), 2, "is not a plugin"),
+        (("install", "a b"), 2, "is not a plugin name"),
+        (("install", " "), 2, "is not a plugin"),
         (("install", "./none.whl"), 3, "there is no ./none.whl"),
         (("uninstall", "olama"), 3, "did you mean"),
-        (("uninstall", "gemmahub"), 2, "gemmahub is no plugin of gemmahub"),
-        (("uninstall", "click"), 2, "click is no plugin of gemmahub"),
+        (("uninstall", "gemmahub"), 2, "gemmahub is not a plugin of gemmahub"),
+        (("uninstall", "click"), 2, "click is not a plugin of gemmahub"),
         (("disable", "olama"), 3, "did you mean ollama"),
         (("enable", "olama"), 3, "did you mean ollama"),
         (("olama",), 3, "did you mean ollama"),

@@ -57,7 +57,7 @@ def test_the_recommendation_is_for_what_runs_now(states: Callable[..., Any]) -> 
     states([CPU])
     library = Library()
     machine = library.machine_for()
-    assert machine.devices[0].unusable.startswith("llama-server, as it is installed here")
+    assert machine.devices[0].unusable.startswith("the installed llama-server")
     assert advised(library) == ("gemma-4-26b-a4b-it:q4_0-qat", ())
     better = right_build(library, Requirements(), machine)
     assert better is not None

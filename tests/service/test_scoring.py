@@ -152,7 +152,7 @@ def test_models_are_held_against_what_the_reference_said(tmp_path: Path) -> None
 
 def test_other_tokens_than_the_references_are_refused(tmp_path: Path) -> None:
     base = of_base(tmp_path, Counted(3))
-    with pytest.raises(UsageError, match="makes other tokens of text than the reference"):
+    with pytest.raises(UsageError, match="splits text into other tokens than the reference"):
         list(scoring(tmp_path, Counted(3, shift=1), base=base).windows())
 
 
@@ -160,7 +160,7 @@ def test_a_reference_that_went_meanwhile_is_said(tmp_path: Path) -> None:
     base = of_base(tmp_path, Counted(3))
     for path in tmp_path.rglob("*.scores"):
         path.unlink()
-    with pytest.raises(UsageError, match="no longer kept"):
+    with pytest.raises(UsageError, match="no longer saved"):
         list(scoring(tmp_path, Counted(3), base=base).windows())
 
 

@@ -73,7 +73,7 @@ def test_what_is_for_one_model_needs_exactly_one(model: Path, tmp_path: Path) ->
     beside = ServedWith(drafter=model.with_name(HEAD))
     here = gemmahub.open()
     for references in ([], [str(model), str(other)]):
-        with pytest.raises(UsageError, match="made for one model"):
+        with pytest.raises(UsageError, match="belongs to one model"):
             offered(here, references, (), beside)
     assert offered(here, [str(model)], [str(model)], beside)[0].beside == beside
     with pytest.raises(NotFound, match="no drafter of"):

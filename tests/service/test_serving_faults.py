@@ -67,9 +67,9 @@ def failure(answer: httpx2.Response) -> tuple[int, str]:
         (b"[" * 100_000, "cannot be read"),
         (b"{" + b'"a":1,' * 1_100_000 + b'"b":1}', "more than 1,000,000 values"),
         (json.dumps({"messages": HELLO, "max_tokens": "x" * 5}).encode(), ""),
-        (b'{"model": 5}', "'model' has to be"),
-        (b"{}", "'messages' has to be"),
-        (b'{"messages": []}', "'messages' has to be"),
+        (b'{"model": 5}', "'model' must be"),
+        (b"{}", "'messages' must be"),
+        (b'{"messages": []}', "'messages' must be"),
         (b'{"messages": ["hello"]}', "each of 'messages'"),
         (b'{"messages": [{"role": "user", "content": NaN}]}', "cannot be read"),
     ],
@@ -120,7 +120,7 @@ def test_a_body_of_50_mb_is_refused_before_it_is_read(server: Serving, is_told: 
 def test_no_address_in_a_message_is_fetched(server: Serving, part: dict[str, Any]) -> None:
     body = {"messages": [{"role": "user", "content": [part]}]}
     status, message = failure(server.ask("POST", CHAT, body, **KEY))
-    assert (status, "no address is fetched" in message) == (400, True)
+    assert (status, "addresses are not fetched" in message) == (400, True)
 
 
 def test_only_who_knows_the_key_is_answered(server: Serving) -> None:
@@ -203,7 +203,7 @@ def test_an_engine_that_is_killed_in_mid_stream_is_said_and_started_again(
                     engine.kill()
             text += line
     last = json.loads(text.rpartition("data: ")[2])
-    assert "ended before its answer did" in last["error"]["message"]
+    assert "ended during its answer" in last["error"]["message"]
     again = server.ask("POST", CHAT, {"messages": HELLO, "max_tokens": 2}, **KEY)
     assert again.status_code == 200
 
@@ -267,9 +267,9 @@ def test_nothing_is_left_however_it_ends(number: int, tiny: str, tmp_path: Path)
     ("words", "code", "said"),
     [
         (["--host", "0.0.0.0"], 2, "a key is needed"),
-        (["--api-key", "short"], 2, "guessed soon"),
-        (["--cors", "*"], 2, "no origin"),
-        (["--cors", "https://chat.example/page"], 2, "no origin"),
+        (["--api-key", "short"], 2, "easy to guess"),
+        (["--cors", "*"], 2, "not the origin"),
+        (["--cors", "https://chat.example/page"], 2, "not the origin"),
         ([BASE, "-c", "32768", "--ram", "256MiB"], 4, "does not fit"),
         (["nothing-like-this"], 3, "nothing-like-this"),
         (["gemma-3-4b-it:q4_0-qat"], 3, "gemmahub pull"),

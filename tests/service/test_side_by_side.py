@@ -37,7 +37,7 @@ def test_prompts_are_lines_or_json_lines(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has no prompts"):
         read_prompts(str(path))
     path.write_bytes(b"\xff\xff")
-    with pytest.raises(NotFound, match="no text in UTF-8"):
+    with pytest.raises(NotFound, match="not UTF-8 text"):
         read_prompts(str(path))
     with pytest.raises(NotFound, match="cannot be read"):
         read_prompts(str(tmp_path / "missing"))

@@ -83,7 +83,7 @@ def test_the_fastest_settings_are_found_kept_and_taken(
     assert runs[0] == found.tried
     assert runs[0] > runs[1] >= runs[2] > 0  # how many are left depends on the processors
     shown = command("run", model, "hello", "--backend", "llama.cpp", "-n", 1, "-v", "--raw")
-    assert "ubatch 256, as bench --tune found here" in shown.err
+    assert "ubatch 256, as found by bench --tune" in shown.err
     reset = command("bench", "reset", model)
     assert reset.code == 0, reset
     assert "--tune" not in command("run", model, "hello", "--backend", "llama.cpp", "-n", 1).err
@@ -102,7 +102,7 @@ def test_nothing_is_kept_that_is_not_faster_than_the_spread(
     TunedStore(here.config.data).set(content, "llama.cpp", before)
     found = tune(here, str(model), BenchOptions(backend="llama.cpp"))
     assert found.best is None
-    assert "those stay" in found.text
+    assert "the defaults stay" in found.text
     assert TunedStore(here.config.data).of(content, "llama.cpp") is None
 
 
@@ -193,7 +193,7 @@ def test_a_plan_counts_with_them(command: Command, model: Path) -> None:
     after = command("plan", model, "--json")
     assert '"ubatch": 512' in before.out
     assert '"ubatch": 128' in after.out
-    assert "ubatch 128, as bench --tune found here" in after.err
+    assert "ubatch 128, as found by bench --tune" in after.err
     assert "--tune" not in command("plan", model, "--ubatch", 256).err
 
 
@@ -202,7 +202,7 @@ def test_bench_measures_with_them_and_says_so_once(command: Command, model: Path
     keep(here, model, "llama.cpp", ubatch=128)
     found = command("bench", model, "--backend", "llama.cpp", "--depth", 0, "--repeat", 1)
     assert found.code == 0, found
-    assert found.err.count("ubatch 128, as bench --tune found here") == 1
+    assert found.err.count("ubatch 128, as found by bench --tune") == 1
     (result,) = Library().results.kept
     assert result.result.conditions.settings["ubatch"] == 128
 
@@ -218,7 +218,7 @@ def test_serving_takes_them(model: Path) -> None:
     plan = one.sized.plan(1024, Wish(), machine_of(machine))
     settings = settings_of(plan, machine, one)
     assert (settings.ubatch, settings.threads, settings.cache_type_k) == (128, 3, "f16")
-    assert any("threads 3, ubatch 128, as bench" in line for line in said)
+    assert any("threads 3, ubatch 128, as found by bench" in line for line in said)
 
 
 def test_a_drafter_that_is_gone_takes_its_settings_along(model: Path, tmp_path: Path) -> None:

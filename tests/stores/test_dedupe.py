@@ -125,7 +125,7 @@ def test_a_blob_whose_name_lies_is_not_shared(hub: Hub, data: Path) -> None:
     assert len(plan.shares) == 1
     done = dedupe(plan, data=data)
     assert done.shared == ()
-    assert "one is damaged" in done.skipped[0].reason
+    assert "one of them is damaged" in done.skipped[0].reason
     assert (snapshots[0] / "x.gguf").read_bytes() == bytes(damaged)
     assert (snapshots[1] / "x.gguf").read_bytes() == CONTENT
 
@@ -211,7 +211,7 @@ def test_a_folder_that_cannot_be_written(open_folder: Path, plain_user: PlainUse
     with plain_user():
         plan = plan_of(*stores)
     assert plan.shares == ()
-    assert "may not be written" in plan.refused[0].reason
+    assert "not writable" in plan.refused[0].reason
 
 
 def test_a_store_that_does_not_say(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_without_reading_what_is_not_known_is_refused(folders: list[FolderStore]
     plan = plan_dedupe(artifacts, folders, ContentSums(None), compute=False)
     assert plan.shares == ()
     assert {kept.reason for kept in plan.refused} == {
-        "its content was not read: another has its length"
+        "its content was not read; another file has the same size"
     }
 
 
@@ -347,7 +347,7 @@ def test_undoing_needs_room(
     full = os.statvfs(data)
     usage = type("Usage", (), {"free": 1000, "total": full.f_blocks, "used": 0})
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
-    with pytest.raises(DoesNotFit, match=r"1\.00 KB are free"):
+    with pytest.raises(DoesNotFit, match=r"1\.00 KB is free"):
         undo_dedupe(done.record)
     assert len(inodes(folders)) == 1
 

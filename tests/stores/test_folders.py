@@ -57,10 +57,10 @@ def test_broken_ones_have_a_reason(tmp_path: Path) -> None:
     reasons = {broken.path.name: broken.reason for broken in inventory.broken}
     assert reasons == {
         "s-00001-of-00003.gguf": "part 2 of 3 is missing",
-        "gone.gguf": "a link to /no/such/file, which is not there",
+        "gone.gguf": "a link to /no/such/file, which is missing",
         "circle.gguf": "Too many levels of symbolic links",
         "pipe.gguf": "it is not a regular file",
-        "mlx": "a link to gone, which is not there",
+        "mlx": "a link to gone, which is missing",
     }
 
 

@@ -127,7 +127,7 @@ def test_a_link_to_a_blob_that_is_gone_is_broken(hub: Hub) -> None:
     assert [artifact.name for artifact in inventory.artifacts] == ["y"]
     (broken,) = inventory.broken
     assert broken.path == snapshot / "x.gguf"
-    assert "which is not there" in broken.reason
+    assert "which is missing" in broken.reason
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../../../outside.gguf", "../../blobs/../x"])
@@ -140,7 +140,7 @@ def test_a_link_out_of_the_repository_is_broken(hub: Hub, target: str) -> None:
     (snapshot / "x.gguf").symlink_to(target)
     inventory = HuggingFaceStore(hub.root).inventory()
     assert inventory.artifacts == ()
-    assert "out of its repository" in inventory.broken[0].reason
+    assert "outside its repository" in inventory.broken[0].reason
 
 
 def test_where_links_are_not_possible(hub: Hub) -> None:
@@ -236,7 +236,7 @@ def test_a_blob_that_is_a_link_out_of_the_cache_is_broken(hub: Hub, target: str)
     assert [artifact.name for artifact in inventory.artifacts] == ["y"]
     assert (snapshot / "y.gguf").samefile(payload)
     (broken,) = inventory.broken
-    assert "out of its repository" in broken.reason
+    assert "outside its repository" in broken.reason
 
 
 def test_snapshots_behind_a_link_are_not_listed(hub: Hub, tmp_path: Path) -> None:
@@ -263,4 +263,4 @@ def test_absolute_links_behind_a_linked_cache(hub: Hub, tmp_path: Path) -> None:
     (tmp_path / "elsewhere" / "blobs").mkdir(parents=True)
     (tmp_path / "elsewhere" / "blobs" / blob.name).write_bytes(CONTENT)
     (broken,) = HuggingFaceStore(linked).inventory().broken
-    assert "out of its repository" in broken.reason
+    assert "outside its repository" in broken.reason

@@ -59,7 +59,7 @@ def model(tmp_path: Path) -> Path:
         OPENED,
         pytest.param(
             MAPPED,
-            marks=[pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not tell")],
+            marks=[pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not report it")],
         ),
     ],
 )

@@ -98,7 +98,7 @@ def test_what_a_link_in_place_of_a_folder_leads_to_stays(
     assert not (snapshot / "x.gguf").is_symlink()
     kept = [entry.reason for entry in plan.kept]
     assert kept == (
-        ["its folder is a link: what it leads to may be of no model"] * (place == "blobs")
+        ["its folder is a link, and its target may not belong to the model"] * (place == "blobs")
     )
 
 
@@ -273,9 +273,9 @@ def test_only_the_named_store(hub: Hub, tmp_path: Path) -> None:
     hub.add("user/repo", {"x.gguf": CONTENT})
     store = HuggingFaceStore(hub.root)
     plan = plan_removal(named(store, "x"), [store], named=["llama.cpp"])
-    assert "was not named" in plan.refused[0].reason
+    assert "was not chosen" in plan.refused[0].reason
     plan = plan_removal(named(store, "x"), [])
-    assert "does not say how" in plan.refused[0].reason
+    assert "does not support removal" in plan.refused[0].reason
 
 
 # --- folders, llama.cpp ------------------------------------------------------------------------

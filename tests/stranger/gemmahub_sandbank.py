@@ -35,7 +35,7 @@ class SandbankReader:
     def tensors(self, source: ByteSource) -> list[Tensor]:
         """From the list at its beginning."""
         if source.read(0, 4) != MAGIC:
-            raise FormatError(f"{source.name} is no sandbank", "Name another file.")
+            raise FormatError(f"{source.name} is not a sandbank", "Choose another file.")
         length = int.from_bytes(source.read(4, 4), "little")
         rows = parse_object(source.read(8, length), f"the header of {source.name}")
         try:

@@ -87,7 +87,7 @@ def test_its_device_is_shown_with_its_figures(
     assert (device["name"], device["kind"]) == ("Example NPU", "discrete")
     assert device["free"]["value"] == 60 * GIB
     assert device["bandwidth"] == {
-        "value": None, "source": "", "doubt": "the probe does not tell", "unit": "B/s",
+        "value": None, "source": "", "doubt": "the probe does not report it", "unit": "B/s",
     }  # fmt: skip
     shown = command("hardware").out
     assert "npu:0" in shown
@@ -135,7 +135,7 @@ def test_what_it_finds_odd_is_a_line_of_doctor(
         ("npu", "its name is None, not a text"),
         (probe_of([], "NPU 1"), "its name is 'NPU 1'"),
         (probe_of([], None), "its name is None, not a text"),
-        (probe_of([], "nvidia"), "gemmahub has a probe nvidia itself"),
+        (probe_of([], "nvidia"), "gemmahub has its own probe nvidia"),
         (SimpleNamespace(name="odd", devices=[]), "the probe odd has no devices()"),
     ],
 )
@@ -170,9 +170,9 @@ odd_figure: Any = Figure("4", "")  # type: ignore[arg-type]
         (["odd:0"], "it is a str, not a Device"),
         ([NPU] * 65, "it found 65 devices"),
         ([NPU, NPU], "it has a second odd:0"),
-        ([odd(id="odd")], "its id is like npu:0, not 'odd'"),
-        ([odd(id="odd:0\x1b[2J")], "its id is like npu:0"),
-        ([odd(id=0)], "its id is like npu:0, not 0"),
+        ([odd(id="odd")], "its id must be like npu:0, not 'odd'"),
+        ([odd(id="odd:0\x1b[2J")], "its id must be like npu:0"),
+        ([odd(id=0)], "its id must be like npu:0, not 0"),
         ([odd(name=None)], "a text is a str, not a NoneType"),
         ([odd(kind="strange")], "'strange' is not a valid Kind"),
         ([odd(total=8)], "a figure is a Figure, not a int"),
@@ -235,7 +235,7 @@ def test_probes_that_hang_cost_one_deadline_together_and_are_not_asked_again(
         "no answer from the driver within 0.5 s"
     ] * 2
     assert [p.reason for p in again.problems if p.probe in "ab"] == [
-        "it has not answered yet since it was asked before"
+        "it is still busy with an earlier call"
     ] * 2
     assert sorted(asked) == ["a", "b"]
     assert waits == [0.5, 0.5], "each machine is one wait for all probes"

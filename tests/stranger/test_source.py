@@ -99,7 +99,7 @@ def test_an_engine_plans_with_the_header_from_its_source(tmp_path: Path) -> None
 def test_its_model_is_pulled_and_run(command: Command, demo: Path) -> None:
     missing = command("run", NAME, "hello there", "--backend", "echo")
     assert missing.code == 3
-    assert f"gemmahub pull {FULL} looks in the demo folder" in missing.err
+    assert f"gemmahub pull {FULL} looks for it in the demo folder" in missing.err
     plan = json.loads(command("pull", NAME, "--dry-run", "--json").out)
     assert (plan["reference"], plan["destination"]) == (FULL, f"copied to {demo}")
     pulled = command("pull", NAME)

@@ -67,7 +67,7 @@ class Session(TokenSession):
         """What stands for a picture that is whole."""
         data = image.read_bytes() if image.is_file() else b""
         if not (data.startswith(b"\x89PNG") and b"IEND" in data):
-            raise GenerationFailed("this is no image", "name another file")
+            raise GenerationFailed("this is not an image", "choose another file")
         return "an image "
 
     def tokens(self, prompt: Sequence[bytes], sampling: Sampling) -> Generator[bytes, None, None]:

@@ -193,7 +193,7 @@ def test_nothing_is_overwritten(command: Command, tmp_path: Path, kind: str) -> 
         target.symlink_to(tmp_path / "nowhere")
     result = command("plugins", "new", "demo", "--folder", tmp_path)
     assert result.code == 2
-    assert "nothing is overwritten" in result.err
+    assert "is not overwritten" in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["gemmahub-demo"]
     if kind == "folder":
         assert [path.read_text() for path in target.iterdir()] == ["mine"]

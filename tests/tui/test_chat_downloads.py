@@ -78,7 +78,7 @@ def test_it_arrives_and_the_chat_opens(server: HubServer) -> None:
             assert words(screen, ".name").startswith("hf://user/gemma/g-Q4_0.gguf · Q4_0")
             size = format_bytes(len(MODEL))
             assert f"100% · {size} of {size}" in words(screen, ".bar")
-            assert words(screen, ".told") == "is here: enter talks to it"
+            assert words(screen, ".told") == "downloaded: enter opens a chat"
             library, chat = app.heard
             assert isinstance(library, messages.LibraryChanged)
             assert isinstance(chat, messages.OpenChat)
@@ -98,7 +98,7 @@ def test_it_is_paused_and_goes_on_where_it_was(server: HubServer) -> None:
             await pilot.press("p")
             await until(lambda: download.state == "paused", "paused", pilot)
             screen.look()
-            assert "what has arrived is kept" in words(screen, ".told")
+            assert "arrived is kept" in words(screen, ".told")
             server.faults.clear()
             await pilot.press("p")
             await until(lambda: download.state == "done", "done", pilot)

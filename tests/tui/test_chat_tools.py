@@ -166,7 +166,9 @@ def test_a_file_without_tools_is_told_and_changes_nothing(
             missing = file.with_name("none.json")
             assert "cannot be read" in await choose(screen, pilot, str(missing))
             file.write_text("[]")
-            assert "holds no list of 1 to 128 functions" in await choose(screen, pilot, str(file))
+            assert "does not hold a list of 1 to 128 functions" in await choose(
+                screen, pilot, str(file)
+            )
             assert names(screen) == []
 
     run(scenario())

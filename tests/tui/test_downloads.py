@@ -221,7 +221,7 @@ async def test_what_is_here_opens_at_once(hub: SteadyHub, tmp_path: Path) -> Non
     async with running(hub) as (app, pilot):
         screen = await asked(pilot, HERE)
         assert "It is on this machine already." in words(screen)
-        assert "enter talks to it" in words(screen)
+        assert "enter opens a chat" in words(screen)
         await pilot.press("enter")
         chat = await front(pilot, ChatScreen)
         assert chat.query_one(ChatView).model.reference == HERE
@@ -232,7 +232,7 @@ async def test_what_has_arrived_is_only_checked(hub: SteadyHub) -> None:
     hub.pull(hub.plan_pull("user/gemma"))
     async with running(hub) as (_, pilot):
         screen = await asked(pilot)
-        assert "have arrived: only their sha256 is checked" in words(screen)
+        assert "are here: only the sha256 is checked" in words(screen)
 
 
 # --- the dialog, when the hub does not give it --------------------------------------------------
@@ -267,7 +267,7 @@ async def test_a_hub_that_cannot_be_reached(
         assert any("trying again in 0.5 s" in text for text in drawn_texts)
         said = words(screen)
         assert said.count("127.0.0.1 cannot be reached") == 1
-        assert f"What is installed works without it, such as {HERE}" in said
+        assert f"Installed models work without it, such as {HERE}" in said
         assert "r tries again" in said
         assert f"$ gemmahub pull {wanted}" in said
         assert not app.told  # the dialog says it, nothing lies over it
@@ -285,14 +285,14 @@ async def test_a_retry_in_the_dialog(hub: SteadyHub, server: HubServer) -> None:
     server.fault("status", match="/api/models", value=503, times=2)
     async with running(hub) as (_, pilot):
         screen = await asked(pilot)
-        assert "is in trouble (HTTP 503)" in words(screen)
+        assert "has a problem (HTTP 503)" in words(screen)
         assert "Nothing is installed yet." in words(screen)
         await pilot.press("t")  # nothing is here to talk to
         assert pilot.app.screen is screen
         await pilot.press("r")
         await until(lambda: screen.plan, "an answer", pilot)
         assert "4.12 MB to fetch" in words(screen)
-        assert "in trouble" not in words(screen)
+        assert "a problem" not in words(screen)
         await pilot.press("escape")
         library = await front(pilot, LibraryScreen)
         assert "no network" not in str(library.query_one(Welcome).render())
@@ -340,7 +340,7 @@ async def test_a_disk_that_is_too_small(hub: SteadyHub, server: HubServer, tmp_p
         assert " short)" in words(screen)
         assert "10.0 GB" in words(screen) or "10.1 GB" in words(screen)
         assert "HF_HOME" in words(screen)
-        assert "enter gets it" not in words(screen)
+        assert "enter downloads it" not in words(screen)
         await pilot.press("enter")  # looks again
         await until(lambda: screen.plan, "an answer", pilot)
         assert app.screen is screen
@@ -456,7 +456,7 @@ async def test_bytes_that_were_changed(hub: SteadyHub, server: HubServer) -> Non
     async with running(hub) as (_, pilot):
         download, screen = await fetching(pilot)
         await until(lambda: download.state == "failed", "failed", pilot)
-        assert "nothing of it was kept" in row(screen, ".told")
+        assert "it was not kept" in row(screen, ".told")
         assert "0% · 0 B of" in row(screen, ".bar")
 
 
@@ -515,7 +515,7 @@ async def test_its_keys_fit(hub: SteadyHub, width: int) -> None:
         await pilot.pause()
         last = shown(pilot).splitlines()[-1]
         if width == 80:
-            for key in ("Back", "Pause/go on", "Retry", "Cancel", "Chat", "Copy", "Keys"):
+            for key in ("Back", "Pause/continue", "Retry", "Cancel", "Chat", "Copy", "Keys"):
                 assert key in last
         assert "palette" not in last
 

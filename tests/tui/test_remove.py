@@ -68,7 +68,7 @@ async def test_a_removal_that_fails_says_why(
     path = install(tmp_path, HERE)
 
     def full(_: Library, removing: Removing) -> None:
-        raise GemmahubError(f"cannot write for {removing.reference}", "make room")
+        raise GemmahubError(f"cannot write for {removing.reference}", "free some space")
 
     monkeypatch.setattr("gemmahub.service.disk.remove", full)
     async with GemmahubApp(hub).run_test(size=(120, 40)) as pilot:
@@ -77,5 +77,5 @@ async def test_a_removal_that_fails_says_why(
         await pilot.press("R")
         await pilot.app.workers.wait_for_complete()
         await pilot.pause()
-        assert "make room" in drawn(screen)  # type: ignore[arg-type]
+        assert "free some space" in drawn(screen)  # type: ignore[arg-type]
         assert path.exists()

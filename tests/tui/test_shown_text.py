@@ -220,7 +220,7 @@ async def test_no_screen_draws_a_raw_control_character(visit: Visit) -> None:
     compared = CompareScreen(app.library, (evil, str(world.strange)), Requirements())
     await visit.at(compared, lambda: compared.comparison)
     removed = RemoveScreen(app.library, evil)
-    await visit.at(removed, lambda: "looking what it shares" not in "\n".join(lines(app)))
+    await visit.at(removed, lambda: "checking what it shares" not in "\n".join(lines(app)))
     for reference in (f"no/{NAMES[0]}", TEXT, LINES):
         asked = PullScreen(app.library, reference)
         await visit.at(asked, lambda asked=asked: asked.plan or asked.error)  # type: ignore[misc]

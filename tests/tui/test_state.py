@@ -82,7 +82,7 @@ def test_a_state_of_a_newer_version_is_not_written_to(tmp_path: Path) -> None:
 def test_a_state_that_is_no_file_is_kept_aside(tmp_path: Path, kind: str) -> None:
     (os.mkdir if kind == "folder" else os.mkfifo)(tmp_path / "tui.json")
     state = State(tmp_path)
-    assert "it is no file" in state.problem
+    assert "it is not a file" in state.problem
     state.remember(sort="size")
     assert State(tmp_path).values.sort == "size"
     assert (tmp_path / "tui.json.damaged").exists()
@@ -99,7 +99,7 @@ def test_a_damaged_state_that_cannot_be_renamed_is_not_written_over(
     monkeypatch.setattr(type(tmp_path), "rename", refuse)
     state = State(tmp_path)
     state.remember(sort="size")
-    assert "left as it is" in state.problem
+    assert "left unchanged" in state.problem
     assert (tmp_path / "tui.json").read_text() == "{"
 
 

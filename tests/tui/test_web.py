@@ -395,7 +395,7 @@ async def test_a_flood_of_keys_waits_instead_of_taking_memory(mortal: Served) ->
 @pytest.mark.parametrize(
     ("message", "code"),
     [
-        pytest.param("no JSON", 1008, id="no JSON"),
+        pytest.param("not JSON", 1008, id="not JSON"),
         pytest.param("{}", 1008, id="an object"),
         pytest.param("[" * 50_000, 1008, id="deep"),
         pytest.param('["stdin","' + "x" * 1_100_000, 1009, id="huge"),

@@ -172,7 +172,7 @@ async def downloads(pilot: Pilot[None]) -> None:
         all_seconds_left=size / 36e6,
     )
     failed.state = "failed"
-    failed.error = NetworkError("the connection was lost", "what has arrived is kept")
+    failed.error = NetworkError("the connection was lost", "arrived is kept")
     app.downloads.all += [going, failed]
     await pilot.press("D")
     screen = await screen_of(pilot, DownloadsScreen)
@@ -192,7 +192,7 @@ async def plugins(pilot: Pilot[None]) -> None:
     """Plugins and doctor."""
     await start(pilot)
     await pilot.press("p")
-    await shows(pilot, "want a look")
+    await shows(pilot, "want attention")
     await still(pilot)
 
 

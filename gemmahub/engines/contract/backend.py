@@ -175,7 +175,7 @@ class Backend:
         this backend cannot tell.
         """
         raise self._lacks(
-            "say what it would allocate without loading the model", "use the estimate by formula"
+            "report what it would allocate without loading the model", "use the estimate by formula"
         )
 
     def quantize(
@@ -194,7 +194,7 @@ class Backend:
 
         Raises: LoadFailed as :meth:`quantize` does; BackendError.
         """
-        raise self._lacks("say what it would write")
+        raise self._lacks("report what it would write")
 
     def make_importance(
         self, artifact: Artifact, text: str, target: Path, on_progress: OnProgress | None = None
@@ -221,7 +221,9 @@ class Backend:
         """
         raise self._lacks("unload models")
 
-    def _lacks(self, what: str, hint: str = "choose another one with --backend") -> BackendError:
+    def _lacks(
+        self, what: str, hint: str = "choose another backend with --backend"
+    ) -> BackendError:
         from gemmahub.errors import BackendError
 
         return BackendError(f"{self.name} cannot {what}", hint)
@@ -249,7 +251,7 @@ class Backend:
             if not _is_of(option, value):
                 raise LoadFailed(
                     f"{self.name}: {name} cannot be {value!r}",
-                    f"it takes {_KINDS.get(option.type, option.type.__name__)}",
+                    f"it accepts {_KINDS.get(option.type, option.type.__name__)}",
                 )
         return {name: settings.options.get(name, opt.default) for name, opt in known.items()}
 

@@ -13,21 +13,21 @@ OF_BACKENDS: Final[dict[str, str]] = {
     "quantize": "writes a model at another precision (Backend.quantize)",
     "importance": "makes an importance matrix from a text (Backend.make_importance)",
     "serve": "serves a model over HTTP as OpenAI does (Backend.serve)",
-    "unload": "gives back a model's memory, whoever loaded it (Backend.unload)",
-    "parallel": "a session answers several at once",
-    "fixed_context": "the context is the server's, and Settings.context is not",
+    "unload": "frees a model's memory, whoever loaded it (Backend.unload)",
+    "parallel": "a session answers several requests at once",
+    "fixed_context": "the server sets the context, Settings.context is ignored",
 }
 
 OF_SESSIONS: Final[dict[str, str]] = {
-    "images": "messages may have images, where the model takes them",
-    "audio": "messages may have audio, where the model hears it",
-    "thinking": "thoughts come as chunks of their own, and Sampling.thinking is obeyed",
-    "tools": "Sampling.tools are offered, calls come as chunks, results are taken",
-    "schema": "Sampling.schema is obeyed",
-    "grammar": "Sampling.grammar is obeyed",
+    "images": "messages may have images, if the model accepts them",
+    "audio": "messages may have audio, if the model accepts it",
+    "thinking": "thinking comes as separate chunks, and Sampling.thinking is followed",
+    "tools": "Sampling.tools are offered, calls come as chunks, results are accepted",
+    "schema": "Sampling.schema is followed",
+    "grammar": "Sampling.grammar is followed",
     "score": "log probabilities of a text's tokens (Session.score)",
-    "score_at": "the same of some windows, and of tokens named for each place (Session.score_at)",
-    "embed": "vectors of texts (Session.embed)",
+    "score_at": "the same for chosen windows and chosen tokens (Session.score_at)",
+    "embed": "embeddings of texts (Session.embed)",
 }
 
 OF_SETTINGS: Final[dict[str, str]] = {

@@ -170,4 +170,4 @@ class SessionBase:
 def _lacks(what: str) -> Exception:
     from gemmahub.errors import GenerationFailed
 
-    return GenerationFailed(f"this engine cannot {what}", "choose another one with --backend")
+    return GenerationFailed(f"this engine cannot {what}", "choose another backend with --backend")

@@ -40,7 +40,7 @@ _READERS: Final[dict[str, tuple[tuple[str, Reader], ...]]] = {
 _BLOCKS: Final = "_blocks"
 _METHODS: Final = words.METHODS | bytewise.METHODS | libraries.METHODS | {""}
 _WORDS: Final = frozenset({"U8", "I8", "I16", "U16", "I32", "U32"})
-_UNNAMED: Final = "a tool that it does not name"
+_UNNAMED: Final = "an unnamed tool"
 _WORTH_A_WORD: Final = 0.01
 """Share of the bytes from which words that nobody knows make the whole unknown."""
 

@@ -28,16 +28,16 @@ def checked_window(
         lengths |= {len(scored.top_tokens): "best tokens"}
         lengths |= {len(scored.top_log_probabilities): "best tokens' log probabilities"}
     if rows:
-        lengths |= {len(scored.at_log_probabilities): "named tokens' log probabilities"}
+        lengths |= {len(scored.at_log_probabilities): "chosen tokens' log probabilities"}
     if len(scored.tokens) != window or not 0 < places < window:
         raise _wrong(engine, f"a window of {len(scored.tokens)} tokens, {places} of them scored")
     if set(lengths) != {places}:
         raise _wrong(engine, f"not {places} rows of {', '.join(lengths.values())}")
     if not _numbers(scored.tokens) or not all(map(_numbers, scored.top_tokens)):
-        raise _wrong(engine, "tokens that are no numbers of a vocabulary")
+        raise _wrong(engine, "tokens that are not in the vocabulary")
     logs = (scored.log_probabilities, *scored.top_log_probabilities, *scored.at_log_probabilities)
     if not all(map(_logs, logs)):
-        raise _wrong(engine, "log probabilities that are none")
+        raise _wrong(engine, "log probabilities that are not valid numbers")
     if top:
         for best, values in zip(scored.top_tokens, scored.top_log_probabilities, strict=True):
             if not 0 < len(best) == len(values):
@@ -58,5 +58,5 @@ def _logs(values: Iterable[float]) -> bool:
 
 def _wrong(engine: str, what: str) -> GenerationFailed:
     return GenerationFailed(
-        f"{one_line(engine)} gave {what}", "this is a defect of the backend: report it"
+        f"{one_line(engine)} gave {what}", "this is a bug in the backend: report it"
     )

@@ -62,10 +62,9 @@ class KeptWindows:
             write_whole(self._path(number), head + b"\n" + body)
         except OSError as error:
             raise GemmahubError(
-                f"what was scored cannot be kept in {one_line(str(self._folder))}: "
-                f"{error.strerror}",
-                "make room there, or set GEMMAHUB_CACHE to another folder; the same command "
-                "goes on with the windows that are kept",
+                f"the scores cannot be saved in {one_line(str(self._folder))}: {error.strerror}",
+                "free some space there, or set GEMMAHUB_CACHE to another folder; the same "
+                "command continues from the saved windows",
             ) from None
 
     def _path(self, number: int) -> Path:

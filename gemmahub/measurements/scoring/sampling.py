@@ -22,10 +22,10 @@ def method_for(words: int) -> str:
         return "a sum over the whole vocabulary"
     best = f"the {TOP:,} most probable tokens of the reference one by one"
     if not words:
-        return f"{best}, the others left out: a lower bound, some 3 % below the whole"
+        return f"{best}, without the others: a lower bound, about 3 % below the full sum"
     return (
-        f"{best}, of the others a sample of {SAMPLED} in each place that counts for all: the mean "
-        "is within 1 % of a sum over the whole vocabulary"
+        f"{best}, plus a sample of {SAMPLED} of the others in each place: the mean is within "
+        "1 % of the full sum"
     )
 
 

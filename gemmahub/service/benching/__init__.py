@@ -103,7 +103,7 @@ def bench(
     )
     here.results.add([result])
     if result not in here.results.of(SpeedResult, result.model.content) and result.model.content:
-        here.say(f"the results could not be remembered in {here.config.data}: is the disk full?")
+        here.say(f"the results could not be saved in {here.config.data}: is the disk full?")
     return Benched(job.variant, result, interrupted)
 
 
@@ -169,7 +169,7 @@ class _Job:
 
     def busy_before(self) -> list[str]:
         """What keeps the machine busy before anything is measured."""
-        self.tell("looking whether the machine is quiet")
+        self.tell("checking whether the machine is idle")
         return busy_now()
 
     def loaded(self) -> tuple[Running, list[float]]:
@@ -212,7 +212,7 @@ class _Job:
         fitting = tuple(depth for depth in self.depths if depth + _LEAST_ROOM <= context)
         if fitting == self.depths or (fitting and self.options.depths is None):
             return fitting
-        raise _too_deep(max(self.depths), context, "its engine gave a context of")
+        raise _too_deep(max(self.depths), context, "its engine provides a context of")
 
     def memory(self, info: SessionInfo, process: int | None) -> MeasuredMemory:
         """What was planned, and what was seen."""
@@ -245,7 +245,7 @@ def check_engine(here: Installation, variant: Variant, options: BenchOptions) ->
     if not variant.runnable:
         raise NotInstalled(
             f"{one_line(variant.reference)} is not on this machine",
-            f"gemmahub pull {one_line(variant.reference)} gets it",
+            f"gemmahub pull {one_line(variant.reference)} downloads it",
             variant.reference,
         )
     model: Any = variant.served or next(iter(variant.artifacts))
@@ -258,12 +258,12 @@ def check_engine(here: Installation, variant: Variant, options: BenchOptions) ->
     backend = choice.offer.backend
     if not backend.automatic:
         raise UsageError(
-            f"{backend.name} makes its timings up", "measure with an engine that runs models"
+            f"{backend.name} has no real timings", "measure with an engine that runs models"
         )
     if options.parallel > 1 and "parallel" not in backend.capabilities:
         raise BackendMissing(
             f"{backend.name} gives one answer at a time, not {options.parallel}",
-            "leave --parallel out, or name another one with --backend",
+            "leave out --parallel, or choose another one with --backend",
         )
     return backend
 
@@ -285,8 +285,8 @@ def _depths(wanted: Sequence[int] | None, variant: Variant) -> tuple[int, ...]:
 def _too_deep(depth: int, context: int, why: str) -> UsageError:
     most = max(0, context - _LEAST_ROOM)
     return UsageError(
-        f"a depth of {depth:,} takes {depth + _LEAST_ROOM:,} tokens, and {why} {context:,}",
-        f"give depths up to {most:,}" if most else "it cannot be measured with so few",
+        f"a depth of {depth:,} needs {depth + _LEAST_ROOM:,} tokens, and {why} {context:,}",
+        f"give depths up to {most:,}" if most else "too few to measure",
     )
 
 
@@ -314,8 +314,8 @@ def planned_bytes(here: Installation, variant: Variant, settings: Settings) -> i
         return None
     if not memory.fits:
         raise DoesNotFit(
-            f"{one_line(variant.reference)} would not fit with {memory.settings.context:,} tokens: "
-            f"{format_gib(-memory.headroom_bytes)} too much",
+            f"{one_line(variant.reference)} would not fit with {memory.settings.context:,} "
+            f"tokens: {format_gib(-memory.headroom_bytes)} short",
             "measure at smaller depths (--depth 0,512), or with fewer --gpu-layers",
         )
     return memory.total_bytes

@@ -68,7 +68,7 @@ def speeds_in(path: Path) -> tuple[SpeedResult, ...]:
     found = tuple(result for result in from_file(path) if isinstance(result, SpeedResult))
     if not found:
         raise NotFound(
-            f"{one_line(str(path))} holds no speeds", "gemmahub bench --json prints some"
+            f"{one_line(str(path))} contains no speeds", "gemmahub bench --json writes such a file"
         )
     return found
 

@@ -49,7 +49,7 @@ class DepthBench:
         self.later: Sequence[int] = ()
         self.doubts: list[str] = []
         if not prompts.counted:
-            self._doubt("the engine does not count a prompt's tokens: its words were counted")
+            self._doubt("the engine does not count a prompt's tokens: words were counted instead")
 
     def warm_up(self) -> None:
         """One run that is not counted: pages are mapped, kernels are made, clocks go up."""
@@ -91,11 +91,9 @@ class DepthBench:
             if answer.tokens >= min(LEAST_TOKENS, self._decoded):
                 break
         else:
-            self._doubt(
-                f"the model ended its answers after {answer.tokens} tokens, which is few to time"
-            )
+            self._doubt(f"the model stopped after {answer.tokens} tokens, which are few to time")
         if not answer.stated and self._parallel == 1:
-            self._doubt("the engine states no times: they are the clock's, from outside")
+            self._doubt("the engine reports no times: they were measured from outside")
         self._check_depth(depth, answer)
         return answer
 
@@ -109,8 +107,8 @@ class DepthBench:
         read = timed_together(self._session, longer, 1)
         if read.computed is not None and read.computed > 1.5 * self._read * self._parallel:
             self._doubt(
-                "the engine read prompts from their beginning again: "
-                "prefill is the mean up to each depth"
+                "the engine evaluated prompts from the start again: prefill is the mean up to "
+                "each depth"
             )
         return read
 
@@ -124,7 +122,9 @@ class DepthBench:
         asked = answer.prompt_tokens / self._parallel
         if depth and abs(asked / depth - 1) > _OFF and depth not in self._off:
             self._off.add(depth)
-            self._doubt(f"prompts for a depth of {depth:,} had other lengths, such as {asked:,.0f}")
+            self._doubt(
+                f"prompts for a depth of {depth:,} had different lengths, such as {asked:,.0f}"
+            )
 
     def _doubt(self, text: str) -> None:
         if text not in self.doubts:

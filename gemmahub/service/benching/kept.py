@@ -57,8 +57,8 @@ def import_results(here: Installation, path: Path, name: str | None = None) -> t
     kept = sum(each.origin == origin for each in here.results.kept)
     if results and not kept:
         raise GemmahubError(
-            f"the results could not be remembered in {one_line(str(here.config.data))}",
-            "make room there, then import them again",
+            f"the results could not be saved in {one_line(str(here.config.data))}",
+            "free some space there, then import them again",
         )
     return origin, len(results)
 
@@ -69,7 +69,7 @@ def forget_results(here: Installation, name: str) -> int:
     count = names.count(name)
     if not count:
         near = nearest(name, sorted(set(names))) or sorted(set(names))
-        hint = f"there is {', '.join(near)}" if near else "nothing was imported"
+        hint = f"imported: {', '.join(near)}" if near else "nothing was imported"
         raise NotFound(f"nothing was imported as {one_line(name)!r}", hint)
     here.results.forget(name)
     return count
@@ -90,11 +90,11 @@ def export_results(results: list[SpeedResult], path: Path) -> None:
     Raises: GemmahubError.
     """
     if path.exists() and not path.is_file():
-        raise GemmahubError(f"{one_line(str(path))} is no file", "name another place")
+        raise GemmahubError(f"{one_line(str(path))} is not a file", "choose another place")
     try:
         write_whole(path, as_file(results), make_folder=False)
     except OSError as error:
         raise GemmahubError(
             f"{one_line(str(path))} cannot be written: {error.strerror or error}",
-            "make room there, or name another place",
+            "free some space there, or choose another file",
         ) from error

@@ -80,13 +80,13 @@ class Tuning:
         """As people read it."""
         if self.best is None:
             return (
-                f"none of {self.tried} settings was faster than the usual ones by more than the "
-                "spread: those stay"
+                f"none of {self.tried} settings was faster than the defaults by more than the "
+                "spread: the defaults stay"
             )
         return (
-            f"{in_words(self.best.changes)}: {self.gain:.2f} times as fast as the usual settings "
-            f"({self.best.middle:.2f} s in place of {self.usual.middle:.2f} s for a question of "
-            f"{_ASKED} tokens and an answer of {_ANSWERED})"
+            f"{in_words(self.best.changes)}: {self.gain:.2f} times as fast as the default "
+            f"settings ({self.best.middle:.2f} s in place of {self.usual.middle:.2f} s for a "
+            f"question of {_ASKED} tokens and an answer of {_ANSWERED})"
         )
 
 
@@ -129,7 +129,7 @@ def tune(
         found = TunedSettings(conditions=best.conditions, gain=gain, **kept)
         store.set(model.content, engine.name, found)
         if store.of(model.content, engine.name) is None:
-            here.say(f"the settings could not be remembered in {here.config.data}")
+            here.say(f"the settings could not be saved in {here.config.data}")
     problems = dict.fromkeys(each.problem for each in others if each.problem)
     return Tuning(variant, usual, best, len(changes), tuple(job.doubts), tuple(problems))
 
@@ -155,8 +155,8 @@ class _Tuner:
         found = busy_now()
         if found and not self._force:
             raise GemmahubError(
-                f"this is no time to compare settings: {'; '.join(found)}",
-                "end the other programs, or measure in spite of them with --force",
+                f"this machine is too busy to compare settings: {'; '.join(found)}",
+                "close the other programs, or measure anyway with --force",
             )
         self._doubt(found)
 
@@ -169,9 +169,9 @@ class _Tuner:
             left = [each for each in left if each.seconds and not each.problem]
             if not usual.seconds:
                 raise DoesNotFit(
-                    f"the usual settings of {one_line(self._variant.reference)} do not load: "
-                    f"{usual.problem}",
-                    f"gemmahub plan {one_line(self._variant.reference)} says what they take",
+                    f"the default settings of {one_line(self._variant.reference)} do not "
+                    f"load: {usual.problem}",
+                    f"gemmahub plan {one_line(self._variant.reference)} shows their memory use",
                 )
             if runs >= 4 and len(left) <= LAST:
                 return left

@@ -114,17 +114,15 @@ def side_by_side(
 
 def _check(references: Sequence[str]) -> None:
     if len(references) < 2:
-        raise UsageError("there is nothing to compare it with", "name two variants or more")
+        raise UsageError("there is nothing to compare it with", "give two or more variants")
     if len(references) > MOST:
         raise UsageError(
-            f"{len(references)} variants are too many to stand side by side",
-            f"name {MOST} at most; gemmahub list --all shows all below each other",
+            f"{len(references)} variants are too many to compare",
+            f"give at most {MOST}; gemmahub list --all lists them all",
         )
     for first, second in combinations(references, 2):
         if first == second:
-            raise UsageError(
-                f"{one_line(first)} is named twice", "name variants that differ from each other"
-            )
+            raise UsageError(f"{one_line(first)} was given twice", "choose different variants")
 
 
 def _variant(here: Installation, reference: str, machine: Machine) -> Variant:
@@ -142,7 +140,7 @@ def _check_different(references: Sequence[str], variants: Sequence[Variant]) -> 
             raise UsageError(
                 f"{one_line(first)} and {one_line(second)} are the same variant: "
                 f"{one_line(one.reference)}",
-                "name variants that differ from each other; gemmahub list --all shows them",
+                "choose different variants; gemmahub list --all shows them",
             )
 
 

@@ -110,10 +110,10 @@ class Side:
         if self.speed is not None:
             return self.speed.basis
         if self.plan is not None:
-            return "not known: the memory's bandwidth is unknown"
+            return "unknown: the memory's bandwidth is unknown"
         if self.memory.reason:
-            return "not known: its memory is not known"
-        return "not known: nothing of it can be recommended here"
+            return "not known: its memory is unknown"
+        return "unknown: it cannot be recommended here"
 
     def as_json(self) -> dict[str, Any]:
         """An entry of ``variants`` in ``gemmahub compare --json``."""

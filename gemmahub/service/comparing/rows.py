@@ -195,7 +195,7 @@ def _read(side: Side) -> str:
     if side.variant.served is not None:
         return "so its precision is what its server states"
     command = command_line("inspect", one_line(side.variant.reference, _LONG), remote=True)
-    return f"so its precision is what its name says: {command} reads it from the header"
+    return f"so its precision is from its name: {command} reads it from the header"
 
 
 def _memory_remarks(comparison: Comparison) -> tuple[Remark, ...]:

@@ -67,7 +67,7 @@ def report_on(
     """
     if len(references) > MOST:
         raise UsageError(
-            f"{len(references)} variants are too many for a report", f"name {MOST} at most"
+            f"{len(references)} variants are too many for a report", f"give at most {MOST}"
         )
     machine = machine or here.machine_for()
     found = side_by_side(here, references, wanted, machine)

@@ -52,7 +52,7 @@ def _lines(report: VariantReport, now: datetime) -> Iterator[str]:
     for words in missing:
         yield from ("", f"{words.missing} `{words.command}`")
     if report.comparison.differences:
-        yield from ("", "## What sets them apart", "")
+        yield from ("", "## Differences", "")
         yield from (
             f"- {markdown_line(str(difference))}" for difference in report.comparison.differences
         )

@@ -112,8 +112,8 @@ def _figure(across: str, up: str) -> tuple[Any, Any]:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise BackendMissing(
-            "a page with plots needs matplotlib, which is not installed",
-            "pip install 'gemmahub[report]', or take --markdown, which has the tables alone",
+            "plots need matplotlib, which is not installed",
+            "pip install 'gemmahub[report]', or use --markdown, which has tables only",
         ) from error
     figure = Figure(figsize=_SIZE, layout="constrained")
     figure.patch.set_alpha(0)

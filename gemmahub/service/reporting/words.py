@@ -73,7 +73,7 @@ def plot_words(report: VariantReport) -> tuple[PlotWords, PlotWords, PlotWords]:
             "Memory against context",
             "By formula, with the recommended layers on the accelerator. Lines are of a 16-bit "
             f"cache, dashed ones of an 8-bit cache.{_free(report)}",
-            "The memory of these variants is not known. The engine can be asked:",
+            "The memory of these variants is unknown. The engine can report it:",
             command_line("plan", names[0], exact=True),
         ),
         PlotWords(

@@ -30,7 +30,7 @@ def scorable(here: Installation, reference: str) -> Variant:
     if not variant.runnable:
         raise NotInstalled(
             f"{variant.reference} is not on this machine",
-            f"gemmahub pull {variant.reference} gets it ({variant.download})",
+            f"gemmahub pull {variant.reference} downloads it ({variant.download})",
             variant.reference,
         )
     check_purpose(variant, "score")
@@ -83,7 +83,7 @@ def other_words(variant: Variant, reference: Variant) -> UsageError:
     return UsageError(
         f"{one_line(variant.reference)} and {one_line(reference.reference)} have different "
         "tokenizers: their probabilities cannot be compared",
-        "name another --reference, of the same model",
+        "choose another --reference, of the same model",
     )
 
 
@@ -104,10 +104,10 @@ def check_fit(here: Installation, variant: Variant, window: int) -> None:
         return  # nobody knows: the engine will say it
     if not found.memory.fits:
         raise DoesNotFit(
-            f"{one_line(variant.reference)} does not fit the memory that is free: it takes "
+            f"{one_line(variant.reference)} does not fit in free memory: it needs "
             f"{format_gib(found.memory.total_bytes)} with windows of {window} tokens",
-            f"gemmahub plan {one_line(variant.reference)} -c {window} says what takes it; score a "
-            "smaller variant, or free memory",
+            f"gemmahub plan {one_line(variant.reference)} -c {window} shows what uses the "
+            "memory; score a smaller variant, or free memory",
         )
 
 

@@ -110,14 +110,14 @@ class _Run:
         found = best_here(self._here, variants)
         if found is None:
             self._note(
-                "there is no better precision of the model here to hold it against: perplexity "
-                "only; --reference names one"
+                "no better precision of the model is installed to compare with, so perplexity "
+                "only; use --reference to choose one"
             )
         else:
             self._note(
                 f"the reference is {one_line(found.reference)}, the best precision of the model "
                 "that is here"
-                + ("" if is_good(found) else "; what that has lost itself is in no divergence")
+                + ("" if is_good(found) else "; its own loss is not part of the divergence")
             )
         return found
 
@@ -171,9 +171,7 @@ class _Run:
         backend = self._here.plugins_manager.backend(running.backend).backend
         named = "score_at" in backend.capabilities
         if not named and (as_base or self._bases):
-            self._note(
-                f"{backend.name} says no more than its own tokens' probabilities: no divergence"
-            )
+            self._note(f"{backend.name} reports only its own tokens' probabilities: no divergence")
         conditions = conditions_of(self._here, running, machine)
         subject = TextOfModel(
             one_line(model.name),
@@ -197,8 +195,9 @@ class _Run:
             self._bases[text.sha256] = Base(scoring.key, self._words, scoring.kept)
         if self._base_build not in ("", conditions.build):
             self._note(
-                f"{one_line(conditions.build)} is not what the reference ran with, "
-                f"{one_line(self._base_build)}: the divergence is that of both engines, too"
+                f"{one_line(conditions.build)} differs from the reference's build, "
+                f"{one_line(self._base_build)}: the divergence includes the difference of the "
+                "engines"
             )
         return self._result(model, conditions, text, windows)
 

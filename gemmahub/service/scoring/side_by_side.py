@@ -117,14 +117,14 @@ def read_prompts(name: str) -> list[str]:
     path, shown = Path(name), one_line(name, 200)
     try:
         if path.is_file() and path.stat().st_size > _LARGEST:
-            raise UsageError(f"{shown} is too large for a file of prompts", "give a part of it")
+            raise UsageError(f"{shown} is too large for a file of prompts", "use a part of it")
         lines = path.read_text("utf-8-sig").split("\n")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", "") or "it is no text in UTF-8"
-        raise NotFound(f"{shown} cannot be read: {reason}", "name a file of prompts") from None
+        reason = getattr(error, "strerror", "") or "it is not UTF-8 text"
+        raise NotFound(f"{shown} cannot be read: {reason}", "choose a file of prompts") from None
     found = [_prompt(line, number, shown) for number, line in enumerate(lines, 1) if line.strip()]
     if not found:
-        raise UsageError(f"{shown} has no prompts", "write one in each line")
+        raise UsageError(f"{shown} has no prompts", "write one prompt per line")
     return found
 
 

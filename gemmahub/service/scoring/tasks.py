@@ -140,8 +140,7 @@ def _asked(address: str, name: str, options: TasksOptions) -> dict[str, Any]:
             lines = ran.stderr.strip().splitlines()[-_LINES:] or ["it gave no reason"]
             raise GemmahubError(
                 f"{PROGRAM} failed: {one_line(lines[-1], 400)}",
-                "look at the names of the tasks, and at the tasks' own needs: "
-                "python -m lm_eval --tasks list",
+                "check the names of the tasks and what they need: python -m lm_eval --tasks list",
             )
         return _read(Path(place).rglob("results*.json"))
 
@@ -177,7 +176,7 @@ def _kept(here: Installation, found: TasksResult) -> TasksResult:
         path.write_text(json.dumps(found.as_json(), indent=1), encoding="utf-8")
     except OSError as error:
         raise GemmahubError(
-            f"the results cannot be kept in {one_line(str(folder))}: {error.strerror}",
-            "make room there",
+            f"the results cannot be saved in {one_line(str(folder))}: {error.strerror}",
+            "free some space there",
         ) from None
     return TasksResult(found.model, found.scores, found.settings, str(path))

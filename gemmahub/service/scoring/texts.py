@@ -47,20 +47,18 @@ def _find(name: str) -> ScoredSource:
     shown = one_line(name, 200)
     try:
         if path.is_file() and path.stat().st_size > _LARGEST:
-            raise UsageError(f"{shown} is too large to be scored", "give a part of it")
+            raise UsageError(f"{shown} is too large to be scored", "use a part of it")
         raw = path.read_bytes()
     except (OSError, ValueError) as error:
         known = ", ".join(KINDS)
         raise NotFound(
-            f"there is no text {shown}: {getattr(error, 'strerror', '') or error}",
-            f"name a file, or one of {known}",
+            f"the text {shown} cannot be read: {getattr(error, 'strerror', '') or error}",
+            f"use a file, or one of {known}",
         ) from None
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise UsageError(
-            f"{shown} is no text in UTF-8", "convert it, or give another one"
-        ) from None
+        raise UsageError(f"{shown} is not UTF-8 text", "convert it, or use another one") from None
     if not text.strip():
-        raise UsageError(f"{shown} is empty", "give a text of two windows at least")
+        raise UsageError(f"{shown} is empty", "use a text of at least two windows")
     return ScoredSource(one_line(path.name, 200), text)

@@ -166,9 +166,9 @@ class Scoring:
             base = self._of_base(number)
             if base["tokens"] != found["tokens"] or len(base["own"]) != len(found["own"]):
                 raise UsageError(
-                    f"{self.subject.model} makes other tokens of {self.subject.text.name} than the "
-                    "reference: their probabilities cannot be compared",
-                    "name another --reference, of the same model",
+                    f"{self.subject.model} splits {self.subject.text.name} into other tokens "
+                    "than the reference: their probabilities cannot be compared",
+                    "choose another --reference, of the same model",
                 )
             changes = changes_of(self._tables(number), scored, stride_of(self.base.words))
             found["divergences"] = changes.divergences
@@ -181,8 +181,8 @@ class Scoring:
         found = self.base.kept.get(number)
         if found is None or "top" not in found:
             raise UsageError(
-                f"what the reference said of {self.subject.text.name} is no longer kept",
-                "start the same command again: it computes that again",
+                f"the reference's scores of {self.subject.text.name} are no longer saved",
+                "run the same command again: it computes that again",
             )
         return found
 
@@ -217,5 +217,5 @@ class Scoring:
 def _too_short(subject: TextOfModel) -> UsageError:
     return UsageError(
         f"{one_line(subject.text.name)} has fewer tokens than two windows of {subject.window}",
-        "give a longer text",
+        "use a longer text",
     )

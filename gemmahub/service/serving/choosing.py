@@ -110,9 +110,7 @@ def offered(
     found: dict[str, Offered] = {}
     named = {here.chosen(reference)[0].reference for reference in (*references, *pinned)}
     if (beside.drafter is not None or beside.adapters) and len(named) != 1:
-        raise UsageError(
-            "an adapter or a drafter is made for one model", "name exactly that one to serve"
-        )
+        raise UsageError("an adapter or a drafter belongs to one model", "serve exactly that model")
     for reference in dict.fromkeys((*references, *pinned)):
         variant = here.chosen(reference)[0]
         one = _offered(here, variant, reference, beside, pinned=variant.reference in held)
@@ -131,8 +129,8 @@ def offered(
                 here.say(f"{one_line(variant.reference)} is not served: {error.message}")
     if not found:
         raise NotInstalled(
-            "no model is on this machine that can be served",
-            "gemmahub recommend names one, gemmahub pull gets it",
+            "this machine has no model that can be served",
+            "choose one with gemmahub recommend and download it with gemmahub pull",
         )
     return tuple(found.values())
 
@@ -180,8 +178,8 @@ def does_not_fit(name: str, plan: MemoryPlan) -> DoesNotFit:
     """What to raise for a model that has no room."""
     short = format_gib(-plan.headroom_bytes)
     return DoesNotFit(
-        f"{one_line(name)} does not fit: it takes {format_gib(plan.total_bytes)} with "
-        f"{plan.settings.context:,} tokens, and {short} more would have to be free",
+        f"{one_line(name)} does not fit: it needs {format_gib(plan.total_bytes)} with "
+        f"{plan.settings.context:,} tokens, {short} more than is free",
         "use a smaller --ctx-size, --cache-type q8_0, or a smaller variant",
     )
 
@@ -216,13 +214,13 @@ def _offered(
 
     if variant.served is not None:
         raise UsageError(
-            f"{one_line(variant.reference)} is served already, by {variant.served.backend}",
+            f"{one_line(variant.reference)} is already served by {variant.served.backend}",
             f"use the address of that server: {variant.served.place or 'its own'}",
         )
     if not variant.runnable:
         raise NotInstalled(
             f"{variant.reference} is not on this machine",
-            f"gemmahub pull {variant.reference} gets it ({variant.download})",
+            f"gemmahub pull {variant.reference} downloads it ({variant.download})",
             variant.reference,
         )
     check_is_model(variant)
@@ -240,7 +238,7 @@ def _offered(
     if note := left_to_clients(artifact):
         here.say(note)
     if beside.adapters and "adapters" not in offer.backend.capabilities:
-        raise BackendMissing(f"{offer.backend.name} has no adapters", "leave --adapter out")
+        raise BackendMissing(f"{offer.backend.name} has no adapters", "leave out --adapter")
     model = with_adapters(model_of(variant, catalog), variant, beside.adapters)
     drafts = None if beside.drafter is None else draft_model(variant, beside.drafter)
     return Offered(
@@ -263,7 +261,7 @@ def _drafter(
     wanted = beside.draft
     if "drafter" not in offer.backend.capabilities:
         if wanted or beside.drafter is not None:
-            raise BackendMissing(f"{offer.backend.name} has no drafter", "leave --draft out")
+            raise BackendMissing(f"{offer.backend.name} has no drafter", "leave out --draft")
         wanted = False
     return chosen_drafter(here, variant, Settings(drafter=beside.drafter), wanted)[0]
 

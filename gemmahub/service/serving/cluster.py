@@ -64,13 +64,15 @@ def cluster_models(
     wanted.check()
     if len(references) != 1:
         raise UsageError(
-            "several GPUs or machines serve one model together", "name exactly that one to serve"
+            "with several GPUs or machines, only one model can be served",
+            "serve exactly that model",
         )
     variant = here.chosen(references[0])[0]
     if variant.served is not None or not variant.runnable:
         raise NotInstalled(
             f"{variant.reference} is not on this machine",
-            f"gemmahub pull {variant.reference} gets it; each machine needs it in the same folder",
+            f"gemmahub pull {variant.reference} downloads it; each machine needs it in "
+            "the same folder",
             variant.reference,
         )
     artifact = replace(variant.artifacts[0], name=variant.reference)
@@ -117,16 +119,16 @@ def _cluster(
         return cluster_of(wanted, machine)
     if not wanted.address:
         raise UsageError(
-            f"{wanted.nodes} machines have to find each other",
-            "start Ray on them, and say where: --on ray://head:10001",
+            f"{wanted.nodes} machines need a Ray cluster",
+            "start Ray on them, and give its address: --on ray://head:10001",
         )
     if here.config.hosts:
         from gemmahub.hardware.described import ALL_HOSTS, described_machine
 
         return cluster_of(wanted, described_machine(ALL_HOSTS, here.config.hosts))
     here.say(
-        "the memory of these machines is not known, so nothing is checked: "
-        "the setting machines.hosts says what they are"
+        "the memory of these machines is unknown, so nothing is checked: describe them in the "
+        "setting machines.hosts"
     )
     found = Cluster(wanted.gpus or 1, wanted.nodes or 1, wanted.address)
     count = found.gpus * found.nodes

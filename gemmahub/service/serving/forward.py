@@ -76,7 +76,7 @@ class Forward:
         if held is None:
             names = ", ".join(each.offered.name for each in self._supervisor.models[:20])
             said = f"there is no model {name[:80]!r} here" if name else "'model' is missing"
-            raise ApiError(404 if name else 400, f"{said}; there is {names}", "model_not_found")
+            raise ApiError(404 if name else 400, f"{said}; available: {names}", "model_not_found")
         visit.model = held.offered.name
         embeds = held.offered.variant.embeds
         check(body, path, has_tools=held.offered.has_tools, embeds=embeds)
@@ -164,9 +164,7 @@ class _Answer:
 
 
 def _broken(held: Held) -> ApiError:
-    return ApiError(
-        502, f"the engine of {held.offered.name} ended before its answer did: ask again"
-    )
+    return ApiError(502, f"the engine of {held.offered.name} ended during its answer: ask again")
 
 
 async def _whole(found: httpx2.Response, most: int) -> bytes:

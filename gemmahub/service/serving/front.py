@@ -89,7 +89,8 @@ class _ByName:
             headers = Request(scope).headers
             if not self._gate.is_own(headers.getlist("host"), headers.getlist("origin")):
                 said = (
-                    "this server answers only under its own name, and no page but those of --cors"
+                    "this server answers only under its own name, and only to pages "
+                    "named with --cors"
                 )
                 await response_of(ApiError(403, said), scope["path"])(scope, receive, send)
                 return
@@ -205,12 +206,12 @@ async def _failed(request: Request, error: Exception) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     paths = ", ".join(PATHS)
-    said = {404: f"there is no {request.url.path[:80]!r} here; there is /v1/models, {paths}"}
-    said[405] = f"{request.method} is not what {request.url.path[:80]!r} takes"
+    said = {404: f"there is no {request.url.path[:80]!r} here; available: /v1/models, {paths}"}
+    said[405] = f"{request.url.path[:80]!r} does not accept {request.method}"
     found = ApiError(error.status_code, said.get(error.status_code, error.detail))
     return response_of(found, request.url.path)
 
 
 async def _defect(request: Request, error: Exception) -> Response:
-    said = f"unexpected {type(error).__name__}: this is a defect of gemmahub"
+    said = f"unexpected {type(error).__name__}: this is a bug in gemmahub"
     return response_of(ApiError(500, said), request.url.path)

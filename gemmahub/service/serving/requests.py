@@ -44,7 +44,9 @@ class Desk:
         Raises: ApiError when all are taken.
         """
         if self._requests >= MOST_REQUESTS:
-            raise ApiError(503, f"{MOST_REQUESTS} requests are in work already: try again later")
+            raise ApiError(
+                503, f"{MOST_REQUESTS} requests are in progress already: try again later"
+            )
         self._requests += 1
         sizes: list[int] = []
         try:
@@ -71,7 +73,7 @@ class Desk:
         except NotJson as error:
             raise ApiError(400, f"the body cannot be read: {error}") from None
         if not isinstance(found, dict):
-            raise ApiError(400, "the body has to be a JSON object")
+            raise ApiError(400, "the body must be a JSON object")
         return found
 
     def _count(self, size: int, sizes: list[int]) -> None:
@@ -80,7 +82,7 @@ class Desk:
         if sum(sizes) > MOST_BYTES:
             raise _too_large()
         if self._bytes > ALL_BYTES:
-            raise ApiError(503, "too many large requests are in work: try again later")
+            raise ApiError(503, "too many large requests are in progress: try again later")
 
 
 def _too_large() -> ApiError:
@@ -91,28 +93,29 @@ def model_name(body: dict[str, Any]) -> str:
     """The model that is asked. Raises: ApiError for what is no name."""
     name = body.get("model", "")
     if not isinstance(name, str):
-        raise ApiError(400, "'model' has to be the name of a model")
+        raise ApiError(400, "'model' must be the name of a model")
     return name
 
 
 def check(body: dict[str, Any], path: str, *, has_tools: bool, embeds: bool = False) -> None:
     """Raises: ApiError for what an engine would ignore, or should not be asked."""
     if embeds and path != EMBEDDINGS:
-        said = f"this model makes vectors of texts and writes none: ask it at {EMBEDDINGS}"
+        said = f"this model only makes embeddings: use {EMBEDDINGS}"
         raise ApiError(400, said, "model_only_embeds")
     if path == EMBEDDINGS and not embeds:
-        said = "this model writes texts and makes no vectors: name one that embeds"
+        said = "this model cannot embed: use an embedding model"
         raise ApiError(400, said, "model_does_not_embed")
     if "chat/completions" in path or path.startswith(ANTHROPIC):
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages:
-            raise ApiError(400, "'messages' has to be a list of messages")
+            raise ApiError(400, "'messages' must be a list of messages")
         if any(not isinstance(message, dict) for message in messages):
-            raise ApiError(400, "each of 'messages' has to be an object")
+            raise ApiError(400, "each of 'messages' must be an object")
     if body.get("tools") and not has_tools:
         raise ApiError(
             400,
-            "the chat template of this model has no tools: leave 'tools' out, or ask another model",
+            "the chat template of this model does not support tools: leave out 'tools', "
+            "or use another model",
             "tools_not_supported",
         )
     for name in ("messages", "input"):
@@ -153,5 +156,5 @@ def _no_addresses(value: object, levels: int) -> None:
         inner = source if isinstance(source, dict) else part.get(kind, part.get("image_url"))
         address = inner.get("url") if isinstance(inner, dict) else inner
         if isinstance(address, str) and not address.startswith("data:"):
-            raise ApiError(400, "an image has to come as a data: URL; no address is fetched")
+            raise ApiError(400, "an image must be a data: URL; addresses are not fetched")
     _no_addresses(part.get("content"), levels - 1)

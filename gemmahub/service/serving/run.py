@@ -224,19 +224,19 @@ def _check(serving: Serving) -> None:
     """Raises: UsageError."""
     if serving.key is not None and len(serving.key) < _LEAST_KEY:
         raise UsageError(
-            f"a key of fewer than {_LEAST_KEY} characters is guessed soon",
+            f"a key of fewer than {_LEAST_KEY} characters is easy to guess",
             "use a long random one: openssl rand -hex 24",
         )
     if not serving.place.is_local and serving.key is None:
         raise UsageError(
-            f"whoever reaches {serving.place.host} could use these models: a key is needed there",
-            "set GEMMAHUB_API_KEY, or give --api-key",
+            f"anyone who can reach {serving.place.host} could use these models: a key is needed",
+            "set GEMMAHUB_API_KEY, or use --api-key",
         )
     for origin in serving.origins:
         scheme, separator, rest = origin.partition("://")
         if not (scheme and separator and rest) or "/" in rest or "*" in origin:
             raise UsageError(
-                f"{one_line(origin)!r} is no origin of a page",
+                f"{one_line(origin)!r} is not the origin of a page",
                 "write it as the browser does: https://chat.example, or vscode-webview://ID",
             )
 
@@ -263,16 +263,19 @@ def _said(served: PlannedModels, serving: Serving) -> Iterator[str]:
         )
     if len(served.models) > 1:
         yield (
-            "all of them fit together"
+            "all of them fit in memory together"
             if served.fit_together
-            else "they do not fit together: the least recently used gives way to one that is asked"
+            else (
+                "they do not fit together: the least recently used model is unloaded when "
+                "another is needed"
+            )
         )
     url = serving.place.url
-    key = "the key of this server" if serving.key is not None else "any text as the key"
+    key = "the key of this server" if serving.key is not None else "any text as the API key"
     yield f"clients of OpenAI: base URL {url}/v1, {key}"
     yield f"clients of Anthropic: base URL {url}, {key}"
     if not serving.place.is_local:
-        yield "the connection is not encrypted: use it in a network that you trust"
+        yield "the connection is not encrypted: use it only in a network that you trust"
 
 
 def _loaded_beside(each: Offered) -> str:

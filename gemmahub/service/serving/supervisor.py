@@ -157,7 +157,7 @@ class Supervisor:
                 raise
             held.failure, held.used = None, monotonic()
             total = format_gib(held.plan.total_bytes)
-            self._say(f"{name} is loaded after {held.used - started:.1f} s and takes {total}")
+            self._say(f"{name} was loaded in {held.used - started:.1f} s and uses {total}")
 
     def _victims(self, held: Held) -> list[Held]:
         """Those that have to go for it, the least recently used first. Raises: DoesNotFit."""
@@ -188,7 +188,7 @@ class Supervisor:
                 server, held.server = held.server, None
                 if server is not None:
                     await in_thread(server.close)
-                    self._say(f"{one_line(held.offered.name)} is unloaded")
+                    self._say(f"{one_line(held.offered.name)} was unloaded")
         finally:
             for held in going:
                 held.leaving = False
@@ -220,7 +220,7 @@ async def in_thread(function: Callable[[], T]) -> T:
             settle(done.set_exception, error)
         except Exception as error:  # noqa: BLE001 - the border of a thread
             said = one_line(f"{type(error).__name__}: {error}", 300)
-            settle(done.set_exception, LoadFailed(said, "report this defect"))
+            settle(done.set_exception, LoadFailed(said, "report this bug"))
 
     _background(work)
     found: T = await done

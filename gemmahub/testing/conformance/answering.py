@@ -56,9 +56,9 @@ class AnsweringTests(Kit):
                 where = f"in chunk {number} of the answer to {prompt!r}: {chunk.text!r}"
                 chunk.text.encode()  # a lone surrogate is half a character
                 cut_off = number == last and answer.usage.finish_reason is FinishReason.LENGTH
-                assert cut_off or "\ufffd" not in chunk.text, f"a cut character {where}"
+                assert cut_off or "\ufffd" not in chunk.text, f"a broken character {where}"
             seen += answer.text
-        assert not seen.isascii(), "the answers show nothing; choose other multibyte_prompts"
+        assert not seen.isascii(), "the answers prove nothing; choose other multibyte_prompts"
 
     # --- limits --------------------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ class AnsweringTests(Kit):
         if usage is None:
             assert isinstance(caught[0], ContextExceeded)
         else:
-            assert usage.truncated, "the prompt did not fit, and nobody was told"
+            assert usage.truncated, "the prompt did not fit, and no error was raised"
             assert usage.context_used is None or usage.context_used <= size
         assert self.ask(session).text, "the session is usable afterwards"
 

@@ -99,7 +99,7 @@ class DeviceConformance(PluginConformance):
         machine = probe_machine(self.make_host(tmp_path), further=[GuardedProbe(probe)])
         own = {device.id for device in self._asked(probe, self.make_host(tmp_path))[0]}
         known = {d.id for d in machine.devices if d.available.value is not None}
-        assert own & known, "of no device it is known what is free"
+        assert own & known, "no device reports free memory"
 
     def test_it_finds_the_same_again(self, probe: DeviceProbe, tmp_path: Path) -> None:
         """It is asked whenever the machine is looked at."""

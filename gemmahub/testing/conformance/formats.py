@@ -140,7 +140,7 @@ class FormatConformance(PluginConformance):
         for length in (5, 20, 60, len(content) - _WEIGHTS // 2):
             with only_our_errors(f"a file cut off after {length:,} bytes") as caught:
                 self._tensors(reader, content[:length])
-            assert caught, f"a file cut off after {length:,} bytes was taken for whole"
+            assert caught, f"a file cut off after {length:,} bytes was accepted as complete"
             assert isinstance(caught[0], FormatError | IntegrityError)
 
     def test_nothing_is_printed(

@@ -35,7 +35,7 @@ class ImageTests(Kit):
         assert first.text == again.text
         for count in ("prompt_tokens", "context_used"):
             with_it, without = (getattr(usage, count) for usage in (first.usage, plain))
-            assert told(with_it, count) > told(without, count), "the image takes no context"
+            assert told(with_it, count) > told(without, count), "the image uses no context"
 
     def test_what_is_no_image_is_refused(
         self, backend: Backend, session: Session, tmp_path: Path
@@ -50,7 +50,7 @@ class ImageTests(Kit):
             image.write_bytes(content)
             with only_backend_errors(f"an image file that is {what}") as caught:
                 self.ask(session, [Message("user", self.prompt, (image,))])
-            assert caught, f"an image file that is {what} was taken without a word"
+            assert caught, f"an image file that is {what} was accepted silently"
         assert self.ask(session).text == expected
 
     def _demand_images(self, backend: Backend, session: Session) -> None:

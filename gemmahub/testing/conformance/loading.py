@@ -24,7 +24,7 @@ class LoadingTests(Kit):
 
     def test_session_says_what_was_loaded(self, backend: Backend, session: Session) -> None:
         """``info`` has engine, device, the context the engine gave, and the settings in effect."""
-        assert isinstance(session, Session), "a session has info, generate, cancel and close"
+        assert isinstance(session, Session), "a session needs info, generate, cancel and close"
         info = session.info
         assert info.engine
         assert info.device
@@ -49,9 +49,9 @@ class LoadingTests(Kit):
 
     def test_unknown_model_is_refused(self, backend: Backend, model: Artifact) -> None:
         """A model that is not there is a BackendError with a hint."""
-        with only_backend_errors("a model that is not there") as caught:
+        with only_backend_errors("a model that is missing") as caught:
             backend.load(self.unknown_artifact(model), self.settings()).close()
-        assert caught, "a model that is not there cannot be loaded"
+        assert caught, "a model that is missing cannot be loaded"
 
     def test_progress_is_a_fraction_that_grows(self, backend: Backend, model: Artifact) -> None:
         """``on_progress`` hears of fractions from 0 to 1, in their order, where it hears at all."""
@@ -156,7 +156,7 @@ class LoadingTests(Kit):
         from gemmahub.registry.artifacts import read_summary
 
         if not isinstance(model, Artifact):
-            pytest.skip("the model is no file here: its precision is only stated")
+            pytest.skip("the model is not a file on this machine: its precision is only stated")
         if not session.info.precision:
             pytest.skip("the engine does not say the precision of what it loaded (info.precision)")
         assert session.info.precision == read_summary(model.path, self.own_readers).label
@@ -188,7 +188,7 @@ class LoadingTests(Kit):
     ) -> None:
         """As a load of it."""
         demand(backend, "dry_load")
-        with only_backend_errors("a dry load of a model that is not there") as caught:
+        with only_backend_errors("a dry load of a model that is missing") as caught:
             unknown = self.unknown_artifact(model)
             assert isinstance(unknown, Artifact)
             backend.dry_load(unknown, self.settings())

@@ -219,7 +219,7 @@ class OfferingTests(Kit):
         from gemmahub.formats.detect import open_model
 
         if not isinstance(model, Artifact) or not model.path.stat().st_size:
-            pytest.skip("the model is no file with a header")
+            pytest.skip("the model is not a file with a header")
         answer = backend.loadable(open_model(model.path, further=self.own_readers))
         assert isinstance(answer, Loadable)
         assert answer.ok, f"the model of the tests cannot be loaded: {answer.reason}"
@@ -232,7 +232,7 @@ class OfferingTests(Kit):
         demand(backend, setting)
         missing = tmp_path / "no-such-file.gguf"
         values = {"drafter": missing, "adapters": (Adapter(missing),), "main_device": "XPU99"}
-        with only_backend_errors(f"{setting} that is not there") as caught:
+        with only_backend_errors(f"{setting} that is missing") as caught:
             backend.load(model, self.settings(**{setting: values[setting]})).close()
         assert caught, f"{setting} was ignored in silence"
 

@@ -30,14 +30,14 @@ class PluginTests(Kit):
         assert backend.name.strip() == backend.name != ""
         serves = type(backend).served is not Backend.served
         assert backend.formats or serves, "a backend names the formats that it runs"
-        assert backend.capabilities <= set(CAPABILITIES), "declared, and the contract knows it not"
+        assert backend.capabilities <= set(CAPABILITIES), "declared, but not part of the contract"
         for method in ("dry_load", "quantize", "serve", "unload"):
             own = getattr(type(backend), method) is not getattr(Backend, method)
             assert own == (method in backend.capabilities), f"declared, or there: {method}"
         names = [option.name for option in backend.options]
         assert len(set(names)) == len(names), "two options have one name"
         for option in backend.options:
-            assert option.name.isidentifier(), f"{option.name!r} is no name for an option"
+            assert option.name.isidentifier(), f"{option.name!r} is not a name for an option"
             assert option.help, f"the option {option.name} has no help text"
             assert option.default is None or isinstance(option.default, (option.type, int))
             assert not option.choices or option.default in (None, *option.choices)
@@ -86,7 +86,7 @@ class PluginTests(Kit):
             backend.load(model, settings).close()
         assert caught, "a backend refuses options that it does not have"
         assert isinstance(caught[0], LoadFailed)
-        assert "no_such_option" in caught[0].message, "the message names the option"
+        assert "no_such_option" in caught[0].message, "the message must name the option"
 
     def test_option_of_a_wrong_type_is_refused(self, backend: Backend, model: Artifact) -> None:
         """A value of another type, or not among the choices, is LoadFailed."""
@@ -96,7 +96,7 @@ class PluginTests(Kit):
             settings = self.settings(options={option.name: _wrong(option)})
             with only_backend_errors(f"{option.name}={_wrong(option)!r}") as caught:
                 backend.load(model, settings).close()
-            assert caught, f"{option.name}={_wrong(option)!r} was taken without a word"
+            assert caught, f"{option.name}={_wrong(option)!r} was accepted silently"
 
     def test_declared_defaults_are_accepted(self, backend: Backend, model: Artifact) -> None:
         """Each option takes its own default."""

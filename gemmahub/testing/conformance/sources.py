@@ -63,7 +63,7 @@ class SourceConformance(PluginConformance):
     def damage(self, source: Any) -> None:
         """Make the place send other bytes of the same length; a source that knows no checksum of
         what it gets cannot tell, and leaves this out."""
-        pytest.skip("damage(source) is not written: whether it checks what comes is not tested")
+        pytest.skip("damage(source) is not written: its integrity check is not tested")
 
     @pytest.fixture
     def artifact(self, source: Source) -> RemoteArtifact:
@@ -89,7 +89,7 @@ class SourceConformance(PluginConformance):
         for file in artifact.files:
             checked(file, RemoteFile)
             assert file.size >= 0
-            assert Path(file.name).name, f"{file.name!r} is no name of a file"
+            assert Path(file.name).name, f"{file.name!r} is not a file name"
             assert not Path(file.name).is_absolute()
             assert ".." not in Path(file.name).parts
         (weights,) = artifact.weights

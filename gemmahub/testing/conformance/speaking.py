@@ -51,7 +51,7 @@ class SpeakingTests(Kit):
         assert thought.reasoning not in thought.text, "the thought is part of the answer"
         assert thought.usage.reasoning_tokens != 0
         plain = self.ask(session, asked, thinking=False, max_tokens=256)
-        assert not plain.reasoning, "there were thoughts, and they were switched off"
+        assert not plain.reasoning, "the model thought although thinking was off"
         assert not plain.usage.reasoning_tokens
 
     def test_thoughts_have_a_budget(self, backend: Backend, session: Session) -> None:
@@ -119,7 +119,7 @@ class SpeakingTests(Kit):
         """It takes tokens of the context, as far as they are told; what is none is refused."""
         demand(backend, "audio")
         if session.info.audio is not True:
-            pytest.skip("this model does not hear (info.audio)")
+            pytest.skip("this model does not support audio (info.audio)")
         sound = tmp_path / "sound.wav"
         with wave.open(str(sound), "wb") as file:
             file.setnchannels(1)
@@ -129,11 +129,11 @@ class SpeakingTests(Kit):
         plain = self.ask(session, [Message("user", self.prompt)]).usage
         heard = self.ask(session, [Message("user", self.prompt, audio=(sound,))]).usage
         if plain.prompt_tokens is not None and heard.prompt_tokens is not None:
-            assert heard.prompt_tokens > plain.prompt_tokens, "the sound takes no context"
+            assert heard.prompt_tokens > plain.prompt_tokens, "the audio uses no context"
         sound.write_bytes(b"no sound")
-        with only_backend_errors("a sound file that is none") as caught:
+        with only_backend_errors("a broken audio file") as caught:
             self.ask(session, [Message("user", self.prompt, audio=(sound,))])
-        assert caught, "a sound file that is none was taken without a word"
+        assert caught, "a broken audio file was accepted silently"
 
     def test_several_answers_at_once(
         self, backend: Backend, offer: BackendOffer, model: Artifact
@@ -149,4 +149,4 @@ class SpeakingTests(Kit):
                 first = iter(session.generate(self.said(self.prompt), wanted))
                 begun = next(first)
                 assert self.ask(session).text == expected, "the second answer is another one"
-                assert begun.text + read(first).text == expected, "the first one did not go on"
+                assert begun.text + read(first).text == expected, "the first one stopped"

@@ -158,7 +158,7 @@ class StoreConformance(PluginConformance):
         before = tree_of(folder)
         found = managed.removal(chosen)
         assert tree_of(folder) == before, "removal() changed something"
-        assert found.steps, "nothing would go"
+        assert found.steps, "nothing would be removed"
         for step in found.steps:
             assert step.kind in _KINDS
             assert managed.root in step.path.parents, f"{step.path} is not in the store"

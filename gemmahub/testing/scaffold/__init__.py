@@ -108,7 +108,7 @@ def new_plugin(
     if {name, f"gemmahub-{name}"} & set(taken) or find_spec(package) is not None:
         raise UsageError(
             f"a plugin {name!r} is already installed",
-            "choose another name; gemmahub plugins shows those that are taken",
+            "choose another name; gemmahub plugins shows the existing ones",
         )
     target = folder / f"gemmahub-{name}"
     if target.exists() or target.is_symlink():
@@ -173,7 +173,7 @@ def _version_range(version: str) -> str:
 
 def _exists(folder: Path) -> UsageError:
     return UsageError(
-        f"{folder} exists, and nothing is overwritten",
+        f"{folder} exists already and is not overwritten",
         "choose another name or --folder, or remove it first",
     )
 

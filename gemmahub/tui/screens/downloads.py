@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 _REFRESH_SECONDS = 0.25
 _STATES = {
-    "waiting": "waits for its turn",
+    "waiting": "waiting",
     "running": "begins",
-    "pausing": "is being paused",
-    "paused": "paused; what has arrived is kept: p goes on",
+    "pausing": "pausing",
+    "paused": "paused; the part that arrived is kept: p continues",
     "failed": "failed",
-    "done": "is here: enter talks to it",
+    "done": "downloaded: enter opens a chat",
 }
 _MOST_FILES = 5
 
 
-_NOTHING = "Nothing is being fetched. Enter on a model in the library gets it; a searches the hub."
+_NOTHING = "No downloads. Enter on a model in the library downloads it; a searches the hub."
 
 
 class DownloadRow(Vertical, can_focus=True):
@@ -101,7 +101,7 @@ class DownloadsScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = named(
         "downloads",
         Binding("escape", "leave", "Back"),
-        Binding("p,space", "pause", "Pause/go on"),
+        Binding("p,space", "pause", "Pause/continue"),
         Binding("r", "retry", "Retry"),
         Binding("c,delete", "cancel", "Cancel"),
         Binding("enter", "chat", "Chat"),
@@ -174,7 +174,7 @@ class DownloadsScreen(Screen[None]):
     def action_leave(self) -> None:
         """Back; nothing stops."""
         if any(download.is_going for download in self.downloads.all):
-            self.app.notify("The download goes on: D shows it.", timeout=3)
+            self.app.notify("The download continues: D shows it.", timeout=3)
         self.dismiss(None)
 
     def action_pause(self) -> None:
@@ -199,7 +199,7 @@ class DownloadsScreen(Screen[None]):
         if (download := self.focused_download) is not None:
             self.downloads.cancel(download)
             if download.state != "done":
-                text = f"cancelled; what has arrived stays: {download.command} goes on"
+                text = f"cancelled; the part that arrived is kept: {download.command} continues"
                 self.notify(text, markup=False)
             self.look()
 
@@ -213,7 +213,7 @@ class DownloadsScreen(Screen[None]):
         else:
             download.then_chat = True
             self.downloads.resume(download)
-            self.notify("the chat opens as soon as the model is here")
+            self.notify("the chat opens as soon as the model is downloaded")
 
     def action_copy(self) -> None:
         """The command to the clipboard."""
@@ -270,7 +270,7 @@ def file_line(now: Progress) -> str:
 
 
 _PHASES = {
-    "waiting": "another process fetches it",
+    "waiting": "another process downloads it",
     "fetching": "fetching",
     "verifying": "checking its sha256",
     "ready": "is here",

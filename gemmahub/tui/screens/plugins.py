@@ -106,7 +106,7 @@ class PluginsScreen(Screen[None]):
 def _checks(checks: Sequence[CheckResult], width: int) -> Content:
     wrong = sum(check.status != "ok" for check in checks)
     want = "wants" if wrong == 1 else "want"
-    head = f"{wrong} of {len(checks)} {want} a look" if wrong else "everything works"
+    head = f"{wrong} of {len(checks)} {want} attention" if wrong else "everything works"
     lines = [Content.assemble(("Doctor  ", "bold $text-primary"), (head, "$foreground-muted"))]
     lines += [_line(check.status, check.name, check.message, check.hint, width) for check in checks]
     return Content("\n").join(lines)

@@ -36,12 +36,12 @@ class PullScreen(FrontScreen["PullPlan"]):
 
     BINDINGS: ClassVar = named(
         "pull",
-        Binding("enter", "start", "Get it"),
+        Binding("enter", "start", "Download it"),
         Binding("r", "retry", "Try again"),
-        Binding("t", "talk", "Talk to what is here instead"),
+        Binding("t", "talk", "Chat with an installed model"),
         Binding("y", "copy", "Copy the command"),
     )
-    BOX_TITLE = "Get a model"
+    BOX_TITLE = "Download a model"
 
     @dataclass
     class Prepared(Message):
@@ -98,9 +98,7 @@ class PullScreen(FrontScreen["PullPlan"]):
 
     def _ask(self) -> None:
         self.error = None
-        self._show(
-            Content.styled("asking where it comes from; only its header is read …", "$text-muted")
-        )
+        self._show(Content.styled("reading its header from the source …", "$text-muted"))
         self.prepare()
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="pull")
@@ -148,16 +146,16 @@ class PullScreen(FrontScreen["PullPlan"]):
         keys = []
         if self.plan is not None:
             if self.plan.remote is None:
-                keys = ["enter talks to it"]
+                keys = ["enter opens a chat"]
             elif self.plan.short_bytes:
-                keys = ["r looks again"]
+                keys = ["r checks again"]
             else:
-                anyway = " all the same" if self.plan.fit.fits is False else ""
-                keys = [f"enter gets it{anyway}"]
+                anyway = " anyway" if self.plan.fit.fits is False else ""
+                keys = [f"enter downloads it{anyway}"]
         elif self.error is not None:
             keys = ["r tries again"]
             if self._offers:
-                keys.append("t talks to what is here")
+                keys.append("t chats with an installed model")
         return [*keys, "y copies the command", "escape goes back"]
 
     @property
@@ -196,7 +194,7 @@ def here_instead(instead: str) -> Content:
             "gemmahub run ./model.gguf"
         )
     reference = (one_line(instead, _LONG), "bold $text-primary")
-    return Content.assemble("What is installed works without it, such as ", reference, ".")
+    return Content.assemble("Installed models work without it, such as ", reference, ".")
 
 
 def facts_of(plan: PullPlan) -> Content:
@@ -229,12 +227,12 @@ def _transfer(plan: PullPlan) -> list[Content]:
 
     size, files = plan.size_bytes, plural(len(plan.files), "file")
     here = size - plan.fetch_bytes
-    text = f"{format_bytes(plan.fetch_bytes)} to fetch, in {files}"
+    text = f"downloads {format_bytes(plan.fetch_bytes)} in {files}"
     if not plan.fetch_bytes:
-        text = f"all {format_bytes(size)} have arrived: only their sha256 is checked"
+        text = f"all {format_bytes(size)} are here: only the sha256 is checked"
     elif here > 0:
         text = f"{text}; {format_bytes(here)} of {format_bytes(size)} are here already"
-    free = "" if plan.free_bytes is None else f", {format_bytes(plan.free_bytes)} are free"
+    free = "" if plan.free_bytes is None else f", {format_bytes(plan.free_bytes)} free"
     into = f"into {plan.landing.how if plan.landing else ''}{free}"
     lines = [Content(text), Content.styled(one_line(into, _LONG), "$text-muted")]
     try:

@@ -77,7 +77,7 @@ class RemoveScreen(FrontScreen[bool]):
         """What goes, and the keys."""
         facts = Flowing(id="facts", classes="front--text")
         facts.show(
-            lambda _: Content(f"{one_line(self.reference, _LONG)}\nlooking what it shares …")
+            lambda _: Content(f"{one_line(self.reference, _LONG)}\nchecking what it shares …")
         )
         yield facts
         command = one_line(self.command, _LONG)
@@ -137,7 +137,7 @@ class RemoveScreen(FrontScreen[bool]):
         if self._busy or self.removing is None:
             return
         if not self.removing.plan.stores:
-            self.notify("nothing of it can be removed from here", severity="warning", markup=False)
+            self.notify("none of it can be removed from here", severity="warning", markup=False)
             return
         self._busy = True
         self.carry_out(self.removing)
@@ -160,7 +160,7 @@ def _facts(removing: Removing) -> Content:
         paths = [step.path for step in store.removal.steps if step.kind != "folder"]
         lines += [Content(f"  {one_line(str(path), _LONG)}") for path in paths]
         lines += [
-            Content.styled(f"this goes with it: {one_line(name, _LONG)}", "$text-warning")
+            Content.styled(f"also removed: {one_line(name, _LONG)}", "$text-warning")
             for name in store.lost
         ]
     lines += _kept("stays", plan.kept)

@@ -127,7 +127,7 @@ class SearchScreen(FrontScreen[None]):
             return
         self._asked = text
         self.query_one(OptionList).display = False
-        self._tell(self.Told("asking what the hub has …"))
+        self._tell(self.Told("searching the hub …"))
         self.search(text)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="search")
@@ -162,9 +162,9 @@ class SearchScreen(FrontScreen[None]):
         told = plural(sum(len(row.files) for row in event.rows), "file")
         text = f"{told} in {len(event.rows):,} of the hub's repositories"
         if not event.rows:
-            text = "the hub has no repository for that: try fewer words"
+            text = "no repository matches: try fewer words"
         elif any(f.file.basis == "by name" for row in event.rows for f in row.files):
-            text += "; ~ by its name alone, measured before it is fetched"
+            text += "; ~ from the name only, measured before the download"
         self._told(self.Told(text))
         if any_:
             found.focus()
@@ -228,7 +228,7 @@ def _heading(row: RepositoryRow) -> Content:
         "gated: accept its licence there first" if repository.gated else "",
         "private" if repository.private else "",
         "" if repository.downloads is None else plural(repository.downloads, "download"),
-        "" if row.files else "no model file that gemmahub knows",
+        "" if row.files else "no model file of a known format",
     ]
     about = " · ".join(filter(None, facts))
     return Content.assemble(

@@ -28,7 +28,7 @@ _PLACEHOLDER = "or 24GiB (GPU), 24GiB + 64GiB (+ RAM), +16GiB, 2x rtx-3090, 4x h
 class WhatIfScreen(FrontScreen[dict[str, str]]):
     """Answers the options by which commands name that machine, none for this one."""
 
-    BOX_TITLE = "What if the machine were another one?"
+    BOX_TITLE = "What if this were another machine?"
     SCROLLS = False
 
     def __init__(self, hosts: Sequence[str] = ()) -> None:

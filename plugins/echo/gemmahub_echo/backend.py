@@ -39,7 +39,7 @@ class EchoBackend(Backend):
         """
         options = self.check_options(settings)
         if not artifact.path.exists():
-            raise LoadFailed(f"there is no file {artifact.path}", "look at `gemmahub list`")
+            raise LoadFailed(f"there is no file {artifact.path}", "see `gemmahub list`")
         if on_progress is not None:
             on_progress(1.0)
         info = SessionInfo(

@@ -93,7 +93,7 @@ class EveryEchoBackend(EchoBackend):
         if wanted.label not in _LABELS:
             raise LoadFailed(f"echo makes no {wanted.label}", f"it makes {', '.join(_LABELS)}")
         if not artifact.path.exists():
-            raise LoadFailed(f"there is no file {artifact.path}", "look at `gemmahub list`")
+            raise LoadFailed(f"there is no file {artifact.path}", "see `gemmahub list`")
         shutil.copyfile(artifact.path, wanted.target)
         if on_progress is not None:
             on_progress(1.0)
@@ -103,7 +103,7 @@ class EveryEchoBackend(EchoBackend):
     ) -> None:
         """The text, as nothing is computed of it. Raises: LoadFailed for less than two words."""
         if len(text.split()) < 2:
-            raise LoadFailed("the text has less than two words", "give a longer one")
+            raise LoadFailed("the text has fewer than two words", "give a longer one")
         target.write_text(text, encoding="utf-8")
         if on_progress is not None:
             on_progress(1.0)
@@ -211,7 +211,7 @@ class EveryEchoSession(EchoSession):
 def _check_image(path: Path) -> None:
     content = _content(path)
     if not content.startswith(b"\x89PNG\r\n\x1a\n") or b"IEND" not in content[-12:]:
-        raise GenerationFailed(f"{path.name} is no PNG image", "give one that is")
+        raise GenerationFailed(f"{path.name} is not a PNG image", "use one")
 
 
 def _check_audio(path: Path) -> None:
@@ -220,7 +220,7 @@ def _check_audio(path: Path) -> None:
         with wave.open(str(path)) as sound:
             sound.readframes(1)
     except (wave.Error, EOFError) as error:
-        raise GenerationFailed(f"{path.name} is no WAV file: {error}", "give one that is") from None
+        raise GenerationFailed(f"{path.name} is not a WAV file: {error}", "use one") from None
 
 
 def _content(path: Path) -> bytes:

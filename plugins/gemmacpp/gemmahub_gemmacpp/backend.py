@@ -48,7 +48,7 @@ class GemmaCppBackend(Backend):
     capabilities: ClassVar[frozenset[str]] = frozenset({"dry_load"})
     in_process: ClassVar[bool] = False
     options: ClassVar[tuple[Option, ...]] = (
-        Option("tokenizer", "The tokenizer's file, for models that have none (tokenizer.spm)."),
+        Option("tokenizer", "Tokenizer file for models without one (tokenizer.spm)."),
     )
 
     def availability(self) -> Availability:
@@ -108,7 +108,7 @@ class GemmaCppBackend(Backend):
         if not model.has_tokenizer and not options["tokenizer"]:
             raise LoadFailed(
                 f"{one_line(artifact.shown_name)} has no tokenizer",
-                "name its file: --option tokenizer=/path/to/tokenizer.spm",
+                "choose its file: --option tokenizer=/path/to/tokenizer.spm",
             )
         settings = replace(settings, context=memory.context_of(config, settings.context))
         command = relayed(_words(program, artifact, settings, options))
@@ -141,25 +141,27 @@ class GemmaCppBackend(Backend):
             raise LoadFailed(error.message, error.hint) from None
         if model.config is None or not model.config.layers:
             raise LoadFailed(
-                f"{one_line(artifact.shown_name)} is of before 2025: without its configuration "
-                "nothing can be planned or run",
+                f"{one_line(artifact.shown_name)} is from before 2025: it lacks its "
+                "configuration, so it cannot be planned or run",
                 "gemma.cpp's io/migrate_weights makes a single file of it and its tokenizer",
             )
         if settings.context is not None and settings.context < 1:
-            raise LoadFailed(f"a context of {settings.context} tokens is none", "give a larger one")
+            raise LoadFailed(
+                f"a context of {settings.context} tokens is invalid", "use a larger one"
+            )
         if settings.gpu_layers:
             raise LoadFailed(
                 f"{self.name} has no GPU: {settings.gpu_layers} layers cannot be placed on one",
-                "leave --gpu-layers out, or say 0",
+                "leave out --gpu-layers, or use 0",
             )
         for name in ("cache_type_k", "cache_type_v"):
             if getattr(settings, name) not in ("f16", "f32"):
                 raise LoadFailed(
                     f"{self.name} has no cache of the type {getattr(settings, name)}",
-                    "leave --cache-type out: its cache takes 4 bytes a number",
+                    "leave out --cache-type: its cache uses 4 bytes per number",
                 )
         if settings.parallel != 1:
-            raise LoadFailed(f"{self.name} answers one at a time", "leave --parallel out")
+            raise LoadFailed(f"{self.name} answers one at a time", "leave out --parallel")
         ubatch = min(settings.ubatch, memory.MOST_BATCH)
         in_effect = replace(
             settings, cache_type_k="f32", cache_type_v="f32", gpu_layers=0, ubatch=ubatch

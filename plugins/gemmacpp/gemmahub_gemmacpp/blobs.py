@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.errors import FormatError, IntegrityError
 from gemmahub.formats.reader import MOST_TENSORS
 from gemmahub.formats.source import INCOMPLETE_HINT
-from gemmahub.text import one_line
+from gemmahub.text import format_bytes, one_line
 
 if TYPE_CHECKING:
     from gemmahub.formats.source import ByteSource
@@ -68,7 +68,7 @@ def read_blobs(source: ByteSource) -> dict[str, Blob]:
 def read_blob(source: ByteSource, blob: Blob, most: int) -> bytes:
     """The bytes of a blob with metadata. Raises: FormatError for more than ``most`` bytes."""
     if blob.size > most:
-        what = f"{blob.name} of {one_line(source.name)} has {blob.size:,} bytes"
+        what = f"{blob.name} of {one_line(source.name)} has {format_bytes(blob.size)}"
         raise FormatError(f"{what}, more than any model needs", _DAMAGED)
     return source.read(blob.offset, blob.size)
 
@@ -76,7 +76,7 @@ def read_blob(source: ByteSource, blob: Blob, most: int) -> bytes:
 def _header(source: ByteSource, offset: int) -> tuple[int, int]:
     magic, count, size = HEADER.unpack(source.read(offset, HEADER.size))
     if magic != MAGIC:
-        raise FormatError(f"{one_line(source.name)} is no .sbs file", "Name another file.")
+        raise FormatError(f"{one_line(source.name)} is not a .sbs file", "Choose another file.")
     return count, size
 
 
@@ -88,7 +88,7 @@ def _directory(source: ByteSource, count: int, size: int, offset: int) -> dict[s
         raise FormatError(f"{name} has {count:,} blobs, more than any model", _DAMAGED)
     length = 2 * NAME_BYTES * count
     if size != source.size or offset < 0 or offset + length > source.size:
-        what = f"{name} has {source.size:,} bytes, and its header counts {size:,}"
+        what = f"{name} has {format_bytes(source.size)}, but its header states {format_bytes(size)}"
         raise IntegrityError(what, INCOMPLETE_HINT)
     content = source.read(offset, length)
     found: dict[str, Blob] = {}

@@ -12,6 +12,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import IntegrityError
+from gemmahub.text import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ class Fields:
         self._words = words
         self.end = words.at + length
         if self.end > words.limit:
-            raise words.damaged("a record is longer than what holds it")
+            raise words.damaged("a record is longer than its container")
         self._outer, words.limit = words.limit, self.end
 
     def finish(self) -> None:
@@ -66,7 +67,7 @@ class Fields:
             return ""
         count = self._words.take()
         if count > _LONGEST_TEXT:
-            raise self._words.damaged(f"a text has {4 * count:,} bytes")
+            raise self._words.damaged(f"a text has {format_bytes(4 * count)}")
         return self._words.take_bytes(count).rstrip(b"\0").decode("utf-8", "replace")
 
     def items(self, read: Callable[[], T]) -> list[T]:

@@ -64,7 +64,9 @@ def find_program() -> GemmaProgram:
             try:
                 return _named(wanted)
             except BackendMissing as error:
-                raise BackendMissing(f"{error.message}; {origin} names it", error.hint) from None
+                raise BackendMissing(
+                    f"{error.message}; it comes from {origin}", error.hint
+                ) from None
     path = shutil.which("gemma")
     if path is None:
         raise BackendMissing("there is no program gemma on the PATH", INSTALL)
@@ -82,7 +84,9 @@ def _named(wanted: str) -> GemmaProgram:
         candidates.append(wanted)
     found = next(filter(None, map(shutil.which, candidates)), None)
     if found is None:
-        raise BackendMissing(f"{one_line(wanted)} is no program, and no folder with one", INSTALL)
+        raise BackendMissing(
+            f"{one_line(wanted)} is neither a program nor a folder with one", INSTALL
+        )
     return _asked(found)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.errors import IntegrityError
 from gemmahub.formats.reader import ModelFile
 from gemmahub.formats.tensor import Tensor
-from gemmahub.text import one_line
+from gemmahub.text import format_bytes, one_line
 from gemmahub_gemmacpp.blobs import MAGIC, Blob, check_end, read_blob, read_blobs
 from gemmahub_gemmacpp.config import ModelConfig, read_config
 from gemmahub_gemmacpp.fields import Fields, Words
@@ -30,7 +30,7 @@ CONFIG, TOC, TOKENIZER = "config", "toc", "tokenizer"
 _MOST_CONFIG: Final = 4 * 1024 * 1024
 _MOST_TOC: Final = 32 * 1024 * 1024
 _OLD: Final = (
-    "a file of before 2025: it has neither the model's configuration nor its tokenizer; "
+    "a file from before 2025: it has neither the model's configuration nor its tokenizer; "
     "gemma.cpp's io/migrate_weights makes a single file of both"
 )
 _TURNS: Final = "gemma.cpp puts prompts into turns by itself"
@@ -125,8 +125,8 @@ def _by_table(content: bytes, blobs: dict[str, Blob], name: str) -> tuple[Tensor
         possible = {bytes_of(kind, rows * cols), bytes_of(kind, rows * stride)}
         if None not in possible and blob.size not in possible:
             raise words.damaged(
-                f"the tensor {one_line(tensor)!r} is {rows:,} x {cols:,} of {kind}, which is not "
-                f"{blob.size:,} bytes"
+                f"the tensor {one_line(tensor)!r} is {rows:,} x {cols:,} of {kind}, which is "
+                f"not {format_bytes(blob.size)}"
             )
         shape = (cols, rows) if rows != 1 else (cols,)
         found[tensor] = Tensor(role_name(tensor), kind, shape, rows * cols, blob.size)

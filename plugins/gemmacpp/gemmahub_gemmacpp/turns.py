@@ -36,15 +36,15 @@ def prompt_text(prompt: Prompt, *, takes_turns: bool, version: int) -> str:
             raise GenerationFailed(
                 "gemma.cpp puts every prompt of this model into a turn: it cannot complete a text "
                 "as it stands",
-                "write a message instead (leave --raw out), or choose another engine",
+                "write a message instead (without --raw), or choose another engine",
             )
         return prompt
     for message in prompt:
         if message.role not in ("system", "user", "assistant"):
             raise GenerationFailed(f"gemma.cpp has no turns of the role {message.role!r}", _HINT)
         if OPENS in message.content or CLOSES in message.content:
-            what = "a message spells out a control token of the model"
-            raise TemplateError(what, "take the control token out of the message")
+            what = "a message contains a control token of the model"
+            raise TemplateError(what, "remove the control token from the message")
     turns = _joined(prompt)
     if not turns or turns[-1][0] != "user":
         raise GenerationFailed("the last message is not the user's", "write a message")
@@ -54,8 +54,8 @@ def prompt_text(prompt: Prompt, *, takes_turns: bool, version: int) -> str:
         return turns[0][1]
     if version > LAST_VERSION:
         raise TemplateError(
-            "how gemma.cpp marks turns of this family is not known: only the first message of a "
-            "conversation can be sent",
+            "gemmahub does not know gemma.cpp's turns of this family: only the first message "
+            "of a conversation can be sent",
             _HINT,
         )
     return _between(turns)

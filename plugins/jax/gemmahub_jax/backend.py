@@ -151,8 +151,8 @@ def _header(artifact: Artifact) -> CheckpointIndex:
     habits = habits_of(shape.architecture, shape.layers, shape.width, config_beside(folder))
     if habits is None:
         raise LoadFailed(
-            f"{one_line(folder.name, 120)} is no published Gemma: {shape.layers} layers of width "
-            f"{shape.width:,}; its windows are not known",
+            f"{one_line(folder.name, 120)} is not a published Gemma model: {shape.layers} "
+            f"layers of width {shape.width:,}; its sliding windows are unknown",
             f"put a config.json beside it, as Transformers has it, with {', '.join(CONFIG_KEYS)}",
         )
     return CheckpointIndex(folder, shape, habits, main_label(tensors) or "")
@@ -167,9 +167,9 @@ def _chosen(header: CheckpointIndex, settings: Settings, options: Any, device: s
 def _check_words(words: int, shape: ModelShape) -> None:
     if words > shape.vocabulary:
         raise LoadFailed(
-            f"the tokenizer has {words:,} words, and the model {shape.vocabulary:,}: it is another "
-            "model's",
-            "take the tokenizer.model of the same download",
+            f"the tokenizer has {words:,} tokens, but the model has {shape.vocabulary:,}: it "
+            "belongs to another model",
+            "use the tokenizer.model of the same download",
         )
 
 

@@ -78,7 +78,8 @@ def read_checkpoint(folder: Path, open_file: Opener) -> Checkpoint:
     shown = one_line(folder.name, 80)
     if UNFINISHED in folder.name:
         raise IntegrityError(
-            f"the checkpoint {shown} was not written to its end", "write or fetch it again"
+            f"the checkpoint {shown} is incomplete: writing it was interrupted",
+            "write it or download it again",
         )
     listed = _listed(place)
     found = (_database if (place / MANIFEST_NAME).is_file() else _folders)(place, open_file)
@@ -189,7 +190,7 @@ def _files_below(place: Path) -> Iterator[str]:
 def _check_count(found: Mapping[str, StoredArray]) -> None:
     if len(found) > MOST_TENSORS:
         raise FormatError(
-            f"the checkpoint has more than {MOST_TENSORS:,} arrays", "name another folder"
+            f"the checkpoint has more than {MOST_TENSORS:,} arrays", "choose another folder"
         )
 
 
@@ -198,8 +199,8 @@ def _check_whole(found: Checkpoint, listed: set[str]) -> None:
     missing = sorted(listed - {array.name for array in found.arrays})
     if missing:
         raise IntegrityError(
-            f"{len(missing):,} of {len(listed):,} arrays of the checkpoint are not there, "
-            f"such as {one_line(missing[0], 80)}",
+            f"{len(missing):,} of {len(listed):,} arrays of the checkpoint are missing, such "
+            f"as {one_line(missing[0], 80)}",
             INCOMPLETE_HINT,
         )
     for array in found.arrays:

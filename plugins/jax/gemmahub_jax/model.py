@@ -54,8 +54,8 @@ def build_model(library: JaxModules, shape: ModelShape, habits: Habits) -> Any:
     integers = _INTEGERS.get(shape.dtype_weights)
     if integers is None:
         raise LoadFailed(
-            f"the library computes with no {one_line(shape.dtype_weights, 40)} weights",
-            "take a checkpoint of INT4, INT8 or BF16",
+            f"the library does not compute with {one_line(shape.dtype_weights, 40)} weights",
+            "use a checkpoint in INT4, INT8 or BF16",
         )
     return nn.IntWrapper(model=model, dtype=getattr(library.numpy, integers))
 
@@ -89,7 +89,7 @@ def _dtype(library: JaxModules, name: str) -> Any:
     if name not in _DTYPES:
         raise LoadFailed(
             f"the embedding is {one_line(name, 40)}, with which the library does not compute",
-            "take a checkpoint of BF16 or F32",
+            "use a checkpoint in BF16 or F32",
         )
     return getattr(library.numpy, _DTYPES[name])
 

@@ -70,7 +70,7 @@ def _unstacked(tensors: list[Tensor]) -> list[Tensor]:
     stacked = [(tensor, _STACKED.match(tensor.name)) for tensor in tensors]
     kinds = 1 + max((int(match[2]) for _, match in stacked if match), default=-1)
     if kinds > _MOST_KINDS:
-        raise FormatError(f"the checkpoint has {kinds:,} kinds of layers", "name another folder")
+        raise FormatError(f"the checkpoint has {kinds:,} kinds of layers", "choose another folder")
     found = []
     for tensor, match in stacked:
         if match is None or not tensor.shape:
@@ -78,7 +78,7 @@ def _unstacked(tensors: list[Tensor]) -> list[Tensor]:
             continue
         count, *shape = tensor.shape
         if len(found) + count > MOST_TENSORS:
-            raise FormatError(f"the checkpoint has {count:,} layers", "name another folder")
+            raise FormatError(f"the checkpoint has {count:,} layers", "choose another folder")
         each = None if tensor.bytes is None else tensor.bytes // max(1, count)
         for number in range(count):
             layer = number * kinds + int(match[2])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import FormatError, IntegrityError, NotFound
 from gemmahub.formats.source import INCOMPLETE_HINT
-from gemmahub.text import one_line
+from gemmahub.text import format_bytes, one_line
 from gemmahub_jax.ocdbt_node import (
     BTREE_NODE,
     LARGEST_BLOCK,
@@ -101,7 +101,9 @@ class Database:
     def read(self, value: Value, most: int) -> bytes:
         """The bytes of a value of at most ``most``. Raises: IntegrityError."""
         if value.length > most:
-            raise damaged(MANIFEST_NAME, f"a description of an array has {value.length:,} bytes")
+            raise damaged(
+                MANIFEST_NAME, f"a description of an array has {format_bytes(value.length)}"
+            )
         if value.inline is not None:
             return value.inline
         assert value.piece is not None
@@ -142,13 +144,13 @@ class Database:
 
     def _read(self, place: Extent) -> bytes:
         if place.length > LARGEST_BLOCK:
-            raise damaged(place.file.path, f"a part of it has {place.length:,} bytes")
+            raise damaged(place.file.path, f"a part of it has {format_bytes(place.length)}")
         return self._source(place.file.path).read(place.offset, place.length)
 
     def _whole(self, name: str) -> bytes:
         source = self._source(name)
         if source.size > LARGEST_BLOCK:
-            raise damaged(name, f"it has {source.size:,} bytes")
+            raise damaged(name, f"it has {format_bytes(source.size)}")
         return source.read(0, source.size)
 
     def _source(self, name: str) -> OpenSource:

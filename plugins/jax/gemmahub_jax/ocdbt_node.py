@@ -94,7 +94,7 @@ class BlockFields:
         before = b""
         for prefix, suffix in zip(prefixes, suffixes, strict=True):
             if prefix > len(before):
-                raise damaged(self._what, "an entry repeats more than there is")
+                raise damaged(self._what, "an entry repeats more than it has")
             before = before[:prefix] + self.take(suffix)
             yield before
 
@@ -124,7 +124,7 @@ def unpack(block: bytes, magic: int, what: str) -> BlockFields:
     Raises: IntegrityError; FormatError for what a later version wrote.
     """
     if len(block) < _HEADER + 4 or int.from_bytes(block[:4], "big") != magic:
-        raise damaged(what, "it does not begin as it must")
+        raise damaged(what, "it does not begin correctly")
     if int.from_bytes(block[4:12], "little") != len(block):
         raise damaged(what, "its length is another one")
     if int.from_bytes(block[-4:], "little") != crc32c(block[:-4]):

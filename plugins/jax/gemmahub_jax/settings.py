@@ -68,13 +68,13 @@ def choose(
 def _check_engine(settings: Settings, shape: ModelShape) -> None:
     check_one_answer(settings)
     if settings.threads is not None:
-        raise LoadFailed("JAX chooses its number of threads itself", "leave the threads out")
+        raise LoadFailed("JAX chooses its number of threads itself", "leave out the threads")
     kind = shape.dtype.lower()
     for name in (settings.cache_type_k, settings.cache_type_v):
         if name not in (_PLAIN, kind):
             raise LoadFailed(
                 f"the gemma library has no {name} cache: it has the type of the model, {kind}",
-                "leave the cache type out",
+                "leave out the cache type",
             )
 
 
@@ -84,7 +84,7 @@ def _gpu_layers(settings: Settings, count: int, device: str) -> int:
     if device == HOST:
         if wanted:
             raise LoadFailed(
-                "GPU layers were asked for, but JAX found no GPU here",
+                "GPU layers were requested, but JAX found no GPU here",
                 "use --gpu-layers 0, or install `gemmahub-jax[cuda13]`",
             )
         return 0
@@ -93,7 +93,7 @@ def _gpu_layers(settings: Settings, count: int, device: str) -> int:
     if wanted is None or wanted < 0 or wanted >= count:
         return -1
     raise LoadFailed(
-        f"the gemma library does not split a model: {wanted} of {count} layers cannot be on the "
-        "GPU alone",
-        "leave --gpu-layers out, or use 0 for the CPU",
+        f"the gemma library does not split a model: {wanted} of {count} layers cannot be "
+        "placed on the GPU",
+        "leave out --gpu-layers, or use 0 for the CPU",
     )

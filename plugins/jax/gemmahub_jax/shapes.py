@@ -37,7 +37,7 @@ _KNOWN: Final = frozenset(
         "post_ffw_norm.scale",
     }
 )
-_HINT: Final = "run this model with llama.cpp or MLX; gemmahub list shows what is here"
+_HINT: Final = "run this model with llama.cpp or MLX; gemmahub list shows the installed models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def shape_of(tensors: Sequence[Tensor]) -> ModelShape:
     embedding = text.get(_EMBEDDING)
     layers = {int(match[1]) for name in text if (match := _LAYER.match(name))}
     if embedding is None or len(embedding.shape) != 2 or layers != set(range(len(layers))):
-        raise LoadFailed("the checkpoint is no whole Gemma model", _HINT)
+        raise LoadFailed("the checkpoint is not a complete Gemma model", _HINT)
     _check_known(text)
     first = {m[2]: t for name, t in text.items() if (m := _LAYER.match(name)) and m[1] == "0"}
     vocabulary, width = embedding.shape

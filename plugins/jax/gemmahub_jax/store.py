@@ -36,7 +36,7 @@ class OrbaxStore:
         for place in self._places():
             for folder, unfinished in _checkpoints(place):
                 if unfinished:
-                    reason = "the checkpoint was not written to its end"
+                    reason = "the checkpoint is incomplete: writing it was interrupted"
                     broken.append(BrokenEntry(folder, self.name, reason))
                 else:
                     artifacts.append(self._artifact(folder))

@@ -131,4 +131,6 @@ def _loaded(path: Path) -> Any:
             return found
     except (OSError, RuntimeError) as error:
         said = one_line(str(error), 200)
-    raise LoadFailed(f"{one_line(path.name, 80)} is no tokenizer: {said}", "fetch the file again")
+    raise LoadFailed(
+        f"{one_line(path.name, 80)} is not a tokenizer: {said}", "fetch the file again"
+    )

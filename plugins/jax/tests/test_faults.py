@@ -113,7 +113,7 @@ def test_a_model_is_not_split(made: Path, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.quick
 def test_a_model_that_nobody_published_needs_its_config(made: Path) -> None:
     (made / "config.json").unlink()
-    with pytest.raises(LoadFailed, match="no published Gemma") as caught:
+    with pytest.raises(LoadFailed, match="not a published Gemma") as caught:
         dry_load(made)
     assert "sliding_window" in caught.value.hint
 
@@ -123,7 +123,7 @@ def test_a_model_that_nobody_published_needs_its_config(made: Path) -> None:
     "config",
     [
         "{}",
-        "no JSON",
+        "not JSON",
         '{"sliding_window_pattern": 2}',
         '{"sliding_window": -1, "sliding_window_pattern": 2}',
         '{"sliding_window": 64, "sliding_window_pattern": "2"}',
@@ -132,7 +132,7 @@ def test_a_model_that_nobody_published_needs_its_config(made: Path) -> None:
 )
 def test_a_config_that_makes_no_sense_is_none(made: Path, config: str) -> None:
     (made / "config.json").write_text(config)
-    with pytest.raises(LoadFailed, match="no published Gemma"):
+    with pytest.raises(LoadFailed, match="not a published Gemma"):
         dry_load(made)
 
 
@@ -151,8 +151,8 @@ def test_layer_types_say_which_layers_are_global(made: Path) -> None:
     ("change", "said"),
     [
         ({"layer_0.per_layer_input_gate.w": ("bfloat16", (4, 4))}, "does not run"),
-        ({"layer_5.mlp.linear": ("bfloat16", (4, 4))}, "no whole Gemma"),
-        ({"embedder.input_embedding": ("bfloat16", (4,))}, "no whole Gemma"),
+        ({"layer_5.mlp.linear": ("bfloat16", (4, 4))}, "not a complete Gemma"),
+        ({"embedder.input_embedding": ("bfloat16", (4,))}, "not a complete Gemma"),
         ({"embedder.input_embedding": ("bfloat16", (4, 65))}, "does not fit"),
         ({"layer_0.attn.q_einsum.w": ("bfloat16", (3, 64, 32))}, "does not fit"),
         ({"layer_0.mlp.gating_einsum": ("bfloat16", (4,))}, "no mlp.gating_einsum"),
@@ -210,7 +210,7 @@ def test_another_models_tokenizer_is_refused(backend: JaxBackend, tmp_path: Path
     folder = write_ocdbt(tmp_path / "small", small)
     (folder / "config.json").write_text(CONFIG)
     write_tokenizer(folder / "tokenizer.model")
-    with pytest.raises(LoadFailed, match="another model's"):
+    with pytest.raises(LoadFailed, match="belongs to another model"):
         backend.load(Artifact("orbax", folder), Settings(context=64))
 
 

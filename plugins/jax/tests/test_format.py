@@ -211,7 +211,7 @@ def test_arrays_that_are_listed_have_to_be_there(tmp_path: Path) -> None:
 
 def test_an_unfinished_checkpoint_is_told(tmp_path: Path) -> None:
     folder = write_zarr(tmp_path / "x.orbax-checkpoint-tmp-3", {"a": ("float32", (4,))})
-    with pytest.raises(IntegrityError, match="not written to its end"):
+    with pytest.raises(IntegrityError, match="is incomplete"):
         read(folder)
 
 

@@ -136,7 +136,7 @@ class KaggleApi:
         said = self._ask(handle, lambda models: models.address(handle, name), stopped)
         url = urljoin(endpoint(), said)
         if not is_web(url):
-            raise odd("it sends a file's reader to what is no web address")
+            raise odd("it sends a file's reader to something that is not a web address")
         return url
 
     def refusal(self, status: int, handle: Handle) -> NetworkError | NotFound:
@@ -164,7 +164,7 @@ class KaggleApi:
         """One call, again where that may help."""
         if os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE:
             raise NetworkError(
-                "Kaggle is not asked: HF_HUB_OFFLINE is set",
+                "Kaggle was not contacted: HF_HUB_OFFLINE is set",
                 "installed models still work: gemmahub list",
             )
         problem: NetworkError
@@ -190,7 +190,7 @@ class KaggleApi:
         except requests.HTTPError as error:
             raise self._refused(error, handle) from None
         except requests.TooManyRedirects:
-            raise odd("it sends on to another address") from None
+            raise odd("it redirects to another address") from None
         except NetworkError:
             raise
         except requests.RequestException as error:

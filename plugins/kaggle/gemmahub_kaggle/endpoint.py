@@ -16,7 +16,7 @@ PAGES: Final = "https://www.kaggle.com"
 """Where people accept licences and make tokens."""
 
 SETTINGS: Final = (
-    Setting("endpoint", f"a mirror in place of {PRODUCTION}", default=PRODUCTION, env=VARIABLE),
+    Setting("endpoint", f"a mirror of {PRODUCTION}", default=PRODUCTION, env=VARIABLE),
 )
 
 
@@ -28,7 +28,7 @@ def endpoint() -> str:
     found = str(settings_of("kaggle", SETTINGS)["endpoint"] or PRODUCTION).rstrip("/")
     if not is_web(found):
         raise UsageError(
-            f"plugins.kaggle.endpoint ({VARIABLE}) is no web address",
+            f"plugins.kaggle.endpoint ({VARIABLE}) is not a web address",
             f"for example: {VARIABLE}={PRODUCTION}",
         )
     return found

@@ -12,7 +12,7 @@ from gemmahub_kaggle.login import HOW
 if TYPE_CHECKING:
     from gemmahub_kaggle.handle import Handle
 
-_CHECK = f"check {VARIABLE} and the proxy, which may have answered in Kaggle's place"
+_CHECK = f"check {VARIABLE} and the proxy, which may have answered instead of Kaggle"
 
 
 class Again(Exception):
@@ -43,9 +43,9 @@ def refused(status: int, said: str, handle: Handle, *, login: bool) -> NetworkEr
             f"accept the licence at {page} with the account of your token, then try again",
         )
     if status == 404:
-        return NotFound(f"Kaggle has no {handle.name}{said}", f"look at {page}")
+        return NotFound(f"Kaggle has no {handle.name}{said}", f"see {page}")
     if status == 429:
-        return NetworkError("Kaggle limits requests", "try again in some minutes")
+        return NetworkError("Kaggle limits requests", "try again in a few minutes")
     return NetworkError(
         f"Kaggle refuses {handle.name} (HTTP {status}){said}", "try again later; or check " + page
     )
@@ -53,16 +53,14 @@ def refused(status: int, said: str, handle: Handle, *, login: bool) -> NetworkEr
 
 def odd(problem: str) -> NetworkError:
     """The error for an answer that Kaggle does not give."""
-    return NetworkError(
-        f"{server()} gives an answer that makes no sense: {one_line(problem, 160)}", _CHECK
-    )
+    return NetworkError(f"{server()} sent an invalid answer: {one_line(problem, 160)}", _CHECK)
 
 
 def untrusted(handle: Handle, problem: str) -> IntegrityError:
     """The error for a listing that is not to be trusted."""
     return IntegrityError(
         f"Kaggle's listing of {handle.name} is refused: {one_line(problem, 200)}",
-        f"no honest listing has that: {_CHECK}",
+        f"{_CHECK}",
     )
 
 
@@ -71,7 +69,7 @@ def changed(name: str, before: int, now: str) -> IntegrityError:
     return IntegrityError(
         f"Kaggle lists {one_line(name, 120)} with {format_bytes(before)}, but its storage has "
         f"{one_line(now, 60)}",
-        "try again; if it stays, do not trust this server",
+        "try again; if it persists, do not trust this server",
     )
 
 
@@ -79,6 +77,6 @@ def other_content(name: str, size: int) -> IntegrityError:
     """The error for bytes that have another checksum than the storage says."""
     return IntegrityError(
         f"{one_line(name, 120)} is not what Kaggle's storage says: another MD5; "
-        f"{format_bytes(size)} are thrown away",
-        "pull it again; if that fails too, a proxy or the server damages it",
+        f"{format_bytes(size)} were discarded",
+        "pull it again; if that fails again, a proxy or the server damages it",
     )

@@ -308,20 +308,20 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _cancelled() -> Cancelled:
-    return Cancelled("cancelled", "nothing that has arrived is lost: pull it again")
+    return Cancelled("cancelled", "nothing that arrived is lost: pull it again")
 
 
 def _not_written(target: Target, error: OSError) -> GemmahubError:
     """The error for a place that cannot be written: full, read-only, not a folder."""
     if error.errno in _FULL:
         return DoesNotFit(
-            f"the disk of {target.folder} is full; what has arrived is kept",
-            "free some space (gemmahub du), and give the same command again",
+            f"the disk of {target.folder} is full; the part that arrived is kept",
+            "free some space (gemmahub du), and run the same command again",
         )
     where = one_line(str(error.filename or target.folder), 200)
     elsewhere = "KAGGLEHUB_CACHE" if target.place is not None else "--to"
     return GemmahubError(
-        f"{where}: {error.strerror or error}", f"name another folder with {elsewhere}"
+        f"{where}: {error.strerror or error}", f"choose another folder with {elsewhere}"
     )
 
 

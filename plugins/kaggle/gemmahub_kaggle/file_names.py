@@ -36,7 +36,7 @@ def problem_of(name: str) -> str:
     if len(name.encode()) > _LONGEST_PATH:
         return "it is too long"
     if os.name == "nt" and any(_DEVICE.fullmatch(p) or _NOT_ON_WINDOWS.search(p) for p in parts):
-        return "Windows gives it another meaning"
+        return "Windows reserves that name"
     return ""
 
 

@@ -70,7 +70,7 @@ def handle_of(name: str) -> Handle:
     found = parsed(name)
     if found is None:
         raise UsageError(
-            f"{one_line(name)} is no name of a model on Kaggle: "
+            f"{one_line(name)} is not a model name on Kaggle: "
             "owner/model/framework/variation, perhaps with a version and a file",
             EXAMPLE,
         )

@@ -55,7 +55,7 @@ def find_login() -> Login:
         raise UsageError("Kaggle's login cannot be read: kaggle.json is damaged", HOW) from error
     login = Login() if found is None else _login(found.api_key, found.username, found.key)
     if not all(s.isascii() and s.isprintable() for s in (login.token, login.username, login.key)):
-        raise UsageError("Kaggle's login has characters that no login has", HOW)
+        raise UsageError("Kaggle's login has invalid characters", HOW)
     return login
 
 

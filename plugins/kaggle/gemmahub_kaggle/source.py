@@ -88,7 +88,9 @@ class KaggleSource:
         handle = handle_of(reference)
         if revision is not None:
             if not revision.isdecimal() or not int(revision):
-                raise UsageError(f"{one_line(revision)} is no version", "versions are 1, 2, 3 ...")
+                raise UsageError(
+                    f"{one_line(revision)} is not a version", "versions are 1, 2, 3 ..."
+                )
             handle = replace(handle, version=int(revision))
         with closing(self.api):
             try:
@@ -112,8 +114,9 @@ class KaggleSource:
         record: _Record = artifact.record
         if artifact.format not in BUILT_IN_FORMATS and len(artifact.weights) > 1:
             raise RangesIgnored(
-                f"{artifact.reference} is {len(artifact.weights):,} files that describe each other",
-                "look at it after fetching it: gemmahub pull",
+                f"{artifact.reference} consists of {len(artifact.weights):,} files that "
+                "belong together",
+                "inspect it after downloading it: gemmahub pull",
             )
         (listed,) = (each for each in record.files if each.name == file.name)
         return RemoteKaggleFile(Storage(self.api, record.handle), listed, self.api)
@@ -196,10 +199,10 @@ def _to_choose(handle: Handle, page: KaggleModelPage) -> NotFound:
     problem = f"has {plural(len(there), 'variation')}{where}: name one"
     if handle.variation:
         count = plural(len(there), "variation")
-        problem = f"is not there; {handle.model_name} has {count}{where}"
+        problem = f"is missing; {handle.model_name} has {count}{where}"
     return NotFound(
         f"{handle.reference} {problem}",
-        f"gemmahub pull REF, which may be {', '.join(named)}{more}",
+        f"gemmahub pull REF, where REF is one of {', '.join(named)}{more}",
     )
 
 
@@ -209,18 +212,20 @@ def _model_of(handle: Handle, files: Sequence[ListedFile]) -> KaggleModel:
     if handle.file:
         if found := chosen(models, handle.file):
             return found
-        raise NotFound(f"{replace(handle, file='').reference} has no model {one_line(handle.file)}",
-                       f"gemmahub pull REF, which may be {_names(handle, models)}")  # fmt: skip
+        raise NotFound(
+            f"{replace(handle, file='').reference} has no model {one_line(handle.file)}",
+            f"gemmahub pull REF, where REF is one of {_names(handle, models)}",
+        )
     if len(models) == 1:
         return models[0]
     if not models:
         raise NotFound(
             f"{handle.reference} has no model among its {len(files):,} files",
-            f"gemmahub search finds others; look at {PAGES}/models/{handle.model_name}",
+            f"gemmahub search finds others; see {PAGES}/models/{handle.model_name}",
         )
     raise NotFound(
         f"{handle.reference} has {len(models)} models: name one of its files",
-        f"gemmahub pull REF, which may be {_names(handle, models)}",
+        f"gemmahub pull REF, where REF is one of {_names(handle, models)}",
     )
 
 

@@ -118,7 +118,7 @@ class Storage:
         tries, at, last, fresh = 0, begin, begin, False
         while at < end:
             most, enough = _TRIES, 1
-            problem: GemmahubError = odd("it sends less than it says")
+            problem: GemmahubError = odd("it sent less than it announced")
             if not file.url:
                 file.url = self._api.address(self._handle, file.name, self._stopped)
                 fresh = True
@@ -178,7 +178,7 @@ class Storage:
             raise _ExpiredAddress(status)
         if status in _AGAIN:
             raise _BusyStorage(NetworkError(
-                f"Kaggle's storage refuses for now (HTTP {status})", "try again in some minutes"
+                f"Kaggle's storage refuses for now (HTTP {status})", "try again in a few minutes"
             ))  # fmt: skip
         if status >= 400 and status != 416:
             raise self._api.refusal(status, self._handle)
@@ -211,7 +211,7 @@ class Storage:
             raise RangesIgnored(
                 f"Kaggle's storage ignores byte ranges: it would send all of "
                 f"{one_line(file.name, 80)} ({format_bytes(file.size)})",
-                "look at it after fetching it: gemmahub pull",
+                "inspect it after downloading it: gemmahub pull",
             )
         if total is not None and total != file.size:
             raise changed(file.name, file.size, format_bytes(total))
@@ -228,7 +228,7 @@ class Storage:
             except binascii.Error:
                 continue
             if file.md5 and found != file.md5:
-                raise odd(f"{one_line(file.name, 80)} is another file now than it was before")
+                raise odd(f"{one_line(file.name, 80)} changed since it was listed")
             file.md5 = found
 
     @contextmanager
@@ -295,6 +295,7 @@ class RemoteKaggleFile(PrefixSource):
                 self._prefix += piece
         except PackedInStorage:
             raise RangesIgnored(
-                f"Kaggle has {one_line(self._listed.name, 80)} packed: parts of it cannot be read",
-                "look at it after fetching it: gemmahub pull",
+                f"Kaggle has {one_line(self._listed.name, 80)} compressed: parts of it "
+                "cannot be read",
+                "inspect it after downloading it: gemmahub pull",
             ) from None

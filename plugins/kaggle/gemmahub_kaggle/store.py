@@ -57,7 +57,7 @@ class KaggleStore:
             here = {file.name: file for file in files if place.is_here(file.name)}
             models = models_in(here, place.handle.framework)
             if not models and place.is_whole:
-                reason = "it is marked as complete, but there is no model in it"
+                reason = "it is marked as complete but contains no model"
                 broken.append(BrokenEntry(place.folder, self.name, reason, place.handle.reference))
             for model in models:
                 artifact = self._artifact(place, model, here, alone=len(models) == 1)

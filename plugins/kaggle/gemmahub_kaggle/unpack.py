@@ -46,22 +46,22 @@ def unpack(archive: Path, name: str, size: int, to: Path, on_bytes: Callable[[in
                 while block := source.read(min(_BLOCK, size - written + 1)):
                     written += len(block)
                     if written > size:
-                        raise _bad(archive, f"{name} is longer than it says")
+                        raise _bad(archive, f"{name} is longer than stated")
                     target.write(block)
                     on_bytes(len(block))
                 if written != size:
-                    raise _bad(archive, f"{name} is shorter than it says")
+                    raise _bad(archive, f"{name} is shorter than stated")
     except _DAMAGED as error:
         raise _bad(archive, one_line(str(error) or type(error).__name__, 120)) from error
     except OSError as error:
         if error.errno != errno.EINVAL:  # an offset before the file's beginning
             raise
-        raise _bad(archive, "it points outside of itself") from error
+        raise _bad(archive, "it points outside its folder") from error
 
 
 def _bad(archive: Path, problem: str) -> IntegrityError:
     return IntegrityError(
         f"the archive {one_line(archive.name, 80)} that Kaggle sent is refused: "
         f"{one_line(problem, 160)}",
-        "pull it again; if it stays, do not trust this server",
+        "pull it again; if it persists, do not trust this server",
     )

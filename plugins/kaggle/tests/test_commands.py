@@ -110,7 +110,7 @@ def test_a_checkpoint_that_nothing_reads_is_what_it_is(
     assert listed["broken"] == []
     used = json.loads(command("du", "--json").out)
     assert used["models"][0]["disk_bytes"] >= model["size_bytes"]
-    assert "orbax model takes in memory is not known" in command("list").err.replace("\n", " ")
+    assert "memory use of a orbax model is unknown" in command("list").err.replace("\n", " ")
     run = command("run", ORBAX, "hello")
     assert run.code == 5
     assert "orbax" in run.err
@@ -126,9 +126,9 @@ def test_it_is_not_said_that_unverified_files_are_verified(
     kaggle.sums = False
     first, again = command("pull", REFERENCE, "--yes"), command("pull", REFERENCE, "--yes")
     assert "493 KB fetched\n" in first.err
-    assert "nothing fetched\n" in again.err
+    assert "nothing downloaded\n" in again.err
     kaggle.sums = True
-    assert "and is verified" in command("pull", REFERENCE, "--yes").err
+    assert "they are verified" in command("pull", REFERENCE, "--yes").err
 
 
 def test_what_a_download_left_is_told_and_removed(

@@ -87,7 +87,7 @@ def test_a_listing_of_many_pages(kaggle: RunningKaggle, source: KaggleSource) ->
         ("kaggle://google/gemma-3", ("2 variations", "flax/gemma3-4b-it-int4", "gguf/tiny-q8_0")),
         ("kaggle://google/gemma-3/flax", ("1 variation for flax", "gemma3-4b-it-int4")),
         ("kaggle://google/gemma-3/keras", ("no variations for keras", "flax, gguf")),
-        ("kaggle://google/gemma-3/flax/other", ("is not there", "gemma3-4b-it-int4")),
+        ("kaggle://google/gemma-3/flax/other", ("is missing", "gemma3-4b-it-int4")),
     ],
 )
 def test_what_is_left_open_is_listed(

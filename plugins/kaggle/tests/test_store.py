@@ -172,7 +172,7 @@ def test_what_is_not_kagglehubs_is_left(cache: Path, tmp_path: Path) -> None:
 def test_a_mark_without_a_model_is_broken(cache: Path) -> None:
     fill(VersionPlace(cache, Handle(*NAMES, 1)), {"README.md": b"x"}, whole=True)
     (broken,) = KaggleStore(cache).inventory().broken
-    assert "no model in it" in broken.reason
+    assert "contains no model" in broken.reason
     assert broken.reference == f"kaggle://{'/'.join(NAMES)}/1"
 
 

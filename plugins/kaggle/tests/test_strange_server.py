@@ -42,8 +42,8 @@ def a_model(kaggle: RunningKaggle) -> None:
 @pytest.mark.parametrize(
     ("fault", "error", "said"),
     [
-        ("page", NetworkError, "makes no sense: it is not JSON"),
-        ("loop", NetworkError, "sends on to another address"),
+        ("page", NetworkError, "invalid answer: it is not JSON"),
+        ("loop", NetworkError, "redirects to another address"),
         ("429", NetworkError, "limits requests"),
         ("500", NetworkError, "HTTP 500"),
         ("403", Gated, "asks for a login"),
@@ -51,13 +51,13 @@ def a_model(kaggle: RunningKaggle) -> None:
         ("inside", Gated, "has not consented to terms of use"),
         ("json [", NetworkError, "not JSON"),
         ("json " + "[" * 100_000, NetworkError, "not JSON that is taken"),
-        ("json [1, 2]", NetworkError, "makes no sense"),
-        ("json 5", NetworkError, "makes no sense"),
+        ("json [1, 2]", NetworkError, "invalid answer"),
+        ("json 5", NetworkError, "invalid answer"),
         ("json {}", NetworkError, "has no version"),
         ('json {"versionNumber": "x"}', NetworkError, "has no version"),
-        ('json {"framework": "MODEL_FRAMEWORK_NEW"}', NetworkError, "makes no sense"),
+        ('json {"framework": "MODEL_FRAMEWORK_NEW"}', NetworkError, "invalid answer"),
         ('json {"code": 403}', NetworkError, "has no version"),
-        ('json {"code": "x", "message": 5}', NetworkError, "makes no sense"),
+        ('json {"code": "x", "message": 5}', NetworkError, "invalid answer"),
     ],
 )
 def test_answers_that_no_variation_gives(
@@ -146,7 +146,7 @@ def test_a_mirror_that_is_no_address(
     source: KaggleSource, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     monkeypatch.setenv(VARIABLE, address)
-    with pytest.raises(UsageError, match="no web address"):
+    with pytest.raises(UsageError, match="not a web address"):
         source.find(REFERENCE)
 
 
@@ -158,13 +158,13 @@ def test_a_mirror_that_is_no_address(
     [
         ({"damage": "yes"}, IntegrityError, "another MD5"),
         ({"/gcs/": "page"}, NetworkError, "a web page in place of tiny.gguf"),
-        ({"/gcs/": "loop"}, NetworkError, "redirects without end"),
-        ({"/gcs/": "to file:///etc/passwd"}, NetworkError, "no web address"),
+        ({"/gcs/": "loop"}, NetworkError, "redirects endlessly"),
+        ({"/gcs/": "to file:///etc/passwd"}, NetworkError, "not a web address"),
         ({"/gcs/": "403"}, Gated, "asks for a login"),
         ({"/gcs/": "404"}, NotFound, "has no google/gemma-3"),
         ({"/gcs/": "500"}, NetworkError, "HTTP 500"),
-        ({"/Download": "page"}, NetworkError, "makes no sense"),
-        ({"/Download": "to ftp://x/y"}, NetworkError, "no web address"),
+        ({"/Download": "page"}, NetworkError, "invalid answer"),
+        ({"/Download": "to ftp://x/y"}, NetworkError, "not a web address"),
         ({"/Download": "json {}"}, NetworkError, "in place of a file's address"),
         ({"/Download": "404"}, NotFound, "has no google/gemma-3"),
     ],
@@ -311,7 +311,7 @@ def test_a_login_that_is_no_header(
     kaggle: RunningKaggle, source: KaggleSource, monkeypatch: pytest.MonkeyPatch, token: str
 ) -> None:
     monkeypatch.setenv("KAGGLE_API_TOKEN", token)
-    with pytest.raises(UsageError, match="characters that no login has"):
+    with pytest.raises(UsageError, match="invalid characters"):
         source.find(REFERENCE)
     assert kaggle.seen == []
 

@@ -46,7 +46,7 @@ class LitertLmBackend(Backend):
     options: ClassVar[tuple[Option, ...]] = (
         Option(
             "device",
-            "What computes: cpu, or gpu through WebGPU.",
+            "Device: cpu, or gpu through WebGPU.",
             default="cpu",
             choices=("cpu", "gpu"),
         ),
@@ -138,12 +138,10 @@ class LitertLmBackend(Backend):
     def _advice(self, model: BundleModel) -> str:
         only = {s.about.get("backend_constraint", "") for s in model.bundle.sections} - {""}
         if only:
-            return (
-                f"it is made for {', '.join(sorted(only))}: get the file of the model without that"
-            )
+            return f"it is made for {', '.join(sorted(only))}: use the model's general file"
         if model.metadata.least_version:
             return f"it asks for LiteRT-LM {model.metadata.least_version}: {engine.INSTALL}"
-        return "get another file of the model; GEMMAHUB_DEBUG=1 shows what the engine says"
+        return "use another file of the model; GEMMAHUB_DEBUG=1 shows what the engine says"
 
     def _checked(
         self, artifact: Artifact, settings: Settings, *, planned: bool = True
@@ -169,23 +167,25 @@ class LitertLmBackend(Backend):
 
     def _check(self, settings: Settings, model: BundleModel) -> None:
         if settings.context is not None and settings.context < 1:
-            raise LoadFailed(f"a context of {settings.context} tokens is none", "give a larger one")
+            raise LoadFailed(
+                f"a context of {settings.context} tokens is invalid", "use a larger one"
+            )
         if settings.context and model.context and settings.context > model.context:
             raise LoadFailed(
                 f"the bundle was exported for {model.context:,} tokens, not {settings.context:,}",
-                f"say --ctx-size {model.context} or less",
+                f"use --ctx-size {model.context} or less",
             )
         if settings.gpu_layers:
             raise LoadFailed(
-                f"{self.name} does not divide a model's layers", "say --option device=gpu, or 0"
+                f"{self.name} does not split a model's layers", "use --option device=gpu, or 0"
             )
         if {settings.cache_type_k, settings.cache_type_v} - {"f16"}:
             raise LoadFailed(
-                "the type of a bundle's cache was chosen when it was exported",
-                "leave --cache-type out",
+                "the cache type of a bundle is fixed when it is exported",
+                "leave out --cache-type",
             )
         if settings.parallel != 1:
-            raise LoadFailed(f"{self.name} answers one at a time", "leave --parallel out")
+            raise LoadFailed(f"{self.name} answers one at a time", "leave out --parallel")
 
 
 @lru_cache(maxsize=2)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import FormatError, IntegrityError
-from gemmahub.text import one_line
+from gemmahub.text import format_bytes, one_line
 from gemmahub_litertlm.flatbuffer import U8, U64, FlatTable, FlatView, root_of
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def read_bundle(source: ByteSource) -> Bundle:
     name = one_line(source.name)
     magic, major, minor, patch, _, end = _HEAD.unpack(source.read(0, _HEAD.size))
     if magic != MAGIC:
-        raise FormatError(f"{name} is no .litertlm bundle", "Name another file.")
+        raise FormatError(f"{name} is not a .litertlm bundle", "Choose another file.")
     if major != MAJOR:
         raise FormatError(
             f"{name} is a bundle of version {major}.{minor}.{patch}, and 1 is known",
@@ -70,7 +70,7 @@ def read_bundle(source: ByteSource) -> Bundle:
         )
     if end > _MOST_HEADER + BEGIN:
         raise IntegrityError(
-            f"{name} has a header of {end:,} bytes, more than any model",
+            f"{name} has a header of {format_bytes(end)}, more than any model",
             "Fetch the file again; if that does not help, report it to its publisher.",
         )
     view = FlatView(source, BEGIN, max(end, BEGIN), "the header")

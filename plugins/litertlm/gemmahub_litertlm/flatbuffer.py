@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from gemmahub.errors import IntegrityError
 from gemmahub.formats.source import INCOMPLETE_HINT
-from gemmahub.text import one_line
+from gemmahub.text import format_bytes, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,8 +37,8 @@ class FlatView:
         self.layouts: dict[int, tuple[int, ...]] = {}
         if not 0 <= begin <= end <= source.size:
             raise IntegrityError(
-                f"{self._what} should be at the bytes {begin:,} to {end:,}, and the file has "
-                f"{source.size:,}",
+                f"{self._what} should be at the bytes {begin:,} to {end:,}, but the file has "
+                f"{format_bytes(source.size)}",
                 INCOMPLETE_HINT,
             )
 
@@ -143,7 +143,7 @@ class FlatTable:
         begin = follow(self._view, at)
         count = self._view.number(begin, U32)
         if begin + 4 + count > self._view.size:
-            raise self._view.damaged(f"a buffer of {count:,} bytes ends outside")
+            raise self._view.damaged(f"a buffer of {format_bytes(count)} ends outside")
         return begin + 4, count
 
     def places(self, field: int, most: int) -> list[int]:
@@ -179,7 +179,7 @@ def text_at(view: FlatView, at: int) -> str:
     """The text there."""
     length = view.number(at, U32)
     if at + 4 + length > view.size:
-        raise view.damaged(f"a text of {length:,} bytes ends outside")
+        raise view.damaged(f"a text of {format_bytes(length)} ends outside")
     return view.read(at + 4, min(length, _LONGEST_TEXT)).decode("utf-8", "replace")
 
 
@@ -187,7 +187,7 @@ def _layout(view: FlatView, vtable: int) -> tuple[int, ...]:
     size = view.number(vtable, U16)
     count = (size - 4) // 2
     if size < 4 or size % 2 or count > _MOST_FIELDS:
-        raise view.damaged("a table makes no sense")
+        raise view.damaged("a table is invalid")
     return struct.unpack(f"<{count}H", view.read(vtable + 4, 2 * count)) if count else ()
 
 

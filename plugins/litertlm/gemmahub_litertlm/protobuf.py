@@ -86,6 +86,6 @@ def _varint(content: bytes, at: int) -> tuple[int, int]:
 
 def _damaged() -> IntegrityError:
     return IntegrityError(
-        "the metadata of the bundle are damaged",
+        "the metadata of the bundle is damaged",
         "Fetch the file again; if that does not help, report it to its publisher.",
     )

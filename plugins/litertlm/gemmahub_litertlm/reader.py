@@ -157,7 +157,9 @@ class TaskReader(_BundleReader):
     def read(self, source: ByteSource) -> BundleModel:
         """Raises: FormatError, IntegrityError."""
         if source.read(0, 4) != b"PK\x03\x04":
-            raise FormatError(f"{one_line(source.name)} is no .task bundle", "Name another file.")
+            raise FormatError(
+                f"{one_line(source.name)} is not a .task bundle", "Choose another file."
+            )
         return read_model(source, read_task(source))
 
 

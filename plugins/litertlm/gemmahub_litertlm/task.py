@@ -44,7 +44,7 @@ def read_task(source: ByteSource) -> Bundle:
         with zipfile.ZipFile(_File(source)) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error, EOFError) as error:
-        what = f"{name} has no directory that makes sense: {one_line(str(error), 80)}"
+        what = f"{name} has no valid directory: {one_line(str(error), 80)}"
         raise IntegrityError(what, INCOMPLETE_HINT) from None
     if len(entries) > _MOST_ENTRIES:
         raise IntegrityError(f"{name} has {len(entries):,} entries", INCOMPLETE_HINT)
@@ -54,7 +54,7 @@ def read_task(source: ByteSource) -> Bundle:
 def _section(source: ByteSource, entry: zipfile.ZipInfo) -> BundleSection:
     name = one_line(entry.filename, 80)
     if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
-        raise IntegrityError(f"{name} is packed: this is no model bundle", INCOMPLETE_HINT)
+        raise IntegrityError(f"{name} is packed: it is not a model bundle", INCOMPLETE_HINT)
     magic, name_length, extra = _LOCAL.unpack(source.read(entry.header_offset, _LOCAL.size))
     begin = entry.header_offset + _LOCAL.size + name_length + extra
     if magic != MAGIC or begin + entry.file_size > source.size:

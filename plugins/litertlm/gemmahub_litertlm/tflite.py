@@ -14,6 +14,7 @@ from math import prod
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.formats.reader import MOST_TENSORS
+from gemmahub.text import format_bytes
 from gemmahub_litertlm.flatbuffer import I8, I32, U8, U32, U64, FlatTable, root_of
 
 if TYPE_CHECKING:
@@ -111,14 +112,14 @@ class _Reader:
             return []
         graph = table.number(4, U32)
         if graph >= len(self._graphs):
-            raise self._view.damaged("a signature names a subgraph that is not there")
+            raise self._view.damaged("a signature names a subgraph that is missing")
         found = []
         for entry in table.tables(0, MOST_TENSORS):
             name, index = entry.text(0), entry.number(1, U32)
             if not name.startswith("kv_cache_"):
                 continue
             if index >= len(self._graphs[graph]):
-                raise self._view.damaged("a signature names a tensor that is not there")
+                raise self._view.damaged("a signature names a tensor that is missing")
             tensor = FlatTable(self._view, self._graphs[graph][index])
             shape = self._shape(tensor)
             size = _BYTES.get(tensor.number(1, I8), 4)
@@ -155,8 +156,8 @@ class _Reader:
         name = tensor.text(3)
         if not needed <= size <= needed + _PADDING:
             raise self._view.damaged(
-                f"the tensor {name[:60]!r} is {' x '.join(map(str, shape))} of {kind}, which is "
-                f"not {size:,} bytes"
+                f"the tensor {name[:60]!r} is {' x '.join(map(str, shape))} of {kind}, which "
+                f"is not {format_bytes(size)}"
             )
         more = 0
         if blockwise is not None:
@@ -201,5 +202,5 @@ class _Reader:
     def _shape(self, tensor: FlatTable) -> tuple[int, ...]:
         shape = tensor.numbers(0, "i", _MOST_DIMENSIONS)
         if any(length < 0 for length in shape) or prod(shape) >> 48:
-            raise self._view.damaged("a tensor has a shape that none can have")
+            raise self._view.damaged("a tensor has an impossible shape")
         return shape

@@ -34,9 +34,9 @@ def load_adapters(path: Path, model: LlamaModel, adapters: Sequence[Adapter]) ->
     for adapter in adapters:
         name = one_line(adapter.path.name, 80)
         if not adapter.path.is_file():
-            raise LoadFailed(f"there is no adapter {one_line(str(adapter.path))}", "name another")
+            raise LoadFailed(f"there is no adapter {one_line(str(adapter.path))}", "choose another")
         if not isfinite(adapter.scale):
-            raise LoadFailed("the scale of an adapter is no number", "write it as 0.5")
+            raise LoadFailed("the scale of an adapter is not a number", "write it as 0.5")
         try:
             check_adapter(open_model(adapter.path), open_model(path))
         except (FormatError, IntegrityError) as error:
@@ -45,7 +45,9 @@ def load_adapters(path: Path, model: LlamaModel, adapters: Sequence[Adapter]) ->
         found = library().llama_adapter_lora_init(model.handle, bytes_of(adapter.path))
         if not found:
             reason = log.errors() or "it gave no reason"
-            raise LoadFailed(f"llama.cpp cannot load {name}: {reason}", "get the adapter again")
+            raise LoadFailed(
+                f"llama.cpp cannot load {name}: {reason}", "download the adapter again"
+            )
         loaded.append(found)
     return loaded
 
@@ -58,4 +60,4 @@ def use_adapters(context: Context, loaded: Sequence[Any], adapters: Sequence[Ada
     pointers = (llama.llama_adapter_lora_p_ctypes * len(loaded))(*loaded)
     scales = (ctypes.c_float * len(loaded))(*(adapter.scale for adapter in adapters))
     if llama.llama_set_adapters_lora(context.handle, pointers, len(loaded), scales) != 0:
-        raise LoadFailed("llama.cpp refuses these adapters", "leave --adapter out")
+        raise LoadFailed("llama.cpp refuses these adapters", "leave out --adapter")

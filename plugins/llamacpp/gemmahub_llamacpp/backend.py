@@ -70,16 +70,17 @@ class LlamaCppBackend(Backend):
         Option("mmap", "Map the file instead of reading it into memory.", bool, True),
         Option("mlock", "Keep the weights from being swapped out.", bool, False),
         Option("swa_full", "Full-size cache for sliding-window layers.", bool, False),
-        Option("outputs_max", "Rows of logits a batch may ask for; 0: one a token.", int, 1),
+        Option("outputs_max", "Rows of logits per batch; 0: one per token.", int, 1),
         Option(
             "images",
-            "When the image projector is loaded: with the first image, with the model, or never.",
+            "When to load the image projector: with the first image, with the model, or never.",
             default="first",
             choices=("first", "load", "never"),
         ),
         Option(
             "devices",
-            "GPUs to use, by name (CUDA0) or PCI address, with commas; empty: as llama.cpp does.",
+            "GPUs to use, by name (CUDA0) or PCI address, separated by commas "
+            "[llama.cpp's choice].",
             default="",
         ),
     )
@@ -168,7 +169,7 @@ class LlamaCppBackend(Backend):
         from gemmahub_llamacpp.dry_load import measure
 
         if settings.adapters:
-            raise LoadFailed("a dry load knows no adapters", "ask for it without them")
+            raise LoadFailed("a dry load cannot include adapters", "use it without adapters")
         path, gpus, checked = self._check(artifact, settings)
         files, name = artifact.files or (path,), artifact.shown_name
         return measure(path, files, checked, _chosen(gpus, checked), name)
@@ -214,7 +215,7 @@ class LlamaCppBackend(Backend):
         check_settings(settings)
         path = artifact.files[0] if artifact.files else artifact.path
         if not path.is_file():
-            raise LoadFailed(f"there is no file {path}", "look at `gemmahub list`")
+            raise LoadFailed(f"there is no file {path}", "see `gemmahub list`")
         gpus = found_devices.gpus(options["devices"], settings.main_device)
         layers = gpu_layers(settings, gpus)
         return path, gpus, replace(settings, gpu_layers=layers, options=options)

@@ -108,8 +108,8 @@ def _named(name: str, there: list[LlamaDevice]) -> LlamaDevice:
             return found
     seen = ", ".join(f"{f.device.name} {f.device.hardware_id}".strip() for f in there) or "none"
     raise LoadFailed(
-        f"this build of llama.cpp sees no GPU {name!r}",
-        f"leave the option devices out, or choose among: {seen}",
+        f"this build of llama.cpp finds no GPU {name!r}",
+        f"leave out the option devices, or choose among: {seen}",
     )
 
 

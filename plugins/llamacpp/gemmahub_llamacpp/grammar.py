@@ -30,7 +30,7 @@ def grammar_of(sampling: Sampling) -> str | None:
     except Exception as error:  # noqa: BLE001 - another's code, and a schema can be anything
         said = one_line(str(error), 200) or type(error).__name__
         raise FormRefused(
-            f"llama.cpp cannot keep an answer to this form: {said}",
+            f"llama.cpp cannot constrain an answer to this schema or grammar: {said}",
             "simplify it, or use --backend llama-server",
         ) from None
     return found
@@ -45,7 +45,7 @@ class Grammar:
         self.sampler = self._llama.llama_sampler_init_grammar(vocab, text.encode(), _ROOT)
         if not self.sampler:
             raise FormRefused(
-                "llama.cpp cannot keep an answer to this form: it is no grammar, or beyond a limit",
+                "llama.cpp cannot use this grammar: it is invalid or too large",
                 "write it in GBNF, with a rule named root",
             )
         self._token = self._llama.llama_token_data()

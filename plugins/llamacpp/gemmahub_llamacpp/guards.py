@@ -58,8 +58,8 @@ def check_structures(llama_cpp: Any, checked: str) -> None:
         for name, value in known.items():
             if (found := getattr(params, name, value)) != value:
                 raise BackendMissing(
-                    f"{_named(shared)} has other structures than llama-cpp-python: its {name} is "
-                    f"{found}, not {value}, so settings would reach the wrong places",
+                    f"{_named(shared)} has other structures than llama-cpp-python: its {name} "
+                    f"is {found}, not {value}",
                     f"unset {OTHER_FOLDER}"
                     if os.environ.get(OTHER_FOLDER)
                     else f"`pip install llama-cpp-python=={checked}`",

@@ -37,7 +37,7 @@ def read_importance(path: Path) -> dict[str, NDArray[np.float32]]:
     except GemmahubError as error:
         raise LoadFailed(
             f"the importance matrix cannot be read: {error.message}",
-            "give one in GGUF format: llama-imatrix writes it, or `--imatrix make`",
+            "use one in GGUF format: llama-imatrix writes it, and so does `--imatrix make`",
         ) from None
     found = {}
     for name, values in sums.items():
@@ -52,7 +52,8 @@ def read_importance(path: Path) -> dict[str, NDArray[np.float32]]:
         found[name] = np.ascontiguousarray(mean.reshape(-1))
     if not found:
         raise LoadFailed(
-            f"{path.name} is no importance matrix", "llama-imatrix makes one, or `--imatrix make`"
+            f"{path.name} is not an importance matrix",
+            "llama-imatrix makes one, or `--imatrix make`",
         )
     return found
 

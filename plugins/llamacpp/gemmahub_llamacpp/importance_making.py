@@ -67,9 +67,9 @@ def make_importance(path: Path, text: str, target: Path, on_progress: OnProgress
         windows = len(tokens) // WINDOW
         if windows < 2:
             raise LoadFailed(
-                f"the text for the importance matrix has {len(tokens):,} tokens, and it needs "
-                f"{2 * WINDOW:,} at least",
-                "give a longer one, of the kind that the model is used for",
+                f"the text for the importance matrix has {len(tokens):,} tokens, but it needs "
+                f"at least {2 * WINDOW:,}",
+                "use a longer text of the kind that the model is used for",
             )
         sums = _Sums(llama)
         _compute(llama, model, tokens[: windows * WINDOW], sums, on_progress)
@@ -84,8 +84,8 @@ def _check_structure(llama: Any) -> None:
     overhead.restype = ctypes.c_size_t
     if overhead() != _OBJECT + ctypes.sizeof(_Tensor):
         raise LoadFailed(
-            "this build of llama.cpp has other structures than those that are known here",
-            "make the importance matrix with its tool llama-imatrix, and give the file",
+            "this build of llama.cpp has unknown structures",
+            "make the importance matrix with llama-imatrix, and use that file",
         )
 
 
@@ -241,7 +241,7 @@ def _save(target: Path, sums: _Sums, windows: int) -> None:
     for name in sorted(sums.squares):
         values, counts = sums.squares[name], sums.counts[name]
         if not np.isfinite(values).all():
-            raise LoadFailed(f"the model computes what is no number for {name}")
+            raise LoadFailed(f"the model computes values that are not numbers for {name}")
         tensors.append((f"{name}{SUMS}", (values.size // counts.size, counts.size), "F32"))
         tensors.append((f"{name}{COUNTS}", (1, counts.size), "F32"))
         parts += [values.tobytes(), counts.tobytes()]

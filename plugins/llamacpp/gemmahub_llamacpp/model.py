@@ -107,7 +107,7 @@ class LlamaModel:
         most = int(self._llama.llama_max_devices())
         if len(tensor_split) > most:
             raise LoadFailed(
-                f"llama.cpp shares a model between {most} devices at most, not {len(tensor_split)}",
+                f"llama.cpp splits a model between at most {most} devices, not {len(tensor_split)}",
                 "give fewer shares",
             )
         return (ctypes.c_float * most)(*tensor_split)

@@ -45,14 +45,16 @@ def read_picture(path: Path) -> Picture:
     name = one_line(path.name, 80)
     try:
         if not path.is_file():
-            raise GenerationFailed(f"there is no image {one_line(str(path))}", "name another file")
+            raise GenerationFailed(
+                f"there is no image {one_line(str(path))}", "choose another file"
+            )
         size = path.stat().st_size
         if size > MOST_BYTES:
             raise _too_large(name, format_bytes(size), format_bytes(MOST_BYTES))
         data = path.read_bytes()
     except OSError as error:
         raise GenerationFailed(
-            f"the image {name} cannot be read: {error.strerror}", "name another file"
+            f"the image {name} cannot be read: {error.strerror}", "choose another file"
         ) from None
     width, height = _size(name, data)
     if width * height > MOST_PIXELS:
@@ -68,7 +70,7 @@ def damaged(name: str) -> GenerationFailed:
 def _too_large(name: str, size: str, most: str) -> GenerationFailed:
     return GenerationFailed(
         f"the image {name} is too large: {size}, at most {most} are read",
-        "scale it down: a model sees about a million pixels of it at most",
+        "scale it down: a model uses about a million pixels at most",
     )
 
 
@@ -127,4 +129,4 @@ def _no_picture(name: str, data: bytes) -> GenerationFailed:
             f"the image {name} is {kind}, which llama.cpp does not decode",
             "convert it to PNG or JPEG",
         )
-    return GenerationFailed(f"{name} is no image", f"{_FORMATS} are read")
+    return GenerationFailed(f"{name} is not an image", f"{_FORMATS} are read")

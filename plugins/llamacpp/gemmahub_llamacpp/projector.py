@@ -110,7 +110,7 @@ class LoadedProjector:
             raise GenerationFailed(
                 f"llama.cpp cannot load the image projector {path.name}: "
                 f"{one_line(log.errors(), 300) or 'it gave no reason'}",
-                "fetch the projector of this very model again; text needs none",
+                "download this model's projector again; text works without it",
             )
         self.buffers = read_buffers(text.decode("utf-8", "replace") for text in messages)
 
@@ -171,7 +171,7 @@ class LoadedProjector:
         count = self._mtmd.mtmd_input_chunk_get_n_tokens(images[0]) if len(images) == 1 else 0
         if not count or self._mtmd.mtmd_input_chunk_get_type(images[0]) != _IMAGE:
             raise GenerationFailed(
-                "this projector cuts images into parts, which this backend does not do",
+                "this projector cuts images into parts, which this backend does not support",
                 "use another backend for this model",
             )
         return PreparedImage(
@@ -200,7 +200,7 @@ class LoadedProjector:
         if result:
             raise GenerationFailed(
                 f"llama.cpp cannot compute the image: {log.errors() or f'code {result}'}",
-                "there may be too little memory: see `gemmahub plan --image`",
+                "memory may be short: see `gemmahub plan --image`",
             )
         embedding = (ctypes.c_float * (seen.count * self._model.width))()
         ctypes.memmove(

@@ -69,7 +69,7 @@ def check_types(wanted: Quantization) -> None:
     if wanted.label and wanted.label not in BASE_TYPES:
         removed = " any more" if wanted.label in _FILE_TYPES else ""
         raise LoadFailed(
-            f"llama.cpp makes no {wanted.label}{removed}", f"it makes {', '.join(BASE_TYPES)}"
+            f"llama.cpp does not make {wanted.label}{removed}", f"it makes {', '.join(BASE_TYPES)}"
         )
     for type_ in wanted.types.values():
         if type_ not in TENSOR_TYPES:
@@ -134,8 +134,8 @@ def _write(
         reason = log.errors() or "it gave no reason"
         if _NOT_WRITTEN in reason:
             raise LoadFailed(
-                f"{wanted.target.parent} cannot be written to, or not all of the file",
-                "look whether the disk is full and the folder there",
+                f"{wanted.target.parent} cannot hold the whole file, or is not writable",
+                "check whether the disk is full and the folder exists",
             )
         raise LoadFailed(f"llama.cpp cannot make that of {path.name}: {reason}")
     progress.done()
@@ -186,7 +186,7 @@ def _metadata(llama: Any, values: Mapping[str, str | int]) -> Any:
     for entry, (key, value) in zip(array, values.items(), strict=False):
         raw = b"" if isinstance(value, int) else value.encode()
         if max(len(key.encode()), len(raw)) > _LONGEST or 0 in raw:
-            raise BackendError(f"llama.cpp takes {_LONGEST} bytes for {key} at most")
+            raise BackendError(f"llama.cpp accepts at most {_LONGEST} bytes for {key}")
         entry.key = key.encode()
         if isinstance(value, int):
             entry.tag, entry.value.val_i64 = _OVERRIDE_INT, value

@@ -157,7 +157,7 @@ def missing(what: str) -> LoadFailed:
     """The error for a line that llama.cpp did not write."""
     return LoadFailed(
         f"llama.cpp did not report {what}",
-        "the installed version words it differently: use the one made for this plugin",
+        "the installed version logs it differently: use the version made for this plugin",
     )
 
 

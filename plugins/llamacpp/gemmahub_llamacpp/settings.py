@@ -47,7 +47,7 @@ def check_settings(settings: Settings) -> None:
             f"give a number of layers from 0 to {_MOST_LAYERS}",
         )
     if any(not isfinite(share) or share < 0 for share in settings.tensor_split):
-        raise LoadFailed("a share of tensor_split is no number of 0 or more", "write it as 3,1")
+        raise LoadFailed("a share of tensor_split is not a number of 0 or more", "write it as 3,1")
     for name in ("cache_type_k", "cache_type_v"):
         value = getattr(settings, name)
         if value not in CACHE_TYPES:
@@ -96,7 +96,7 @@ def gpu_layers(settings: Settings, gpus: Sequence[object]) -> int:
         return -1 if gpus else 0
     if settings.gpu_layers and not gpus:
         raise LoadFailed(
-            "GPU layers were asked for, but this build of llama.cpp sees no GPU",
+            "GPU layers were requested, but this build of llama.cpp finds no GPU",
             "use --gpu-layers 0, or reinstall llama-cpp-python for your GPU (see the README)",
         )
     return max(-1, settings.gpu_layers)

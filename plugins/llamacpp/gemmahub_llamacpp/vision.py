@@ -27,7 +27,7 @@ KEPT_BYTES: Final = 32 << 20
 """Embeddings of images that are kept, so that an answer can be asked for again without computing
 them anew. An image of Gemma 3 4B has 2.6 MB."""
 
-_FETCH: Final = "fetch the projector of this model again; text needs none"
+_FETCH: Final = "download this model's projector again; text works without it"
 
 
 class _Kind(NamedTuple):
@@ -158,7 +158,7 @@ class Vision:
         self._seen[picture.digest] = path, seen
         if seen.count > self._context.ubatch and projector.whole(seen):
             raise GenerationFailed(
-                f"an image takes {seen.count} tokens in one step, and steps have "
+                f"an image needs {seen.count} tokens in one step, but steps have "
                 f"{self._context.ubatch}",
                 f"load the model with a ubatch of {seen.count} or more",
             )
@@ -171,7 +171,7 @@ class Vision:
         Raises: GenerationFailed. After anything but DONE the cache is empty.
         """
         if isinstance(prompt[-1], ImageCell):  # llama.cpp would have no logits to choose from
-            raise GenerationFailed("nothing follows the image", "ask something about it")
+            raise GenerationFailed("nothing follows the image", "add a question about it")
         status = Status.DONE
         for digest, part in groupby(prompt, _digest):
             items = list(part)
@@ -226,13 +226,13 @@ def _missing(artifact: Artifact) -> GenerationFailed:
     if artifact.projector is not None:
         what = f"the image projector {one_line(artifact.projector.name, 80)} is gone"
     else:
-        what = f"no image projector (mmproj-*.gguf) lies beside {name}"
+        what = f"no image projector (mmproj-*.gguf) is beside {name}"
     fetch = (
         f"`gemmahub pull {one_line(artifact.reference)}` fetches it"
         if artifact.reference
-        else "put the one of this model into the same folder"
+        else "put this model's projector into the same folder"
     )
-    return GenerationFailed(what, f"{fetch}; a model that reads text only has none")
+    return GenerationFailed(what, f"{fetch}; a text-only model has none")
 
 
 def _header(path: Path) -> GgufFile:
@@ -252,7 +252,7 @@ def _check_header(name: str, header: GgufFile, model: LlamaModel) -> _Kind:
     keys = header.metadata
     named = str(keys.get("clip.vision.projector_type") or keys.get("clip.projector_type") or "")
     if keys.get("general.architecture") != "clip" or not named:
-        raise GenerationFailed(f"{name} is no image projector", _FETCH)
+        raise GenerationFailed(f"{name} is not an image projector", _FETCH)
     if problem := problem_of(keys):
         raise GenerationFailed(f"the image projector {name} cannot be used: {problem}", _FETCH)
     kind = _KINDS.get(named)
@@ -264,6 +264,6 @@ def _check_header(name: str, header: GgufFile, model: LlamaModel) -> _Kind:
     if kind is None or kind.model != model.architecture or widths - {model.width}:
         raise GenerationFailed(
             f"the image projector {name} belongs to another model",
-            "put the one of this model in its place, or keep each model in a folder of its own",
+            "put this model's projector in its place, or keep each model in a separate folder",
         )
     return kind

@@ -44,12 +44,12 @@ def test_what_is_no_adapter_of_the_model_is_refused(
     other = write_adapter(tmp_path / "other.gguf", width=768)
     cases = [
         (Adapter(other), "has other sizes in the model"),
-        (Adapter(artifact.path), "is no LoRA adapter"),
+        (Adapter(artifact.path), "is not a LoRA adapter"),
         (Adapter(tmp_path / "none.gguf"), "there is no adapter"),
-        (Adapter(path, inf), "is no number"),
+        (Adapter(path, inf), "is not a number"),
     ]
     for adapter, why in cases:
         with pytest.raises(LoadFailed, match=why):
             backend.load(artifact, Settings(context=256, adapters=(adapter,)))
-    with pytest.raises(LoadFailed, match="a dry load knows no adapters"):
+    with pytest.raises(LoadFailed, match="a dry load cannot include adapters"):
         backend.dry_load(artifact, Settings(context=256, adapters=(Adapter(path),)))

@@ -119,7 +119,7 @@ def test_the_main_device_leads_or_is_the_only_one(wanted: str, main: str, names:
 
 @pytest.mark.usefixtures("cards")
 def test_a_gpu_that_is_not_there_is_refused_with_those_that_are() -> None:
-    with pytest.raises(LoadFailed, match="sees no GPU 'CUDA7'") as refused:
+    with pytest.raises(LoadFailed, match="finds no GPU 'CUDA7'") as refused:
         devices.gpus("CUDA7")
     assert "CUDA1 0000:01:00.0" in refused.value.hint
 

@@ -228,9 +228,9 @@ HUGE = PNG + b"\0\1\0\0" * 2 + bytes(40)
     ("content", "said"),
     [
         (None, "there is no image"),
-        (b"", "is no image"),
-        (b"a text", "is no image"),
-        (b"RIFF\0\0\0\0WAVEfmt ", "is no image"),
+        (b"", "is not an image"),
+        (b"a text", "is not an image"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "is not an image"),
         (b"RIFF\0\0\0\0WEBPVP8 ", "is WebP"),
         (b"\0\0\0\x18ftypheic", "is HEIC"),
         (PNG, "is damaged"),
@@ -308,7 +308,7 @@ def write_huge(path: Path) -> None:
         (lambda path: None, "mmproj.gguf is gone", "gemmahub pull hf://a/b"),
         (lambda path: path.write_bytes(b"GGUF"), "mmproj", "fetch"),
         (lambda path: path.write_bytes(b"no model"), "mmproj", "fetch"),
-        (write_model, "is no image projector", "fetch"),
+        (write_model, "is not an image projector", "fetch"),
         (lambda path: write_projector(path, 2 * WIDTH), "belongs to another model", "folder"),
         (write_huge, "cannot be used: its clip.vision.image_size is 1,048,576", "fetch"),
     ],
@@ -372,7 +372,7 @@ def test_images_switched_off(backend: LlamaCppBackend, seeing: Artifact, red: Me
 
 def test_more_images_than_the_context_holds(tiny: LlamaCppSession, red: Message) -> None:
     expected, _ = ask(tiny, red)
-    with pytest.raises(ContextExceeded, match=r"\d{3} tokens, the context holds 512"):
+    with pytest.raises(ContextExceeded, match=r"\d{3} tokens, but the context holds 512"):
         ask(tiny, replace(red, images=red.images * 30))
     assert ask(tiny, red)[0] == expected
 

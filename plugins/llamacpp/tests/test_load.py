@@ -123,7 +123,7 @@ def test_gpu_layers_without_a_gpu_are_refused(
     artifact: Artifact, backend: LlamaCppBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gemmahub_llamacpp.devices.gpus", lambda wanted, main: [])
-    with pytest.raises(LoadFailed, match="sees no GPU"):
+    with pytest.raises(LoadFailed, match="finds no GPU"):
         backend.load(artifact, Settings(gpu_layers=3))
 
 

@@ -264,7 +264,7 @@ def test_an_importance_matrix_is_that_of_the_inputs(
 def test_a_text_that_is_too_short(backend: LlamaCppBackend, tmp_path: Path) -> None:
     model, matrix = tmp_path / "f32.gguf", tmp_path / "matrix.gguf"
     write_model(model)
-    with pytest.raises(LoadFailed, match="tokens, and it needs 1,024 at least"):
+    with pytest.raises(LoadFailed, match="tokens, but it needs at least 1,024"):
         backend.make_importance(Artifact("gguf", model), "word", matrix)
     assert not matrix.exists()
 
@@ -272,7 +272,10 @@ def test_a_text_that_is_too_short(backend: LlamaCppBackend, tmp_path: Path) -> N
 def test_what_is_no_importance_matrix(backend: LlamaCppBackend, tmp_path: Path) -> None:
     model, target = tmp_path / "f32.gguf", tmp_path / "made.gguf"
     write_model(model)
-    for path, said in ((model, "is no importance matrix"), (tmp_path / "text", "cannot be read")):
+    for path, said in (
+        (model, "is not an importance matrix"),
+        (tmp_path / "text", "cannot be read"),
+    ):
         if path != model:
             path.write_text("words")
         with pytest.raises(LoadFailed, match=said):

@@ -72,8 +72,8 @@ def limited(chunks: Iterator[Chunk], most: int) -> Iterator[Chunk]:
             left -= chunk.kind is ChunkKind.REASONING
             if left < 0:
                 raise GenerationFailed(
-                    "this llama-server limits no thoughts",
-                    "leave --think-budget out, or use a newer one",
+                    "this llama-server cannot limit thinking",
+                    "leave out --think-budget, or use a newer one",
                 )
             yield chunk
 

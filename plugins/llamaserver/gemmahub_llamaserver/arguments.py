@@ -88,7 +88,7 @@ class _Words:
         if not self.add(names, value):
             raise LoadFailed(
                 f"this llama-server has no {names.split()[0]}",
-                "install a newer llama.cpp, or leave that setting out",
+                "install a newer llama.cpp, or leave out that setting",
             )
 
 
@@ -116,9 +116,9 @@ def check_settings(settings: Settings) -> None:
             f"give a number of layers from 0 to {_MOST_LAYERS}",
         )
     if any(not isfinite(adapter.scale) for adapter in settings.adapters):
-        raise LoadFailed("the scale of an adapter is no number", "write it as 0.5")
+        raise LoadFailed("the scale of an adapter is not a number", "write it as 0.5")
     if any(not isfinite(share) or share < 0 for share in settings.tensor_split):
-        raise LoadFailed("a share of tensor_split is no number of 0 or more", "write it as 3,1")
+        raise LoadFailed("a share of tensor_split is not a number of 0 or more", "write it as 3,1")
     for name in ("prompt_cache", "checkpoints"):
         value = settings.options[name]
         if not 0 <= value <= _MOST:
@@ -195,7 +195,8 @@ def _adapt(found: _Words, adapter: Adapter) -> None:
     scaled = adapter.scale != 1
     if wrong := next((sign for sign in (',":' if scaled else ',"') if sign in path), None):
         raise LoadFailed(
-            f"llama-server takes no adapter whose path has {wrong!r}", "give the file another name"
+            f"llama-server accepts no adapter whose path has {wrong!r}",
+            "give the file another name",
         )
     if scaled:
         found.demand("--lora-scaled", f"{path}:{adapter.scale:g}")
@@ -257,7 +258,7 @@ def _place(found: _Words, settings: Settings, devices: Sequence[EngineDevice] | 
     chosen = _chosen(settings, gpus or [])
     if settings.gpu_layers and gpus is not None and not gpus:
         raise LoadFailed(
-            "GPU layers were asked for, but this llama-server sees no GPU",
+            "GPU layers were requested, but this llama-server finds no GPU",
             "use --gpu-layers 0, or install a llama.cpp for your GPU",
         )
     _placement(found, settings)
@@ -303,7 +304,7 @@ def _named(name: str, gpus: Sequence[str]) -> str:
         if own.casefold() == wanted:
             return own
     raise LoadFailed(
-        f"this llama-server sees no device {name!r}",
+        f"this llama-server finds no device {name!r}",
         f"leave it out, or choose among: {', '.join(gpus) or 'none'}",
     )
 

@@ -65,20 +65,18 @@ class LlamaServerBackend(Backend):
         Option("swa_full", "Full-size cache for sliding-window layers.", bool, False),
         Option(
             "images",
-            "When the image projector is loaded: with the first image, with the model, or never.",
+            "When to load the image projector: with the first image, with the model, or never.",
             default="first",
             choices=("first", "load", "never"),
         ),
         Option(
             "devices",
-            "GPUs to use, by name (CUDA0), with commas; empty: as llama.cpp does.",
+            "GPUs to use, by name (CUDA0), separated by commas [llama.cpp's choice].",
             default="",
         ),
-        Option("prompt_cache", "MiB for earlier conversations; a plan counts them.", int, 0),
+        Option("prompt_cache", "MiB for earlier conversations; plans include them.", int, 0),
         # With none, a conversation shorter than the window is read again in each turn.
-        Option(
-            "checkpoints", "Copies of the window cache to go back to; a plan counts them.", int, 1
-        ),
+        Option("checkpoints", "Checkpoints of the window cache; plans include them.", int, 1),
     )
 
     def availability(self) -> Availability:
@@ -252,11 +250,11 @@ class _Model:
                 props = ask(web, "/props")
         except (ExchangeError, NotJson) as error:
             raise LoadFailed(
-                f"llama-server does not say what it loaded: {error}", "try another llama-server"
+                f"llama-server does not report what it loaded: {error}", "try another llama-server"
             ) from None
         context = count_of(object_of(props.get("default_generation_settings")).get("n_ctx"))
         if not context:
-            raise LoadFailed("llama-server does not say its context", "try another llama-server")
+            raise LoadFailed("llama-server does not report its context", "try another llama-server")
         lines = server.program.log.lines
         threads = self._settings.threads
         on = ", ".join(report.read_devices(lines)) if self._settings.gpu_layers != 0 else ""
@@ -289,7 +287,7 @@ def _header(path: Path) -> ModelFile:
     from gemmahub.formats.detect import open_model
 
     if not path.is_file():
-        raise LoadFailed(f"there is no file {path}", "look at `gemmahub list`")
+        raise LoadFailed(f"there is no file {path}", "see `gemmahub list`")
     try:
         return open_model(path)
     except (FormatError, IntegrityError) as error:

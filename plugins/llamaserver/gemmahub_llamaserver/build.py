@@ -113,7 +113,7 @@ def read_devices(build: Build, workers: Sequence[str] = ()) -> list[EngineDevice
 def _ask_build(command: Sequence[str]) -> dict[str, Any]:
     version = _VERSION.search(_ask(command, ["--version"], ASK_SECONDS))
     if version is None:
-        raise _unusable(command, "it is no llama-server: --version says something else")
+        raise _unusable(command, "it is not llama-server: --version says something else")
     number = _NUMBER.search(version["text"])
     count = int(next(filter(None, number.groups()))) if number else 0
     # A package that was built outside of llama.cpp's own releases says 1, or 0.

@@ -49,7 +49,7 @@ def _used(build: builds.Build, machine: Machine) -> list[CheckResult]:
         devices = [d for d in builds.read_devices(build) if d.api != "cpu"]
     except BackendMissing as error:
         return [CheckResult(_NAME, "warning", error.message, error.hint)]
-    on = ", ".join(map(_shown, devices)) or "the processor only"
+    on = ", ".join(map(_shown, devices)) or "the CPU only"
     checked = build.commit.startswith(builds.CHECKED_COMMIT)
     remark = "" if checked else f"; the plugin was checked with {builds.CHECKED_COMMIT}"
     where = f"{build.version}, {build.origin} ({build.command[0]})"

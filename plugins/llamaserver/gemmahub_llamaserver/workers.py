@@ -51,12 +51,12 @@ def worker_devices(build: Build, workers: Sequence[str]) -> list[EngineDevice]:
         if _WITHOUT in error.message:
             raise LoadFailed(
                 f"this llama-server was built without RPC: {build.command[0]}",
-                "name one that has it, such as that of a release of llama.cpp: "
-                "gemmahub config set plugins.llamaserver.program PATH",
+                "use one with RPC, such as that of a llama.cpp release: gemmahub config set "
+                "plugins.llamaserver.program PATH",
             ) from None
         raise LoadFailed(
             f"llama-server cannot use {', '.join(one_line(w, 100) for w in workers)}: "
             f"{error.message}",
-            "each has to be the ggml-rpc-server of the same release of llama.cpp",
+            "each must be the ggml-rpc-server of the same release of llama.cpp",
         ) from None
     return [device for device in found if device.api == "rpc"]

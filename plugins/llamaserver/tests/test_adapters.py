@@ -66,8 +66,8 @@ def test_an_adapter_changes_answers_as_strongly_as_it_is_scaled(
 @pytest.mark.parametrize(
     ("metadata", "said"),
     [
-        ({"general.type": "model"}, "is no LoRA adapter"),
-        ({"adapter.type": "control"}, "is no LoRA adapter"),
+        ({"general.type": "model"}, "is not a LoRA adapter"),
+        ({"adapter.type": "control"}, "is not a LoRA adapter"),
         ({"general.architecture": "gemma2"}, "it is for gemma2, the model is gemma3"),
         ({"width": 768}, "blk.0.attn_q.weight has other sizes in the model"),
     ],
@@ -89,7 +89,7 @@ def test_what_is_no_adapter_of_the_model_is_refused_before_a_program_is_started(
 def test_a_model_is_no_adapter(
     backend: LlamaServerBackend, artifact: Artifact, tiny: Artifact
 ) -> None:
-    with pytest.raises(LoadFailed, match="is no LoRA adapter"):
+    with pytest.raises(LoadFailed, match="is not a LoRA adapter"):
         answer(backend, artifact, Adapter(tiny.path))
 
 

@@ -131,7 +131,7 @@ def test_placement(settings: dict[str, object], expected: dict[str, str]) -> Non
     ],
 )
 def test_a_device_that_is_not_there_is_refused(settings: dict[str, object]) -> None:
-    with pytest.raises(LoadFailed, match=r"sees no device .*"):
+    with pytest.raises(LoadFailed, match=r"finds no device .*"):
         said(**settings)
 
 

@@ -76,7 +76,7 @@ def test_a_small_model_drafts_for_the_real_one(
 
 @pytest.mark.parametrize(
     ("width", "words", "why"),
-    [(256, 512, "it is a head of another model"), (128, 640, "its vocabulary is another one")],
+    [(256, 512, "it is the draft head of another model"), (128, 640, "its vocabulary differs")],
 )
 def test_a_head_of_another_model_is_refused(
     backend: LlamaServerBackend, tmp_path: Path, width: int, words: int, why: str
@@ -91,7 +91,7 @@ def test_a_small_model_with_other_words_is_refused(
     backend: LlamaServerBackend, artifact: Artifact, tmp_path: Path
 ) -> None:
     write_model(tmp_path / "small.gguf")
-    with pytest.raises(LoadFailed, match="its vocabulary is another one"):
+    with pytest.raises(LoadFailed, match="its vocabulary differs"):
         load(backend, artifact.path, tmp_path / "small.gguf")
 
 

@@ -57,7 +57,7 @@ def test_a_control_token_in_a_text_is_text(
 
 
 def test_a_text_that_is_too_long_leaves_the_session_usable(embedder: LlamaServerSession) -> None:
-    with pytest.raises(ContextExceeded, match="513 tokens, the context holds 512"):
+    with pytest.raises(ContextExceeded, match="513 tokens, but the context holds 512"):
         embedder.embed(["x" * 511])
     assert len(embedder.embed(["x" * 510])[0]) == WIDTH
 

@@ -143,7 +143,7 @@ def test_a_server_that_does_not_say_its_context(
     program: Callable[..., Path], tiny: Artifact
 ) -> None:
     program("no context")
-    with pytest.raises(LoadFailed, match="does not say its context"):
+    with pytest.raises(LoadFailed, match="does not report its context"):
         load(tiny)
 
 
@@ -164,9 +164,9 @@ def test_loading_that_is_given_up(tiny: Artifact) -> None:
         ("nonsense", BackendCrashed, "not JSON"),
         ("deep", BackendCrashed, "not JSON"),
         ("endless line", BackendCrashed, "a line of more"),
-        ("half", BackendCrashed, "in its middle"),
+        ("half", BackendCrashed, "in the middle of the answer"),
         ("controls", GenerationFailed, "out of luck"),
-        ("wrong tokens", GenerationFailed, "make no sense"),
+        ("wrong tokens", GenerationFailed, "are invalid"),
     ],
 )
 def test_an_answer_that_makes_no_sense(
@@ -202,7 +202,7 @@ def test_a_limit_of_thoughts_that_the_server_does_not_know_is_said(
         Artifact("gguf", path, (path,), name="thinking"), Settings(context=512)
     ) as session:
         chunks = session.generate([Message("user", "Hi")], Sampling(thinking=5))
-        with pytest.raises(GenerationFailed, match="limits no thoughts"):
+        with pytest.raises(GenerationFailed, match="cannot limit thinking"):
             list(chunks)
 
 

@@ -108,7 +108,7 @@ def test_a_setting_that_names_no_program_is_said_with_its_name(wanted: str) -> N
     use(wanted)
     answer = LlamaServerBackend().availability()
     assert not answer.ok
-    assert "is no program" in answer.reason
+    assert "is not a program" in answer.reason
     assert programs.SETTING in answer.reason
 
 
@@ -144,7 +144,7 @@ def test_a_processor_without_avx2_is_known_before_the_program_dies(
 @pytest.mark.parametrize(
     ("mode", "reason"),
     [
-        ("another program", "it is no llama-server"),
+        ("another program", "it is not llama-server"),
         ("too old", r"too old .*9123.*--flash-attn"),
         ("no libraries", "error while loading shared libraries"),
     ],
@@ -156,7 +156,7 @@ def test_a_program_that_cannot_be_used_is_said_with_its_reason(
     with pytest.raises(BackendMissing, match=reason) as caught:
         LlamaServerBackend().load(tiny, Settings(context=512))
     assert str(path) in caught.value.message
-    assert "LLAMA_SERVER_PATH names it" in caught.value.message
+    assert "it comes from LLAMA_SERVER_PATH" in caught.value.message
     assert caught.value.hint
 
 
@@ -233,7 +233,7 @@ def test_a_build_is_asked_once_and_again_when_its_file_changes(
 @pytest.mark.parametrize(
     "content",
     [b"", b"[]", b"{", b"[" * 100_000, b"\xff", b'{"x": 1}', b"0" * (2 << 20)],
-    ids=["empty", "list", "half", "deep", "no UTF-8", "other", "long"],
+    ids=["empty", "list", "half", "deep", "not UTF-8", "other", "long"],
 )
 def test_what_is_remembered_may_be_nonsense(content: bytes, cache: Path) -> None:
     first = programs.find_build()
@@ -296,7 +296,7 @@ def test_a_real_build_for_the_processor() -> None:
 def test_gpu_layers_without_a_gpu_are_refused(tiny: Artifact) -> None:
     if len(LlamaServerBackend().devices()) > 1:
         pytest.fail("this test is for a machine without a GPU")
-    with pytest.raises(LoadFailed, match="sees no GPU"):
+    with pytest.raises(LoadFailed, match="finds no GPU"):
         LlamaServerBackend().load(tiny, Settings(context=512, gpu_layers=2))
 
 

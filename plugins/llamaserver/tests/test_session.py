@@ -95,7 +95,7 @@ def test_a_full_context_ends_the_answer(tiny: Artifact, backend: LlamaServerBack
         assert usage.tokens is not None
         assert usage.prompt_tokens + usage.tokens == usage.context == 256
         assert usage.context_used == 255  # the last token needs no cell
-        with pytest.raises(ContextExceeded, match=r"has 3\d\d tokens, the context holds 256"):
+        with pytest.raises(ContextExceeded, match=r"has 3\d\d tokens, but the context holds 256"):
             ask(session, "dog " * 80)
         assert ask(session, "hello")[1].tokens
 
@@ -309,7 +309,7 @@ def test_a_message_with_an_image_that_writes_control_tokens_is_refused(
         artifact = replace(seeing, path=path, files=(path,))
     images = (picture(tmp_path / "a.png", 0),)
     with backend.load(artifact, Settings(context=512)) as session:
-        with pytest.raises(GenerationFailed, match="cannot spell out <end_of_turn>"):
+        with pytest.raises(GenerationFailed, match="cannot contain <end_of_turn>"):
             ask(session, [Message("user", "look <end_of_turn>", images)])
         assert ask(session, [Message("user", "look", images)])[1].tokens
 
@@ -334,9 +334,9 @@ def test_a_projector_of_another_model_is_an_error_of_that_answer(
 @pytest.mark.parametrize(
     ("images", "reference", "told", "hint"),
     [
-        ("never", "", "the option images is never", "leave the images out"),
-        ("first", "", "lies beside tiny-F32.gguf", "put the one of this model"),
-        ("first", "hf://a/b/c.gguf", "lies beside tiny-F32.gguf", "pull hf://a/b/c.gguf"),
+        ("never", "", "the option images is never", "leave out the images"),
+        ("first", "", "is beside tiny-F32.gguf", "put this model's projector"),
+        ("first", "hf://a/b/c.gguf", "is beside tiny-F32.gguf", "pull hf://a/b/c.gguf"),
     ],
 )
 def test_without_a_projector_images_are_refused(
@@ -363,5 +363,5 @@ def test_a_model_that_does_not_hear_refuses_sounds(
 ) -> None:
     with backend.load(seeing, Settings(context=512)) as session:
         assert session.info.audio is False
-        with pytest.raises(GenerationFailed, match="does not hear"):
+        with pytest.raises(GenerationFailed, match="does not support audio"):
             ask(session, [Message("user", "listen", audio=(tmp_path / "x.wav",))])

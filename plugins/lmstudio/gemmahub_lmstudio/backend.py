@@ -118,11 +118,11 @@ class LMStudioBackend(Backend):
         _check_settings(settings)
         seconds = float(options["timeout"])
         if not 0 < seconds < float("inf"):
-            raise LoadFailed("lmstudio: timeout is no number of seconds", "give 1 or more")
+            raise LoadFailed("lmstudio: timeout is not a number of seconds", "give 1 or more")
         if isinstance(model, Artifact) and not self.suits(model):
             raise LoadFailed(
                 f"{one_line(model.shown_name)} is not in LM Studio's models folder",
-                "lms import FILE takes it there; or leave --backend out",
+                "import it with lms import FILE, or leave out --backend",
             )
         started = perf_counter()
         server = studio_server()

@@ -46,8 +46,9 @@ def gpu_share(layers: int, artifact: Artifact | None) -> str:
     count = None if artifact is None else _layers_of(artifact)
     if count is None:
         raise LoadFailed(
-            "LM Studio takes a share of the layers, and this model does not say how many it has",
-            "leave --gpu-layers out: LM Studio then chooses; or give 0",
+            "LM Studio needs a share of the layers, but this model does not state its number "
+            "of layers",
+            "leave out --gpu-layers: LM Studio then chooses; or give 0",
         )
     return "max" if layers >= count else f"{layers / count:.4f}"
 
@@ -60,8 +61,8 @@ def load(key: str, identifier: str, share: str, context: int, seconds: float) ->
     program = find_lms()
     if program is None:
         raise LoadFailed(
-            "a part of the layers on the GPU needs LM Studio's program lms, which is not here",
-            "npx lmstudio install-cli; or leave --gpu-layers out: LM Studio then chooses",
+            "putting some layers on the GPU needs LM Studio's program lms, which is not installed",
+            "npx lmstudio install-cli; or leave out --gpu-layers: LM Studio then chooses",
         )
     options = ["--gpu", share, "--context-length", str(context), "--identifier", identifier]
     command = [str(program), "load", key, *options, "--yes"]
@@ -71,7 +72,8 @@ def load(key: str, identifier: str, share: str, context: int, seconds: float) ->
         )
     except subprocess.TimeoutExpired:
         raise LoadFailed(
-            f"lms load did not end within {seconds:.0f} s", "the option timeout waits longer"
+            f"lms load did not end within {seconds:.0f} s",
+            "raise the option timeout to wait longer",
         ) from None
     except OSError as error:
         raise LoadFailed(f"{program} cannot be started: {error.strerror}", "reinstall it") from None

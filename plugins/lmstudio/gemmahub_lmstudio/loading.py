@@ -51,7 +51,9 @@ def find(client: ServerClient, wanted: Artifact | ServedModel) -> tuple[StudioMo
         near = ", ".join(map(one_line, nearest(name, keys) or keys[:5]))
         raise LoadFailed(
             f"LM Studio does not know {one_line(name)}",
-            f"it has {near}; lms ls shows all" if near else "it has no models: lms get gets some",
+            f"it has {near}; lms ls shows all"
+            if near
+            else "it has no models: download one with lms get",
         )
     return found
 
@@ -116,8 +118,8 @@ def _by_rest(
         return lm_studio.load_model(client, name, Clock(seconds), **options)
     except faults.NotOffered:
         raise LoadFailed(
-            "this LM Studio is older than 0.4, and cannot be told over its REST interface how to "
-            "load a model",
+            "this LM Studio is older than 0.4, and its REST interface cannot set how to load "
+            "a model",
             f"update it; or load the model there: lms load {one_line(name)} "
             f"--context-length {context}",
         ) from None
@@ -140,12 +142,12 @@ def _by_program(
         raise LoadFailed(
             "a part of the layers on the GPU can only be chosen where LM Studio runs on this "
             "machine",
-            "leave --gpu-layers out: LM Studio then chooses",
+            "leave out --gpu-layers: LM Studio then chooses",
         )
     if settings.cache_in_memory:
         raise LoadFailed(
-            "LM Studio takes no cache in system memory together with a number of layers",
-            "leave one of them out",
+            "LM Studio cannot combine a cache in system memory with a number of layers",
+            "leave out one of them",
         )
     share = lms.gpu_share(
         settings.gpu_layers or 0, wanted if isinstance(wanted, Artifact) else None
@@ -162,11 +164,11 @@ def _by_program(
                 raise LoadFailed(
                     f"lms loaded {one_line(other.key)} in place of {one_line(model.key)}, and it "
                     "was unloaded",
-                    "leave --gpu-layers out: LM Studio then chooses",
+                    "leave out --gpu-layers: LM Studio then chooses",
                 )
     raise LoadFailed(
-        "lms loaded the model, and the server at plugins.lmstudio.url does not have it",
-        "is that another LM Studio than the one of this machine?",
+        "lms loaded the model, but the server at plugins.lmstudio.url does not have it",
+        "check that it is the LM Studio of this machine",
     )
 
 

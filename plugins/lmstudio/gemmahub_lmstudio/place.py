@@ -21,12 +21,12 @@ NAME: Final = "lmstudio"
 
 ADDRESS: Final = "http://127.0.0.1:1234"
 SETTINGS: Final = (
-    Setting("url", "where LM Studio's server listens", default=ADDRESS),
-    Setting("key", "the API token that it asks for", secret=True, env="LM_API_TOKEN"),
+    Setting("url", "address of LM Studio's server", default=ADDRESS),
+    Setting("key", "API token of the server", secret=True, env="LM_API_TOKEN"),
 )
 _START: Final = (
     "start it: lms server start, or in LM Studio under Developer; gemmahub config set "
-    "plugins.lmstudio.url names another place"
+    "plugins.lmstudio.url sets another place"
 )
 _KEY: Final = (
     "make a token in LM Studio under Developer, Server Settings, and set LM_API_TOKEN, or "
@@ -49,7 +49,7 @@ def studio_server() -> Server:
     address = server_url(url)
     if not address:
         raise BackendError(
-            "the setting plugins.lmstudio.url is no address of a server",
+            "the setting plugins.lmstudio.url is not a server address",
             f"write it like {ADDRESS}",
         )
     return Server(NAME, address, key)

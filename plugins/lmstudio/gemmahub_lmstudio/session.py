@@ -79,7 +79,7 @@ class StudioSession(RemoteSession):
         holds = "is full" if context is None else f"holds {context:,} tokens"
         has = "is longer" if asked is None else f"has {asked:,}"
         return ContextExceeded(
-            f"LM Studio's context {holds}, and the prompt {has}",
+            f"LM Studio's context {holds}, but the prompt {has}",
             _LARGER,
         )
 
@@ -106,15 +106,15 @@ def check_thinking(wanted: bool | int | None, allowed: tuple[str, ...], default:
         return
     if not allowed:
         raise GenerationFailed(
-            "LM Studio states a model that does not think",
-            "leave --think out, or take a model that thinks",
+            "LM Studio says that this model does not think",
+            "leave out --think, or use a model that thinks",
         )
     if type(wanted) is int:
         raise GenerationFailed(
-            "LM Studio has no limit for thoughts", "use --think, or another engine with --backend"
+            "LM Studio cannot limit thinking", "use --think, or another engine with --backend"
         )
     if default != "on":
         raise GenerationFailed(
-            "LM Studio has this model's thoughts switched off",
-            "switch them on in LM Studio, for this model",
+            "LM Studio has thinking switched off for this model",
+            "switch it on in LM Studio for this model",
         )

@@ -59,7 +59,7 @@ def test_no_server(studio: FakeLMStudio, artifact: Artifact) -> None:
     ("fault", "said"),
     [
         ("web page", "answers with a web page"),
-        ("half JSON", "makes no sense"),
+        ("half JSON", "invalid answer"),
     ],
 )
 def test_what_answers_is_no_lm_studio(
@@ -119,7 +119,7 @@ def test_an_address_that_is_none(studio: FakeLMStudio, url: str) -> None:
     studio.address = url
     told(studio)
     answer = BACKEND.availability()
-    assert answer.reason == "the setting plugins.lmstudio.url is no address of a server"
+    assert answer.reason == "the setting plugins.lmstudio.url is not a server address"
 
 
 # --- loading -----------------------------------------------------------------------------------
@@ -163,8 +163,8 @@ def test_a_smaller_context_than_asked_for_is_told(studio: FakeLMStudio, artifact
         ({"threads": 4}, "no field for threads"),
         ({"parallel": 2}, "one answer at a time"),
         ({"context": 0}, "context cannot be 0"),
-        ({"options": {"timeout": 0.0}}, "no number of seconds"),
-        ({"gpu_layers": 3, "cache_in_memory": True}, "together with a number of layers"),
+        ({"options": {"timeout": 0.0}}, "not a number of seconds"),
+        ({"gpu_layers": 3, "cache_in_memory": True}, "with a number of layers"),
     ],
 )
 def test_settings_that_it_cannot_be_told(
@@ -208,7 +208,7 @@ def test_the_documents_own_example_of_the_older_list(studio: FakeLMStudio) -> No
 
 def test_a_prompt_that_is_too_long(studio: FakeLMStudio, artifact: Artifact) -> None:
     with BACKEND.load(artifact, SMALL) as session:
-        with pytest.raises(ContextExceeded, match="holds 64 tokens, and the prompt has 101"):
+        with pytest.raises(ContextExceeded, match="holds 64 tokens, but the prompt has 101"):
             ask(session, "dog " * 100)
         assert ask(session).text
         studio.fault = "nothing said"  # HTTP 200, no text, and counts: issue 2339
@@ -240,7 +240,7 @@ def test_an_answer_never_goes_on_for_ever(studio: FakeLMStudio, artifact: Artifa
 def test_an_answer_that_breaks_off(studio: FakeLMStudio, artifact: Artifact) -> None:
     with BACKEND.load(artifact, SMALL) as session:
         studio.fault = "broken off"
-        with pytest.raises(BackendCrashed, match="ended the answer in its middle"):
+        with pytest.raises(BackendCrashed, match="stopped in the middle of the answer"):
             ask(session)
         studio.fault = "another model"
         with pytest.raises(GenerationFailed, match="answers as another/model"):
@@ -276,7 +276,7 @@ def test_thoughts(studio: FakeLMStudio, artifact: Artifact) -> None:
             answer = read(session.generate(prompt, Sampling(thinking=not_wanted)))
             assert not answer.reasoning
         assert studio.bodies("/v1/chat/completions")[-1]["reasoning_effort"] == "none"
-        with pytest.raises(GenerationFailed, match="no limit for thoughts"):
+        with pytest.raises(GenerationFailed, match="cannot limit thinking"):
             read(session.generate(prompt, Sampling(thinking=5)))
     studio.models[0]["capabilities"]["reasoning"]["default"] = "off"
     with (

@@ -122,7 +122,7 @@ def test_without_the_program(
     monkeypatch.setenv("PATH", "")
     with pytest.raises(LoadFailed) as caught:
         BACKEND.load(artifact, Settings(context=512, gpu_layers=1))
-    assert "lms, which is not here" in caught.value.message
+    assert "lms, which is not installed" in caught.value.message
     assert "--gpu-layers" in caught.value.hint
 
 
@@ -152,5 +152,5 @@ def test_a_model_that_does_not_say_its_layers(artifact: Artifact, tmp_path: Path
     broken = tmp_path / "x.gguf"
     broken.write_bytes(b"GGUF")
     for model in (None, replace(artifact, path=broken, files=(broken,))):
-        with pytest.raises(LoadFailed, match="does not say how many it has"):
+        with pytest.raises(LoadFailed, match="does not state its number of layers"):
             lms.gpu_share(1, model)

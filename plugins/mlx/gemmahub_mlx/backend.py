@@ -47,7 +47,7 @@ class MlxBackend(Backend):
     priority: ClassVar[int] = 10
     checked_version: ClassVar[str] = engine.CHECKED_VERSION
     options: ClassVar[tuple[Option, ...]] = (
-        Option("hold_memory", "Keep prompts to the least memory; slower.", bool, False),
+        Option("hold_memory", "Evaluate prompts with the least memory; slower.", bool, False),
     )
 
     def availability(self) -> Availability:
@@ -165,7 +165,7 @@ def _folder(artifact: Artifact) -> Path:
     if not artifact.path.exists() or not (path / "config.json").is_file():
         raise LoadFailed(
             f"there is no folder with a config.json at {one_line(str(artifact.path), 200)}",
-            "name the folder of an MLX or safetensors model; look at `gemmahub list`",
+            "name the folder of an MLX or safetensors model; see `gemmahub list`",
         )
     return path
 

@@ -74,7 +74,7 @@ def availability() -> Availability:
         if not version(name):
             return Availability(False, reason=f"{name} is missing", hint=hint)
     if not device():
-        return Availability(False, reason="MLX is here without a compiled part", hint=hint)
+        return Availability(False, reason="MLX is installed without its compiled part", hint=hint)
     return Availability(True, version=version())
 
 

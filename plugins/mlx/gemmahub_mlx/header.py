@@ -63,7 +63,7 @@ class ModelHeader:
         if isinstance(self.architecture, UnknownArchitecture):
             name = one_line(self.architecture.name, 60) or "nameless"
             raise BackendError(
-                f"what a {name} model takes in MLX is not known: {self.architecture.reason}",
+                f"the memory use of a {name} model in MLX is unknown: {self.architecture.reason}",
                 "plan Gemma 3, 3n or 4; other models load without a plan",
             )
         return self.architecture

@@ -21,7 +21,7 @@ _NEVER: Final = ("GPTQ", "AWQ", "bnb", "EXL2", "EXL3", "HQQ", "quanto", "torchao
 _READ: Final = "AWQ 4-bit"
 _NOT_OF_GEMMA: Final = ("F8", "MXFP", "NVFP", "INT")
 """What mlx-lm reads for architectures whose ``sanitize`` knows it."""
-_HINT: Final = "take an MLX folder of the model (mlx-community has them), or a GGUF file"
+_HINT: Final = "use an MLX folder of the model (mlx-community has them), or a GGUF file"
 
 
 def mlx_loads(header: ModelFile) -> Loadable:

@@ -85,7 +85,7 @@ def quantize(
         shutil.rmtree(wanted.target, ignore_errors=True)
         raise LoadFailed(
             f"{one_line(wanted.target.name)} cannot be written: {error.strerror or error}",
-            "look whether the disk is full and the folder there",
+            "check whether the disk is full and the folder exists",
         ) from None
     except BaseException:
         shutil.rmtree(wanted.target, ignore_errors=True)
@@ -98,9 +98,9 @@ def _prepared(library: MlxModules, folder: Path, wanted: Quantization) -> _Prepa
     model, config = lazy_model(library, folder)
     if any(hasattr(module, "bits") for module in model.modules()) or "quantization" in config:
         raise LoadFailed(
-            f"the weights of {one_line(folder.name, 120)} are packed already, and MLX packs only "
-            "those of 16 or 32 bits",
-            "take the model in 16 bits: gemmahub search finds it",
+            f"the weights of {one_line(folder.name, 120)} are packed already, but MLX packs "
+            "only those of 16 or 32 bits",
+            "use the 16-bit model: see gemmahub search",
         )
     _cast(library, model, config)
     before = {name: _stored(array) for name, array in _flat(library, model).items()}
@@ -148,7 +148,7 @@ def _packing(text: str) -> Packing | None:
         return None
     if (found := packing_of(text)) is None:
         raise LoadFailed(
-            f"MLX packs no weights as {one_line(text, 40)}", f"it has {', '.join(MADE)}"
+            f"MLX cannot pack weights as {one_line(text, 40)}", f"it has {', '.join(MADE)}"
         )
     return found
 

@@ -78,7 +78,7 @@ def _check_numbers(settings: Settings) -> None:
 
 def _check_engine(settings: Settings) -> None:
     if settings.threads is not None:
-        raise LoadFailed("MLX chooses its number of threads itself", "leave the threads out")
+        raise LoadFailed("MLX chooses its number of threads itself", "leave out the threads")
     if not settings.flash_attention:
         raise LoadFailed(
             "MLX chooses its attention kernels itself", "leave flash attention switched on"
@@ -98,7 +98,7 @@ def _cache_form(settings: Settings, header: ModelHeader) -> CacheFormat:
     if bits is None:
         raise LoadFailed(
             f"MLX has no {keys} cache for a model that computes in {header.dtype}",
-            f"choose {header.dtype}, q8_0 or q4_0",
+            f"use {header.dtype}, q8_0 or q4_0",
         )
     return CacheFormat(header.item_bytes, bits, _group_size(header.known))
 
@@ -109,16 +109,16 @@ def _group_size(architecture: MemoryArchitecture) -> int:
     shared = not all(layer.owns_cache for layer in layers)
     if shared and not habits_of(architecture.name).quantises_shared:
         raise LoadFailed(
-            "mlx-lm cannot quantise a cache that layers share, as they do in this model",
-            "leave the cache type out",
+            "mlx-lm cannot quantize a cache that layers share, as they do in this model",
+            "leave out the cache type",
         )
     lengths = {layer.key_length for layer in layers if layer.attention == "global"}
     size = next((g for g in _GROUPS if all(length % g == 0 for length in lengths)), None)
     if size is None or not lengths:
         raise LoadFailed(
-            "MLX cannot quantise the cache of this model: "
-            + ("its heads are no multiple of 32" if lengths else "it has windows only"),
-            "leave the cache type out",
+            "MLX cannot quantize the cache of this model: "
+            + ("its head size is not a multiple of 32" if lengths else "it has windows only"),
+            "leave out the cache type",
         )
     return size
 
@@ -129,7 +129,7 @@ def _gpu_layers(settings: Settings, count: int, device: str) -> int:
     if device == HOST:
         if wanted:
             raise LoadFailed(
-                "GPU layers were asked for, but MLX computes on the CPU here", "use --gpu-layers 0"
+                "GPU layers were requested, but MLX computes on the CPU here", "use --gpu-layers 0"
             )
         return 0
     if wanted == 0:
@@ -137,6 +137,6 @@ def _gpu_layers(settings: Settings, count: int, device: str) -> int:
     if wanted is None or wanted < 0 or wanted >= count:
         return -1
     raise LoadFailed(
-        f"MLX does not split a model: {wanted} of {count} layers cannot be on the GPU alone",
-        "leave --gpu-layers out, or use 0 for the CPU",
+        f"MLX does not split a model: {wanted} of {count} layers cannot be placed on the GPU",
+        "leave out --gpu-layers, or use 0 for the CPU",
     )

@@ -129,7 +129,7 @@ def test_packed_weights_are_not_packed_again(
 def test_what_mlx_does_not_make(backend: MlxBackend, source: Artifact, tmp_path: Path) -> None:
     """Is refused, and nothing is left; nor where a listener stops it in the middle."""
     target = tmp_path / "made"
-    with pytest.raises(LoadFailed, match="packs no weights as 7bit"):
+    with pytest.raises(LoadFailed, match="cannot pack weights as 7bit"):
         backend.quantize(source, Quantization("7bit", target))
     with pytest.raises(LoadFailed, match="no importance matrix"):
         backend.quantize(source, Quantization("4bit", target, importance=tmp_path / "matrix"))

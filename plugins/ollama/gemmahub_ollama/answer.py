@@ -119,7 +119,8 @@ class AnswerReader:
             yield Chunk("", self._own_usage(FinishReason.STOP, self._prompt_tokens()))
         else:
             raise BackendCrashed(
-                f"the Ollama server at {self._server.address.shown} ended the answer in its middle",
+                f"the Ollama server at {self._server.address.shown} stopped in the "
+                "middle of the answer",
                 "try again; the server's log says more",
             )
 

@@ -51,7 +51,7 @@ class OllamaBackend(Backend):
     in_process: ClassVar[bool] = False
     checked_version: ClassVar[str] = "0.17.4"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("import", "Copy a file from elsewhere into Ollama's store.", bool, False),
+        Option("import", "Copy the file into Ollama's store.", bool, False),
         Option("keep_alive", "How long the server keeps the model after an answer.", str, "5m"),
         Option("timeout", "Longest silence of the server, in seconds.", float, 600.0),
     )
@@ -82,7 +82,7 @@ class OllamaBackend(Backend):
         options = self.check_options(settings)
         _check_settings(settings)
         if not 0 < options["timeout"] < float("inf"):
-            raise LoadFailed("ollama: timeout is no number of seconds", "give 1 or more")
+            raise LoadFailed("ollama: timeout is not a number of seconds", "give 1 or more")
         server = OllamaServer(timeout=float(options["timeout"]))
         try:
             return self._load(server, artifact, replace(settings, options=options), on_progress)
@@ -167,8 +167,8 @@ class OllamaBackend(Backend):
         if not settings.options["import"]:
             raise LoadFailed(
                 f"{artifact.path.name} is not in Ollama's store",
-                "copy it there: --option import=true; or leave --backend out: llama.cpp runs it "
-                "as it is",
+                "copy it there: --option import=true; or leave out --backend: llama.cpp runs "
+                "it as it is",
             )
         from gemmahub_ollama.importing import import_model
 
@@ -186,12 +186,12 @@ def _check_settings(settings: Settings) -> None:
         if (value := getattr(settings, name)) != "f16":
             raise LoadFailed(
                 f"{name} cannot be {value}: an Ollama server has one cache type for all models",
-                f"start it with OLLAMA_KV_CACHE_TYPE={value}, give --ctx-size and no --cache-type",
+                f"start it with OLLAMA_KV_CACHE_TYPE={value}, use --ctx-size but not --cache-type",
             )
     if not settings.flash_attention:
         raise LoadFailed(
             "an Ollama server decides on flash attention for all models",
-            "start it with OLLAMA_FLASH_ATTENTION=0 and leave the setting out",
+            "start it with OLLAMA_FLASH_ATTENTION=0 and leave out the setting",
         )
 
 
@@ -234,8 +234,8 @@ def _check_content(model: str, shown: Mapping[str, Any], artifact: Artifact) -> 
     match = _DIGEST.search(line)
     if match and artifact.sha256 and match[1] != artifact.sha256:
         raise LoadFailed(
-            f"the Ollama server's {one_line(model)} is another file than the one of that name here",
-            "OLLAMA_HOST and OLLAMA_MODELS have to belong to one server",
+            f"the Ollama server's {one_line(model)} is not the file of that name on this machine",
+            "OLLAMA_HOST and OLLAMA_MODELS must belong to the same server",
         )
 
 

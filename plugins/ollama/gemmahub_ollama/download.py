@@ -43,7 +43,7 @@ def wanted(artifact: RemoteArtifact) -> list[RemoteFile]:
     found = list({file.sha256: file for file in artifact.files if file.kind in _WANTED}.values())
     if len({file.name for file in found}) < len(found):
         raise FormatError(
-            f"{one_line(artifact.name)} names more than one file as its weights",
+            f"{one_line(artifact.name)} has more than one file of weights",
             "let the Ollama server fetch it (without --to), or choose another tag",
         )
     return found
@@ -70,11 +70,11 @@ def download(
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise DoesNotFit(
-                f"the disk of {folder} is full; what has arrived is kept",
-                "free some space, and give the same command again",
+                f"the disk of {folder} is full; the part that arrived is kept",
+                "free some space, and run the same command again",
             ) from error
         raise GemmahubError(
-            f"{error.filename or folder}: {error.strerror}", "name another folder with --to"
+            f"{error.filename or folder}: {error.strerror}", "choose another folder with --to"
         ) from error
     path = folder / files[0].name
     return Pulled(str(path), path, client.received_bytes - before)
@@ -109,8 +109,8 @@ def _fetch(
         part.unlink()
         raise IntegrityError(
             f"{one_line(file.name)} came with sha256 {found[:12]}…, not {digest[:12]}…: "
-            f"{format_bytes(file.size)} are thrown away",
-            "try again; if it stays, do not trust this registry",
+            f"{format_bytes(file.size)} were discarded",
+            "try again; if it persists, do not trust this registry",
         )
     part.replace(path)
     tell(done, "ready")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gemmahub.http.limits import ExchangeError
     from gemmahub_ollama.address import Address
 
-START = "start it: ollama serve (OLLAMA_HOST names another place); it is free at ollama.com"
+START = "start it: ollama serve (OLLAMA_HOST sets another place); it is free at ollama.com"
 _LOG = "the server's log says more: journalctl -u ollama, or the terminal of ollama serve"
 _TOO_LONG = "exceeds the context length"
 _LONGEST = 2000  # characters of an error that a server tells
@@ -34,7 +34,7 @@ def unreachable(address: Address) -> BackendMissing:
 def not_ollama(address: Address, problem: str) -> BackendError:
     """The error for an answer that no Ollama server gives."""
     return BackendError(
-        f"{address.shown} gives an answer that makes no sense: {problem}",
+        f"{address.shown} sent an invalid answer: {problem}",
         "check OLLAMA_HOST: another program may listen there, or an Ollama too old or too new",
     )
 
@@ -45,8 +45,8 @@ def from_exchange(error: ExchangeError, address: Address, doing: str) -> Backend
         return unreachable(address)
     if isinstance(error, NoAnswer):
         return GenerationFailed(
-            f"the Ollama server at {address.shown} fell silent while {doing}",
-            f"the option timeout (in seconds) waits longer; {_LOG}",
+            f"the Ollama server at {address.shown} stopped responding while {doing}",
+            f"raise the option timeout (in seconds) to wait longer; {_LOG}",
         )
     if isinstance(error, TooSlow):
         return GenerationFailed(
@@ -72,8 +72,8 @@ def from_status(status: int, said: str, model: str, kind: type[BackendError]) ->
     if status == 404 or "not found" in said:
         return kind(
             f"the Ollama server has no model {one_line(model)}: {said}",
-            "gemmahub list shows what is in its store; OLLAMA_HOST and OLLAMA_MODELS have to "
-            "belong to one server",
+            "gemmahub list shows what is in its store; OLLAMA_HOST and OLLAMA_MODELS must "
+            "belong to the same server",
         )
     if status == 503:
         return kind(f"the Ollama server is busy: {said}", "try again in a moment")

@@ -33,7 +33,7 @@ def import_model(server: OllamaServer, artifact: Artifact) -> str:
     """
     if artifact.format != "gguf" or len(artifact.files) > 1:
         raise LoadFailed(
-            "Ollama takes a model in one GGUF file",
+            "Ollama needs a model in one GGUF file",
             "join the parts (llama-gguf-split --merge), or run it with llama.cpp",
         )
     name = model_name(artifact)

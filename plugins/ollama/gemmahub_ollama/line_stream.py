@@ -68,7 +68,7 @@ def _parsed(line: bytes) -> dict[str, Any]:
         problem = str(error).removeprefix("it ")
         raise Nonsense(f"a line of the answer {problem}") from None
     if not isinstance(found, dict):
-        raise Nonsense("a line of the answer is no JSON object")
+        raise Nonsense("a line of the answer is not a JSON object")
     return found
 
 

@@ -133,7 +133,7 @@ def read_manifest(root: Path, path: Path) -> Manifest:
         return replace(_whole(data, blobs), sha256=own)
     children = [_child(root, child, blobs) for child in _objects(data.get("manifests"))]
     if not children:
-        raise BadManifest("its manifest is a list of nothing")
+        raise BadManifest("its manifest is an empty list")
     for _, child in children:
         _whole(child, blobs)
     chosen = min(children, key=lambda pair: _preference(pair[0]))[1]
@@ -208,17 +208,17 @@ def _files(folder: Path, parts: tuple[str, ...]) -> Iterator[tuple[Path, tuple[s
 def _digest(value: object) -> str:
     match = _DIGEST.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise BadManifest("its manifest names a blob by something that is no sha256 digest")
+        raise BadManifest("its manifest names a blob without a sha256 digest")
     return match[1].lower()
 
 
 def _text(path: Path) -> bytes:
     if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for its writer
-        raise BadManifest("its manifest is no file")
+        raise BadManifest("its manifest is not a file")
     with path.open("rb") as file:
         text = file.read(_LARGEST + 1)
     if len(text) > _LARGEST:
-        raise BadManifest("its manifest is too large to be one")
+        raise BadManifest("its manifest is too large")
     return text
 
 
@@ -228,7 +228,7 @@ def _object(text: bytes) -> dict[str, Any]:
     except NotJson as error:
         raise BadManifest(f"its manifest {str(error).removeprefix('it ')}") from None
     if not isinstance(data, dict):
-        raise BadManifest("its manifest is no JSON object")
+        raise BadManifest("its manifest is not a JSON object")
     return data
 
 

@@ -73,14 +73,15 @@ def place_of(name: str) -> TagAddress:
     found = _parts(name)
     if found is None:
         raise UsageError(
-            f"{one_line(name)} is no name of an Ollama registry", "for example: ollama://gemma3:4b"
+            f"{one_line(name)} is not a name in an Ollama registry",
+            "for example: ollama://gemma3:4b",
         )
     parts, tag = found
     if len(parts) == 3:
         return TagAddress(f"https://{parts[0]}", parts[1], parts[2], tag)
     mirror = os.environ.get(MIRROR, "").rstrip("/")
     if mirror and urlsplit(mirror).scheme not in ("http", "https"):
-        raise UsageError(f"{MIRROR} is no web address", f"for example: {MIRROR}=https://{_HOST}")
+        raise UsageError(f"{MIRROR} is not a web address", f"for example: {MIRROR}=https://{_HOST}")
     namespace = parts[0] if len(parts) == 2 else _NAMESPACE
     return TagAddress(mirror or f"https://{_HOST}", namespace, parts[-1], tag, bool(mirror))
 

@@ -101,7 +101,7 @@ class RegistryClient:
         tries, at, last = 0, begin, begin
         while at < end:
             most, enough = _TRIES, 1
-            problem: GemmahubError = odd_answer(place, "it sends less than it says")
+            problem: GemmahubError = odd_answer(place, "it sent less than it announced")
             try:
                 for piece, giver in self._range(place, url or home, at, end, size):
                     at += len(piece)
@@ -137,7 +137,9 @@ class RegistryClient:
             if status in _EXPIRED:
                 raise _Expired
             if status == 404:
-                raise NotFound(f"{place.host} has lost a part of {place.name}", "try another tag")
+                raise NotFound(
+                    f"{place.host} no longer has a part of {place.name}", "try another tag"
+                )
             if status >= 400 and status != 416:
                 raise refused(place, status)
             whole = status == 200 and begin == 0 and end == size
@@ -145,7 +147,7 @@ class RegistryClient:
             if not whole and status == 200:
                 raise NetworkError(
                     f"{place.host} ignores byte ranges: it would send the whole file",
-                    "look at it after fetching it: gemmahub pull",
+                    "inspect it after downloading it: gemmahub pull",
                 )
             if not whole and (found is None or (found[0], found[2]) != (begin, size)):
                 raise changed(place)
@@ -178,7 +180,7 @@ class RegistryClient:
     ) -> AbstractContextManager[httpx2.Response]:
         if os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE:
             raise NetworkError(
-                "the registry is not asked: HF_HUB_OFFLINE is set",
+                "the registry was not contacted: HF_HUB_OFFLINE is set",
                 "installed models still work: gemmahub list",
             )
         self.requests += 1
@@ -194,8 +196,8 @@ def check_sum(content: bytes, digest: str, what: str) -> None:
     wanted = digest.removeprefix("sha256:")
     if sha256(content).hexdigest() != wanted:
         raise IntegrityError(
-            f"the registry sent {what} that is not what its digest {wanted[:12]}… says",
-            "try again; if it stays, do not trust this registry",
+            f"the registry sent {what} that does not match its digest {wanted[:12]}…",
+            "try again; if it persists, do not trust this registry",
         )
 
 
@@ -207,20 +209,21 @@ def refused(place: TagAddress, status: int) -> NetworkError:
             f"ollama signin, then ollama pull {place.name}",
         )
     if status == 429:
-        return NetworkError(f"{place.host} limits requests", "try again in some minutes")
+        return NetworkError(f"{place.host} limits requests", "try again in a few minutes")
     return NetworkError(f"{place.host} refuses {place.name} (HTTP {status})", "try again later")
 
 
 def changed(place: TagAddress) -> NetworkError:
     """The error for a blob that is another one than its manifest says."""
     return NetworkError(
-        f"{place.host} has another file for {place.name} than its manifest says", "try again later"
+        f"{place.host} has another file for {place.name} than its manifest states",
+        "try again later",
     )
 
 
 def odd_answer(place: TagAddress, problem: str) -> NetworkError:
     """The error for an answer that no registry gives."""
     return NetworkError(
-        f"{place.host} gives an answer that makes no sense: {one_line(problem, 160)}",
-        f"check {MIRROR} and the proxy, which may have answered in the registry's place",
+        f"{place.host} sent an invalid answer: {one_line(problem, 160)}",
+        f"check {MIRROR} and the proxy, which may have answered instead of the registry",
     )

@@ -179,7 +179,7 @@ class OllamaServer:
                     digest = text_of(part.get("digest"), 200)
                     digests.add(digest)
                     if len(digests) > _MOST_DIGESTS:
-                        raise failures.not_ollama(self.address, "it fetches without end")
+                        raise failures.not_ollama(self.address, "it never finishes")
                     done, size = (count_of(part.get(name)) or 0 for name in ("completed", "total"))
                     on_progress(text_of(part.get("status"), 200), digest, done, size)
         except Refused as error:
@@ -217,7 +217,7 @@ class OllamaServer:
         if said is not None or answer.status >= 400:
             raise failures.from_status(answer.status, said or "", model, LoadFailed)
         if not isinstance(found, dict):
-            raise failures.not_ollama(self.address, "it is no JSON object")
+            raise failures.not_ollama(self.address, "it is not a JSON object")
         return found
 
     @contextmanager

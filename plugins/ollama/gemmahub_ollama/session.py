@@ -138,7 +138,7 @@ class OllamaSession(SessionBase):
                 return "/api/chat", {**body, "messages": messages}
             if any(message.images for message in prompt):
                 raise GenerationFailed(
-                    "a model without a chat template takes no images", "leave the images out"
+                    "a model without a chat template accepts no images", "leave out the images"
                 )
             prompt = "\n\n".join(message.content for message in prompt)
         return "/api/generate", {**body, "raw": True, "prompt": prompt}
@@ -169,8 +169,8 @@ def _check_tools(*, known: bool) -> None:
     """Raises: GenerationFailed."""
     if not known:
         raise GenerationFailed(
-            "Ollama knows this model as one without tools",
-            "leave the tools out, or take a model with tools, such as Gemma 4",
+            "Ollama says that this model does not support tools",
+            "leave out the tools, or use a model with tools, such as Gemma 4",
         )
 
 
@@ -183,12 +183,12 @@ def _check_thinking(wanted: bool | int, *, thinks: bool) -> None:
     """Raises: GenerationFailed."""
     if not thinks:
         raise GenerationFailed(
-            "Ollama knows this model as one that does not think",
-            "leave --think out, or take a model that thinks, such as Gemma 4",
+            "Ollama says that this model does not think",
+            "leave out --think, or use a model that thinks, such as Gemma 4",
         )
     if type(wanted) is int:
         raise GenerationFailed(
-            "Ollama has no limit for thoughts", "use --think, or another engine with --backend"
+            "Ollama cannot limit thinking", "use --think, or another engine with --backend"
         )
 
 
@@ -216,6 +216,6 @@ def _message(message: Message, names: Mapping[str, str], *, with_thought: bool) 
         images = [base64.b64encode(path.read_bytes()).decode() for path in message.images]
     except OSError as error:
         raise GenerationFailed(
-            f"the image {error.filename} cannot be read: {error.strerror}", "name another file"
+            f"the image {error.filename} cannot be read: {error.strerror}", "choose another file"
         ) from error
     return {**found, "images": images} if images else found

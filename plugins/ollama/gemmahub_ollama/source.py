@@ -67,7 +67,7 @@ class OllamaSource:
         manifest that is none; FormatError for a model without a file.
         """
         if revision is not None:
-            raise UsageError("Ollama's registry has tags, not revisions", "leave --revision out")
+            raise UsageError("Ollama's registry has tags, not revisions", "leave out --revision")
         with self.client:
             found = self._find(place_of(reference.removeprefix(_SCHEME)))
         if projector or found is None:
@@ -89,7 +89,8 @@ class OllamaSource:
             found = manifests.parse_manifest(text, lambda sha: self.client.manifest(place, sha))
         except manifests.BadManifest as error:
             raise IntegrityError(
-                f"{place.name} in {place.host}: {error}", "try again; else the registry is broken"
+                f"{place.name} in {place.host}: {error}",
+                "try again; if it persists, the registry is broken",
             ) from None
         return self._artifact(place, text, found)
 
@@ -138,7 +139,7 @@ class OllamaSource:
 
         def report(progress: PullProgress) -> None:
             if cancelled is not None and cancelled():
-                raise Cancelled("cancelled", "nothing that has arrived is lost: pull it again")
+                raise Cancelled("cancelled", "nothing that arrived is lost: pull it again")
             if on_progress is not None:
                 on_progress(progress)
 
@@ -175,7 +176,7 @@ class OllamaSource:
             tensors = any(layer.media_type == manifests.TENSOR for layer in manifest.layers)
             raise FormatError(
                 f"{place.name} has no model file: "
-                + ("it is one blob a tensor" if tensors else "it runs elsewhere"),
+                + ("it has one blob per tensor" if tensors else "it runs on another service"),
                 "choose a tag with a GGUF file",
             )
         files = tuple(_file(place, layer) for layer in manifest.layers)
@@ -204,8 +205,8 @@ class OllamaSource:
 def _check_whole(artifact: RemoteArtifact) -> None:
     if artifact.record == _WITHOUT_PROJECTOR:
         raise UsageError(
-            "the Ollama server fetches a tag with its projector",
-            "leave --no-projector out, or get the file alone: --to FOLDER",
+            "the Ollama server always downloads a tag's projector",
+            "leave out --no-projector, or download only the file: --to FOLDER",
         )
 
 
@@ -254,6 +255,6 @@ def _server() -> OllamaServer:
     except BackendError as error:
         server.close()
         raise BackendMissing(
-            error.message, f"{error.hint}; or --to FOLDER gets the file without Ollama"
+            error.message, f"{error.hint}; or use --to FOLDER to download the file without Ollama"
         ) from None
     return server

@@ -124,7 +124,7 @@ class OllamaStore:
         models = [layer for layer in manifest.layers if layer.media_type == MODEL]
         if not models:
             if any(layer.media_type == TENSOR for layer in manifest.layers):
-                raise BadManifest("Ollama keeps it as one blob a tensor: there is no model file")
+                raise BadManifest("Ollama stores it as one blob per tensor: there is no model file")
             return None
         projectors = [layer for layer in manifest.layers if layer.media_type == PROJECTOR]
         files = tuple(self._blob(layer) for layer in models)
@@ -158,14 +158,16 @@ class OllamaStore:
             size = path.stat().st_size
         except FileNotFoundError:
             raise BadManifest(
-                f"its weights are missing: the blob {path.name[:19]}… is not there"
+                f"its weights are missing: the blob {path.name[:19]}… is missing"
                 if layer.media_type == MODEL
-                else f"its blob {path.name[:19]}… is not there"
+                else f"its blob {path.name[:19]}… is missing"
             ) from None
         except OSError as error:
             raise BadManifest(f"its blob {path.name[:19]}…: {error.strerror}") from None
         if layer.size is not None and size != layer.size:
-            raise BadManifest(f"its blob {path.name[:19]}… has {size:,} of {layer.size:,} bytes")
+            raise BadManifest(
+                f"its blob {path.name[:19]}… has another size than its manifest states"
+            )
         return path
 
     def _broken(self, tag: Tag, reason: str) -> BrokenEntry:

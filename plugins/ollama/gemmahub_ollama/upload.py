@@ -43,5 +43,5 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise LoadFailed(
-            f"{path} cannot be read: {error.strerror}", "look at `gemmahub list`"
+            f"{path} cannot be read: {error.strerror}", "see `gemmahub list`"
         ) from error

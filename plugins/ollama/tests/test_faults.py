@@ -140,7 +140,7 @@ def test_what_cannot_be_thought_is_refused(fake: FakeServer, session: OllamaSess
         ask(session, thinking=True)
     fake.answers["/api/show"] = THINKER
     with load() as thinking:
-        with pytest.raises(GenerationFailed, match="no limit for thoughts"):
+        with pytest.raises(GenerationFailed, match="cannot limit thinking"):
             ask(thinking, thinking=100)
         with pytest.raises(GenerationFailed, match="does not think"):
             thinking.generate("a text", Sampling(thinking=True))
@@ -226,14 +226,14 @@ def test_a_quick_question_is_given_up(
     monkeypatch.setattr("gemmahub_ollama.server.LISTING", 0.1)
     fake.answers[path] = silent(fake)
     if path == "/api/version":
-        assert "fell silent" in OllamaBackend().availability().reason
-    with pytest.raises(BackendError, match="fell silent"):
+        assert "stopped responding" in OllamaBackend().availability().reason
+    with pytest.raises(BackendError, match="stopped responding"):
         load()
 
 
 def test_a_load_that_never_ends(fake: FakeServer) -> None:
     fake.answers["/api/generate"] = silent(fake)
-    with pytest.raises(GenerationFailed, match="fell silent"):
+    with pytest.raises(GenerationFailed, match="stopped responding"):
         load(options={"timeout": 0.2})
 
 
@@ -242,7 +242,7 @@ def test_an_answer_that_falls_silent(fake: FakeServer) -> None:
         fake.answers["/api/chat"] = silent(fake, *said("Hel")[:1])
         chunks = session.generate(ASK, Sampling())
         assert next(iter(chunks)).text == "Hel"
-        with pytest.raises(GenerationFailed, match="fell silent"):
+        with pytest.raises(GenerationFailed, match="stopped responding"):
             list(chunks)
 
 
@@ -303,7 +303,7 @@ def test_a_version_that_is_none(fake: FakeServer, answer: Any) -> None:
 @pytest.mark.parametrize("text", [b'{"models": 5}', b'{"models": [5]}', b"{"])
 def test_a_list_of_loaded_models_that_is_none(fake: FakeServer, text: bytes) -> None:
     fake.answers["/api/ps"] = raw(text)
-    with pytest.raises(BackendError, match="makes no sense"):
+    with pytest.raises(BackendError, match="invalid answer"):
         OllamaBackend().loaded()
 
 

@@ -119,16 +119,16 @@ def test_a_model_without_weights_here_is_nothing(ollama: Ollama) -> None:
     ("text", "reason"),
     [
         ("{", "not JSON"),
-        ("[]", "no JSON object"),
+        ("[]", "not a JSON object"),
         ("[" * 100_000, "not JSON"),
         ('{"layers": 5}', "no list of layers"),
         ('{"layers": [5]}', "no list of layers"),
-        ('{"layers": [{"digest": "sha256:../../../../etc/passwd"}]}', "no sha256 digest"),
-        ('{"layers": [{"mediaType": "x"}]}', "no sha256 digest"),
-        ('{"config": {"digest": "md5:1"}, "layers": []}', "no sha256 digest"),
+        ('{"layers": [{"digest": "sha256:../../../../etc/passwd"}]}', "without a sha256 digest"),
+        ('{"layers": [{"mediaType": "x"}]}', "without a sha256 digest"),
+        ('{"config": {"digest": "md5:1"}, "layers": []}', "without a sha256 digest"),
         (
             '{"mediaType": "application/vnd.ollama.manifest.list.v2+json", "manifests": []}',
-            "a list of nothing",
+            "an empty list",
         ),
     ],
 )
@@ -149,14 +149,14 @@ def test_a_blob_that_is_missing_or_short(ollama: Ollama) -> None:
     artifacts["gone:1b"].path.unlink()
     os.truncate(artifacts["short:1b"].path, 100)
     reasons = [broken.reason for broken in OllamaStore(ollama.root).inventory().broken]
-    assert "is not there" in reasons[0]
-    assert "has 100 of 9,004 bytes" in reasons[1]
+    assert "is missing" in reasons[0]
+    assert "has another size than its manifest states" in reasons[1]
 
 
 def test_one_blob_a_tensor_has_no_file(ollama: Ollama) -> None:
     ollama.add("gemma3:4b-mlx", {"tensor": b"weights"})
     (broken,) = OllamaStore(ollama.root).inventory().broken
-    assert "one blob a tensor" in broken.reason
+    assert "one blob per tensor" in broken.reason
 
 
 def test_a_link_that_leads_nowhere(ollama: Ollama) -> None:
@@ -201,7 +201,7 @@ def test_it_has_to_be_named(ollama: Ollama) -> None:
     store = OllamaStore(ollama.root)
     plan = plan_removal(store.inventory().artifacts, [store])
     assert plan.stores == ()
-    assert plan.refused[0].reason == "it belongs to Ollama: name it with --store ollama"
+    assert plan.refused[0].reason == "it belongs to Ollama: use --store ollama"
 
 
 def test_a_manifest_that_cannot_be_read_keeps_all_blobs(ollama: Ollama, tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_folder_of_manifests_that_cannot_be_read(
 
     monkeypatch.setattr(os, "scandir", closed)
     assert store.inventory().broken[0].reason == "Permission denied"
-    with pytest.raises(GemmahubError, match="not known what still uses the model"):
+    with pytest.raises(GemmahubError, match="so its users are unknown"):
         plan_removal(chosen, [store], named=["ollama"])
 
 

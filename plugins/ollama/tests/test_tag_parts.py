@@ -134,9 +134,10 @@ def test_what_a_tag_says_is_taken_over(library: Library) -> None:
     assert found.context == 512
     assert found.messages == (Message("user", "Hi"), Message("assistant", "Ahoy!"))
     assert found.note("NAME", "ENGINE", chat_template=True) == (
-        "ENGINE runs the weights of NAME; from its tag, unless said otherwise: SYSTEM, PARAMETER "
-        "temperature top_k top_p min_p seed num_predict stop num_ctx, 2 MESSAGEs; left out of its "
-        "tag: TEMPLATE (that of the file is used), PARAMETER repeat_penalty mirostat"
+        "ENGINE runs the weights of NAME; from its tag, unless overridden: SYSTEM, "
+        "PARAMETER temperature top_k top_p min_p seed num_predict stop num_ctx, 2 MESSAGEs; "
+        "left out of its tag: TEMPLATE (the file's own is used), PARAMETER repeat_penalty "
+        "mirostat"
     )
     plain = found.note("NAME", "ENGINE", chat_template=False)
     assert "TEMPLATE (prompts are completed as text)" in plain
@@ -175,7 +176,7 @@ def test_an_odd_parameter_is_left_out(tmp_path: Path, options: Any, left_out: st
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("PARAMETER", "no JSON"), ("PARAMETER", "[]"), ("SYSTEM", " "), ("MESSAGE", "{}"),
+        ("PARAMETER", "not JSON"), ("PARAMETER", "[]"), ("SYSTEM", " "), ("MESSAGE", "{}"),
         ("MESSAGE", '[{"role": "user", "content": "no answer"}]'),
         ("MESSAGE", '[{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]'),
         ("SOMETHING", "new"),
@@ -225,7 +226,7 @@ def test_a_conversation_begins_as_the_tag_says(
         ("user", "Where are we?"),
     ]  # fmt: skip
     assert (sampling.temperature, sampling.top_k, sampling.stop[-1]) == (0.25, 64, "###")
-    assert [line for line in said if "from its tag, unless said otherwise: SYSTEM" in line]
+    assert [line for line in said if "from its tag, unless overridden: SYSTEM" in line]
 
 
 def test_ollama_itself_uses_all_of_a_tag(library: Library) -> None:

@@ -81,7 +81,7 @@ def test_calls_of_other_kinds_are_none(
 
 
 def test_a_model_without_tools_is_refused_before_it_is_asked(fake: FakeServer) -> None:  # noqa: F811
-    with load() as session, pytest.raises(BackendError, match="one without tools"):
+    with load() as session, pytest.raises(BackendError, match="does not support tools"):
         session.generate(ASKED, Sampling(tools=(LOOK_UP,)))
     assert not fake.bodies("/api/chat")
 

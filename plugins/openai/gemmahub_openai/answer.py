@@ -108,7 +108,7 @@ class EventReader:
         if faults.is_too_long(said):
             return faults.too_long(self.server, said, self.context)
         return GenerationFailed(
-            f"{self.server.shown} failed: {one_line(said, 300)}", "look at its log, then try again"
+            f"{self.server.shown} failed: {one_line(said, 300)}", "see its log, then try again"
         )
 
     def _check_model(self, said: str) -> None:
@@ -124,7 +124,7 @@ class EventReader:
         raise GenerationFailed(
             f"{self.server.shown} answers as {one_line(said, 120)}, not as "
             f"{one_line(self.model, 120)}",
-            "look at `gemmahub list`: it may have loaded another model meanwhile",
+            "see `gemmahub list`: it may have loaded another model",
         )
 
     def _choice(self, choice: dict[str, Any]) -> Iterator[Chunk]:
@@ -168,7 +168,7 @@ class EventReader:
         if self._reason is None and not self._calls:
             # Seen of llama_cpp.server 0.3.36, which interrupts an answer for the next request.
             raise GenerationFailed(
-                f"{self.server.shown} ended the answer without a reason",
+                f"{self.server.shown} ended the answer without giving a reason",
                 "another request may have interrupted it: ask again",
             )
         called = False

@@ -42,8 +42,8 @@ class OpenAIBackend(Backend):
     )
     in_process: ClassVar[bool] = False
     options: ClassVar[tuple[Option, ...]] = (
-        Option("context_length", "Context that LM Studio loads a model with.", int, None),
-        Option("keep", "Leave a model in memory that was loaded for this session.", bool, False),
+        Option("context_length", "Context for models that LM Studio loads.", int, None),
+        Option("keep", "Keep a model loaded after its session.", bool, False),
         Option("timeout", "Longest silence of the server, in seconds.", float, 600.0),
     )
 
@@ -109,9 +109,9 @@ class OpenAIBackend(Backend):
 
         options = self.check_options(settings)
         if not 0 < options["timeout"] < float("inf"):
-            raise LoadFailed("openai: timeout is no number of seconds", "give 1 or more")
+            raise LoadFailed("openai: timeout is not a number of seconds", "give 1 or more")
         if options["context_length"] is not None and options["context_length"] < 1:
-            raise LoadFailed("openai: context_length is no number of tokens", "give 1 or more")
+            raise LoadFailed("openai: context_length is not a number of tokens", "give 1 or more")
         started = perf_counter()
         places = _places()
         offer = self._offer(places, model)
@@ -148,8 +148,8 @@ class OpenAIBackend(Backend):
         server = next((one for one in places.servers if same_place(one.url) == place), None)
         if server is None:
             raise LoadFailed(
-                f"no server at {one_line(model.place, 80)} is named in the settings",
-                "look at `gemmahub list`, and at plugins.openai.servers",
+                f"the settings name no server at {one_line(model.place, 80)}",
+                "see `gemmahub list` and the setting plugins.openai.servers",
             )
         answers: list[Answered] = ask_all(Places((server,)), _LOAD_SECONDS)
         error = answers[0].error if answers else None
@@ -157,9 +157,7 @@ class OpenAIBackend(Backend):
             raise as_kind(error, LoadFailed)
         state = answers[0].state if answers else None
         if state is None:
-            raise LoadFailed(
-                f"{server.shown} is no server of models any more", "look at `gemmahub list`"
-            )
+            raise LoadFailed(f"{server.shown} no longer serves models", "see `gemmahub list`")
         for stated in state.models:
             if stated.name == model.name:
                 return Offer(model.reference, answers[0].server, state.kind, stated)

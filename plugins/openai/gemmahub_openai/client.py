@@ -77,11 +77,11 @@ class ServerClient:
         Raises: BackendMissing where nobody answers; NotOffered for an endpoint that there is not;
         WebPage; BackendError.
         """
-        return self._object("GET", path, None, clock, f"it was asked for {path}")
+        return self._object("GET", path, None, clock, f"it was answering {path}")
 
     def post(self, path: str, body: dict[str, Any], clock: Clock) -> dict[str, Any]:
         """A JSON object. Raises: as :meth:`get`."""
-        return self._object("POST", path, body, clock, f"it worked at {path}")
+        return self._object("POST", path, body, clock, f"it was working on {path}")
 
     def _object(
         self, method: str, path: str, body: dict[str, Any] | None, clock: Clock, doing: str
@@ -98,13 +98,13 @@ class ServerClient:
             reason = str(error) if answer.body.strip() else ""
             raise faults.not_json(self.server, answer.body, reason) from None
         if not isinstance(found, dict):
-            raise faults.not_json(self.server, b"", "it is no JSON object")
+            raise faults.not_json(self.server, b"", "it is not a JSON object")
         # LM Studio answers 200 for a path that it does not have (lmstudio.ai/docs/api).
         said = faults.error_text(found)
         if said.startswith("Unexpected endpoint"):
             raise faults.NotOffered(f"{self.server.shown} has no {path}", "check the address")
         if said:
-            raise BackendError(f"{self.server.shown} refuses: {said}", "look at the server's log")
+            raise BackendError(f"{self.server.shown} refuses: {said}", "see the server's log")
         return found
 
     def fetch(
@@ -116,7 +116,7 @@ class ServerClient:
         if clock.over:
             raise GenerationFailed(
                 f"{self.server.shown} did not answer in time while {doing}",
-                "it may be busy or hang: look at its log, then try again",
+                "it may be busy or hang: see its log, then try again",
             )
         content = None if body is None else json.dumps(body).encode()
         limits = Limits(silence=clock.left, total=clock.left, most_bytes=MOST_BYTES)

@@ -80,8 +80,8 @@ def key_hint(server: Server) -> str:
             f"plugins.openai.servers.NAME.url {server.url}"
         )
     return (
-        f"gemmahub config set plugins.openai.servers.{server.name}.key "
-        "'{ env = \"NAME\" }' names the variable that holds it"
+        f"gemmahub config set plugins.openai.servers.{server.name}.key '{{ env = \"NAME\" }}' "
+        "to read it from a variable"
     )
 
 
@@ -101,12 +101,12 @@ def from_exchange(error: ExchangeError, server: Server, doing: str) -> BackendEr
     if isinstance(error, NoAnswer | TooSlow):
         return GenerationFailed(
             f"{server.shown} did not answer in time while {doing}",
-            "it may be busy or hang: look at its log, then try again",
+            "it may be busy or hang: see its log, then try again",
         )
     if isinstance(error, ConnectionLost):
         return BackendCrashed(
             f"the connection to {server.shown} broke while {doing}",
-            "look at the server's log, then try again",
+            "see the server's log, then try again",
         )
     return BackendError(f"{server.shown}: {one_line(error.message, _LONGEST)}", error.hint)
 
@@ -121,8 +121,8 @@ def not_json(server: Server, body: bytes, reason: str = "") -> BackendError:
         )
     what = one_line(reason, 120) or ("an empty one" if not body.strip() else "it is not JSON")
     return BackendError(
-        f"{server.shown} gives an answer that makes no sense: {what}",
-        "check the address; look at the server's log",
+        f"{server.shown} sent an invalid answer: {what}",
+        "check the address; see the server's log",
     )
 
 
@@ -197,7 +197,7 @@ def from_status(
         return too_long(server, said, None)
     if 300 <= status < 400:
         return kind(
-            f"{server.shown} sends on to another address (HTTP {status})", "name that address"
+            f"{server.shown} redirects to another address (HTTP {status})", "use that address"
         )
     if body.lstrip().startswith(b"<"):
         return as_kind(not_json(server, body, f"HTTP {status}"), kind)
@@ -210,7 +210,7 @@ def from_status(
         return kind(f"{server.shown} is not ready: {why}", "try again in a moment")
     return kind(
         f"{server.shown} refuses (HTTP {status}): {said or 'no reason'}",
-        "look at the server's log; change the request",
+        "see the server's log; change the request",
     )
 
 

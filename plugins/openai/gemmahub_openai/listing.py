@@ -86,7 +86,7 @@ def ask_all(places: Places, seconds: float) -> list[Answered]:
         thread.join(max(end - monotonic(), 0))
     with lock:
         answers = dict(found)
-    late = BackendError("did not answer in time", "it may be busy or hang: look at its log")
+    late = BackendError("did not answer in time", "it may be busy or hang: see its log")
     whole = [answers.get(n, Answered(one, error=late)) for n, one in enumerate(places.servers)]
     return [answer for answer in whole if _counts(answer)]
 
@@ -217,6 +217,6 @@ def missing(places: Places, answers: Sequence[Answered]) -> BackendMissing | Non
     asked = ", ".join(server.url.removeprefix("http://") for server in places.servers)
     where = f", and none answers at {asked}" if asked else ""
     return BackendMissing(
-        f"no server is named in the settings{where}",
-        "gemmahub config set plugins.openai.servers.NAME.url http://HOST:PORT names one",
+        f"no server is set{where}",
+        "gemmahub config set plugins.openai.servers.NAME.url http://HOST:PORT adds one",
     )

@@ -97,7 +97,7 @@ def load_model(
         client.post("/models/load", {"model": name}, Clock(_ANSWER_SECONDS))
     except faults.NotOffered:
         raise LoadFailed(
-            f"{client.server.shown} has no model {one_line(name, 120)}", "look at `gemmahub list`"
+            f"{client.server.shown} has no model {one_line(name, 120)}", "see `gemmahub list`"
         ) from None
     except BackendError as error:
         if "already" not in error.message:
@@ -118,7 +118,7 @@ def load_model(
         time.sleep(_POLL_SECONDS)
     raise LoadFailed(
         f"{client.server.shown} has not loaded {one_line(name, 120)} in {seconds:.0f} s",
-        "the option timeout waits longer; look at the server's log",
+        "raise the option timeout to wait longer; see the server's log",
     )
 
 

@@ -91,7 +91,7 @@ def studio_models(client: ServerClient, clock: Clock) -> list[StudioModel]:
         entries = client.get(OLD_MODELS, clock).get("data")
         return [found for each in _objects(entries) if (found := _old_model(each)) is not None]
     if not isinstance(entries, list):
-        raise faults.NotOffered(f"{client.server.shown} is no LM Studio", "check the address")
+        raise faults.NotOffered(f"{client.server.shown} is not LM Studio", "check the address")
     return [found for each in _objects(entries) if (found := _model(each)) is not None]
 
 
@@ -128,7 +128,7 @@ def load_model(
     config = object_of(found.get("load_config")) or object_of(found.get("config"))
     if not name:
         raise LoadFailed(
-            f"{client.server.shown} does not say what it loaded", "look at LM Studio's log"
+            f"{client.server.shown} does not report what it loaded", "see LM Studio's log"
         )
     return Instance(name, count_of(config.get("context_length")))
 

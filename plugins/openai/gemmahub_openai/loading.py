@@ -50,8 +50,8 @@ def hold(offer: Offer, options: Mapping[str, Any], on_progress: OnProgress | Non
     model, wanted = offer.model, options["context_length"]
     if wanted is not None and offer.kind is not ServerKind.LM_STUDIO:
         raise LoadFailed(
-            f"{offer.server.shown} chooses the context itself",
-            "leave context_length out; it is for LM Studio",
+            f"{offer.server.shown} chooses the context on its own",
+            "leave out context_length; it is for LM Studio",
         )
     if offer.kind not in (ServerKind.LM_STUDIO, ServerKind.LLAMA_ROUTER):
         return HeldModel(model.name)
@@ -102,8 +102,8 @@ def unload(offer: Offer, instance: str) -> None:
         except faults.NotOffered:
             pass  # an LM Studio before 0.4
     raise BackendError(
-        f"{offer.server.shown} ({offer.kind}) holds its model until it ends",
-        "end the server itself to get the memory back",
+        f"{offer.server.shown} ({offer.kind}) keeps its model until the server stops",
+        "stop the server to free the memory",
     )
 
 
@@ -117,8 +117,8 @@ def _load_in_studio(offer: Offer, options: Mapping[str, Any]) -> HeldModel:
         except faults.NotOffered:  # before 0.4 a model is loaded by the first request for it
             if options["context_length"] is not None:
                 raise LoadFailed(
-                    f"{offer.server.shown} takes no context: it is an LM Studio before 0.4",
-                    "leave context_length out, or get a newer one",
+                    f"{offer.server.shown} cannot set the context: it is LM Studio before 0.4",
+                    "leave out context_length, or update it",
                 ) from None
             return HeldModel(offer.model.name)
     return _mine(offer, HeldModel(made.id, made.context), made.id, options)

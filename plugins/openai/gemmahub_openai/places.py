@@ -32,16 +32,16 @@ WELL_KNOWN: Final = (
 SETTINGS: Final = (
     Setting(
         "servers",
-        "servers of OpenAI's API, by a name for each; it begins the references of their models",
+        "servers with OpenAI's API, by name; the name begins the references of their models",
         fields=(
             Setting("url", "the address, such as http://10.0.0.2:8000"),
-            Setting("key", "the key that it asks for", secret=True),
-            Setting("plain", "send it nothing but OpenAI's own parameters", bool, False),
+            Setting("key", "API key of the server", secret=True),
+            Setting("plain", "send only OpenAI's own parameters", bool, False),
         ),
     ),
     Setting(
         "local",
-        "places on this machine that are asked for a server; [] for none",
+        "addresses on this machine where a server is searched; [] for none",
         list[str],
         list(WELL_KNOWN),
         env="GEMMAHUB_OPENAI_LOCAL",
@@ -130,7 +130,7 @@ def _of_entry(name: str, entries: Mapping[str, Any]) -> tuple[Server, bool]:
     """Raises: UsageError."""
     setting = f"plugins.openai.servers.{name}"
     if name in _RESERVED:
-        raise UsageError(f"{setting}: {name}:// is no server's", "give it another name")
+        raise UsageError(f"{setting}: {name}:// is not a server's", "give it another name")
     if "_" in name:
         raise UsageError(f"{setting} has a _ in its name, which references cannot have", "use -")
     entry = entries[name]
@@ -142,10 +142,10 @@ def _of_entry(name: str, entries: Mapping[str, Any]) -> tuple[Server, bool]:
     url = server_url(text)
     if not url:
         raise UsageError(
-            f"{setting}.url is no address: {one_line(text, 60)}",
+            f"{setting}.url is not an address: {one_line(text, 60)}",
             f"gemmahub config set {setting}.url http://10.0.0.2:8000 (no user, no password)",
         )
     key = entry["key"] or ""
     if not key.isascii() or not key.isprintable():
-        raise UsageError(f"{setting}.key has characters that no key has", "check it")
+        raise UsageError(f"{setting}.key has invalid characters", "check it")
     return Server(name, url, key), bool(entry["plain"])

@@ -84,13 +84,15 @@ def form_body(sampling: Sampling, ways: Ways, shown: str) -> dict[str, Any]:
     """What an answer has to keep to. Raises: FormRefused."""
     if sampling.grammar is not None:
         if not ways.grammar:
-            raise FormRefused(f"{shown} takes no grammar", "use a JSON schema, or another engine")
+            raise FormRefused(
+                f"{shown} does not support grammars", "use a JSON schema, or another engine"
+            )
         return {"grammar": sampling.grammar}
     if sampling.schema is None:
         return {}
     if not ways.schema:
         raise FormRefused(
-            f"{shown} keeps no answer to a schema", "leave it out, or use another engine"
+            f"{shown} does not support schemas", "leave it out, or use another engine"
         )
     schema = dict(sampling.schema)
     if ways.schema == "json_object":
@@ -107,22 +109,20 @@ def thinking_body(
         return {}
     if wanted is not False and thinks is False:
         raise GenerationFailed(
-            f"{shown} states a model that does not think",
-            "leave --think out, or take a model that thinks, such as Gemma 4",
+            f"{shown} says that this model does not think",
+            "leave out --think, or use a model that thinks, such as Gemma 4",
         )
     if not ways.thinking:
         if wanted is False:
             return {}  # it is not asked to think; what it thinks unasked is told apart
         raise GenerationFailed(
-            f"{shown} has no switch for thoughts", "leave --think out, or use another engine"
+            f"{shown} cannot switch thinking", "leave out --think, or use another engine"
         )
     body: dict[str, Any] = {"chat_template_kwargs": {"enable_thinking": bool(wanted)}}
     if type(wanted) is not int:
         return body
     if not ways.budget:
-        raise GenerationFailed(
-            f"{shown} has no limit for thoughts", "use --think, or another engine"
-        )
+        raise GenerationFailed(f"{shown} cannot limit thinking", "use --think, or another engine")
     return {**body, "thinking_budget_tokens": wanted}
 
 
@@ -132,8 +132,8 @@ def tools_body(tools: Sequence[Tool], can: bool | None, shown: str) -> dict[str,
         return {}
     if can is False:
         raise GenerationFailed(
-            f"{shown} states a model that calls no tools",
-            "leave the tools out, or take a model with tools, such as Gemma 4",
+            f"{shown} says that this model does not support tools",
+            "leave out the tools, or use a model with tools, such as Gemma 4",
         )
     listed = [
         {
@@ -163,7 +163,9 @@ def message_body(message: Message, images: bool | None, shown: str) -> dict[str,
     found: dict[str, Any] = {"role": message.role, "content": content}
     if message.images:
         if images is False:
-            raise GenerationFailed(f"{shown} states a model without images", "leave the images out")
+            raise GenerationFailed(
+                f"{shown} says that this model does not support images", "leave out the images"
+            )
         parts = [
             {"type": "image_url", "image_url": {"url": _data(path)}} for path in message.images
         ]
@@ -197,17 +199,18 @@ def _data(path: Path) -> str:
             content = file.read(_MEDIA_BYTES + 1)
     except OSError as error:
         raise GenerationFailed(
-            f"the image {name} cannot be read: {error.strerror}", "name another file"
+            f"the image {name} cannot be read: {error.strerror}", "choose another file"
         ) from None
     if len(content) > _MEDIA_BYTES:
         raise GenerationFailed(
-            f"the image {name} has more than {_MEDIA_BYTES >> 20} MiB", "name another file"
+            f"the image {name} has more than {_MEDIA_BYTES >> 20} MiB", "choose another file"
         )
     kind = next((kind for begin, kind in _IMAGES.items() if content.startswith(begin)), "")
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         kind = "image/webp"
     if not kind:
         raise GenerationFailed(
-            f"{name} is no image that servers take", "name a PNG, JPEG, GIF, BMP or WebP file"
+            f"{name} is not an image format that servers accept",
+            "name a PNG, JPEG, GIF, BMP or WebP file",
         )
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -103,7 +103,9 @@ class RemoteSession(ServerSession):
         body |= request.thinking_body(sampling.thinking, ways, model.thinks, shown)
         body |= request.tools_body(sampling.tools, model.tools, shown)
         if model.tools is False and any(m.tool_calls or m.role == "tool" for m in prompt):
-            raise GenerationFailed(f"{shown} states a model without tools", "leave the calls out")
+            raise GenerationFailed(
+                f"{shown} says that this model does not support tools", "leave out the calls"
+            )
         if sampling.max_tokens is None and partner.kind is ServerKind.MLX:
             body["max_tokens"] = _WITHOUT_LIMIT[partner.kind]  # its own default is 512
         messages = [request.message_body(each, self.info.images, shown) for each in prompt]
@@ -140,7 +142,8 @@ class RemoteSession(ServerSession):
             return faults.too_long(server, said, self.info.context)
         if status in (400, 422) and any(word in said for word in ("grammar", "schema")):
             return FormRefused(
-                f"{server.shown} cannot keep an answer to this form: {said}", "simplify it"
+                f"{server.shown} cannot constrain an answer to this schema or grammar: {said}",
+                "simplify it",
             )
         if status in (400, 422) and any(word in said for word in ("top_k", "min_p")):
             hint = f"gemmahub config set plugins.openai.servers.{server.name}.plain true"

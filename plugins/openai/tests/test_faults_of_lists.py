@@ -23,9 +23,9 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "web page": ({"body": HTML, "kind": "text/html"}, "web page"),
     "web page and error": ({"body": HTML, "status": 502, "kind": "text/html"}, "web page"),
     "login page": ({"body": HTML, "status": 404}, "web page"),
-    "no JSON": ({"body": b"hello"}, "it is not JSON"),
+    "not JSON": ({"body": b"hello"}, "it is not JSON"),
     "nothing": ({"body": b""}, "an empty one"),
-    "a list": ({"body": [1, 2]}, "no JSON object"),
+    "a list": ({"body": [1, 2]}, "not a JSON object"),
     "no list": ({"body": {"data": "x"}}, "no list of models"),
     "deep": ({"body": b"[" * 100_000}, "nested too deep"),
     "too many values": ({"body": MANY}, "more than 200,000 values"),
@@ -36,7 +36,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "elsewhere": (
         {"body": {}, "status": 301, "headers": {"Location": "https://x/"}},
-        "sends on to another address",
+        "redirects to another address",
     ),
     "error in 200": ({"body": {"error": {"message": "out of luck"}}}, "out of luck"),
     "broken off": ({"body": MODELS, "breaks": True}, "broke while it was asked"),
@@ -49,7 +49,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
         {"body": {"error": {"message": "\x1b[2J\x07 boo\u202e"}}, "status": 500},
         "boo",
     ),
-    "packed": ({"body": b"x", "headers": {"Content-Encoding": "br"}}, "packs its answer"),
+    "packed": ({"body": b"x", "headers": {"Content-Encoding": "br"}}, "compressed its answer"),
 }
 
 
@@ -144,7 +144,9 @@ def test_what_a_server_says_of_itself_may_make_no_sense(
 # --- places that nobody named ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", ["web page", "no JSON", "nothing", "silent", "not ready", "deep"])
+@pytest.mark.parametrize(
+    "fault", ["web page", "not JSON", "nothing", "silent", "not ready", "deep"]
+)
 def test_something_else_on_a_well_known_port_is_no_row(
     backend: OpenAIBackend, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
@@ -157,7 +159,7 @@ def test_something_else_on_a_well_known_port_is_no_row(
         answer = backend.availability()
         assert monotonic() - started < 4.0
     assert not answer.ok
-    assert "no server is named" in answer.reason
+    assert "no server is set" in answer.reason
     assert str(other.port) in answer.reason
     assert "plugins.openai.servers.NAME.url" in answer.hint
 

@@ -60,7 +60,7 @@ def test_it_holds_its_model_until_it_ends(
     backend: OpenAIBackend, llama: Program, name_servers: Write
 ) -> None:
     name_servers(lab=address(llama))
-    with pytest.raises(BackendError, match="until it ends"):
+    with pytest.raises(BackendError, match="until the server stops"):
         backend.unload("tiny")
 
 
@@ -121,7 +121,7 @@ def test_a_context_is_the_servers(
 ) -> None:
     name_servers(lab=address(llama))
     model = only(backend.served(2.0), "lab://tiny")
-    with pytest.raises(LoadFailed, match="chooses the context itself"):
+    with pytest.raises(LoadFailed, match="chooses the context on its own"):
         backend.load(model, Settings(options={"context_length": 64}))
     with pytest.raises(LoadFailed, match="has no model"):
         backend.load(called(model, "other"), Settings())

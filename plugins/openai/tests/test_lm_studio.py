@@ -156,7 +156,7 @@ def test_before_0_4_the_older_interface_is_asked(
         assert (large.precision, large.context, large.images) == ("4bit", 8192, True)
         small = only(found, "studio://gemma-3-1b-it")
         assert (small.precision, small.loaded, small.context) == ("Q4_K_M", False, None)
-        with pytest.raises(BackendError, match="until it ends"):
+        with pytest.raises(BackendError, match="until the server stops"):
             backend.unload("gemma-3-4b-it")
         with pytest.raises(LoadFailed, match=r"before 0\.4"):
             backend.load(small, Settings(options={"context_length": 64}))

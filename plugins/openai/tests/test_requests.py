@@ -128,7 +128,7 @@ def test_images_are_sent_as_data_before_the_text(tmp_path: Path) -> None:
     first, second = message["content"]
     assert first["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
     assert second == {"type": "text", "text": "what?"}
-    with pytest.raises(GenerationFailed, match="without images"):
+    with pytest.raises(GenerationFailed, match="does not support images"):
         body(Sampling(5), prompt=asked, images=False)
     for content in (b"", b"no image"):
         image.write_bytes(content)

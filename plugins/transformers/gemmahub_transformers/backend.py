@@ -48,7 +48,7 @@ class TransformersBackend(Backend):
     options: ClassVar[tuple[Option, ...]] = (
         Option(
             "dtype",
-            "What to compute in; auto is the folder's own, of a GGUF file float32.",
+            "Type to compute in; auto: the folder's own, float32 for GGUF.",
             str,
             AUTO,
             (AUTO, *DTYPES),

@@ -69,8 +69,8 @@ def choose_device(settings: Settings, names: list[str], torch: Any = None) -> st
     if wanted == HOST or layers == 0:
         if layers:
             raise LoadFailed(
-                "GPU layers were asked for, and the CPU as the device",
-                "leave one of --gpu-layers and the device out",
+                "GPU layers were requested together with the CPU as the device",
+                "leave out --gpu-layers or the device",
             )
         return HOST
     if others:
@@ -82,7 +82,7 @@ def choose_device(settings: Settings, names: list[str], torch: Any = None) -> st
 
 def _not_here(what: str, names: list[str], torch: Any) -> LoadFailed:
     return LoadFailed(
-        f"{what} was asked for, but PyTorch computes on {', '.join(names) or HOST} here"
+        f"{what} was requested, but PyTorch computes on {', '.join(names) or HOST} here"
         + (f": {why}" if (why := _why_no_gpu(torch)) else ""),
         "use --gpu-layers 0 for the CPU; for an NVIDIA GPU, `nvidia-smi` has to show it and "
         "PyTorch has to be a build for CUDA (pip's is one on Linux)",

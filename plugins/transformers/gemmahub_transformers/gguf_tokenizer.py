@@ -23,7 +23,7 @@ def read_gguf_tokenizer(library: TorchModules, header: CheckpointHeader) -> Toke
     except ImportError as error:
         raise LoadFailed(
             f"Transformers needs a package to read GGUF files: {one_line(str(error), 200)}",
-            "`pip install 'gemmahub-transformers[gguf]'`, or take llama.cpp for it",
+            "`pip install 'gemmahub-transformers[gguf]'`, or use llama.cpp for it",
         ) from None
     except Exception as error:  # noqa: BLE001 - the library raises what its parts raise
         raise refused(library, header, error) from None

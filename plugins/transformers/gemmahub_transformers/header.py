@@ -80,7 +80,8 @@ class CheckpointHeader:
         if isinstance(self.architecture, UnknownArchitecture):
             name = one_line(self.architecture.name, 60) or "nameless"
             raise BackendError(
-                f"what a {name} model takes in PyTorch is not known: {self.architecture.reason}",
+                f"the memory use of a {name} model in PyTorch is unknown: "
+                f"{self.architecture.reason}",
                 "plan Gemma 3, 3n or 4; other models load without a plan",
             )
         return self.architecture
@@ -119,21 +120,19 @@ def place_of(artifact: Artifact) -> Path:
     path = artifact.path
     if artifact.format == GGUF:
         if not path.is_file():
-            raise LoadFailed(
-                f"there is no file {one_line(str(path), 200)}", "look at `gemmahub list`"
-            )
+            raise LoadFailed(f"there is no file {one_line(str(path), 200)}", "see `gemmahub list`")
         if len(artifact.files) > 1:
             raise LoadFailed(
                 f"{one_line(path.name, 120)} is one of {len(artifact.files)} parts, and "
                 "Transformers reads GGUF files of one part only",
-                "take llama.cpp for it, or a folder of safetensors",
+                "use llama.cpp for it, or a folder of safetensors",
             )
         return path
     folder = path if path.is_dir() else path.parent
     if not path.exists() or not (folder / CONFIG).is_file():
         raise LoadFailed(
             f"there is no folder with a config.json at {one_line(str(path), 200)}",
-            "name the folder of a safetensors model; look at `gemmahub list`",
+            "name the folder of a safetensors model; see `gemmahub list`",
         )
     return folder
 
@@ -150,7 +149,7 @@ def read_header(place: Path) -> CheckpointHeader:
             raise LoadFailed(
                 f"{one_line(place.name, 120)} has its weights as pickles (.bin), which can run "
                 "code, and no safetensors",
-                "take a folder of the model with safetensors; most repositories have both",
+                "use a safetensors folder of the model; most repositories have one",
             ) from None
         raise LoadFailed(error.message, error.hint) from None
     config = model.metadata
@@ -203,7 +202,7 @@ def _bytes(tensor: Tensor) -> int:
         raise LoadFailed(
             f"tensor {one_line(tensor.name[:80], 80)} has the type {one_line(tensor.type, 60)}, "
             "whose size is not known",
-            "take a folder in BF16, or a GGUF file with llama.cpp",
+            "use a folder in BF16, or a GGUF file with llama.cpp",
         )
     return tensor.bytes
 

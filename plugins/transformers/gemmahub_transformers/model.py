@@ -115,7 +115,7 @@ def _check_whole(header: CheckpointHeader, told: Any) -> None:
             raise LoadFailed(
                 f"{_name(header)} {what} {plural(len(names), 'tensor')} that its config.json asks "
                 f"for, the first is {one_line(names[0], 80)}",
-                "fetch the folder again: weights and config.json are not of one model",
+                "fetch the folder again: weights and config.json belong to different models",
             )
 
 
@@ -131,7 +131,7 @@ def _refusals(library: TorchModules, header: CheckpointHeader) -> Iterator[None]
     except library.torch.OutOfMemoryError as error:
         raise LoadFailed(
             f"{_name(header)} does not fit the memory of the GPU: {one_line(str(error), 200)}",
-            "take a smaller variant, or --gpu-layers 0; `gemmahub plan` says what it takes",
+            "use a smaller variant, or --gpu-layers 0; `gemmahub plan` shows its memory use",
         ) from None
     except Exception as error:  # noqa: BLE001 - the library raises what its parts raise
         raise refused(library, header, error) from None
@@ -144,23 +144,24 @@ def refused(library: TorchModules, header: CheckpointHeader, error: Exception) -
     family = one_line(str(header.config.get("model_type")), 60)
     if "trust_remote_code" in said or ("auto_map" in header.config and "custom code" in said):
         return LoadFailed(
-            f"{_name(header)} comes with code of its own, which gemmahub never runs",
-            "take a model whose type Transformers knows itself, or a GGUF file of it",
+            f"{_name(header)} comes with its own code, which gemmahub never runs",
+            "use a model type that Transformers supports, or a GGUF file of it",
         )
     if "does not recognize this architecture" in said or isinstance(error, KeyError):
         return LoadFailed(
             f"transformers {version} does not know models of the type {family}",
-            "`pip install --upgrade transformers` may bring it; else take a GGUF file of the model",
+            "`pip install --upgrade transformers` may add it; otherwise use a GGUF file "
+            "of the model",
         )
     if isinstance(error, ImportError):
         return LoadFailed(
-            f"{_name(header)} needs a package that is not here: {said}",
-            "install it, or take a folder in BF16",
+            f"{_name(header)} needs a missing package: {said}",
+            "install it, or use a folder in BF16",
         )
     if "size mismatch" in said.lower() or "ignore_mismatched_sizes" in said:
         return LoadFailed(
-            f"{_name(header)} has tensors of other shapes than its config.json says: {said}",
-            "fetch the folder again: weights and config.json are not of one model",
+            f"{_name(header)} has tensors of other shapes than its config.json states: {said}",
+            "fetch the folder again: weights and config.json belong to different models",
         )
     return LoadFailed(
         f"Transformers cannot load {_name(header)}: {kind}: {said}",

@@ -66,7 +66,7 @@ _BY_TYPE: Final = {
 }
 _NEVER: Final = ("EXL2", "EXL3")
 _SAID: Final = ("quantization_config", "compression_config")
-_HINT: Final = "take a folder in BF16, or a GGUF file of the model"
+_HINT: Final = "use a folder in BF16, or a GGUF file of the model"
 
 
 def method_of(config: Mapping[str, Any]) -> str:
@@ -104,7 +104,7 @@ def _gguf(header: ModelFile) -> Loadable:
     if len(header.files) > 1:
         return Loadable(
             False, "it is in several parts, and Transformers reads GGUF files of one part only",
-            "take llama.cpp for it",
+            "use llama.cpp for it",
         )  # fmt: skip
     return Loadable(True)
 
@@ -114,7 +114,7 @@ def _of_method(method: str) -> Loadable:
     shown = one_line(method, 40)
     if packing is None:
         return Loadable(
-            False, f"it is packed by {shown}, which was not tried with Transformers here", _HINT
+            False, f"it is packed by {shown}, which was not tested with Transformers", _HINT
         )
     if packing.needs and not version(packing.needs):
         return Loadable(

@@ -64,7 +64,7 @@ def choose(
             raise LoadFailed(
                 f"Transformers keeps the cache in the type that the model computes in, {plain}, "
                 f"not {kind}",
-                "leave the cache type out",
+                "leave out the cache type",
             )
     trained = header.context_length or DEFAULT_CONTEXT
     chosen = replace(
@@ -95,7 +95,7 @@ def _gpu_layers(settings: Settings, count: int, device: str) -> int:
     if wanted is None or wanted < 0 or wanted >= count:
         return -1
     raise LoadFailed(
-        f"this backend does not split a model: {wanted} of {count} layers cannot be on the GPU "
-        "alone",
-        "leave --gpu-layers out, or use 0 for the CPU; llama.cpp splits models",
+        f"this backend does not split a model: {wanted} of {count} layers cannot be placed on "
+        "the GPU",
+        "leave out --gpu-layers, or use 0 for the CPU; llama.cpp splits models",
     )

@@ -198,7 +198,7 @@ def test_code_of_a_folder_is_never_run(
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("somebody was asked"))
     backend.load(Artifact("safetensors", copy), Settings(128)).close()
     edit(copy, model_type="gemma99")
-    assert "code of its own, which gemmahub never runs" in refused(backend, copy).message
+    assert "its own code, which gemmahub never runs" in refused(backend, copy).message
 
 
 def test_pickled_weights_are_never_read(backend: TransformersBackend, copy: Path) -> None:

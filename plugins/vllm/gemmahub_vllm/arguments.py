@@ -41,7 +41,7 @@ def words(
     Raises: LoadFailed for settings that vLLM does not have.
     """
     if settings.gpu_layers is not None:
-        raise LoadFailed("vLLM has all layers on its GPUs", "leave --gpu-layers out")
+        raise LoadFailed("vLLM always puts all layers on its GPUs", "leave out --gpu-layers")
     command: list[str] = [str(program), "serve", str(folder), "--served-model-name", name]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     command += ["--max-model-len", str(context), "--max-num-seqs", str(settings.parallel)]
@@ -88,5 +88,5 @@ def ray_address(address: str) -> str:
     scheme, _, place = address.partition("://")
     host, _, port = place.rpartition(":")
     if scheme != "ray" or not host:
-        raise LoadFailed(f"vLLM does not know {scheme}://", "write --on ray://head:10001")
+        raise LoadFailed(f"vLLM does not support {scheme}://", "write --on ray://head:10001")
     return f"{host}:6379" if port == "10001" else f"{host}:{port}"

@@ -50,11 +50,11 @@ class VllmBackend(Backend):
     priority: ClassVar[int] = 5
     checked_version: ClassVar[str] = CHECKED_VERSION
     options: ClassVar[tuple[Option, ...]] = (
-        Option("gpu_memory_utilization", "The part of a GPU's memory that it may take.", float,
+        Option("gpu_memory_utilization", "Share of a GPU's memory to use.", float,
                0.92),
-        Option("max_num_batched_tokens", "Tokens of a step; 0: as vLLM does.", int, 0),
-        Option("quantization", "How weights are stored; empty: as the model says.", default=""),
-        Option("enforce_eager", "No CUDA graphs: starts sooner, answers slower.", bool, False),
+        Option("max_num_batched_tokens", "Tokens per step; 0: vLLM's default.", int, 0),
+        Option("quantization", "Quantization of the weights; empty: the model's own.", default=""),
+        Option("enforce_eager", "No CUDA graphs: faster start, slower answers.", bool, False),
     )  # fmt: skip
 
     def availability(self) -> Availability:
@@ -101,7 +101,7 @@ class VllmBackend(Backend):
         options = self.check_options(settings)
         if not 0 < options["gpu_memory_utilization"] <= 1:
             raise LoadFailed(
-                "gpu_memory_utilization is a part of the whole", "use a number from 0 to 1: 0.92"
+                "gpu_memory_utilization must be a share", "use a number from 0 to 1: 0.92"
             )
         if options["max_num_batched_tokens"] < 0:
             raise LoadFailed("max_num_batched_tokens cannot be negative", "use 0, or 2048")
@@ -184,7 +184,7 @@ def _info(
     ours = [one for one in models if text_of(one.get("id")) == name]
     context = count_of(ours[0].get("max_model_len")) if ours else None
     if not context:
-        raise LoadFailed("vLLM does not say what it loaded", "try another version of vLLM")
+        raise LoadFailed("vLLM does not report what it loaded", "try another version of vLLM")
     cluster = settings.cluster or Cluster()
     where = f"{cluster.gpus} GPU{'s' * (cluster.gpus > 1)}" + (
         f" in each of {cluster.nodes} machines" if cluster.nodes > 1 else ""

@@ -34,8 +34,8 @@ class FolderHeader:
         if isinstance(self.architecture, UnknownArchitecture):
             name = one_line(self.architecture.name, 60) or "nameless"
             raise BackendError(
-                f"what a {name} model takes in vLLM is not known: {self.architecture.reason}",
-                "load it without a plan: --ctx-size says how much context it gets",
+                f"the memory use of a {name} model in vLLM is unknown: {self.architecture.reason}",
+                "load it without a plan: set its context with --ctx-size",
             )
         return self.architecture
 
@@ -52,7 +52,7 @@ def folder_of(artifact: Artifact) -> Path:
     if not artifact.path.exists() or not (path / "config.json").is_file():
         raise LoadFailed(
             f"there is no folder with a config.json at {one_line(str(artifact.path), 200)}",
-            "name the folder of a safetensors model; look at `gemmahub list`",
+            "name the folder of a safetensors model; see `gemmahub list`",
         )
     return path
 

@@ -40,7 +40,7 @@ class VllmServerBackend(Backend):
             return Availability(True, version=f"{len(servers)} server(s)")
         return Availability(
             False,
-            reason="no server is named in the settings",
+            reason="no server is set",
             hint="gemmahub config set plugins.vllm.servers lab=http://127.0.0.1:8000",
         )
 
@@ -74,7 +74,7 @@ class VllmServerBackend(Backend):
         there = [m for m in self.served(_LOAD_SECONDS)
                  if (m.name, m.place) == (model.name, model.place)]  # fmt: skip
         if not there:
-            raise LoadFailed(f"{model.place} has no model {model.name}", "look at `gemmahub list`")
+            raise LoadFailed(f"{model.place} has no model {model.name}", "see `gemmahub list`")
         info = SessionInfo(
             engine="vLLM",
             context=there[0].context,

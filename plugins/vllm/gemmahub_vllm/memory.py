@@ -178,8 +178,8 @@ def notes(found: ClusterMemory, cluster: Cluster, run: ServerRun, context: int) 
     gpu = min(found.gpus, key=lambda each: each.blocks)
     low, high = (format_gib(size) for size in GRAPHS_BAND)
     said = [
-        "computed by vLLM 0.33.0's rules, not measured: no GPU was here; "
-        f"a step is estimated at {format_gib(gpu.step)} (±50 %)"
+        "computed by vLLM 0.33.0's rules, not measured on a GPU; a step is estimated at "
+        f"{format_gib(gpu.step)} (±50 %)"
         + ("" if run.eager else f", CUDA graphs at {format_gib(gpu.graphs)} ({low} to {high})"),
         f"each GPU of the first machine holds {format_gib(found.gpus[0].weights.split)} of split "
         f"and {format_gib(found.gpus[0].weights.copied)} of copied weights",
@@ -187,8 +187,7 @@ def notes(found: ClusterMemory, cluster: Cluster, run: ServerRun, context: int) 
     if cluster.memory:
         fit, left = found.sequences(context), format_gib(max(0, gpu.pool))
         said.append(
-            f"of {run.utilization:.0%} of each GPU's memory {left} are left for the cache: "
-            f"{int(fit * context):,} tokens, {fit:.1f} sequences of {context:,} "
-            "at once"
+            f"{left} of each GPU's memory ({run.utilization:.0%} used) are left for the "
+            f"cache: {int(fit * context):,} tokens, {fit:.1f} sequences of {context:,} at once"
         )
     return tuple(said)

@@ -17,8 +17,8 @@ CHECKED_VERSION: Final = "0.32.0"
 """The newest whose server was started here; rules of memory are those of 0.33.0."""
 SETTINGS: Final = (
     Setting("program", "the vllm to use: a path, or a name on the PATH", default=""),
-    Setting("servers", "the address of each running server, by a name for it", dict[str, str], {}),
-    Setting("key", "the key that these servers ask for", secret=True, env="VLLM_API_KEY"),
+    Setting("servers", "address of each running server, by name", dict[str, str], {}),
+    Setting("key", "API key of these servers", secret=True, env="VLLM_API_KEY"),
 )
 INSTALL: Final = (
     "install it in an environment of its own: uv tool install vllm; then gemmahub config set "
@@ -44,7 +44,8 @@ def find_program() -> VllmProgram:
     if found is None:
         if wanted:
             raise BackendMissing(
-                f"{one_line(wanted, 200)} is no program; the setting plugins.vllm.program names it",
+                f"{one_line(wanted, 200)} is not a program; it comes from the setting "
+                "plugins.vllm.program",
                 INSTALL,
             )
         raise BackendMissing("there is no program vllm on the PATH", INSTALL)

@@ -75,7 +75,7 @@ class VllmSession(ServerSession):
             # Without a number it ends a completion after 16 tokens.
             return "/v1/completions", {**body, "prompt": prompt, "max_tokens": most or context}
         if any(message.images or message.audio for message in prompt):
-            raise GenerationFailed("images and sounds are not sent to vLLM", "leave them out")
+            raise GenerationFailed("images and audio are not supported with vLLM", "leave them out")
         messages = [{"role": m.role, "content": m.content} for m in prompt]
         return "/v1/chat/completions", {**body, "messages": messages}
 
@@ -120,8 +120,8 @@ class VllmSession(ServerSession):
             )
         if status == 404:
             return BackendCrashed(
-                f"the server has no model {one_line(self._name, 100)} any more: {said}",
-                "look at `gemmahub list`",
+                f"the server no longer has the model {one_line(self._name, 100)}: {said}",
+                "see `gemmahub list`",
             )
         return GenerationFailed(f"vLLM refuses (HTTP {status}): {said}", "change the message")
 

@@ -36,7 +36,7 @@ def fetch(address: str, key: str, path: str, seconds: float) -> dict[str, Any]:
             answer = web.fetch("GET", path, limits=limits)
             if answer.status in (401, 403):
                 raise BackendError(
-                    f"{address} refuses the key",
+                    f"{address} rejected the key",
                     "set VLLM_API_KEY, or plugins.vllm.key in the settings file",
                 )
             if answer.status != 200:

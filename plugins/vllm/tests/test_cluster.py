@@ -91,7 +91,7 @@ def test_a_model_that_cannot_be_divided_says_how_it_can(library: Library, refere
 def test_a_file_for_llama_cpp_is_not_divided(library: Library) -> None:
     from gemmahub.errors import BackendMissing
 
-    with pytest.raises(BackendMissing, match="no engine here divides gguf"):
+    with pytest.raises(BackendMissing, match="no engine here splits gguf"):
         library.plan("gemma-3-4b-it:q4_0-qat", PlanOptions(gpus=2, machine="2x l4"))
 
 
@@ -115,7 +115,7 @@ def test_a_cluster_serves(library: Library, reference: str) -> None:
 @pytest.mark.parametrize(
     ("wanted", "references", "words"),
     [
-        (WantedCluster(1, 2), 1, "find each other"),
+        (WantedCluster(1, 2), 1, "need a Ray cluster"),
         (WantedCluster(1, 1, "ray://head:1"), 2, "one model together"),
     ],
 )

@@ -98,7 +98,7 @@ def test_no_program_says_how_to_get_one(make: Make, monkeypatch: pytest.MonkeyPa
         (Settings(cache_type_k="q4_0", cache_type_v="q4_0"), "q4_0"),
         (Settings(cache_type_k="q8_0"), "q8_0 keys and f16 values"),
         (Settings(gpu_layers=3), "all layers"),
-        (Settings(options={"gpu_memory_utilization": 1.5}), "a part of the whole"),
+        (Settings(options={"gpu_memory_utilization": 1.5}), "must be a share"),
         (Settings(options={"max_num_batched_tokens": -1}), "negative"),
         (Settings(cluster=Cluster(address="slurm://head:1")), "slurm"),
     ],

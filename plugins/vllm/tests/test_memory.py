@@ -213,4 +213,4 @@ def test_a_dry_load_names_each_gpu(tmp_path: Path) -> None:
     assert dry.basis == "formula"
     assert all(use.overhead_bytes > 0.08 * 8 * GIB for use in dry.devices if use.overhead_bytes)
     assert any("sequences of 128 at once" in note for note in dry.notes)
-    assert any("no GPU was here" in note for note in dry.notes)
+    assert any("not measured on a GPU" in note for note in dry.notes)

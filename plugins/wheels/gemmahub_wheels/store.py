@@ -88,9 +88,9 @@ def _described(package: ModuleType) -> tuple[str, str, list[Path]]:
     sha256, name = getattr(package, "EXPECTED_SHA256", None), getattr(package, "MODEL_NAME", None)
     parts = list(package.chunk_paths()) if hasattr(package, "chunk_paths") else []
     if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
-        raise _damaged(package, "EXPECTED_SHA256 is no sha256")
+        raise _damaged(package, "EXPECTED_SHA256 is not a sha256")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise _damaged(package, "MODEL_NAME is no plain name of a .gguf file")
+        raise _damaged(package, "MODEL_NAME is not a plain name of a .gguf file")
     if not parts or not all(isinstance(part, str | Path) for part in parts):
         raise _damaged(package, "chunk_paths() gives no parts")
     return sha256, name, [Path(part) for part in parts]
