@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.forms import Form, answer_options
 from gemmahub.cli.machines import MACHINE_HELP
 from gemmahub.recommend.goals import USES
 
@@ -29,23 +30,21 @@ _BOLD: Final = "1"
 @click.option("--memory", help="For a GPU of this size instead: 24GiB.")
 @click.option("--ram", help="For this much system memory instead: 64GiB.")
 @click.option("--machine", help=MACHINE_HELP)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@answer_options("compare")
 def compare_command(
-    references: tuple[str, ...], use: str, as_json: bool, **machine: str | None
+    references: tuple[str, ...], use: str, form: Form, **machine: str | None
 ) -> None:
-    """Variants side by side: precision by role, memory, speed and quality, and what differs.
+    """Compare variants side by side.
 
-    A REF is anything that `inspect` takes. What is neither here nor in the catalogue is read from
-    its header, and not fetched.
+    It shows their precision by role, memory, speed and quality, and what differs. A REF is anything
+    that `inspect` takes. What is neither here nor in the catalogue is read from its header, and not
+    fetched.
     """
     from gemmahub.service import Library, Requirements
 
     library = Library(say=output.note)
     comparison = library.compare(references, Requirements(use), library.machine_for(**machine))
-    if as_json:
-        output.json_data(comparison.as_json())
-    else:
-        _show(comparison)
+    form.answer(comparison.as_json, lambda: _show(comparison))
 
 
 def _show(comparison: Comparison) -> None:

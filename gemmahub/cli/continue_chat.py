@@ -50,11 +50,11 @@ def continue_command(
     audio: tuple[Path, ...],
     verbose: bool,
 ) -> int:
-    """Go on with a conversation, with the model and the settings that it was held with.
+    """Continue a conversation with its model and settings.
 
     PROMPT is the next question; "-" or a pipe reads it from standard input. Without one, on a
-    terminal, the conversation goes on there. What is asked and answered is kept. One with tools
-    goes on with their results, and prints each answer as JSON.
+    terminal, the conversation continues there. What is asked and answered is kept. One with tools
+    continues with their results, and prints each answer as JSON.
     """
     from gemmahub.conversations.turns import check_results
     from gemmahub.service import Library

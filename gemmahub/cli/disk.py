@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.forms import Form, answer_options
 from gemmahub.errors import ExitCode, GemmahubError, UsageError
 from gemmahub.text import format_bytes, plural
 
@@ -20,18 +21,15 @@ if TYPE_CHECKING:
 
 
 @click.command(name="du")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def du_command(as_json: bool) -> None:
-    """What models take on the disks: by store, by model, and what lies there twice."""
+@answer_options("du")
+def du_command(form: Form) -> None:
+    """Show disk usage by model, with duplicates."""
     from gemmahub.service import Library, disk
 
     library = Library()
     _finish(library)
     usage = disk.usage(library)
-    if as_json:
-        output.json_data(usage.as_json())
-    else:
-        _show_usage(usage)
+    form.answer(usage.as_json, lambda: _show_usage(usage))
 
 
 def _show_usage(usage: DiskUsage) -> None:
@@ -91,9 +89,10 @@ def _show_usage(usage: DiskUsage) -> None:
 def rm_command(
     reference: str, stores: tuple[str, ...], dry_run: bool, yes: bool, as_json: bool
 ) -> int:
-    """Remove a model from this machine, after showing what goes.
+    """Remove a model from this machine.
 
-    What another tool keeps (Ollama, LM Studio) is removed only from a store named by --store.
+    It first shows what goes, and asks. What another tool keeps (Ollama, LM Studio) is removed
+    only from a store named by --store.
     """
     from gemmahub.service import Library, disk
 
@@ -151,7 +150,10 @@ def _show_kept(word: str, kept: Iterable[Kept]) -> None:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def dedupe_command(apply_: bool, reflink: bool, undo: bool, yes: bool, as_json: bool) -> int:
-    """Let files of the same content in several stores share their place on the disk."""
+    """Deduplicate identical model files.
+
+    Files of the same content in several stores share their place on the disk.
+    """
     from gemmahub.service import Library, disk
 
     library = Library()

@@ -29,10 +29,11 @@ def embed_command(
     backend: str | None,
     as_json: bool,
 ) -> None:
-    """Vectors of texts, by which texts of like meaning are found: the numbers of each in one line.
+    """Turn texts into vectors.
 
-    TEXT is one text; "-" or a pipe reads standard input, where each line is a text of its own.
-    Vectors have the length 1: the sum of the products of two is how near their texts are.
+    Texts of like meaning have vectors that are near each other. It prints the numbers of each text
+    in one line. TEXT is one text; "-" or a pipe reads standard input, where each line is a text of
+    its own. Vectors have the length 1: the sum of the products of two is how near their texts are.
     """
     from gemmahub.service import Library
 

@@ -7,6 +7,7 @@ import os
 import sys
 from contextlib import suppress
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -23,37 +24,54 @@ from gemmahub.text.streams import (
     open_closed_streams,
 )
 
-# name -> (module, one line of help). The help stands here so that `gemmahub --help`
-# loads no command.
-COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    "list": ("models", "Models on this machine, each with its precision"),
-    "inspect": ("models", "What a model file really is, measured from its tensors"),
-    "search": ("search", "Find models on Hugging Face, each file with its precision"),
-    "pull": ("pull", "Get a model from Hugging Face, after saying what it is"),
-    "run": ("run", "Ask a model, or talk to it"),
-    "quality": ("quality", "What the precision of a model costs, measured by a text"),
-    "quantize": ("quantize", "Make a model at another precision, from the files that are here"),
-    "embed": ("embed", "Vectors of texts, by which texts of like meaning are found"),
-    "chats": ("chats", "Conversations that were kept: list, show, export, rename, remove"),
-    "serve": ("serve", "Serve models to editors and programs, as OpenAI and Anthropic do"),
-    "ps": ("ps", "Models that engines hold in memory now"),
-    "stop": ("ps", "Unload a model from the servers that hold it"),
-    "plan": ("plan", "What a model takes of the memory that is free, part by part"),
-    "recommend": ("recommend", "What this machine runs best, and why"),
-    "bench": ("bench", "How fast models are on this machine, measured"),
-    "compare": ("compare", "Variants side by side: precision, memory, speed, quality"),
-    "report": ("report", "One file about variants, with plots, to keep or to send"),
-    "du": ("disk", "What models take on the disks, and what lies there twice"),
-    "rm": ("disk", "Remove a model, after showing what goes"),
-    "dedupe": ("disk", "Let files of the same content share their place"),
-    "hardware": ("hardware", "What this machine is, each figure with its source"),
-    "plugins": ("plugins", "Plugins, what they offer, and why one does not work"),
-    "config": ("config", "Settings: what there is, where each value comes from, and changing them"),
-    "doctor": ("doctor", "Check this installation"),
+# Task -> name -> (module, one line of help). The help stands here so that `gemmahub --help` loads
+# no command; it is the first line of the command's own.
+GROUPS: Final[dict[str, dict[str, tuple[str, str]]]] = {
+    "Get models": {
+        "search": ("search", "Find models to download, with the precision of each file"),
+        "pull": ("pull", "Download a model"),
+        "list": ("models", "List the models on this machine"),
+        "inspect": ("models", "Show what is really in a model file"),
+        "quantize": ("quantize", "Convert a model to another precision"),
+    },
+    "Run": {
+        "run": ("run", "Ask a model a question, or chat with it"),
+        "chats": ("chats", "List, show, continue and export saved conversations"),
+        "embed": ("embed", "Turn texts into vectors"),
+    },
+    "Serve": {
+        "serve": ("serve", "Serve models over HTTP, with the OpenAI and Anthropic APIs"),
+        "ps": ("ps", "List the models in memory"),
+        "stop": ("ps", "Unload a model from memory"),
+    },
+    "Choose and measure": {
+        "recommend": ("recommend", "Recommend models for this machine"),
+        "plan": ("plan", "Estimate a model's memory use, by component"),
+        "compare": ("compare", "Compare variants side by side"),
+        "bench": ("bench", "Measure how fast models run"),
+        "quality": ("quality", "Measure what a model's precision costs"),
+        "report": ("report", "Write a report about models, with plots"),
+    },
+    "Disk": {
+        "du": ("disk", "Show disk usage by model, with duplicates"),
+        "dedupe": ("disk", "Deduplicate identical model files"),
+        "rm": ("disk", "Remove a model from this machine"),
+    },
+    "System": {
+        "hardware": ("hardware", "Show this machine: accelerators, memory and processor"),
+        "doctor": ("doctor", "Check this installation"),
+        "plugins": ("plugins", "List, install and create plugins"),
+        "config": ("config", "Show and change settings"),
+        "completion": ("completion", "Install shell completion"),
+        "schema": ("schema", "Print the JSON schema of a command's output"),
+    },
 }
+COMMANDS: Final = {name: entry for group in GROUPS.values() for name, entry in group.items()}
 ALIASES: Final = {"ls": "list", "show": "inspect"}
 TAKEN: Final = (*COMMANDS, *ALIASES)
 """Names that no plugin's command can have."""
+_NAMES: Final = 14
+"""Columns of a command's name in the help."""
 _GARBAGE_AFTER: Final = 50_000
 """Objects made before they are looked through; 700 by Python's default."""
 
@@ -105,15 +123,22 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Ours with their one line of help, without importing them."""
-        rows = []
-        for name in self.list_commands(ctx):
-            if name in COMMANDS:
-                aliases = [alias for alias, target in ALIASES.items() if target == name]
-                rows.append((" | ".join([name, *aliases]), COMMANDS[name][1]))
-            else:
-                rows.append((name, self.commands[name].get_short_help_str()))
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+        aliases = {target: f"{target} | {alias}" for alias, target in ALIASES.items()}
+        for task, group in GROUPS.items():
+            with formatter.section(task):
+                formatter.write_dl(
+                    [
+                        (f"{aliases.get(name, name):<{_NAMES}}", line)
+                        for name, (_, line) in group.items()
+                    ]
+                )
+        self._add_plugin_commands()
+        own = sorted(name for name in self.commands if name not in COMMANDS)
+        if own:
+            with formatter.section("Plugins"):
+                formatter.write_dl(
+                    [(f"{n:<{_NAMES}}", self.commands[n].get_short_help_str()) for n in own]
+                )
 
     def _add_plugin_commands(self) -> None:
         if self._plugins_added:
@@ -212,15 +237,21 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; its exit code."""
-    as_json = (
-        "--json" in arguments[: arguments.index("--")]
-        if "--" in arguments
-        else ("--json" in arguments)
-    )
+    as_json = _asks_for_json(arguments)
     # Commands of plugins have contexts of click's own class.
     click.Context.formatter_class = _HelpFormatter
     with guarded():
         return _guarded_run(arguments, as_json=as_json)
+
+
+def _asks_for_json(arguments: list[str]) -> bool:
+    """Whether failures are to be told as JSON: also those of words that nobody parsed yet."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return (
+        "--json" in options
+        or "--format=json" in options
+        or ("--format", "json") in pairwise(options)
+    )
 
 
 def _guarded_run(arguments: list[str], *, as_json: bool) -> int:

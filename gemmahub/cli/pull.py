@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what was moved to look at it.")
 def pull_command(reference: str, **options: Any) -> int:
-    """Get a model from Hugging Face or a plugin's source, after saying what it is.
+    """Download a model.
 
-    REFERENCE is a catalogue name (gemma-3-4b-it:q4_0-qat), a repository (user/repo:Q4_0) or a tag
-    of Ollama's registry (ollama://gemma3:4b). What has arrived is kept when it is interrupted: the
-    same command continues.
+    First it says what the model is. REFERENCE is a catalogue name (gemma-3-4b-it:q4_0-qat), a
+    repository (user/repo:Q4_0) or a tag of Ollama's registry (ollama://gemma3:4b). What has arrived
+    is kept when it is interrupted: the same command continues.
     """
     from gemmahub.service import Library, PullOptions
 

@@ -8,6 +8,7 @@ import click
 
 from gemmahub.cli import output
 from gemmahub.cli.answers_side_by_side import show_answers
+from gemmahub.cli.forms import Form, answer_options
 from gemmahub.cli.tasks_shown import show_tasks
 from gemmahub.errors import Cancelled, UsageError
 from gemmahub.text import one_line
@@ -57,7 +58,7 @@ _COLUMNS = (
 @click.option("--limit", type=click.IntRange(min=1), help="Questions of each task [all].")
 @click.option("--chunks", type=click.IntRange(min=1), help="Windows of each text [all].")
 @click.option("--backend", help="The engine to use; otherwise the best one that scores.")
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+@answer_options("quality")
 def quality_command(
     references: tuple[str, ...],
     texts: tuple[str, ...],
@@ -70,26 +71,27 @@ def quality_command(
     limit: int | None,
     chunks: int | None,
     backend: str | None,
-    as_json: bool,
+    form: Form,
 ) -> None:
-    """What the precision of a model costs: perplexity, and the divergence from its best precision.
+    """Measure what a model's precision costs.
 
-    Each model is loaded once, in turn. The method is that of llama-perplexity: windows of 512
-    tokens, of which the second half is scored. What is done is kept: after Ctrl-C the same command
-    goes on where it was. Figures of two texts are not comparable, and a text of one's own kind of
-    work says more than any other.
+    It measures perplexity, and the divergence from the model's best precision. Each model is loaded
+    once, in turn. The method is that of llama-perplexity: windows of 512 tokens, of which the
+    second half is scored. What is done is kept: after Ctrl-C the same command continues where it
+    was. Figures of two texts are not comparable, and a text of one's own kind of work says more
+    than any other.
 
     With --prompts nothing is scored: each model answers them, always taking the most probable
     token, and the answers are held against those of the first one. With --tasks, lm-eval asks each
     model questions with known answers, and its scores are kept.
     """
     if tasks is not None:
-        show_tasks(references, tasks, task_folder, limit, as_json=as_json)
+        show_tasks(references, tasks, task_folder, limit, form.of("quality --tasks"))
         return
     if prompts is not None:
         wanted = (prompts, max_tokens, None if judge == "none" else judge, backend)
         names = references if reference is None else (reference, *references)
-        show_answers(names, wanted, as_json=as_json)
+        show_answers(names, wanted, form.of("quality --prompts"))
         return
     if judge != "none":
         raise UsageError("--judge judges answers", "give prompts, too: --prompts FILE")
@@ -116,10 +118,7 @@ def quality_command(
         raise _stopped(seen) from None
     finally:
         output.progress("")
-    if as_json:
-        output.json_data(report.as_json())
-    else:
-        _print(report)
+    form.answer(report.as_json, lambda: _print(report))
 
 
 def _stopped(seen: list[ScoringProgress]) -> Cancelled:

@@ -60,10 +60,11 @@ MAKE: Final = "make"
 @click.option("--yes", is_flag=True, help="Ask nothing, also when it will not fit in memory.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def quantize_command(reference: str, **given: Any) -> int:
-    """Make a model at another precision, after saying what it will be.
+    """Convert a model to another precision.
 
-    Without --to all but --embedding and --keep stays as it is, byte for byte. The model itself is
-    not changed; the new file stands in `gemmahub list` when it is whole.
+    First it says what the file will be. Without --to all but --embedding and --keep stays as it is,
+    byte for byte. The model itself is not changed; the new file stands in `gemmahub list` when it
+    is whole.
     """
     from gemmahub.errors import UsageError
     from gemmahub.service import Library

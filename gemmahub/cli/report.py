@@ -30,10 +30,11 @@ def report_command(
     use: str,
     force: bool,
 ) -> None:
-    """One file about variants: precision, memory, speed and quality, with plots and their doubts.
+    """Write a report about models, with plots.
 
-    It holds what was measured here with `bench` and `quality`, and says which command measures
-    what is missing. It needs no network, and names no path, user or machine.
+    It shows their precision, memory, speed and quality, each with its doubts. It holds what was
+    measured here with `bench` and `quality`, and says which command measures what is missing. It
+    needs no network, and names no path, user or machine.
     """
     from gemmahub.service import Library, Requirements
     from gemmahub.service.reporting import report_on

@@ -84,7 +84,7 @@ _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a stream.")
 @click.option("-v", "--verbose", is_flag=True, help="Say why this engine; print timings.")
 def run_command(reference: str, prompt: str | None, **options: Any) -> int:
-    """Ask a model, or talk to it.
+    """Ask a model a question, or chat with it.
 
     PROMPT is the question; "-" or a pipe reads it from standard input. Without one, on a terminal,
     a conversation starts: Ctrl-C stops an answer, Ctrl-D ends the conversation.

@@ -85,7 +85,7 @@ def serve_command(
     address: str | None,
     client: str | None,
 ) -> None:
-    """Serve models to other programs, as OpenAI and Anthropic do.
+    """Serve models over HTTP, with the OpenAI and Anthropic APIs.
 
     REFERENCES are the models, all that are here where none is named. A model is loaded when it is
     first asked; where not all have room at once, the least recently used gives way.

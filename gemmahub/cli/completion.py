@@ -1,0 +1,6 @@
+import click
+
+
+@click.command(name="completion")
+def completion_command() -> None:
+    """Install shell completion."""
