@@ -93,7 +93,8 @@ class Result:
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
-    """Run a command line in this process, through its error boundary. JSON is held to its schema."""
+    """Run a command line in this process, through its error boundary; JSON is held to its
+    schema."""
     from gemmahub.cli.main import run
     from tests.json_schemas import check_json
 

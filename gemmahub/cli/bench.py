@@ -18,6 +18,8 @@ from gemmahub.text import plural
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from click.shell_completion import CompletionItem
+
     from gemmahub.measurements.records import SpeedResult
     from gemmahub.service import Library
     from gemmahub.service.benching import Benched, BenchOptions
@@ -26,6 +28,13 @@ if TYPE_CHECKING:
 
 class _BenchGroup(click.Group):
     """``gemmahub bench REF`` measures: what is no command's name is given to ``run``."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        """Commands, and models, too."""
+        from gemmahub.cli.completing import items
+
+        found = super().shell_complete(ctx, incomplete)
+        return [*found, *items(("installed",), incomplete)]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         is_command = bool(args) and (args[0] in self.commands or args[0] in ("-h", "--help"))
@@ -249,7 +258,7 @@ def _form(options: dict[str, Any]) -> str:
     given = {name for name in (JSON, CSV, MARKDOWN) if options[f"as_{name}"]}
     given |= {options["format_"]} - {None}
     if len(given) > 1:
-        raise UsageError("an answer has one form", "choose one of --json, --csv and --markdown")
+        raise UsageError("--json, --csv and --markdown are three forms", "choose one of them")
     return given.pop() if given else TABLE
 
 

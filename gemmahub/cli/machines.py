@@ -13,12 +13,12 @@ MACHINE_HELP: Final = 'For another machine: rtx-3090, "2x rtx-3090", "4x h100, 2
 
 
 def _shares(_: click.Context, __: click.Parameter, value: str | None) -> tuple[float, ...]:
+    if value is None:
+        return ()
     from gemmahub.errors import UsageError
     from gemmahub.memory import check_split
     from gemmahub.text import one_line
 
-    if value is None:
-        return ()
     try:
         found = tuple(float(share) for share in value.split(","))
     except ValueError:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 from click.core import ParameterSource
@@ -23,6 +23,9 @@ from gemmahub.text.streams import (
     keep_stdout,
     open_closed_streams,
 )
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # Task -> name -> (module, one line of help). The help stands here so that `gemmahub --help` loads
 # no command; it is the first line of the command's own.
@@ -70,6 +73,8 @@ COMMANDS: Final = {name: entry for group in GROUPS.values() for name, entry in g
 ALIASES: Final = {"ls": "list", "show": "inspect"}
 TAKEN: Final = (*COMMANDS, *ALIASES)
 """Names that no plugin's command can have."""
+_COMPLETES: Final = "_GEMMAHUB_COMPLETE"
+"""The variable by which a shell asks what completes a line."""
 _NAMES: Final = 14
 """Columns of a command's name in the help."""
 _GARBAGE_AFTER: Final = 50_000
@@ -101,9 +106,25 @@ class LazyGroup(click.Group):
         if name in COMMANDS:
             module = import_module(f"gemmahub.cli.{COMMANDS[name][0]}")
             command: click.Command = getattr(module, f"{name}_command")
+            if _COMPLETES in os.environ:
+                from gemmahub.cli.completing import give_values
+
+                give_values(command)
             return command
         self._add_plugin_commands()
         return self.commands.get(name)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names of commands, of which none is imported, and options."""
+        from click.shell_completion import CompletionItem
+
+        lines = {name: line for name, (_, line) in COMMANDS.items()}
+        lines |= {alias: lines[name] for alias, name in ALIASES.items()}
+        found = [CompletionItem(n, help=line) for n, line in lines.items()]
+        return [
+            *(item for item in found if item.value.startswith(incomplete)),
+            *click.Command.shell_complete(self, ctx, incomplete),
+        ]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -229,10 +250,16 @@ def main() -> None:
     gc.set_threshold(_GARBAGE_AFTER, 10, 10)
     open_closed_streams()
     keep_stdout()
-    code = run(sys.argv[1:])
+    code = _completed() if _COMPLETES in os.environ else run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         _let_go(stream)
     sys.exit(code)
+
+
+def _completed() -> int:
+    from gemmahub.cli.completing import answer
+
+    return answer(cli)
 
 
 def run(arguments: list[str]) -> int:

@@ -19,11 +19,19 @@ from gemmahub.cli.plugin_changes import (
 from gemmahub.testing.scaffold import KINDS
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from gemmahub.service import Library
 
 
 class _PluginsGroup(click.Group):
     """``gemmahub plugins NAME`` shows the plugin of that name."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        """Commands, and plugins, too."""
+        from gemmahub.cli.completing import items
+
+        return [*super().shell_complete(ctx, incomplete), *items(("plugins",), incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
