@@ -14,6 +14,7 @@ import click
 from click.shell_completion import (
     BashComplete,
     CompletionItem,
+    FishComplete,
     add_completion_class,
     get_completion_class,
     split_arg_string,
@@ -21,7 +22,7 @@ from click.shell_completion import (
 
 from gemmahub import __version__
 from gemmahub.cli import output
-from gemmahub.cli.shell_scripts import BASH
+from gemmahub.cli.shell_scripts import BASH, FISH
 from gemmahub.config.kept_names import kept_names
 from gemmahub.text import one_line
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 VARIABLE: Final = "_GEMMAHUB_COMPLETE"
 _WORD: Final = re.compile(r"[\w./:@+~=,%-]{1,300}")
 """What a shell takes as one word without quotes; other names are not completed."""
-SHELLS: Final = ("bash", "zsh", "fish", "powershell")
 
 # By the parameter's name, or by the command's and the parameter's.
 _KINDS: Final[dict[str, tuple[str, ...]]] = {
@@ -81,7 +81,7 @@ def items(kinds: Iterable[str], incomplete: str) -> list[CompletionItem[Any]]:
     """The names of these kinds that begin like this, each once."""
     found: dict[str, CompletionItem[Any]] = {}
     for kind in kinds:
-        if kind == "presets" and not incomplete.startswith("@"):
+        if (kind == "presets") != incomplete.startswith("@"):
             continue
         for name, what in _names(kind):
             if name.startswith(incomplete) and _WORD.fullmatch(name):
@@ -132,7 +132,12 @@ class _WholeWords(BashComplete):
         return words[1:], ""
 
 
+class _WholeDescriptions(FishComplete):
+    source_template = FISH
+
+
 add_completion_class(_WholeWords)
+add_completion_class(_WholeDescriptions)
 
 
 def script(shell: str) -> str:

@@ -1,4 +1,4 @@
-"""The completion script of bash; those of other shells are click's."""
+"""The completion scripts of bash and fish; those of other shells are click's."""
 
 from __future__ import annotations
 
@@ -26,4 +26,24 @@ BASH: Final = r"""%(complete_func)s() {
 }
 complete -o nosort -F %(complete_func)s %(prog_name)s 2>/dev/null ||
     complete -F %(complete_func)s %(prog_name)s
+"""
+
+# click's own script cuts a description at its first comma.
+FISH: Final = r"""function %(complete_func)s
+    set -l response (env %(complete_var)s=fish_complete COMP_WORDS=(commandline -cp) \
+        COMP_CWORD=(commandline -t) %(prog_name)s 2>/dev/null)
+    for completion in $response
+        set -l parts (string split -m 1 "," $completion)
+        switch $parts[1]
+            case dir
+                __fish_complete_directories $parts[2]
+            case file
+                __fish_complete_path $parts[2]
+            case plain
+                echo $parts[2]
+        end
+    end
+end
+
+complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
 """

@@ -156,12 +156,21 @@ def condition_of(text: str) -> Condition:
 
 
 def is_condition(text: str) -> bool:
-    """Whether a word is a condition, and not merely a text to look for."""
+    """Whether a word that somebody looks for is a comparison, and no plain text: ``fits`` is."""
+    match = _CONDITION.fullmatch(text)
+    if match is None or match[2] not in KEYS or not (match[3] or match[1]):
+        return False
     try:
         condition_of(text)
     except UsageError:
         return False
     return True
+
+
+def is_unfinished(text: str) -> bool:
+    """Whether somebody is still writing a comparison: ``bits<``."""
+    match = _CONDITION.fullmatch(text)
+    return match is not None and match[2] in KEYS and bool(match[3]) and not match[4]
 
 
 def _number(value: str, key: str, shown: str) -> float:

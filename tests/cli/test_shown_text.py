@@ -128,6 +128,9 @@ ASKED: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "doctor": (("doctor",), ("doctor", "--json"), ("doctor", "--format", "csv")),
     "schema": (("schema",), ("schema", "--json"), ("schema", "list"), ("schema", ARGUMENT)),
     "completion": (("completion",),),
+    "completion install": (("completion", "install", ARGUMENT),),
+    "completion show": (("completion", "show", "bash"), ("completion", "show", ARGUMENT)),
+    "completion remove": (("completion", "remove", ARGUMENT),),
 }  # fmt: skip
 
 
