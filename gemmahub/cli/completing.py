@@ -22,7 +22,7 @@ from click.shell_completion import (
 
 from gemmahub import __version__
 from gemmahub.cli import output
-from gemmahub.cli.shell_scripts import BASH, FISH
+from gemmahub.cli.shell_scripts import BASH, COMPLETES, FISH
 from gemmahub.config.kept_names import kept_names
 from gemmahub.text import one_line
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from gemmahub.config.kept_names import Names
 
-VARIABLE: Final = "_GEMMAHUB_COMPLETE"
 _WORD: Final = re.compile(r"[\w./:@+~=,%-]{1,300}")
 """What a shell takes as one word without quotes; other names are not completed."""
 
@@ -140,9 +139,8 @@ add_completion_class(_WholeWords)
 add_completion_class(_WholeDescriptions)
 
 
-def script(shell: str) -> str:
+def script(cli: click.Command, shell: str) -> str:
     """What a shell has to read. Raises: UsageError for a click that has none for that shell."""
-    from gemmahub.cli.main import cli
     from gemmahub.errors import UsageError
 
     found = get_completion_class(shell)
@@ -150,18 +148,18 @@ def script(shell: str) -> str:
         raise UsageError(
             f"the installed click has no completion for {shell}", "pip install 'click>=8.5'"
         )
-    made = found(cli, {}, "gemmahub", VARIABLE)
+    made = found(cli, {}, "gemmahub", COMPLETES)
     return made.source_template % made.source_vars()
 
 
 def answer(cli: click.Command) -> int:
     """Print what completes the line that the shell gave; nothing where that is not known."""
-    shell, _, instruction = os.environ.get(VARIABLE, "").partition("_")
+    shell, _, instruction = os.environ.get(COMPLETES, "").partition("_")
     try:
         found = get_completion_class(shell)
         if found is None or instruction != "complete":
             return 1
-        text = found(cli, {}, "gemmahub", VARIABLE).complete()
+        text = found(cli, {}, "gemmahub", COMPLETES).complete()
         if text:
             output.data(text)
     except Exception:  # noqa: BLE001 - whatever is wrong, the shell goes on

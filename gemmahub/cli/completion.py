@@ -51,10 +51,11 @@ def install_command(shell: str | None, yes: bool) -> None:
     shell reads. Where its start-up file has to name that folder, you are asked first.
     """
     from gemmahub.cli.completing import script
+    from gemmahub.cli.main import cli
     from gemmahub.service.shell_completion import add_start_line, put_script, setup_of, this_shell
 
     setup = setup_of(shell or this_shell())
-    new = put_script(setup, script(setup.shell))
+    new = put_script(setup, script(cli, setup.shell))
     output.data(str(setup.script))
     output.note("installed" if new else "it was installed already")
     if not setup.ready:
@@ -74,8 +75,9 @@ def install_command(shell: str | None, yes: bool) -> None:
 def show_command(shell: str) -> None:
     """Print the completion script of a shell."""
     from gemmahub.cli.completing import script
+    from gemmahub.cli.main import cli
 
-    output.data(script(shell), end="")
+    output.data(script(cli, shell), end="")
 
 
 @completion_command.command(name="remove")

@@ -6,26 +6,23 @@ import gc
 import os
 import sys
 from contextlib import suppress
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import Any, Final, TextIO
 
 import click
 from click.core import ParameterSource
 
 from gemmahub import __version__
+from gemmahub.cli.lazy_group import HelpFormatter, LazyGroup
+from gemmahub.cli.shell_scripts import COMPLETES
 from gemmahub.errors import ExitCode, GemmahubError, UsageError
 from gemmahub.text.streams import (
-    allow_colours,
     give_stdout_back,
     guarded,
     keep_stdout,
     open_closed_streams,
 )
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
 
 # Task -> name -> (module, one line of help). The help stands here so that `gemmahub --help` loads
 # no command; it is the first line of the command's own.
@@ -73,107 +70,14 @@ COMMANDS: Final = {name: entry for group in GROUPS.values() for name, entry in g
 ALIASES: Final = {"ls": "list", "show": "inspect"}
 TAKEN: Final = (*COMMANDS, *ALIASES)
 """Names that no plugin's command can have."""
-_COMPLETES: Final = "_GEMMAHUB_COMPLETE"
-"""The variable by which a shell asks what completes a line."""
-_NAMES: Final = 14
-"""Columns of a command's name in the help."""
 _GARBAGE_AFTER: Final = 50_000
 """Objects made before they are looked through; 700 by Python's default."""
 
 
-class _HelpFormatter(click.HelpFormatter):
-    """Help of commands, also of plugins', with harmless text."""
-
-    def getvalue(self) -> str:
-        from gemmahub.text import strip_controls
-
-        return strip_controls(super().getvalue())
-
-
-class LazyGroup(click.Group):
-    """Imports a command's module only when that command runs; plugins add theirs after ours."""
-
-    _plugins_added = False
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """All commands: ours in their order, then those of plugins."""
-        self._add_plugin_commands()
-        return [*COMMANDS, *sorted(name for name in self.commands if name not in COMMANDS)]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command with that name or alias."""
-        name = ALIASES.get(cmd_name, cmd_name)
-        if name in COMMANDS:
-            module = import_module(f"gemmahub.cli.{COMMANDS[name][0]}")
-            command: click.Command = getattr(module, f"{name}_command")
-            if _COMPLETES in os.environ:
-                from gemmahub.cli.completing import give_values
-
-                give_values(command)
-            return command
-        self._add_plugin_commands()
-        return self.commands.get(name)
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Names of commands, of which none is imported, and options."""
-        from click.shell_completion import CompletionItem
-
-        lines = {name: line for name, (_, line) in COMMANDS.items()}
-        lines |= {alias: lines[name] for alias, name in ALIASES.items()}
-        found = [CompletionItem(n, help=line) for n, line in lines.items()]
-        return [
-            *(item for item in found if item.value.startswith(incomplete)),
-            *click.Command.shell_complete(self, ctx, incomplete),
-        ]
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's, with the nearest names for a typing error. A plugin's command may colour
-        what it prints."""
-        name = args[0]
-        if self.get_command(ctx, name) is None and not name.startswith("-"):
-            from gemmahub.text import nearest, one_line
-
-            near = nearest(name, [*COMMANDS, *ALIASES, *self.commands])
-            hint = f"did you mean {', '.join(near)}?" if near else "gemmahub --help lists commands"
-            raise UsageError(f"there is no command {one_line(name)!r}", hint)
-        if ALIASES.get(name, name) not in COMMANDS:
-            allow_colours()
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Ours with their one line of help, without importing them."""
-        aliases = {target: f"{target} | {alias}" for alias, target in ALIASES.items()}
-        for task, group in GROUPS.items():
-            with formatter.section(task):
-                formatter.write_dl(
-                    [
-                        (f"{aliases.get(name, name):<{_NAMES}}", line)
-                        for name, (_, line) in group.items()
-                    ]
-                )
-        self._add_plugin_commands()
-        own = sorted(name for name in self.commands if name not in COMMANDS)
-        if own:
-            with formatter.section("Plugins"):
-                formatter.write_dl(
-                    [(f"{n:<{_NAMES}}", self.commands[n].get_short_help_str()) for n in own]
-                )
-
-    def _add_plugin_commands(self) -> None:
-        if self._plugins_added:
-            return
-        self._plugins_added = True
-        from gemmahub.cli import output
-        from gemmahub.service import Library
-
-        library = Library(say=output.note)
-        self.commands.update(library.plugins_manager.commands(TAKEN, library))
-
-
 @click.group(
     cls=LazyGroup,
+    tasks=GROUPS,
+    aliases=ALIASES,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="GEMMAHUB_DEBUG=1 shows tracebacks. All commands: docs/reference/commands.md.",
@@ -250,7 +154,7 @@ def main() -> None:
     gc.set_threshold(_GARBAGE_AFTER, 10, 10)
     open_closed_streams()
     keep_stdout()
-    code = _completed() if _COMPLETES in os.environ else run(sys.argv[1:])
+    code = _completed() if COMPLETES in os.environ else run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         _let_go(stream)
     sys.exit(code)
@@ -266,7 +170,7 @@ def run(arguments: list[str]) -> int:
     """Run one command line; its exit code."""
     as_json = _asks_for_json(arguments)
     # Commands of plugins have contexts of click's own class.
-    click.Context.formatter_class = _HelpFormatter
+    click.Context.formatter_class = HelpFormatter
     with guarded():
         return _guarded_run(arguments, as_json=as_json)
 

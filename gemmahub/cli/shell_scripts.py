@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+COMPLETES: Final = "_GEMMAHUB_COMPLETE"
+"""The variable by which a shell asks what completes a line."""
+
 # click's own script gives the words as bash splits them, which is at colons, too: it never
 # completes gemma-3-4b-it:q4_0. This one gives the line, and takes off what bash keeps.
 BASH: Final = r"""%(complete_func)s() {

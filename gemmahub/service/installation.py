@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gemmahub.config import Config, disabled_plugins, load_config
-from gemmahub.config.kept_names import forget_names
 from gemmahub.errors import UsageError
 from gemmahub.service.listener import Listener, current, heard_by, wait
 from gemmahub.text import one_line
@@ -136,7 +135,6 @@ class Installation:
         """Forget what the stores hold: a model came or went."""
         self.__dict__.pop("registry", None)
         self.__dict__.pop("_stores", None)  # a folder may be there now
-        forget_names(self.config.cache)
 
     @cached_property
     def hub(self) -> Hub:

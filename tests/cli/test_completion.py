@@ -114,12 +114,13 @@ def test_names_are_read_again_after_an_hour_and_after_a_change(
     monkeypatch.undo()
 
 
-def test_what_changes_models_forgets_the_names(tiny_model: Path) -> None:
-    from gemmahub.service import Library
-
-    library = Library(folders=(tiny_model.parent,))
+def test_a_removal_forgets_the_names(
+    command: Command, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEMMAHUB_FOLDERS", str(tiny_model.parent))
     keep_names(__version__, {"models": []})
-    library.look_again()
+    assert kept_names(__version__) == {"models": []}
+    assert command("rm", tiny_model, "--yes").code == 0
     assert kept_names(__version__) is None
 
 
@@ -133,7 +134,7 @@ def test_bash_completes_whole_references(home: Path, tmp_path: Path) -> None:
         pytest.skip("there is no bash")
     completed("gemmahub run x")  # names are there
     file = tmp_path / "gemmahub.bash"
-    file.write_text(script("bash"))
+    file.write_text(script(cli, "bash"))
     with OnTerminal("--norc", "--noprofile", "-i", program="bash") as shell:
         shell.write(f"source {file}; echo rea''dy\n".encode())
         shell.read_until("ready")
@@ -149,7 +150,7 @@ def test_zsh_completes_whole_references(home: Path, tmp_path: Path) -> None:
     completed("gemmahub run x")
     setup = setup_of("zsh")
     setup.script.parent.mkdir(parents=True)
-    setup.script.write_text(script("zsh"))
+    setup.script.write_text(script(cli, "zsh"))
     line = setup.start_line.replace("&& compinit", "&& compinit -u")  # folders of tests are open
     (home / ".zshrc").write_text(f"{line}\n")
     with OnTerminal("-i", program="zsh") as shell:
@@ -164,7 +165,7 @@ def test_fish_completes_with_descriptions(home: Path) -> None:
         pytest.skip("there is no fish")
     setup = setup_of("fish")
     setup.script.parent.mkdir(parents=True)
-    setup.script.write_text(script("fish"))
+    setup.script.write_text(script(cli, "fish"))
 
     def offered(line: str) -> str:
         return subprocess.run(
@@ -224,7 +225,7 @@ def test_a_file_of_somebody_else_is_not_replaced(command: Command) -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
 def test_every_shell_has_a_script(shell: str, command: Command) -> None:
     shown = command("completion", "show", shell)
-    assert shown.out == script(shell)
+    assert shown.out == script(cli, shell)
     assert MARK in shown.out
     assert setup_of(shell).script.is_absolute()
 
@@ -260,4 +261,5 @@ def test_completing_a_command_imports_none_of_them() -> None:
         "print([m for m in sys.modules if m.startswith('gemmahub.cli.')])"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "['gemmahub.cli.main']"
+    loaded = "['gemmahub.cli.shell_scripts', 'gemmahub.cli.lazy_group', 'gemmahub.cli.main']"
+    assert told.stdout.strip() == loaded

@@ -169,7 +169,7 @@ def test_every_column_is_a_key_of_the_json() -> None:
 
 
 def test_every_column_is_documented() -> None:
-    text = (ROOT / "docs/reference/json.md").read_text("utf-8")
+    text = (ROOT / "docs/reference/json.md").read_text("utf-8").split("<!-- columns -->")[1]
     for name, view in ROW_VIEWS.items():
         row = re.search(rf"^\| `{re.escape(name)}` \| (.+) \|$", text, re.MULTILINE)
         assert row is not None, name
