@@ -93,13 +93,17 @@ class Result:
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
-    """Run a command line in this process, through its error boundary."""
+    """Run a command line in this process, through its error boundary; JSON is held to its
+    schema."""
     from gemmahub.cli.main import run
+    from tests.json_schemas import check_json
 
     def invoke(*arguments: Any) -> Result:
         capsys.readouterr()
-        code = run([str(argument) for argument in arguments])
+        words = [str(argument) for argument in arguments]
+        code = run(words)
         out, err = capsys.readouterr()
+        check_json(words, out)
         return Result(int(code), out, err)
 
     return invoke

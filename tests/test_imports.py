@@ -28,8 +28,9 @@ def imported_by(code: str) -> set[str]:
         "import gemmahub",
         "from gemmahub.cli.main import run; run(['--version'])",
         "from gemmahub.cli.main import run; run(['--help'])",
-        "import os; os.environ['_GEMMAHUB_COMPLETE'] = 'bash_source'\n"
-        "from gemmahub.cli.main import run\ntry: run([])\nexcept SystemExit: pass",
+        "import os; os.environ['_GEMMAHUB_COMPLETE'] = 'bash_complete'\n"
+        "os.environ['COMP_LINE'] = 'gemmahub run --t'\n"
+        "from gemmahub.cli.main import main\ntry: main()\nexcept SystemExit: pass",
         "from gemmahub.engines.manager import load_plugins; load_plugins().backends()",
     ],
 )

@@ -10,13 +10,14 @@ from gemmahub.text import format_rate, one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gemmahub.cli.forms import Form
     from gemmahub.service.scoring import VariantAnswers
 
 _COLUMNS = ("Model", "Precision", "Same", "In common", "Tokens", "Tokens/s", "Judged better")
 
 
 def show_answers(
-    references: Sequence[str], wanted: tuple[str, int, str | None, str | None], *, as_json: bool
+    references: Sequence[str], wanted: tuple[str, int, str | None, str | None], form: Form
 ) -> None:
     """Print them. ``wanted`` are file, most tokens, judge and backend. Raises: GemmahubError."""
     from gemmahub.service import Library
@@ -36,9 +37,10 @@ def show_answers(
         )
     finally:
         output.progress("")
-    if as_json:
-        output.json_data({"answers": [each.as_json() for each in found]})
-        return
+    form.answer(lambda: {"answers": [each.as_json() for each in found]}, lambda: _show(found))
+
+
+def _show(found: Sequence[VariantAnswers]) -> None:
     output.table(_COLUMNS, map(_row, found), right=_COLUMNS[2:])
     for each in found[1:]:
         for difference in each.differences:

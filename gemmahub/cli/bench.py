@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.bench_kept import forget_command, import_command, reset_command
+from gemmahub.cli.forms import CSV, JSON, MARKDOWN, TABLE, format_option
 from gemmahub.engines.contract import Settings
 from gemmahub.errors import ExitCode, GemmahubError, NotFound, UsageError
 from gemmahub.formats.ggml_types import CACHE_TYPES
 from gemmahub.text import plural
-from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from click.shell_completion import CompletionItem
+
     from gemmahub.measurements.records import SpeedResult
     from gemmahub.service import Library
     from gemmahub.service.benching import Benched, BenchOptions
@@ -23,6 +28,13 @@ if TYPE_CHECKING:
 
 class _BenchGroup(click.Group):
     """``gemmahub bench REF`` measures: what is no command's name is given to ``run``."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        """Commands, and models, too."""
+        from gemmahub.cli.completing import items
+
+        found = super().shell_complete(ctx, incomplete)
+        return [*found, *items(("installed",), incomplete)]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         is_command = bool(args) and (args[0] in self.commands or args[0] in ("-h", "--help"))
@@ -37,7 +49,7 @@ class _BenchGroup(click.Group):
 )
 @click.pass_context
 def bench_command(context: click.Context) -> None:
-    """How fast models are on this machine, and what they take.
+    """Measure how fast models run.
 
     gemmahub bench REFERENCE... measures a model (see gemmahub bench run --help). Without a
     reference it shows earlier results.
@@ -117,11 +129,12 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
     metavar="FILE",
     help="Write the results to a file; without a model, all results of this machine.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print the results as CSV, one line per depth.")
-@click.option("--markdown", "as_markdown", is_flag=True, help="Print the results as Markdown.")
+@format_option
+@click.option("--json", "as_json", is_flag=True, help="Print the results as such a file.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print them as CSV, a line for each depth.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print them as Markdown.")
 def run_command(references: tuple[str, ...], **options: Any) -> int:
-    """Measure models: load time, prefill and decode speed at several depths, memory.
+    """Measure load time, prefill and decode speed at several depths, and memory.
 
     Each model is loaded alone and warmed up. Ctrl-C stops and keeps the finished depths.
     """
@@ -129,16 +142,14 @@ def run_command(references: tuple[str, ...], **options: Any) -> int:
     from gemmahub.service.benching import against, bench
     from gemmahub.service.benching.kept import export_results
 
-    forms = [name for name in ("as_json", "as_csv", "as_markdown") if options[name]]
-    if len(forms) > 1:
-        raise UsageError("--json, --csv and --markdown exclude each other", "use one of them")
-    if options["against"] is not None and forms:
-        raise UsageError("--against needs a table", f"leave out --{forms[0][3:]}")
+    form = _form(options)
+    if options["against"] is not None and form != TABLE:
+        raise UsageError("--against is shown as a table", f"leave --{form} out")
     if not options["tune"] and (options["smaller_cache"] or options["force"]):
         raise UsageError("--smaller-cache and --force are for --tune", "gemmahub bench REF --tune")
     library = Library(say=output.note)
     if not references:
-        return _export_kept(library, options["export"])
+        return _give_kept(library, options["export"], form)
     wanted = _options(options)
     if options["tune"]:
         return _tune(library, references, wanted, options)
@@ -152,7 +163,7 @@ def run_command(references: tuple[str, ...], **options: Any) -> int:
             code = code or _failed(failure, references)
             continue
         output.progress("")
-        if not forms:
+        if form == TABLE:
             _show(library, found, done)
             if others:
                 _show_against(against.against(found.result, others))
@@ -162,23 +173,25 @@ def run_command(references: tuple[str, ...], **options: Any) -> int:
             code = ExitCode.INTERRUPTED
             break
     results = [each.result for each in done]
-    _print(results, forms)
+    _print(results, form)
     if options["export"] is not None and results:
         export_results(results, options["export"])
     return code
 
 
-def _export_kept(library: Library, path: Path | None) -> int:
-    """Raises: UsageError, NotFound."""
+def _give_kept(library: Library, path: Path | None, form: str) -> int:
+    """All results of this machine, in a file or a form. Raises: UsageError, NotFound."""
     from gemmahub.service.benching.kept import export_results, own_results
 
-    if path is None:
-        raise UsageError("no model was given", "gemmahub list shows the installed models")
+    if path is None and form == TABLE:
+        raise UsageError("no model is named", "gemmahub list shows those that are here")
     results = own_results(library)
     if not results:
-        raise NotFound("nothing has been measured yet", "gemmahub bench REFERENCE measures a model")
-    export_results(results, path)
-    output.note(f"wrote {plural(len(results), 'result')}")
+        raise NotFound("nothing was measured yet", "gemmahub bench REFERENCE measures a model")
+    _print(results, form)
+    if path is not None:
+        export_results(results, path)
+        output.note(f"wrote {plural(len(results), 'result')}")
     return ExitCode.DONE
 
 
@@ -203,14 +216,14 @@ def _tune(
             continue
         output.progress("")
         told.append(found.as_json())
-        if options["as_json"]:
+        if _form(options) == JSON:
             continue
         output.data(f"{found.variant.reference}: {found.text}")
         for problem in found.problems:
             output.note(f"not measured: {problem}")
         for doubt in found.doubts:
             output.warning(doubt)
-    if options["as_json"]:
+    if _form(options) == JSON:
         output.json_data({"tuned": told})
     return code
 
@@ -222,45 +235,6 @@ def _failed(failure: GemmahubError, references: tuple[str, ...]) -> int:
         raise failure
     output.error(failure, as_json=False)
     return failure.exit_code
-
-
-@bench_command.command(name="reset")
-@click.argument("reference")
-def reset_command(reference: str) -> None:
-    """Drop the settings that --tune found for a model: it is run with the usual ones again."""
-    from gemmahub.service import Library
-    from gemmahub.service.tuned import reset_tuned
-
-    reset_tuned(Library(say=output.note), reference)
-    output.note("the default settings are used again")
-
-
-@bench_command.command(name="import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--as", "name", help="Name of the other machine [the file's name].")
-def import_command(file: Path, name: str | None) -> None:
-    """Keep the results of another machine, to look at beside those of this one.
-
-    FILE is the output of bench --export or --json on that machine. The results are shown under
-    that machine's name. Estimates for this machine do not use them.
-    """
-    from gemmahub.service import Library
-    from gemmahub.service.benching.kept import import_results
-
-    origin, count = import_results(Library(say=output.note), file, name)
-    output.note(f"imported {plural(count, 'result')} of another machine as {origin}")
-    output.note(f"{command_line('bench', 'forget', origin)} removes them")
-
-
-@bench_command.command(name="forget")
-@click.argument("name")
-def forget_command(name: str) -> None:
-    """Forget the results that were imported under a name."""
-    from gemmahub.service import Library
-    from gemmahub.service.benching.kept import forget_results
-
-    count = forget_results(Library(say=output.note), name)
-    output.note(f"removed {plural(count, 'result')}")
 
 
 def _options(options: dict[str, Any]) -> BenchOptions:
@@ -282,15 +256,24 @@ def _options(options: dict[str, Any]) -> BenchOptions:
     )
 
 
-def _print(results: list[SpeedResult], forms: list[str]) -> None:
+def _form(options: dict[str, Any]) -> str:
+    """The form of ``--format`` or of its short ways. Raises: UsageError where two are given."""
+    given = {name for name in (JSON, CSV, MARKDOWN) if options[f"as_{name}"]}
+    given |= {options["format_"]} - {None}
+    if len(given) > 1:
+        raise UsageError("--json, --csv and --markdown are three forms", "choose one of them")
+    return given.pop() if given else TABLE
+
+
+def _print(results: Sequence[SpeedResult], form: str) -> None:
     from gemmahub.service.benching import text
     from gemmahub.service.measuring import as_file
 
-    if forms == ["as_json"]:
+    if form == JSON:
         output.data(as_file(results), end="")
-    elif forms == ["as_csv"]:
+    elif form == CSV:
         output.data(text.as_csv(results), end="")
-    elif forms == ["as_markdown"]:
+    elif form == MARKDOWN:
         output.data(text.as_markdown(results), end="")
 
 
@@ -333,3 +316,7 @@ def _show_kept(library: Library) -> None:
         output.note("nothing has been measured yet: gemmahub bench REFERENCE measures a model")
         return
     output.table(KEPT_COLUMNS, rows, right=KEPT_COLUMNS[3:6])
+
+
+for _command in (reset_command, import_command, forget_command):
+    bench_command.add_command(_command)

@@ -10,6 +10,7 @@ import click
 
 from gemmahub.cli import output
 from gemmahub.cli.continue_chat import continue_command
+from gemmahub.cli.forms import Form, answer_options, form_of
 from gemmahub.errors import ExitCode, UsageError
 from gemmahub.text import one_line, plural
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gemmahub.conversations import (
+        BrokenConversation,
         ConversationStore,
         ConversationSummary,
         Match,
@@ -31,35 +33,30 @@ _SHOWN = 20
 @click.group(name="chats", invoke_without_command=True)
 @click.pass_context
 def chats_command(context: click.Context) -> None:
-    """Conversations that were kept: list, show, continue, export, rename, remove.
+    """List, show, continue and export saved conversations.
 
     Without a subcommand it lists them. ID is the name of a conversation, or its first letters.
     """
     if context.invoked_subcommand is None:
-        _list("", as_json=False)
+        _list("", form_of("chats list"))
 
 
 chats_command.add_command(continue_command)
 
 
 @chats_command.command(name="list")
-@click.option(
-    "--search",
-    default="",
-    metavar="TEXT",
-    help="Only conversations that contain each of these words.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_command(search: str, as_json: bool) -> None:
-    """All of them, each with its precision; the last changed first."""
-    _list(search, as_json=as_json)
+@click.option("--search", default="", metavar="TEXT", help="Only those in which each word stands.")
+@answer_options("chats list")
+def list_command(search: str, form: Form) -> None:
+    """List saved conversations, the last changed first."""
+    _list(search, form)
 
 
 @chats_command.command(name="show")
 @click.argument("id_", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show_command(id_: str, as_json: bool) -> None:
-    """What was asked and answered."""
+    """Show a conversation."""
     saved = _load(_store(), id_)
     if as_json:
         from gemmahub.conversations import as_json as everything
@@ -86,7 +83,7 @@ def show_command(id_: str, as_json: bool) -> None:
 )
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def export_command(id_: str, format_: str | None, path: Path | None, force: bool) -> None:
-    """As a document, as the terminal UI writes it."""
+    """Export a conversation as Markdown or JSON."""
     from gemmahub.conversations import as_text, write_export
 
     saved = _load(_store(), id_)
@@ -104,7 +101,10 @@ def export_command(id_: str, format_: str | None, path: Path | None, force: bool
 @click.argument("id_", metavar="ID")
 @click.argument("title")
 def rename_command(id_: str, title: str) -> None:
-    """Give it another title; an empty one stands for the first question."""
+    """Rename a conversation.
+
+    An empty TITLE stands for the first question.
+    """
     store = _store()
     found = store.find(id_)
     store.rename(found, title)
@@ -115,7 +115,10 @@ def rename_command(id_: str, title: str) -> None:
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 def rm_command(ids: Sequence[str], yes: bool) -> int:
-    """Remove them for good, also what cannot be read."""
+    """Delete conversations for good.
+
+    Files that cannot be read are deleted, too.
+    """
     store = _store()
     found = list(dict.fromkeys(map(store.find, ids)))
     if not yes and not _agreed(store, found):
@@ -147,22 +150,29 @@ def _warn_of_damage(store: ConversationStore, found: Saved | ConversationSummary
         )
 
 
-def _list(search: str, *, as_json: bool) -> None:
+def _list(search: str, form: Form) -> None:
     from gemmahub.conversations import BrokenConversation
 
     store = _store()
     found = store.search(search)
     broken = [row for row in store.rows() if isinstance(row, BrokenConversation)]
-    if as_json:
-        output.json_data(
-            {
-                "conversations": [m.summary.as_json() | {"excerpt": m.excerpt} for m in found],
-                "broken": [
-                    {"id": row.id, "path": str(row.path), "reason": row.reason} for row in broken
-                ],
-            }
-        )
-        return
+    form.answer(
+        lambda: {
+            "conversations": [m.summary.as_json() | {"excerpt": m.excerpt} for m in found],
+            "broken": [
+                {"id": row.id, "path": str(row.path), "reason": row.reason} for row in broken
+            ],
+        },
+        lambda: _show_list(store, found, broken, search),
+    )
+
+
+def _show_list(
+    store: ConversationStore,
+    found: Sequence[Match],
+    broken: Sequence[BrokenConversation],
+    search: str,
+) -> None:
     if found:
         columns = ("title", "model", "precision", "turns", "changed", "id")
         rows = [_row(match, search) for match in found]

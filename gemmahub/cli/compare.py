@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.forms import Form, answer_options
 from gemmahub.cli.machines import MACHINE_HELP
 from gemmahub.recommend.goals import USES
 
@@ -30,30 +31,24 @@ _BOLD: Final = "1"
 @click.option("--ram", help="Assume this much system memory: 64GiB.")
 @click.option("--machine", help=MACHINE_HELP)
 @click.option("--plot", is_flag=True, help="Also draw size against quality.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@answer_options("compare")
 def compare_command(
-    references: tuple[str, ...], use: str, plot: bool, as_json: bool, **machine: str | None
+    references: tuple[str, ...], use: str, plot: bool, form: Form, **machine: str | None
 ) -> None:
-    """Variants side by side: precision by role, memory, speed and quality, and what differs.
+    """Compare variants side by side.
 
-    A REF is anything that `inspect` accepts. A variant that is neither installed nor in the
-    catalogue is read from its remote header, without downloading it.
+    It shows precision by role, memory, speed and quality, and what differs. A REF is anything that
+    `inspect` accepts. A variant that is neither installed nor in the catalogue is read from its
+    remote header, without downloading it.
     """
     from gemmahub.service import Library, Requirements
 
     library = Library(say=output.note)
     comparison = library.compare(references, Requirements(use), library.machine_for(**machine))
-    if as_json:
-        output.json_data(comparison.as_json())
-    else:
-        _show(comparison)
-        if plot:
-            from gemmahub.cli.size_plot import show_compared
-
-            show_compared(comparison)
+    form.answer(comparison.as_json, lambda: _show(comparison, plot))
 
 
-def _show(comparison: Comparison) -> None:
+def _show(comparison: Comparison, plot: bool) -> None:
     from gemmahub.service.comparing.rows import sections
     from gemmahub.service.comparing.text import machine_line, name_line
 
@@ -72,6 +67,10 @@ def _show(comparison: Comparison) -> None:
     output.data("")
     for difference in comparison.differences:
         _hanging(str(difference), 3)
+    if plot:
+        from gemmahub.cli.size_plot import show_compared
+
+        show_compared(comparison)
 
 
 def _columns(label: int, count: int) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.forms import Form, answer_options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,33 +19,40 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 @click.group(name="config")
 def config_command() -> None:
-    """Settings: what there is, where each value comes from, and changing them."""
+    """Show and change settings."""
 
 
 @config_command.command(name="list")
-@_json
-def list_command(as_json: bool) -> None:
-    """Every setting, of gemmahub, of each plugin and each backend, with its value in effect."""
+@answer_options("config list")
+def list_command(form: Form) -> None:
+    """List all settings with their values.
+
+    They are those of gemmahub, of each plugin and each backend.
+    """
     from gemmahub.service import Library, settings
 
     rows = settings.setting_rows(Library())
-    if as_json:
-        output.json_data({"settings": [row.as_json() for row in rows]})
-        return
-    output.table(
-        ("setting", "value", "from", "what it is"),
-        [(row.name, row.shown, row.origin, row.problem or row.help) for row in rows],
-    )
-    for row in rows:
-        if row.problem:
-            output.warning(row.problem)
+
+    def show() -> None:
+        output.table(
+            ("setting", "value", "from", "what it is"),
+            [(row.name, row.shown, row.origin, row.problem or row.help) for row in rows],
+        )
+        for row in rows:
+            if row.problem:
+                output.warning(row.problem)
+
+    form.answer(lambda: {"settings": [row.as_json() for row in rows]}, show)
 
 
 @config_command.command(name="get")
 @click.argument("name")
 @_json
 def get_command(name: str, as_json: bool) -> None:
-    """Print the value in effect of one setting. A secret is not printed."""
+    """Print the value of a setting.
+
+    It is the one in effect. A secret is not printed.
+    """
     from gemmahub.errors import UsageError
     from gemmahub.service import Library, settings
 
@@ -64,7 +72,7 @@ def get_command(name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("value", required=False)
 def set_command(name: str, value: str | None) -> None:
-    """Write a value into the settings file.
+    """Change a setting.
 
     Separate the items of a list with commas, and write a table as name=value,name=value. Without
     VALUE the value is read from standard input, which keeps a secret out of the shell's history.
@@ -82,7 +90,10 @@ def set_command(name: str, value: str | None) -> None:
 @config_command.command(name="unset")
 @click.argument("name")
 def unset_command(name: str) -> None:
-    """Remove a setting from the settings file, so that its default counts."""
+    """Reset a setting to its default.
+
+    It is removed from the settings file.
+    """
     from gemmahub.service import Library, setting_changes
 
     was_there = setting_changes.unset_setting(Library(), name)
@@ -91,7 +102,10 @@ def unset_command(name: str) -> None:
 
 @config_command.command(name="edit")
 def edit_command() -> None:
-    """Open the settings file in $VISUAL or $EDITOR, and take it over when it is right."""
+    """Edit the settings file in $VISUAL or $EDITOR.
+
+    It is replaced when the new text is valid.
+    """
     from gemmahub.config.file import file_text, settings_path
     from gemmahub.service import Library, setting_changes
 
@@ -117,7 +131,7 @@ def edit_command() -> None:
 
 @config_command.command(name="path")
 def path_command() -> None:
-    """Print where the settings file is, or would be."""
+    """Print the path of the settings file."""
     from gemmahub.config.file import settings_path
 
     output.data(str(settings_path()))

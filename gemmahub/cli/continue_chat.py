@@ -54,7 +54,7 @@ def continue_command(
     audio: tuple[Path, ...],
     verbose: bool,
 ) -> int:
-    """Continue a conversation, with its own model and settings.
+    """Continue a conversation with its model and settings.
 
     PROMPT is the next question; "-" or a pipe reads it from standard input. Without a prompt, the
     conversation continues in the terminal. Questions and answers are saved. A conversation with

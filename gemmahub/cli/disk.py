@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.forms import Form, answer_options
 from gemmahub.errors import ExitCode, GemmahubError, UsageError
 from gemmahub.text import format_bytes, plural
 
@@ -20,18 +21,15 @@ if TYPE_CHECKING:
 
 
 @click.command(name="du")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def du_command(as_json: bool) -> None:
-    """Disk usage by store and by model, with duplicates."""
+@answer_options("du")
+def du_command(form: Form) -> None:
+    """Show disk usage by model, with duplicates."""
     from gemmahub.service import Library, disk
 
     library = Library()
     _finish(library)
     usage = disk.usage(library)
-    if as_json:
-        output.json_data(usage.as_json())
-    else:
-        _show_usage(usage)
+    form.answer(usage.as_json, lambda: _show_usage(usage))
 
 
 def _show_usage(usage: DiskUsage) -> None:
@@ -91,9 +89,10 @@ def _show_usage(usage: DiskUsage) -> None:
 def rm_command(
     reference: str, stores: tuple[str, ...], dry_run: bool, yes: bool, as_json: bool
 ) -> int:
-    """Remove a model from this machine, after showing what goes.
+    """Remove a model from this machine.
 
-    Models that belong to another tool (Ollama, LM Studio) are removed only with --store.
+    It first shows what would be removed, and asks. Models that belong to another tool (Ollama,
+    LM Studio) are removed only with --store.
     """
     from gemmahub.service import Library, disk
 
@@ -151,7 +150,10 @@ def _show_kept(word: str, kept: Iterable[Kept]) -> None:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def dedupe_command(apply_: bool, reflink: bool, undo: bool, yes: bool, as_json: bool) -> int:
-    """Deduplicate identical model files: stores then share disk space."""
+    """Deduplicate identical model files.
+
+    Identical files in several stores then share disk space.
+    """
     from gemmahub.service import Library, disk
 
     library = Library()

@@ -29,7 +29,7 @@ def embed_command(
     backend: str | None,
     as_json: bool,
 ) -> None:
-    """Vectors of texts, by which texts of like meaning are found: the numbers of each in one line.
+    """Turn texts into vectors.
 
     TEXT is one text; "-" or a pipe reads standard input, one text per line. Each output line is
     one vector. Vectors have length 1, so the dot product of two is their cosine similarity.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.forms import Form, answer_options
 from gemmahub.text import format_gib
 
 if TYPE_CHECKING:
@@ -15,18 +16,16 @@ if TYPE_CHECKING:
 
 @click.command(name="hardware")
 @click.option("--measure", is_flag=True, help="Measure the CPU's memory bandwidth (0.3 s, once).")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def hardware_command(measure: bool, as_json: bool) -> None:
-    """What this machine is: accelerators, memory, processor, each figure with its source."""
+@answer_options("hardware")
+def hardware_command(measure: bool, form: Form) -> None:
+    """Show this machine: accelerators, memory and processor.
+
+    Each figure comes with its source.
+    """
     from gemmahub.service import Library
 
     machine = Library().hardware(measure=measure)
-    if as_json:
-        output.json_data(machine.as_json())
-        return
-    _show(machine)
-    for problem in machine.problems:
-        output.warning(f"{problem.probe}: {problem.reason}", problem.hint)
+    form.answer(machine.as_json, lambda: _show(machine))
 
 
 def _show(machine: Machine) -> None:
@@ -49,6 +48,8 @@ def _show(machine: Machine) -> None:
     )
     if not machine.devices:
         output.note("no accelerator was found: models run on the CPU")
+    for problem in machine.problems:
+        output.warning(f"{problem.probe}: {problem.reason}", problem.hint)
 
 
 def _device(device: Device) -> list[tuple[str, str]]:

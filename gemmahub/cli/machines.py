@@ -15,12 +15,12 @@ MACHINE_HELP: Final = (
 
 
 def _shares(_: click.Context, __: click.Parameter, value: str | None) -> tuple[float, ...]:
+    if value is None:
+        return ()
     from gemmahub.errors import UsageError
     from gemmahub.memory import check_split
     from gemmahub.text import one_line
 
-    if value is None:
-        return ()
     try:
         found = tuple(float(share) for share in value.split(","))
     except ValueError:

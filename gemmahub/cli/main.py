@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 from contextlib import suppress
-from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -14,43 +14,59 @@ import click
 from click.core import ParameterSource
 
 from gemmahub import __version__
+from gemmahub.cli.lazy_group import HelpFormatter, LazyGroup
+from gemmahub.cli.shell_scripts import COMPLETES
 from gemmahub.errors import ExitCode, GemmahubError, UsageError
 from gemmahub.text.streams import (
-    allow_colours,
     give_stdout_back,
     guarded,
     keep_stdout,
     open_closed_streams,
 )
 
-# name -> (module, one line of help). The help stands here so that `gemmahub --help`
-# loads no command.
-COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    "list": ("models", "Models on this machine, each with its precision"),
-    "inspect": ("models", "What a model file really is, measured from its tensors"),
-    "search": ("search", "Find models on Hugging Face, each file with its precision"),
-    "pull": ("pull", "Get a model from Hugging Face, after saying what it is"),
-    "run": ("run", "Ask a model, or talk to it"),
-    "quality": ("quality", "What the precision of a model costs, measured by a text"),
-    "quantize": ("quantize", "Make a model at another precision, from the files that are here"),
-    "embed": ("embed", "Vectors of texts, by which texts of like meaning are found"),
-    "chats": ("chats", "Conversations that were kept: list, show, export, rename, remove"),
-    "serve": ("serve", "Serve models to editors and programs, as OpenAI and Anthropic do"),
-    "ps": ("ps", "Models that engines hold in memory now"),
-    "stop": ("ps", "Unload a model from the servers that hold it"),
-    "plan": ("plan", "Estimate a model's memory use, by component"),
-    "recommend": ("recommend", "What this machine runs best, and why"),
-    "bench": ("bench", "How fast models are on this machine, measured"),
-    "compare": ("compare", "Variants side by side: precision, memory, speed, quality"),
-    "report": ("report", "One file about variants, with plots, to keep or to send"),
-    "du": ("disk", "Disk usage by model, with duplicates"),
-    "rm": ("disk", "Remove a model, after showing what goes"),
-    "dedupe": ("disk", "Deduplicate identical model files"),
-    "hardware": ("hardware", "What this machine is, each figure with its source"),
-    "plugins": ("plugins", "Plugins, what they offer, and why one does not work"),
-    "config": ("config", "Settings: what there is, where each value comes from, and changing them"),
-    "doctor": ("doctor", "Check this installation"),
+# Task -> name -> (module, one line of help). The help stands here so that `gemmahub --help` loads
+# no command; it is the first line of the command's own.
+GROUPS: Final[dict[str, dict[str, tuple[str, str]]]] = {
+    "Get models": {
+        "search": ("search", "Find models to download, with the precision of each file"),
+        "pull": ("pull", "Download a model"),
+        "list": ("models", "List the models on this machine"),
+        "inspect": ("models", "Show what is really in a model file"),
+        "quantize": ("quantize", "Convert a model to another precision"),
+    },
+    "Run": {
+        "run": ("run", "Ask a model a question, or chat with it"),
+        "chats": ("chats", "List, show, continue and export saved conversations"),
+        "embed": ("embed", "Turn texts into vectors"),
+    },
+    "Serve": {
+        "serve": ("serve", "Serve models over HTTP, with the OpenAI and Anthropic APIs"),
+        "ps": ("ps", "List the models in memory"),
+        "stop": ("ps", "Unload a model from memory"),
+    },
+    "Choose and measure": {
+        "recommend": ("recommend", "Recommend models for this machine"),
+        "plan": ("plan", "Estimate a model's memory use, by component"),
+        "compare": ("compare", "Compare variants side by side"),
+        "bench": ("bench", "Measure how fast models run"),
+        "quality": ("quality", "Measure what a model's precision costs"),
+        "report": ("report", "Write a report about models, with plots"),
+    },
+    "Disk": {
+        "du": ("disk", "Show disk usage by model, with duplicates"),
+        "dedupe": ("disk", "Deduplicate identical model files"),
+        "rm": ("disk", "Remove a model from this machine"),
+    },
+    "System": {
+        "hardware": ("hardware", "Show this machine: accelerators, memory and processor"),
+        "doctor": ("doctor", "Check this installation"),
+        "plugins": ("plugins", "List, install and create plugins"),
+        "config": ("config", "Show and change settings"),
+        "completion": ("completion", "Install shell completion"),
+        "schema": ("schema", "Print the JSON schema of a command's output"),
+    },
 }
+COMMANDS: Final = {name: entry for group in GROUPS.values() for name, entry in group.items()}
 ALIASES: Final = {"ls": "list", "show": "inspect"}
 TAKEN: Final = (*COMMANDS, *ALIASES)
 """Names that no plugin's command can have."""
@@ -58,76 +74,10 @@ _GARBAGE_AFTER: Final = 50_000
 """Objects made before they are looked through; 700 by Python's default."""
 
 
-class _HelpFormatter(click.HelpFormatter):
-    """Help of commands, also of plugins', with harmless text."""
-
-    def getvalue(self) -> str:
-        from gemmahub.text import strip_controls
-
-        return strip_controls(super().getvalue())
-
-
-class LazyGroup(click.Group):
-    """Imports a command's module only when that command runs; plugins add theirs after ours."""
-
-    _plugins_added = False
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """All commands: ours in their order, then those of plugins."""
-        self._add_plugin_commands()
-        return [*COMMANDS, *sorted(name for name in self.commands if name not in COMMANDS)]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command with that name or alias."""
-        name = ALIASES.get(cmd_name, cmd_name)
-        if name in COMMANDS:
-            module = import_module(f"gemmahub.cli.{COMMANDS[name][0]}")
-            command: click.Command = getattr(module, f"{name}_command")
-            return command
-        self._add_plugin_commands()
-        return self.commands.get(name)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's, with the nearest names for a typing error. A plugin's command may colour
-        what it prints."""
-        name = args[0]
-        if self.get_command(ctx, name) is None and not name.startswith("-"):
-            from gemmahub.text import nearest, one_line
-
-            near = nearest(name, [*COMMANDS, *ALIASES, *self.commands])
-            hint = f"did you mean {', '.join(near)}?" if near else "gemmahub --help lists commands"
-            raise UsageError(f"there is no command {one_line(name)!r}", hint)
-        if ALIASES.get(name, name) not in COMMANDS:
-            allow_colours()
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Ours with their one line of help, without importing them."""
-        rows = []
-        for name in self.list_commands(ctx):
-            if name in COMMANDS:
-                aliases = [alias for alias, target in ALIASES.items() if target == name]
-                rows.append((" | ".join([name, *aliases]), COMMANDS[name][1]))
-            else:
-                rows.append((name, self.commands[name].get_short_help_str()))
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
-
-    def _add_plugin_commands(self) -> None:
-        if self._plugins_added:
-            return
-        self._plugins_added = True
-        from gemmahub.cli import output
-        from gemmahub.service import Library
-
-        library = Library(say=output.note)
-        self.commands.update(library.plugins_manager.commands(TAKEN, library))
-
-
 @click.group(
     cls=LazyGroup,
+    tasks=GROUPS,
+    aliases=ALIASES,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="GEMMAHUB_DEBUG=1 shows tracebacks. All commands: docs/reference/commands.md.",
@@ -214,23 +164,35 @@ def main() -> None:
     gc.set_threshold(_GARBAGE_AFTER, 10, 10)
     open_closed_streams()
     keep_stdout()
-    code = run(sys.argv[1:])
+    code = _completed() if COMPLETES in os.environ else run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         _let_go(stream)
     sys.exit(code)
 
 
+def _completed() -> int:
+    from gemmahub.cli.completing import answer
+
+    return answer(cli)
+
+
 def run(arguments: list[str]) -> int:
     """Run one command line; its exit code."""
-    as_json = (
-        "--json" in arguments[: arguments.index("--")]
-        if "--" in arguments
-        else ("--json" in arguments)
-    )
+    as_json = _asks_for_json(arguments)
     # Commands of plugins have contexts of click's own class.
-    click.Context.formatter_class = _HelpFormatter
+    click.Context.formatter_class = HelpFormatter
     with guarded():
         return _guarded_run(arguments, as_json=as_json)
+
+
+def _asks_for_json(arguments: list[str]) -> bool:
+    """Whether failures are to be told as JSON: also those of words that nobody parsed yet."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return (
+        "--json" in options
+        or "--format=json" in options
+        or ("--format", "json") in pairwise(options)
+    )
 
 
 def _guarded_run(arguments: list[str], *, as_json: bool) -> int:

@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.forms import Form, answer_options
+from gemmahub.cli.selecting import selection_options
 from gemmahub.text import format_bytes, format_parameters, percent, plural
 from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from gemmahub.engines.contract import ServedModel
     from gemmahub.planning.fit import Fit
     from gemmahub.recommend.speed import SeenSpeed
     from gemmahub.registry.variants import Variant
     from gemmahub.service import Library
+    from gemmahub.service.listing import ListedModels
+    from gemmahub.service.model_filter import Selection
 
 _REASONS = 3
 _WEIGHTY = ("drafter", "projector", "adapter")  # what has weights that an engine computes with
@@ -36,14 +40,19 @@ _WEIGHTY = ("drafter", "projector", "adapter")  # what has weights that an engin
 )
 @click.option("--outdated", is_flag=True, help="Only list files that their publisher has replaced.")
 @click.option("--plot", is_flag=True, help="Draw size against quality instead.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@selection_options
+@answer_options("list")
 def list_command(
-    catalogue: bool, folders: tuple[Path, ...], outdated: bool, plot: bool, as_json: bool
+    catalogue: bool,
+    folders: tuple[Path, ...],
+    outdated: bool,
+    plot: bool,
+    selection: Selection,
+    form: Form,
 ) -> None:
-    """Models on this machine, each with its precision."""
+    """List the models on this machine."""
     from gemmahub.service import Library
-    from gemmahub.service.known_speeds import speed_json
-    from gemmahub.service.overview import owned
+    from gemmahub.service.listing import listed_models
 
     library = Library(folders=folders)
     if plot:
@@ -51,57 +60,41 @@ def list_command(
 
         show_library(library, catalogue=catalogue)
         return
-    models = library.models(catalogue=catalogue)
+    listed = listed_models(library, catalogue=catalogue, outdated=outdated, selection=selection)
+    form.answer(listed.as_json, lambda: _show_list(listed, _nothing(outdated, selection)))
+
+
+def _nothing(outdated: bool, selection: Selection) -> str:
+    """What is said where no model is shown."""
+    if selection.conditions:
+        return "no installed model passes the filter; --all filters the catalogue, too"
     if outdated:
-        models = models.only_outdated()
-    machine = library.as_used()
-    fits = library.fits(models.variants, machine)
-    rows = list(zip(models.variants, fits, strict=True))
-    beside = owned(models)
-    speeds = library.measured(machine).speeds
-    if as_json:
-        output.json_data(
-            {
-                "models": [
-                    variant.as_json()
-                    | {
-                        "fit": fit.as_json(),
-                        "measured_speed": speed_json(speeds.get(variant.reference)),
-                    }
-                    for variant, fit in rows
-                ],
-                "companions": [
-                    each.as_json() | {"of": owner and owner.reference} for each, owner in beside
-                ],
-                "broken": [
-                    {"path": str(entry.path), "store": entry.store, "reason": entry.reason}
-                    for entry in models.broken
-                ],
-            }
-        )
-        return
-    if models.variants:
-        _table(rows, beside, speeds)
+        return "no model here is known to have been replaced by its publisher"
+    return "no models here yet: gemmahub list --all shows what the catalogue knows"
+
+
+def _show_list(listed: ListedModels, nothing: str) -> None:
+    rows, beside = listed.rows, listed.beside
+    if rows:
+        _table(rows, beside, listed.speeds)
         _explain(rows)
-    elif outdated:
-        output.note("no installed model is known to have been replaced by its publisher")
     else:
-        output.note("no models are installed yet: gemmahub list --all shows the catalogue")
-    for each in models.variants:
+        output.note(nothing)
+    for each, _ in rows:
         if each.member is not None:
             output.note(f"{each.reference}: {each.member.text}")
-    for each, why in models.outdated:
+    for each, why in listed.outdated:
         output.warning(f"{each.reference}: {why.advice}")
     for each, owner in beside:
         if owner is None:
             output.note(f"{each.reference} ({format_bytes(each.size_bytes)}): {each.what}")
-    for entry in models.broken:
+    for entry in listed.broken:
         output.warning(f"{entry.path} ({entry.store}): not read: {entry.reason}")
 
 
 def _table(
-    rows: list[tuple[Variant, Fit]],
-    beside: list[tuple[Variant, Variant | None]],
+    rows: Sequence[tuple[Variant, Fit]],
+    beside: Sequence[tuple[Variant, Variant | None]],
     speeds: Mapping[str, SeenSpeed],
 ) -> None:
     """The models; with the speeds that were measured here, where there are some."""
@@ -119,7 +112,7 @@ def _table(
     output.table(columns, cells, right=("bits/weight", "size", "tokens/s"))
 
 
-def _explain(rows: list[tuple[Variant, Fit]]) -> None:
+def _explain(rows: Sequence[tuple[Variant, Fit]]) -> None:
     """What a question mark in the column means, each reason once."""
     reasons = Counter(
         f"{'fit ?' if fit.loadable else fit.short} of {{}}: "
@@ -134,7 +127,7 @@ def _explain(rows: list[tuple[Variant, Fit]]) -> None:
 
 
 def _rows(
-    variant: Variant, fit: Fit, beside: list[tuple[Variant, Variant | None]]
+    variant: Variant, fit: Fit, beside: Sequence[tuple[Variant, Variant | None]]
 ) -> Iterator[tuple[str, ...]]:
     """The model, and what lies beside it and belongs to it."""
     yield _row(variant, fit)
@@ -162,7 +155,7 @@ def _row(variant: Variant, fit: Fit) -> tuple[str, ...]:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Show how much was downloaded.")
 def inspect_command(reference: str, remote: bool, as_json: bool, verbose: bool) -> None:
-    """What a model file really is, measured from its tensors.
+    """Show what is really in a model file.
 
     REFERENCE is a catalogue name, a file, a folder or a repository (user/repo:Q4_0). For a model
     that is neither installed nor in the catalogue, only the header is read from Hugging Face.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.forms import JSON, TABLE
+from gemmahub.errors import UsageError
 
 if TYPE_CHECKING:
     from gemmahub.service.settings import SettingRow
@@ -17,14 +19,17 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def show_command(context: click.Context, name: str, as_json: bool) -> None:
-    """One plugin: what it offers, its backends' options, its settings, and how to set them.
+    """Show a plugin: what it offers, its options and settings.
 
     gemmahub plugins NAME does the same.
     """
     from gemmahub.service import Library, one_plugin
 
     found = one_plugin.detail(Library(), name)
-    if as_json or (context.parent is not None and context.parent.params.get("as_json")):
+    given = context.obj  # of the group: gemmahub plugins --json NAME
+    if given is not None and given.kind not in (TABLE, JSON):
+        raise UsageError("one plugin has no rows", "leave --format out, or say --json")
+    if as_json or (given is not None and given.kind == JSON):
         output.json_data(found.as_json())
         return
     row = found.row

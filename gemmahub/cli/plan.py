@@ -8,6 +8,7 @@ import click
 
 from gemmahub.cli import output
 from gemmahub.cli.drafts import draft_options
+from gemmahub.cli.forms import Form, answer_options
 from gemmahub.cli.machines import MACHINE_HELP, split_option
 from gemmahub.cli.memory_bars import place_lines
 from gemmahub.cli.remote_workers import rpc_option
@@ -73,17 +74,20 @@ _COUNT = click.IntRange(1, 2**31 - 256)
     "--verify", is_flag=True, help="Load the model, and compare its memory with the plan."
 )
 @click.option("--plot", is_flag=True, help="Also draw memory against context.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@answer_options("plan")
 @click.option("-v", "--verbose", is_flag=True, help="Show how much was downloaded.")
 def plan_command(
     reference: str,
     workers: tuple[str, ...],
-    as_json: bool,
+    form: Form,
     verbose: bool,
     plot: bool,
     **options: Any,
 ) -> None:
-    """Estimate a model's memory use, by component, before it is loaded."""
+    """Estimate a model's memory use, by component.
+
+    The model is not loaded, and need not be on this machine.
+    """
     from gemmahub.service import Library, PlanOptions
 
     library = Library(say=output.note, workers=workers)
@@ -95,16 +99,17 @@ def plan_command(
         from gemmahub.cli.models import say_moved
 
         say_moved(library, plan.variant.size_bytes)
-    if as_json:
-        output.json_data(plan.as_json())
-        return
-    _show(plan)
-    if plot:
-        _show_curve(library, plan, wanted)
-    if plan.verification is not None:
-        _show_verification(plan.verification)
-    for note in plan.notes:
-        output.note(f"note: {note}")
+
+    def show() -> None:
+        _show(plan)
+        if plot:
+            _show_curve(library, plan, wanted)
+        if plan.verification is not None:
+            _show_verification(plan.verification)
+        for note in plan.notes:
+            output.note(f"note: {note}")
+
+    form.answer(plan.as_json, show)
 
 
 def _show_progress(fraction: float) -> None:

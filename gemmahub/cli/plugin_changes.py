@@ -19,10 +19,10 @@ _yes = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmati
 @click.argument("plugin")
 @_yes
 def install_command(plugin: str, yes: bool) -> int:
-    """Install a plugin into gemmahub's own environment, and see whether it loads.
+    """Install a plugin and check that it loads.
 
-    PLUGIN is its distribution, with or without gemmahub- (ollama, gemmahub-ollama==0.1), a wheel, a
-    folder or an address.
+    It goes into gemmahub's own environment. PLUGIN is its distribution, with or without
+    gemmahub- (ollama, gemmahub-ollama==0.1), a wheel, a folder or an address.
     """
     from gemmahub.service import plugin_changes
 
@@ -49,7 +49,7 @@ def install_command(plugin: str, yes: bool) -> int:
 @click.argument("plugin")
 @_yes
 def uninstall_command(plugin: str, yes: bool) -> int:
-    """Remove a plugin, by its name or that of its distribution."""
+    """Uninstall a plugin, by its name or that of its distribution."""
     from gemmahub.service import Library, plugin_changes
 
     change = plugin_changes.plan_uninstall(Library(), plugin)
@@ -68,7 +68,7 @@ def uninstall_command(plugin: str, yes: bool) -> int:
 @click.command(name="disable")
 @click.argument("name")
 def disable_command(name: str) -> None:
-    """Leave a plugin out, in the settings file, without removing it."""
+    """Disable a plugin without uninstalling it."""
     from gemmahub.service import Library, plugin_changes
 
     plugin_changes.disable(Library(), name)
@@ -78,7 +78,7 @@ def disable_command(name: str) -> None:
 @click.command(name="enable")
 @click.argument("name")
 def enable_command(name: str) -> None:
-    """Load a plugin again that was disabled."""
+    """Enable a plugin that was disabled."""
     from gemmahub.service import Library, plugin_changes
 
     was = plugin_changes.enable(Library(), name)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.forms import Form, answer_options
 from gemmahub.cli.one_plugin import show_command
 from gemmahub.cli.plugin_changes import (
     disable_command,
@@ -18,11 +19,19 @@ from gemmahub.cli.plugin_changes import (
 from gemmahub.testing.scaffold import KINDS
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from gemmahub.service import Library
 
 
 class _PluginsGroup(click.Group):
     """``gemmahub plugins NAME`` shows the plugin of that name."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        """Commands, and plugins, too."""
+        from gemmahub.cli.completing import items
+
+        return [*super().shell_complete(ctx, incomplete), *items(("plugins",), incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -37,31 +46,39 @@ class _PluginsGroup(click.Group):
     invoke_without_command=True,
     subcommand_metavar="[NAME | COMMAND [ARGS]...]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@answer_options("plugins")
 @click.pass_context
-def plugins_command(context: click.Context, as_json: bool) -> None:
-    """Plugins, what they offer, and why one does not work."""
+def plugins_command(context: click.Context, form: Form) -> None:
+    """List, install and create plugins.
+
+    Alone it lists them: what each offers, and why one does not work.
+    """
+    context.obj = form
     if context.invoked_subcommand is None:
         from gemmahub.service import Library
 
-        _show(Library(), as_json=as_json)
+        _show(Library(), form)
 
 
-def _show(library: Library, *, as_json: bool) -> None:
+def _show(library: Library, form: Form) -> None:
     from gemmahub.cli.main import TAKEN
     from gemmahub.service import plugin_rows
 
     rows, chosen = plugin_rows.rows(library, TAKEN), plugin_rows.chosen(library)
-    if as_json:
+
+    def value() -> dict[str, Any]:
         formats = {row.format: {"backend": row.backend, "reason": row.reason} for row in chosen}
-        output.json_data({"plugins": [row.as_json() for row in rows], "formats": formats})
-        return
-    output.table(
-        ("plugin", "version", "state", "offers", "what to know"),
-        [(row.name, row.version, row.state, tuple(row.offers), tuple(row.remarks)) for row in rows],
-    )
-    for choice in chosen:
-        output.note(f"{choice.format}: {choice.backend or 'no backend'}: {choice.reason}")
+        return {"plugins": [row.as_json() for row in rows], "formats": formats}
+
+    def show() -> None:
+        output.table(
+            ("plugin", "version", "state", "offers", "what to know"),
+            [(r.name, r.version, r.state, tuple(r.offers), tuple(r.remarks)) for r in rows],
+        )
+        for choice in chosen:
+            output.note(f"{choice.format}: {choice.backend or 'no backend'}: {choice.reason}")
+
+    form.answer(value, show)
 
 
 @plugins_command.command(name="new")
@@ -80,7 +97,7 @@ def _show(library: Library, *, as_json: bool) -> None:
     help="What the plugin offers.",
 )
 def new_command(name: str, folder: Path, kind: str) -> None:
-    """Write a new plugin that installs and passes the conformance tests.
+    """Create a plugin that installs and passes the conformance tests.
 
     NAME is the name of what the plugin offers, in small letters: demo creates the folder
     gemmahub-demo. Existing files are not overwritten.

@@ -8,24 +8,31 @@ from typing import TYPE_CHECKING
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.forms import Form, answer_options
 from gemmahub.text import format_gib, plural
 
 if TYPE_CHECKING:
-    from gemmahub.service.loaded import LoadedRow
+    from gemmahub.service.loaded import LoadedModels, LoadedRow
 
 
 @click.command(name="ps")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def ps_command(as_json: bool) -> None:
-    """Models that engines hold in memory now, with the context they really have."""
+@answer_options("ps")
+def ps_command(form: Form) -> None:
+    """List the models in memory.
+
+    Each is shown with the context that it really has.
+    """
     from gemmahub.service import Library
     from gemmahub.service.loaded import loaded_models
 
     found = loaded_models(Library(say=output.note))
-    if as_json:
-        models = [row.as_json() for row in found.rows]
-        output.json_data({"models": models, "remarks": list(found.remarks)})
-        return
+    form.answer(
+        lambda: {"models": [r.as_json() for r in found.rows], "remarks": list(found.remarks)},
+        lambda: _show(found),
+    )
+
+
+def _show(found: LoadedModels) -> None:
     if found.rows:
         output.table(
             ("model", "precision", "backend", "memory", "on", "context", "until"),
@@ -44,9 +51,10 @@ def ps_command(as_json: bool) -> None:
 @click.command(name="stop")
 @click.argument("reference", required=False)
 def stop_command(reference: str | None) -> None:
-    """Unload a model from the servers that hold it, or all that `gemmahub ps` shows.
+    """Unload a model from memory.
 
-    Answers in progress are finished first. The next request for the model loads it again.
+    Without REFERENCE it unloads all that `gemmahub ps` shows. Answers in progress are finished
+    first. The next request for the model loads it again.
     """
     from gemmahub.service import Library
     from gemmahub.service.stopping import stop

@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Show how much was downloaded to look at it.")
 def pull_command(reference: str, **options: Any) -> int:
-    """Get a model from Hugging Face or a plugin's source, after saying what it is.
+    """Download a model.
 
-    REFERENCE is a catalogue name (gemma-3-4b-it:q4_0-qat), a repository (user/repo:Q4_0) or a tag
-    of Ollama's registry (ollama://gemma3:4b). An interrupted download is kept: run the same
-    command to continue it.
+    It shows what the model is first. REFERENCE is a catalogue name (gemma-3-4b-it:q4_0-qat), a
+    repository (user/repo:Q4_0) or a tag of Ollama's registry (ollama://gemma3:4b). An interrupted
+    download is kept: run the same command to continue it.
     """
     from gemmahub.service import Library, PullOptions
 

@@ -8,6 +8,7 @@ import click
 
 from gemmahub.cli import output
 from gemmahub.cli.answers_side_by_side import show_answers
+from gemmahub.cli.forms import Form, answer_options
 from gemmahub.cli.tasks_shown import show_tasks
 from gemmahub.errors import Cancelled, UsageError
 from gemmahub.text import one_line
@@ -55,7 +56,7 @@ _COLUMNS = (
 @click.option("--limit", type=click.IntRange(min=1), help="Questions per task [all].")
 @click.option("--chunks", type=click.IntRange(min=1), help="Windows per text [all].")
 @click.option("--backend", help="The engine to use; otherwise the best one that scores.")
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+@answer_options("quality")
 def quality_command(
     references: tuple[str, ...],
     texts: tuple[str, ...],
@@ -68,26 +69,27 @@ def quality_command(
     limit: int | None,
     chunks: int | None,
     backend: str | None,
-    as_json: bool,
+    form: Form,
 ) -> None:
-    """What the precision of a model costs: perplexity, and the divergence from its best precision.
+    """Measure what a model's precision costs.
 
-    Models are loaded one after another. The method is that of llama-perplexity: windows of 512
-    tokens, with the second half of each scored. Finished windows are saved: after Ctrl-C, run the
-    same command to continue. Figures from different texts cannot be compared, and a text like
-    your own work tells you most.
+    It measures perplexity, and the divergence from the model's best precision. Models are loaded
+    one after another. The method is that of llama-perplexity: windows of 512 tokens, with the
+    second half of each scored. Finished windows are saved: after Ctrl-C, run the same command to
+    continue. Figures from different texts cannot be compared, and a text like your own work tells
+    you most.
 
     With --prompts nothing is scored: each model answers the prompts, always choosing the most
     probable token, and its answers are compared with those of the first model. With --tasks,
     lm-eval asks each model questions with known answers, and its scores are saved.
     """
     if tasks is not None:
-        show_tasks(references, tasks, task_folder, limit, as_json=as_json)
+        show_tasks(references, tasks, task_folder, limit, form.of("quality --tasks"))
         return
     if prompts is not None:
         wanted = (prompts, max_tokens, None if judge == "none" else judge, backend)
         names = references if reference is None else (reference, *references)
-        show_answers(names, wanted, as_json=as_json)
+        show_answers(names, wanted, form.of("quality --prompts"))
         return
     if judge != "none":
         raise UsageError("--judge needs answers to judge", "add prompts: --prompts FILE")
@@ -114,10 +116,7 @@ def quality_command(
         raise _stopped(seen) from None
     finally:
         output.progress("")
-    if as_json:
-        output.json_data(report.as_json())
-    else:
-        _print(report)
+    form.answer(report.as_json, lambda: _print(report))
 
 
 def _stopped(seen: list[ScoringProgress]) -> Cancelled:

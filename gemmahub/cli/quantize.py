@@ -63,7 +63,7 @@ MAKE: Final = "make"
 @click.option("--yes", is_flag=True, help="Do not ask, even if the model will not fit in memory.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def quantize_command(reference: str, **given: Any) -> int:
-    """Make a model at another precision, after saying what it will be.
+    """Convert a model to another precision.
 
     Without --to, only the tensors of --embedding and --keep change. The original model is not
     changed. The new file appears in `gemmahub list` when it is complete.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.forms import Form, answer_options
 from gemmahub.cli.machines import MACHINE_HELP
 from gemmahub.cli.remote_workers import rpc_option
 from gemmahub.recommend.goals import USES
@@ -37,16 +38,19 @@ if TYPE_CHECKING:
 @click.option("--machine", help=MACHINE_HELP)
 @rpc_option
 @click.option("--limit", type=click.IntRange(min=1), default=5, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@answer_options("recommend")
 def recommend_command(
-    as_json: bool,
+    form: Form,
     machine: str | None,
     memory: str | None,
     ram: str | None,
     workers: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """What this machine runs best: model, precision, context and offload, with reasons."""
+    """Recommend models for this machine.
+
+    Each comes with its precision, context and offload, and with reasons.
+    """
     from gemmahub.service import Library, Requirements
     from gemmahub.service.right_build import right_build
 
@@ -54,16 +58,20 @@ def recommend_command(
     place = library.machine_for(machine, memory, ram)
     found = library.recommend(wanted, place)
     better = right_build(library, wanted, place)
-    if as_json:
+
+    def value() -> dict[str, Any]:
         recommendations = [each.as_json() for each in found]
         plain: dict[str, Any] = {"machine": place.as_json(), "recommendations": recommendations}
-        output.json_data(plain if better is None else plain | {"right_build": better.as_json()})
-        return
-    if better is not None:
-        _show_right_build(better)
-    for problem in () if place.simulated else place.problems:
-        output.warning(f"{problem.probe}: {problem.reason}", problem.hint)
-    _show(found)
+        return plain if better is None else plain | {"right_build": better.as_json()}
+
+    def show() -> None:
+        if better is not None:
+            _show_right_build(better)
+        for problem in () if place.simulated else place.problems:
+            output.warning(f"{problem.probe}: {problem.reason}", problem.hint)
+        _show(found)
+
+    form.answer(value, show)
 
 
 def _show_right_build(better: RightBuild) -> None:

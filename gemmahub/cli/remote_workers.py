@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 
 
 def _read(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
     from gemmahub.service.remote_workers import read_workers
 
-    return () if value is None else read_workers(value)
+    return read_workers(value)
 
 
 rpc_option: Callable[[Any], Any] = click.option(

@@ -30,10 +30,11 @@ def report_command(
     use: str,
     force: bool,
 ) -> None:
-    """One file about variants: precision, memory, speed and quality, with plots and their doubts.
+    """Write a report about models, with plots.
 
-    It contains what `bench` and `quality` measured on this machine, and names the command for each
-    missing figure. It needs no network and contains no path, user name or machine name.
+    It shows precision, memory, speed and quality, each with its doubts. It contains what `bench`
+    and `quality` measured on this machine, and names the command for each missing figure. It needs
+    no network and contains no path, user name or machine name.
     """
     from gemmahub.service import Library, Requirements
     from gemmahub.service.reporting import report_on

@@ -90,7 +90,7 @@ _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
     "-v", "--verbose", is_flag=True, help="Show why this engine was chosen; print timings."
 )
 def run_command(reference: str, prompt: str | None, **options: Any) -> int:
-    """Ask a model, or talk to it.
+    """Ask a model a question, or chat with it.
 
     PROMPT is the question; "-" or a pipe reads it from standard input. Without a prompt, a
     conversation starts in the terminal: Ctrl-C stops an answer, Ctrl-D leaves.

@@ -8,31 +8,45 @@ from typing import TYPE_CHECKING
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.forms import Form, answer_options
+from gemmahub.cli.selecting import selection_options
 from gemmahub.text import format_bytes, one_line, plural
 
 if TYPE_CHECKING:
+    from gemmahub.service.model_filter import Selection
     from gemmahub.service.searching import FileRow, RepositoryRow
 
 
 @click.command(name="search")
 @click.argument("text", nargs=-1, required=True)
 @click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def search_command(text: tuple[str, ...], limit: int, as_json: bool) -> None:
-    """Find models on Hugging Face and in plugins' sources, each file with its precision.
+@selection_options
+@answer_options("search")
+def search_command(text: tuple[str, ...], limit: int, selection: Selection, form: Form) -> None:
+    """Find models to download, with the precision of each file.
 
-    TEXT is one or more words in the name of a repository. Hugging Face repositories of the
-    catalogue come first, then Google's, then the others by downloads.
+    It searches Hugging Face and the sources of plugins. TEXT is one or more words in the name of a
+    repository. Hugging Face repositories of the catalogue come first, then Google's, then the
+    others by downloads.
     """
     from gemmahub.service import Library
+    from gemmahub.service.model_facts import engines_by_format
+    from gemmahub.service.model_filter import selected_repositories
 
-    words = " ".join(text)
-    rows = Library(say=output.note).search(words, limit)
-    if as_json:
-        output.json_data({"repositories": [row.as_json() for row in rows]})
-        return
+    words, library = " ".join(text), Library(say=output.note)
+    found = library.search(words, limit)
+    engines = engines_by_format(library.plugins_manager) if selection.names_engines else {}
+    rows = selected_repositories(found, selection, engines)
+    form.answer(
+        lambda: {"repositories": [row.as_json() for row in rows]},
+        lambda: _show_found(rows, words, filtered=bool(found)),
+    )
+
+
+def _show_found(rows: list[RepositoryRow], words: str, *, filtered: bool) -> None:
     if not rows:
-        output.note(f"no repository matches {one_line(words)!r}; try fewer words")
+        none = f"there is no repository for {one_line(words)!r}; try fewer words"
+        output.note("no file that was found passes the filter" if filtered else none)
         return
     if sys.stdout.isatty():
         for row in rows:

@@ -98,7 +98,7 @@ def serve_command(
     address: str | None,
     client: str | None,
 ) -> None:
-    """Serve models to other programs, as OpenAI and Anthropic do.
+    """Serve models over HTTP, with the OpenAI and Anthropic APIs.
 
     REFERENCES are the models to serve [all installed ones]. A model is loaded by its first request.
     If memory is short, the least recently used model is unloaded.

@@ -9,12 +9,15 @@ from gemmahub.cli import output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gemmahub.cli.forms import Form
+    from gemmahub.service.scoring.tasks import TasksResult
+
 _COLUMNS = ("Model", "Task", "Metric", "Value", "Error")
 _ERROR = "_stderr,"
 
 
 def show_tasks(
-    references: Sequence[str], tasks: str, folder: str | None, limit: int | None, *, as_json: bool
+    references: Sequence[str], tasks: str, folder: str | None, limit: int | None, form: Form
 ) -> None:
     """Print what came of it. Raises: GemmahubError."""
     from gemmahub.service import Library
@@ -22,9 +25,10 @@ def show_tasks(
 
     names = tuple(filter(None, (name.strip() for name in tasks.split(","))))
     found = run_tasks(Library(say=output.note), references, TasksOptions(names, folder, limit))
-    if as_json:
-        output.json_data({"tasks": [each.as_json() for each in found]})
-        return
+    form.answer(lambda: {"tasks": [each.as_json() for each in found]}, lambda: _show(found))
+
+
+def _show(found: Sequence[TasksResult]) -> None:
     rows = []
     for each in found:
         for task, metrics in each.scores.items():

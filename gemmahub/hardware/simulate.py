@@ -42,7 +42,7 @@ def parse_size(text: str) -> int:
             raise UsageError(f"a size cannot be negative: {shown}", _HINT)
         raise UsageError(f"not a size: {shown or 'an empty text'}", _HINT)
     whole, fraction, unit = match[1], match[2] or "", match[3].casefold()
-    factor = _factor(unit)
+    factor = unit_bytes(unit)
     if factor is None:
         reason = "has no unit" if not unit else f"has an unknown unit: {one_line(match[3], 20)}"
         raise UsageError(f"the size {shown} {reason}", _HINT)
@@ -55,8 +55,9 @@ def parse_size(text: str) -> int:
     return size
 
 
-def _factor(unit: str) -> int | None:
-    """Bytes of one unit, None for a text that is no unit; a bare number has none."""
+def unit_bytes(unit: str) -> int | None:
+    """Bytes of one unit in small letters (``gib``, ``g``, ``gb``), None for a text that is no unit;
+    a bare number has none."""
     if unit in _DECIMAL:
         return _DECIMAL[unit]
     return _BINARY.get(unit[:1]) if unit[1:] in ("", "i", "ib") else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gemmahub.config.kept_names import forget_names
 from gemmahub.errors import NotFound, NotInstalled, UsageError
 from gemmahub.text import nearest, one_line
 
@@ -83,7 +84,9 @@ def remove(here: Installation, removing: Removing) -> Removed:
     """Carry the plan out. What could not be removed is in the answer with its reason."""
     from gemmahub.stores.removal import remove as carried_out
 
-    return carried_out(removing.plan, here.stores, data=here.config.data)
+    removed = carried_out(removing.plan, here.stores, data=here.config.data)
+    forget_names(here.config.cache)
+    return removed
 
 
 def finish_removals(here: Installation) -> Removed | None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from gemmahub.config.kept_names import forget_names
 from gemmahub.engines.sources import WEIGHTS
 from gemmahub.errors import (
     DoesNotFit,
@@ -200,6 +201,7 @@ def pull(
     meter = Meter(have, sizes, on_progress, cancelled)
     pulled = plan.remote.pull(plan.to, meter, cancelled)
     here.look_again()
+    forget_names(here.config.cache)
     return pulled
 
 

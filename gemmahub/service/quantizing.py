@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from gemmahub.config.kept_names import forget_names
 from gemmahub.engines import asking
 from gemmahub.engines.contract import Quantization
 from gemmahub.errors import BackendError, DoesNotFit, GemmahubError, IntegrityError
@@ -74,6 +75,7 @@ def quantize(
 def made_variant(here: Installation, path: Path) -> tuple[Variant, bool]:
     """What was made there, and whether a listing shows it."""
     here.look_again()
+    forget_names(here.config.cache)
     found = here.registry.at(path)
     return found or here.registry.resolve(f"./{os.path.relpath(path)}"), found is not None
 

@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from gemmahub.service.model_facts import facts_of_variant
+from gemmahub.service.model_filter import condition_of, is_condition, is_unfinished
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
+    from gemmahub.service.model_facts import ModelFacts
     from gemmahub.service.overview import ModelRow
 
 SHOWN: Final = ("all", "fits", "installed")
@@ -156,10 +159,21 @@ def ordered(items: Iterable[Item], sort_filter: SortFilter) -> list[Item]:
 
 
 def filtered(items: Sequence[Item], words: str) -> Sequence[Item]:
-    """Those that have every word."""
+    """Those that have every word, and meet every condition (``bits<5``, ``params>=4b``)."""
     for word in words.casefold().split():
-        items = [item for item in items if word in item.text]
+        if is_unfinished(word):
+            continue
+        if is_condition(word):
+            holds = condition_of(word).holds
+            items = [item for item in items if holds(_facts(item.row))]
+        else:
+            items = [item for item in items if word in item.text]
     return items
+
+
+def _facts(row: ModelRow) -> ModelFacts:
+    speed = row.speed.likely if row.speed and row.speed_is_measured else None
+    return facts_of_variant(row.variant, row.fit, speed=speed)
 
 
 def _section(row: ModelRow) -> int:

@@ -14,12 +14,15 @@ PATIENCE: Final = 20  # seconds until what is waited for counts as missing
 
 
 class OnTerminal:
-    """``gemmahub`` with these arguments; what it writes is read up to a text that is waited for."""
+    """``gemmahub`` with these arguments, or another program with its own; what it writes is read up
+    to a text that is waited for."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, program: str = "") -> None:
         pty = pytest.importorskip("pty")
         self._pid, self._terminal = pty.fork()
         if self._pid == 0:
+            if program:
+                os.execvp(program, [program, *arguments])
             os.execv(sys.executable, [sys.executable, "-m", "gemmahub", *arguments])
         self._seen = ""
 

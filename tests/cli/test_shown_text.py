@@ -125,7 +125,12 @@ ASKED: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "config unset": (("config", "unset", ARGUMENT), ("config", "unset", "run.backend")),
     "config edit": (("config", "edit"),),
     "config path": (("config", "path"),),
-    "doctor": (("doctor",), ("doctor", "--json")),
+    "doctor": (("doctor",), ("doctor", "--json"), ("doctor", "--format", "csv")),
+    "schema": (("schema",), ("schema", "--json"), ("schema", "list"), ("schema", ARGUMENT)),
+    "completion": (("completion",),),
+    "completion install": (("completion", "install", ARGUMENT),),
+    "completion show": (("completion", "show", "bash"), ("completion", "show", ARGUMENT)),
+    "completion remove": (("completion", "remove", ARGUMENT),),
 }  # fmt: skip
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING, Final
 
-from gemmahub.text import format_gib, one_line
+from gemmahub.text import format_gib, one_line, rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from gemmahub.measurements.records import SpeedResult, Spread
 
@@ -75,37 +73,29 @@ def _number(rate: float) -> str:
 
 def as_csv(results: Iterable[SpeedResult]) -> str:
     """A line for each depth, with the names of the columns first."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_CSV)
-    for result in results:
-        conditions, memory, load = result.conditions, result.memory, result.load_seconds
-        for each in result.depths:
-            measured = (each.prefill, each.decode, each.first_token_seconds)
-            writer.writerow(
-                [
-                    *map(one_line, (result.model.reference, result.model.precision)),
-                    *(conditions.engine, conditions.build, conditions.machine, conditions.place),
-                    result.parallel,
-                    each.depth,
-                    *(figure for found in measured for figure in _figures(found)),
-                    "" if load is None else f"{load.median:.6g}",
-                    *(_of(size) for size in (memory.planned, memory.engine)),
-                    *(_of(size) for size in (memory.process, memory.devices)),
-                    "; ".join(conditions.doubts),
-                ]
-            )
-    return text.getvalue()
+    return rows.as_csv(_CSV, (row for result in results for row in _csv_rows(result)))
+
+
+def _csv_rows(result: SpeedResult) -> Iterator[list[str | int | None]]:
+    conditions, memory, load = result.conditions, result.memory, result.load_seconds
+    for each in result.depths:
+        measured = (each.prefill, each.decode, each.first_token_seconds)
+        yield [
+            *(result.model.reference, result.model.precision),
+            *(conditions.engine, conditions.build, conditions.machine, conditions.place),
+            result.parallel,
+            each.depth,
+            *(figure for found in measured for figure in _figures(found)),
+            "" if load is None else f"{load.median:.6g}",
+            *(memory.planned, memory.engine, memory.process, memory.devices),
+            "; ".join(conditions.doubts),
+        ]
 
 
 def _figures(found: Spread | None) -> tuple[str, ...]:
     if found is None:
         return ("",) * 4
     return (f"{found.median:.6g}", f"{found.low:.6g}", f"{found.high:.6g}", str(found.runs))
-
-
-def _of(size: int | None) -> str:
-    return "" if size is None else str(size)
 
 
 def as_markdown(results: Sequence[SpeedResult]) -> str:
