@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.references import reference_argument
 from gemmahub.engines.contract import Settings
 from gemmahub.errors import ExitCode, GemmahubError, NotFound, UsageError
 from gemmahub.formats.ggml_types import CACHE_TYPES
@@ -60,7 +61,7 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
 
 
 @bench_command.command(name="run")
-@click.argument("references", nargs=-1)
+@reference_argument("references", nargs=-1)
 @click.option("--backend", help="The engine to use; otherwise the best one for the format.")
 @click.option(
     "--option", "engine_options", multiple=True, metavar="NAME=VALUE", help="One of the engine's."

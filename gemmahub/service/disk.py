@@ -140,7 +140,7 @@ def _plan_unfinished(
     from gemmahub.registry.reference import parse_reference
     from gemmahub.stores.removal import plan_unfinished
 
-    names = [str(parse_reference(reference))]
+    names = [str(parse_reference(here.registry.model_in(reference)))]
     model, _, variant = known.reference.partition(":") if known else ("", "", "")
     if (published := here.registry.catalog.variant(model, variant)) is not None:
         names.append(f"hf://{published.repository}")

@@ -125,6 +125,17 @@ ASKED: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "config unset": (("config", "unset", ARGUMENT), ("config", "unset", "run.backend")),
     "config edit": (("config", "edit"),),
     "config path": (("config", "path"),),
+    "presets": (("presets",), ("presets", "--json")),
+    "presets list": (("presets", "list"), ("presets", "list", "--json")),
+    "presets show": (("presets", "show", ARGUMENT), ("presets", "show", "x", "--json")),
+    "presets save": (("presets", "save", ARGUMENT, "{good}"), ("presets", "save", "x", ARGUMENT),
+                     ("presets", "save", "x", "{good}", "--system", ARGUMENT),
+                     ("presets", "show", "x"), ("presets", "list"), ("plan", "@x")),
+    "presets export": (("presets", "export"), ("presets", "export", ARGUMENT),
+                       ("presets", "export", "-o", "{folder}/none/" + ARGUMENT)),
+    "presets import": (("presets", "import", ARGUMENT), ("presets", "import", "{good}"),
+                       ("presets", "import", "{folder}", "--json")),
+    "presets remove": (("presets", "remove", ARGUMENT), ("presets", "remove", "x")),
     "doctor": (("doctor",), ("doctor", "--json")),
 }  # fmt: skip
 
