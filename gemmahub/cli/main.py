@@ -48,6 +48,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "dedupe": ("disk", "Let files of the same content share their place"),
     "hardware": ("hardware", "What this machine is, each figure with its source"),
     "plugins": ("plugins", "Plugins, what they offer, and why one does not work"),
+    "setup": ("setup", "Set up gemmahub: what this machine runs, and what is missing for it"),
     "presets": ("presets", "Presets: a model with its settings under a name, for run @NAME"),
     "config": ("config", "Settings: what there is, where each value comes from, and changing them"),
     "doctor": ("doctor", "Check this installation"),

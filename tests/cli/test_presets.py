@@ -205,8 +205,7 @@ def test_an_import_shows_first_and_writes_after_a_yes(
 ) -> None:
     shared = tmp_path / "shared.toml"
     shared.write_text(
-        '[presets.x]\nmodel = "gemma-3-4b-it"\n'
-        'tools = "/etc/passwd"\nsystem_file = "~/.ssh/id"\n'
+        '[presets.x]\nmodel = "gemma-3-4b-it"\ntools = "/etc/passwd"\nsystem_file = "~/.ssh/id"\n'
     )
     before = file.read_text()
     assert command("presets", "import", shared).code == 2
