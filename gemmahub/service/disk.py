@@ -86,6 +86,17 @@ def remove(here: Installation, removing: Removing) -> Removed:
     return carried_out(removing.plan, here.stores, data=here.config.data)
 
 
+def remove_unfinished(here: Installation, reference: str) -> Removed | None:
+    """Remove what interrupted downloads left of a repository; None where that is nothing by now.
+
+    Raises: GemmahubError.
+    """
+    from gemmahub.stores.removal import plan_unfinished
+
+    plan = plan_unfinished(reference, here.stores)
+    return None if plan is None else remove(here, Removing(None, plan, reference))
+
+
 def finish_removals(here: Installation) -> Removed | None:
     """End what a crash cut off; None when nothing was."""
     from gemmahub.stores.removal import finish_removals as finished

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from gemmahub.service.installation import Installation
 
 _READABLE_BY_OTHERS: Final = 0o044
+SETTINGS_FILE: Final = "settings file"
+"""The check of who can read a settings file with secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ def settings_checks(here: Installation) -> list[CheckResult]:
     plain = [row.name for row in rows if row.secret and row.origin == "file"]
     if plain and os.name == "posix" and path.stat().st_mode & _READABLE_BY_OTHERS:
         what = f"others can read {path}, which holds {', '.join(plain)}"
-        found.append(CheckResult("settings file", "warning", what, f"chmod 600 {path}"))
+        found.append(CheckResult(SETTINGS_FILE, "warning", what, f"chmod 600 {path}"))
     return found
 
 

@@ -125,6 +125,7 @@ ASKED: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "config unset": (("config", "unset", ARGUMENT), ("config", "unset", "run.backend")),
     "config edit": (("config", "edit"),),
     "config path": (("config", "path"),),
+    "setup": (("setup",), ("setup", "--dry-run"), ("setup", "--json")),
     "presets": (("presets",), ("presets", "--json")),
     "presets list": (("presets", "list"), ("presets", "list", "--json")),
     "presets show": (("presets", "show", ARGUMENT), ("presets", "show", "x", "--json")),
@@ -136,7 +137,7 @@ ASKED: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "presets import": (("presets", "import", ARGUMENT), ("presets", "import", "{good}"),
                        ("presets", "import", "{folder}", "--json")),
     "presets remove": (("presets", "remove", ARGUMENT), ("presets", "remove", "x")),
-    "doctor": (("doctor",), ("doctor", "--json")),
+    "doctor": (("doctor",), ("doctor", "--json"), ("doctor", "--fix", "--dry-run")),
 }  # fmt: skip
 
 
