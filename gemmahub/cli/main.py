@@ -179,7 +179,10 @@ def cli(
         from gemmahub.tui.app import run as open_ui
 
         give_stdout_back()
-        open_ui()
+        if open_ui() == "gemmahub setup":  # where nothing was here, and it was wanted
+            from gemmahub.cli.setup import setup_command
+
+            context.exit(context.invoke(setup_command))
     else:
         output.data(context.get_help())
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _HISTORY_BYTES: Final = 1 << 20
 _BLOCK: Final = '"""'
 _FORGETS = "/clear forgets the conversation, "
-_KEEPS = "/preset NAME keeps model and settings as a preset, "
+_KEEPS = "/preset NAME keeps it as a preset, "
 _HELP = '/exit or Ctrl-D ends it, """ starts and ends several lines'
 
 

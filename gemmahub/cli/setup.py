@@ -52,8 +52,9 @@ def setup_command(yes: bool, dry_run: bool, no_chat: bool, as_json: bool) -> int
     code = done.all()
     if as_json:
         output.json_data(first_setup.look_around(Library(say=output.note)).as_json())
-    elif not no_chat and code == ExitCode.DONE:
-        code = done.chat()
+    elif not no_chat and code != ExitCode.INTERRUPTED:
+        talked = done.chat()
+        code = code or talked
     return code
 
 
@@ -92,7 +93,8 @@ class _Steps:
             self._reference = runnable_here(self._library.models()) or ""
             self._command = command_line("run", self._reference)
         if not self._reference or not self._has_engine:
-            output.note(f"\nno chat without a model and an engine; {_AGAIN}")
+            missing = "an engine" if self._reference else "a model"
+            output.note(f"\nno chat yet: {missing} is missing; {_AGAIN}")
             return ExitCode.DONE
         output.note("")
         if not output.interactive() or not self._agreed(f"Talk to {self._reference} now?"):

@@ -143,6 +143,11 @@ def look_around(here: Library) -> SetupFacts:
     )
 
 
+def is_bare(here: Library) -> bool:
+    """Whether neither an engine nor a model is here: the first minutes."""
+    return not here.models().variants and not any(row.available for row in backend_rows(here))
+
+
 def engine_change() -> PluginChange:
     """How the engine for this machine gets into gemmahub's environment: llama-server with Metal or
     Vulkan where a package has it, else llama.cpp inside Python, which is compiled.

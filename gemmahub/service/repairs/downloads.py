@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gemmahub.engines.contract import CheckResult, DownloadStore, ManagedStore
 from gemmahub.service.disk import remove_unfinished
-from gemmahub.service.repairs import Repair
+from gemmahub.service.repairs.repair import Repair
 from gemmahub.text import format_bytes, one_line
 from gemmahub.text.command import command_line
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from gemmahub.config.file import settings_path
 from gemmahub.engines.contract import CheckResult
-from gemmahub.service.repairs import Repair
+from gemmahub.service.repairs.repair import Repair
 from gemmahub.service.serving.known import left_by_servers
 from gemmahub.service.settings import SETTINGS_FILE, settings_checks
 from gemmahub.text import one_line, plural

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.contract import CheckResult
 from gemmahub.records.parsing import Unfit, json_value, read_bounded, set_aside
-from gemmahub.service.repairs import Repair
+from gemmahub.service.repairs.repair import Repair
 from gemmahub.text import one_line, plural
 
 if TYPE_CHECKING:
