@@ -8,7 +8,8 @@ import click
 
 from gemmahub.cli import output
 from gemmahub.cli.setup_screen import show_facts
-from gemmahub.errors import ExitCode, GemmahubError, UsageError
+from gemmahub.errors import DoesNotFit, ExitCode, GemmahubError, NetworkError, UsageError
+from gemmahub.text import plural
 from gemmahub.text.command import command_line
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def setup_command(yes: bool, dry_run: bool, no_chat: bool, as_json: bool) -> int
         return ExitCode.DONE
     if not yes and not output.interactive():
         raise UsageError(
-            f"{len(facts.needed)} steps are to be done, and nobody is here to ask",
+            f"{plural(len(facts.needed), 'step')} to do, and nobody is here to ask",
             "--yes does them, --dry-run only shows them",
         )
     done = _Steps(library, facts, yes=yes)
@@ -121,7 +122,8 @@ class _Steps:
     def _model(self, step: SetupStep) -> None:
         """Raises: GemmahubError; KeyboardInterrupt where the download was stopped."""
         if step.problem:
-            raise GemmahubError(step.problem, _without_network(self._library))
+            kind = NetworkError if self._facts.offline else DoesNotFit
+            raise kind(step.problem, _without_network(self._library))
         found = self._chosen()
         if found is None:
             output.note(f"no model; {_AGAIN}")

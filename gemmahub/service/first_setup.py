@@ -119,10 +119,12 @@ def look_around(here: Library) -> SetupFacts:
     machine = here.machine_for()
     wanted = Requirements(limit=_CHOICES)
     choices, nothing_fits = _recommended(here, machine, wanted)
-    installed, _ = _recommended(here, machine, Requirements(limit=1, installed=True))
+    installed, _ = _recommended(here, machine, Requirements(installed=True))
     # A base model completes texts: it is here, and the first minutes end in a chat.
-    talks = [each for each in installed if each.variant.chat_template]
-    best_here = talks[0] if talks else None
+    best = choices[0].variant.reference if choices else ""
+    own = (*installed, *(each for each in choices if each.variant.artifacts))
+    talks = (e for e in own if e.variant.chat_template or e.variant.reference == best)
+    best_here = next(talks, None)
     engines = tuple(row for row in backend_rows(here) if row.available and row.automatic)
     models, offline = here.models(), here.why_offline
     steps = (
@@ -186,12 +188,13 @@ def download_text(found: Recommendation) -> str:
     """Size, licence and time of a download, as far as they are known before anybody is asked."""
     variant = found.variant
     size = variant.size_bytes
-    seconds = (size or 0) / _LINE_BYTES_PER_SECOND
+    minutes = round((size or 0) / _LINE_BYTES_PER_SECOND / 60)
+    time = f"about {minutes} min" if minutes else "less than a minute"
     licence = one_line(variant.licence.partition(" (")[0], 60)
     parts = [
         format_bytes(size) if size else "",
         f"licence {licence}" if licence else "",
-        f"about {max(1, round(seconds / 60))} min at 100 Mbit/s" if size else "",
+        f"{time} at 100 Mbit/s" if size else "",
     ]
     return ", ".join(filter(None, parts))
 
