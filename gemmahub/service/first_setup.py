@@ -147,7 +147,8 @@ def look_around(here: Library) -> SetupFacts:
 
 def is_bare(here: Library) -> bool:
     """Whether neither an engine nor a model is here: the first minutes."""
-    return not here.models().variants and not any(row.available for row in backend_rows(here))
+    models = here.registry.installed().variants  # no server is asked: it would be an engine
+    return not models and not any(row.available for row in backend_rows(here))
 
 
 def engine_change() -> PluginChange:
