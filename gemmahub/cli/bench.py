@@ -10,6 +10,7 @@ import click
 from gemmahub.cli import output
 from gemmahub.cli.bench_kept import forget_command, import_command, reset_command
 from gemmahub.cli.forms import CSV, JSON, MARKDOWN, TABLE, format_option
+from gemmahub.cli.references import reference_argument
 from gemmahub.engines.contract import Settings
 from gemmahub.errors import ExitCode, GemmahubError, NotFound, UsageError
 from gemmahub.formats.ggml_types import CACHE_TYPES
@@ -73,7 +74,7 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
 
 
 @bench_command.command(name="run")
-@click.argument("references", nargs=-1)
+@reference_argument("references", nargs=-1)
 @click.option("--backend", help="The engine to use; otherwise the best one for the format.")
 @click.option(
     "--option",

@@ -11,6 +11,7 @@ import click
 from gemmahub.cli import output
 from gemmahub.cli.forms import Form, answer_options
 from gemmahub.cli.machines import MACHINE_HELP
+from gemmahub.cli.references import reference_argument
 from gemmahub.recommend.goals import USES
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _BOLD: Final = "1"
 
 
 @click.command(name="compare")
-@click.argument("references", nargs=-1, metavar="REF REF [REF]...")
+@reference_argument("references", nargs=-1, metavar="REF REF [REF]...")
 @click.option("--use", type=click.Choice(USES), default="chat", show_default=True)
 @click.option("--memory", help="Assume a GPU of this size: 24GiB.")
 @click.option("--ram", help="Assume this much system memory: 64GiB.")

@@ -37,6 +37,7 @@ GROUPS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Run": {
         "run": ("run", "Ask a model a question, or chat with it"),
         "chats": ("chats", "List, show, continue and export saved conversations"),
+        "presets": ("presets", "List and save models with their settings, for run @NAME"),
         "embed": ("embed", "Turn texts into vectors"),
     },
     "Serve": {
@@ -60,6 +61,7 @@ GROUPS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "System": {
         "hardware": ("hardware", "Show this machine: accelerators, memory and processor"),
         "doctor": ("doctor", "Check this installation"),
+        "setup": ("setup", "Set up gemmahub on this machine"),
         "plugins": ("plugins", "List, install and create plugins"),
         "config": ("config", "Show and change settings"),
         "completion": ("completion", "Install shell completion"),
@@ -137,7 +139,10 @@ def cli(
         from gemmahub.tui.app import run as open_ui
 
         give_stdout_back()
-        open_ui()
+        if open_ui() == "gemmahub setup":  # where nothing was here, and it was wanted
+            from gemmahub.cli.setup import setup_command
+
+            context.exit(context.invoke(setup_command))
     else:
         output.data(context.get_help())
 

@@ -213,8 +213,14 @@ def loading(fraction: float) -> None:
 
 def confirm(question: str) -> bool:
     """Ask on standard error; anything but y is no."""
-    _print(sys.stderr, question, end=" [y/N] ")
-    return sys.stdin.readline().strip().casefold() in ("y", "yes")
+    return (ask(f"{question} [y/N]") or "").casefold() in ("y", "yes")
+
+
+def ask(question: str) -> str | None:
+    """Ask on standard error; the line that was typed, None at the end of input."""
+    _print(sys.stderr, question, end=" ")
+    line = sys.stdin.readline()
+    return line.strip() if line else None
 
 
 def interactive() -> bool:

@@ -11,6 +11,7 @@ from gemmahub.cli.drafts import draft_options
 from gemmahub.cli.forms import Form, answer_options
 from gemmahub.cli.machines import MACHINE_HELP, split_option
 from gemmahub.cli.memory_bars import place_lines
+from gemmahub.cli.references import reference_argument
 from gemmahub.cli.remote_workers import rpc_option
 from gemmahub.formats.ggml_types import CACHE_TYPES
 from gemmahub.text import format_gib, one_line
@@ -28,7 +29,7 @@ _COUNT = click.IntRange(1, 2**31 - 256)
 
 
 @click.command(name="plan")
-@click.argument("reference")
+@reference_argument()
 @click.option("-c", "--context", "--ctx-size", type=_TOKENS, help="Tokens.")
 @click.option("--cache-type", type=click.Choice(CACHE_TYPES), default="f16", show_default=True)
 @click.option(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.cli import output
 from gemmahub.cli.prompt_input import NO_FILES
-from gemmahub.errors import BackendCrashed, BackendError, ExitCode
+from gemmahub.errors import BackendCrashed, BackendError, ExitCode, GemmahubError
+from gemmahub.text.command import command_line
 from gemmahub.text.streams import unguarded
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _HISTORY_BYTES: Final = 1 << 20
 _BLOCK: Final = '"""'
 _FORGETS = "/clear clears the conversation, "
+_KEEPS = "/preset NAME saves it as a preset, "
 _HELP = '/exit or Ctrl-D leaves, """ starts and ends a text of several lines'
 
 
@@ -28,21 +30,24 @@ def converse(
     data: Path,
     *,
     forget: Callable[[], object] | None = None,
+    keep: Callable[[str], object] | None = None,
     files: Files = NO_FILES,
 ) -> int:
     """Ask and answer until the end of input. ``files`` go with the first question; ``forget``
-    makes the model forget what was said, None where that is kept. The history of the prompt lies in
-    the folder ``data``.
+    makes the model forget what was said, None where that is kept; ``keep`` saves a preset of that
+    name. The history of the prompt lies in the folder ``data``.
 
     Raises: BackendCrashed; other backend errors are shown, and the conversation goes on.
     """
-    told = f"{_FORGETS if forget else ''}{_HELP}"
+    told = f"{_FORGETS if forget else ''}{_KEEPS if keep else ''}{_HELP}"
     output.note(told)
     prompt = Prompt(data / "prompt-history")
     while (question := prompt.read()) is not None:
         if question.strip() == "/clear" and forget is not None:
             forget()
             output.note("forgotten")
+        elif question.strip().partition(" ")[0] == "/preset" and keep is not None:
+            _keep(question.strip().partition(" ")[2].strip(), keep)
         elif question.strip() in ("/exit", "/quit", "/bye"):
             break
         elif question.strip() in ("/help", "/?"):
@@ -56,6 +61,19 @@ def converse(
             except BackendError as error:
                 output.error(error, as_json=False)
     return ExitCode.DONE
+
+
+def _keep(name: str, keep: Callable[[str], object]) -> None:
+    """Save a preset, and say how it is used, or why it was not saved."""
+    if not name:
+        output.note("/preset NAME keeps model, settings and system prompt: /preset coder")
+        return
+    try:
+        keep(name.removeprefix("@"))
+    except GemmahubError as error:
+        output.error(error, as_json=False)
+    else:
+        output.note(f"kept; use it: {command_line('run', '@' + name.removeprefix('@'))}")
 
 
 class Prompt:

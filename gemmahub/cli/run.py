@@ -14,29 +14,27 @@ from gemmahub.cli.answers import show_answer
 from gemmahub.cli.drafts import draft_options
 from gemmahub.cli.machines import split_option
 from gemmahub.cli.prompt_input import Files, audio_option, files_of, image_option, question_of
+from gemmahub.cli.references import options_of_preset, reference_argument
 from gemmahub.cli.remote_workers import rpc_option
-from gemmahub.cli.thinking import thinking_of, thinking_options
+from gemmahub.cli.sampling import sampling_of, sampling_options
+from gemmahub.cli.thinking import thinking_options
 from gemmahub.cli.tools import answer_with_calls, calls_of, tools_option, whole_answer
-from gemmahub.engines.contract import Sampling, Settings
+from gemmahub.engines.contract import Settings
 from gemmahub.errors import BackendError, ExitCode, NotInstalled, UsageError
 from gemmahub.formats.ggml_types import CACHE_TYPES
 
 if TYPE_CHECKING:
     from gemmahub.conversations import ChatSession, SavedMessage
-    from gemmahub.engines.contract import Tool
+    from gemmahub.engines.contract import Sampling
     from gemmahub.service import Library, Running
 _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
 
 
 @click.command(name="run")
-@click.argument("reference")
+@reference_argument()
 @click.argument("prompt", required=False)
 @click.option("-c", "--ctx-size", type=click.IntRange(min=1), help="Context length, in tokens.")
-@click.option("-n", "--max-tokens", type=click.IntRange(min=1), help="Longest answer, in tokens.")
-@click.option("--temperature", type=click.FloatRange(min=0), default=1.0, show_default=True)
-@click.option("--top-k", type=click.IntRange(min=0), default=64, show_default=True)
-@click.option("--top-p", type=click.FloatRange(0, 1), default=0.95, show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**32 - 2), help="Seed for repeatable answers.")
+@sampling_options
 @click.option(
     "--schema",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -100,7 +98,7 @@ def run_command(reference: str, prompt: str | None, **options: Any) -> int:
 
     alone = options["as_json"] or bool(options["schema"] or options["tools"])
     question = question_of(prompt, example=_EXAMPLE, alone=alone)
-    sampling = _sampling(options)
+    sampling = sampling_of(options)
     library = Library(say=output.note, workers=options["workers"])
     running = _start(library, reference, options)
     output.progress("")
@@ -141,7 +139,20 @@ def run_command(reference: str, prompt: str | None, **options: Any) -> int:
         from gemmahub.cli.prompt_loop import converse
 
         forget = partial(chat.journal.cut, 0)
-        return converse(ask, library.config.data, forget=forget, files=files)
+        keep = partial(_keep, reference, options, sampling)
+        return converse(ask, library.config.data, forget=forget, keep=keep, files=files)
+
+
+def _keep(reference: str, options: dict[str, Any], sampling: Sampling, name: str) -> None:
+    """Save a preset of what was asked for. Raises: UsageError where one has the name already."""
+    from gemmahub.service.presets import is_kept
+    from gemmahub.service.presets.kept import keep_as_preset
+
+    if is_kept(name):
+        raise UsageError(f"there is a preset {name} already", "/preset with another name")
+    settings = replace(_settings(options), options=engine_options(options["engine_options"]))
+    system, backend, tools = options["system"] or "", options["backend"], options["tools"]
+    keep_as_preset(name, reference, settings, sampling, system, backend=backend, tools=tools)
 
 
 def _start(library: Library, reference: str, options: dict[str, Any]) -> Running:
@@ -205,16 +216,20 @@ def _said(options: dict[str, Any]) -> set[str]:
     from click.core import ParameterSource
 
     source = click.get_current_context().get_parameter_source
-    said = {name for name in options if source(name) is ParameterSource.COMMANDLINE}
+    chosen = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)  # of a preset
+    said = {name for name in options if source(name) in chosen}
     return said | ({"system"} if options["raw"] else set())
 
 
 def engine_options(texts: tuple[str, ...]) -> dict[str, str]:
-    """Texts of ``--option`` as names and values. Raises: UsageError."""
+    """Texts of ``--option`` as names and values, before them those of a preset.
+
+    Raises: UsageError.
+    """
     pairs = {name.strip(): value for name, _, value in (text.partition("=") for text in texts)}
     if wrong := next((text for text in texts if "=" not in text), None):
         raise UsageError(f"--option {wrong!r} has no value", "write --option NAME=VALUE")
-    return pairs
+    return {**options_of_preset(), **pairs}
 
 
 def _settings(options: dict[str, Any]) -> Settings:
@@ -244,39 +259,6 @@ def _warn_of_training(running: Running, asked: int | None) -> None:
             f"{asked:,} tokens are more than the {trained:,} that the model was trained for: "
             "expect worse answers"
         )
-
-
-def _sampling(options: dict[str, Any]) -> Sampling:
-    """Raises: UsageError."""
-    schema = None
-    if options["schema"] is not None:
-        from gemmahub.service.structured import schema_of
-
-        schema = schema_of(options["schema"])
-    tools: tuple[Tool, ...] = ()
-    if options["tools"] is not None:
-        from gemmahub.service.tools import tools_of
-
-        tools = tools_of(options["tools"])
-    thinking = thinking_of(options["think"], options["think_budget"])
-    if tools and options["raw"]:
-        raise UsageError("plain completion cannot use tools", "leave out --raw")
-    if tools and schema is not None:
-        raise UsageError("a schema and tools cannot be combined", "leave out one of them")
-    if thinking and options["raw"]:
-        raise UsageError("plain completion cannot think", "leave out --raw")
-    if thinking and schema is not None:
-        raise UsageError("a schema and thinking cannot be combined", "leave out one of them")
-    return Sampling(
-        max_tokens=options["max_tokens"],
-        temperature=options["temperature"],
-        top_k=options["top_k"],
-        top_p=options["top_p"],
-        seed=options["seed"],
-        thinking=thinking,
-        schema=schema,
-        tools=tools,
-    )
 
 
 def _answer(running: Running, chat: ChatSession, question: str, files: Files) -> dict[str, Any]:

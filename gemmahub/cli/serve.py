@@ -8,6 +8,7 @@ import click
 
 from gemmahub.cli import output
 from gemmahub.cli.drafts import draft_options
+from gemmahub.cli.references import reference_argument
 from gemmahub.cli.remote_workers import rpc_option
 from gemmahub.formats.ggml_types import CACHE_TYPES
 from gemmahub.service.serving.client_settings import CLIENTS
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="serve")
-@click.argument("references", nargs=-1)
+@reference_argument("references", nargs=-1)
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, show_default=True)
 @click.option(

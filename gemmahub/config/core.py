@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _FORMAT: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 TABLES: Final = ("plugins", "backends")
 """Tables of tables, whose keys plugins declare: ``[plugins.NAME]``, ``[backends.NAME]``."""
+PRESETS: Final = "presets"
+"""Another one, whose entries :mod:`gemmahub.service.presets` checks one by one: a mistake in one of
+them ends no other command."""
 ENABLED: Final = "enabled"
 """The key of each plugin's table that is the core's: false leaves the plugin out."""
 
@@ -128,7 +131,7 @@ def check(name: str, value: object, path: Path) -> None:
 
 def _named(tables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for table, values in tables.items():
-        if table in TABLES:
+        if table in TABLES or table == PRESETS:
             continue
         if table in CORE:
             yield table, values

@@ -62,6 +62,41 @@ def with_value(text: str, keys: Sequence[str], value: Any, path: Path) -> str:
     return _checked(changed, wanted, path)
 
 
+def with_table(text: str, keys: Sequence[str], values: dict[str, Any], path: Path) -> str:
+    """The file's text with a table of its own for these values, in place of what was there.
+
+    Raises: as :func:`with_value`.
+    """
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    wanted = parsed(text, path)
+    _put(wanted, keys, values, path)
+    try:
+        document = tomlkit.parse(text)
+        outer: Any = document
+        for key in keys[:-1]:
+            if key not in outer:
+                outer[key] = tomlkit.table(is_super_table=True)
+            outer = outer[key]
+        outer[keys[-1]] = table_of(values)
+        changed = tomlkit.dumps(document)
+    except (TOMLKitError, TypeError, AttributeError, ValueError):
+        changed = ""
+    return _checked(changed, wanted, path)
+
+
+def table_of(values: dict[str, Any]) -> Any:
+    """A table of tomlkit's; a text of several lines stays readable."""
+    import tomlkit
+
+    table = tomlkit.table()
+    for name, value in values.items():
+        lines = isinstance(value, str) and "\n" in value and "\r" not in value
+        table[name] = tomlkit.string(value, multiline=True) if lines else _item(value)
+    return table
+
+
 def without(text: str, keys: Sequence[str], path: Path) -> str:
     """The file's text without one setting, which is in it. Raises: as :func:`with_value`."""
     import tomlkit

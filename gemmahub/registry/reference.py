@@ -8,6 +8,7 @@ another source       ``SCHEME://REST``, such as ``ollama://gemma3:4b``; what the
                      source says
 a server             ``SERVER://NAME``: a model that it offers
 label for a file     ``user/repo@q4_k_m``: no branch is called so
+preset               ``@NAME``: the model that a preset names (:func:`preset_in`)
 file or folder       ``./model.gguf``, ``/models/x.gguf``, ``file:///models/x.gguf``
 ===================  =============================================================================
 """
@@ -65,7 +66,15 @@ _HINT: Final = (
 )
 _MODEL_FILE: Final = re.compile(r"\.(gguf|safetensors)$", re.IGNORECASE)
 _NAME: Final = re.compile(rf"(?P<name>{PART})(?::(?P<variant>[\w.-]+))?")
+_PRESET: Final = re.compile(r"@([\w-]+)")  # no dot and no slash, as files and repositories have
 _SCHEME: Final = re.compile(r"(?!https?$)[a-z][a-z0-9+.-]*")
+
+
+def preset_in(text: str) -> str | None:
+    """The name of the preset that a text means, None for all else. A file that is called so is
+    named ``./@NAME``."""
+    match = _PRESET.fullmatch(text.strip())
+    return match[1] if match else None
 
 
 def parse_reference(text: str) -> Reference:

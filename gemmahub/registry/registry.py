@@ -72,6 +72,7 @@ class Registry:
     sources: Sources = field(default_factory=Sources)
     servers: Callable[[], ServedModels] = ServedModels
     problems: Problems = no_problems
+    model_in: Callable[[str], str] = str  # of a preset's name its model's reference
     _installed: Models | None = field(default=None, init=False)
 
     def installed(self) -> Models:
@@ -133,7 +134,7 @@ class Registry:
     def open_name(self, text: str) -> str | None:
         """The catalogue's name of a model without a variant: which one is left open; None for all
         else. Raises: UsageError for no reference."""
-        reference = parse_reference(text)
+        reference = parse_reference(self.model_in(text))
         if not isinstance(reference, NameReference) or reference.variant is not None:
             return None
         return reference.name if self.catalog.model(reference.name) is not None else None
@@ -147,6 +148,7 @@ class Registry:
         Raises: UsageError for no reference; NotFound, with the nearest names; what reading a file
         raises.
         """
+        text = self.model_in(text)
         try:
             reference = parse_reference(text)
         except UsageError:

@@ -89,6 +89,17 @@ def remove(here: Installation, removing: Removing) -> Removed:
     return removed
 
 
+def remove_unfinished(here: Installation, reference: str) -> Removed | None:
+    """Remove what interrupted downloads left of a repository; None where that is nothing by now.
+
+    Raises: GemmahubError.
+    """
+    from gemmahub.stores.removal import plan_unfinished
+
+    plan = plan_unfinished(reference, here.stores)
+    return None if plan is None else remove(here, Removing(None, plan, reference))
+
+
 def finish_removals(here: Installation) -> Removed | None:
     """End what a crash cut off; None when nothing was."""
     from gemmahub.stores.removal import finish_removals as finished
@@ -143,7 +154,7 @@ def _plan_unfinished(
     from gemmahub.registry.reference import parse_reference
     from gemmahub.stores.removal import plan_unfinished
 
-    names = [str(parse_reference(reference))]
+    names = [str(parse_reference(here.registry.model_in(reference)))]
     model, _, variant = known.reference.partition(":") if known else ("", "", "")
     if (published := here.registry.catalog.variant(model, variant)) is not None:
         names.append(f"hf://{published.repository}")

@@ -98,6 +98,7 @@ class Installation:
         from gemmahub.engines.servers import served_models
         from gemmahub.registry.artifacts import Inspector
         from gemmahub.registry.registry import Registry
+        from gemmahub.service.presets import model_in
 
         def inventories() -> list[Inventory]:
             own, others = self._stores
@@ -106,15 +107,15 @@ class Installation:
                 *self.plugins_manager.inventories(others),
             ]
 
-        inspector = Inspector(self.config.cache / "summaries.sqlite", lambda: self.readers)
         return Registry(
             load_catalog(),
             inventories,
-            inspector,
+            Inspector(self.config.cache / "summaries.sqlite", lambda: self.readers),
             self.sums,
             self.sources,
             servers=lambda: served_models(self.plugins_manager),
             problems=lambda asked: problems_of(self.plugins_manager, asked),
+            model_in=model_in,
         )
 
     @cached_property

@@ -233,6 +233,7 @@ def _wanted(
     where another store has it already."""
     from gemmahub.planning.model import catalogued
 
+    reference = here.registry.model_in(reference)
     parsed, shown = parse_reference(reference), one_line(reference)
     if isinstance(parsed, PathReference):
         raise UsageError(f"{shown} is a file or folder here", f"gemmahub run {shown}")

@@ -32,6 +32,7 @@ class PythonEnvironment:
 
     ``others`` is what a uv tool was installed with besides gemmahub, requirements by normal name:
     each command has to name them again. ``variables`` are added to the environment of the command.
+    ``checkout`` is the folder of gemmahub's own source where that is the project.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class PythonEnvironment:
     others: Mapping[str, str] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     refusal: str = ""
+    checkout: str = ""
 
     def install(self, requirement: str, name: str) -> list[str]:
         """The command that installs a distribution, of that normal name where it is known."""
@@ -81,8 +83,9 @@ def python_environment() -> PythonEnvironment:
     if (prefix / "conda-meta").is_dir():
         return _with_pip("a conda environment")
     if (project := _uv_project(prefix)) is not None:
-        at = ("--project", str(project))
-        return PythonEnvironment("a uv project", ("uv", "add", *at), ("uv", "remove", *at))
+        at, own = ("--project", str(project)), str(project) if _is_own(project) else ""
+        adds, removes = ("uv", "add", *at), ("uv", "remove", *at)
+        return PythonEnvironment("a uv project", adds, removes, checkout=own)
     if sys.prefix != sys.base_prefix:
         return _with_pip("a virtual environment")
     if (Path(sysconfig.get_path("stdlib")) / "EXTERNALLY-MANAGED").is_file():
@@ -162,6 +165,16 @@ def _uv_project(prefix: Path) -> Path | None:
     if prefix.name == ".venv" and (folder / "uv.lock").is_file():
         return folder if (folder / "pyproject.toml").is_file() else None
     return None
+
+
+def _is_own(project: Path) -> bool:
+    """Whether a project is gemmahub itself, whose dependencies nobody adds to."""
+    try:
+        with (project / "pyproject.toml").open("rb") as file:
+            name = tomllib.load(file)["project"]["name"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    return bool(name == "gemmahub")
 
 
 def _with(requirements: list[str]) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gemmahub.config.core import TABLES, core_settings, declared_tables
+from gemmahub.config.core import PRESETS, TABLES, core_settings, declared_tables
 from gemmahub.config.file import file_text, parsed, settings_path
 from gemmahub.config.kinds import KINDS, value_of_text
 from gemmahub.engines.setting_tables import kind_of
 from gemmahub.errors import UsageError
+from gemmahub.service.presets.stored import presets_in
 from gemmahub.service.settings import (
     all_keys,
     check_value,
@@ -76,6 +77,7 @@ def faults_in(here: Installation, text: str, path: Path) -> list[str]:
             check_value(one, value_at(tables, one.keys[:-1]) or {}, path)
         except UsageError as error:
             faults.append(error.message)
+    faults += [broken.reason for broken in presets_in(tables, path)[1]]
     return faults + [row.problem for row in unknown_rows(tables, known, manager) if row.origin]
 
 
@@ -103,6 +105,8 @@ def _keys_in(tables: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
 
 def _entries(tables: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """The places inside tables of tables: of each entry, and of each of its fields."""
+    presets = tables.get(PRESETS)
+    yield from ((PRESETS, name) for name in (presets if isinstance(presets, dict) else ()))
     for keys in all_keys(tables):
         inner = value_at(tables, keys)
         for name, entry in inner.items() if isinstance(inner, dict) else ():

@@ -6,13 +6,14 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.config.core import CORE, ENABLED, TABLES, check
+from gemmahub.config.core import CORE, ENABLED, PRESETS, TABLES, check
 from gemmahub.config.file import read_tables, settings_path
 from gemmahub.config.kinds import KINDS, text_of_value
 from gemmahub.engines.contract import CheckResult, Setting
 from gemmahub.engines.plugin_settings import FoundSetting, find, wrong_value
 from gemmahub.engines.setting_tables import ENTRY, kind_of, shown_tables
 from gemmahub.errors import UsageError
+from gemmahub.service.presets import fields, presets
 from gemmahub.text import nearest, one_line
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from gemmahub.service.installation import Installation
 
 _READABLE_BY_OTHERS: Final = 0o044
+SETTINGS_FILE: Final = "settings file"
+"""The check of who can read a settings file with secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ def known_settings(manager: PluginManager) -> list[KnownSetting]:
         KnownSetting(tuple(name.split(".")), Setting(name, core.help, core.kind, env=core.env))
         for name, core in CORE.items()
     ]
+    found.append(KnownSetting((PRESETS,), fields.SETTING))
     enabled = Setting(ENABLED, "whether the plugin is loaded", bool, True)
     declared = manager.settings()
     for name in dict.fromkeys(record.name.partition(" (")[0] for record in manager.records):
@@ -115,7 +119,10 @@ def with_entries(known: list[KnownSetting], tables: Mapping[str, Any]) -> Iterat
         yield one
         entries = value_at(tables, one.keys) if one.setting.fields else None
         for name in entries if isinstance(entries, dict) else ():
+            place = (*one.keys, name)
             for field in one.setting.fields:
+                if one.keys[0] == PRESETS and value_at(tables, (*place, field.name)) is None:
+                    continue  # of a preset what it says
                 yield KnownSetting((*one.keys, name, field.name), field, one.plugin)
 
 
@@ -147,12 +154,17 @@ def settings_checks(here: Installation) -> list[CheckResult]:
             f"gemmahub config unset {row.name} removes it" if row.origin else "",
         )
         for row in rows
-        if row.problem
+        if row.problem and not row.name.startswith(f"{PRESETS}.")
     ]
+    if isinstance(read_tables(path).get(PRESETS, {}), dict):
+        found += [
+            CheckResult(f"preset {one.name}", "failed", one.reason, "gemmahub config edit")
+            for one in presets()[1]
+        ]
     plain = [row.name for row in rows if row.secret and row.origin == "file"]
     if plain and os.name == "posix" and path.stat().st_mode & _READABLE_BY_OTHERS:
         what = f"others can read {path}, which holds {', '.join(plain)}"
-        found.append(CheckResult("settings file", "warning", what, f"chmod 600 {path}"))
+        found.append(CheckResult(SETTINGS_FILE, "warning", what, f"chmod 600 {path}"))
     return found
 
 
@@ -200,7 +212,9 @@ def check_value(known: KnownSetting, values: Mapping[str, Any], path: Path) -> N
         return
     if known.name in CORE:
         check(known.name, values[name], path)
-    elif reason := wrong_value(known.setting, values[name]):
+        return
+    wrong = fields.wrong_field if known.keys[0] == PRESETS else wrong_value
+    if reason := wrong(known.setting, values[name]):
         raise UsageError(f"{path}: {known.name} {reason}", known.setting.help)
 
 
@@ -231,6 +245,8 @@ def unknown_rows(
     for keys in all_keys(tables):
         if keys in names or (keys[0] == "plugins" and keys[-1] == ENABLED):
             continue
+        if keys[0] == PRESETS and (len(keys) < 3 or keys[2] in fields.BY_NAME):
+            continue  # a wrong one is a row of its own
         name = one_line(".".join(keys))
         if keys[0] in TABLES and len(keys) > 1 and keys[1] not in parts[keys[0]]:
             kind = keys[0].removesuffix("s")
@@ -249,7 +265,7 @@ def all_keys(tables: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             yield (table,)
             continue
         for key, value in values.items():
-            if table in TABLES and isinstance(value, dict):
+            if table in (*TABLES, PRESETS) and isinstance(value, dict):
                 yield from ((table, key, name) for name in value)
             else:
                 yield table, key

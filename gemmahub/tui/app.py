@@ -20,6 +20,7 @@ from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import TALK_KEY
 from gemmahub.tui.harmless import HarmlessLines
 from gemmahub.tui.screens.library import LibraryScreen
+from gemmahub.tui.screens.setup_offer import offer_setup
 from gemmahub.tui.sort_filter import SORTS
 from gemmahub.tui.state import State
 
@@ -75,6 +76,7 @@ class GemmahubApp(App[None]):
         self.files = files
         self.library = library or Library(say=self._say)
         self.broken_settings: GemmahubError | None = None
+        self.was_offered = False  # what gets an engine and a model, where there are none
         try:
             self.state = State(self.library.config.data)
         except GemmahubError as error:
@@ -182,6 +184,9 @@ class GemmahubApp(App[None]):
     def _settle(self) -> None:
         if not self.is_headless:  # in a test many applications come and go
             settle_collector()
+            if not self.was_offered:
+                self.run_worker(offer_setup(self, self.library))
+            self.was_offered = True
 
     # --- from one screen to another ------------------------------------------------------------
 
@@ -323,6 +328,7 @@ class GemmahubApp(App[None]):
         self.push_screen(KeysScreen(self.screen))
 
 
-def run(files: Path | None = None) -> None:
-    """Open the terminal UI and stay in it until it is left; ``files`` as of GemmahubApp."""
-    GemmahubApp(files=files).run()
+def run(files: Path | None = None) -> object:
+    """Open the terminal UI and stay in it until it is left; ``files`` as of GemmahubApp. Returns
+    the command that a person chose to run next, else None."""
+    return GemmahubApp(files=files).run()

@@ -19,7 +19,7 @@ TALK_KEY: Final = "f6"
 """Talks to the model that arrived last, from everywhere: letters may belong to what is typed."""
 
 _USUAL: Final = Sampling()
-_SAMPLING: Final = ("max_tokens", "temperature", "top_k", "top_p", "seed")
+_SAMPLING: Final = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "stop")
 """What ``gemmahub run`` takes of it."""
 
 

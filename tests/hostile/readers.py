@@ -50,6 +50,7 @@ from gemmahub_ollama.manifests import BadManifest, parse_manifest
 from gemmahub_ollama.store import OllamaStore
 from plugins.gemmacpp.tests.sbs_writer import container, model_blobs
 from plugins.litertlm.tests.bundle_writer import bundle, sections
+from tests.hostile import preset_readers as presets
 from tests.hostile import server_readers as servers
 from tests.hostile import studio_readers as studio
 from tests.hostile.mutations import (
@@ -630,6 +631,9 @@ READERS: Final[tuple[Reader, ...]] = (
     Reader("remembered listing", lambda r: r.randbytes(r.randrange(1, 40)), _read_remembered),
     Reader("measured speeds", _change_speeds, _read_speeds),
     Reader("settings file", lambda r: changed_text(_SETTINGS, r), _read_settings),
+    Reader("presets as JSON", lambda r: changed_json(presets.JSON, r), presets.read),
+    Reader("presets as TOML", lambda r: changed_text(presets.TOML, r), presets.read),
+    Reader("Modelfile", lambda r: changed_text(presets.MODELFILE, r), presets.read),
     Reader("state of the UI", lambda r: changed_json(_STATE, r), _read_state),
     Reader("record of removals", lambda r: changed_json(_RECORD, r), _read_record),
     Reader("listing of a hub", lambda r: changed_json(_LISTING, r), _read_listing),

@@ -171,17 +171,31 @@ def made_known(data: Path, server: KnownServer, port: int) -> Iterator[None]:
 
 def known_servers(data: Path) -> list[KnownServer]:
     """Those that run; the files of others, which were killed, are removed."""
-    import psutil
-
     found = []
-    for path in sorted((data / _FOLDER).glob("*.json")):
-        try:
-            row = object_of(parse_json(path.read_bytes()[:_BYTES]))
-        except (OSError, NotJson):
-            row = {}
-        address, key, pid = text_of(row.get("address")), text_of(row.get("key")), row.get("pid")
-        if type(pid) is int and address.startswith("http://") and psutil.pid_exists(pid):
-            found.append(KnownServer(address, key, pid))
+    for path in _files(data):
+        if (server := _running(path)) is not None:
+            found.append(server)
         else:
             path.unlink(missing_ok=True)
     return found
+
+
+def left_by_servers(data: Path) -> list[Path]:
+    """The files of servers that run no more."""
+    return [path for path in _files(data) if _running(path) is None]
+
+
+def _files(data: Path) -> list[Path]:
+    return sorted((data / _FOLDER).glob("*.json"))
+
+
+def _running(path: Path) -> KnownServer | None:
+    import psutil
+
+    try:
+        row = object_of(parse_json(path.read_bytes()[:_BYTES]))
+    except (OSError, NotJson):
+        row = {}
+    address, key, pid = text_of(row.get("address")), text_of(row.get("key")), row.get("pid")
+    runs = type(pid) is int and address.startswith("http://") and psutil.pid_exists(pid)
+    return KnownServer(address, key, pid) if runs and type(pid) is int else None

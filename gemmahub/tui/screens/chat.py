@@ -18,7 +18,7 @@ from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import COPY_COMMAND, chats_command, copy_command
 from gemmahub.tui.screens import chat_files
 from gemmahub.tui.screens.chat_options import ChatOptions, ChatOptionsScreen
-from gemmahub.tui.screens.chat_thinking import ChatThinking
+from gemmahub.tui.screens.chat_preset import ChatPreset
 from gemmahub.tui.screens.conversation_list import ConversationList
 from gemmahub.tui.screens.dialogs import ConfirmDialog, LineDialog, TextDialog
 from gemmahub.tui.widgets.attached_images import AttachedImages
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from gemmahub.tui.widgets.turns import Question
 
 
-class ChatScreen(ChatThinking):
+class ChatScreen(ChatPreset):
     """What a person does in a chat; :class:`ChatView` has the model and the conversation."""
 
     CSS_PATH = Path(__file__).with_name("chat.tcss")
@@ -60,6 +60,7 @@ class ChatScreen(ChatThinking):
         Binding("ctrl+t", "think", "Think or not", show=False),
         Binding("ctrl+l", "thought", "Open the thought", show=False),
         Binding("f8", "attach", "Attach an image", show=False),
+        Binding("f12", "keep_preset", "Keep as preset", show=False),
         COPY_COMMAND,
         Binding("ctrl+up", "turn(-1)", "Turn before", show=False),
         Binding("ctrl+down", "turn(1)", "Turn after", show=False),
