@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 def doctor_command(fix: bool, yes: bool, dry_run: bool, form: Form) -> int:
     """Check this installation.
 
-    Exit code 1 when something does not work. --fix renames damaged records, removes what can be made again, and narrows modes. It removes no
-    model. What interrupted downloads left is asked for one by one, and stays with --yes.
+    Exit code 1 when something does not work. --fix renames damaged records, removes what can be
+    made again, and tightens file permissions. It removes no model. Parts of interrupted downloads
+    are asked for one by one, and kept with --yes.
     """
     from gemmahub.service import Library
 

@@ -28,8 +28,9 @@ _AGAIN = "gemmahub setup goes on from here"
 def setup_command(yes: bool, dry_run: bool, no_chat: bool, as_json: bool) -> int:
     """Set up gemmahub on this machine.
 
-    It shows what this machine can run, and what is missing for it. Each step is shown and asked for: an engine, a model, a chat. Nothing is sent or fetched before
-    a yes. It can be run again: what is here already is left alone.
+    It shows what this machine can run, and what is missing. Each step is shown and asked for: an
+    engine, a model, a chat. Nothing is sent or downloaded before a yes. It can be run again: what
+    is already installed is left alone.
     """
     from gemmahub.service import Library, first_setup
 
