@@ -39,8 +39,8 @@ _WEIGHTY = ("drafter", "projector", "adapter")  # what has weights that an engin
 def list_command(catalogue: bool, folders: tuple[Path, ...], outdated: bool, as_json: bool) -> None:
     """Models on this machine, each with its precision."""
     from gemmahub.service import Library
+    from gemmahub.service.companions import owned
     from gemmahub.service.known_speeds import speed_json
-    from gemmahub.service.overview import owned
 
     library = Library(folders=folders)
     models = library.models(catalogue=catalogue)
@@ -130,7 +130,7 @@ def _rows(
 ) -> Iterator[tuple[str, ...]]:
     """The model, and what lies beside it and belongs to it."""
     yield _row(variant, fit)
-    from gemmahub.service.overview import companions_of
+    from gemmahub.service.companions import companions_of
 
     for each in companions_of(variant, beside):
         yield (f"  + {each.name}", each.kind, "", format_bytes(each.size_bytes), "", "")

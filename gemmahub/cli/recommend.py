@@ -35,9 +35,11 @@ if TYPE_CHECKING:
 @click.option("--machine", help=MACHINE_HELP)
 @rpc_option
 @click.option("--limit", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--explain", is_flag=True, help="Explain each score: what its four parts gave.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def recommend_command(
     as_json: bool,
+    explain: bool,
     machine: str | None,
     memory: str | None,
     ram: str | None,
@@ -62,6 +64,16 @@ def recommend_command(
     for problem in () if place.simulated else place.problems:
         output.warning(f"{problem.probe}: {problem.reason}", problem.hint)
     _show(found)
+    if explain:
+        _explain(found)
+
+
+def _explain(found: Sequence[Recommendation]) -> None:
+    for each in found:
+        output.data("")
+        output.data(f"{each.rank}. {each.variant.reference}")
+        for name, points, text in each.explained:
+            output.paragraph(f"{name:<8}{points:>6}  {text}", indent=2)
 
 
 def _show_right_build(better: RightBuild) -> None:

@@ -24,6 +24,7 @@ from gemmahub.registry.reference import (
     SourceReference,
     parse_reference,
 )
+from gemmahub.service.download_speed import TimedDownload
 from gemmahub.service.drafting import head_reference
 from gemmahub.service.progress import Meter
 from gemmahub.service.remote import find
@@ -197,8 +198,11 @@ def pull(
     places = plan.landing.files if plan.landing else ()
     have = {file.name: place.here_bytes for file, place in zip(plan.files, places, strict=False)}
     sizes = {file.name: file.size for file in plan.files}
-    meter = Meter(have, sizes, on_progress, cancelled)
-    pulled = plan.remote.pull(plan.to, meter, cancelled)
+    timed = TimedDownload(Meter(have, sizes, on_progress, cancelled))
+    try:
+        pulled = plan.remote.pull(plan.to, timed, cancelled)
+    finally:  # what came before it was stopped says as much of the rate
+        timed.remember(here)
     here.look_again()
     return pulled
 

@@ -37,6 +37,7 @@ def test_the_contract(command: Command) -> None:
         "seconds_to_first_token_1000_high", "seconds_to_read_context",
         "seconds_to_read_context_low", "seconds_to_read_context_high",
         "speed_basis", "quality", "quality_loss", "quality_basis", "points", "score", "usable",
+        "explanation",
         "room_on_disk", "placement", "reasons", "installed", "command",
     }  # fmt: skip
     assert set(first["score"]) == {
