@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gemmahub.errors import DoesNotFit, GemmahubError, NotFound
 from gemmahub.planning.fit import Fit
 from gemmahub.recommend.goals import Requirements
+from gemmahub.recommend.prompt import SHORT
 from gemmahub.service.abilities import abilities_of, is_base
 from gemmahub.service.companions import companions_of, owned
 from gemmahub.service.download_speed import last_rate
@@ -95,6 +96,19 @@ class ModelRow:
     def first_token(self) -> Wait | None:
         """The wait for the first token of an answer to a short prompt, seconds."""
         return self.recommendation.plan.first_token if self.recommendation else None
+
+    @property
+    def measured_prompt_seconds(self) -> float | None:
+        """The same as it was measured here, by how fast prompts were read into an empty cache."""
+        depths = self.measured.speed.depths if self.measured.speed else ()
+        reading = depths[0].prefill if depths else None
+        return SHORT / reading.median if reading and reading.median > 0 else None
+
+    @property
+    def prompt_seconds(self) -> float | None:
+        """The measured wait, else the estimate; None where neither is known."""
+        wait = self.first_token
+        return self.measured_prompt_seconds or (wait.likely if wait else None)
 
     @property
     def parts(self) -> tuple[ScorePart, ...]:

@@ -75,9 +75,10 @@ def item_of(row: ModelRow) -> Item:
         variant.name,
         variant.format,
         variant.precision.short,
-        *variant.capabilities,
         fit_word(row),
         place_of(row),
+        *row.abilities,
+        "base" if row.base else "",
         "gated" if row.gated else "",
     )
     return Item(row, variant.reference, title_of(row), " ".join(words).casefold())
@@ -128,6 +129,10 @@ _KEYS: Final[dict[str, tuple[Callable[[ModelRow], Any], bool]]] = {
     "lost": (lambda row: row.quality.loss.share, False),
     "speed": (lambda row: row.speed.likely if row.speed else None, True),
     "context": (lambda row: row.fit.largest_context if row.fit.fits else None, True),
+    "prompt": (lambda row: row.prompt_seconds, False),
+    "memory": (lambda row: row.memory.total_bytes if row.memory else None, False),
+    "why": (lambda row: row.recommendation.plan.points if row.recommendation else None, True),
+    "can": (lambda row: len(row.abilities), True),
     "size": (lambda row: row.variant.size_bytes, False),
     "fit": (lambda row: row.share, False),
     "where": (lambda row: _section(row), False),

@@ -14,7 +14,8 @@ from textual.containers import VerticalScroll
 from gemmahub.service import Requirements
 from gemmahub.service.comparing.rows import sections
 from gemmahub.tui.app import GemmahubApp
-from gemmahub.tui.columns import COLUMNS, layout
+from gemmahub.tui.column_layout import layout
+from gemmahub.tui.columns import COLUMNS
 from gemmahub.tui.comparison_view import drawn as drawn_lines
 from gemmahub.tui.screens.compare import CompareScreen
 from gemmahub.tui.screens.library import LibraryScreen

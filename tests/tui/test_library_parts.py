@@ -22,7 +22,8 @@ from gemmahub.testing.hub.models import projector
 from gemmahub.text.bars import shares
 from gemmahub.tui import details
 from gemmahub.tui.bars import Part, legend, stacked
-from gemmahub.tui.columns import COLUMNS, bar, fitted, layout
+from gemmahub.tui.column_layout import layout
+from gemmahub.tui.columns import COLUMNS, bar, fitted
 from gemmahub.tui.screens.what_if import machine_in, sizes_in
 from gemmahub.tui.slider import Slider
 from gemmahub.tui.sort_filter import (
