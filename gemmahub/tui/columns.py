@@ -9,7 +9,7 @@ from rich.cells import cell_len, set_cell_size
 
 from gemmahub.service.abilities import ABILITIES
 from gemmahub.text import duration, format_bytes, format_parameters
-from gemmahub.tui.sort_filter import fit_word, place_of
+from gemmahub.tui.sort_filter import fit_word, maker_of, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,23 +57,19 @@ class Column:
 
 
 def _end(name: str) -> int:
-    """Cells at the end of a name that say who made the file, and stay whatever is cut."""
-    if ":" not in name:
-        return 0
-    end = name.rpartition("-")[2]
-    return len(end) + 1 if end not in ("qat", name) and len(end) < len(name) - 1 else 0
+    """Cells at the end of a name that stay whatever is cut: who made it is said there alone."""
+    end = maker_of(name) or name.rpartition("-")[2]
+    return len(end) + 1 if len(end) < len(name) - 1 else 0
 
 
 def _shorter_names(name: str) -> list[str]:
     """A name, the longest form first: ``MODEL:q4_0-qat-lmstudio``, ``MODEL:…-lmstudio``. The
-    precision beside it says the rest; who made it is said here alone."""
-    model, colon, variant = name.partition(":")
-    rest, dash, end = variant.rpartition("-")
+    precision beside it says the rest."""
+    model, colon, _ = name.partition(":")
     if not colon:
         return [name]
-    if not dash or end == "qat" or not rest:
-        return [name, f"{model}:…"]
-    return [name, f"{model}:…-{end}"]
+    maker = maker_of(name)
+    return [name, f"{model}:…-{maker}" if maker else f"{model}:…"]
 
 
 def _shorter_precisions(precision: str) -> list[str]:

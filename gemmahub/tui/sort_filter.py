@@ -46,10 +46,8 @@ class Item:
             return cut(f"  {self.title.partition(':')[2] or self.title}", width)
         mark = f" +{self.more} ▸" if self.more else " ▾" if self.open else ""
         room, name = width - len(mark), self.title
-        if len(name) > room and (
-            self.more or self.open
-        ):  # the precision beside it says which one it is
-            name = name.partition(":")[0]
+        if len(name) > room and (self.more or self.open) and not maker_of(name):
+            name = name.partition(":")[0]  # the precision beside it says which one it is
         if len(name) > room and self.more:  # the name is worth more than the number
             mark = " ▸"
         return cut(name, width - len(mark)) + mark
@@ -95,6 +93,13 @@ def short_reference(text: str) -> str:
     if reference.startswith(("/", "~", ".")) or ":\\" in reference[:4]:
         return Path(reference).name or reference
     return reference.partition("://")[2] or reference
+
+
+def maker_of(title: str) -> str:
+    """What a name ends in that says who made the file, or how: ``lmstudio``, ``mlx``; "" where it
+    ends in its precision, which stands beside it."""
+    rest, dash, end = title.partition(":")[2].rpartition("-")
+    return end if dash and rest and end != "qat" and not any(c in "_." for c in end) else ""
 
 
 def fit_word(row: ModelRow) -> str:
