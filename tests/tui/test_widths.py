@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.cells import cell_len
@@ -30,6 +30,7 @@ from tests.tui.library_support import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from gemmahub.tui.screens.library import LibraryScreen
@@ -196,10 +197,10 @@ def _frames(screen: LibraryScreen) -> list[str]:
 
 def test_the_best_of_an_order_is_its_first(items: list[Item]) -> None:
     """Of each column that has a best value, in its own direction."""
-    best = {
+    best: dict[str, Callable[[list[Any]], Any]] = {
         "speed": max, "context": max, "score": max, "lost": min, "size": min, "memory": min,
     }  # fmt: skip
-    values = {
+    values: dict[str, Callable[[Item], Any]] = {
         "speed": lambda i: i.row.speed and i.row.speed.likely,
         "context": lambda i: i.row.fit.largest_context if i.row.fit.fits else None,
         "score": lambda i: None if i.row.quality.score is None else i.row.quality.points(""),
