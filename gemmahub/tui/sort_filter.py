@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,6 +40,10 @@ class Item:
     more: int = 0
     open: bool = False
     below: bool = False
+
+    def as_line(self, more: int = 0, *, is_open: bool = False, below: bool = False) -> Item:
+        """The same row, folded or not; many are made for each key, so not by ``replace``."""
+        return Item(self.row, self.reference, self.title, self.text, more, is_open, below)
 
     def named(self, cut: Callable[[str, int], str], width: int) -> str:
         """Its name on ``width`` cells, with the mark of what is folded."""
@@ -155,14 +160,12 @@ def descends(sort_filter: SortFilter) -> bool:
 def ordered(items: Iterable[Item], sort_filter: SortFilter) -> list[Item]:
     """What is shown, sorted; without regard to the filter."""
     key = _KEYS.get(sort_filter.sort, _KEYS["where"])[0]
-    known: list[tuple[Any, Item]] = []
-    unknown: list[tuple[Any, Item]] = []
-    for item in items:
-        if shown(item.row, sort_filter.show):
-            value = key(item.row)
-            (unknown if value is None else known).append((value, item))
-    known.sort(key=lambda pair: pair[0], reverse=descends(sort_filter))
-    return [item for _, item in (*known, *unknown)]
+    if sort_filter.show != "all":
+        items = [item for item in items if shown(item.row, sort_filter.show)]
+    valued = [(key(item.row), item) for item in items]
+    known = [pair for pair in valued if pair[0] is not None]
+    known.sort(key=itemgetter(0), reverse=descends(sort_filter))
+    return [pair[1] for pair in known] + [item for value, item in valued if value is None]
 
 
 def filtered(items: Sequence[Item], words: str) -> Sequence[Item]:
@@ -213,8 +216,8 @@ def folded(items: Iterable[Item], unfolded: Collection[str]) -> list[Item]:
         if not others:
             lines.append(first)
         elif model in unfolded:
-            lines.append(replace(first, open=True))
-            lines += [replace(item, below=True) for item in others]
+            lines.append(first.as_line(is_open=True))
+            lines += [item.as_line(below=True) for item in others]
         else:
-            lines.append(replace(first, more=len(others)))
+            lines.append(first.as_line(more=len(others)))
     return lines

@@ -267,8 +267,8 @@ class LibraryCore(Screen[None]):
         """Show, sort, group otherwise, and keep it for the next time. In another order the cursor
         is on the first of it."""
         self.sort_filter = replace(self.sort_filter, **changes)  # type: ignore[arg-type]
-        self.state.remember(**changes)
         self._arrange(from_top="reverse" in changes)
+        self.call_after_refresh(self.state.remember, **changes)  # a disk is slow
 
     @on(Input.Changed, "#filter")
     def _filter_typed(self, event: Input.Changed) -> None:
