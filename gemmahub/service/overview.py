@@ -15,7 +15,6 @@ from gemmahub.recommend.goals import Requirements
 from gemmahub.recommend.prompt import SHORT
 from gemmahub.service.abilities import abilities_of, is_base
 from gemmahub.service.companions import companions_of, owned
-from gemmahub.service.download_speed import last_rate
 from gemmahub.service.measured import UNMEASURED, MeasuredFigures, figures_of
 from gemmahub.service.planner import Planner
 from gemmahub.service.plans import DEFAULT_CONTEXT
@@ -163,6 +162,7 @@ class LibraryReading:
         ``wanted.limit``, ``model`` and ``installed`` are not regarded: the overview shows all.
         """
         from gemmahub.planning.model import places_of
+        from gemmahub.service.download_speed import last_rate
 
         here = self._here
         machine = machine or here.machine_for()

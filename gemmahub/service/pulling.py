@@ -24,7 +24,6 @@ from gemmahub.registry.reference import (
     SourceReference,
     parse_reference,
 )
-from gemmahub.service.download_speed import TimedDownload
 from gemmahub.service.drafting import head_reference
 from gemmahub.service.progress import Meter
 from gemmahub.service.remote import find
@@ -192,6 +191,8 @@ def pull(
     Raises: DoesNotFit for a disk that is too small, or full before the end; NetworkError, Gated,
     NotFound; IntegrityError for content that is not what the source recorded; Cancelled.
     """
+    from gemmahub.service.download_speed import TimedDownload
+
     if plan.remote is None:
         raise UsageError(f"{plan.variant.reference} is here already", plan.command)
     check_disk(plan)
