@@ -16,6 +16,7 @@ from gemmahub.catalog.kquant_mix import MIXES
 from gemmahub.catalog.replaced import ReplacedFile, Replacements
 from gemmahub.catalog.table import (
     Capability,
+    ChatAbility,
     Commit,
     Count,
     Entry,
@@ -44,7 +45,7 @@ WHOLE: Final = "."
 """The ``file`` of a variant that is a folder with several: the whole repository."""
 
 
-class Family(Entry, frozen=True):
+class Family(Entry, frozen=True, kw_only=True):
     """A generation of Gemma under one licence."""
 
     name: str
@@ -52,6 +53,7 @@ class Family(Entry, frozen=True):
     licence: str
     licence_url: str
     released: str
+    chat_abilities: tuple[ChatAbility, ...] = ()
     source: str
 
 

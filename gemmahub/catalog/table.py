@@ -36,6 +36,7 @@ Training = Literal["QAT", "PTQ", "none", "unknown"]
 """QAT: quantisation-aware training; PTQ: quantised after training; none: not quantised."""
 
 Capability = Literal["text", "image", "audio"]
+ChatAbility = Literal["thinking", "tools"]
 
 _PATTERNS: Final = {
     r"^[0-9a-f]{64}\Z": "is not 64 lower-case hexadecimal digits",

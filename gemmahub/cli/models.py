@@ -131,7 +131,7 @@ def _rows(
 ) -> Iterator[tuple[str, ...]]:
     """The model, and what lies beside it and belongs to it."""
     yield _row(variant, fit)
-    from gemmahub.service.overview import companions_of
+    from gemmahub.service.companions import companions_of
 
     for each in companions_of(variant, beside):
         yield (f"  + {each.name}", each.kind, "", format_bytes(each.size_bytes), "", "")

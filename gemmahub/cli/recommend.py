@@ -38,9 +38,11 @@ if TYPE_CHECKING:
 @click.option("--machine", help=MACHINE_HELP)
 @rpc_option
 @click.option("--limit", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--explain", is_flag=True, help="Explain each score: what its four parts gave.")
 @answer_options("recommend")
 def recommend_command(
     form: Form,
+    explain: bool,
     machine: str | None,
     memory: str | None,
     ram: str | None,
@@ -70,8 +72,18 @@ def recommend_command(
         for problem in () if place.simulated else place.problems:
             output.warning(f"{problem.probe}: {problem.reason}", problem.hint)
         _show(found)
+        if explain:
+            _explain(found)
 
     form.answer(value, show)
+
+
+def _explain(found: Sequence[Recommendation]) -> None:
+    for each in found:
+        output.data("")
+        output.data(f"{each.rank}. {each.variant.reference}")
+        for name, points, text in each.explained:
+            output.paragraph(f"{name:<8}{points:>6}  {text}", indent=2)
 
 
 def _show_right_build(better: RightBuild) -> None:

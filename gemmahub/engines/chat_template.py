@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gemmahub.engines.template_process import TemplateRenderer
 
 _THINKING: Final = "enable_thinking"
+_TOOLS: Final = "tools"
 _RESULTS: Final = "tool_responses"
 _LATER: Final = "{#- OpenAI Chat Completions:"
 """In Gemma 4's later templates, which take turns of the role ``tool``. Earlier ones know results
@@ -132,7 +133,7 @@ def _variables(source: str, asked: Sampling) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     if asked.tools:
-        if "tools" not in source:
+        if _TOOLS not in source:
             raise TemplateError("the chat template of this model does not support tools", _NO_TOOLS)
         if CALL_OPENS not in source:
             raise TemplateError(
@@ -148,6 +149,12 @@ def _variables(source: str, asked: Sampling) -> dict[str, Any]:
             "leave out --think, or use a model that thinks, such as Gemma 4",
         )
     return {**found, _THINKING: bool(asked.thinking)}
+
+
+def abilities_of(source: str) -> tuple[str, ...]:
+    """What a chat template has words for: ``thinking``, ``tools`` called as Gemma 4 does."""
+    thinks, calls = _THINKING in source, _TOOLS in source and CALL_OPENS in source
+    return (*(("thinking",) if thinks else ()), *(("tools",) if calls else ()))
 
 
 def _offered(tool: Tool) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from gemmahub.planning.candidates import candidates_of
 from gemmahub.planning.devices import told, without_workers, workers_of
 from gemmahub.planning.model import places_of
 from gemmahub.recommend.alternatives import reasons_of
+from gemmahub.recommend.explanation import explanation_lines, explanation_of
 from gemmahub.recommend.goals import Requirements
 from gemmahub.recommend.ranking import recommend
 from gemmahub.recommend.records import NOTHING_MEASURED, speeds_json
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from gemmahub.catalog.records import Model
     from gemmahub.engines.contract import Backend
     from gemmahub.hardware.records import Machine
+    from gemmahub.recommend.explanation import ScorePart
     from gemmahub.recommend.ranking import Ranking
     from gemmahub.recommend.records import Measured, ScoredPlan
     from gemmahub.registry.registry import Registry
@@ -38,6 +40,7 @@ class Recommendation:
     ``rank`` is 1 for the best. ``largest_context`` in tokens would fit with the other settings.
     ``devices`` are the addresses of the GPUs that an engine has to be told to use; None where it
     uses those of the plan untold. ``workers`` are those of other machines, ``HOST:PORT``.
+    ``parts`` explain its score.
     """
 
     variant: Variant
@@ -47,6 +50,7 @@ class Recommendation:
     reasons: tuple[str, ...]
     devices: tuple[str, ...] | None = None
     workers: tuple[str, ...] = ()
+    parts: tuple[ScorePart, ...] = ()
 
     @property
     def command(self) -> str:
@@ -61,6 +65,11 @@ class Recommendation:
             option=f"{DEVICES_OPTION}={chosen}" if chosen else None,
             rpc=",".join(self.workers),
         )
+
+    @property
+    def explained(self) -> list[tuple[str, str, str]]:
+        """Its score in lines for people: name, points and words of each part, last the sum."""
+        return explanation_lines(self.parts)
 
     @property
     def _placement(self) -> Placement:
@@ -113,6 +122,7 @@ class Recommendation:
             **plan.quality.as_json(),
             "points": round(plan.points, 2),
             "score": plan.score.as_json(),
+            "explanation": [part.as_json() for part in self.parts],
             "usable": plan.usable,
             "room_on_disk": plan.storable,
             "reasons": list(self.reasons),
@@ -148,7 +158,10 @@ def recommended(
         variant = known(plan.candidate.reference)
         used = _used_part(machine, plan.devices)
         devices, workers = told(used, plan.devices), workers_of(used)
-        found.append(Recommendation(variant, plan, number + 1, largest, reasons, devices, workers))
+        parts = explanation_of(plan, largest, ranking.choosers[0].wanted)
+        found.append(
+            Recommendation(variant, plan, number + 1, largest, reasons, devices, workers, parts)
+        )
     return tuple(found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.hardware.records import kept_by_system
@@ -25,7 +26,8 @@ def reasons_of(ranking: Ranking, number: int, largest: int) -> tuple[str, ...]:
     plan = ranking.plans[number]
     found = reasons_for(plan, largest, ranking.choosers[0].wanted, ranking.disk)
     if number:
-        return (*found, f"Against the first: {trade(ranking.plans[0], plan)}.")
+        first = ranking.plans[0]
+        return (*found, f"Against the first: {trade(first, plan)}{_why_behind(first, plan)}.")
     return (*found, *_alternatives(ranking))
 
 
@@ -34,7 +36,9 @@ def _alternatives(ranking: Ranking) -> Iterator[str]:
     were more room: on the disk, in memory with other programs closed, or on a larger machine."""
     first = ranking.plans[0]
     installed = _nearly_as_good(ranking)
-    for second in ranking.plans[1:2]:
+    # What stands behind only because it is slow, or not storable, may have more points.
+    rivals = (plan for plan in ranking.plans[1:] if plan.worth[:2] == first.worth[:2])
+    for second in islice(rivals, 1):
         yield f"The runner-up, {second.candidate.reference}: {trade(first, second)}."
     if installed is not None:
         less = worth(installed.points - first.points) or "as good"
@@ -47,6 +51,15 @@ def _alternatives(ranking: Ranking) -> Iterator[str]:
         shortage = min(chooser.shortage(better) for chooser in ranking.choosers)
         short = format_gib(max(0, shortage))
         yield f"{better.reference} would be better but does not fit: {short} short."
+
+
+def _why_behind(first: ScoredPlan, plan: ScoredPlan) -> str:
+    """Why a plan with more points than the first stands behind it."""
+    if plan.points <= first.points:
+        return ""
+    if plan.storable < first.storable:
+        return "; it is behind because the disk has no room for it"
+    return "; it is behind because it is slow here" if plan.usable < first.usable else ""
 
 
 def _nearly_as_good(ranking: Ranking) -> ScoredPlan | None:

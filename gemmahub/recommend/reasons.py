@@ -141,6 +141,11 @@ def speed_text(plan: ScoredPlan) -> str:
     return f"{_round(speed.low)} to {_round(speed.high)}"
 
 
+def wait_text(plan: ScoredPlan) -> str:
+    """``2 to 5 s`` until the first token after a short prompt; ``?`` where it is not known."""
+    return "?" if plan.first_token is None else _seconds(plan.first_token)
+
+
 def _round(value: float) -> str:
     return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
 

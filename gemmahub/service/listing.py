@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gemmahub.recommend.speed import FILLED
+from gemmahub.service.companions import owned
 from gemmahub.service.known_speeds import speed_json
 from gemmahub.service.model_facts import engines_by_format, facts_of_variant
-from gemmahub.service.overview import owned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,11 +7,14 @@ A row answers at a glance what a person asks of a model; a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from gemmahub.errors import DoesNotFit, GemmahubError, NotFound
 from gemmahub.planning.fit import Fit
 from gemmahub.recommend.goals import Requirements
+from gemmahub.recommend.prompt import SHORT
+from gemmahub.service.abilities import abilities_of, is_base
+from gemmahub.service.companions import companions_of, owned
 from gemmahub.service.measured import UNMEASURED, MeasuredFigures, figures_of
 from gemmahub.service.planner import Planner
 from gemmahub.service.plans import DEFAULT_CONTEXT
@@ -19,29 +22,22 @@ from gemmahub.service.size_quality import sized
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
-    from gemmahub.catalog.records import Catalog
+    from gemmahub.catalog.records import Catalog, Model
     from gemmahub.engines.contract import BrokenEntry
     from gemmahub.hardware.records import Machine
     from gemmahub.memory import MachineMemory, MemoryModel, MemoryPlan
     from gemmahub.planning.recommending import Recommendation
+    from gemmahub.recommend.explanation import ScorePart
+    from gemmahub.recommend.prompt import Wait
     from gemmahub.recommend.quality import Loss, Quality
     from gemmahub.recommend.records import DevicePlace, Measured
     from gemmahub.recommend.speed import Speed
-    from gemmahub.registry.variants import Models, Variant
+    from gemmahub.registry.variants import Variant
+    from gemmahub.service.companions import Companion
     from gemmahub.service.installation import Installation
     from gemmahub.service.size_quality import SizedVariant
-
-
-class Companion(NamedTuple):
-    """A file that belongs to a model: its name, its kind as in
-    :data:`gemmahub.formats.kinds.WHAT`, and its size in bytes where it was read."""
-
-    name: str
-    kind: str
-    size_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +47,11 @@ class ModelRow:
     ``share`` is what it takes with ``run``'s defaults of what is free at the tightest place, above
     1 where it does not fit; None where it is not known. ``recommendation`` is None where nothing of
     the variant fits. ``gated``: its licence must be accepted before a pull. ``measured`` is what
-    was measured of it on this machine, ``companions`` what lies here and belongs to it.
+    was measured of it on this machine, ``companions`` what lies here and belongs to it. ``memory``
+    is the plan with the recommended settings, else with ``run``'s defaults. ``abilities`` are of
+    :data:`gemmahub.service.abilities.ABILITIES`; a ``base`` model continues a text.
+    ``download_seconds`` is what getting it takes at the last measured rate, None where none was
+    measured, or it is here.
     """
 
     variant: Variant
@@ -63,6 +63,10 @@ class ModelRow:
     gated: bool = False
     measured: MeasuredFigures = UNMEASURED
     companions: tuple[Companion, ...] = ()
+    memory: MemoryPlan | None = None
+    abilities: tuple[str, ...] = ()
+    base: bool = False
+    download_seconds: float | None = None
 
     @property
     def installed(self) -> bool:
@@ -96,6 +100,29 @@ class ModelRow:
         return sized(self.variant, self.fit, self.quality, self.measured, recommended=recommended)
 
     @property
+    def first_token(self) -> Wait | None:
+        """The wait for the first token of an answer to a short prompt, seconds."""
+        return self.recommendation.plan.first_token if self.recommendation else None
+
+    @property
+    def measured_prompt_seconds(self) -> float | None:
+        """The same as it was measured here, by how fast prompts were read into an empty cache."""
+        depths = self.measured.speed.depths if self.measured.speed else ()
+        reading = depths[0].prefill if depths else None
+        return SHORT / reading.median if reading and reading.median > 0 else None
+
+    @property
+    def prompt_seconds(self) -> float | None:
+        """The measured wait, else the estimate; None where neither is known."""
+        wait = self.first_token
+        return self.measured_prompt_seconds or (wait.likely if wait else None)
+
+    @property
+    def parts(self) -> tuple[ScorePart, ...]:
+        """Its score, explained; none where nothing is recommended."""
+        return self.recommendation.parts if self.recommendation else ()
+
+    @property
     def is_slow(self) -> bool:
         """Whether it fits, and is too slow for what it is wanted for."""
         return self.recommendation is not None and not self.recommendation.plan.usable
@@ -112,30 +139,6 @@ class ModelOverview:
     rows: tuple[ModelRow, ...]
     broken: tuple[BrokenEntry, ...] = ()
     problem: str = ""
-
-
-def owned(models: Models) -> list[tuple[Variant, Variant | None]]:
-    """What lies here beside models, each with the model that it belongs to."""
-    from gemmahub.registry.companions import owner_of
-
-    return [(each, owner_of(each, models.variants)) for each in models.companions]
-
-
-def companions_of(
-    variant: Variant, beside: Iterable[tuple[Variant, Variant | None]]
-) -> tuple[Companion, ...]:
-    """What belongs to a model, of what :func:`owned` found: its projector is the first."""
-    from gemmahub.formats.kinds import PROJECTOR
-
-    named = {
-        place.path: Companion(each.artifacts[0].path.name, each.kind, each.size_bytes)
-        for each, owner in beside
-        if owner is variant
-        for place in each.artifacts
-    }
-    own = [place.projector for place in variant.artifacts if place.projector]
-    plain = (Companion(path.name, PROJECTOR, _size_of(path)) for path in own if path not in named)
-    return tuple(dict.fromkeys((*plain, *named.values())))
 
 
 class LibraryReading:
@@ -167,6 +170,7 @@ class LibraryReading:
         ``wanted.limit``, ``model`` and ``installed`` are not regarded: the overview shows all.
         """
         from gemmahub.planning.model import places_of
+        from gemmahub.service.download_speed import last_rate
 
         here = self._here
         machine = machine or here.machine_for()
@@ -183,25 +187,32 @@ class LibraryReading:
             problem = error.message
         variants = self._models.variants
         machines = [place.machine for place in places]
+        rate = last_rate(here)
         rows = []
         for variant, memory, companions, figures in zip(
             variants, self._memory, self._companions, figures_of(here, variants, machine),
             strict=True,
         ):  # fmt: skip
-            fit, share = Fit.unknown(problem), None
+            fit, plan = Fit.unknown(problem), None
             if machines:
-                fit, share = _fit(variant, memory, machines)
+                fit, plan = _fit(variant, memory, machines)
+            recommendation = found.get(variant.reference)
+            model = self._model(variant)
             rows.append(
                 ModelRow(
                     variant=variant,
-                    model=self._model_name(variant),
+                    model=model.name if model else variant.name,
                     fit=fit,
-                    quality=self._quality(variant, measured.losses.get(variant.reference)),
-                    share=share,
-                    recommendation=found.get(variant.reference),
+                    quality=_quality(variant, model, measured.losses.get(variant.reference)),
+                    share=None if plan is None else _share(plan),
+                    recommendation=recommendation,
                     gated=self._is_gated(variant),
                     measured=figures,
                     companions=companions,
+                    memory=recommendation.plan.memory if recommendation else plan,
+                    abilities=abilities_of(variant, model, self._catalog),
+                    base=is_base(model),
+                    download_seconds=_download_seconds(variant, rate),
                 )
             )
         rows.sort(key=_order)
@@ -211,21 +222,8 @@ class LibraryReading:
         beside = owned(self._models)
         return [companions_of(variant, beside) for variant in self._models.variants]
 
-    def _model_name(self, variant: Variant) -> str:
-        model = self._catalog.model(variant.reference.partition(":")[0])
-        return model.name if model else variant.name
-
-    def _quality(self, variant: Variant, loss: Loss | None) -> Quality:
-        from gemmahub.recommend.quality import quality_of
-
-        precision = variant.precision
-        return quality_of(
-            self._catalog.model(variant.reference.partition(":")[0]),
-            precision.label,
-            precision.training.value,
-            stated=precision.stated,
-            measured=loss,
-        )
+    def _model(self, variant: Variant) -> Model | None:
+        return self._catalog.model(variant.reference.partition(":")[0])
 
     def _is_gated(self, variant: Variant) -> bool:
         from gemmahub.planning.model import catalogued
@@ -270,27 +268,40 @@ def _memory_of(variant: Variant, catalog: Catalog) -> MemoryModel | Fit:
         return Fit.unknown(one_line(str(error)))
 
 
+def _quality(variant: Variant, model: Model | None, loss: Loss | None) -> Quality:
+    from gemmahub.recommend.quality import quality_of
+
+    precision = variant.precision
+    return quality_of(
+        model,
+        precision.label,
+        precision.training.value,
+        stated=precision.stated,
+        measured=loss,
+    )
+
+
+def _download_seconds(variant: Variant, rate: float | None) -> float | None:
+    if not rate or not variant.size_bytes or variant.runnable:
+        return None
+    return variant.size_bytes / rate
+
+
 def _fit(
     variant: Variant, memory: MemoryModel | Fit, places: Sequence[MachineMemory]
-) -> tuple[Fit, float | None]:
-    """Whether it fits, and the share that it takes with the settings of ``gemmahub run``."""
+) -> tuple[Fit, MemoryPlan | None]:
+    """Whether it fits, and its plan with the settings of ``gemmahub run``, on the machine of
+    which it takes the smallest share."""
     from gemmahub.planning.fit import fit_in
 
     if isinstance(memory, Fit):
         return memory, None
     try:
         context = min(memory[0].context_length or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
-        share = min(_share(Planner(variant, memory, place).memory(context)) for place in places)
-        return fit_in(memory, places), share
+        plans = [Planner(variant, memory, place).memory(context) for place in places]
+        return fit_in(memory, places), min(plans, key=_share)
     except (GemmahubError, OSError) as error:
         return Fit.unknown(one_line(str(error))), None
-
-
-def _size_of(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
 
 
 def _share(plan: MemoryPlan) -> float:

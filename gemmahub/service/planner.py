@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from gemmahub.memory import ON_DEVICES, Placement
-from gemmahub.text.command import command_to_run
+from gemmahub.text.command import command_line, command_to_run
 
 if TYPE_CHECKING:
     from gemmahub.hardware.records import Machine
@@ -85,8 +85,11 @@ class Planner:
         return tuple(sorted(found))
 
     def command(self, context: int, cache_type: str = "f16") -> str:
-        """The command that runs it with these settings."""
-        return command_to_run(self.variant.reference, context, cache_type, **self.placement.options)
+        """The command line that runs it with these settings, and gets it before where it is not
+        here; as a POSIX shell takes it."""
+        reference = self.variant.reference
+        run = command_to_run(reference, context, cache_type, **self.placement.options)
+        return run if self.variant.runnable else f"{command_line('pull', reference)} && {run}"
 
     def _settings(self, context: int, cache_type: str) -> MemorySettings:
         from gemmahub.memory import MemorySettings

@@ -192,14 +192,19 @@ def pull(
     Raises: DoesNotFit for a disk that is too small, or full before the end; NetworkError, Gated,
     NotFound; IntegrityError for content that is not what the source recorded; Cancelled.
     """
+    from gemmahub.service.download_speed import TimedDownload
+
     if plan.remote is None:
         raise UsageError(f"{plan.variant.reference} is here already", plan.command)
     check_disk(plan)
     places = plan.landing.files if plan.landing else ()
     have = {file.name: place.here_bytes for file, place in zip(plan.files, places, strict=False)}
     sizes = {file.name: file.size for file in plan.files}
-    meter = Meter(have, sizes, on_progress, cancelled)
-    pulled = plan.remote.pull(plan.to, meter, cancelled)
+    timed = TimedDownload(Meter(have, sizes, on_progress, cancelled))
+    try:
+        pulled = plan.remote.pull(plan.to, timed, cancelled)
+    finally:  # what came before it was stopped says as much of the rate
+        timed.remember(here)
     here.look_again()
     forget_names(here.config.cache)
     return pulled

@@ -6,6 +6,7 @@ import gc
 import sys
 from functools import cached_property
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import on, work
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from gemmahub.tui.server_control import ServerControl
 
 
-WIDTHS: Final = [(0, "-tiny"), (50, "-narrow"), (130, "-wide")]
+WIDTHS: Final = [(0, "-tiny"), (50, "-narrow"), (130, "-wide"), (231, "-vast")]
 HEIGHTS: Final = [(0, "-flat"), (14, "-low"), (30, "-high")]
 """The classes that a screen has from so many columns, or lines, on."""
 
@@ -62,7 +63,7 @@ class GemmahubApp(App[None]):
         "app",
         Binding("p", "plugins", "Plugins and doctor", show=False),
         Binding("D", "downloads", "Downloads", show=False),
-        Binding("e", "serving", "Serve models to other programs", show=False),
+        Binding("E", "serving", "Serve models to other programs", show=False),
         Binding(TALK_KEY, "talk_to_newest", "Talk to the model that arrived last", show=False),
         Binding("question_mark,f1", "keys", "Keys", key_display="?"),
         Binding("q,ctrl+q", "quit", "Quit", show=False),
@@ -73,6 +74,7 @@ class GemmahubApp(App[None]):
         """``files`` is the only folder that images come from and exports go to; None for any."""
         super().__init__()
         self._harmless = HarmlessLines()
+        self._told_at: dict[str, float] = {}
         self.files = files
         self.library = library or Library(say=self._say)
         self.broken_settings: GemmahubError | None = None
@@ -134,8 +136,10 @@ class GemmahubApp(App[None]):
             self.notify(self.state.problem, severity="warning", markup=False)
 
     def notify(self, message: str, **options: Any) -> None:
-        """As Textual has it; what is on the screen already is not said a second time."""
-        if all(shown.message != message for shown in self._notifications):
+        """As Textual has it; what is on the screen, or about to be, is not said a second time."""
+        now, shown = monotonic(), {each.message for each in self._notifications}
+        if message not in shown and now - self._told_at.get(message, now - 9) > 1:
+            self._told_at[message] = now  # it is shown only when its message has come
             super().notify(message, **options)
 
     def _leave_a_lost_terminal(self) -> None:

@@ -1,4 +1,4 @@
-"""The columns of the library table: what they say, and which of them a width has room for."""
+"""The columns of the library table: what each says of a row, and what it means."""
 
 from __future__ import annotations
 
@@ -7,32 +7,36 @@ from typing import TYPE_CHECKING, Final
 
 from rich.cells import cell_len, set_cell_size
 
-from gemmahub.text import format_bytes, format_parameters
-from gemmahub.tui.sort_filter import fit_word, place_of
+from gemmahub.service.abilities import ABILITIES
+from gemmahub.text import duration, format_bytes, format_parameters
+from gemmahub.tui.sort_filter import fit_word, maker_of, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gemmahub.service.overview import ModelRow
     from gemmahub.tui.sort_filter import Item
 
-FIT_CELLS: Final = 4
+LEVELS: Final = "▁▂▃▄▅▆▇█"
+"""A share as the height of a cell."""
+FIGURE: Final = 4
+"""Cells of the figure behind a bar of memory."""
+_LETTERS: Final = dict(zip(ABILITIES, "TIAHU", strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: ``least`` cells it needs, ``good`` it should have before columns of a higher
-    ``rank`` are there at all, ``most`` it makes use of."""
+    """A column: its heading, what it says of a row, and ``help``, what that means.
+
+    ``short`` stands there where the text has no room. The table itself draws ``memory``, a bar.
+    """
 
     key: str
     label: str
-    least: int
-    good: int
-    most: int
-    rank: int
     text: Callable[[Item], str]
+    help: str
     right: bool = False
     short: Callable[[Item], str] | None = None
-    """What stands there where the text has no room."""
 
     def shown(self, item: Item, width: int) -> str:
         """What it says of a row, on exactly ``width`` cells."""
@@ -43,14 +47,39 @@ class Column:
 
     def cut(self, text: str, width: int) -> str:
         """The text on exactly ``width`` cells."""
-        if self.key == "model" and cell_len(text) > width:
-            model, colon, _ = text.partition(":")
-            if colon and cell_len(model) + 2 <= width:  # the column beside it says the rest
-                text = f"{model}:…"
-        if self.key == "precision":
-            forms = _shorter(text)
-            text = next((form for form in forms if cell_len(form) <= width), forms[-1])
-        return fitted(text, width, right=self.right)
+        forms = [text]
+        if self.key == "model":
+            forms = _shorter_names(text)
+        elif self.key == "precision":
+            forms = _shorter_precisions(text)
+        text = next((form for form in forms if cell_len(form) <= width), forms[-1])
+        return fitted(text, width, right=self.right, tail=_end(text))
+
+
+def _end(name: str) -> int:
+    """Cells at the end of a name that stay whatever is cut: who made it is said there alone."""
+    end = maker_of(name) or name.rpartition("-")[2]
+    return len(end) + 1 if len(end) < len(name) - 1 else 0
+
+
+def _shorter_names(name: str) -> list[str]:
+    """A name, the longest form first: ``MODEL:q4_0-qat-lmstudio``, ``MODEL:…-lmstudio``. The
+    precision beside it says the rest."""
+    model, colon, _ = name.partition(":")
+    if not colon:
+        return [name]
+    maker = maker_of(name)
+    return [name, f"{model}:…-{maker}" if maker else f"{model}:…"]
+
+
+def _shorter_precisions(precision: str) -> list[str]:
+    """A precision, the longest form first: ``Q4_0 QAT (not measured)``, ``Q4_0 QAT, ?``, ``Q4_0
+    QAT``; ``UD-Q4_K_XL int4 QAT``, ``UD-Q4_K_XL QAT``. The bits beside it say the rest."""
+    bare = precision.removesuffix(" (not measured)")
+    if bare != precision:
+        return [precision, f"{bare}, ?", bare]
+    words = precision.split()
+    return [precision, f"{words[0]} {words[2]}"] if len(words) == 3 else [precision]
 
 
 def bar(share: float | None, cells: int) -> str:
@@ -61,16 +90,6 @@ def bar(share: float | None, cells: int) -> str:
     halves = min(cells * 2, max(1 if share > 0 else 0, round(share * cells * 2)))
     whole, half = divmod(halves, 2)
     return ("━" * whole + "╸" * half).ljust(cells, "─")
-
-
-def _shorter(precision: str) -> list[str]:
-    """A precision, the longest form first: ``Q4_0 QAT (not measured)``, ``Q4_0 QAT, ?``, ``Q4_0
-    QAT``; ``UD-Q4_K_XL int4 QAT``, ``UD-Q4_K_XL QAT``. The bits beside it say the rest."""
-    bare = precision.removesuffix(" (not measured)")
-    if bare != precision:
-        return [precision, f"{bare}, ?", bare]
-    words = precision.split()
-    return [precision, f"{words[0]} {words[2]}"] if len(words) == 3 else [precision]
 
 
 def _bits(item: Item) -> str:
@@ -108,10 +127,6 @@ def _rate(speed: float) -> str:
     return f"{speed:.1f}" if speed < 9.95 else f"{speed:.0f}"
 
 
-def _fit(item: Item) -> str:
-    return f"{bar(item.row.share, FIT_CELLS)} {fit_word(item.row)}"
-
-
 def _score(item: Item) -> str:
     """The published score less what the precision costs of it."""
     quality = item.row.quality
@@ -124,73 +139,113 @@ def _lost(item: Item) -> str:
     return "?" if share is None else f"{share:.1%}"
 
 
+def prompt_time(row: ModelRow) -> str:
+    """Seconds until the first token of an answer, measured or estimated; ``?`` if unknown."""
+    if (measured := row.measured_prompt_seconds) is not None:
+        return f"{_time(measured)} ✓"
+    wait = row.first_token
+    return "?" if wait is None else f"~{_time(wait.likely)}"
+
+
+def _short_prompt(item: Item) -> str:
+    return prompt_time(item.row).removesuffix(" ✓")
+
+
+def _time(seconds: float) -> str:
+    digits = 2 if seconds < 0.095 else 1
+    return f"{seconds:.{digits}f} s" if seconds < 9.95 else duration(seconds)
+
+
+def _why(item: Item) -> str:
+    """The four parts of its score, each as high as it is good."""
+    if not item.row.parts:
+        return "····"
+    return "".join("·" if p.level is None else level(p.level) for p in item.row.parts)
+
+
+def level(share: float) -> str:
+    """A share from 0 to 1 as a cell of that height."""
+    return LEVELS[min(len(LEVELS) - 1, int(max(0.0, share) * len(LEVELS)))]
+
+
+def _abilities(item: Item) -> str:
+    """A letter for each ability, and for what is a base model, embeds or is gated."""
+    row = item.row
+    first = "E" if row.variant.embeds else "B" if row.base else ""
+    letters = [_LETTERS[name] if name in row.abilities else "·" for name in ABILITIES]
+    if first:
+        letters[0] = first
+    return "".join(letters) + ("G" if row.gated and not row.installed else "·")
+
+
+def _where(item: Item) -> str:
+    """Where it is; of what is not here, how long getting it takes, once that was measured."""
+    seconds = item.row.download_seconds
+    return place_of(item.row) if seconds is None else f"↓ {duration(seconds)}"
+
+
+def gib(count: int) -> str:
+    """Bytes in GiB on :data:`FIGURE` cells, without the unit."""
+    size = count / 2**30
+    return f"{size:.2f}" if size < 9.995 else f"{size:.1f}" if size < 99.95 else f"{size:.0f}"
+
+
+def _memory(item: Item) -> str:
+    return gib(item.row.memory.total_bytes) if item.row.memory else "?"
+
+
 COLUMNS: Final = (
-    Column("rank", "#", 3, 3, 3, 9, lambda i: str(i.row.rank or ""), right=True),
-    Column("model", "model", 18, 22, 36, 0, lambda i: i.title),
-    Column("parameters", "params", 6, 6, 6, 11,
+    Column("rank", "#", lambda i: str(i.row.rank or ""),
+           "place among all variants that run here, 1 is the best; e explains it", right=True),
+    Column("model", "model", lambda i: i.title,
+           "model and variant; +2 ▸ are variants folded below it: space shows them"),
+    Column("precision", "precision", lambda i: i.row.variant.precision.short,
+           "label, number format and training, as measured from its tensors"),
+    Column("bits", "bits", _bits, "measured bits for each weight", right=True),
+    Column("score", "score", _score,
+           "MMLU-Pro in percent, less what the precision costs of it", right=True),
+    Column("lost", "lost", _lost, "share of the score that the precision costs", right=True),
+    Column("speed", "tok/s", _speed,
+           "tokens a second of an answer: ~ is an estimate, ✓ was measured here", right=True,
+           short=_short_speed),
+    Column("prompt", "prompt", lambda i: prompt_time(i.row),
+           "wait for the first token with a prompt of 1,000: ~ is an estimate, ✓ was measured here",
+           right=True, short=_short_prompt),
+    Column("context", "context", _context, "most tokens that fit what is free", right=True),
+    Column("memory", "mem GiB", _memory,
+           "memory at the chosen context: W weights, K cache, C compute, O other, of what is free "
+           "at the fullest place; the figure is of all places"),
+    Column("why", "QSFC", _why,
+           "why it ranks there, each as high as it is good: quality, speed, fit, context; "
+           "e explains it"),
+    Column("can", "can", _abilities,
+           "T text, I image, A audio, H thinking, U use of tools; B base model, E embeds, "
+           "G gated: log in to get it"),
+    Column("parameters", "params",
            lambda i: format_parameters(i.row.variant.parameters) if i.row.variant.parameters
-           else "?", right=True),
-    Column("precision", "precision", 13, 16, 24, 1, lambda i: i.row.variant.precision.short),
-    Column("bits", "bits", 4, 4, 5, 4, _bits, right=True),
-    Column("score", "score", 5, 5, 5, 5, _score, right=True),
-    Column("lost", "lost", 5, 5, 5, 6, _lost, right=True),
-    Column("speed", "tok/s", 5, 8, 9, 7, _speed, right=True, short=_short_speed),
-    Column("context", "context", 7, 7, 9, 3, _context, right=True),
-    Column("size", "size", 7, 7, 7, 10, lambda i: format_bytes(i.row.variant.size_bytes),
+           else "?", "number of weights", right=True),
+    Column("size", "size", lambda i: format_bytes(i.row.variant.size_bytes), "size on the disk",
            right=True),
-    Column("fit", "fit", FIT_CELLS + 8, FIT_CELLS + 8, FIT_CELLS + 8, 2, _fit),
-    Column("where", "where", 8, 8, 14, 8, lambda i: place_of(i.row)),
+    Column("fit", "fit", lambda i: fit_word(i.row),
+           "fits, tight, partly (some layers in system memory), too big"),
+    Column("where", "where", _where,
+           "where it is installed; ↓ how long getting it takes at the last measured rate"),
 )  # fmt: skip
-_ESSENTIAL: Final = 7
-"""Columns up to this rank are there as long as their least widths are."""
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnLayout:
-    """Columns with their widths, and the cells between them."""
-
-    columns: tuple[tuple[Column, int], ...]
-    gap: int
-
-
-def layout(width: int) -> ColumnLayout:
-    """The columns that ``width`` cells have room for; what is left over goes to those that can use
-    it, the model first."""
-    gap = 1 if width < 110 else 2
-
-    def needed(columns: list[Column], size: Callable[[Column], int]) -> int:
-        return sum(size(column) + gap for column in columns) - gap
-
-    def rank(column: Column) -> int:
-        return column.rank
-
-    kept = list(COLUMNS)
-    while needed(kept, lambda c: c.good) > width and max(map(rank, kept)) > _ESSENTIAL:
-        kept.remove(max(kept, key=rank))
-    while len(kept) > 1 and needed(kept, lambda c: c.least) > width:
-        kept.remove(max(kept, key=rank))
-    widths = {column.key: column.least for column in kept}
-    left = width - needed(kept, lambda c: c.least)
-    for size in ("good", "most"):
-        for column in sorted(kept, key=rank):
-            more = max(0, min(left, getattr(column, size) - widths[column.key]))
-            widths[column.key] += more
-            left -= more
-    if left < 0:  # one column, and not even that has room
-        widths[kept[0].key] = max(1, width)
-    return ColumnLayout(tuple((column, widths[column.key]) for column in kept), gap)
-
-
-def fitted(text: str, width: int, *, right: bool = False) -> str:
-    """``text`` on exactly ``width`` cells; cut in the middle, so that both ends can be read."""
+def fitted(text: str, width: int, *, right: bool = False, tail: int = 0) -> str:
+    """``text`` on exactly ``width`` cells; cut in the middle, so that both ends can be read. The
+    last ``tail`` cells stay as long as a few stay before them."""
     length = cell_len(text)
     if length <= width:
         return " " * (width - length) + text if right else text + " " * (width - length)
     if width < 8:
         return set_cell_size(text, width - 1) + "…" if width > 1 else "…"[:width]
     head = (width - 1) * 3 // 5
-    tail = width - 1 - head
-    return set_cell_size(text, head) + "…" + _tail(text, tail)
+    rest = width - 1 - head
+    if rest < tail <= width - 4:
+        head, rest = width - 1 - tail, tail
+    return set_cell_size(text, head) + "…" + _tail(text, rest)
 
 
 def _tail(text: str, width: int) -> str:

@@ -8,9 +8,10 @@ from textual.content import Content
 
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.service.measured import commands_missing, figures_in_words
-from gemmahub.text import format_bytes, format_gib, format_parameters, one_line
+from gemmahub.text import duration, format_bytes, format_gib, format_parameters, one_line
 from gemmahub.text.command import command_line
 from gemmahub.tui.bars import legend, memory_bar, precision_parts, stacked
+from gemmahub.tui.columns import prompt_time
 
 if TYPE_CHECKING:
     from gemmahub.planning import Plan
@@ -21,11 +22,10 @@ if TYPE_CHECKING:
 _LONG = 600
 
 
-def memory(plan: Plan, cache_type: str, width: int) -> Content:
-    """The cache types, and a bar for each place that is used."""
+def memory(plan: Plan, width: int) -> Content:
+    """A bar for each place that is used."""
     places = [place for place in plan.memory.places if place.total_bytes]
-    bars = [memory_bar(place, width) for place in places]
-    return Content("\n").join([caches(plan.largest_context, cache_type), *bars])
+    return Content("\n").join(memory_bar(place, width) for place in places)
 
 
 _CURVE_ROWS: Final = 8
@@ -60,23 +60,36 @@ def no_plan(row: ModelRow, reason: str) -> Content:
 
 
 def title(row: ModelRow, width: int) -> Content:
-    """Reference, name and facts, and the precision in one line."""
+    """Name and size, the precision, and what it can do, a line each."""
     variant = row.variant
     facts = [
         one_line(variant.name),
         f"{format_parameters(variant.parameters)} weights" if variant.parameters else "",
-        ", ".join(variant.capabilities),
         f"{format_bytes(variant.size_bytes)} {variant.format}" if variant.size_bytes else "",
     ]
-    name, about = one_line(variant.reference, _LONG), " · ".join(filter(None, facts))
-    between = "  " if len(name) + len(about) + 2 <= width else "\n"
-    line = Content.styled(about, "$foreground-muted").truncate(width, ellipsis=True)
+    about = " · ".join(filter(None, facts))
     return Content.assemble(
-        (name, "bold $text-primary"),
-        between,
-        line,
+        Content.styled(about, "$foreground-muted").truncate(width, ellipsis=True),
         ("\n" + one_line(variant.precision.summary), "bold $text-accent"),
+        ("\n" + " · ".join(at_a_glance(row)), ""),
     )
+
+
+def at_a_glance(row: ModelRow) -> list[str]:
+    """What it can do, what using it takes, how long a prompt and a download take."""
+    variant = row.variant
+    found = [
+        ", ".join(row.abilities) or variant.what,
+        "base model" if row.base else "",
+        "gated: accept its licence, log in" if row.gated and not row.installed else "",
+        one_line(variant.licence.partition(" (")[0], 60),
+    ]
+    if (prompt := prompt_time(row)) != "?":
+        found.append(f"1,000-token prompt {prompt}")
+    if row.download_seconds and variant.size_bytes:
+        rate = format_bytes(round(variant.size_bytes / row.download_seconds))
+        found.append(f"download about {duration(row.download_seconds)} at the last {rate}/s")
+    return [text for text in found if text]
 
 
 def precision(row: ModelRow, width: int) -> Content:

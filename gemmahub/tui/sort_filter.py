@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,16 +44,18 @@ class Item:
     open: bool = False
     below: bool = False
 
+    def as_line(self, more: int = 0, *, is_open: bool = False, below: bool = False) -> Item:
+        """The same row, folded or not; many are made for each key, so not by ``replace``."""
+        return Item(self.row, self.reference, self.title, self.text, more, is_open, below)
+
     def named(self, cut: Callable[[str, int], str], width: int) -> str:
         """Its name on ``width`` cells, with the mark of what is folded."""
         if self.below:
             return cut(f"  {self.title.partition(':')[2] or self.title}", width)
         mark = f" +{self.more} ▸" if self.more else " ▾" if self.open else ""
         room, name = width - len(mark), self.title
-        if len(name) > room and (
-            self.more or self.open
-        ):  # the precision beside it says which one it is
-            name = name.partition(":")[0]
+        if len(name) > room and (self.more or self.open) and not maker_of(name):
+            name = name.partition(":")[0]  # the precision beside it says which one it is
         if len(name) > room and self.more:  # the name is worth more than the number
             mark = " ▸"
         return cut(name, width - len(mark)) + mark
@@ -78,9 +81,10 @@ def item_of(row: ModelRow) -> Item:
         variant.name,
         variant.format,
         variant.precision.short,
-        *variant.capabilities,
         fit_word(row),
         place_of(row),
+        *row.abilities,
+        "base" if row.base else "",
         "gated" if row.gated else "",
     )
     return Item(row, variant.reference, title_of(row), " ".join(words).casefold())
@@ -97,6 +101,13 @@ def short_reference(text: str) -> str:
     if reference.startswith(("/", "~", ".")) or ":\\" in reference[:4]:
         return Path(reference).name or reference
     return reference.partition("://")[2] or reference
+
+
+def maker_of(title: str) -> str:
+    """What a name ends in that says who made the file, or how: ``lmstudio``, ``mlx``; "" where it
+    ends in its precision, which stands beside it."""
+    rest, dash, end = title.partition(":")[2].rpartition("-")
+    return end if dash and rest and end != "qat" and not any(c in "_." for c in end) else ""
 
 
 def fit_word(row: ModelRow) -> str:
@@ -131,6 +142,10 @@ _KEYS: Final[dict[str, tuple[Callable[[ModelRow], Any], bool]]] = {
     "lost": (lambda row: row.quality.loss.share, False),
     "speed": (lambda row: row.speed.likely if row.speed else None, True),
     "context": (lambda row: row.fit.largest_context if row.fit.fits else None, True),
+    "prompt": (lambda row: row.prompt_seconds, False),
+    "memory": (lambda row: row.memory.total_bytes if row.memory else None, False),
+    "why": (lambda row: row.recommendation.plan.points if row.recommendation else None, True),
+    "can": (lambda row: len(row.abilities), True),
     "size": (lambda row: row.variant.size_bytes, False),
     "fit": (lambda row: row.share, False),
     "where": (lambda row: _section(row), False),
@@ -148,14 +163,12 @@ def descends(sort_filter: SortFilter) -> bool:
 def ordered(items: Iterable[Item], sort_filter: SortFilter) -> list[Item]:
     """What is shown, sorted; without regard to the filter."""
     key = _KEYS.get(sort_filter.sort, _KEYS["where"])[0]
-    known: list[tuple[Any, Item]] = []
-    unknown: list[tuple[Any, Item]] = []
-    for item in items:
-        if shown(item.row, sort_filter.show):
-            value = key(item.row)
-            (unknown if value is None else known).append((value, item))
-    known.sort(key=lambda pair: pair[0], reverse=descends(sort_filter))
-    return [item for _, item in (*known, *unknown)]
+    if sort_filter.show != "all":
+        items = [item for item in items if shown(item.row, sort_filter.show)]
+    valued = [(key(item.row), item) for item in items]
+    known = [pair for pair in valued if pair[0] is not None]
+    known.sort(key=itemgetter(0), reverse=descends(sort_filter))
+    return [pair[1] for pair in known] + [item for value, item in valued if value is None]
 
 
 def filtered(items: Sequence[Item], words: str) -> Sequence[Item]:
@@ -217,8 +230,8 @@ def folded(items: Iterable[Item], unfolded: Collection[str]) -> list[Item]:
         if not others:
             lines.append(first)
         elif model in unfolded:
-            lines.append(replace(first, open=True))
-            lines += [replace(item, below=True) for item in others]
+            lines.append(first.as_line(is_open=True))
+            lines += [item.as_line(below=True) for item in others]
         else:
-            lines.append(replace(first, more=len(others)))
+            lines.append(first.as_line(more=len(others)))
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,6 +38,7 @@ def test_the_contract(command: Command) -> None:
         "seconds_to_first_token_1000_high", "seconds_to_read_context",
         "seconds_to_read_context_low", "seconds_to_read_context_high",
         "speed_basis", "quality", "quality_loss", "quality_basis", "points", "score", "usable",
+        "explanation",
         "room_on_disk", "placement", "reasons", "installed", "command",
     }  # fmt: skip
     assert set(first["score"]) == {
@@ -64,6 +66,22 @@ def test_the_contract(command: Command) -> None:
     assert "43.1 against 44.3" in first["quality_basis"]
     assert first["installed"] is False
     assert first["command"] == "gemmahub run gemma-4-26b-a4b-it:q4_0-qat --ctx-size 16384"
+
+
+def test_it_explains_each_score_in_four_parts(command: Command) -> None:
+    machine = ("--memory", "24GiB", "--ram", "64GiB", "--limit", 2)
+    result = command("recommend", *machine, "--explain")
+    found = recommended(command, *machine)["recommendations"]
+    for each in found:
+        assert f"{each['rank']}. {each['reference']}" in result.out
+        parts = each["explanation"]
+        assert [part["name"] for part in parts] == ["quality", "speed", "fit", "context"]
+        assert abs(sum(part["points"] for part in parts) - each["points"]) < 0.05
+        for part in parts:
+            assert f"{part['figure']} ({part['source']})" in result.out
+        sums = re.findall(r"score +(-?[0-9.]+)  the sum of the four", result.out)
+        assert float(sums[each["rank"] - 1]) == pytest.approx(each["points"], abs=0.06)
+    assert "the sum of the four" not in command("recommend", *machine).out
 
 
 def test_the_plan_is_that_of_the_plan_command(command: Command) -> None:

@@ -14,7 +14,8 @@ from textual.containers import VerticalScroll
 from gemmahub.service import Requirements
 from gemmahub.service.comparing.rows import sections
 from gemmahub.tui.app import GemmahubApp
-from gemmahub.tui.columns import COLUMNS, layout
+from gemmahub.tui.column_layout import layout
+from gemmahub.tui.columns import COLUMNS
 from gemmahub.tui.comparison_view import drawn as drawn_lines
 from gemmahub.tui.screens.compare import CompareScreen
 from gemmahub.tui.screens.library import LibraryScreen
@@ -202,18 +203,22 @@ def test_lines_are_never_wider_than_the_screen(hub: SteadyHub, width: int) -> No
 
 
 def test_columns_of_a_wide_screen() -> None:
-    """At 160 by 48 the table has 100 cells for its columns: all but what the details say, too."""
+    """At 160 by 48 the table has 155 cells for its columns: all but what the name says, too."""
     every = [column.key for column in COLUMNS]
-    at_100 = [column.key for column, _ in layout(100).columns]
-    assert at_100 == [key for key in every if key not in ("parameters", "size")]
-    widths = {column.key: cells for column, cells in layout(100).columns}
+    assert [column.key for column, _ in layout(155).columns] == [
+        key for key in every if key != "parameters"
+    ]
+    widths = {column.key: cells for column, cells in layout(155).columns}
     assert widths["precision"] >= 16
     assert widths["where"] >= 8
+    assert widths["model"] >= 40
 
 
 def test_columns_of_a_small_screen() -> None:
     keys = [column.key for column, _ in layout(77).columns]
-    assert keys == ["model", "precision", "bits", "score", "lost", "speed", "context", "fit"]
+    assert keys == [
+        "model", "precision", "score", "speed", "context", "memory", "why", "fit",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -107,8 +107,8 @@ async def test_the_cursor_stays_on_its_model(hub: SteadyHub) -> None:
         chosen = under_cursor(screen)
         assert chosen != HERE
         row = table(screen).cursor - table(screen).scroll_offset.y
-        for keys in (["s"], ["r"], ["f5"]):
-            await pilot.press(*keys)
+        for key in ("f5", "u", "u"):
+            await pilot.press(key)
             await screen.app.workers.wait_for_complete()
             await pilot.pause()
             assert under_cursor(screen) == chosen
@@ -120,6 +120,21 @@ async def test_the_cursor_stays_on_its_model(hub: SteadyHub) -> None:
         assert item is not None
         assert table(screen).item is not None
         assert table(screen).item.row.model == item.row.model  # type: ignore[union-attr]
+
+
+async def test_in_another_order_the_cursor_is_on_the_first(hub: SteadyHub) -> None:
+    async with GemmahubApp(hub).run_test(size=SMALL) as pilot:
+        screen = await loaded(pilot)
+        await pilot.press(*["down"] * 30)
+        assert table(screen).scroll_offset.y
+        screen.action_sort_by("speed")
+        await pilot.pause()
+        first = table(screen).lines[0]
+        assert under_cursor(screen) == first.reference
+        assert not table(screen).scroll_offset.y
+        await pilot.press("down", "down", "r")
+        last = table(screen).lines[0]
+        assert under_cursor(screen) == last.reference != first.reference
 
 
 async def test_space_shows_the_variants_of_a_model(hub: SteadyHub) -> None:
@@ -247,7 +262,8 @@ async def test_the_mouse_in_the_table(hub: SteadyHub) -> None:
         screen = await loaded(pilot)
         await pilot.click(table(screen), offset=(10, 4))
         assert table(screen).cursor == 3
-        score = drawn(screen).splitlines()[3].index("score")
+        headings = next(line for line in drawn(screen).splitlines() if " precision " in line)
+        score = headings.index("score") - table(screen).region.x
         await pilot.click(table(screen), offset=(score, 0))
         assert screen.sort_filter.sort == "score"
         await pilot.click(table(screen), offset=(score, 0))
@@ -261,7 +277,13 @@ async def test_the_command_goes_to_the_clipboard(hub: SteadyHub) -> None:
         assert pilot.app.clipboard == detail(screen).command
         assert pilot.app.clipboard.startswith(f"gemmahub run {HERE} ")
         await pilot.press("down", "y")
-        assert pilot.app.clipboard == f"gemmahub pull {under_cursor(screen)}"
+        name, context = under_cursor(screen), detail(screen).context
+        pull, run = f"gemmahub pull {name}", f"gemmahub run {name} --ctx-size {context}"
+        assert pilot.app.clipboard == f"{pull} && {run}"
+        await pilot.press("left", "t", "y")
+        assert detail(screen).context < context
+        run = f"gemmahub run {name} --ctx-size {detail(screen).context} --cache-type q8_0"
+        assert pilot.app.clipboard == f"{pull} && {run}"
 
 
 async def test_what_if_ranks_anew_and_comes_back(hub: SteadyHub) -> None:
@@ -628,10 +650,14 @@ async def test_the_curve_is_planned_when_the_cursor_rests(hub: SteadyHub) -> Non
         await pilot.press("down", "down")
         assert "memory by context" not in drawn(screen)
         await _until(pilot, lambda: "memory by context" in drawn(screen))
-        lines = [line for line in drawn(screen).splitlines() if "●" in line.rpartition("│")[2]]
-        point, slider = (line.rpartition("│")[2].index("●") for line in lines[-2:])
+        point, slider = _points(screen)
         assert point == slider
         await pilot.press("right")
-        lines = [line for line in drawn(screen).splitlines() if "●" in line.rpartition("│")[2]]
-        moved, slider = (line.rpartition("│")[2].index("●") for line in lines[-2:])
+        moved, slider = _points(screen)
         assert moved == slider > point
+
+
+def _points(screen: LibraryScreen) -> list[int]:
+    """The columns of the points of the curve and of the slider."""
+    lines = drawn(screen).splitlines()[detail(screen).region.y :]
+    return [line.index("●") for line in lines if "●" in line]

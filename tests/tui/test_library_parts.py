@@ -22,7 +22,8 @@ from gemmahub.testing.hub.models import projector
 from gemmahub.text.bars import shares
 from gemmahub.tui import details
 from gemmahub.tui.bars import Part, legend, stacked
-from gemmahub.tui.columns import COLUMNS, bar, fitted, layout
+from gemmahub.tui.column_layout import layout
+from gemmahub.tui.columns import COLUMNS, bar, fitted
 from gemmahub.tui.screens.what_if import machine_in, sizes_in
 from gemmahub.tui.slider import Slider
 from gemmahub.tui.sort_filter import (
@@ -183,8 +184,9 @@ def test_columns_never_are_wider_than_the_table(width: int) -> None:
 
 
 def test_which_columns_there_are() -> None:
-    at_80 = [column.key for column, _ in layout(77).columns]
-    assert {"model", "precision", "bits", "score", "lost", "context", "fit"} <= set(at_80)
+    at_80 = [column.key for column, _ in layout(75).columns]
+    wanted = {"model", "precision", "score", "speed", "context", "memory", "why", "fit"}
+    assert set(at_80) == wanted
     assert [column.key for column, _ in layout(200).columns] == [c.key for c in COLUMNS]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gemmahub.tui.app import GemmahubApp
+from gemmahub.tui.widgets.detail import DetailPane
 from gemmahub.tui.widgets.machine_bar import MachineBar
 from tests.tui.library_support import (
     HERE,
@@ -58,6 +59,8 @@ async def test_memory_that_is_taken_is_missing_in_every_row_at_once(hub: SteadyH
 async def test_less_than_three_percent_moves_nothing(hub: SteadyHub) -> None:
     async with GemmahubApp(hub).run_test(size=LARGE) as pilot:
         screen = await loaded(pilot)
+        screen.query_one(DetailPane).plan_curve()
+        await pilot.pause()
         before, picture = screen.overview, drawn(screen)
         hub.machine = with_free_memory(hub.machine, 0.98)
         await looked(pilot, screen)

@@ -51,7 +51,9 @@ from gemmahub.tui.screens.conversation_list import ConversationList
 from gemmahub.tui.screens.dialogs import ConfirmDialog, LineDialog, TextDialog
 from gemmahub.tui.screens.downloads import DownloadsScreen
 from gemmahub.tui.screens.duel import DuelScreen
+from gemmahub.tui.screens.explain import ExplainScreen
 from gemmahub.tui.screens.keys import KeysScreen
+from gemmahub.tui.screens.library import LibraryScreen
 from gemmahub.tui.screens.plugins import PluginsScreen
 from gemmahub.tui.screens.pull import PullScreen
 from gemmahub.tui.screens.remove import RemoveScreen
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
 
     from gemmahub.hardware.records import Machine
+    from gemmahub.service.overview import ModelRow
 
 SIZE = (120, 40)
 
@@ -204,6 +207,14 @@ async def serving(visit: Visit) -> None:
         server.shutdown()
 
 
+def library_rows(app: GemmahubApp) -> tuple[ModelRow, ...]:
+    """Those of the library, which is in front."""
+    screen = app.screen
+    assert isinstance(screen, LibraryScreen)
+    assert screen.overview is not None
+    return screen.overview.rows
+
+
 async def test_no_screen_draws_a_raw_control_character(visit: Visit) -> None:
     world, app, pilot = visit.world, visit.app, visit.pilot
     store = app.library.conversations
@@ -217,6 +228,8 @@ async def test_no_screen_draws_a_raw_control_character(visit: Visit) -> None:
     evil = str(world.models[0])
     await visit.at(PluginsScreen(app.library), lambda: MARK in "\n".join(lines(app)))
     await visit.at(KeysScreen(app.screen))
+    row = next(row for row in library_rows(app) if row.variant.reference == evil)
+    await visit.at(ExplainScreen(row, 1, evil))
     compared = CompareScreen(app.library, (evil, str(world.strange)), Requirements())
     await visit.at(compared, lambda: compared.comparison)
     removed = RemoveScreen(app.library, evil)

@@ -53,7 +53,7 @@ async def test_a_download_is_in_its_row_and_on_every_screen(hub: SteadyHub) -> N
         screen.query_one(StatusLine).look()
         await pilot.pause()
         text = drawn(screen)
-        row = next(line for line in text.splitlines() if f" {COMING} " in line.partition("│")[0])
+        row = next(line for line in text.splitlines() if line.startswith("│") and COMING in line)
         assert "↓ 42 %" in row
         assert f"↓ {COMING} 42% 3 min · 1 waits" in text
         await pilot.press("p")

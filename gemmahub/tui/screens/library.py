@@ -19,13 +19,43 @@ from gemmahub.tui.widgets.detail import DetailPane
 from gemmahub.tui.widgets.model_table import ModelTable
 
 if TYPE_CHECKING:
+    from textual.timer import Timer
+
     from gemmahub.tui.sort_filter import Item
 
 _MOST_MARKS = 3
+_REST = 0.15  # seconds without a key before the rows follow the context that is being chosen
 
 
 class LibraryScreen(LibraryCore):
     """The keys that go from here to everywhere else."""
+
+    KEYS: ClassVar = (
+        ("choose", "Run/get"),
+        ("filter", "Filter"),
+        ("explain", "Explain"),
+        ("context(1)", "Context"),
+        ("cache_type", "Cache"),
+        ("fold", "Variants"),
+        ("what_if", "What if"),
+        ("mark", "Mark"),
+        ("compare", "Compare"),
+        ("copy", "Copy"),
+        ("app.search", "Search hub"),
+        ("show", "Show"),
+        ("sort(1)", "Sort"),
+        ("use", "Use"),
+        ("duel", "Duel"),
+        ("downloads", "Downloads"),
+        ("serving", "Serve"),
+        ("plugins", "Plugins"),
+        ("remove", "Remove"),
+        ("recommended", "Recommended"),
+        ("back", "Back"),
+        ("quit", "Quit"),
+        ("keys", "Keys"),
+    )
+    """Actions of the last line, the most important first; the last one is always there."""
 
     BINDINGS: ClassVar = named(
         "library",
@@ -35,6 +65,7 @@ class LibraryScreen(LibraryCore):
         Binding("right,l,plus", "context(1)", "Context", key_display="←→"),
         Binding("t", "cache_type", "Cache"),
         Binding("0", "recommended", "Recommended settings", show=False),
+        Binding("e", "explain", "Explain the score"),
         Binding("w", "what_if", "What if"),
         Binding("space", "fold", "Variants", key_display="space"),
         Binding("x", "mark", "Mark for comparing", show=False),
@@ -55,6 +86,23 @@ class LibraryScreen(LibraryCore):
         Binding("f5", "refresh", "Look again", show=False),
         Binding("escape", "back", "Back to the table", show=False),
     )
+
+    _resting: Timer | None = None
+
+    @on(DetailPane.Planned)
+    def _planned(self) -> None:
+        self._show_command()
+        detail, memory = self.query_one(DetailPane), self.chosen_memory
+        if (detail.wanted, detail.wanted_cache) != (memory.context, memory.cache_type):
+            if self._resting is not None:
+                self._resting.stop()
+            self._resting = self.set_timer(_REST, self._follow_choice)
+
+    def _follow_choice(self) -> None:
+        """The memory of all rows in sight, at the context that was chosen."""
+        detail = self.query_one(DetailPane)
+        if self.chosen_memory.choose(detail.wanted, detail.wanted_cache):
+            self.query_one(ModelTable).refresh()
 
     @on(ModelTable.Chosen)
     def _chosen(self, event: ModelTable.Chosen) -> None:
@@ -167,6 +215,17 @@ class LibraryScreen(LibraryCore):
             self.notify(f"{_MOST_MARKS} variants at most: c compares them", markup=False)
             return
         table.marked = changed
+
+    def action_explain(self) -> None:
+        """Why the model under the cursor ranks where it does."""
+        from gemmahub.tui.screens.explain import ExplainScreen, explain_command
+
+        item, overview = self.query_one(ModelTable).item, self.overview
+        if item is None or overview is None:
+            return
+        ranked = sum(row.rank is not None for row in overview.rows)
+        command = explain_command(item.row, overview.rows, self.wanted.use, self.elsewhere)
+        self.app.push_screen(ExplainScreen(item.row, ranked, command))
 
     @work
     async def action_compare(self) -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.containers import Container, Horizontal, Vertical
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from gemmahub.errors import GemmahubError
 from gemmahub.recommend.goals import USES
 from gemmahub.service import Requirements
 from gemmahub.text import one_line, plural
 from gemmahub.text.command import command_line
+from gemmahub.tui.chosen_memory import ChosenMemory
+from gemmahub.tui.free_memory import moved
 from gemmahub.tui.messages import LibraryChanged
 from gemmahub.tui.sort_filter import (
     SHOWN,
@@ -32,6 +34,7 @@ from gemmahub.tui.sort_filter import (
     with_rules,
 )
 from gemmahub.tui.widgets.detail import DetailPane
+from gemmahub.tui.widgets.key_line import KeyLine
 from gemmahub.tui.widgets.machine_bar import MachineBar
 from gemmahub.tui.widgets.model_table import ModelTable
 from gemmahub.tui.widgets.status_line import LOOK_SECONDS, StatusLine, fetched
@@ -46,9 +49,6 @@ if TYPE_CHECKING:
     from gemmahub.tui.state import State
 
 _LOOK_EVERY = 3.0  # seconds between two looks at the memory
-_MOVED = 0.03
-"""Share by which free memory has to move for all rows to be planned for it. Less is noise, and
-then nothing on the screen moves: rows, header and details are of one reading."""
 _QUIET = 0.5  # seconds without a key before rows are planned again
 
 
@@ -56,6 +56,8 @@ class LibraryCore(Screen[None]):
     """The table, the detail pane, and what fills them."""
 
     AUTO_FOCUS = "ModelTable"
+    KEYS: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Of the last line, as :class:`KeyLine` wants them."""
 
     @dataclass
     class Loaded(Message):
@@ -98,6 +100,7 @@ class LibraryCore(Screen[None]):
         self._unfolded: set[str] = set()  # models whose variants are shown
         self._reading: LibraryReading | None = None
         self._last_key = 0.0
+        self.chosen_memory = ChosenMemory(library)
         self._items: list[Item] = []
         self._ordered: list[Item] = []
 
@@ -106,19 +109,22 @@ class LibraryCore(Screen[None]):
         yield MachineBar(id="machine")
         yield Welcome(id="welcome")
         with Container(id="body"):
-            with Vertical(id="left"):
+            with Vertical(id="left") as left:
+                left.border_title = "Models"
                 with Horizontal(id="tools"):
+                    yield Static("Models", id="title", markup=False)
                     yield Input(placeholder="/ to filter", compact=True, id="filter")
                     yield Static("", id="status", markup=False)
                 yield ModelTable(id="models")
             yield DetailPane(id="detail")
         yield Static("", id="command", markup=False)
         yield StatusLine()
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine(self.KEYS)
 
     def on_mount(self) -> None:
         """Start looking; the screen is painted before anything is read."""
         table = self.query_one(ModelTable)
+        table.memory_of = lambda item: self.chosen_memory.of(item.row, self.machine)
         table.empty_text = "looking what is here and what this machine runs …"
         table.focus()
         entry = self.query_one("#filter", Input)
@@ -170,7 +176,7 @@ class LibraryCore(Screen[None]):
             return
         try:
             machine = self.library.machine_for()
-            if _moved(machine, before) and monotonic() - self._last_key > _QUIET:
+            if moved(machine, before) and monotonic() - self._last_key > _QUIET:
                 self._show(reading.overview(self.wanted, machine), asked)
         except GemmahubError as error:
             self.post_message(self.Failed(error))
@@ -189,6 +195,7 @@ class LibraryCore(Screen[None]):
             return  # another question was asked meanwhile
         self.overview, self.machine = event.overview, event.overview.machine
         self._items = event.items
+        self.chosen_memory.forget()
         self.query_one(MachineBar).machine = event.overview.machine
         self.query_one(Welcome).show_for(event.overview, self.library)
         self._arrange()
@@ -222,11 +229,11 @@ class LibraryCore(Screen[None]):
 
     # --- arranging -----------------------------------------------------------------------------
 
-    def _arrange(self) -> None:
+    def _arrange(self, *, from_top: bool = False) -> None:
         self._ordered = ordered(self._items, self.sort_filter)
-        self._filter()
+        self._filter(from_top=from_top)
 
-    def _filter(self) -> None:
+    def _filter(self, *, from_top: bool = False) -> None:
         sort_filter, table = self.sort_filter, self.query_one(ModelTable)
         found = filtered(self._ordered, sort_filter.filter)
         table.sort, table.descending = sort_filter.sort, descends(sort_filter)
@@ -235,7 +242,8 @@ class LibraryCore(Screen[None]):
         lines = found  # what is searched for is not folded
         if sort_filter.folded and not sort_filter.filter:
             lines = folded(found, self._unfolded)
-        table.show(with_rules(lines, sort_filter, self.wanted.goal.usable))
+        ruled = with_rules(lines, sort_filter, self.wanted.goal.usable)
+        table.show(ruled, from_top=from_top)
         order = SORT_WORDS.get(sort_filter.sort, f"by {sort_filter.sort}")
         text = f"{plural(len(found), 'variant')} · [v] {sort_filter.show} · [s] {order}"
         self.query_one("#status", Static).update(f"{text} · [u] {self.wanted.use}", layout=False)
@@ -256,10 +264,11 @@ class LibraryCore(Screen[None]):
             self.query_one(ModelTable).go_to(reference)
 
     def rearrange(self, **changes: object) -> None:
-        """Show, sort, group otherwise, and keep it for the next time."""
+        """Show, sort, group otherwise, and keep it for the next time. In another order the cursor
+        is on the first of it."""
         self.sort_filter = replace(self.sort_filter, **changes)  # type: ignore[arg-type]
-        self.state.remember(**changes)
-        self._arrange()
+        self._arrange(from_top="reverse" in changes)
+        self.call_after_refresh(self.state.remember, **changes)  # a disk is slow
 
     @on(Input.Changed, "#filter")
     def _filter_typed(self, event: Input.Changed) -> None:
@@ -294,7 +303,6 @@ class LibraryCore(Screen[None]):
                 detail.show_row(item.row, None, str(error))
         self._show_command()  # not when the pane's message has come: that is a frame later
 
-    @on(DetailPane.Planned)
     def _show_command(self) -> None:
         command = one_line(self.command, 1000)
         text = f"$ {command}" if self.query_one(DetailPane).command else ""
@@ -308,14 +316,3 @@ class LibraryCore(Screen[None]):
         if self.elsewhere:
             return command_line("recommend", **self.elsewhere, use=self.wanted.use)
         return self.query_one(DetailPane).command
-
-
-def _moved(now: Machine, before: Machine) -> bool:
-    """Whether free memory moved by so much, at any place, that plans may be others."""
-    pairs = zip(_available(now), _available(before), strict=False)
-    return any(abs(a - b) > _MOVED * max(a, b) for a, b in pairs)
-
-
-def _available(machine: Machine) -> list[int]:
-    figures = [device.available for device in machine.devices]
-    return [figure.value or 0 for figure in (*figures, machine.memory.available)]

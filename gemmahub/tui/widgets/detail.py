@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding
+from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
@@ -14,25 +15,28 @@ from textual.visual import Visual
 from gemmahub.engines.contract import Settings
 from gemmahub.formats.ggml_types import USUAL_CACHE_TYPES
 from gemmahub.service.plans import DEFAULT_CONTEXT
+from gemmahub.text import one_line
 from gemmahub.text.command import command_line
 from gemmahub.tui import details
 from gemmahub.tui.bindings import named
+from gemmahub.tui.chosen_memory import recommended_settings
 from gemmahub.tui.slider import Slider
 from gemmahub.tui.widgets.lines_view import LinesView
 
 if TYPE_CHECKING:
     from textual import events
-    from textual.content import Content
     from textual.timer import Timer
 
     from gemmahub.service.memory_curve import MemoryCurve
     from gemmahub.service.overview import ModelRow
     from gemmahub.service.planner import Planner
 
-_TWO_COLUMNS = 70  # cells from which precision and memory stand side by side
+_TWO_COLUMNS = 70  # cells from which precision and plan stand side by side
+_THREE_COLUMNS = 140  # the same of precision, settings and memory
 _GAP = 3
 _REST_SECONDS = 0.12
 _CURVE_FROM, _CURVE_WIDTH = 34, 40  # lines and cells of the pane from which the curve is drawn
+_CURVE_BESIDE = 13  # lines from which it is where the memory stands beside it
 
 
 class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
@@ -67,6 +71,7 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self.border_title = "Details"
         self.row: ModelRow | None = None
         self.planner: Planner | None = None
         self.reason = ""
@@ -78,6 +83,7 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
         self._curve_of: tuple[Planner, str] | None = None
         self._planned_curve: MemoryCurve | None = None
         self._resting: Timer | None = None
+        self._above = 0  # lines of the curve
         self._slider_at = (0, 0, 0)  # line, first cell and cells of the slider
 
     # --- what it shows -------------------------------------------------------------------------
@@ -87,6 +93,8 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
         moved = row is None or self.row is None or row.variant is not self.row.variant
         self.row, self.planner, self.reason = row, planner, reason
         if moved:
+            reference = row.variant.reference if row is not None else ""
+            self.border_title = Content(one_line(reference) or "Details")
             self.scroll_home(animate=False, immediate=True)
         self._start_plan()
         self._show()
@@ -96,11 +104,10 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
         """What a person would type for what is shown."""
         if self.row is None:
             return ""
-        reference = self.row.variant.reference
-        if not self.row.installed:
-            return command_line("pull", reference)
-        if self.planner is None:
-            return command_line("run", reference)
+        row, reference = self.row, self.row.variant.reference
+        if row.variant.embeds or self.planner is None:
+            verb = "embed" if row.variant.embeds else "run"
+            return command_line(verb if row.installed else "pull", reference)
         return self.planner.command(self.context, self.cache_type)
 
     @property
@@ -127,16 +134,9 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
         if self.row is None or self.planner is None:
             self.slider = None
             return
-        context, cache = self._recommended(self.row, self.planner)
+        context, cache = recommended_settings(self.row, self.planner.trained_context)
         self.cache_type = self.wanted_cache or cache
         self._set_slider(context if self.wanted is None else self.wanted)
-
-    def _recommended(self, row: ModelRow, planner: Planner) -> tuple[int, str]:
-        if row.recommendation is not None:
-            settings = row.recommendation.plan.settings
-            return settings.context, settings.cache_type_k
-        trained = planner.trained_context or DEFAULT_CONTEXT
-        return min(trained, DEFAULT_CONTEXT), USUAL_CACHE_TYPES[0]
 
     def _set_slider(self, value: int) -> None:
         assert self.planner is not None
@@ -228,39 +228,48 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
 
     def _drawn(self, width: int) -> list[Strip]:
         """All lines: a title, precision and plan beside or below each other, the words."""
-        row, slider = self.row, self.slider
+        row = self.row
         assert row is not None
         lines = self._strips(details.title(row, width), width)
-        two = width >= _TWO_COLUMNS
-        left = (width - _GAP) // 2 if two else width
-        right = width - left - _GAP if two else width
-        notes: tuple[str, ...] = ()
-        above: list[Strip] = []
-        if slider is None or self.planner is None:
-            plan = self._strips(details.no_plan(row, self.reason), right)
+        count = 3 if width >= _THREE_COLUMNS else 2 if width >= _TWO_COLUMNS else 1
+        cells = (width - (count - 1) * _GAP) // count
+        precision = self._strips(details.precision(row, cells), cells)
+        settings, memory, notes = self._plan(row, cells)
+        start = 0 if count == 1 else cells + _GAP
+        above = len(lines) + (len(precision) + 1 if count == 1 else 0)
+        self._slider_at = (above + self._above, start, cells)
+        if count == 1:
+            lines += [*precision, Strip([]), *settings, *memory]
+        elif count == 2:
+            lines += self._beside(precision, [*settings, *memory], cells)
         else:
-            # By formula a plan takes well under a millisecond, so it is made right here.
-            made = self.planner.plan(slider.value, self.cache_type)
-            notes = made.notes
-            memory = details.memory(made, self.cache_type, right)
-            above = self._curve(slider, right)
-            plan = [
-                *above,
-                *self._strips(slider.line(right), right),
-                *self._strips(memory, right),
-            ]
-        precision = self._strips(details.precision(row, left), left)
-        if two:
-            self._slider_at = (len(lines) + len(above), left + _GAP, right)
-            lines += self._beside(precision, plan, left)
-        else:
-            self._slider_at = (len(lines) + len(precision) + 1 + len(above), 0, right)
-            lines += [*precision, Strip([]), *plan]
+            both = self._beside(precision, settings, cells)
+            lines += self._beside(both, memory, 2 * cells + _GAP)
         return [*lines, Strip([]), *self._strips(details.words(row, notes), width)]
+
+    def _plan(self, row: ModelRow, width: int) -> tuple[list[Strip], list[Strip], tuple[str, ...]]:
+        """Lines of the curve with its slider and the cache types, lines of the memory, and notes;
+        in place of them why there is no plan."""
+        slider, planner = self.slider, self.planner
+        self._above = 0
+        if slider is None or planner is None:
+            return self._strips(details.no_plan(row, self.reason), width), [], ()
+        # By formula a plan takes well under a millisecond, so it is made right here.
+        made = planner.plan(slider.value, self.cache_type)
+        above = self._curve(slider, width)
+        self._above = len(above)
+        caches = details.caches(made.largest_context, self.cache_type)
+        settings = [
+            *above,
+            *self._strips(slider.line(width), width),
+            *self._strips(caches, width),
+        ]
+        return settings, self._strips(details.memory(made, width), width), made.notes
 
     def _curve(self, slider: Slider, width: int) -> list[Strip]:
         """Memory against context, where the pane has room for it. Moving along it plans nothing."""
-        if self.size.height < _CURVE_FROM or width < _CURVE_WIDTH or self.planner is None:
+        least = _CURVE_BESIDE if self.size.width >= _THREE_COLUMNS else _CURVE_FROM
+        if self.size.height < least or width < _CURVE_WIDTH or self.planner is None:
             return []
         if self._curve_of != (self.planner, self.cache_type) or self._planned_curve is None:
             if self._resting is not None:

@@ -3,41 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from textual.binding import Binding
-from textual.color import Color
 from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
 from gemmahub.tui.bindings import named
-from gemmahub.tui.columns import ColumnLayout, fitted, layout
-from gemmahub.tui.sort_filter import Heading, Item, fit_word
-from gemmahub.tui.themes import LEAST_CONTRAST, contrast
+from gemmahub.tui.column_layout import ColumnLayout, layout
+from gemmahub.tui.columns import fitted
+from gemmahub.tui.sort_filter import Heading, Item
 from gemmahub.tui.widgets.lines_view import LinesView
+from gemmahub.tui.widgets.row_painter import MARKS, RowPainter, RowState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from rich.style import Style
     from textual import events
 
-_MARKS: Final = 2
-_FIT_STYLES: Final = {
-    "fits": "model-table--fits",
-    "tight": "model-table--tight",
-    "partly": "model-table--tight",
-    "too big": "model-table--too-big",
-    "unknown": "model-table--dim",
-}
+    from gemmahub.memory import MemoryPlan
+    from gemmahub.tui.columns import Column
 
 
 class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
     """Rows with a cursor that stays on its model when rows are sorted, filtered or replaced.
-    ``fetched`` are per cent of the models that are on their way, by reference."""
+    ``fetched`` are per cent of the models that are on their way, by reference; ``memory_of`` plans
+    the memory of a row as it is chosen."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "model-table--row",
@@ -52,6 +46,11 @@ class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
         "model-table--too-big",
         "model-table--precision",
         "model-table--marked",
+        "model-table--why",
+        "model-table--weights",
+        "model-table--cache",
+        "model-table--compute",
+        "model-table--other",
     }
     BINDINGS: ClassVar = named(
         "table",
@@ -96,7 +95,9 @@ class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
         super().__init__(id=id)
         self.lines: Sequence[Item | Heading] = ()
         self.empty_text = ""
-        self._layout = ColumnLayout((), 1)
+        self.memory_of: Callable[[Item], MemoryPlan | None] = lambda item: item.row.memory
+        self._painter = RowPainter(self.get_component_rich_style)
+        self._layout = ColumnLayout(())
         self._layout_width = -1
 
     # --- what it shows -------------------------------------------------------------------------
@@ -107,9 +108,15 @@ class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
         line = self.lines[self.cursor] if self.cursor < len(self.lines) else None
         return line if isinstance(line, Item) else None
 
-    def show(self, lines: Sequence[Item | Heading]) -> None:
-        """Replace the lines. The cursor stays on its model, and that on its place of the screen."""
-        before = self.item
+    def notify_style_update(self) -> None:
+        """Another theme, other colours."""
+        super().notify_style_update()
+        self._painter.forget()
+
+    def show(self, lines: Sequence[Item | Heading], *, from_top: bool = False) -> None:
+        """Replace the lines. The cursor stays on its model, and that on its place of the screen;
+        ``from_top`` it goes to the first one."""
+        before = None if from_top else self.item
         wanted = before.reference if before else None
         above = self.cursor - self.scroll_offset.y
         self.lines = lines
@@ -214,7 +221,7 @@ class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
         self.focus()
         if event.y == 0:
             if column := self._column_at(event.x):
-                self.post_message(self.SortAsked(column))
+                self.post_message(self.SortAsked(column.key))
             return
         number = event.y - 1 + self.scroll_offset.y
         if number < len(self.lines) and isinstance(self.lines[number], Item):
@@ -222,11 +229,18 @@ class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
             if event.chain == 2:
                 self.action_choose()
 
-    def _column_at(self, x: int) -> str | None:
-        at = _MARKS
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Over a heading, say what its column means."""
+        column = self._column_at(event.x) if event.y == 0 else None
+        told = None if column is None else f"{column.label}: {column.help}"
+        if self.tooltip != told:
+            self.tooltip = told
+
+    def _column_at(self, x: int) -> Column | None:
+        at = MARKS
         for column, width in self._columns(self._layout_width).columns:
             if at <= x < at + width + self._layout.gap:
-                return column.key
+                return column
             at += width + self._layout.gap
         return None
 
@@ -239,78 +253,36 @@ class ModelTable(LinesView, can_focus=True, inherit_bindings=False):
 
     def _columns(self, width: int) -> ColumnLayout:
         if width != self._layout_width:
-            self._layout, self._layout_width = layout(max(1, width - _MARKS)), width
+            self._layout, self._layout_width = layout(max(1, width - MARKS)), width
         return self._layout
 
     def render_line(self, y: int) -> Strip:
         """One line of the screen."""
         width = self.scrollable_content_region.width
         if y == 0:
-            return self._header(width)
+            found = self._columns(width)
+            return self._painter.header(found, width, self.sort, self.descending)
         number = y - 1 + self.scroll_offset.y
         if number >= len(self.lines):
             return self._blank(y, width)
         line = self.lines[number]
         if isinstance(line, Heading):
-            style = self.get_component_rich_style("model-table--heading")
-            return Strip([Segment(fitted(f" {line.text}", width), style)], width)
-        return self._item(line, width, number == self.cursor)
+            text = fitted(f" {line.text}", width)
+            return Strip([Segment(text, self._painter.style("heading"))], width)
+        return self._painter.row(line, self._columns(width), width, self._state(number, line))
+
+    def _state(self, number: int, item: Item) -> RowState:
+        cursor = ""
+        if number == self.cursor:
+            cursor = "cursor" if self.has_focus else "cursor-blurred"
+        return RowState(
+            item.reference in self.marked,
+            self.fetched.get(item.reference),
+            self.memory_of(item),
+            cursor,
+        )
 
     def _blank(self, y: int, width: int) -> Strip:
         text = self.empty_text if y == 2 and not self.lines else ""
-        style = self.get_component_rich_style("model-table--dim")
-        return Strip([Segment(fitted(f"  {text}", width), style)], width)
-
-    def _header(self, width: int) -> Strip:
-        plain = self.get_component_rich_style("model-table--header")
-        active = self.get_component_rich_style("model-table--sorted")
-        found = self._columns(width)
-        segments = [Segment(" " * _MARKS, plain)]
-        for column, cells in found.columns:
-            label, style = column.label, plain
-            if column.key == self.sort:
-                arrow = "▼" if self.descending else "▲"
-                label, style = f"{label[: cells - 1]}{arrow}", active
-            segments.append(Segment(fitted(label, cells, right=column.right), style))
-            segments.append(Segment(" " * found.gap, plain))
-        return Strip(segments).adjust_cell_length(width, plain)
-
-    def _item(self, item: Item, width: int, under_cursor: bool) -> Strip:
-        row = item.row
-        base = self.get_component_rich_style("model-table--row")
-        if under_cursor:
-            name = "cursor" if self.has_focus else "cursor-blurred"
-            base = self.get_component_rich_style(f"model-table--{name}")
-        found = self._columns(width)
-        chosen = item.reference in self.marked
-        mark = "✓ " if chosen else "● " if row.installed else "  "
-        marked = "model-table--marked" if chosen else "model-table--fits"
-        segments = [Segment(mark, self._over(base, marked, under_cursor))]
-        gap = Segment(" " * found.gap, base)
-        for column, cells in found.columns:
-            style = base
-            if column.key == "fit":
-                style = self._over(base, _FIT_STYLES[fit_word(row)], under_cursor)
-            elif column.key == "precision":
-                style = self._over(base, "model-table--precision", under_cursor)
-            elif column.key in ("rank", "where") or row.fit.fits is None:
-                style = self._over(base, "model-table--dim", under_cursor)
-            text = column.shown(item, cells)
-            if column.key == "where" and item.reference in self.fetched:
-                text = column.cut(f"↓ {self.fetched[item.reference]} %", cells)
-            elif column.key == "model":
-                text = item.named(column.cut, cells)
-            segments.append(Segment(text, style))
-            segments.append(gap)
-        return Strip(segments).adjust_cell_length(width, base)
-
-    def _over(self, base: Style, component: str, under_cursor: bool) -> Style:
-        """A component's colour, on the cursor's ground where the cursor is, if it can be read."""
-        style = self.get_component_rich_style(component)
-        if not under_cursor:
-            return style
-        ground, ink = base.bgcolor, style.color
-        if component == "model-table--dim" or ground is None or ink is None:
-            return base
-        pair = Color.from_rich_color(ink), Color.from_rich_color(ground)
-        return base + type(style)(color=ink) if contrast(*pair) >= LEAST_CONTRAST else base
+        dim = self._painter.style("dim")
+        return Strip([Segment(fitted(f"  {text}", width), dim)], width)
