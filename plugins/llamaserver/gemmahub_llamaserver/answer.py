@@ -82,8 +82,8 @@ def read_answer(lines: Iterator[bytes], context: int) -> Iterator[Chunk]:
     """The chunks of an answer to ``/completion``; the last one has the counts.
 
     Where the lines end before the answer does, it was cancelled, and the counts are ours. How far a
-    prompt is stands in ``prompt_progress``, ``processed`` of ``total`` tokens, the cached ones among
-    them (``return_progress`` in tools/server/README.md of ggml-org/llama.cpp, @00dc8057).
+    prompt is stands in ``prompt_progress``: ``processed`` of ``total`` tokens, with the cached ones
+    (``return_progress`` in tools/server/README.md of ggml-org/llama.cpp, @00dc8057).
 
     Raises: GenerationFailed with what the server says; NotJson.
     """
