@@ -61,7 +61,7 @@ class GemmahubApp(App[None]):
         "app",
         Binding("p", "plugins", "Plugins and doctor", show=False),
         Binding("D", "downloads", "Downloads", show=False),
-        Binding("e", "serving", "Serve models to other programs", show=False),
+        Binding("E", "serving", "Serve models to other programs", show=False),
         Binding(TALK_KEY, "talk_to_newest", "Talk to the model that arrived last", show=False),
         Binding("question_mark,f1", "keys", "Keys", key_display="?"),
         Binding("q,ctrl+q", "quit", "Quit", show=False),

@@ -280,7 +280,7 @@ async def duel(pilot: Pilot[None]) -> None:
 async def serving(pilot: Pilot[None]) -> None:
     """What is served, and who asks."""
     await start(pilot)
-    await pilot.press("e")
+    await pilot.press("E")
     await screen_of(pilot, ServingScreen)
     await shows(pilot, "went away")
     await still(pilot)

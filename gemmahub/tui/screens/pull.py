@@ -37,9 +37,9 @@ class PullScreen(FrontScreen["PullPlan"]):
     BINDINGS: ClassVar = named(
         "pull",
         Binding("enter", "start", "Get it"),
-        Binding("r", "retry", "Try again"),
-        Binding("t", "talk", "Talk to what is here instead"),
-        Binding("y", "copy", "Copy the command"),
+        Binding("f5", "retry", "Try again"),
+        Binding("f6", "talk", "Talk to what is here instead"),
+        Binding("y,f9", "copy", "Copy the command", key_display="y"),
     )
     BOX_TITLE = "Get a model"
 
@@ -150,14 +150,14 @@ class PullScreen(FrontScreen["PullPlan"]):
             if self.plan.remote is None:
                 keys = ["enter talks to it"]
             elif self.plan.short_bytes:
-                keys = ["r looks again"]
+                keys = ["F5 looks again"]
             else:
                 anyway = " all the same" if self.plan.fit.fits is False else ""
                 keys = [f"enter gets it{anyway}"]
         elif self.error is not None:
-            keys = ["r tries again"]
+            keys = ["F5 tries again"]
             if self._offers:
-                keys.append("t talks to what is here")
+                keys.append("F6 talks to what is here")
         return [*keys, "y copies the command", "escape goes back"]
 
     @property
