@@ -34,6 +34,7 @@ class DuelSide:
         self.running: Running | None = None
         self.names = Names(reference)
         self.failed = False
+        self.plain = False  # it completes texts
         self._library = library
         self._settings = settings
         self.command = run_command(reference, settings, sampling)
@@ -147,7 +148,7 @@ class DuelSide:
                 self.speed = (event.tokens - 1) / seconds if seconds > 0.2 else self.speed
             elif isinstance(event, AnswerFinished):
                 timings = event.timings
-                self.speed = timings.tokens_per_second if timings else None
+                self.speed = (timings.tokens_per_second if timings else None) or self.speed
                 complete = event.error is None and event.finish != "cancelled"
                 self.rounds.append(SideRound(event.number, timings, complete))
                 if event.error is not None:
@@ -169,6 +170,7 @@ class DuelSide:
             self.names = names_of(self.running)
             # What a tag brings besides weights would be a difference that is none of the variants.
             self._chat = replace(self.running, tag=NO_PARTS).chat(self._journal)
+            self.plain = self._chat.plain
         return self._chat
 
     def _tell(self, state: str) -> None:

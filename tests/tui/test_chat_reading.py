@@ -55,7 +55,7 @@ def test_a_stop_in_the_prefill_says_so(hub: Library, tiny_model: Path) -> None:
             await pilot.press("escape")
             await until(lambda: not screen.view.answering, "over", pilot)
             note = screen.query_one(Answer).note
-            assert note == "stopped while it read the prompt of 1,500 tokens: no answer yet"
+            assert note == "stopped while it read the prompt of 1,500 tokens: there is no answer"
             assert "reading" not in str(figures.render())
 
     run(body())

@@ -6,20 +6,21 @@ import shlex
 from typing import TYPE_CHECKING
 
 import pytest
-from textual.widgets import Input, Static
+from textual.widgets import Input, Markdown, Static
 from textual.widgets.markdown import MarkdownBlock
 
 from gemmahub.config import Config
-from gemmahub.conversations import Timings
+from gemmahub.conversations import ChatSession, Timings
 from gemmahub.engines.contract import Message
 from gemmahub.service import Library
+from gemmahub.service.running import Running
 from gemmahub.service.tag_parts import TagParts
 from gemmahub.tui.duel_rounds import DuelScore, SideRound
 from gemmahub.tui.screens.duel import DuelScreen
 from gemmahub.tui.widgets.chat_lines import ChatTitle
 from gemmahub.tui.widgets.duel_pane import DuelPane
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
-from gemmahub.tui.widgets.turns import Answer
+from gemmahub.tui.widgets.turns import Answer, PlainText
 from gemmahub.tui.word_marks import MARK, differing, mark_differences, words_shown
 from tests.tui.chat_support import chat, run, until
 from tests.tui.test_chat_duel import answers, ask, duel
@@ -134,7 +135,7 @@ def test_heads_have_speeds_and_the_sum_has_votes(hub: Library, tiny_model: Path)
             await ask(screen, pilot, "/2")
             assert "votes 0:1" in str(line.render())
             await ask(screen, pilot, "/0")
-            assert "/1 or /2 votes" in str(line.render())
+            assert "type /1 or /2 to vote" in str(line.render())
             assert [len(each) for each in answers(screen)] == [2, 2]
 
     run(body())
@@ -188,7 +189,7 @@ def test_a_file_that_has_no_prompts_is_told(hub: Library, tiny_model: Path, tmp_
 
 def test_each_prompt_of_a_file_is_asked_by_itself(hub: Library, tiny_model: Path) -> None:
     """The model sees nothing of the prompts before it, and all of it is kept."""
-    from gemmahub.conversations import ChatSession, MemoryJournal
+    from gemmahub.conversations import MemoryJournal
 
     seen: list[object] = []
     with hub.load(str(tiny_model)).session as session:
@@ -233,6 +234,26 @@ def test_a_duel_is_fair(hub: Library, tiny_model: Path, monkeypatch: pytest.Monk
                 held = side._chat.journal.saved().described
                 assert (held.system, held.sampling.temperature, held.sampling.seed) == ("", 0.0, 0)
                 assert side._chat._first == ()
+
+    run(body())
+
+
+def test_a_side_that_completes_texts_is_shown_as_such(
+    hub: Library, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def completes(running: Running, journal: object, said: object = ()) -> ChatSession:
+        return ChatSession(running.session, journal, raw=True)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Running, "chat", completes)
+
+    async def body() -> None:
+        async with duel(hub, str(tiny_model), str(tiny_model)) as (screen, pilot):
+            screen.at_once = True
+            await ask(screen, pilot, "so be it")
+            await until(lambda: screen.score.rounds, "counted", pilot)
+            assert [str(text.render()) for text in screen.query(PlainText)] == ["so be it" * 2] * 2
+            assert not screen.query(Markdown)
+            assert screen.score.shared == [1.0]
 
     run(body())
 

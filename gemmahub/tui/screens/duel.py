@@ -148,9 +148,7 @@ class DuelScreen(DuelPrompts):
     def _show_mode(self) -> None:
         how = "at once, sharing the machine" if self.at_once else "in turn, one loaded at a time"
         fair = f"temperature {self.sampling.temperature:g}, one seed, no system prompt"
-        self.query_one("#mode", Static).update(
-            Content(f"Answers {how} · {self._words} · all with {fair}")
-        )
+        self.query_one("#mode", Static).update(Content(f"Answers {how} · {self._words} · {fair}"))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What makes no sense now is not offered."""
@@ -247,7 +245,7 @@ class DuelScreen(DuelPrompts):
     def _show_sum(self) -> None:
         text = self.score.text()
         if text and not any(vote is not None for vote in self.score.votes):
-            text += f" · {VOTE}1 or {VOTE}2 votes"
+            text += f" · type {VOTE}1 or {VOTE}2 to vote"
         line = self.query_one("#sum", Static)
         line.update(Content(text))
         line.set_class(bool(text), "-shown")

@@ -48,7 +48,9 @@ class DuelPane(Vertical):
         feed = side.feed
         batch = feed.take() if feed is not None else None
         if batch is not None:
-            await self.query_one(Transcript).draw(batch)
+            transcript = self.query_one(Transcript)
+            transcript.plain = side.plain
+            await transcript.draw(batch)
         state = self.query_one(".duel--state", Static)
         state.update(Content(one_line(side.state, 300)))
         state.set_class(side.failed, "-bad")

@@ -228,7 +228,7 @@ def note_at_the_end(timings: Timings | None, finish: str, error: str) -> str:
     if finish == "cancelled" and not error and timings is not None and not timings.tokens:
         asked = timings.prompt_tokens
         length = f" of {plural(asked, 'token')}" if asked else ""
-        return f"stopped while it read the prompt{length}: no answer yet"
+        return f"stopped while it read the prompt{length}: there is no answer"
     parts = (str(timings) if timings else "", ending_text(finish, error))
     return " · ".join(part for part in parts if part)
 
