@@ -75,16 +75,25 @@ KEYS: Final = (
     KeyMeaning("ctrl+t", "thinks or not", "*.think"),
     KeyMeaning("ctrl+z", "back to the shell", "*.suspend-process"),
     KeyMeaning("q,ctrl+q", "leaves gemmahub", "*.quit"),
-    KeyMeaning("up,k", "up", "*.up *.scroll-up downloads.focus-previous plot.best-of-its-size"),
-    KeyMeaning("down,j", "down", "*.down *.scroll-down downloads.focus-next conversations.to-rows"),
+    KeyMeaning("up,k", "up", "*.up *.scroll-up downloads.focus-previous *.best-of-its-size"),
+    KeyMeaning(
+        "down,j",
+        "down",
+        "*.down *.scroll-down *.best-of-its-size-smaller downloads.focus-next "
+        "conversations.to-rows",
+    ),
     KeyMeaning("pageup", "a page up", "*.a-page-up details.page-up"),
     KeyMeaning("pagedown", "a page down", "*.a-page-down details.page-down"),
     KeyMeaning("home,g", "to the start", "*.top *.first *.scroll-home"),
     KeyMeaning("end,G", "to the end", "*.bottom *.last *.scroll-end"),
     KeyMeaning(
-        "left,h,minus", "to the left: less context", "library.less-context confirm.focus-previous"
+        "left,h,minus",
+        "to the left: less context",
+        "library.less-context *.smaller confirm.focus-previous",
     ),
-    KeyMeaning("right,l,plus", "to the right: more context", "library.context confirm.focus-next"),
+    KeyMeaning(
+        "right,l,plus", "to the right: more context", "library.context *.larger confirm.focus-next"
+    ),
     KeyMeaning("tab", "the next part", "*.next-part"),
     KeyMeaning("shift+tab", "the part before", "*.part-before"),
     KeyMeaning("K,shift+up", "scrolls the details up", "*.scroll-the-details-up"),
@@ -110,7 +119,7 @@ KEYS: Final = (
     KeyMeaning("R", "really removes", "remove.remove"),
     KeyMeaning("s", "sorts by the next column", "*.sort-by-the-next-column"),
     KeyMeaning("S", "sorts by the column before", "*.sort-by-the-column-before"),
-    KeyMeaning("t", "cache type", "*.cache-type"),
+    KeyMeaning("t", "another kind: of cache, of measure", "*.cache-type *.measure"),
     KeyMeaning("u", "what it is for: chat, long context, vision, speed", "*.use"),
     KeyMeaning("U", "unloads all models", "serving.unload"),
     KeyMeaning("v", "all, what fits, what is installed", "*.show"),

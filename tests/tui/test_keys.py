@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 OPENED_BY = {
     "compare.back": {"c"},
+    "explain.back": {"e"},
+    "sizes.back": {"P"},
     "keys.back": {"f1", "question_mark"},
     "plugins.back": {"p"},
     "serving.back": {"E"},
