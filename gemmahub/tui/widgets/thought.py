@@ -19,7 +19,7 @@ class Thought(Vertical):
     Thought {
         height: auto;
         color: $text-muted;
-        .thought--text { height: auto; padding: 0 0 0 2; text-style: dim; }
+        .thought--text { height: auto; padding: 0 0 0 2; text-style: italic; }
     }
     """
 
