@@ -264,6 +264,8 @@ def test_typing_on_a_focused_answer_goes_to_the_editor(hub: Library, tiny_model:
             screen.at_once = True
             await ask(screen, pilot, "hello")
             screen.query(Answer).first().focus()
+            await pilot.press("f4")
+            assert pilot.app.clipboard == "hello"
             await pilot.press(*"more")
             assert screen.query_one(PromptEditor).text == "more"
 

@@ -18,13 +18,14 @@ from gemmahub.conversations import BATCH_SECONDS
 from gemmahub.engines.contract import Sampling, Settings
 from gemmahub.errors import GemmahubError
 from gemmahub.service import PlanOptions
-from gemmahub.text import one_line
+from gemmahub.text import one_line, plural
 from gemmahub.tui.answer_feed import ENOUGH, Pace, share_for
 from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import COPY_COMMAND, copy_command
 from gemmahub.tui.duel_rounds import DuelScore, fit_together
 from gemmahub.tui.duel_side import DuelSide
 from gemmahub.tui.messages import LibraryChanged
+from gemmahub.tui.screens.chat_copying import TurnCopier
 from gemmahub.tui.screens.duel_prompts import LONGEST, DuelPrompts
 from gemmahub.tui.widgets.chat_lines import ChatTitle
 from gemmahub.tui.widgets.duel_pane import DuelPane
@@ -112,6 +113,7 @@ class DuelScreen(DuelPrompts):
         self._words = ""
         self._answering = False
         self._pace = Pace(ENOUGH)
+        self._copier = TurnCopier()
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="sides"):
@@ -264,19 +266,20 @@ class DuelScreen(DuelPrompts):
         self.action_leave()
 
     def action_copy(self) -> None:
-        """Copy the focused turn, otherwise all last answers, each below its precision."""
+        """Copy the focused turn, pressed again its blocks of code; otherwise all last answers, each
+        below its precision."""
         if isinstance(self.focused, Turn):
-            text = self.focused.source
-        else:
-            parts = []
-            for pane in self.query(DuelPane):
-                if pane.query(Answer):
-                    title = pane.query_one(ChatTitle).names.fitted(500)
-                    parts.append(f"## {title}\n\n{pane.query(Answer).last().source}")
+            self._copier.copy(self, self.focused)
+            return
+        parts = []
+        for pane in self.query(DuelPane):
+            if pane.query(Answer):
+                title = pane.query_one(ChatTitle).names.fitted(500)
+                parts.append(f"## {title}\n\n{pane.query(Answer).last().source}")
+        if parts:
             text = "\n\n".join(parts)
-        if text:
             self.app.copy_to_clipboard(text)
-            self.notify(f"Copied {len(text):,} characters.")
+            self.notify(f"Copied {plural(len(parts), 'answer')}, {len(text):,} characters.")
 
     @property
     def command(self) -> str:
