@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract import Sampling
 
 _DATA: Final = b"data:"
+_AT_ONCE: Final = 512  # tokens; of a shorter prompt nobody waits to hear how far it is
 _NAME_TOKENS: Final = 2  # Gemma 4's "thought" and the line break
 _SLACK: Final = 8  # tokens of a thought beyond its limit: without a name, and with what ends it
 _SEEDS: Final = 2**32 - 1  # the last one lets the server draw one that it does not tell
@@ -98,7 +99,7 @@ def read_answer(lines: Iterator[bytes], context: int) -> Iterator[Chunk]:
             return
         if progress := object_of(found.get("prompt_progress")):
             read, total = count_of(progress.get("processed")), count_of(progress.get("total"))
-            if read and total and read < total:
+            if read and total and total > _AT_ONCE and read < total:
                 told = PromptRead(read, total)
                 yield Chunk("", kind=ChunkKind.PREFILL, prompt_read=told)
             asked = total
