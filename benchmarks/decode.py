@@ -71,7 +71,7 @@ def measure(session: Session, prompt: str, count: int) -> tuple[float, float]:
     started = perf_counter()
     first = 0.0
     for chunk in session.generate(prompt, Sampling(max_tokens=count, temperature=0)):
-        if not first:
+        if not first and chunk.prompt_read is None:
             first = perf_counter()
         if chunk.usage is not None:
             assert chunk.usage.tokens == count, "the model ended early: choose another prompt"

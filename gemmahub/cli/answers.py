@@ -23,15 +23,22 @@ def show_answer(
 
     Raises: what ended the answer.
     """
-    from gemmahub.conversations import AnswerFinished, AnswerStarted
+    from gemmahub.conversations import AnswerDelta, AnswerFinished, AnswerStarted
 
     finished: AnswerFinished | None = None
-    answered = False
+    answered = reading = False
     shown, thought = output.AnswerPrinter(), output.ThoughtPrinter()
     with _interruptible(chat.stop) as interrupted, closing(events):
         for event in events:
             if isinstance(event, AnswerStarted):
                 continue
+            if isinstance(event, AnswerDelta) and (done := event.prompt_read) is not None:
+                output.progress(f"reading the prompt: {done.read:,} of {done.total:,} tokens")
+                reading = True
+                continue
+            if reading:
+                output.progress("")
+                reading = False
             thought.write(event.thought)
             if event.text:
                 answered = True

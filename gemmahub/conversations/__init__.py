@@ -26,6 +26,7 @@ from gemmahub.conversations.records import (
     Saved,
     SavedMessage,
     Timings,
+    how_long,
 )
 from gemmahub.conversations.store import ConversationStore, Match
 
@@ -51,6 +52,7 @@ __all__ = [
     "as_markdown",
     "as_text",
     "file_name",
+    "how_long",
     "shown_call",
     "write_export",
 ]

@@ -11,7 +11,7 @@ from gemmahub.conversations.records import Timings
 from gemmahub.errors import BackendCrashed
 
 if TYPE_CHECKING:
-    from gemmahub.engines.contract import ToolCall, Usage
+    from gemmahub.engines.contract import PromptRead, ToolCall, Usage
     from gemmahub.errors import GemmahubError
 
 
@@ -33,7 +33,8 @@ class AnswerDelta(NamedTuple):
 
     ``tokens`` are counted so far, within ``seconds`` from the question on; ``first_token_seconds``
     is when the first of them came. ``thought`` is more of what the model thinks; it comes before
-    the ``text``. ``call`` is a tool that it calls; it comes after the text.
+    the ``text``. ``call`` is a tool that it calls; it comes after the text. ``prompt_read`` says
+    how much of a long prompt is read; nothing of the answer is there by then.
     """
 
     number: int
@@ -43,6 +44,7 @@ class AnswerDelta(NamedTuple):
     first_token_seconds: float
     thought: str = ""
     call: ToolCall | None = None
+    prompt_read: PromptRead | None = None
 
 
 class AnswerFinished(NamedTuple):

@@ -79,6 +79,13 @@ class ChatSession:
         files = SavedMessage("user", text, images=_texts(images), audio=_texts(audio))
         yield from self._answer(self.journal.saved(), (files,))
 
+    def ask_alone(self, text: str) -> Generator[ChatEvent, None, None]:
+        """As :meth:`ask`; the model sees nothing of what was said before."""
+        self._demand_model()
+        yield from self._answer(
+            replace(self.journal.saved(), messages=()), (SavedMessage("user", text),)
+        )
+
     def give_results(self, results: Mapping[str, str]) -> Generator[ChatEvent, None, None]:
         """Go on with what the tools gave that the last answer called: a text for the id of each.
 
@@ -228,9 +235,12 @@ class _Answer:
         now = perf_counter()
         if chunk.usage is not None:
             self._usage = chunk.usage
+        if chunk.prompt_read is not None:
+            seconds = now - self._started
+            return AnswerDelta(self.number, "", 0, seconds, 0.0, prompt_read=chunk.prompt_read)
         if chunk.tool_call is not None:
             return self._called(chunk.tool_call, now)
-        if chunk.text and chunk.kind is not ChunkKind.TOOL_CALL:
+        if chunk.text and chunk.kind in (ChunkKind.ANSWER, ChunkKind.REASONING):
             self._first = self._first or now - self._started
             self._tokens += 1
             if chunk.kind is ChunkKind.REASONING:

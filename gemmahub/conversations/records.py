@@ -18,6 +18,12 @@ INTERRUPTED: Final = "interrupted"
 """How an answer ended whose end was never written: the program was gone before."""
 
 
+def how_long(seconds: float, tokens: int | None = None) -> str:
+    """A time in seconds, and how many tokens came in it, in words: ``12 s, 340 tokens``."""
+    shown = f"{seconds:.1f}" if seconds < 9.95 else f"{seconds:.0f}"
+    return f"{shown} s" + ("" if tokens is None else f", {plural(tokens, 'token')}")
+
+
 @dataclass(frozen=True, slots=True)
 class Timings:
     """Counts and times of one answer. Times in seconds; None where the engine did not say it.
@@ -58,9 +64,7 @@ class Timings:
         """How long the model thought, in words; empty where it did not."""
         if self.reasoning_seconds is None:
             return ""
-        tokens = self.reasoning_tokens
-        counted = "" if tokens is None else f", {plural(tokens, 'token')}"
-        return f"thought for {self.reasoning_seconds:.1f} s{counted}"
+        return f"thought for {how_long(self.reasoning_seconds, self.reasoning_tokens)}"
 
     @classmethod
     def of(

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from gemmahub.engines.contract import Chunk, ScoredText, ToolCall
+from gemmahub.engines.contract import Chunk, PromptRead, ScoredText, ToolCall
 from gemmahub.engines.declared import check_capability, check_request, check_settings
 from gemmahub.engines.handed_on_scores import HandsOnScores
 from gemmahub.engines.thoughts import told_apart
@@ -192,6 +192,10 @@ def whole(chunk: Chunk) -> Chunk:
     """
     if not isinstance(chunk, Chunk) or not isinstance(chunk.text, str):
         raise TypeError(f"an answer consists of Chunks, this is a {type(chunk).__name__}")
+    if chunk.prompt_read is not None:
+        from gemmahub.records.parsing import checked
+
+        chunk = replace(chunk, prompt_read=checked(chunk.prompt_read, PromptRead))
     if chunk.tool_call is not None:
         from gemmahub.records.parsing import checked
 

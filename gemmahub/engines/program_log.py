@@ -41,6 +41,10 @@ _REASON: Final = re.compile(
 )
 
 
+_WARNING: Final = re.compile(r"warn(?:ing)?\b|^\s*W\b", re.IGNORECASE)
+"""What a program says of a line that does not stop it."""
+
+
 class ProgramLog:
     """The lines of one program. ``keep`` says of a line whether it may be kept."""
 
@@ -87,7 +91,8 @@ class ProgramLog:
     def reason(self) -> str:
         """The lines that say why the program failed, at most three, in one: of those that it
         printed in its last seconds, :data:`RECENT_SECONDS`, and since it :meth:`settled
-        <settle>`. "" without any such line."""
+        <settle>`. Warnings do not stop a program. Where no line tells, the last ones of a start
+        may; in the middle of its work they say what it did. "" without any such line."""
         since = monotonic() - RECENT_SECONDS
         with self._lock:
             lines = [
@@ -95,8 +100,9 @@ class ProgramLog:
                 for at, text in (*self._first, *self._last)
                 if text and at >= since and at > self._settled
             ]
+        lines = [line for line in lines if not _WARNING.search(line)]
         telling = [line for line in lines if _REASON.search(line)]
-        chosen = [*telling[:1], *telling[1:][-2:]] or lines[-3:]
+        chosen = [*telling[:1], *telling[1:][-2:]] or ([] if self._settled else lines[-3:])
         return " | ".join(one_line(line, _SHOWN) for line in chosen)
 
     def _take(self, line: bytes) -> str | None:

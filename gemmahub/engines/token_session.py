@@ -13,7 +13,14 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from gemmahub.engines.contract import Chunk, FinishReason, SessionBase, Usage
+from gemmahub.engines.contract import (
+    Chunk,
+    ChunkKind,
+    FinishReason,
+    PromptRead,
+    SessionBase,
+    Usage,
+)
 from gemmahub.engines.prompt_length import check_count, check_text
 from gemmahub.engines.sampling import check_sampling
 from gemmahub.engines.template_process import TemplateRenderer
@@ -62,11 +69,13 @@ class TokenSession(SessionBase, ABC):
     @abstractmethod
     def tokens(
         self, prompt: Sequence[Any], sampling: Sampling
-    ) -> Generator[bytes, None, FinishReason | None]:
+    ) -> Generator[bytes | PromptRead, None, FinishReason | None]:
         """The text of each next token, in bytes of UTF-8, until the model ends its turn.
 
-        The first one comes after the prefill. Closed when the answer ends earlier. May return why
-        it ended; without that it was cancelled if ``cancelled`` is set, else the turn's end.
+        The first one comes after the prefill, in which an engine that computes a long prompt in
+        parts may tell after each of them, but the last, how much of it is read. Closed when the
+        answer ends earlier. May return why it ended; without that it was cancelled if ``cancelled``
+        is set, else the turn's end.
 
         Raises: GenerationFailed, ContextExceeded.
         """
@@ -142,6 +151,9 @@ class TokenSession(SessionBase, ABC):
                         break
                     finally:
                         seconds[said > 0] += perf_counter() - started
+                if isinstance(piece, PromptRead):
+                    yield Chunk("", kind=ChunkKind.PREFILL, prompt_read=piece)
+                    continue
                 said += 1
                 yield from thoughts.feed(text.feed(piece))
                 if text.stopped:

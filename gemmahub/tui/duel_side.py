@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gemmahub.conversations import AnswerFinished, Described
+from gemmahub.conversations import AnswerDelta, AnswerFinished, Described
 from gemmahub.errors import GemmahubError
+from gemmahub.service.tag_parts import NO_PARTS
 from gemmahub.tui.answer_feed import AnswerFeed
 from gemmahub.tui.commands import run_command
+from gemmahub.tui.duel_rounds import SideRound
 from gemmahub.tui.widgets.chat_lines import Names, names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from gemmahub.conversations import ChatEvent, ChatSession
     from gemmahub.engines.contract import Sampling, Settings
@@ -31,6 +34,7 @@ class DuelSide:
         self.running: Running | None = None
         self.names = Names(reference)
         self.failed = False
+        self.plain = False  # it completes texts
         self._library = library
         self._settings = settings
         self.command = run_command(reference, settings, sampling)
@@ -44,6 +48,10 @@ class DuelSide:
         self._closed = False
         self._then: Callable[[], object] | None = None
         self._crashed = False
+        self.rounds: list[SideRound] = []
+        """What it gave, question by question."""
+        self.speed: float | None = None
+        """Tokens a second, of the answer that runs or was the last."""
 
     @property
     def is_going(self) -> bool:
@@ -54,22 +62,25 @@ class DuelSide:
         """Before its thread begins."""
         self._stopping.clear()
         self.feed = AnswerFeed()
-        self.state, self.failed = "waits for its turn", False
+        self.state, self.failed, self.speed = "waits for its turn", False, None
 
-    def answer(self, text: str, *, keep: bool) -> None:
+    def answer(self, texts: Sequence[str], *, keep: bool, alone: bool = False) -> None:
         """Load where nothing is loaded, answer, and give the memory back unless it is to
-        ``keep`` it. Called in a thread; what goes wrong is told by ``state``."""
-        feed = self.feed
+        ``keep`` it. Called in a thread; what goes wrong is told by ``state``. With ``alone`` the
+        model sees each text as if nothing had been said before."""
+        feed, expected = self.feed, len(self.rounds) + len(texts)
         with self._lock:
             if self._closed or feed is None:
                 return
             self._busy = True
         try:
-            self._answer(feed, text, alone=not keep)
+            self._answer(feed, texts, keep=keep, alone=alone)
         except GemmahubError as error:
             self.failed = not self._stopping.is_set()
             self.state = f"{error.message}; {error.hint}" if error.hint else error.message
         finally:
+            while len(self.rounds) < expected:  # one that never began
+                self.rounds.append(SideRound())
             feed.read(())  # also an answer that never began is over
             with self._lock:
                 self._busy = False
@@ -112,22 +123,38 @@ class DuelSide:
         if self._then is not None:
             self._then()
 
-    def _answer(self, feed: AnswerFeed, text: str, *, alone: bool) -> None:
+    def _answer(self, feed: AnswerFeed, texts: Sequence[str], *, keep: bool, alone: bool) -> None:
         if not self._stopping.is_set():
-            chat = self._loaded(alone=alone)
-            if not self._stopping.is_set():
-                self.state = "answers"
-                feed.read(self._watched(chat.ask(text)))
+            chat = self._loaded(alone=not keep)
+            feed.read(self._watched(self._events(chat, texts, alone=alone)))
         if feed.error is not None:
             raise feed.error
         if not self.failed:
             self.state = "stopped" if self._stopping.is_set() else "answered"
 
+    def _events(
+        self, chat: ChatSession, texts: Sequence[str], *, alone: bool
+    ) -> Iterator[ChatEvent]:
+        for number, text in enumerate(texts, 1):
+            if self._stopping.is_set() or self._crashed:
+                return
+            self.state = "answers" if len(texts) == 1 else f"answers {number} of {len(texts)}"
+            yield from chat.ask_alone(text) if alone else chat.ask(text)
+
     def _watched(self, events: Iterable[ChatEvent]) -> Iterator[ChatEvent]:
         for event in events:
-            if isinstance(event, AnswerFinished) and event.error is not None:
-                self._crashed, self.failed = event.crashed, True
-                self.state = event.error.message
+            if isinstance(event, AnswerDelta):
+                seconds = event.seconds - event.first_token_seconds
+                self.speed = (event.tokens - 1) / seconds if seconds > 0.2 else self.speed
+            elif isinstance(event, AnswerFinished):
+                timings = event.timings
+                self.speed = (timings.tokens_per_second if timings else None) or self.speed
+                complete = event.error is None and event.finish != "cancelled"
+                self.rounds.append(SideRound(event.number, timings, complete))
+                if event.error is not None:
+                    self._crashed, self.failed = event.crashed, True
+                    more = "; the next question loads it again" if event.crashed else ""
+                    self.state = f"{event.error.message}{more}"
             yield event
 
     def _loaded(self, *, alone: bool) -> ChatSession:
@@ -141,7 +168,9 @@ class DuelSide:
                 alone=alone,
             )
             self.names = names_of(self.running)
-            self._chat = self.running.chat(self._journal)
+            # What a tag brings besides weights would be a difference that is none of the variants.
+            self._chat = replace(self.running, tag=NO_PARTS).chat(self._journal)
+            self.plain = self._chat.plain
         return self._chat
 
     def _tell(self, state: str) -> None:

@@ -81,6 +81,29 @@ def test_a_line_from_long_ago_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> N
     assert log.reason() == "failed to allocate"
 
 
+def test_a_warning_does_not_say_why_a_program_ends() -> None:
+    log = ProgramLog()
+    log.feed(
+        b"UserWarning: unknown token <image> in the tokenizer\nW tokenizer: 3 invalid tokens\n"
+    )
+    assert log.reason() == ""
+    log.feed(b"CUDA error: out of memory\n")
+    assert log.reason() == "CUDA error: out of memory"
+
+
+def test_in_the_middle_of_its_work_only_telling_lines_are_a_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log, now = ProgramLog(), [100.0]
+    monkeypatch.setattr("gemmahub.engines.program_log.monotonic", lambda: now[0])
+    log.settle()
+    now[0] += 1
+    log.feed(b"special token 106 is <end_of_turn>\nslot 0 released\n")
+    assert log.reason() == ""
+    log.feed(b"terminate called after throwing std::bad_alloc\n")
+    assert log.reason() == "terminate called after throwing std::bad_alloc"
+
+
 def test_a_full_disk_only_ends_the_file(tmp_path: Path) -> None:
     file = LogFile(tmp_path / "x.log")
     file._file.close()

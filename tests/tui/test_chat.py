@@ -109,7 +109,7 @@ def test_again_and_edit_replace_what_followed(hub: Library, model: str) -> None:
             area = pilot.app.screen.query_one(TextArea)
             assert area.text == "one"
             area.text = "eins"
-            await pilot.press("ctrl+s")
+            await pilot.press("enter")
             await until(lambda: answers(screen) == ["eins"], "edited", pilot)
             await until(lambda: not screen.view.answering, "over", pilot)
             assert [turn.number for turn in screen.query(Turn)] == [0, 1]

@@ -15,8 +15,10 @@ from gemmahub.config import Config
 from gemmahub.engines.contract import Settings
 from gemmahub.service import Library, PlanOptions
 from gemmahub.text import format_gib
-from gemmahub.tui.screens.duel import DuelPane, DuelScreen, fit_together
+from gemmahub.tui.duel_rounds import fit_together
+from gemmahub.tui.screens.duel import DuelScreen
 from gemmahub.tui.widgets.chat_lines import ChatTitle
+from gemmahub.tui.widgets.duel_pane import DuelPane
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
 from gemmahub.tui.widgets.turns import Answer
 from gemmahub_echo.backend import EchoBackend

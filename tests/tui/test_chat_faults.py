@@ -80,6 +80,17 @@ def test_typing_on_a_focused_turn_goes_to_the_editor(hub: Library, model: str) -
     run(body())
 
 
+def test_no_limit_is_not_said_of_what_the_context_limits(hub: Library, model: str) -> None:
+    async def body() -> None:
+        async with chat(hub, model) as (_, pilot):
+            await pilot.press("ctrl+s")
+            fields = {each.id: each.placeholder for each in pilot.app.screen.query(Input)}
+            assert fields["max_tokens"] == "until the context is full"
+            assert not [each for each in fields.values() if "no limit" in each]
+
+    run(body())
+
+
 def test_the_longest_answer_of_a_model_that_completes_is_said(
     hub: Library, model: str, plain: None
 ) -> None:
@@ -102,7 +113,11 @@ def test_what_a_model_completes_is_shown_as_it_stands(
         async with chat(hub, model) as (screen, pilot):
             await ask(screen, pilot, "**bold** _x_")
             assert not screen.query(Markdown)
-            assert str(screen.query_one(PlainText).render()) == answers(screen)[0] == "**bold** _x_"
+            assert answers(screen)[0] == "**bold** _x_"
+            assert str(screen.query_one(PlainText).render()) == "**bold** _x_" * 2
+            assert not screen.query("Answer .turn--who")  # a text has no roles
+            assert not screen.query_one(Question).display
+            assert "goes on with it" in str(screen.query_one(PromptEditor).placeholder)
             journal = screen.view.journal
             journal.add("user", "code")
             number = journal.begin_answer("tiny")
@@ -112,7 +127,7 @@ def test_what_a_model_completes_is_shown_as_it_stands(
             journal.close()
             assert screen.view.open(journal.id)
             await pilot.pause()
-            assert str(list(screen.query(PlainText))[-1].render()) == text
+            assert str(list(screen.query(PlainText))[-1].render()) == f"code{text}"
 
     run(body())
 
@@ -129,6 +144,7 @@ def test_a_killed_engine_is_said_once_and_ctrl_r_loads_it_again(hub: Library, mo
             await until(lambda: not screen.view.answering, "over", pilot)
             everything = told(screen) + _transcript(screen)
             assert everything.count("SIGKILL") == 1
+            assert "F5 loads it again" in told(screen)
             await pilot.press("ctrl+r")
             await until(lambda: screen.view.answering, "asked again", pilot)
             await pilot.press("escape")
@@ -149,7 +165,7 @@ def test_stopping_before_the_first_token_is_said(hub: Library, model: str) -> No
             await until(lambda: "reading the prompt, 1 s" in str(figures.render()), "clock", pilot)
             await pilot.press("escape")
             await until(lambda: not screen.view.answering, "over", pilot)
-            assert "stopped before the first token" in _transcript(screen)
+            assert "stopped while it read the prompt" in _transcript(screen)
             assert "0.00 s" not in _transcript(screen) + str(figures.render())
 
     run(body())

@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 async def attach(pilot: Pilot[None], path: Path) -> None:
     """Attach an image by its key, as a person does."""
-    await pilot.press("f8")
+    await pilot.press("f7")
     await until(lambda: isinstance(pilot.app.screen, LineDialog), "the dialog is there", pilot)
     pilot.app.screen.query_one("#line").value = str(path)  # type: ignore[attr-defined]
     await pilot.press("enter")
@@ -81,7 +81,7 @@ def test_without_a_projector_no_image_is_asked_for(folder: Path) -> None:
     async def body() -> None:
         model = str(folder / "tiny-F32.gguf")
         async with chat(Library(), model, context=512) as (screen, pilot):
-            await pilot.press("f8")
+            await pilot.press("f7")
             await pilot.pause()
             assert pilot.app.screen is screen
             assert "takes no images" in list(pilot.app._notifications)[-1].message

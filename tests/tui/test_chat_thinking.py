@@ -11,7 +11,8 @@ from gemmahub.config import Config
 from gemmahub.service import Library
 from gemmahub.tui.answer_feed import AnswerFeed
 from gemmahub.tui.screens.chat_options import ChatOptionsScreen
-from gemmahub.tui.widgets.turns import Answer, Thought
+from gemmahub.tui.widgets.thought import Thought
+from gemmahub.tui.widgets.turns import Answer
 from tests.tui.chat_support import answers, ask, chat, run, until
 
 if TYPE_CHECKING:

@@ -268,11 +268,11 @@ async def test_a_hub_that_cannot_be_reached(
         said = words(screen)
         assert said.count("127.0.0.1 cannot be reached") == 1
         assert f"Installed models work without it, such as {HERE}" in said
-        assert "r tries again" in said
+        assert "F5 tries again" in said
         assert f"$ gemmahub pull {wanted}" in said
         assert not app.told  # the dialog says it, nothing lies over it
         assert not app.said
-        await pilot.press("t")
+        await pilot.press("f6")
         chat = await front(pilot, ChatScreen)
         assert chat.query_one(ChatView).model.reference == HERE
         await pilot.press("escape", "escape")
@@ -287,9 +287,9 @@ async def test_a_retry_in_the_dialog(hub: SteadyHub, server: HubServer) -> None:
         screen = await asked(pilot)
         assert "has a problem (HTTP 503)" in words(screen)
         assert "Nothing is installed yet." in words(screen)
-        await pilot.press("t")  # nothing is here to talk to
+        await pilot.press("f6")  # nothing is here to talk to
         assert pilot.app.screen is screen
-        await pilot.press("r")
+        await pilot.press("f5")
         await until(lambda: screen.plan, "an answer", pilot)
         assert "4.12 MB to fetch" in words(screen)
         assert "a problem" not in words(screen)
@@ -324,7 +324,7 @@ async def test_a_gated_repository_and_a_login_that_comes_meanwhile(
         assert "hf auth login" in words(screen)
         assert "installed" not in words(screen)  # the network is there
         monkeypatch.setenv("HF_TOKEN", "hf_test")
-        await pilot.press("r")
+        await pilot.press("f5")
         await until(lambda: screen.plan, "what would come", pilot)
         await pilot.press("escape")
     assert not server.leaked()
@@ -390,7 +390,7 @@ async def test_it_breaks_and_goes_on_from_the_bytes_that_are_there(
         download, screen = await fetching(pilot)
         await until(lambda: download.state == "failed", "failed", pilot)
         assert "the connection to 127.0.0.1 broke" in row(screen, ".told")
-        assert row(screen, ".told").endswith("r tries again.")
+        assert row(screen, ".told").endswith("F5 tries again.")
         assert "2.07 MB of 4.12 MB" in row(screen, ".bar")
         assert f"$ gemmahub pull {REFERENCE}" in shown(pilot)
         assert "did not arrive" not in app.told  # it is in sight
@@ -398,7 +398,7 @@ async def test_it_breaks_and_goes_on_from_the_bytes_that_are_there(
         screen = await front(pilot, DownloadsScreen)
         await until(lambda: isinstance(screen.focused, DownloadRow), "a row", pilot)
         assert "broke" in row(screen, ".told")
-        await pilot.press("r")
+        await pilot.press("f5")
         await until(lambda: download.state == "done", "done", pilot)
         assert "100%" in row(screen, ".bar")
     assert server.sent_twice(NAME) <= IN_FLIGHT
@@ -430,7 +430,7 @@ async def test_a_full_disk_keeps_what_has_arrived(hub: SteadyHub, server: HubSer
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert "the disk is full: 2.50 MB of g-Q4_0.gguf arrived and are kept" in row(rows, ".told")
-        await pilot.press("r")
+        await pilot.press("f5")
         await until(lambda: download.state == "done", "done", pilot)
     # Not what was sent: at full speed the client's receive buffer takes more than it ever reads.
     assert server.requests("/blob/")[-1].range.startswith("bytes=2500000-")
@@ -445,9 +445,9 @@ async def test_a_limit_is_said_in_its_row_and_paused_at_once(
         download, screen = await fetching(pilot)
         await until(lambda: "waiting 300 s" in row(screen, ".told"), "a limit", pilot)
         assert not app.said
-        await pilot.press("p")
+        await pilot.press("space")
         await until(lambda: download.state == "paused", "paused", pilot)
-        await pilot.press("p")
+        await pilot.press("space")
         await until(lambda: download.state == "done", "done", pilot)
 
 

@@ -7,13 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmahub.tui.app import GemmahubApp
-from gemmahub.tui.bindings import known_names, unknown_names
+from gemmahub.tui.bindings import ANSWERS, KEYS, known_names, meaning_of, unknown_names
 from gemmahub.tui.screens.downloads import DownloadsScreen
 from tests.tui.library_support import loaded, steady_hub
 
 if TYPE_CHECKING:
     import pytest
 
+OPENED_BY = {
+    "compare.back": {"c"},
+    "explain.back": {"e"},
+    "sizes.back": {"P"},
+    "keys.back": {"f1", "question_mark"},
+    "plugins.back": {"p"},
+    "serving.back": {"E"},
+}
+SHOWN = {"question_mark": "?", "slash": "/", "minus": "-", "plus": "+"}
 TUI = Path(__file__).parents[2] / "docs" / "guides" / "tui.md"
 
 
@@ -22,6 +31,41 @@ def test_the_documents_list_every_name() -> None:
     for screen, names in groupby(sorted(known_names()), lambda name: name.partition(".")[0]):
         words = ", ".join(f"`{name.partition('.')[2]}`" for name in names)
         assert f"| {screen} | {words} |" in text
+
+
+def test_every_key_means_one_thing_on_every_screen() -> None:
+    """A binding that is new has to be put into the table, ``KEYS`` of gemmahub/tui/bindings.py."""
+    openers = {each.keys.split(",")[0] for each in KEYS}
+    bindings = {name: each for name, each in known_names().items() if name != ANSWERS["y"]}
+    for name, binding in bindings.items():
+        meaning = meaning_of(name)
+        assert meaning is not None, f"{name} ({binding.key}) is not in the table of keys"
+        other = set(binding.key.split(",")) - set(meaning.keys.split(","))
+        if meaning.keys == "escape":  # the key that opened a screen closes it, too
+            other -= OPENED_BY.get(name, set())
+        other -= {key for key, of in ANSWERS.items() if of == name}
+        assert not other, f"{name} has {binding.key}; everywhere else it is {meaning.keys}"
+    assert set.union(*OPENED_BY.values()) <= openers | {"question_mark"}
+
+
+def test_the_table_gives_each_key_and_each_thing_once() -> None:
+    keys = [key for meaning in KEYS for key in meaning.keys.split(",")]
+    assert len(keys) == len(set(keys))
+    assert len({meaning.says for meaning in KEYS}) == len(KEYS)
+
+
+def test_the_first_key_of_a_thing_is_there_wherever_letters_are_typed() -> None:
+    """An alias that is a letter is of no use there; the one that is first has to be bound."""
+    for name, binding in known_names().items():
+        if name.partition(".")[0] in ("chat", "duel", "conversations", "line", "search", "text"):
+            assert [key for key in binding.key.split(",") if len(key) > 1], name
+
+
+def test_the_documents_have_the_table_of_keys() -> None:
+    text = TUI.read_text(encoding="utf-8")
+    for meaning in KEYS:
+        keys = ", ".join(f"`{SHOWN.get(key, key)}`" for key in meaning.keys.split(","))
+        assert f"| {keys} | {meaning.says} |" in text, meaning
 
 
 async def test_a_key_of_the_settings_goes_before_the_usual_one(

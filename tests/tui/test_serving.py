@@ -71,7 +71,7 @@ async def test_it_begins_shows_who_asks_unloads_and_ends(
     async with GemmahubApp(library).run_test(size=(120, 30)) as pilot:
         screen = await opened(pilot, serving, tiny)
         await shows(pilot, "Nothing is served")
-        await pilot.press("s")
+        await pilot.press("space")
         await shows(pilot, "beginning to serve")
         await shows(pilot, f"http://127.0.0.1:{serving.port}/v1")
         assert serving.server is not None
@@ -81,12 +81,12 @@ async def test_it_begins_shows_who_asks_unloads_and_ends(
         await shows(pilot, "Ed/1.2 ")
         await shows(pilot, "chat/completions")
         await shows(pilot, "done")
-        await pilot.press("u")
+        await pilot.press("U")
         await shows(pilot, "not loaded")
         assert (await answer(serving.port)).status_code == 200
         engines = psutil.Process(serving.server.pid).children(recursive=True)
         assert engines
-        await pilot.press("s")
+        await pilot.press("space")
         await shows(pilot, "Nothing is served")
         await until(pilot, lambda: not serving.is_on, "its end")
         psutil.wait_procs(engines, timeout=20)
@@ -99,7 +99,7 @@ async def test_leaving_asks_and_ends_the_server(
     app = GemmahubApp(library)
     async with app.run_test() as pilot:
         await opened(pilot, serving, tiny)
-        await pilot.press("s")
+        await pilot.press("space")
         await shows(pilot, "nobody yet")
         await pilot.press("escape", "q")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog), "a question")
@@ -119,10 +119,10 @@ async def test_a_start_that_fails_says_why_and_can_be_tried_again(
     async with GemmahubApp(library).run_test() as pilot:
         await opened(pilot, serving, tiny)
         with socket.create_server(("127.0.0.1", serving.port)):
-            await pilot.press("s")
+            await pilot.press("space")
             await shows(pilot, "cannot listen on 127.0.0.1")
             await shows(pilot, f"--port {serving.port + 1}")
-        await pilot.press("s")
+        await pilot.press("space")
         await shows(pilot, "nobody yet")
         assert serving.error is None
         await asyncio.to_thread(serving.stop)
@@ -133,7 +133,7 @@ async def test_one_that_starts_is_ended(
 ) -> None:
     async with GemmahubApp(library).run_test() as pilot:
         await opened(pilot, serving, tiny)
-        await pilot.press("s", "s")
+        await pilot.press("space", "space")
         await until(pilot, lambda: not serving.is_on, "its end")
         assert running_servers(library) == []
 
@@ -146,7 +146,7 @@ async def test_a_server_that_was_started_elsewhere_is_shown_and_left_alone(
         async with GemmahubApp(library).run_test(size=(120, 30)) as pilot:
             await opened(pilot, serving, tiny)
             await shows(pilot, "started elsewhere")
-            await pilot.press("s")
+            await pilot.press("space")
             (told,) = pilot.app._notifications
             assert "Ctrl+C ends it there" in told.message
             assert not serving.is_on

@@ -124,19 +124,31 @@ class Usage:
 class ChunkKind(StrEnum):
     """What a piece of an answer is."""
 
+    PREFILL = "prefill"
     ANSWER = "answer"
     REASONING = "reasoning"
     TOOL_CALL = "tool_call"
 
 
 @dataclass(frozen=True, slots=True)
+class PromptRead:
+    """How far a prompt is computed: ``read`` of ``total`` tokens, with those that the cache had."""
+
+    read: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """A piece of an answer: whole characters. Only the last chunk carries ``usage``.
 
-    One of the kind ``tool_call`` is a whole call, ``tool_call``, and has no text.
+    One of the kind ``tool_call`` is a whole call, ``tool_call``, and has no text. One of the kind
+    ``prefill`` has no text either: it comes while a long prompt is computed, before the answer,
+    from engines that know how far they are, and says so in ``prompt_read``.
     """
 
     text: str
     usage: Usage | None = None
     kind: ChunkKind = ChunkKind.ANSWER
     tool_call: ToolCall | None = None
+    prompt_read: PromptRead | None = None

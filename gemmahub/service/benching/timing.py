@@ -137,7 +137,8 @@ def _listen(session: Session, prompt: str, tokens: int) -> _Heard:
     chunks: Any = session.generate(prompt, sampling)
     with closing(chunks):
         for chunk in chunks:
-            heard.times.append(perf_counter())
+            if chunk.prompt_read is None:
+                heard.times.append(perf_counter())
             heard.usage = chunk.usage or heard.usage
     return heard
 

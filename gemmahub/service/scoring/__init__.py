@@ -3,7 +3,12 @@
 from gemmahub.measurements.records import MeasuredModel
 from gemmahub.service.scoring.records import QualityOptions, QualityReport, ScoringProgress
 from gemmahub.service.scoring.run import quality
-from gemmahub.service.scoring.side_by_side import AnswersOptions, VariantAnswers, answers
+from gemmahub.service.scoring.side_by_side import (
+    AnswersOptions,
+    VariantAnswers,
+    answers,
+    read_prompts,
+)
 from gemmahub.service.scoring.tasks import TasksOptions, run_tasks
 
 __all__ = [
@@ -16,5 +21,6 @@ __all__ = [
     "VariantAnswers",
     "answers",
     "quality",
+    "read_prompts",
     "run_tasks",
 ]

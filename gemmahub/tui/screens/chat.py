@@ -17,6 +17,7 @@ from gemmahub.text import one_line
 from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import COPY_COMMAND, chats_command, copy_command
 from gemmahub.tui.screens import chat_files
+from gemmahub.tui.screens.chat_copying import TurnCopier
 from gemmahub.tui.screens.chat_options import ChatOptions, ChatOptionsScreen
 from gemmahub.tui.screens.chat_preset import ChatPreset
 from gemmahub.tui.screens.conversation_list import ConversationList
@@ -24,10 +25,9 @@ from gemmahub.tui.screens.dialogs import ConfirmDialog, LineDialog, TextDialog
 from gemmahub.tui.widgets.attached_images import AttachedImages
 from gemmahub.tui.widgets.chat_lines import ChatFigures
 from gemmahub.tui.widgets.chat_view import ChatView
-from gemmahub.tui.widgets.prompt_editor import PromptEditor
+from gemmahub.tui.widgets.prompt_editor import COMPLETES, PLACEHOLDER, PromptEditor
 from gemmahub.tui.widgets.status_line import StatusLine
 from gemmahub.tui.widgets.transcript import Transcript
-from gemmahub.tui.widgets.turns import Turn
 
 if TYPE_CHECKING:
     from textual import events
@@ -59,7 +59,7 @@ class ChatScreen(ChatPreset):
         Binding("f5", "load_again", "Load again", show=False),
         Binding("ctrl+t", "think", "Think or not", show=False),
         Binding("ctrl+l", "thought", "Open the thought", show=False),
-        Binding("f8", "attach", "Attach an image", show=False),
+        Binding("f7", "attach", "Attach an image", show=False),
         Binding("f12", "keep_preset", "Keep as preset", show=False),
         COPY_COMMAND,
         Binding("ctrl+up", "turn(-1)", "Turn before", show=False),
@@ -83,6 +83,7 @@ class ChatScreen(ChatPreset):
         self.view = ChatView(library, reference, settings or Settings(), self._figures)
         self._wanted = conversation
         self._leaving = False
+        self._copier = TurnCopier()
 
     def compose(self) -> ComposeResult:
         yield self.view
@@ -134,6 +135,10 @@ class ChatScreen(ChatPreset):
         if event.unkept is not None:
             self._offer_to_go_on(event.unkept)
 
+    @on(ChatView.Joined)
+    def _joined(self, event: ChatView.Joined) -> None:
+        self.query_one(PromptEditor).placeholder = COMPLETES if event.plain else PLACEHOLDER
+
     @work
     async def _offer_to_go_on(self, error: GemmahubError) -> None:
         """A conversation that cannot be kept can still be held."""
@@ -143,14 +148,9 @@ class ChatScreen(ChatPreset):
             self.query_one(PromptEditor).focus()
 
     def on_key(self, event: events.Key) -> None:
-        """Any other key means that one stays; what is typed on a turn goes to the editor."""
+        """Any other key means that one stays."""
         if event.key != "escape":
             self._leaving = False
-        if event.is_printable and event.character and isinstance(self.focused, Turn):
-            event.stop()
-            editor = self.query_one(PromptEditor)
-            editor.focus()
-            editor.insert(event.character)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What makes no sense now is not offered."""
@@ -218,13 +218,12 @@ class ChatScreen(ChatPreset):
         return question
 
     def action_copy(self) -> None:
-        """Copy the focused turn, otherwise the last answer; also over SSH (OSC 52)."""
-        text = self.query_one(Transcript).text_at(self.focused)
-        if not text:
+        """Copy the focused turn, otherwise the last answer; pressed again, its blocks of code."""
+        turn = self.query_one(Transcript).turn_at(self.focused)
+        if turn is None or not turn.source:
             self.notify("There is nothing to copy yet.", severity="warning")
-            return
-        self.app.copy_to_clipboard(text)
-        self.notify(f"Copied {len(text):,} characters.")
+        else:
+            self._copier.copy(self, turn)
 
     def action_copy_command(self) -> None:
         """Copy the command that does the same."""
@@ -292,7 +291,10 @@ class ChatScreen(ChatPreset):
             self.view.model.settings,
             conversation.tools_file,
         )
-        chosen = await self.app.push_screen_wait(ChatOptionsScreen(options, plain=plain))
+        running = self.view.model.running
+        served = running is not None and running.variant.served is not None
+        form = ChatOptionsScreen(options, plain=plain, served=served)
+        chosen = await self.app.push_screen_wait(form)
         if chosen is None or chosen == options:
             return
         if not self.view.change(

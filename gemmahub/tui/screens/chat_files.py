@@ -57,6 +57,19 @@ async def ask_image(app: App[Any]) -> Path | None:
     return None if chosen is None else _path(chosen, only)
 
 
+async def ask_prompts(app: App[Any], command_for: Callable[[str], str]) -> Path | None:
+    """Ask for a file of prompts; None when nobody wants one."""
+    only = _only_folder(app)
+    dialog = LineDialog(
+        "Which file of prompts? (one a line, or JSON lines)",
+        f"{only or Path.cwd()}/",
+        lambda text: _file_problem(text, only),
+        command_for,
+    )
+    chosen = await app.push_screen_wait(dialog)
+    return None if chosen is None else _path(chosen, only)
+
+
 def tools_in(app: App[Any], text: str) -> tuple[Path, tuple[Tool, ...]]:
     """The file that a person names, and the tools in it. Raises: ValueError, with what is wrong."""
     path = _path(text, _only_folder(app)).absolute()
@@ -109,12 +122,17 @@ def _export_problem(text: str, only: Path | None) -> str:
     return "" if path.parent.is_dir() else f"there is no folder {path.parent}"
 
 
-def _image_problem(text: str, only: Path | None) -> str:
+def _file_problem(text: str, only: Path | None) -> str:
     try:
         path = _path(text, only)
     except ValueError as error:
         return str(error)
-    if not path.is_file():
-        return "there is no such file"
+    return "" if path.is_file() else "there is no such file"
+
+
+def _image_problem(text: str, only: Path | None) -> str:
+    if problem := _file_problem(text, only):
+        return problem
+    path = _path(text, only)
     suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
     return "" if path.suffix.lower() in IMAGE_SUFFIXES else f"images end in {suffixes}"

@@ -49,14 +49,18 @@ class _Field:
     usual: str
 
 
+FULL: Final = "until the context is full"
+SERVED: Final = "what its server allows"
+"""How long an answer may be where nobody says it."""
+
 _FIELDS: Final = (
     _Field("temperature", "Temperature", False, 0, 100, "1.0"),
     _Field("top_k", "Top k", True, 0, 1 << 30, "none"),
     _Field("top_p", "Top p", False, 0, 1, "none"),
     _Field("min_p", "Min p", False, 0, 1, "none"),
     _Field("seed", "Seed", True, 0, 2**32 - 2, "by chance"),
-    _Field("max_tokens", "Longest answer, tokens", True, 1, 1 << 30, "no limit"),
-    _Field("budget", "Longest thought, tokens", True, 1, 1 << 30, "no limit"),
+    _Field("max_tokens", "Longest answer, tokens", True, 1, 1 << 30, FULL),
+    _Field("budget", "Longest thought, tokens", True, 1, 1 << 30, "as the answer"),
     _Field("context", "Context, tokens (loads again)", True, 1, 1 << 30, "as planned"),
 )
 
@@ -82,11 +86,13 @@ class ChatOptionsScreen(ModalScreen[ChatOptions | None]):
         Binding("ctrl+s", "accept", "Accept"),
     )
 
-    def __init__(self, options: ChatOptions, *, plain: bool = False) -> None:
-        """``plain``: the model completes texts, which end at a length of their own."""
+    def __init__(self, options: ChatOptions, *, plain: bool = False, served: bool = False) -> None:
+        """``plain``: the model completes texts, which end at a length of their own; ``served``: a
+        server decides how long its answers may be."""
         super().__init__(classes="dialog")
         self._options = options
         self._plain = plain
+        self._served = served
 
     def compose(self) -> ComposeResult:
         options = self._options
@@ -156,7 +162,7 @@ class ChatOptionsScreen(ModalScreen[ChatOptions | None]):
         self.action_accept()
 
     def _refuse(self, field: _Field, wanted: str) -> None:
-        self._say(f"{field.label}: {wanted}, or nothing for {self._usual(field)}", field.name)
+        self._say(f"{field.label}: {wanted}; empty: {self._usual(field)}", field.name)
 
     def _say(self, wrong: str, name: str) -> None:
         self.query_one(".dialog--error", Static).update(Content(wrong))
@@ -181,8 +187,11 @@ class ChatOptionsScreen(ModalScreen[ChatOptions | None]):
 
     def _usual(self, field: _Field) -> str:
         """What holds where nothing is said."""
-        limited = self._plain and field.name == "max_tokens"
-        return str(COMPLETION_TOKENS) if limited else field.usual
+        if field.name != "max_tokens":
+            return field.usual
+        if self._plain:
+            return str(COMPLETION_TOKENS)
+        return SERVED if self._served else FULL
 
     def _value(self, field: _Field) -> str:
         if field.name == "budget":

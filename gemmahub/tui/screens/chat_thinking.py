@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from textual.screen import Screen
-
+from gemmahub.tui.screens.typed import TypedScreen
 from gemmahub.tui.widgets.transcript import Transcript
 
 if TYPE_CHECKING:
     from gemmahub.tui.widgets.chat_view import ChatView
 
 
-class ChatThinking(Screen[None]):
+class ChatThinking(TypedScreen):
     """Switches thoughts on and off, opens and folds them."""
 
     view: ChatView

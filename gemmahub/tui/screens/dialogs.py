@@ -10,10 +10,11 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Static, TextArea
+from textual.widgets import Button, Input, Static
 
 from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import COPY_COMMAND, copy_command
+from gemmahub.tui.widgets.prompt_editor import PromptEditor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,13 +85,11 @@ class LineDialog(ModalScreen[str | None]):
 
 
 class TextDialog(ModalScreen[str | None]):
-    """Asks for several lines."""
+    """Asks for several lines, in the editor of the chat: Enter accepts."""
 
     CSS_PATH = DIALOGS_CSS
     BINDINGS: ClassVar[list[BindingType]] = named(
-        "text",
-        Binding("escape", "dismiss(None)", "Cancel"),
-        Binding("ctrl+s", "accept", "Accept"),
+        "text", Binding("escape", "dismiss(None)", "Cancel")
     )
 
     def __init__(self, title: str, value: str = "") -> None:
@@ -101,17 +100,19 @@ class TextDialog(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog--box"):
             yield Static(Content(self._title), classes="dialog--title")
-            yield TextArea(self._value, id="text", soft_wrap=True, tab_behavior="focus")
-            yield Static(Content("Ctrl+S accepts, Esc cancels"), classes="dialog--keys")
+            yield PromptEditor("", id="text")
+            keys = "Enter accepts, Ctrl+J begins a new line, Esc cancels"
+            yield Static(Content(keys), classes="dialog--keys")
 
     def on_mount(self) -> None:
         """The cursor stands where one goes on writing."""
-        area = self.query_one(TextArea)
-        area.move_cursor(area.document.end)
+        editor = self.query_one(PromptEditor)
+        editor.text = self._value
+        editor.move_cursor(editor.document.end)
 
-    def action_accept(self) -> None:
-        """Hand the text back."""
-        self.dismiss(self.query_one(TextArea).text)
+    @on(PromptEditor.Submitted)
+    def _accept(self, event: PromptEditor.Submitted) -> None:
+        self.dismiss(event.text)
 
 
 class ConfirmDialog(ModalScreen[bool]):

@@ -101,11 +101,11 @@ class DownloadsScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = named(
         "downloads",
         Binding("escape", "leave", "Back"),
-        Binding("p,space", "pause", "Pause/continue"),
-        Binding("r", "retry", "Retry"),
-        Binding("c,delete", "cancel", "Cancel"),
+        Binding("space", "pause", "Pause/continue"),
+        Binding("f5", "retry", "Retry"),
+        Binding("X,delete,f8", "cancel", "Cancel"),
         Binding("enter", "chat", "Chat"),
-        Binding("y", "copy", "Copy"),
+        Binding("y,f9", "copy", "Copy the command", key_display="y"),
         Binding("up,k", "app.focus_previous", "Up", show=False),
         Binding("down,j", "app.focus_next", "Down", show=False),
     )
@@ -254,7 +254,7 @@ def told_line(download: Download) -> str:
     if error is not None:
         told = f"failed: {one_line(error.message, 300)}"
         hint = f"; {one_line(error.hint, 300)}" if error.hint else ""
-        return f"{told}{hint}. r tries again."
+        return f"{told}{hint}. F5 tries again."
     now = download.progress
     if download.state == "running" and download.said:
         return one_line(download.said, 300)

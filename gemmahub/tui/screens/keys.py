@@ -39,7 +39,7 @@ class KeysScreen(FrontScreen[None]):
     application, then what the widget takes in which one writes."""
 
     BINDINGS: ClassVar = named(
-        "keys", Binding("question_mark,f1,q", "dismiss(None)", "Back", show=False)
+        "keys", Binding("question_mark,f1", "dismiss(None)", "Back", show=False)
     )
     BOX_TITLE = "Keys"
 

@@ -46,7 +46,7 @@ class PluginsScreen(Screen[None]):
     BINDINGS: ClassVar = named(
         "plugins",
         Binding("escape,p", "dismiss(None)", "Back"),
-        Binding("f5,r", "look", "Look again", key_display="f5"),
+        Binding("f5", "look", "Look again"),
     )
 
     @dataclass

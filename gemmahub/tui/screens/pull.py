@@ -37,9 +37,9 @@ class PullScreen(FrontScreen["PullPlan"]):
     BINDINGS: ClassVar = named(
         "pull",
         Binding("enter", "start", "Download it"),
-        Binding("r", "retry", "Try again"),
-        Binding("t", "talk", "Chat with an installed model"),
-        Binding("y", "copy", "Copy the command"),
+        Binding("f5", "retry", "Try again"),
+        Binding("f6", "talk", "Chat with an installed model"),
+        Binding("y,f9", "copy", "Copy the command", key_display="y"),
     )
     BOX_TITLE = "Download a model"
 
@@ -148,14 +148,14 @@ class PullScreen(FrontScreen["PullPlan"]):
             if self.plan.remote is None:
                 keys = ["enter opens a chat"]
             elif self.plan.short_bytes:
-                keys = ["r checks again"]
+                keys = ["F5 checks again"]
             else:
                 anyway = " anyway" if self.plan.fit.fits is False else ""
                 keys = [f"enter downloads it{anyway}"]
         elif self.error is not None:
-            keys = ["r tries again"]
+            keys = ["F5 tries again"]
             if self._offers:
-                keys.append("t chats with an installed model")
+                keys.append("F6 chats with an installed model")
         return [*keys, "y copies the command", "escape goes back"]
 
     @property

@@ -39,7 +39,7 @@ class RemoveScreen(FrontScreen[bool]):
     BINDINGS: ClassVar = named(
         "remove",
         Binding("R", "remove", "Remove it"),
-        Binding("y", "copy", "Copy the command"),
+        Binding("y,f9", "copy", "Copy the command", key_display="y"),
     )
     BOX_TITLE = "Remove a model"
 

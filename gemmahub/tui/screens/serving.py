@@ -53,11 +53,11 @@ class ServingScreen(Screen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = named(
         "serving",
-        Binding("escape,e", "dismiss(None)", "Back", key_display="esc"),
-        Binding("s", "switch", "Begin/end"),
-        Binding("u", "unload", "Unload all"),
-        Binding("y", "copy", "Copy the address"),
-        Binding("f9", "copy_command", "Copy the command", show=False),
+        Binding("escape,E", "dismiss(None)", "Back", key_display="esc"),
+        Binding("space", "switch", "Begin/end"),
+        Binding("U", "unload", "Unload all"),
+        Binding("f4", "copy", "Copy the address"),
+        Binding("y,f9", "copy_command", "Copy the command", show=False),
     )
 
     @dataclass
@@ -191,7 +191,7 @@ class ServingScreen(Screen[None]):
         if self.servers:
             copy_command(self, f"{self.servers[0].address}/v1")
         else:
-            self.notify("nothing is served: s begins", markup=False)
+            self.notify("Nothing is served: Space begins.", markup=False)
 
     def action_copy_command(self) -> None:
         """The command to the clipboard."""
@@ -204,8 +204,8 @@ def _intention(references: Sequence[str], *, is_starting: bool) -> Content:
     if is_starting:
         return Content.styled(f"beginning to serve {names} …", "$text-accent")
     return Content(
-        f"Nothing is served. s serves {names} to editors, coding agents and other programs of this "
-        "machine, as OpenAI and Anthropic do, until the server is ended or gemmahub is left."
+        f"Nothing is served. Space serves {names} to editors, coding agents and other programs of "
+        "this machine, as OpenAI and Anthropic do, until the server is ended or gemmahub is left."
     )
 
 

@@ -104,9 +104,16 @@ class ChatTitle(Static):
     """
 
     names: reactive[Names] = reactive(Names(""))
+    speed: reactive[str] = reactive("")
+    """How fast it answers, at the right; empty where that is said elsewhere."""
 
     def render(self) -> RenderResult:
-        return Content(one_line(self.names.fitted(max(self.size.width - 2, 1))))
+        width = max(self.size.width - 2, 1)
+        room = width - cell_len(self.speed) - 1 if self.speed else width
+        if room < _LEAST_NAME:  # the precision goes before the speed
+            return Content(one_line(self.names.fitted(width)))
+        shown = one_line(self.names.fitted(room))
+        return Content(f"{set_cell_size(shown, room)} {self.speed}" if self.speed else shown)
 
     def on_resize(self, event: events.Resize) -> None:
         """Another width holds other parts."""
@@ -172,6 +179,7 @@ class ChatFigures(Static):
     figures: reactive[Figures] = reactive(Figures())
     _since = 0.0  # when the prompt that is read was handed over
     _before = 0  # tokens of the context that were taken before the answer
+    _read = ""  # how much of the prompt is read, where the engine says it
     _warned = False
 
     def opened(self, context_used: int | None, context: int | None) -> None:
@@ -185,7 +193,7 @@ class ChatFigures(Static):
 
     def wait(self) -> None:
         """A prompt is being read from now on."""
-        self._since = monotonic()
+        self._since, self._read = monotonic(), ""
         self.change(waiting=_READING, first_token=None)
         self._clock.resume()
 
@@ -196,7 +204,7 @@ class ChatFigures(Static):
 
     def _tick(self) -> None:
         if self.figures.waiting:
-            self.change(waiting=f"{_READING}, {monotonic() - self._since:.0f} s")
+            self.change(waiting=f"{_READING}{self._read}, {monotonic() - self._since:.0f} s")
 
     def change(self, **values: Any) -> None:
         """Other values of some fields of :class:`Figures`."""
@@ -208,7 +216,14 @@ class ChatFigures(Static):
         self.change(context_used=self._before, about=True)
 
     def count(self, delta: AnswerDelta) -> None:
-        """The answer has come so far."""
+        """The answer has come so far, or the prompt is read so far."""
+        if delta.prompt_read is not None:
+            done = delta.prompt_read
+            self._read = f" {done.read:,}/{done.total:,} tokens"
+            self._before = done.total
+            self.change(context_used=done.total)
+            self._tick()
+            return
         seconds = delta.seconds - delta.first_token_seconds
         self.change(
             waiting="",

@@ -47,6 +47,12 @@ class ChatView(Vertical):
         text: str
         unkept: GemmahubError | None = None
 
+    @dataclass
+    class Joined(Message):
+        """A model answers from now on; ``plain``: it completes texts."""
+
+        plain: bool
+
     def __init__(
         self, library: Library, reference: str, settings: Settings, figures: ChatFigures
     ) -> None:
@@ -161,9 +167,11 @@ class ChatView(Vertical):
         except GemmahubError as error:
             self.complain(error)
             return
-        if self.chat is not None and self.chat.plain != transcript.plain:
-            transcript.plain = self.chat.plain
-            transcript.show(self.command, messages)
+        if self.chat is not None:
+            self.post_message(self.Joined(self.chat.plain))
+            if self.chat.plain != transcript.plain:
+                transcript.plain = self.chat.plain
+                transcript.show(self.command, messages)
         transcript.tell(told)
         info = running.session.info
         on_host = info.device.upper().startswith("CPU")
@@ -196,7 +204,7 @@ class ChatView(Vertical):
         if waiting:
             self.post_message(self.GivenBack(waiting))
         self._again = None
-        error = error or GemmahubError("loading was cancelled", "load it when you want it")
+        error = error or GemmahubError("loading was cancelled")
         self.query_one(LoadBox).fail(error, "The model is not loaded")
         self.screen.refresh_bindings()
 

@@ -52,7 +52,7 @@ class DetailPane(LinesView, can_focus=True, inherit_bindings=False):
         Binding("up,k", "scroll_up", "Up", show=False),
         Binding("down,j", "scroll_down", "Down", show=False),
         Binding("pageup", "page_up", "A page up", show=False),
-        Binding("pagedown,space", "page_down", "A page down", show=False),
+        Binding("pagedown", "page_down", "A page down", show=False),
         Binding("home,g", "scroll_home", "To the start", show=False),
         Binding("end,G", "scroll_end", "To the end", show=False),
     )

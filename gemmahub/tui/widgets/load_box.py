@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from textual.containers import Vertical
 from textual.content import Content
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from gemmahub.errors import GemmahubError
+
+
+_SAYS_NO_MORE: Final = ("load it again", "load the model again")
+"""Hints that name no key."""
 
 
 class LoadBox(Vertical):
@@ -55,7 +59,8 @@ class LoadBox(Vertical):
 
     def fail(self, error: GemmahubError, what: str) -> None:
         """What went wrong, and what to do about it."""
-        text = f"{what}: {error.message}" + (f"\nWhat to do: {error.hint}" if error.hint else "")
+        hint = "" if error.hint in ("", *_SAYS_NO_MORE) else f"{error.hint}; "
+        text = f"{what}: {error.message}\nWhat to do: {hint}F5 loads it again"
         self.add_class("-shown", "-failed")
         self.query_one("#load-text", Static).update(Content(strip_controls(text)))
 

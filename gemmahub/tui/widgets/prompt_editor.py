@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from textual import events
 
+COMPLETES = "Begin a text; the model goes on with it. Enter sends"
 PLACEHOLDER = "Ask something. Enter sends, Ctrl+J or Shift+Enter begins a new line"
 
 
@@ -45,6 +46,9 @@ class PromptEditor(TextArea):
     """For the list of keys; what :meth:`_on_key` does without a binding."""
     NEWLINE_KEYS: ClassVar = frozenset({"ctrl+j", "shift+enter", "alt+enter"})
 
+    LEFT_TO_SCREENS: ClassVar = frozenset({"f6", "f7"})
+    """Textual selects a line, and all, by them; on every screen of ours they do something else."""
+
     @dataclass
     class Submitted(Message):
         """The question is complete."""
@@ -69,6 +73,8 @@ class PromptEditor(TextArea):
             placeholder=placeholder,
             highlight_cursor_line=False,
         )
+        for key in self.LEFT_TO_SCREENS:
+            self._bindings.key_to_bindings.pop(key, None)
         self._history: list[str] = []
         self._place = 0
         self._draft = ""

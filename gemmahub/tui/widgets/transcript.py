@@ -15,7 +15,8 @@ from textual.widgets._toast import ToastRack
 from gemmahub.conversations import BATCH_SECONDS, SavedMessage
 from gemmahub.text import one_line
 from gemmahub.tui.answer_feed import ENOUGH, AnswerFeed, Batch, Pace
-from gemmahub.tui.widgets.turns import Answer, Question, Thought, Turn, note_at_the_end, turn_of
+from gemmahub.tui.widgets.thought import Thought
+from gemmahub.tui.widgets.turns import Answer, Question, Turn, note_at_the_end, turns_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -106,7 +107,7 @@ class Transcript(VerticalScroll, can_focus=False):
             hidden = len(messages) - len(shown)
             text = f"{hidden:,} earlier turns are not shown; F3 exports them all"
             self.mount(Static(Content(text), classes="transcript--earlier"))
-        self.mount_all([turn_of(message, plain=self.plain) for message in shown])
+        self.mount_all(turns_of(shown, plain=self.plain))
         self.anchor()
 
     def question_at(self, focused: Widget | None) -> Question | None:
@@ -115,11 +116,10 @@ class Transcript(VerticalScroll, can_focus=False):
         asked = [turn for turn in self.query(Question) if turn.number <= last]
         return asked[-1] if asked else None
 
-    def text_at(self, focused: Widget | None) -> str:
-        """The text of the focused turn, otherwise of the last answer; empty without one."""
+    def turn_at(self, focused: Widget | None) -> Turn | None:
+        """The focused turn, otherwise the last answer; None without one."""
         answers = list(self.query(Answer))
-        turn = focused if isinstance(focused, Turn) else answers[-1] if answers else None
-        return turn.source if turn is not None else ""
+        return focused if isinstance(focused, Turn) else answers[-1] if answers else None
 
     def toggle_thought(self, focused: Widget | None) -> bool:
         """Open or fold the thought of the focused turn, otherwise the last one that there is;
@@ -133,7 +133,7 @@ class Transcript(VerticalScroll, can_focus=False):
 
     def focus_turn(self, focused: Widget | None, step: int) -> bool:
         """Go from turn to turn; False below the last one."""
-        turns: list[Widget] = list(self.query(Turn))
+        turns: list[Widget] = [turn for turn in self.query(Turn) if turn.display]
         place = turns.index(focused) if focused in turns else len(turns)
         place = max(place + step, 0)
         if place >= len(turns):
@@ -191,7 +191,7 @@ class Transcript(VerticalScroll, can_focus=False):
         found = reversed(self.query(Answer))
         answer = next((turn for turn in found if turn.number == batch.number), None)
         if answer is not None:
-            answer.think(batch.thought)
+            answer.think(batch.thought, batch.piece)
             await answer.append(batch.text)
             for call in batch.calls:
                 await answer.call(call)
@@ -207,8 +207,8 @@ class Transcript(VerticalScroll, can_focus=False):
                 SavedMessage("tool", text, number=number, tool_call_id=call)
                 for number, (call, text) in enumerate(event.results, event.number)
             ] or [SavedMessage("user", event.text, images=event.images, number=event.number)]
-            answer = Answer(event.answer, event.answerer, plain=self.plain)
-            await self.mount_all([*map(turn_of, asked), answer])
+            begun = SavedMessage("assistant", "", model=event.answerer, number=event.answer)
+            await self.mount_all(turns_of([*asked, begun], plain=self.plain))
 
     async def _draw_finished(self, answer: Answer, event: AnswerFinished) -> None:
         error = event.error

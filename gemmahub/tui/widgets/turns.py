@@ -9,15 +9,16 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Markdown, Static
 
-from gemmahub.conversations import shown_call
-from gemmahub.text import one_line, strip_controls
+from gemmahub.conversations import how_long, shown_call
+from gemmahub.text import one_line, plural, strip_controls
+from gemmahub.tui.widgets.thought import Thought
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from textual.app import ComposeResult
 
-    from gemmahub.conversations import SavedMessage, Timings
+    from gemmahub.conversations import AnswerDelta, SavedMessage, Timings
     from gemmahub.engines.contract import ToolCall
 
 
@@ -88,74 +89,27 @@ class Result(Turn):
         yield Static(Content(strip_controls(self.source)))
 
 
-class Thought(Vertical):
-    """What a model thought before an answer: a line that opens and folds the text below it."""
-
-    DEFAULT_CSS = """
-    Thought {
-        height: auto;
-        color: $text-muted;
-        .thought--text { height: auto; padding: 0 0 0 2; text-style: dim; }
-    }
-    """
-
-    def __init__(self, text: str, told: str) -> None:
-        """``told`` is how long it took; empty while it goes on."""
-        super().__init__()
-        self.source = text
-        self._told = told
-        self._open = False
-
-    def compose(self) -> ComposeResult:
-        yield Static(classes="thought--line")
-        yield Static(classes="thought--text")
-
-    def on_mount(self) -> None:
-        """Folded."""
-        self._show()
-
-    def on_click(self) -> None:
-        """As the key."""
-        self.toggle()
-
-    def toggle(self) -> None:
-        """Open it, or fold it."""
-        self._open = not self._open
-        self._show()
-
-    def append(self, text: str) -> None:
-        """More of it."""
-        self.source += text
-        self._show()
-
-    def finish(self, told: str) -> None:
-        """It is complete."""
-        self._told = told
-        self._show()
-
-    def _show(self) -> None:
-        self.display = bool(self.source.strip())
-        mark = "\u25be" if self._open else "\u25b8"
-        self.query_one(".thought--line", Static).update(
-            Content(f"{mark} {self._told or 'thinking'}")
-        )
-        text = self.query_one(".thought--text", Static)
-        text.display = self._open
-        if self._open:
-            text.update(Content(self.source.strip()))
-
-
 class PlainText(Static):
-    """Text that grows, as it stands: of a model that completes texts, and writes no Markdown."""
+    """Text that grows, as it stands: of a model that completes texts, and writes no Markdown. The
+    ``prompt`` is bold, and the model goes on where it ends."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(Content(text))
-        self._text = text
+    def __init__(self, prompt: str, text: str) -> None:
+        self._prompt, self._text = prompt, text
+        self._content = self._whole()
+        super().__init__(self._content)
 
     async def append(self, text: str) -> None:
         """More of it."""
         self._text += text
-        self.update(Content(self._text))
+        self.set_content(self._whole())
+
+    def set_content(self, content: Content) -> None:
+        """Show the same text with other styles, as a block of Markdown does."""
+        self._content = content
+        self.update(content)
+
+    def _whole(self) -> Content:
+        return Content.assemble((self._prompt, "bold"), self._text)
 
 
 class Answer(Turn):
@@ -166,6 +120,7 @@ class Answer(Turn):
     DEFAULT_CSS = """
     Answer Markdown { padding: 0; margin: 0; background: transparent; }
     Answer MarkdownFence { overflow: hidden hidden; }
+    Answer MarkdownFence.-copied { border-left: outer $accent; }
     Answer MarkdownFence > Label { width: 1fr; text-wrap: wrap; }
     Answer PlainText { height: auto; }
     Answer MarkdownH1, Answer MarkdownH2 { margin: 0 0 1 0; content-align: left middle; }
@@ -182,35 +137,39 @@ class Answer(Turn):
         calls: Sequence[ToolCall] = (),
         *,
         plain: bool = False,
+        prompt: str = "",
     ) -> None:
-        """``told`` is how long the ``thought`` took."""
+        """``told`` is how long the ``thought`` took; ``prompt`` is what a ``plain`` one goes on
+        with."""
         super().__init__(number, strip_controls(text))
         self._calls = calls
         self._plain = plain
+        self._prompt = strip_controls(prompt)
         self._who = who
         self._thought = Thought(strip_controls(thought), told)
         self.note = ""
         self.bad = False
 
     @classmethod
-    def of(cls, message: SavedMessage, *, plain: bool = False) -> Answer:
+    def of(cls, message: SavedMessage, *, plain: bool = False, prompt: str = "") -> Answer:
         """A kept answer, with what is told of it."""
         timings = message.timings
-        told = (timings.thought if timings else "") or "thought"
+        told = (timings.thought if timings else "") or ("thought" if message.finish else "")
         calls = message.tool_calls
         said = (message.model, message.text, message.thought, told, calls)
-        answer = cls(message.number, *said, plain=plain)
+        answer = cls(message.number, *said, plain=plain, prompt=prompt)
         answer.note = note_at_the_end(message.timings, message.finish, message.error)
         answer.bad = bool(message.error)
         return answer
 
     def compose(self) -> ComposeResult:
-        who = " · ".join(self._who.split(" · ")[:2])  # the title says it all
-        yield Static(Content(one_line(who)), classes="turn--who")
-        yield self._thought
-        if self._plain:
-            yield PlainText(self.source)
+        if self._plain:  # a text has no roles
+            yield self._thought
+            yield PlainText(self._prompt, self.source)
         else:
+            who = " · ".join(self._who.split(" · ")[:2])  # the title says it all
+            yield Static(Content(one_line(who)), classes="turn--who")
+            yield self._thought
             yield Markdown(
                 self.source,
                 # Tags that a model writes are text, not something to leave out.
@@ -228,14 +187,18 @@ class Answer(Turn):
         """What the model thought before it."""
         return self._thought.source
 
-    def think(self, text: str) -> None:
-        """More of the thought."""
+    def think(self, text: str, piece: AnswerDelta | None = None) -> None:
+        """More of the thought; ``piece`` says how long it took, and how many tokens it has."""
         if text:
-            self._thought.append(text)
+            counted = piece is not None and not piece.text and not self.source
+            seconds = piece.seconds - piece.first_token_seconds if piece else 0.0
+            so_far = how_long(seconds, piece.tokens) if piece and counted else ""
+            self._thought.append(text, so_far)
 
     async def append(self, text: str) -> None:
         """More of the answer; returns when it is laid out."""
         if text:
+            self._thought.pause()
             self.source += text
             if self._plain:
                 await self.query_one(PlainText).append(text)
@@ -263,13 +226,26 @@ def _call_block(call: ToolCall) -> Static:
 def note_at_the_end(timings: Timings | None, finish: str, error: str) -> str:
     """What is told below an answer that has ended."""
     if finish == "cancelled" and not error and timings is not None and not timings.tokens:
-        return "stopped before the first token"
+        asked = timings.prompt_tokens
+        length = f" of {plural(asked, 'token')}" if asked else ""
+        return f"stopped while it read the prompt{length}: there is no answer"
     parts = (str(timings) if timings else "", ending_text(finish, error))
     return " · ".join(part for part in parts if part)
 
 
-def turn_of(message: SavedMessage, *, plain: bool = False) -> Turn:
-    """The widget for a kept message; ``plain``: an answer is no Markdown."""
-    if message.role == "user":
-        return Question(message)
-    return Result(message) if message.role == "tool" else Answer.of(message, plain=plain)
+def turns_of(messages: Sequence[SavedMessage], *, plain: bool = False) -> list[Turn]:
+    """The widgets for kept messages; ``plain``: their model completes texts. Then a question is no
+    turn of its own to look at: it stands where its answer goes on with it."""
+    turns: list[Turn] = []
+    for message in messages:
+        if message.role == "user":
+            turns.append(Question(message))
+        elif message.role == "tool":
+            turns.append(Result(message))
+        else:
+            asked = turns[-1] if plain and turns and isinstance(turns[-1], Question) else None
+            if asked is not None:
+                asked.display = False
+            prompt = asked.source if asked else ""
+            turns.append(Answer.of(message, plain=plain, prompt=prompt))
+    return turns

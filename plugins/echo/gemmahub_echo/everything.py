@@ -21,6 +21,7 @@ from gemmahub.engines.contract import (
     DryLoad,
     EngineDevice,
     FinishReason,
+    PromptRead,
     ScoredText,
     SessionInfo,
     ToolCall,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from gemmahub_echo.server import EchoServer
 
 THOUGHT: Final = "The last message is to be said again ."
+PART: Final = 512  # words of a prompt that are read at once
 _LABELS: Final = ("Q4_0", "Q8_0")
 
 
@@ -141,6 +143,16 @@ class EveryEchoSession(EchoSession):
         """The answer, after its thought; or a call of a tool that the message names."""
         call = None if isinstance(prompt, str) else _call_in(prompt[-1:], sampling)
         return self._kinds(super().generate(prompt, sampling), sampling, call)
+
+    def tokens(  # type: ignore[override]  # more than the smallest one tells
+        self, prompt: Sequence[str], sampling: Sampling
+    ) -> Generator[bytes | PromptRead, None, None]:
+        """The same; a long prompt is read in parts, each after the delay, and that is told."""
+        for read in range(PART, len(prompt), PART):
+            if self.cancelled.wait(self._delay):
+                return
+            yield PromptRead(read, len(prompt))
+        yield from super().tokens(prompt, sampling)
 
     def _kinds(
         self, chunks: Iterator[Chunk], sampling: Sampling, call: ToolCall | None

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+from gemmahub.engines.contract import PromptRead
 from gemmahub.errors import GenerationFailed, LoadFailed
 from gemmahub_llamacpp.engine import assign, library, log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from gemmahub_llamacpp.model import LlamaModel
 
@@ -144,8 +145,9 @@ class Context:
         self.clear()
         return 0
 
-    def prefill(self, tokens: Sequence[int]) -> Status:
-        """Append the tokens to the cache; logits are computed for the last one only.
+    def prefill(self, tokens: Sequence[int], total: int) -> Generator[PromptRead, None, Status]:
+        """Append the tokens to the cache; logits are computed for the last one only. Tells after
+        each batch but the last how much of the ``total`` is in the cache.
 
         Raises: GenerationFailed. After anything but DONE the cache is empty.
         """
@@ -158,6 +160,8 @@ class Context:
             if status is not Status.DONE:
                 return status
             self.cached += part
+            if start + len(part) < len(tokens):
+                yield PromptRead(len(self.cached), total)
         return Status.DONE
 
     def compute(self, tokens: Sequence[int], outputs: range) -> Status:

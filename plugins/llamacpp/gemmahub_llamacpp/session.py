@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract import (
         Chunk,
         Prompt,
+        PromptRead,
         Sampling,
         ScoredText,
         SessionInfo,
@@ -124,13 +125,14 @@ class LlamaCppSession(ScoringSession):
 
     def tokens(
         self, prompt: Sequence[Any], sampling: Sampling
-    ) -> Generator[bytes, None, FinishReason]:
-        """The bytes of each next token; why it ended is returned."""
+    ) -> Generator[bytes | PromptRead, None, FinishReason]:
+        """The bytes of each next token, and before them how far a long prompt is; why it ended is
+        returned."""
         context, model = self.context, self.model
         limit = ThoughtLimit(sampling.thinking, model.tokenize(CLOSES, special=True, start=False))
         with token_sampler(sampling, model.vocab) as sampler:
             new = prompt[context.keep_prefix(prompt) :]
-            status = self.vision.prefill(new)
+            status = yield from self.vision.prefill(new, len(prompt))
             if status is Status.FULL:
                 raise ContextExceeded(
                     f"the prompt of {len(prompt):,} tokens does not fit the cache",

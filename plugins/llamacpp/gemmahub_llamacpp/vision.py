@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from gemmahub.engines.contract import PromptRead
 from gemmahub.errors import BackendError, GemmahubError, GenerationFailed
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.source import LocalFile
@@ -16,7 +17,7 @@ from gemmahub_llamacpp.projector import ImageStopped, LoadedProjector, PreparedI
 from gemmahub_llamacpp.projector_numbers import problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from gemmahub.engines.contract import Artifact
@@ -165,17 +166,23 @@ class Vision:
         cells = [ImageCell(picture.digest, place) for place in range(seen.count)]
         return [*seen.before, *cells, *seen.after]
 
-    def prefill(self, prompt: Sequence[Any]) -> Status:
-        """Append tokens and images to the cache, of which the last must be a token.
+    def prefill(self, prompt: Sequence[Any], total: int) -> Generator[PromptRead, None, Status]:
+        """Append tokens and images to the cache, of which the last must be a token. Tells after
+        each part but the last how much of the ``total`` is there.
 
         Raises: GenerationFailed. After anything but DONE the cache is empty.
         """
         if isinstance(prompt[-1], ImageCell):  # llama.cpp would have no logits to choose from
             raise GenerationFailed("nothing follows the image", "add a question about it")
-        status = Status.DONE
-        for digest, part in groupby(prompt, _digest):
+        status, cached = Status.DONE, self._context.cached
+        for number, (digest, part) in enumerate(groupby(prompt, _digest)):
             items = list(part)
-            status = self._context.prefill(items) if digest is None else self._image(digest, items)
+            if number:
+                yield PromptRead(len(cached), total)
+            if digest is None:
+                status = yield from self._context.prefill(items, total)
+            else:
+                status = self._image(digest, items)
             if status is not Status.DONE:
                 return status
         return status

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gemmahub.engines.contract import Chunk, FinishReason, Message, Sampling, Settings, Usage
+from gemmahub.engines.contract import (
+    Chunk,
+    ChunkKind,
+    FinishReason,
+    Message,
+    PromptRead,
+    Sampling,
+    Settings,
+    Usage,
+)
 from gemmahub.errors import ContextExceeded, GenerationFailed
 
 if TYPE_CHECKING:
@@ -53,6 +62,21 @@ def test_temperature_zero_gives_the_same_text_in_a_used_and_in_a_fresh_session(
     texts.append(ask(small, PROMPT)[0])
     assert texts == [texts[0]] * 4
     assert len(texts[0]) > 20
+
+
+def test_a_long_prompt_tells_how_much_of_it_is_read(session: LlamaCppSession) -> None:
+    ask(session, PROMPT)  # nothing of it is in the cache
+    chunks = list(session.generate(LONG, Sampling(max_tokens=2, temperature=0.0)))
+    told = [chunk.prompt_read for chunk in chunks if chunk.kind is ChunkKind.PREFILL]
+    usage = chunks[-1].usage
+    assert usage is not None
+    assert usage.prompt_tokens == usage.prefill_tokens
+    step = session.context.ubatch
+    expected = range(step, usage.prompt_tokens or 0, step)
+    assert told == [PromptRead(read, expected.stop) for read in expected]
+    assert len(told) > 1
+    kinds = [chunk.kind for chunk in chunks]
+    assert kinds[: len(told)] == [ChunkKind.PREFILL] * len(told)  # all before the answer
 
 
 def test_a_long_prompt_repeated_gives_the_same_text(session: LlamaCppSession) -> None:

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmahub.engines.contract import Chunk, ChunkKind, FinishReason, Usage
+from gemmahub.engines.contract import Chunk, ChunkKind, FinishReason, PromptRead, Usage
 from gemmahub.engines.sampling import DEFAULT_MIN_P, DEFAULT_TOP_K, DEFAULT_TOP_P
 from gemmahub.engines.thoughts import CLOSES, MARKERS, OPENS, ThoughtStream, joined
 from gemmahub.engines.tool_calls import CALL_MARKERS
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gemmahub.engines.contract import Sampling
 
 _DATA: Final = b"data:"
+_AT_ONCE: Final = 512  # tokens; of a shorter prompt nobody waits to hear how far it is
 _NAME_TOKENS: Final = 2  # Gemma 4's "thought" and the line break
 _SLACK: Final = 8  # tokens of a thought beyond its limit: without a name, and with what ends it
 _SEEDS: Final = 2**32 - 1  # the last one lets the server draw one that it does not tell
@@ -81,7 +82,9 @@ def limited(chunks: Iterator[Chunk], most: int) -> Iterator[Chunk]:
 def read_answer(lines: Iterator[bytes], context: int) -> Iterator[Chunk]:
     """The chunks of an answer to ``/completion``; the last one has the counts.
 
-    Where the lines end before the answer does, it was cancelled, and the counts are ours.
+    Where the lines end before the answer does, it was cancelled, and the counts are ours. How far a
+    prompt is stands in ``prompt_progress``: ``processed`` of ``total`` tokens, with the cached ones
+    (``return_progress`` in tools/server/README.md of ggml-org/llama.cpp, @00dc8057).
 
     Raises: GenerationFailed with what the server says; NotJson.
     """
@@ -94,7 +97,13 @@ def read_answer(lines: Iterator[bytes], context: int) -> Iterator[Chunk]:
             usage = replace(_usage(found, context), reasoning_tokens=thoughts.tokens)
             yield from joined([*chunks, *thoughts.finish()], Chunk("", usage))
             return
-        asked = count_of(found.get("tokens_evaluated"))
+        if progress := object_of(found.get("prompt_progress")):
+            read, total = count_of(progress.get("processed")), count_of(progress.get("total"))
+            if read and total and total > _AT_ONCE and read < total:
+                told = PromptRead(read, total)
+                yield Chunk("", kind=ChunkKind.PREFILL, prompt_read=told)
+            asked = total
+        asked = count_of(found.get("tokens_evaluated")) or asked
         said = count_of(found.get("tokens_predicted")) or said
         yield from chunks
     used = None if asked is None else min(asked + said, context)

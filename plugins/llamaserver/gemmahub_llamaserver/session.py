@@ -119,7 +119,8 @@ class LlamaServerSession(ServerSession):
 
     def request(self, prompt: Prompt, sampling: Sampling) -> tuple[str, dict[str, Any]]:
         """A text prompt, or a rendered conversation, as tokens; with images as text."""
-        body = {"stream": True, "cache_prompt": True, **sampling_values(sampling)}
+        body = {"stream": True, "return_progress": True, "cache_prompt": True}
+        body |= sampling_values(sampling)
         if isinstance(prompt, str) or not any(turn.images or turn.audio for turn in prompt):
             tokens = encode(self._vocabulary, prompt, self._renderer)
             check_count(len(tokens), self.info)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from gemmahub.engines.contract import PromptRead
 from gemmahub.engines.prompt_tokens import encode
 from gemmahub.engines.scoring_session import WindowScoringSession
 from gemmahub.engines.thoughts import CLOSES, ThoughtLimit
@@ -54,8 +55,11 @@ class MlxSession(WindowScoringSession):
         self._prefilled = 0
         return encode(self.tokenizer, prompt, self.renderer)
 
-    def tokens(self, prompt: Sequence[Any], sampling: Sampling) -> Generator[bytes, None, None]:
-        """The bytes of each next token, until the model ends its turn."""
+    def tokens(
+        self, prompt: Sequence[Any], sampling: Sampling
+    ) -> Generator[bytes | PromptRead, None, None]:
+        """The bytes of each next token, until the model ends its turn; before them how far a long
+        prompt is."""
         try:
             yield from self._tokens(list(prompt), sampling)
         except BackendError:
@@ -80,11 +84,13 @@ class MlxSession(WindowScoringSession):
                 self._model = None
                 self.cache.close()
 
-    def _tokens(self, prompt: list[int], sampling: Sampling) -> Generator[bytes, None, None]:
+    def _tokens(
+        self, prompt: list[int], sampling: Sampling
+    ) -> Generator[bytes | PromptRead, None, None]:
         core, sampler = self._library.core, make_sampler(self._library.core, sampling)
         closing = self.tokenizer.tokenize(CLOSES, special=True, start=False)
         limit = ThoughtLimit(sampling.thinking, closing)
-        if not self._prefill(prompt):
+        if not (yield from self._prefill(prompt)):
             return
         last = sampler(self._step(prompt[-1:]))
         self._prefilled += 1
@@ -110,8 +116,9 @@ class MlxSession(WindowScoringSession):
             forced = limit.forced()
             last = following if forced is None else core.array([forced])
 
-    def _prefill(self, prompt: list[int]) -> bool:
-        """All of a prompt but its last token; False when it was cancelled."""
+    def _prefill(self, prompt: list[int]) -> Generator[PromptRead, None, bool]:
+        """All of a prompt but its last token; False when it was cancelled. Tells after each step
+        but the last how much is read."""
         start = self.cache.keep_prefix(prompt)
         core, end = self._library.core, len(prompt) - 1
         own_limit = core.set_memory_limit(self._limit) if self._limit is not None else None
@@ -125,6 +132,8 @@ class MlxSession(WindowScoringSession):
                 core.clear_cache()
                 start += len(part)
                 self._prefilled += len(part)
+                if start < end:
+                    yield PromptRead(start, len(prompt))
         finally:
             if own_limit is not None:
                 core.set_memory_limit(own_limit)
