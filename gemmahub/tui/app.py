@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import gc
 import sys
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import on, work
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding
 
 from gemmahub.errors import GemmahubError
 from gemmahub.service import Library
 from gemmahub.text import one_line, plural
 from gemmahub.tui import messages, themes
+from gemmahub.tui.background import LOOK_EVERY, BehindSeen
 from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import TALK_KEY
 from gemmahub.tui.harmless import HarmlessLines
+from gemmahub.tui.pages import AppPages
 from gemmahub.tui.screens.library import LibraryScreen
 from gemmahub.tui.sort_filter import SORTS
 from gemmahub.tui.state import State
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
     from textual.filter import LineFilter
     from textual.screen import Screen
-
-    from gemmahub.tui.downloads import Downloads
-    from gemmahub.tui.server_control import ServerControl
 
 
 WIDTHS: Final = [(0, "-tiny"), (50, "-narrow"), (130, "-wide")]
@@ -50,7 +48,7 @@ def settle_collector() -> None:
     gc.set_threshold(10_000, 4)
 
 
-class GemmahubApp(App[None]):
+class GemmahubApp(AppPages):
     """What ``gemmahub`` alone opens."""
 
     TITLE = "gemmahub"
@@ -62,6 +60,7 @@ class GemmahubApp(App[None]):
         Binding("p", "plugins", "Plugins and doctor", show=False),
         Binding("D", "downloads", "Downloads", show=False),
         Binding("e", "serving", "Serve models to other programs", show=False),
+        Binding("o", "conversations", "Kept conversations", show=False),
         Binding(TALK_KEY, "talk_to_newest", "Talk to the model that arrived last", show=False),
         Binding("question_mark,f1", "keys", "Keys", key_display="?"),
         Binding("q,ctrl+q", "quit", "Quit", show=False),
@@ -74,6 +73,7 @@ class GemmahubApp(App[None]):
         self._harmless = HarmlessLines()
         self.files = files
         self.library = library or Library(say=self._say)
+        self._settled = False
         self.broken_settings: GemmahubError | None = None
         try:
             self.state = State(self.library.config.data)
@@ -94,21 +94,6 @@ class GemmahubApp(App[None]):
     def _say(self, text: str) -> None:
         """What the service wants heard, from whichever thread."""
         self.post_message(messages.Notice(text))
-
-    @cached_property
-    def downloads(self) -> Downloads:
-        """What is being fetched; it goes on whichever screen is in front."""
-        from gemmahub.tui.downloads import Downloads
-        from gemmahub.tui.notices import tell_end
-
-        return Downloads(self.library, self, lambda download: tell_end(self, download))
-
-    @cached_property
-    def serving(self) -> ServerControl:
-        """The server of this application; it ends with it."""
-        from gemmahub.tui.server_control import ServerControl
-
-        return ServerControl(self.library)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Every line of every widget is stripped last."""
@@ -176,12 +161,25 @@ class GemmahubApp(App[None]):
                     "The order of the library",
                     lambda column=column: screen.action_sort_by(column),
                 )
+        yield SystemCommand(
+            "End serving" if self.serving.is_on else "Begin to serve",
+            "The marked models, else all that are here, to other programs of this machine",
+            self.action_switch_serving,
+        )
         yield SystemCommand("Other themes", "All themes there are", self.action_change_theme)
 
     @on(LibraryScreen.Loaded)
     def _settle(self) -> None:
-        if not self.is_headless:  # in a test many applications come and go
-            settle_collector()
+        if not self._settled:
+            self._settled = True
+            self.background.look()
+            self.set_interval(LOOK_EVERY, self.background.look)
+            if not self.is_headless:  # in a test many applications come and go
+                settle_collector()
+
+    @on(BehindSeen)
+    def _seen_behind(self, event: BehindSeen) -> None:
+        self.background.take(event.behind)
 
     # --- from one screen to another ------------------------------------------------------------
 
@@ -237,36 +235,6 @@ class GemmahubApp(App[None]):
         for screen in self.screen_stack:
             if isinstance(screen, LibraryScreen):
                 screen.load(again=True)
-
-    def _open(self, kind: type[Screen[Any]], *arguments: Any) -> None:
-        """Show a screen of that kind, unless one is in front: a key pressed twice is one wish."""
-        if not isinstance(self.screen, kind):
-            self.push_screen(kind(*arguments))
-
-    def action_plugins(self) -> None:
-        """Plugins, and what does not work."""
-        from gemmahub.tui.screens.plugins import PluginsScreen
-
-        self._open(PluginsScreen, self.library)
-
-    def action_downloads(self) -> None:
-        """Downloads, running and done."""
-        from gemmahub.tui.screens.downloads import DownloadsScreen
-
-        self._open(DownloadsScreen, self.library)
-
-    def action_serving(self) -> None:
-        """What is served, and who asks: the marked models, else the one under the cursor."""
-        from gemmahub.tui.screens.serving import ServingScreen
-
-        screen = next(s for s in self.screen_stack if isinstance(s, LibraryScreen))
-        self._open(ServingScreen, self.library, self.serving, screen.chosen_installed())
-
-    def action_search(self) -> None:
-        """Models on the hub, by words or by name."""
-        from gemmahub.tui.screens.search import SearchScreen
-
-        self._open(SearchScreen, self.library)
 
     def action_talk_to_newest(self) -> None:
         """A chat with the model that arrived last."""

@@ -12,7 +12,7 @@ from gemmahub.tui.commands import run_command
 from gemmahub.tui.widgets.chat_lines import Names, names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from gemmahub.conversations import ChatEvent, ChatSession
     from gemmahub.engines.contract import Sampling, Settings
@@ -23,8 +23,14 @@ class DuelSide:
     """Filled by a thread, drawn by the screen: ``state`` in words, ``feed`` with the answer."""
 
     def __init__(
-        self, library: Library, reference: str, settings: Settings, sampling: Sampling
+        self,
+        library: Library,
+        reference: str,
+        settings: Settings,
+        sampling: Sampling,
+        against: Sequence[str] = (),
     ) -> None:
+        """``against`` are the references of the other sides; the kept answers name them."""
         self.reference = reference
         self.state = "waits for a question"
         self.feed: AnswerFeed | None = None
@@ -35,7 +41,9 @@ class DuelSide:
         self._settings = settings
         self.command = run_command(reference, settings, sampling)
         """What asks this side alone."""
-        described = Described(reference, settings=settings, sampling=sampling)
+        described = Described(
+            reference, settings=settings, sampling=sampling, against=tuple(against)
+        )
         self._journal = library.conversations.new(described)
         self._chat: ChatSession | None = None
         self._stopping = threading.Event()

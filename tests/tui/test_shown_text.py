@@ -204,7 +204,6 @@ async def serving(visit: Visit) -> None:
 
 async def test_no_screen_draws_a_raw_control_character(visit: Visit) -> None:
     world, app, pilot = visit.world, visit.app, visit.pilot
-    store = app.library.conversations
     await visit.look()
     app.screen.query_one(Input).value = MARK.lower()
     for _ in range(5):
@@ -229,7 +228,7 @@ async def test_no_screen_draws_a_raw_control_character(visit: Visit) -> None:
         await visit.at(LineDialog(text, text, lambda _: BROKEN_TEXT, lambda t: t))
         await visit.at(TextDialog(text, text))
     await visit.at(ChatOptionsScreen(options(TEXT)))
-    await visit.at(ConversationList(store))
+    await visit.at(ConversationList(app.library))
     app.downloads.all += downloads(app)
     await visit.at(DownloadsScreen(app.library))
     await serving(visit)

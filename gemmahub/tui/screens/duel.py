@@ -129,7 +129,10 @@ class DuelScreen(Screen[None]):
         settings = settings or Settings(context=_CONTEXT)
         self._settings = settings
         sampling = sampling or Sampling(max_tokens=1024, temperature=0.0)
-        self.sides = [DuelSide(library, name, settings, sampling) for name in references]
+        self.sides = [
+            DuelSide(library, name, settings, sampling, (*references[:n], *references[n + 1 :]))
+            for n, name in enumerate(references)
+        ]
         self.at_once: bool | None = None
         self._together = False
         self._words = ""
