@@ -43,7 +43,12 @@ chats_command.add_command(continue_command)
 
 
 @chats_command.command(name="list")
-@click.option("--search", default="", metavar="TEXT", help="Only those in which each word stands.")
+@click.option(
+    "--search",
+    default="",
+    metavar="TEXT",
+    help="Only those that have each word; #duel, #270m: in their tags.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_command(search: str, as_json: bool) -> None:
     """All of them, each with its precision; the last changed first."""

@@ -28,6 +28,7 @@ from gemmahub.tui.widgets.status_line import StatusLine
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from textual import events
     from textual.app import ComposeResult
 
     from gemmahub.conversations import Described
@@ -62,6 +63,7 @@ class ConversationList(Screen[str | None]):
         Binding("f8,delete", "delete", "Delete", key_display="f8"),
         Binding("shift+pageup", "page(-1)", "Preview: page up", show=False),
         Binding("shift+pagedown", "page(1)", "Preview: page down", show=False),
+        Binding("f1,question_mark", "app.keys", "Keys", key_display="f1"),
         COPY_COMMAND,
     )
 
@@ -102,7 +104,7 @@ class ConversationList(Screen[str | None]):
 
     def compose(self) -> ComposeResult:
         yield Static("Conversations", id="title", markup=False)
-        yield Input(placeholder=_SEARCH, id="words", compact=True)
+        yield Input(placeholder=_SEARCH, id="words", compact=True, select_on_focus=False)
         with Container(id="both"):
             with Vertical(id="list"):
                 yield OptionList(id="rows", markup=False)
@@ -215,6 +217,14 @@ class ConversationList(Screen[str | None]):
     def action_copy_command(self) -> None:
         """The command to the clipboard."""
         copy_command(self, self.command)
+
+    def on_key(self, event: events.Key) -> None:
+        """What is typed anywhere here is searched for."""
+        entry = self.query_one("#words", Input)
+        if event.is_printable and event.character and self.focused is not entry:
+            event.stop()
+            entry.focus()
+            entry.insert_text_at_cursor(event.character)
 
     def action_to_rows(self) -> None:
         """From the search into the list."""

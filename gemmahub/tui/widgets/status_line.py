@@ -48,10 +48,11 @@ class StatusLine(Static):
         background: $panel;
         text-wrap: nowrap;
         text-overflow: ellipsis;
-        link-style: none;
-        link-style-hover: underline;
     }
     """
+
+    auto_links = False
+    """Parts keep their own colours; each is a link."""
 
     def on_mount(self) -> None:
         """From now on, once a second."""
