@@ -57,7 +57,7 @@ class ConversationList(Screen[str | None]):
         "conversations",
         Binding("escape", "dismiss(None)", "Back", key_display="esc"),
         Binding("down", "to_rows", "List", show=False),
-        Binding("enter", "open", "Open"),
+        Binding("enter", "open", "Open", priority=True),  # else the search would take it
         Binding("f2", "rename", "Rename"),
         Binding("f3", "export", "Export"),
         Binding("f8,delete", "delete", "Delete", key_display="f8"),
@@ -235,7 +235,6 @@ class ConversationList(Screen[str | None]):
         preview = self.query_one(ConversationPreview)
         preview.scroll_relative(y=step * max(1, preview.size.height - 1), animate=False)
 
-    @on(Input.Submitted, "#words")
     @on(OptionList.OptionSelected)
     def action_open(self) -> None:
         """Go on with the conversation under the cursor."""

@@ -76,14 +76,14 @@ def _content(entry: Match | BrokenConversation, words: Sequence[str], note: str)
     messages = entry.saved.messages
     first = max(entry.turn - 1, 0) if words and entry.word else 0
     if first:
-        lines.append(Content.styled(f"… {plural(first, 'turn')} before this", "$text-muted"))
+        lines.append(Content.styled(f"… {plural(first, 'turn')} before this", "$foreground-muted"))
     shown = messages[first : first + _MOST_TURNS]
     for message in shown:
         lines += _turn(message, words)
     if rest := len(messages) - first - len(shown):
-        lines.append(Content.styled(f"… and {plural(rest, 'turn')}", "$text-muted"))
+        lines.append(Content.styled(f"… and {plural(rest, 'turn')}", "$foreground-muted"))
     if not messages:
-        lines.append(Content.styled("nothing was asked yet", "$text-muted"))
+        lines.append(Content.styled("nothing was asked yet", "$foreground-muted"))
     return Content("\n").join(lines)
 
 
@@ -96,7 +96,9 @@ def _head(entry: Match, note: str) -> Iterator[Content]:
         yield Content.styled(f"one side of a duel with {others}", "$text-accent")
     began, ended = _time(summary.created), _time(summary.changed)
     until = "" if began == ended else f" to {ended}"
-    yield Content.styled(f"{began}{until} · {plural(summary.messages, 'turn')}", "$text-muted")
+    yield Content.styled(
+        f"{began}{until} · {plural(summary.messages, 'turn')}", "$foreground-muted"
+    )
     if summary.damaged:
         text = f"{plural(summary.damaged, 'damaged line')}: {one_line(summary.problem)}"
         yield Content.styled(text, "$text-warning")

@@ -158,7 +158,7 @@ def servers_in_words(serving: ServerControl | None, seen: Behind) -> list[Status
     if serving is not None and serving.error is not None and not serving.is_on:
         parts.append(StatusPart("serving failed: e says why", "serving", "$text-error"))
     if not parts and seen.models:
-        parts.append(StatusPart("▶ serve", switch, "$text-muted"))
+        parts.append(StatusPart("▶ serve", switch, "$foreground-muted"))
     return parts
 
 
@@ -167,7 +167,7 @@ def chats_in_words(app: App[Any], seen: Behind) -> list[StatusPart]:
     found = []
     if seen.conversations:
         text = f"{plural(seen.conversations, 'chat')} kept"
-        found.append(StatusPart(text, "conversations", "$text-muted"))
+        found.append(StatusPart(text, "conversations", "$foreground-muted"))
     if any(not view.journal.id for view in _widgets(app, "ChatView")):
         found.append(StatusPart("this chat is not kept", "conversations", "$text-warning"))
     return found
