@@ -211,7 +211,6 @@ class GemmahubApp(AppPages):
     @work
     async def get_model(self, wanted: messages.Pull) -> None:
         """Show what would come; a yes starts it, and the downloads are shown."""
-        from gemmahub.tui.screens.downloads import DownloadsScreen
         from gemmahub.tui.screens.pull import PullScreen
         from gemmahub.tui.screens.search import SearchScreen
         from gemmahub.tui.widgets.welcome import Welcome, best_installed
@@ -228,7 +227,7 @@ class GemmahubApp(AppPages):
             self.post_message(messages.OpenChat(plan.variant.reference, wanted.settings))
             return
         self.downloads.start(plan, then_chat=wanted.then_chat, settings=wanted.settings)
-        self.push_screen(DownloadsScreen(self.library))
+        self.action_downloads()
 
     @on(messages.LibraryChanged)
     def _library_changed(self) -> None:

@@ -52,7 +52,7 @@ class AppPages(App[None]):
         if isinstance(self.screen, kind):
             return
         page = kind(*arguments, **options)
-        if isinstance(self.screen, self._pages()):
+        if isinstance(page, self._pages()) and isinstance(self.screen, self._pages()):
             self.switch_screen(page)
         else:
             self.push_screen(page)

@@ -32,6 +32,7 @@ from textual.widgets import (
 )
 
 from gemmahub.config import Config
+from gemmahub.conversations import Described
 from gemmahub.engines.contract import CheckResult, Sampling, Settings
 from gemmahub.errors import GemmahubError
 from gemmahub.service import Library, Requirements
@@ -51,6 +52,7 @@ from gemmahub.tui.screens.dialogs import ConfirmDialog, LineDialog, TextDialog
 from gemmahub.tui.screens.downloads import DownloadsScreen
 from gemmahub.tui.screens.duel import DuelScreen
 from gemmahub.tui.screens.keys import KeysScreen
+from gemmahub.tui.screens.other_model import OtherModelScreen
 from gemmahub.tui.screens.plugins import PluginsScreen
 from gemmahub.tui.screens.pull import PullScreen
 from gemmahub.tui.screens.remove import RemoveScreen
@@ -229,6 +231,8 @@ async def test_no_screen_draws_a_raw_control_character(visit: Visit) -> None:
         await visit.at(TextDialog(text, text))
     await visit.at(ChatOptionsScreen(options(TEXT)))
     await visit.at(ConversationList(app.library))
+    held = Described(TEXT, model=TEXT, precision=TEXT, against=(TEXT,))
+    await visit.at(OtherModelScreen(app.library, held, TEXT))
     app.downloads.all += downloads(app)
     await visit.at(DownloadsScreen(app.library))
     await serving(visit)

@@ -168,12 +168,13 @@ class ConversationList(Screen[str | None]):
         self._show_title(len(event.entries), searched=searched, all_read=event.all_read)
         self._tell("" if event.entries or not searched else "nothing has that in it: try less")
         self._show_highlighted()
+        self.refresh_bindings()
 
     def _show_title(self, count: int, *, searched: bool, all_read: bool) -> None:
-        of = f"{count:,} found" if searched else f"{count:,} kept"
+        of = f" · {count:,} found" if searched else f" · {count:,} kept" if count else ""
         more = "" if all_read else ", reading the others …"
         cut = f"; the first {_MOST_ROWS:,} are listed" if count > _MOST_ROWS else ""
-        self.query_one("#title", Static).update(f"Conversations · {of}{cut}{more}")
+        self.query_one("#title", Static).update(f"Conversations{of}{cut}{more}")
 
     # --- what is under the cursor --------------------------------------------------------------
 
@@ -234,6 +235,10 @@ class ConversationList(Screen[str | None]):
         """A page of the preview."""
         preview = self.query_one(ConversationPreview)
         preview.scroll_relative(y=step * max(1, preview.size.height - 1), animate=False)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What needs a conversation is offered where there is one."""
+        return action not in ("open", "rename", "export", "delete") or bool(self._found)
 
     @on(OptionList.OptionSelected)
     def action_open(self) -> None:
