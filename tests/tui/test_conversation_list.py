@@ -13,8 +13,10 @@ from gemmahub.service import Library
 from gemmahub.tui.app import GemmahubApp
 from gemmahub.tui.screens.chat import ChatScreen
 from gemmahub.tui.screens.conversation_list import ConversationList
+from gemmahub.tui.screens.duel import DuelScreen
 from gemmahub.tui.screens.library import LibraryScreen
 from gemmahub.tui.screens.other_model import OtherModelScreen
+from gemmahub.tui.widgets.conversation_preview import ConversationPreview
 from gemmahub.tui.widgets.load_box import LoadBox
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
 from tests.tui.chat_support import answers, told
@@ -229,3 +231,25 @@ async def test_of_very_many_the_newest_are_there_first(hub: Library, model: str)
         await until(pilot, lambda: len(screen._found) == 210, "all of them")
         await shows(pilot, "210 kept")
     assert counts == [(100, False), (210, True)]
+
+
+async def test_a_duel_says_in_its_conversations_whom_it_was_against(
+    hub: Library, model: str
+) -> None:
+    screen = DuelScreen(hub, ["other", model])
+    held = [side._journal.saved().described for side in screen.sides]
+    assert [(each.reference, each.against) for each in held] == [
+        ("other", (model,)),
+        (model, ("other",)),
+    ]
+
+
+async def test_a_long_turn_is_shown_around_the_word(hub: Library, model: str) -> None:
+    keep(hub, Described(model, model="Tiny"), "x " * 3000 + "quokka " + "y " * 3000, "z " * 3000)
+    async with GemmahubApp(hub).run_test(size=(160, 48)) as pilot:
+        screen = await listed(pilot, 1)
+        await pilot.press(*"quokka")
+        await until(pilot, lambda: screen._words == ("quokka",), "a search")
+        await shows(pilot, "x quokka y")
+        screen.query_one(ConversationPreview).scroll_end(animate=False)
+        await shows(pilot, "… and 1 turn: enter shows all of it")

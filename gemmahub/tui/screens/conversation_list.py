@@ -30,12 +30,14 @@ if TYPE_CHECKING:
 
     from textual import events
     from textual.app import ComposeResult
+    from textual.timer import Timer
 
     from gemmahub.conversations import Described
     from gemmahub.service import Library
     from gemmahub.service.kept_model import KeptModel
 
 _DEBOUNCE_SECONDS: Final = 0.1
+_REST_SECONDS: Final = 0.06
 _SOONER: Final = 100
 """Conversations that are shown before the rest is read."""
 _MOST_ROWS: Final = 500
@@ -101,6 +103,7 @@ class ConversationList(Screen[str | None]):
         self._found: Sequence[Match | BrokenConversation] = ()
         self._words: tuple[str, ...] = ()
         self._models: dict[tuple[str, str], KeptModel] = {}
+        self._resting: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield Static("Conversations", id="title", markup=False)
@@ -167,7 +170,7 @@ class ConversationList(Screen[str | None]):
         self.query_one(ConversationPreview).display = bool(event.entries)
         self._show_title(len(event.entries), searched=searched, all_read=event.all_read)
         self._tell("" if event.entries or not searched else "nothing has that in it: try less")
-        self._show_highlighted()
+        self._moved()
         self.refresh_bindings()
 
     def _show_title(self, count: int, *, searched: bool, all_read: bool) -> None:
@@ -179,9 +182,17 @@ class ConversationList(Screen[str | None]):
     # --- what is under the cursor --------------------------------------------------------------
 
     @on(OptionList.OptionHighlighted)
-    def _show_highlighted(self) -> None:
+    def _moved(self) -> None:
+        """The command at once; the preview when the cursor rests, since it takes longer."""
         line = self.query_one(".dialog--command", Static)
-        line.update(Content(f"$ {one_line(self.command, 300)}"))
+        line.update(Content(f"$ {one_line(self.command, 300)}"), layout=False)
+        if self._resting is not None:
+            self._resting.stop()
+        self._resting = self.set_timer(_REST_SECONDS, self._show_highlighted)
+
+    def _show_highlighted(self) -> None:
+        if not self.is_mounted:
+            return
         entry, note = self._highlighted(), ""
         if isinstance(entry, Match):
             held = entry.saved.described

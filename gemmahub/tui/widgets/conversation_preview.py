@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     from gemmahub.conversations import SavedMessage
 
-_MOST_TURNS: Final = 30
-_MOST_CHARACTERS: Final = 2000
-"""Of one turn: a preview is drawn with each move of the cursor."""
+_MOST_CHARACTERS: Final = 4000
+"""Of all turns: a preview is drawn whenever the cursor rests."""
+_MOST_OF_A_TURN: Final = 1500
+_WHOLE: Final = "enter shows all of it"
 
 
 class ConversationPreview(VerticalScroll):
@@ -55,7 +56,7 @@ def conversation_row(
     text.append(f"{'▸' if row.id == current else ' '} {one_line(row.title)}", "bold")
     damaged = (f"{plural(row.damaged, 'damaged line')}",) if row.damaged else ()
     text.append(f"\n  {one_line(' · '.join((_time(row.changed), *row.tags, *damaged)))}", "dim")
-    if searched and entry.excerpt:
+    if searched and entry.excerpt != row.title:
         text.append(f"\n  {one_line(entry.excerpt)}", "italic dim")
     return Option(text)
 
@@ -77,11 +78,15 @@ def _content(entry: Match | BrokenConversation, words: Sequence[str], note: str)
     first = max(entry.turn - 1, 0) if words and entry.word else 0
     if first:
         lines.append(Content.styled(f"… {plural(first, 'turn')} before this", "$foreground-muted"))
-    shown = messages[first : first + _MOST_TURNS]
-    for message in shown:
+    shown = room = 0
+    for message in messages[first:]:
+        if room >= _MOST_CHARACTERS:
+            break
         lines += _turn(message, words)
-    if rest := len(messages) - first - len(shown):
-        lines.append(Content.styled(f"… and {plural(rest, 'turn')}", "$foreground-muted"))
+        shown, room = shown + 1, room + min(len(message.text), _MOST_OF_A_TURN)
+    if rest := len(messages) - first - shown:
+        told = f"… and {plural(rest, 'turn')}: {_WHOLE}"
+        lines.append(Content.styled(told, "$foreground-muted"))
     if not messages:
         lines.append(Content.styled("nothing was asked yet", "$foreground-muted"))
     return Content("\n").join(lines)
@@ -111,8 +116,11 @@ def _turn(message: SavedMessage, words: Sequence[str]) -> Iterator[Content]:
     style = "bold $text-accent" if message.role == "user" else "bold $text-success"
     yield Content.styled(one_line(who, 40), style)
     text = strip_controls(message.text.strip())
-    if len(text) > _MOST_CHARACTERS:
-        text = f"{text[:_MOST_CHARACTERS]} …"
+    if len(text) > _MOST_OF_A_TURN:
+        places = [place for word in words if (place := text.casefold().find(word)) > 0]
+        start = max(min(places, default=0) - _MOST_OF_A_TURN // 2, 0)
+        end = start + _MOST_OF_A_TURN
+        text = f"{'… ' if start else ''}{text[start:end]}{' …' if end < len(text) else ''}"
     yield _marked(text, words)
     yield Content("")
 
