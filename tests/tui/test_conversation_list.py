@@ -251,5 +251,10 @@ async def test_a_long_turn_is_shown_around_the_word(hub: Library, model: str) ->
         await pilot.press(*"quokka")
         await until(pilot, lambda: screen._words == ("quokka",), "a search")
         await shows(pilot, "x quokka y")
-        screen.query_one(ConversationPreview).scroll_end(animate=False)
-        await shows(pilot, "… and 1 turn: enter shows all of it")
+
+        def end_of_preview() -> str:
+            screen.query_one(ConversationPreview).scroll_end(animate=False)
+            return drawn(screen)  # type: ignore[arg-type]
+
+        told = "… and 1 turn: enter shows all of it"
+        await until(pilot, lambda: told in end_of_preview(), "how much more there is")

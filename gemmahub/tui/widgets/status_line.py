@@ -145,8 +145,8 @@ def servers_in_words(serving: ServerControl | None, seen: Behind) -> list[Status
         parts.append(StatusPart("the server starts", "serving"))
     elif serving is not None and own is not None and own.running:
         count = sum(len(server.models) for server in seen.servers if server.pid == own.pid)
-        what = f"{plural(count, 'model')} served" if count else "serving"
-        parts.append(StatusPart(f"{what} at port {serving.port}", "serving"))
+        what = f"serving {plural(count, 'model')}" if count else "serving"
+        parts.append(StatusPart(f"{what} at :{serving.port}", "serving"))
         parts.append(StatusPart("■ end", switch, "$text-warning"))
     for server in seen.servers:
         if own is None or server.pid != own.pid:
