@@ -45,7 +45,12 @@ chats_command.add_command(continue_command)
 
 
 @chats_command.command(name="list")
-@click.option("--search", default="", metavar="TEXT", help="Only those in which each word stands.")
+@click.option(
+    "--search",
+    default="",
+    metavar="TEXT",
+    help="Only those that contain each word; #duel, #270m: in their tags.",
+)
 @answer_options("chats list")
 def list_command(search: str, form: Form) -> None:
     """List saved conversations, the last changed first."""

@@ -10,6 +10,7 @@ from gemmahub.conversations.chat_events import (
 )
 from gemmahub.conversations.chat_session import BATCH_SECONDS, COMPLETION_TOKENS, ChatSession
 from gemmahub.conversations.export import (
+    SPEAKERS,
     as_json,
     as_markdown,
     as_text,
@@ -28,11 +29,13 @@ from gemmahub.conversations.records import (
     Timings,
     how_long,
 )
-from gemmahub.conversations.store import ConversationStore, Match
+from gemmahub.conversations.searching import Match, SearchWords
+from gemmahub.conversations.store import ConversationStore
 
 __all__ = [
     "BATCH_SECONDS",
     "COMPLETION_TOKENS",
+    "SPEAKERS",
     "AnswerDelta",
     "AnswerFinished",
     "AnswerStarted",
@@ -47,6 +50,7 @@ __all__ = [
     "MemoryJournal",
     "Saved",
     "SavedMessage",
+    "SearchWords",
     "Timings",
     "as_json",
     "as_markdown",

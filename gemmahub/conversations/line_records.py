@@ -140,6 +140,7 @@ class Head(Struct):
     settings: SettingsFields = field(default_factory=SettingsFields)
     sampling: SamplingFields = field(default_factory=SamplingFields)
     system: str = ""
+    against: tuple[str, ...] = ()
 
 
 class SetLine(Struct, tag_field="kind", tag="set"):

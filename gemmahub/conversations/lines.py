@@ -117,6 +117,10 @@ def _head(line: bytes) -> tuple[Head, str]:
         shown = f"format {version}" if version < 10**6 else "another format"
         raise Newer(f"it was written by a newer gemmahub ({shown})")
     try:
+        return msgspec.convert(record, Head), ""
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        pass  # something in it is odd: look closer
+    try:
         head, unfit = as_far_as_it_fits(record, Head)
     except Unfit as error:
         raise Damaged(f"{_NO_HEAD}: {error}") from None
@@ -210,6 +214,7 @@ class _Fold:
                 settings=head.settings.as_settings(),
                 sampling=head.sampling.as_sampling(),
                 system=head.system,
+                against=head.against,
             ),
             title=head.title,
             created=head.created,

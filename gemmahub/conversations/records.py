@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 TITLE_LENGTH: Final = 60
 UNTITLED: Final = "New conversation"
+DUEL: Final = "duel"
+"""The tag of a conversation that was one side of a duel."""
 INTERRUPTED: Final = "interrupted"
 """How an answer ended whose end was never written: the program was gone before."""
 
@@ -126,7 +128,8 @@ class SavedMessage:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What a conversation is held with, and how. ``precision`` is the summary in words."""
+    """What a conversation is held with, and how. ``precision`` is the summary in words; of one side
+    of a duel, ``against`` are the references of the others."""
 
     reference: str
     model: str = ""
@@ -135,6 +138,7 @@ class Described:
     settings: Settings = field(default_factory=Settings)
     sampling: Sampling = field(default_factory=Sampling)
     system: str = ""
+    against: tuple[str, ...] = ()
 
     @property
     def answerer(self) -> str:
@@ -190,12 +194,19 @@ class ConversationSummary:
     messages: int
     damaged: int = 0
     problem: str = ""
+    against: tuple[str, ...] = ()
 
     @property
     def short_precision(self) -> str:
         """Label and training of ``precision``, for lists: ``Q4_0 QAT``."""
         label, *others = self.precision.split(" · ")
         return f"{label} QAT" if "QAT" in others else label
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What lists show of it in short: the model, its precision, whether it was a duel."""
+        parts = (self.model or self.reference, self.short_precision, DUEL if self.against else "")
+        return tuple(filter(None, parts))
 
     def as_json(self) -> dict[str, Any]:
         """The row; times in seconds since 1970. ``turns`` is the number of messages."""
@@ -226,4 +237,5 @@ def summary_of(saved: Saved) -> ConversationSummary:
         messages=len(saved.messages),
         damaged=saved.damaged,
         problem=saved.problem,
+        against=described.against,
     )

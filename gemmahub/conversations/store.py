@@ -6,7 +6,6 @@ import contextlib
 import re
 import secrets
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.conversations import lines
@@ -18,6 +17,7 @@ from gemmahub.conversations.records import (
     Saved,
     summary_of,
 )
+from gemmahub.conversations.searching import Match, SearchedText, SearchWords
 from gemmahub.errors import GemmahubError, NotFound, UsageError
 from gemmahub.text import nearest, one_line
 
@@ -28,18 +28,8 @@ FOLDER: Final = "conversations"
 SUFFIX: Final = ".jsonl"
 
 _ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,79}")
-_AROUND: Final = 40
-"""Characters of text shown on each side of what was searched for."""
 _NAMED: Final = 3
 """Conversations that a hint names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A conversation that a search found; ``excerpt`` is the text around the first place."""
-
-    summary: ConversationSummary
-    excerpt: str
 
 
 class ConversationStore:
@@ -52,7 +42,7 @@ class ConversationStore:
     def __init__(self, data: Path) -> None:
         """``data`` is the folder for what cannot be made again."""
         self.folder = data / FOLDER
-        self._remembered: dict[Path, tuple[tuple[int, int], Saved]] = {}
+        self._remembered: dict[Path, SearchedText] = {}
 
     def new(self, described: Described, title: str = "") -> Journal:
         """A conversation that has no file before its first message."""
@@ -82,7 +72,7 @@ class ConversationStore:
         """
         path = self._path(id_)
         try:
-            return self._read(path)
+            return self._read(path).saved
         except FileNotFoundError:
             raise NotFound(
                 f"there is no conversation {one_line(id_)}", "it may have been deleted elsewhere"
@@ -117,7 +107,7 @@ class ConversationStore:
         broken: list[BrokenConversation] = []
         for path in self._paths():
             try:
-                good.append(summary_of(self._read(path)))
+                good.append(self._read(path).summary)
             except FileNotFoundError:
                 continue  # deleted while we looked
             except (OSError, lines.Damaged) as error:
@@ -125,17 +115,22 @@ class ConversationStore:
         good.sort(key=lambda row: (row.changed, row.id), reverse=True)
         return [*good, *broken]
 
-    def search(self, words: str) -> list[Match]:
-        """Conversations in which every word stands, in a title or a message; case does not matter.
+    def count(self) -> int:
+        """How many there are; none is read. Raises: GemmahubError where nobody may look."""
+        return len(self._paths())
 
-        Without words all of them, with the beginning of what was said last.
+    def search(self, text: str, newest: int | None = None) -> list[Match]:
+        """Conversations in which every word stands, in a title or a message; case does not matter.
+        A word that begins with ``#`` is looked for in the tags alone (model, precision, duel).
+
+        Without words all of them. ``newest``: only among so many that changed last, which are there
+        sooner: many conversations take a second to read for the first time.
         """
-        wanted = words.casefold().split()
+        wanted = SearchWords.of(text)
         found: list[Match] = []
-        for path in self._paths():
+        for path in self._paths() if newest is None else self._newest(newest):
             with contextlib.suppress(OSError, lines.Damaged):
-                saved = self._read(path)
-                match = _match(saved, wanted)
+                match = wanted.match(self._read(path))
                 if match is not None:
                     found.append(match)
         found.sort(key=lambda match: (match.summary.changed, match.summary.id), reverse=True)
@@ -146,7 +141,7 @@ class ConversationStore:
         asked: list[tuple[float, str]] = []
         for path in self._paths():
             with contextlib.suppress(OSError, lines.Damaged):
-                saved = self._read(path)
+                saved = self._read(path).saved
                 asked += [(m.at, m.text) for m in saved.messages if m.role == "user"]
         asked.sort(key=lambda pair: pair[0])
         found = [text for n, (_, text) in enumerate(asked) if n == 0 or asked[n - 1][1] != text]
@@ -202,39 +197,26 @@ class ConversationStore:
             ) from None
         return sorted(p for p in found if _ID.fullmatch(p.stem))
 
-    def _read(self, path: Path) -> Saved:
+    def _newest(self, count: int) -> list[Path]:
+        """The files that were written last."""
+        written: list[tuple[int, Path]] = []
+        for path in self._paths():
+            with contextlib.suppress(OSError):  # deleted while we looked
+                written.append((path.stat().st_mtime_ns, path))
+        return [path for _, path in sorted(written, reverse=True)[:count]]
+
+    def _read(self, path: Path) -> SearchedText:
         """What a file holds, remembered while it does not change. Raises: OSError, Damaged."""
         stat = path.stat()
         if not path.is_file():
             raise lines.Damaged("it is not a file")
         state = (stat.st_mtime_ns, stat.st_size)
         before = self._remembered.get(path)
-        if before is not None and before[0] == state:
-            return before[1]
+        if before is not None and before.state == state:
+            return before
         saved = lines.read_file(path)
-        self._remembered[path] = (state, saved)
-        return saved
-
-
-def _match(saved: Saved, wanted: list[str]) -> Match | None:
-    texts = [saved.shown_title, *(message.text for message in saved.messages)]
-    whole = "\n".join(texts).casefold()
-    if not all(word in whole for word in wanted):
-        return None
-    shown = texts[-1]
-    for text in texts[1:]:
-        if wanted and wanted[0] in text.casefold():
-            shown = text
-            break
-    return Match(summary_of(saved), _excerpt(shown, wanted[0] if wanted else ""))
-
-
-def _excerpt(text: str, word: str) -> str:
-    """The text around a word, on one line."""
-    at = max(text.casefold().find(word), 0)  # folding may move it a little: good enough to show
-    start = max(at - _AROUND, 0)
-    piece = one_line(text[start : at + len(word) + _AROUND], 3 * _AROUND)
-    return f"…{piece}" if start else piece
+        read = self._remembered[path] = SearchedText(state, saved, summary_of(saved))
+        return read
 
 
 def _reason(error: Exception) -> str:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import gc
 import sys
-from functools import cached_property
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import on, work
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding
 
 from gemmahub.errors import GemmahubError
 from gemmahub.service import Library
 from gemmahub.text import one_line, plural
 from gemmahub.tui import messages, themes
+from gemmahub.tui.background import LOOK_EVERY, BehindSeen
 from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import TALK_KEY
 from gemmahub.tui.harmless import HarmlessLines
+from gemmahub.tui.pages import AppPages
 from gemmahub.tui.screens.library import LibraryScreen
 from gemmahub.tui.screens.setup_offer import offer_setup
 from gemmahub.tui.sort_filter import SORTS
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 
     from textual.filter import LineFilter
     from textual.screen import Screen
-
-    from gemmahub.tui.downloads import Downloads
-    from gemmahub.tui.server_control import ServerControl
 
 
 WIDTHS: Final = [(0, "-tiny"), (50, "-narrow"), (130, "-wide"), (231, "-vast")]
@@ -52,7 +50,7 @@ def settle_collector() -> None:
     gc.set_threshold(10_000, 4)
 
 
-class GemmahubApp(App[None]):
+class GemmahubApp(AppPages):
     """What ``gemmahub`` alone opens."""
 
     TITLE = "gemmahub"
@@ -64,6 +62,7 @@ class GemmahubApp(App[None]):
         Binding("p", "plugins", "Plugins and doctor", show=False),
         Binding("D", "downloads", "Downloads", show=False),
         Binding("E", "serving", "Serve models to other programs", show=False),
+        Binding("o", "conversations", "Kept conversations", show=False),
         Binding(TALK_KEY, "talk_to_newest", "Talk to the model that arrived last", show=False),
         Binding("question_mark,f1", "keys", "Keys", key_display="?"),
         Binding("q,ctrl+q", "quit", "Quit", show=False),
@@ -77,8 +76,8 @@ class GemmahubApp(App[None]):
         self._told_at: dict[str, float] = {}
         self.files = files
         self.library = library or Library(say=self._say)
+        self._settled = False
         self.broken_settings: GemmahubError | None = None
-        self.was_offered = False  # what gets an engine and a model, where there are none
         try:
             self.state = State(self.library.config.data)
         except GemmahubError as error:
@@ -98,21 +97,6 @@ class GemmahubApp(App[None]):
     def _say(self, text: str) -> None:
         """What the service wants heard, from whichever thread."""
         self.post_message(messages.Notice(text))
-
-    @cached_property
-    def downloads(self) -> Downloads:
-        """What is being fetched; it goes on whichever screen is in front."""
-        from gemmahub.tui.downloads import Downloads
-        from gemmahub.tui.notices import tell_end
-
-        return Downloads(self.library, self, lambda download: tell_end(self, download))
-
-    @cached_property
-    def serving(self) -> ServerControl:
-        """The server of this application; it ends with it."""
-        from gemmahub.tui.server_control import ServerControl
-
-        return ServerControl(self.library)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Every line of every widget is stripped last."""
@@ -182,15 +166,27 @@ class GemmahubApp(App[None]):
                     "The order of the library",
                     lambda column=column: screen.action_sort_by(column),
                 )
+        yield SystemCommand(
+            "End serving" if self.serving.is_on else "Begin to serve",
+            "The marked models, else all that are here, to other programs of this machine",
+            self.action_switch_serving,
+        )
         yield SystemCommand("Other themes", "All themes there are", self.action_change_theme)
 
     @on(LibraryScreen.Loaded)
     def _settle(self) -> None:
+        if self._settled:
+            return
+        self._settled = True
+        self.background.look()
+        self.set_interval(LOOK_EVERY, self.background.look)
         if not self.is_headless:  # in a test many applications come and go
             settle_collector()
-            if not self.was_offered:
-                self.run_worker(offer_setup(self, self.library))
-            self.was_offered = True
+            self.run_worker(offer_setup(self, self.library))
+
+    @on(BehindSeen)
+    def _seen_behind(self, event: BehindSeen) -> None:
+        self.background.take(event.behind)
 
     # --- from one screen to another ------------------------------------------------------------
 
@@ -222,7 +218,6 @@ class GemmahubApp(App[None]):
     @work
     async def get_model(self, wanted: messages.Pull) -> None:
         """Show what would come; a yes starts it, and the downloads are shown."""
-        from gemmahub.tui.screens.downloads import DownloadsScreen
         from gemmahub.tui.screens.pull import PullScreen
         from gemmahub.tui.screens.search import SearchScreen
         from gemmahub.tui.widgets.welcome import Welcome, best_installed
@@ -239,43 +234,13 @@ class GemmahubApp(App[None]):
             self.post_message(messages.OpenChat(plan.variant.reference, wanted.settings))
             return
         self.downloads.start(plan, then_chat=wanted.then_chat, settings=wanted.settings)
-        self.push_screen(DownloadsScreen(self.library))
+        self.action_downloads()
 
     @on(messages.LibraryChanged)
     def _library_changed(self) -> None:
         for screen in self.screen_stack:
             if isinstance(screen, LibraryScreen):
                 screen.load(again=True)
-
-    def _open(self, kind: type[Screen[Any]], *arguments: Any) -> None:
-        """Show a screen of that kind, unless one is in front: a key pressed twice is one wish."""
-        if not isinstance(self.screen, kind):
-            self.push_screen(kind(*arguments))
-
-    def action_plugins(self) -> None:
-        """Plugins, and what does not work."""
-        from gemmahub.tui.screens.plugins import PluginsScreen
-
-        self._open(PluginsScreen, self.library)
-
-    def action_downloads(self) -> None:
-        """Downloads, running and done."""
-        from gemmahub.tui.screens.downloads import DownloadsScreen
-
-        self._open(DownloadsScreen, self.library)
-
-    def action_serving(self) -> None:
-        """What is served, and who asks: the marked models, else the one under the cursor."""
-        from gemmahub.tui.screens.serving import ServingScreen
-
-        screen = next(s for s in self.screen_stack if isinstance(s, LibraryScreen))
-        self._open(ServingScreen, self.library, self.serving, screen.chosen_installed())
-
-    def action_search(self) -> None:
-        """Models on the hub, by words or by name."""
-        from gemmahub.tui.screens.search import SearchScreen
-
-        self._open(SearchScreen, self.library)
 
     def action_talk_to_newest(self) -> None:
         """A chat with the model that arrived last."""

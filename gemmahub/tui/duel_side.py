@@ -26,8 +26,14 @@ class DuelSide:
     """Filled by a thread, drawn by the screen: ``state`` in words, ``feed`` with the answer."""
 
     def __init__(
-        self, library: Library, reference: str, settings: Settings, sampling: Sampling
+        self,
+        library: Library,
+        reference: str,
+        settings: Settings,
+        sampling: Sampling,
+        against: Sequence[str] = (),
     ) -> None:
+        """``against`` are the references of the other sides; the kept answers name them."""
         self.reference = reference
         self.state = "waits for a question"
         self.feed: AnswerFeed | None = None
@@ -39,7 +45,9 @@ class DuelSide:
         self._settings = settings
         self.command = run_command(reference, settings, sampling)
         """What asks this side alone."""
-        described = Described(reference, settings=settings, sampling=sampling)
+        described = Described(
+            reference, settings=settings, sampling=sampling, against=tuple(against)
+        )
         self._journal = library.conversations.new(described)
         self._chat: ChatSession | None = None
         self._stopping = threading.Event()

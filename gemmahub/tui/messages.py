@@ -9,6 +9,7 @@ from textual.message import Message
 
 if TYPE_CHECKING:
     from gemmahub.engines.contract import Settings
+    from gemmahub.errors import GemmahubError
 
 
 @dataclass
@@ -50,3 +51,10 @@ class Notice(Message):
     """What the service wants a person to hear, such as what a name was taken for."""
 
     text: str
+
+
+@dataclass
+class Failure(Message):
+    """What was begun behind the screens did not work."""
+
+    error: GemmahubError

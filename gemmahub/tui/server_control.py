@@ -50,6 +50,11 @@ class ServerControl:
         )
         self._thread.start()
 
+    def wait(self) -> None:
+        """Until it serves, or does not; call it in a thread."""
+        if self._thread is not None:
+            self._thread.join()
+
     def stop(self) -> None:
         """End it, also while it starts. It takes seconds: call it in a thread."""
         self._stop.set()

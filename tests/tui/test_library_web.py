@@ -7,6 +7,8 @@ import base64
 import json
 import os
 import shutil
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -16,11 +18,18 @@ from tests.programs import free_port
 from tests.tui.web_support import served
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import AsyncIterator
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # Frames as they are drawn: the page's terminal keeps its text in a canvas, so it is looked at on
 # its way there.
+_WIDTHS = """
+(() => {
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.font = "100px 'Roboto Mono'";
+  return ["W", ..."─━│┄╸▁█▏■▲▶▸▼▾●✓✗←→⏎⠁⣿"].map((one) => pen.measureText(one).width);
+})()
+"""
 _WATCH = """
 (() => {
   window.seen = "";
@@ -46,35 +55,64 @@ async def test_the_ui_comes_through_the_websocket() -> None:
             await window.until("gemmahub", "precision")
 
 
+@asynccontextmanager
+async def browsed(folder: Path, address: str, size: tuple[int, int]) -> AsyncIterator[Page]:
+    """A page of a real browser that shows the UI of an address."""
+    debugging = free_port()
+    browser = await asyncio.create_subprocess_exec(
+        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu",
+        f"--user-data-dir={folder / 'browser'}", f"--remote-debugging-port={debugging}",
+        "about:blank", stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(120), aiohttp.ClientSession() as client:
+            page = await Page.open(client, debugging)
+            await page.call("Page.enable")
+            width, height = size  # a window of the browser is never narrower than 500
+            await page.call(
+                "Emulation.setDeviceMetricsOverride",
+                width=width, height=height, deviceScaleFactor=1, mobile=False,
+            )  # fmt: skip
+            await page.call("Page.addScriptToEvaluateOnNewDocument", source=_WATCH)
+            await page.call("Page.navigate", url=address)
+            await page.until("(window.seen || '').includes('gemma-3')")
+            yield page
+            shot = await page.call("Page.captureScreenshot")
+            if shots := os.environ.get("GEMMAHUB_SHOTS"):
+                Path(shots, f"web-{width}.png").write_bytes(base64.b64decode(shot["data"]))
+    finally:
+        browser.kill()
+        await browser.wait()
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 async def test_the_ui_in_a_real_browser(tmp_path: Path) -> None:
-    debugging = free_port()
     with served() as server:
-        browser = await asyncio.create_subprocess_exec(
-            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1300,800",
-            f"--user-data-dir={tmp_path / 'browser'}", f"--remote-debugging-port={debugging}",
-            "about:blank", stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            async with asyncio.timeout(120), aiohttp.ClientSession() as client:
-                page = await Page.open(client, debugging)
-                await page.call("Page.enable")
-                await page.call("Page.addScriptToEvaluateOnNewDocument", source=_WATCH)
-                await page.call("Page.navigate", url=server.address)
-                await page.until("(window.seen || '').includes('gemma-3')")
-                await page.click(300, 300)
-                await page.press("?")
-                await page.until("window.seen.includes('Recommended settings')")
-                await page.until("location.href === " + json.dumps(f"{server.base}/"))
-                history = await page.call("Page.getNavigationHistory")
-                assert not [e for e in history["entries"] if server.token in e["url"]]
-                shot = await page.call("Page.captureScreenshot")
-                (tmp_path / "web.png").write_bytes(base64.b64decode(shot["data"]))
-                if os.environ.get("GEMMAHUB_SHOTS"):
-                    shutil.copy(tmp_path / "web.png", os.environ["GEMMAHUB_SHOTS"])
-        finally:
-            browser.kill()
-            await browser.wait()
+        async with browsed(tmp_path, server.address, (1280, 800)) as page:
+            assert await page.value("document.title") == "gemmahub"
+            await page.press("?")  # nobody clicked: the terminal has the focus
+            await page.until("window.seen.includes('Recommended settings')")
+            await page.until("location.href === " + json.dumps(f"{server.base}/"))
+            history = await page.call("Page.getNavigationHistory")
+            assert not [e for e in history["entries"] if server.token in e["url"]]
+            while not await page.value("document.body.matches('.-closed')"):
+                await page.press("q")  # the keys, then the UI
+                await asyncio.sleep(0.3)
+            await page.until("document.activeElement.matches('.ended a')")  # Enter starts another
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+async def test_every_symbol_is_as_wide_as_a_letter(tmp_path: Path) -> None:
+    with served() as server:
+        async with browsed(tmp_path, server.address, (400, 800)) as page:
+            faces = "[...document.fonts].filter((font) => font.status === 'loaded').length"
+            assert await page.value(faces) == 3
+            wide, *others = await page.value(_WIDTHS)
+            assert wide > 0
+            assert [round(width / wide, 2) for width in others] == [1.0] * len(others)
+            assert await page.value("document.documentElement.scrollWidth <= innerWidth")
+            rows = "document.querySelector('.xterm-helper-textarea').closest('.xterm').clientWidth"
+            assert await page.value(rows) <= 400
 
 
 class Page:
@@ -107,20 +145,15 @@ class Page:
                 assert "error" not in answer, answer
                 return answer["result"]
 
+    async def value(self, expression: str) -> Any:
+        """What an expression is in the page."""
+        found = await self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        return found["result"].get("value")
+
     async def until(self, condition: str) -> None:
         """Wait until an expression is true in the page."""
-        while True:
-            found = await self.call("Runtime.evaluate", expression=condition)
-            if found["result"].get("value"):
-                return
+        while not await self.value(condition):
             await asyncio.sleep(0.1)
-
-    async def click(self, x: int, y: int) -> None:
-        """Click, which also gives the page the focus."""
-        for kind in ("mousePressed", "mouseReleased"):
-            await self.call(
-                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1
-            )
 
     async def press(self, key: str) -> None:
         """Type a character."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -21,13 +22,13 @@ from gemmahub.tui.app import GemmahubApp
 from gemmahub.tui.screens.dialogs import ConfirmDialog
 from gemmahub.tui.screens.serving import ServingScreen, _visits
 from gemmahub.tui.server_control import ServerControl
+from gemmahub.tui.widgets.status_line import StatusLine
 from tests.programs import free_port
 from tests.service.serving_support import HELLO
+from tests.tui.library_support import loaded
 from tests.tui.ways import shows, until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from textual.pilot import Pilot
 
 
@@ -91,6 +92,39 @@ async def test_it_begins_shows_who_asks_unloads_and_ends(
         await until(pilot, lambda: not serving.is_on, "its end")
         psutil.wait_procs(engines, timeout=20)
         assert not any(engine.is_running() for engine in engines)
+
+
+async def test_it_begins_and_ends_from_the_line_below_every_screen(
+    library: Library, tiny: str, serving: ServerControl
+) -> None:
+    library = Library(
+        config=replace(library.config, folders=(Path(tiny).parent,)), say=lambda _: None
+    )
+    app = GemmahubApp(library)
+    app.serving = serving
+    async with app.run_test(size=(160, 40)) as pilot:
+        screen = await loaded(pilot)
+        screen.unfold(tiny)
+        await pilot.press("x")
+        assert screen.marked_installed() == (tiny,)
+        app.background.look()
+
+        def line() -> str:
+            found = app.screen.query_one(StatusLine)
+            found.look()
+            return str(found.render())
+
+        await until(pilot, lambda: "▶ serve" in line(), "an offer to serve")
+        await pilot.click(StatusLine, offset=(line().index("serve") + 1, 0))
+        await until(pilot, lambda: serving.is_on, "a start")
+        await until(pilot, lambda: not serving.is_starting, "its end")
+        assert serving.error is None
+        await until(pilot, lambda: f"serving 1 model at :{serving.port}" in line(), "its model")
+        await pilot.press("D")  # on another screen
+        await pilot.pause()
+        await pilot.click(StatusLine, offset=(line().index("■ end") + 1, 0))
+        await until(pilot, lambda: not serving.is_on, "its end")
+        await until(pilot, lambda: "▶ serve" in line(), "an offer to serve again")
 
 
 async def test_leaving_asks_and_ends_the_server(

@@ -32,6 +32,7 @@ from textual.widgets import (
 )
 
 from gemmahub.config import Config
+from gemmahub.conversations import Described
 from gemmahub.engines.contract import CheckResult, Sampling, Settings
 from gemmahub.errors import GemmahubError
 from gemmahub.service import Library, Requirements
@@ -54,6 +55,7 @@ from gemmahub.tui.screens.duel import DuelScreen
 from gemmahub.tui.screens.explain import ExplainScreen
 from gemmahub.tui.screens.keys import KeysScreen
 from gemmahub.tui.screens.library import LibraryScreen
+from gemmahub.tui.screens.other_model import OtherModelScreen
 from gemmahub.tui.screens.plugins import PluginsScreen
 from gemmahub.tui.screens.pull import PullScreen
 from gemmahub.tui.screens.remove import RemoveScreen
@@ -217,7 +219,6 @@ def library_rows(app: GemmahubApp) -> tuple[ModelRow, ...]:
 
 async def test_no_screen_draws_a_raw_control_character(visit: Visit) -> None:
     world, app, pilot = visit.world, visit.app, visit.pilot
-    store = app.library.conversations
     await visit.look()
     app.screen.query_one(Input).value = MARK.lower()
     for _ in range(5):
@@ -244,7 +245,9 @@ async def test_no_screen_draws_a_raw_control_character(visit: Visit) -> None:
         await visit.at(LineDialog(text, text, lambda _: BROKEN_TEXT, lambda t: t))
         await visit.at(TextDialog(text, text))
     await visit.at(ChatOptionsScreen(options(TEXT)))
-    await visit.at(ConversationList(store))
+    await visit.at(ConversationList(app.library))
+    held = Described(TEXT, model=TEXT, precision=TEXT, against=(TEXT,))
+    await visit.at(OtherModelScreen(app.library, held, TEXT))
     sizes = [SizedVariant(TEXT, size, True, {m.name: 1.0 for m in MEASURES}) for size in (5, 6)]
     await visit.at(SizesScreen(sizes, TEXT))
     app.downloads.all += downloads(app)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import stat
@@ -16,6 +17,7 @@ import aiohttp
 import pytest
 
 from gemmahub.http.place import Place
+from gemmahub.tui import themes
 from gemmahub.tui.web import server as web_server
 from tests.programs import free_port
 from tests.tui.web_support import (
@@ -27,6 +29,7 @@ from tests.tui.web_support import (
     served,
     until_gone,
 )
+from tests.tui.web_symbols import BRAILLE, RANGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -136,6 +139,36 @@ async def test_the_token_is_exchanged_for_a_cookie_and_leaves_the_address(server
     assert focus.status == 200
     assert "javascript" in focus.headers["Content-Type"]
     assert ".focus()" in await focus.text()
+
+
+async def test_the_page_finds_all_that_it_loads_here(server: Served) -> None:
+    headers = {"Cookie": await server.cookie()}
+    page = await get(f"{server.base}/", headers)
+    assert page.status == 200
+    text = Path(web_server.__file__).with_name("page.html").read_text()
+    loaded = re.findall(r"""(?:src|href)="(/[^"]+)"|url\("([^"]+)"\)""", text)
+    paths = {first or second for first, second in loaded} - {"/"}
+    assert "/symbols.woff2" in paths
+    assert len(paths) == 6
+    for path in paths:
+        assert (await get(f"{server.base}{path}", headers)).status == 200
+        assert (await get(f"{server.base}{path}")).status == 403  # for who knows no token
+
+
+def test_the_page_has_the_background_of_the_usual_theme() -> None:
+    usual = next(theme for theme in themes.THEMES if theme.name == themes.DEFAULT)
+    assert usual.background == web_server.BACKGROUND
+
+
+def test_the_font_of_symbols_has_what_the_page_says() -> None:
+    text = Path(web_server.__file__).with_name("page.html").read_text()
+    said = re.search(r"unicode-range: ([^;]+);", text)
+    assert said
+    ranges = [
+        tuple(int(part, 16) for part in one.removeprefix("U+").split("-"))
+        for one in said[1].split(", ")
+    ]
+    assert ranges == [*RANGES, (BRAILLE.start, BRAILLE.stop - 1)]
 
 
 async def test_a_link_to_the_address_works_with_a_strict_cookie(server: Served) -> None:

@@ -19,9 +19,9 @@ from gemmahub.tui.commands import COPY_COMMAND, chats_command, copy_command
 from gemmahub.tui.screens import chat_files
 from gemmahub.tui.screens.chat_copying import TurnCopier
 from gemmahub.tui.screens.chat_options import ChatOptions, ChatOptionsScreen
-from gemmahub.tui.screens.chat_preset import ChatPreset
 from gemmahub.tui.screens.conversation_list import ConversationList
 from gemmahub.tui.screens.dialogs import ConfirmDialog, LineDialog, TextDialog
+from gemmahub.tui.screens.kept_chat import KeptChat
 from gemmahub.tui.widgets.attached_images import AttachedImages
 from gemmahub.tui.widgets.chat_lines import ChatFigures
 from gemmahub.tui.widgets.chat_view import ChatView
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from gemmahub.tui.widgets.turns import Question
 
 
-class ChatScreen(ChatPreset):
+class ChatScreen(KeptChat):
     """What a person does in a chat; :class:`ChatView` has the model and the conversation."""
 
     CSS_PATH = Path(__file__).with_name("chat.tcss")
@@ -57,6 +57,7 @@ class ChatScreen(ChatPreset):
         Binding("f2", "rename", "Rename", show=False),
         Binding("f3", "export", "Export", show=False),
         Binding("f5", "load_again", "Load again", show=False),
+        Binding("f10", "other_model", "Another model", show=False),
         Binding("ctrl+t", "think", "Think or not", show=False),
         Binding("ctrl+l", "thought", "Open the thought", show=False),
         Binding("f7", "attach", "Attach an image", show=False),
@@ -75,13 +76,15 @@ class ChatScreen(ChatPreset):
         settings: Settings | None = None,
         *,
         conversation: str | None = None,
+        read_first: bool = False,
     ) -> None:
-        """``conversation`` is the id of a kept one to go on with."""
+        """``conversation`` is the id of a kept one to go on with; ``read_first`` loads the model
+        with the first question."""
         super().__init__()
         self.library = library
         self._figures = ChatFigures()
         self.view = ChatView(library, reference, settings or Settings(), self._figures)
-        self._wanted = conversation
+        self._wanted, self._read_first = conversation, read_first
         self._leaving = False
         self._copier = TurnCopier()
 
@@ -96,9 +99,13 @@ class ChatScreen(ChatPreset):
     def on_mount(self) -> None:
         """Begin the conversation, and load the model meanwhile."""
         self.query_one(PromptEditor).focus()
-        if not self.view.open(self._wanted):
+        opened = self.view.open(self._wanted)
+        if not opened:
             self.view.open(None)
-        self.view.load()
+        if opened and self._read_first:
+            self.read_first()
+        else:
+            self.view.load()
         self._fetch_history()
 
     @property
@@ -120,11 +127,15 @@ class ChatScreen(ChatPreset):
         if self.view.chat is not None:
             event.editor.remember(event.editor.take())
             self.view.ask(event.text, self.query_one(AttachedImages).take())
+        elif self.is_read_only and self.load_for(event.text):
+            event.editor.remember(event.editor.take())
+            self.view.waiting = event.text
+            self.view.load()
         elif loading and not self.view.waiting:
             event.editor.remember(event.editor.take())
             self.view.waiting = event.text
             self.notify("It is asked as soon as the model is loaded.")
-        elif not loading:
+        elif not loading and not self.is_read_only:
             self.notify("No model is loaded: F5 loads it again.", severity="warning")
 
     @on(ChatView.GivenBack)
@@ -184,6 +195,7 @@ class ChatScreen(ChatPreset):
     def action_load_again(self) -> None:
         """Load the model again, after a failure or with other settings."""
         if self.may_change():
+            self.wake()
             self.view.load()
 
     @on(Button.Pressed, "#load-again")
@@ -250,7 +262,7 @@ class ChatScreen(ChatPreset):
         if not self.may_change():
             return
         here = self.view.journal.id
-        id_ = await self.app.push_screen_wait(ConversationList(self.library.conversations, here))
+        id_ = await self.app.push_screen_wait(ConversationList(self.library, here))
         if id_ is not None and id_ != here and self.may_change():
             self.view.open(id_)
 

@@ -1,80 +1,128 @@
-"""The kept conversations: search, open, rename, delete, export."""
+"""The kept conversations of all models: search, preview, open, rename, export, delete."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Final
 
-from rich.text import Text
 from textual import on, work
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Container, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Input, OptionList, Static
-from textual.widgets.option_list import Option
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Footer, Input, OptionList, Static
 
-from gemmahub.conversations import BrokenConversation, Match
+from gemmahub.conversations import BrokenConversation, Match, SearchWords
 from gemmahub.errors import GemmahubError
-from gemmahub.text import one_line, plural
+from gemmahub.text import one_line
 from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import COPY_COMMAND, chats_command, copy_command
 from gemmahub.tui.screens import chat_files
-from gemmahub.tui.screens.dialogs import DIALOGS_CSS, ConfirmDialog, LineDialog
+from gemmahub.tui.screens.dialogs import ConfirmDialog, LineDialog
+from gemmahub.tui.widgets.conversation_preview import ConversationPreview, conversation_row
+from gemmahub.tui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from textual import events
     from textual.app import ComposeResult
+    from textual.timer import Timer
 
-    from gemmahub.conversations import ConversationStore
+    from gemmahub.conversations import Described
+    from gemmahub.service import Library
+    from gemmahub.service.kept_model import KeptModel
 
-_DEBOUNCE_SECONDS = 0.1
+_DEBOUNCE_SECONDS: Final = 0.1
+_REST_SECONDS: Final = 0.06
+_SOONER: Final = 100
+"""Conversations that are shown before the rest is read."""
+_MOST_ROWS: Final = 500
+"""Rows of the list: who has more searches for what he wants."""
+_SEARCH: Final = "search titles and messages; #duel, #270m search the tags"
+_NONE: Final = (
+    "No conversation is kept yet. What you ask a model, and what it answers, is kept here: to be "
+    "found, read and continued later.\n\nEsc leads to the library; Enter on a model there talks to "
+    "it."
+)
 
 
-class ConversationList(ModalScreen[str | None]):
+class ConversationList(Screen[str | None]):
     """Gives the id of the conversation to open."""
 
-    CSS_PATH = DIALOGS_CSS
-    CSS = """
-    ConversationList {
-        #rows { height: auto; min-height: 3; max-height: 60%; border: none; padding: 0;
-                scrollbar-gutter: stable; scrollbar-size-vertical: 1;
-                text-wrap: nowrap; text-overflow: ellipsis; }
-    }
-    """
+    CSS_PATH = Path(__file__).with_name("conversations.tcss")
+    AUTO_FOCUS = "#words"
     BINDINGS: ClassVar[list[BindingType]] = named(
         "conversations",
-        Binding("escape", "dismiss(None)", "Close"),
+        Binding("escape", "dismiss(None)", "Back", key_display="esc"),
         Binding("down", "to_rows", "List", show=False),
+        Binding("enter", "open", "Open", priority=True),  # else the search would take it
         Binding("f2", "rename", "Rename"),
         Binding("f3", "export", "Export"),
-        Binding("f8,delete", "delete", "Delete", priority=True),
+        Binding("f8,delete", "delete", "Delete", key_display="f8"),
+        Binding("shift+pageup", "page(-1)", "Preview: page up", show=False),
+        Binding("shift+pagedown", "page(1)", "Preview: page down", show=False),
+        Binding("f1,question_mark", "app.keys", "Keys", key_display="f1"),
         COPY_COMMAND,
     )
 
-    def __init__(self, store: ConversationStore, current: str = "") -> None:
-        super().__init__(classes="dialog")
-        self._store = store
+    @dataclass
+    class Found(Message):
+        """What has these words; ``all_read``: among all conversations, not only the newest."""
+
+        words: str
+        entries: list[Match | BrokenConversation]
+        all_read: bool
+
+        def can_replace(self, message: Message) -> bool:
+            """The newest answer is enough."""
+            return isinstance(message, ConversationList.Found)
+
+    @dataclass
+    class Failed(Message):
+        """Nothing can be read."""
+
+        error: GemmahubError
+
+    @dataclass
+    class ModelLooked(Message):
+        """What became of the model of a conversation."""
+
+        key: tuple[str, str]
+        found: KeptModel
+
+    def __init__(self, library: Library, current: str = "") -> None:
+        """``current`` is the id of the conversation that is open behind it."""
+        super().__init__()
+        self._library = library
+        self._store = library.conversations
         self._current = current
         self._found: Sequence[Match | BrokenConversation] = ()
+        self._words: tuple[str, ...] = ()
+        self._models: dict[tuple[str, str], KeptModel] = {}
+        self._resting: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog--box"):
-            yield Static(Content("Conversations"), classes="dialog--title")
-            yield Input(placeholder="search in all messages", id="words")
-            yield OptionList(id="rows", markup=False)
-            yield Static("", classes="dialog--error")
-            yield Static("", classes="dialog--command")
-            yield Static(
-                Content("Enter opens · F2 title · F3 export · F8 delete · F9 copy command"),
-                classes="dialog--keys",
-            )
+        yield Static("Conversations", id="title", markup=False)
+        yield Input(placeholder=_SEARCH, id="words", compact=True, select_on_focus=False)
+        with Container(id="both"):
+            with Vertical(id="list"):
+                yield OptionList(id="rows", markup=False)
+                yield Static(_NONE, id="none", markup=False)
+            yield ConversationPreview()
+        yield Static("", classes="dialog--error")
+        yield Static("", classes="dialog--command")
+        yield StatusLine()
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """All of them at first."""
         self._look("")
+
+    # --- what is found -------------------------------------------------------------------------
 
     @on(Input.Changed, "#words")
     def _changed(self, event: Input.Changed) -> None:
@@ -88,31 +136,83 @@ class ConversationList(ModalScreen[str | None]):
     def _look(self, words: str) -> None:
         """Read the conversations: there may be many."""
         try:
+            if self._store.count() > 2 * _SOONER and not self._found:
+                self.post_message(self.Found(words, [*self._store.search(words, _SOONER)], False))
             found: list[Match | BrokenConversation] = list(self._store.search(words))
             if not words.strip():
                 found += [r for r in self._store.rows() if isinstance(r, BrokenConversation)]
         except GemmahubError as error:
-            self.app.call_from_thread(self._tell, error.message)
+            self.post_message(self.Failed(error))
             return
-        self.app.call_from_thread(self._show, found)
+        self.post_message(self.Found(words, found, True))
 
-    def _show(self, found: list[Match | BrokenConversation]) -> None:
-        if not self.is_mounted:
-            return
-        rows = self.query_one("#rows", OptionList)
-        place = rows.highlighted
-        self._found = found
+    @on(Failed)
+    def _failed(self, event: Failed) -> None:
+        self._tell(event.error.in_full)
+
+    @on(Found)
+    def _show(self, event: Found) -> None:
+        if event.words != self.query_one("#words", Input).value:
+            return  # something else was typed meanwhile
+        before, rows = self._highlighted(), self.query_one("#rows", OptionList)
+        self._found, self._words = event.entries, SearchWords.of(event.words).words
+        searched = bool(event.words.strip())
+        shown = event.entries[:_MOST_ROWS]
         rows.clear_options()
-        rows.add_options([Option(self._row(entry), id=str(n)) for n, entry in enumerate(found)])
-        if found:
-            rows.highlighted = min(place or 0, len(found) - 1)
-        self._tell("" if found else "nothing found")
-        self._show_command()
+        current = self._current
+        rows.add_options(conversation_row(e, current, searched=searched) for e in shown)
+        places = [n for n, entry in enumerate(shown) if before and _id(entry) == _id(before)]
+        if shown:
+            place = places[0] if places and not searched else 0
+            rows.highlighted = min(place, len(shown) - 1)
+        is_empty = not event.entries and not searched and event.all_read
+        rows.display, self.query_one("#none").display = not is_empty, is_empty
+        self.query_one(ConversationPreview).display = bool(event.entries)
+        self._show_title(len(event.entries), searched=searched, all_read=event.all_read)
+        self._tell("" if event.entries or not searched else "nothing has that in it: try less")
+        self._moved()
+        self.refresh_bindings()
+
+    def _show_title(self, count: int, *, searched: bool, all_read: bool) -> None:
+        of = f" · {count:,} found" if searched else f" · {count:,} kept" if count else ""
+        more = "" if all_read else ", reading the others …"
+        cut = f"; the first {_MOST_ROWS:,} are listed" if count > _MOST_ROWS else ""
+        self.query_one("#title", Static).update(f"Conversations{of}{cut}{more}")
+
+    # --- what is under the cursor --------------------------------------------------------------
 
     @on(OptionList.OptionHighlighted)
-    def _show_command(self) -> None:
+    def _moved(self) -> None:
+        """The command at once; the preview when the cursor rests, since it takes longer."""
         line = self.query_one(".dialog--command", Static)
-        line.update(Content(f"$ {one_line(self.command, 300)}"))
+        line.update(Content(f"$ {one_line(self.command, 300)}"), layout=False)
+        if self._resting is not None:
+            self._resting.stop()
+        self._resting = self.set_timer(_REST_SECONDS, self._show_highlighted)
+
+    def _show_highlighted(self) -> None:
+        if not self.is_mounted:
+            return
+        entry, note = self._highlighted(), ""
+        if isinstance(entry, Match):
+            held = entry.saved.described
+            known = self._models.get(_key(held))
+            note = known.note if known is not None else ""
+            if known is None:
+                self._look_at_model(held)
+        self.query_one(ConversationPreview).show(entry, self._words, note)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="model")
+    def _look_at_model(self, held: Described) -> None:
+        from gemmahub.service.kept_model import kept_model
+
+        self.post_message(self.ModelLooked(_key(held), kept_model(self._library, held)))
+
+    @on(ModelLooked)
+    def _model_looked(self, event: ModelLooked) -> None:
+        self._models[event.key] = event.found
+        if event.found.note:
+            self._show_highlighted()
 
     @property
     def command(self) -> str:
@@ -124,43 +224,37 @@ class ConversationList(ModalScreen[str | None]):
         words = self.query_one("#words", Input).value.strip()
         return chats_command("list", *(("--search", words) if words else ()))
 
+    # --- keys ----------------------------------------------------------------------------------
+
     def action_copy_command(self) -> None:
         """The command to the clipboard."""
         copy_command(self, self.command)
 
-    def _row(self, entry: Match | BrokenConversation) -> Text:
-        if isinstance(entry, BrokenConversation):
-            return Text(
-                f"✗ {one_line(entry.id)}\n  cannot be read: {one_line(entry.reason)}", style="dim"
-            )
-        row = entry.summary
-        day = datetime.fromtimestamp(row.changed).strftime("%Y-%m-%d %H:%M")
-        mark = "▸ " if row.id == self._current else "  "
-        text = Text(no_wrap=True, overflow="ellipsis")
-        text.append(f"{mark}{one_line(row.title)}", "bold")
-        damaged = f" · {plural(row.damaged, 'damaged line')}" if row.damaged else ""
-        model = " · ".join(
-            part for part in (row.short_precision, row.model or row.reference) if part
-        )
-        told = f"{day} · {plural(row.messages, 'turn')} · {model}{damaged}"
-        text.append(f"\n  {one_line(told)}", "dim")
-        if entry.excerpt and self.query_one("#words", Input).value.strip():
-            text.append(f"\n  {one_line(entry.excerpt)}", "italic dim")
-        return text
+    def on_key(self, event: events.Key) -> None:
+        """What is typed anywhere here is searched for."""
+        entry = self.query_one("#words", Input)
+        if event.is_printable and event.character and self.focused is not entry:
+            event.stop()
+            entry.focus()
+            entry.insert_text_at_cursor(event.character)
 
     def action_to_rows(self) -> None:
         """From the search into the list."""
         self.query_one("#rows", OptionList).focus()
 
-    @on(Input.Submitted, "#words")
-    def _open_first(self) -> None:
-        self._open(self._highlighted())
+    def action_page(self, step: int) -> None:
+        """A page of the preview."""
+        preview = self.query_one(ConversationPreview)
+        preview.scroll_relative(y=step * max(1, preview.size.height - 1), animate=False)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What needs a conversation is offered where there is one."""
+        return action not in ("open", "rename", "export", "delete") or bool(self._found)
 
     @on(OptionList.OptionSelected)
-    def _open_selected(self, event: OptionList.OptionSelected) -> None:
-        self._open(self._found[event.option_index])
-
-    def _open(self, entry: Match | BrokenConversation | None) -> None:
+    def action_open(self) -> None:
+        """Go on with the conversation under the cursor."""
+        entry = self._highlighted()
         if isinstance(entry, Match):
             self.dismiss(entry.summary.id)
         elif entry is not None:
@@ -207,9 +301,9 @@ class ConversationList(ModalScreen[str | None]):
         if await self.app.push_screen_wait(dialog):
             self._change(lambda: self._store.delete(id_))
 
-    def _change(self, change: object) -> None:
+    def _change(self, change: Callable[[], object]) -> None:
         try:
-            change()  # type: ignore[operator]
+            change()
         except GemmahubError as error:
             self._tell(f"{error.message}; {error.hint}")
         else:
@@ -226,3 +320,7 @@ class ConversationList(ModalScreen[str | None]):
 
 def _id(entry: Match | BrokenConversation) -> str:
     return entry.summary.id if isinstance(entry, Match) else entry.id
+
+
+def _key(held: Described) -> tuple[str, str]:
+    return held.reference, held.precision

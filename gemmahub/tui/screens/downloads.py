@@ -16,6 +16,7 @@ from gemmahub.tui import messages
 from gemmahub.tui.bindings import named
 from gemmahub.tui.commands import copy_command
 from gemmahub.tui.widgets.chat_lines import bar_text
+from gemmahub.tui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -36,7 +37,11 @@ _STATES = {
 _MOST_FILES = 5
 
 
-_NOTHING = "No downloads. Enter on a model in the library downloads it; a searches the hub."
+_NOTHING = (
+    "No downloads. Models that you download are shown here with their progress: pause, continue or "
+    "retry them.\n\na searches the hub; esc leads to the library, where Enter on a model downloads "
+    "it."
+)
 
 
 class DownloadRow(Vertical, can_focus=True):
@@ -106,6 +111,7 @@ class DownloadsScreen(Screen[None]):
         Binding("X,delete,f8", "cancel", "Cancel"),
         Binding("enter", "chat", "Chat"),
         Binding("y,f9", "copy", "Copy the command", key_display="y"),
+        Binding("a", "app.search", "Search the hub, or get by name", show=False),
         Binding("up,k", "app.focus_previous", "Up", show=False),
         Binding("down,j", "app.focus_next", "Down", show=False),
     )
@@ -127,6 +133,7 @@ class DownloadsScreen(Screen[None]):
         yield VerticalScroll(id="rows", can_focus=False)
         yield Static(_NOTHING, id="none", markup=False)
         yield Static("", id="command", markup=False)
+        yield StatusLine()
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:

@@ -104,10 +104,14 @@ class DuelScreen(DuelPrompts):
         settings = settings or Settings(context=_CONTEXT)
         self._settings = settings
         self.sampling = sampling or Sampling(max_tokens=LONGEST, temperature=0.0, seed=0)
-        sampling = self.sampling
         self.score = DuelScore(list(references))
         self.file: Path | None = None  # of the prompts that were asked last
-        self.sides = [DuelSide(library, name, settings, sampling) for name in references]
+        self.sides = [
+            DuelSide(
+                library, name, settings, self.sampling, (*references[:n], *references[n + 1 :])
+            )
+            for n, name in enumerate(references)
+        ]
         self.at_once: bool | None = None
         self._together = False
         self._words = ""

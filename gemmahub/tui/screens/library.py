@@ -234,7 +234,10 @@ class LibraryScreen(LibraryCore):
 
         items = self._marked()
         if self.machine is None or len(items) < 2:
-            self.notify("mark two or three variants with x first", markup=False)
+            self.notify(
+                "two or three variants are compared side by side: x marks them, then c",
+                markup=False,
+            )
             return
         references = [item.reference for item in items]
         screen = CompareScreen(self.library, references, self.wanted, self.elsewhere)
@@ -259,7 +262,10 @@ class LibraryScreen(LibraryCore):
         """One prompt to the two marked variants."""
         items = [i for i in self._marked() if i.row.installed and not i.row.obstacle]
         if len(items) != 2:
-            self.notify("mark two installed variants that can answer with x", markup=False)
+            self.notify(
+                "a duel asks two models the same: x marks two that are here and can answer, then d",
+                markup=False,
+            )
             return
         self.post_message(OpenDuel(tuple(item.reference for item in items)))
 
@@ -273,6 +279,15 @@ class LibraryScreen(LibraryCore):
         under_cursor = self.query_one(ModelTable).item
         items = self._marked() or ([] if under_cursor is None else [under_cursor])
         return tuple(item.reference for item in items if item.row.installed)
+
+    @property
+    def any_installed(self) -> bool:
+        """Whether a model is on this machine, as far as that is known."""
+        return self.overview is None or any(item.row.installed for item in self._items)
+
+    def marked_installed(self) -> tuple[str, ...]:
+        """References of the marked variants that are installed."""
+        return tuple(item.reference for item in self._marked() if item.row.installed)
 
     def action_remove(self) -> None:
         """Say what would go from the disk, and ask."""

@@ -1,4 +1,4 @@
-"""Plugins and doctor: what is installed, what does not work, and how to mend it."""
+"""Plugins and doctor: what is installed, what does not work, and what to do about it."""
 
 from __future__ import annotations
 
@@ -114,6 +114,12 @@ def _checks(checks: Sequence[CheckResult], width: int) -> Content:
 
 def _plugins(plugins: Sequence[PluginRow], width: int) -> Content:
     lines = [Content.styled("Plugins", "bold $text-primary")]
+    if not plugins:
+        told = (
+            "No plugin is installed. Engines, stores and sources are plugins: without one no model "
+            "is run. pip install gemmahub-llamaserver brings an engine; f5 looks again."
+        )
+        lines += [Content(part) for part in _wrapped(told, width)]
     for row in plugins:
         broken = [b for b in row.backends if not b.available]
         state = "warning" if row.state == "ok" and broken else row.state

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 _LONG = 500
 _LIMIT = 10
 _KEYS = "enter asks · tab words/files · f9 copies the command · escape back"
+_WHAT_FOR = (
+    "Finds models on the hub, each file with its precision and whether it fits; a name is got."
+)
 _ASK = "words, or a name: user/repo:Q4_0, hf://…, ollama://gemma3:4b"
 
 
@@ -83,6 +86,7 @@ class SearchScreen(FrontScreen[None]):
     def on_mount(self) -> None:
         """Nothing is asked before somebody types."""
         self.query_one(OptionList).display = False
+        self._told(self.Told(_WHAT_FOR))
         self._show_command()
 
     def on_unmount(self) -> None:

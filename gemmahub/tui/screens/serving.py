@@ -77,13 +77,22 @@ class ServingScreen(Screen[None]):
         text: str
         failed: bool = False
 
-    def __init__(self, library: Library, serving: ServerControl, references: Sequence[str]) -> None:
+    def __init__(
+        self,
+        library: Library,
+        serving: ServerControl,
+        references: Sequence[str],
+        *,
+        any_here: bool = True,
+    ) -> None:
         """``references`` are the models that a new server would serve, all that are here for
-        none."""
+        none; ``any_here``: whether there are any."""
         super().__init__()
+        self.any_here = any_here
         self.library, self.serving = library, serving
         self.references = tuple(references)
         self.servers: Sequence[ServerStatus] = ()
+        self._looking = False
 
     def compose(self) -> ComposeResult:
         yield Static("Serving", id="title")
@@ -101,15 +110,25 @@ class ServingScreen(Screen[None]):
         self.show()
         self.look()
 
-    @work(thread=True, exclusive=True, exit_on_error=False, group="look")
     def look(self) -> None:
-        """Ask the servers that run."""
+        """Ask the servers that run; not while an earlier question waits for one that hangs."""
+        if not self._looking:
+            self._looking = True
+            self._look()
+
+    @work(thread=True, exit_on_error=False, group="look")
+    def _look(self) -> None:
         from gemmahub.service.serving.starting import running_servers
 
-        self.post_message(self.Looked(running_servers(self.library)))
+        found: Sequence[ServerStatus] = ()
+        try:
+            found = running_servers(self.library)
+        finally:
+            self.post_message(self.Looked(found))
 
     @on(Looked)
     def _looked(self, event: Looked) -> None:
+        self._looking = False
         self.servers = event.servers
         self.show()
 
@@ -120,7 +139,9 @@ class ServingScreen(Screen[None]):
         if servers:
             self.query_one("#models", Flowing).show(lambda width: _models(servers, own, width))
         else:
-            told = _intention(self.references, is_starting=serving.is_starting)
+            told = _intention(
+                self.references, is_starting=serving.is_starting, any_here=self.any_here
+            )
             self.query_one("#models", Flowing).show(lambda _: told)
         visits = [visit for server in servers for visit in server.visits]
         self.query_one("#visits", Flowing).show(lambda width: _visits(visits, width))
@@ -150,6 +171,8 @@ class ServingScreen(Screen[None]):
             self.notify(
                 "this server was started in another terminal: Ctrl+C ends it there", markup=False
             )
+        elif not self.any_here:
+            self.notify("there is no model to serve yet: esc, then Enter on one gets it")
         else:
             self.serving.start(self.references)
             self.show()
@@ -157,7 +180,7 @@ class ServingScreen(Screen[None]):
     @work(thread=True, group="end")
     def _end(self) -> None:
         self.serving.stop()
-        self.look()
+        self.app.call_from_thread(self.look)
 
     def action_unload(self) -> None:
         """Give back the memory of all that is loaded."""
@@ -198,11 +221,17 @@ class ServingScreen(Screen[None]):
         copy_command(self, self.command)
 
 
-def _intention(references: Sequence[str], *, is_starting: bool) -> Content:
+def _intention(references: Sequence[str], *, is_starting: bool, any_here: bool) -> Content:
     """What would be served, or will be soon."""
     names = ", ".join(one_line(name, 100) for name in references) or "all models that are here"
     if is_starting:
         return Content.styled(f"beginning to serve {names} …", "$text-accent")
+    if not any_here:
+        return Content(
+            "Nothing is served, and no model is on this machine yet. What is served here can be "
+            "asked by editors, coding agents and other programs of this machine, as OpenAI and "
+            "Anthropic can.\n\nesc leads to the library, where Enter on a model gets it."
+        )
     return Content(
         f"Nothing is served. Space serves {names} to editors, coding agents and other programs of "
         "this machine, as OpenAI and Anthropic do, until the server is ended or gemmahub is left."

@@ -30,10 +30,13 @@ MAX_SESSIONS: Final = 8
 """UI processes at once: each takes about 100 MB, and may load models of its own."""
 _STATIC: Final = Path(textual_serve.__file__).with_name("static")
 _SCRIPT: Final = Path(__file__).with_name("page.js")
+_SYMBOLS: Final = Path(__file__).with_name("symbols.woff2")
 _PAGE: Final = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
 _SHUTDOWN_SECONDS: Final = 5.0
 _HEARTBEAT_SECONDS: Final = 15.0
 _FONT_SIZE: Final = 16
+BACKGROUND: Final = "#15181d"
+"""Of the usual theme: around the cells some pixels are left."""
 _COLUMNS, _ROWS = 80, 24
 _HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -88,6 +91,7 @@ class WebServer:
             [
                 web.get("/", self._page),
                 web.get("/page.js", self._script),
+                web.get("/symbols.woff2", self._symbols),
                 web.get("/ws", self._window),
                 web.static("/static", _STATIC),
             ]
@@ -162,11 +166,16 @@ class WebServer:
         if len(self._windows) >= MAX_SESSIONS:
             return web.Response(status=503, text=_FULL)
         size = protocol.bounded_number(request.query.get("fontsize", ""), _FONT_SIZE)
-        text = _PAGE.substitute(host=html.escape(request.host), font_size=size)
+        text = _PAGE.substitute(
+            host=html.escape(request.host), font_size=size, background=BACKGROUND
+        )
         return web.Response(text=text, content_type="text/html")
 
     async def _script(self, _: web.Request) -> web.FileResponse:
         return web.FileResponse(_SCRIPT)
+
+    async def _symbols(self, _: web.Request) -> web.FileResponse:
+        return web.FileResponse(_SYMBOLS, headers={"Content-Type": "font/woff2"})
 
     async def _window(self, request: web.Request) -> web.StreamResponse:
         if len(self._windows) >= MAX_SESSIONS:

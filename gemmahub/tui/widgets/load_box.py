@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, ProgressBar, Static
 
@@ -21,7 +21,8 @@ _SAYS_NO_MORE: Final = ("load it again", "load the model again")
 
 
 class LoadBox(Vertical):
-    """Stage, progress and, after a failure, the reason and a button to try again."""
+    """Stage, progress and, after a failure, the reason and buttons to try again. At rest it says
+    what loads a model that was not asked for yet."""
 
     DEFAULT_CSS = """
     LoadBox {
@@ -33,9 +34,11 @@ class LoadBox(Vertical):
         ProgressBar { width: 1fr; height: 1; }
         Bar { width: 1fr; }
         Button { margin: 0 1 0 0; }
-        &.-failed ProgressBar { display: none; }
-        #load-again { display: none; }
-        &.-failed #load-again { display: block; }
+        &.-failed ProgressBar, &.-rests ProgressBar { display: none; }
+        #load-buttons { height: auto; display: none; }
+        &.-failed #load-buttons { display: block; }
+        &.-rests #load-text { color: $text-muted; }
+        &.-rests.-gone #load-text { color: $text-warning; }
         &.-failed #load-text { color: $text-error; }
     }
     """
@@ -43,12 +46,19 @@ class LoadBox(Vertical):
     def compose(self) -> ComposeResult:
         yield Static(id="load-text")
         yield ProgressBar(total=None, show_eta=False, show_percentage=False)
-        yield Button("Load again (F5)", id="load-again", variant="primary", compact=True)
+        with Horizontal(id="load-buttons"):
+            yield Button("Load again (F5)", id="load-again", variant="primary", compact=True)
+            yield Button("Another model (F10)", id="other-model", compact=True)
+
+    def rest(self, text: str, *, other: bool = False) -> None:
+        """Nothing is loaded, and nothing was asked for; ``other``: the model is gone."""
+        self.remove_class("-failed").add_class("-shown", "-rests").set_class(other, "-gone")
+        self.query_one("#load-text", Static).update(Content(strip_controls(text)))
 
     def tell(self, stage: str, fraction: float | None = None) -> None:
         """What is being done; None: nobody knows how far it is."""
         done = "" if fraction is None else f", {fraction:.0%}"
-        self.remove_class("-failed").add_class("-shown")
+        self.remove_class("-failed", "-rests").add_class("-shown")
         self.query_one("#load-text", Static).update(
             Content(strip_controls(f"{stage}{done} (Esc cancels)"))
         )
@@ -61,9 +71,9 @@ class LoadBox(Vertical):
         """What went wrong, and what to do about it."""
         hint = "" if error.hint in ("", *_SAYS_NO_MORE) else f"{error.hint}; "
         text = f"{what}: {error.message}\nWhat to do: {hint}F5 loads it again"
-        self.add_class("-shown", "-failed")
+        self.remove_class("-rests").add_class("-shown", "-failed")
         self.query_one("#load-text", Static).update(Content(strip_controls(text)))
 
     def done(self) -> None:
         """There is nothing to tell any more."""
-        self.remove_class("-shown", "-failed")
+        self.remove_class("-shown", "-failed", "-rests")

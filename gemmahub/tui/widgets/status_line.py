@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from textual.content import Content
+from textual.style import Style
 from textual.widgets import Static
 
-from gemmahub.text import duration, one_line, percent
+from gemmahub.text import duration, one_line, percent, plural
+from gemmahub.tui.background import Behind
 from gemmahub.tui.sort_filter import short_reference
 
 if TYPE_CHECKING:
@@ -15,14 +18,26 @@ if TYPE_CHECKING:
 
     from textual.app import App
 
+    from gemmahub.tui.background import Background
     from gemmahub.tui.downloads import Download, Downloads
     from gemmahub.tui.server_control import ServerControl
 
 LOOK_SECONDS = 1.0
+_MOST_NAMES: Final = 2
+"""Models that are named; of more only the number is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusPart:
+    """A part of the line, and the action of the application that a click on it takes."""
+
+    text: str
+    action: str
+    style: str = "$text-accent"
 
 
 class StatusLine(Static):
-    """Downloads on their way, and what is served by this application."""
+    """Downloads on their way, models in memory, what is served, and kept conversations."""
 
     DEFAULT_CSS = """
     StatusLine {
@@ -36,28 +51,42 @@ class StatusLine(Static):
     }
     """
 
+    auto_links = False
+    """Parts keep their own colours; each is a link."""
+
     def on_mount(self) -> None:
         """From now on, once a second."""
-        self._shown = ""
+        self._shown: list[StatusPart] = []
         self.set_interval(LOOK_SECONDS, self.look)
         self.look()
 
     def look(self) -> None:
-        """Say what goes on now."""
-        text = " · ".join(going_on(self.app))
-        if text != self._shown:
-            self._shown = text
-            self.update(Content(one_line(text, 1000)))
-            self.display = bool(text)
+        """Say what goes on now. Nothing is asked for here: it would hold up the keys."""
+        parts = going_on(self.app)
+        if parts != self._shown:
+            self._shown = parts
+            self.update(Content(" · ").join(map(_drawn, parts)))
+            self.display = bool(parts)
 
 
-def going_on(app: App[Any]) -> list[str]:
-    """What goes on behind the screens of an application, in words."""
+def _drawn(part: StatusPart) -> Content:
+    click = Style.from_meta({"@click": f"app.{part.action}"})
+    text = one_line(part.text, 300)
+    return Content(text).stylize(part.style).stylize(click)
+
+
+def going_on(app: App[Any]) -> list[StatusPart]:
+    """What goes on behind the screens of an application."""
     begun = vars(app)  # nothing is made only to be looked at
     downloads: Downloads | None = begun.get("downloads")
     serving: ServerControl | None = begun.get("serving")
+    background: Background | None = begun.get("background")
+    seen = background.seen if background is not None else Behind()
     found = downloads_in_words(downloads.all) if downloads is not None else []
-    return found if serving is None else [*found, *server_in_words(serving)]
+    parts = [StatusPart(text, "downloads") for text in found]
+    parts += models_in_words(loaded_here(app), seen)
+    parts += servers_in_words(serving, seen)
+    return parts + chats_in_words(app, seen)
 
 
 def fetched(app: App[Any]) -> dict[str, int]:
@@ -85,12 +114,63 @@ def share_of(download: Download) -> float:
     return done / size if size else 0.0
 
 
-def server_in_words(serving: ServerControl) -> list[str]:
-    """What is served, and where; nothing where nothing is."""
-    if serving.is_starting:
-        return ["the server starts"]
-    server = serving.server
-    return [f"serving at port {serving.port}"] if server is not None and server.running else []
+def loaded_here(app: App[Any]) -> list[str]:
+    """References of the models that chats and duels of this application have loaded."""
+    slots = [view.model for view in _widgets(app, "ChatView")]
+    slots += [pane.side for pane in _widgets(app, "DuelPane")]
+    return [slot.running.variant.reference for slot in slots if slot.running is not None]
+
+
+def _widgets(app: App[Any], kind: str) -> list[Any]:
+    """The widgets of a kind on all screens; by name, so that no screen is loaded for it."""
+    return [widget for screen in app.screen_stack for widget in screen.query(kind)]
+
+
+def models_in_words(here: Sequence[str], seen: Behind) -> list[StatusPart]:
+    """Models that this application has loaded, and those that other programs hold in memory."""
+    served = [model.name for server in seen.servers for model in server.models if model.loaded]
+    names = list(dict.fromkeys((*here, *served, *seen.loaded)))
+    if not names:
+        return []
+    shown = ", ".join(map(short_reference, names))
+    text = shown if len(names) <= _MOST_NAMES else plural(len(names), "model")
+    return [StatusPart(f"● {text} loaded", "serving", "$text-success")]
+
+
+def servers_in_words(serving: ServerControl | None, seen: Behind) -> list[StatusPart]:
+    """What is served and where, with what a click begins or ends."""
+    parts, switch = [], "switch_serving"
+    own = serving.server if serving is not None else None
+    if serving is not None and serving.is_starting:
+        parts.append(StatusPart("the server starts", "serving"))
+    elif serving is not None and own is not None and own.running:
+        count = sum(len(server.models) for server in seen.servers if server.pid == own.pid)
+        what = f"serving {plural(count, 'model')}" if count else "serving"
+        parts.append(StatusPart(f"{what} at :{serving.port}", "serving"))
+        parts.append(StatusPart("■ end", switch, "$text-warning"))
+    for server in seen.servers:
+        if own is None or server.pid != own.pid:
+            place = server.address.removeprefix("http://")
+            parts.append(StatusPart(f"{plural(len(server.models), 'model')} at {place}", "serving"))
+    for address in seen.silent:
+        text = f"{address.removeprefix('http://')} does not answer"
+        parts.append(StatusPart(text, "serving", "$text-error"))
+    if serving is not None and serving.error is not None and not serving.is_on:
+        parts.append(StatusPart("serving failed: e says why", "serving", "$text-error"))
+    if not parts and seen.models:
+        parts.append(StatusPart("▶ serve", switch, "$foreground-muted"))
+    return parts
+
+
+def chats_in_words(app: App[Any], seen: Behind) -> list[StatusPart]:
+    """How many conversations are kept, and whether one is open that is not."""
+    found = []
+    if seen.conversations:
+        text = f"{plural(seen.conversations, 'chat')} kept"
+        found.append(StatusPart(text, "conversations", "$foreground-muted"))
+    if any(not view.journal.id for view in _widgets(app, "ChatView")):
+        found.append(StatusPart("this chat is not kept", "conversations", "$text-warning"))
+    return found
 
 
 def _running(download: Download) -> str:
