@@ -126,9 +126,12 @@ def _typed(command: list[str]) -> str:
 
 
 def _name_in(requirement: str) -> str:
-    from packaging.requirements import Requirement
+    from packaging.requirements import InvalidRequirement, Requirement
 
-    return normal_name(Requirement(requirement).name)
+    try:
+        return normal_name(Requirement(requirement).name)
+    except InvalidRequirement:
+        return ""  # a stranger's distribution, whatever it calls itself
 
 
 def _joined(first: str, requirement: str) -> str:

@@ -62,14 +62,16 @@ def try_(out: Path, ways: tuple[str, ...]) -> None:
 
 
 @main.command(name="lowest")
-@click.option("--python", "pythons", multiple=True, help="Newest versions with this Python instead.")
+@click.option(
+    "--python", "pythons", multiple=True, help="Newest versions with this Python instead."
+)
 @click.argument("tests", nargs=-1)
 def lowest_(pythons: tuple[str, ...], tests: tuple[str, ...]) -> None:
     """Test with the lowest versions of what is required, or with other Pythons."""
     if not pythons:
-        lowest.test(say, tests=tests)
+        lowest.run_tests(say, tests=tests)
     for python in pythons:
-        lowest.test(say, python=python, tests=tests)
+        lowest.run_tests(say, python=python, tests=tests)
 
 
 @main.command(name="packages")

@@ -21,7 +21,7 @@ _EXTRAS: Final = {"gemmahub": "[keyring,report,try,web]", "gemmahub-litertlm": "
 QUICK: Final = ("-m", "quick", "tests")
 
 
-def test(say: Callable[[str], None], *, python: str = "", tests: Sequence[str] = ()) -> None:
+def run_tests(say: Callable[[str], None], *, python: str = "", tests: Sequence[str] = ()) -> None:
     """Install all distributions and run tests: words for pytest, else the quick tests.
 
     Without ``python`` every direct requirement has its lowest version, on the Python that runs

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MODEL: Final = "gemma-3-270m"
 QUESTION: Final = "The capital of France is"
 PIPX: Final = "pipx>=1.8,<2"
+_SHORT: Final = ("--max-tokens", "16", "--temperature", "0")
 _MINUTES: Final = 10
 
 
@@ -37,7 +38,7 @@ class Trial:
         cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         self.environment = {
             **{name: os.environ[name] for name in kept if name in os.environ},
-            **{name: v for name, v in os.environ.items() if name.startswith(("UV_", "PIP_", "SSL_"))},
+            **{n: v for n, v in os.environ.items() if n.startswith(("UV_", "PIP_", "SSL_"))},
             "HOME": str(self.home),
             "USERPROFILE": str(self.home),
             "XDG_CACHE_HOME": str(self.home / ".cache"),
@@ -125,7 +126,7 @@ def try_out(wheels: Path, way: str, say: Callable[[str], None]) -> str:
         if broken:
             raise ReleaseError(f"by {way}: these plugins do not work: {'; '.join(broken)}")
         start = time.monotonic()
-        answer = trial.run(program, "run", MODEL, QUESTION, "--max-tokens", "16", "--temperature", "0").strip()
+        answer = trial.run(program, "run", MODEL, QUESTION, *_SHORT).strip()
         took = time.monotonic() - start
         if not answer:
             raise ReleaseError(f"by {way}: {MODEL} gave no answer")

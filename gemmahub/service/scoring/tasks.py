@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import GemmahubError, UsageError
+from gemmahub.python_environment import install_command
 from gemmahub.service.measuring import measured_model
 from gemmahub.service.scoring.choosing import scorable
 from gemmahub.service.serving.starting import running_servers, start_server
@@ -97,7 +98,7 @@ def _version() -> str:
         return version(PROGRAM)
     except PackageNotFoundError:
         raise UsageError(
-            "tasks need lm-eval, which is not installed", "pip install 'gemmahub[tasks]'"
+            "tasks need lm-eval, which is not installed", install_command("gemmahub[tasks]")
         ) from None
 
 

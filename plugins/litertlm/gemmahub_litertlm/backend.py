@@ -142,7 +142,9 @@ class LitertLmBackend(Backend):
                 f"it is made for {', '.join(sorted(only))}: get the file of the model without that"
             )
         if model.metadata.least_version:
-            return f"it asks for LiteRT-LM {model.metadata.least_version}: {engine.INSTALL}"
+            return (
+                f"it asks for LiteRT-LM {model.metadata.least_version}: {engine.how_to_install()}"
+            )
         return "get another file of the model; GEMMAHUB_DEBUG=1 shows what the engine says"
 
     def _checked(
