@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES: Final = 4 << 20
 _LEFTOVER_SECONDS: Final = 3600
+_JOIN_SECONDS: Final = 120.0
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.gguf")
 
@@ -63,6 +64,18 @@ class WheelStore:
                 reason = one_line(str(error)) or type(error).__name__
                 broken.append(BrokenEntry(folder / model.package, self.name, reason))
         return Inventory(tuple(artifacts), tuple(broken))
+
+    @property
+    def patience(self) -> float:
+        """Seconds for an inventory: enough for a slow disk while a model has to be joined."""
+        folder = self.folder or _default_folder()
+        for model in self.packages:
+            with contextlib.suppress(Exception):  # inventory() says what is wrong with it
+                if find_spec(model.package) is not None:
+                    _, name, parts = _described(import_module(model.package))
+                    if not _is_whole(folder / name, parts):
+                        return _JOIN_SECONDS
+        return 0
 
     def _artifact(self, model: WheelModel, folder: Path) -> Artifact:
         sha256, name, parts = _described(import_module(model.package))
