@@ -7,7 +7,16 @@ from pathlib import Path
 
 import click
 
-from release import ReleaseError, building, checking, distributions, lowest, packages, trying
+from release import (
+    ReleaseError,
+    building,
+    checking,
+    distributions,
+    lowest,
+    packages,
+    trying,
+    windows,
+)
 
 _OUT = click.option(
     "--out", type=click.Path(path_type=Path), default=Path("dist"), show_default=True,
@@ -70,18 +79,30 @@ def lowest_(pythons: tuple[str, ...], tests: tuple[str, ...]) -> None:
     """Test with the lowest versions of what is required, or with other Pythons."""
     if not pythons:
         lowest.run_tests(say, tests=tests)
-    for python in pythons:
-        lowest.run_tests(say, python=python, tests=tests)
+    for wanted in pythons:
+        if python := lowest.found_python(wanted):
+            lowest.run_tests(say, python=python, tests=tests)
+        else:
+            say(f"Python {wanted} is not here: nothing was tested with it")
 
 
 @main.command(name="packages")
 @_OUT
 @click.option("--address", required=True, help="Where the sdists can be fetched, up to the name.")
+@click.option("--homepage", required=True, help="The page of the project.")
 @click.option("--to", type=click.Path(path_type=Path), default=Path("dist/packages"))
-def packages_(out: Path, address: str, to: Path) -> None:
+def packages_(out: Path, address: str, homepage: str, to: Path) -> None:
     """Fill the templates of packaging/ for Homebrew, conda and winget."""
-    for path in packages.fill(out, address, to):
+    for path in packages.fill(out, address, homepage, to):
         say(str(path))
+
+
+@main.command(name="windows")
+@_OUT
+@click.option("--python-zip", type=click.Path(path_type=Path, exists=True), required=True)
+def windows_(out: Path, python_zip: Path) -> None:
+    """Make the archive for Windows, with Python's embeddable package."""
+    windows.make_archive(out, python_zip, say)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,22 @@ def run_tests(say: Callable[[str], None], *, python: str = "", tests: Sequence[s
         _run([str(here), "-m", "pytest", *words])
 
 
+def found_python(wanted: str) -> str:
+    """An interpreter by its version (``3.13``) or path; empty where there is none here.
+
+    uv does not look into pyenv's folder, and pyenv's own links start one version only.
+    """
+    if os.sep in wanted:
+        return wanted
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    kept = sorted(root.glob(f"versions/{wanted}.*/bin/python"))
+    command = ["uv", "python", "find", "--no-python-downloads", "--quiet", wanted]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode == 0 and done.stdout.strip():
+        return done.stdout.strip()
+    return str(kept[-1]) if kept else ""
+
+
 def _version(python: Path) -> str:
     done = subprocess.run([python, "--version"], capture_output=True, text=True, check=True)
     return done.stdout.strip()

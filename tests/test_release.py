@@ -1,4 +1,4 @@
-"""The distributions agree with each other, and what is checked of built files finds what is wrong."""
+"""The distributions agree with each other, and what is wrong with a built file is found."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import shutil
 import tarfile
 import zipfile
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +16,7 @@ from release.distributions import ROOT, compatible, disagreements, set_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def test_versions_and_ranges_agree() -> None:
