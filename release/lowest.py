@@ -40,6 +40,7 @@ def run_tests(say: Callable[[str], None], *, python: str = "", tests: Sequence[s
         say(f"install {len(editable) // 2} distributions, {resolution} versions")
         install = ["uv", "pip", "install", "--quiet", "--python", str(here)]
         _run([*install, "--resolution", resolution, "--group", "test", *editable])
+        say(_installed(here))
         words = [*(tests or QUICK), "-q", "-p", "no:cacheprovider"]
         say(f"{_version(here)}: pytest {' '.join(words)}")
         _run([str(here), "-m", "pytest", *words])
@@ -59,6 +60,14 @@ def found_python(wanted: str) -> str:
     if done.returncode == 0 and done.stdout.strip():
         return done.stdout.strip()
     return str(kept[-1]) if kept else ""
+
+
+def _installed(python: Path) -> str:
+    """The versions of what the distributions here require themselves, in one line."""
+    direct = {r.name.lower().replace("_", "-") for d in distributions() for r in d.requirements()}
+    command = ["uv", "pip", "freeze", "--quiet", "--exclude-editable", "--python", str(python)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return " ".join(x for x in done.stdout.split("\n") if x.partition("==")[0].lower() in direct)
 
 
 def _version(python: Path) -> str:
