@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.message
+import re
 import subprocess
 import sys
 import tarfile
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # Kinds of files that a wheel may hold; a model, a picture or an archive is none of them.
 _IN_WHEELS: Final = {".py", ".typed", ".toml", ".tcss", ".txt", ".md", ".j2", ".html", ".js"}
+_MAN_PAGE: Final = re.compile(r"\.data/data/share/man/man1/gemmahub[a-z\-]*\.1")
 _NEVER: Final = {"__pycache__", ".venv", ".git", "uv.lock", "node_modules", "dist", ".DS_Store"}
 _CLASSIFIERS: Final = (
     "Development Status ::", "Programming Language :: Python :: 3.11", "Typing :: Typed",
@@ -70,6 +72,8 @@ def wrong_wheel(distribution: Distribution, path: Path) -> Iterator[str]:
         yield from _wrong_metadata(distribution, path.name, message)
     for name in names:
         inner = PurePosixPath(name)
+        if _MAN_PAGE.fullmatch(name.removeprefix(info.removesuffix(".dist-info"))):
+            continue
         if inner.parts[0] not in (distribution.package, info):
             yield f"{path.name}: {name} is outside {distribution.package}"
         elif inner.parts[0] == info:

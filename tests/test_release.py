@@ -89,6 +89,7 @@ def test_each_plugin_has_the_licence_and_is_typed() -> None:
 
 WHEELS = distributions.distributions()[-1]
 INFO = f"{WHEELS.package}-{WHEELS.version}.dist-info"
+MAN = f"{WHEELS.package}-{WHEELS.version}.data/data/share/man/man1"
 METADATA = f"""\
 Metadata-Version: 2.4
 Name: {WHEELS.name}
@@ -119,6 +120,8 @@ def package_files() -> dict[str, str]:
     ("change", "told"),
     [
         (lambda files: files, []),
+        (lambda files: files | {f"{MAN}/gemmahub-run.1": ""}, []),
+        (lambda files: files | {f"{MAN}/other.1": ""}, ["is outside"]),
         (lambda files: files | {"tests/test_x.py": ""}, ["is outside"]),
         (lambda files: files | {f"{WHEELS.package}/tests/x.py": ""}, ["does not belong"]),
         (lambda files: files | {f"{WHEELS.package}/library.svg": ""}, ["is of a kind"]),
