@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -81,7 +82,10 @@ def _by_pip(trial: Trial) -> Path:
 
 
 def _by_uv(trial: Trial) -> Path:
-    trial.run("uv", "tool", "install", "--quiet", "--python", sys.executable, trial.gemmahub)
+    # uv keeps wheels by name and version: what was built before under that name is not meant.
+    fresh = [w for d in distributions() for w in ("--refresh-package", d.name)]
+    command = ("uv", "tool", "install", "--quiet", "--python", sys.executable)
+    trial.run(*command, *fresh, trial.gemmahub)
     return _python_in(trial.scratch / "tools" / "gemmahub")
 
 
@@ -94,6 +98,19 @@ def _by_pipx(trial: Trial) -> Path:
 
 def _python_in(environment: Path) -> Path:
     return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def _compare(wheels: Path, installed: Path) -> None:
+    """Raises: ReleaseError where an installed file is not that of the wheels."""
+    for distribution in distributions():
+        if not (installed / distribution.package).is_dir():
+            continue
+        with zipfile.ZipFile(wheels / distribution.files[1]) as wheel:
+            for name in wheel.namelist():
+                if name.startswith(f"{distribution.package}/"):
+                    path = installed / name
+                    if not path.is_file() or path.read_bytes() != wheel.read(name):
+                        raise ReleaseError(f"{path} is not that of {distribution.files[1]}")
 
 
 WAYS: Final[Mapping[str, Callable[[Trial], Path]]] = {
@@ -118,6 +135,7 @@ def try_out(wheels: Path, way: str, say: Callable[[str], None]) -> str:
         where = trial.run(python, "-P", "-c", "import gemmahub; print(gemmahub.__file__)").strip()
         if Path(where).is_relative_to(ROOT) or not Path(where).is_relative_to(scratch):
             raise ReleaseError(f"gemmahub comes from {where}, not from its wheel")
+        _compare(wheels, Path(where).parents[1])
         program = trial.scripts / ("gemmahub.exe" if os.name == "nt" else "gemmahub")
         said = trial.run(program, "--version").strip()
         rows = json.loads(trial.run(program, "plugins", "--json"))["plugins"]
