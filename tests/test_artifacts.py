@@ -112,7 +112,8 @@ def test_a_broken_database_is_made_again(model: Path, tmp_path: Path) -> None:
     first = Inspector(database)
     assert first.summary(model).parameters == 256
     first.save()
-    assert sqlite3.connect(database).execute("SELECT count(*) FROM summary").fetchone() == (1,)
+    with closing(sqlite3.connect(database)) as opened:
+        assert opened.execute("SELECT count(*) FROM summary").fetchone() == (1,)
 
 
 def test_a_database_of_something_else_is_left_alone(model: Path, tmp_path: Path) -> None:

@@ -16,12 +16,14 @@ from click.core import ParameterSource
 from gemmahub import __version__
 from gemmahub.cli.lazy_group import HelpFormatter, LazyGroup
 from gemmahub.cli.shell_scripts import COMPLETES
+from gemmahub.cli.windows_faults import is_closed_pipe, too_long_path
 from gemmahub.errors import ExitCode, GemmahubError, UsageError
 from gemmahub.text.streams import (
     give_stdout_back,
     guarded,
     keep_stdout,
     open_closed_streams,
+    write_utf8,
 )
 
 # Task -> name -> (module, one line of help). The help stands here so that `gemmahub --help` loads
@@ -168,6 +170,7 @@ def main() -> None:
     # What is loaded stays: looking through it for garbage took a tenth of the time of a command.
     gc.set_threshold(_GARBAGE_AFTER, 10, 10)
     open_closed_streams()
+    write_utf8()
     keep_stdout()
     code = _completed() if COMPLETES in os.environ else run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
@@ -216,6 +219,8 @@ def _guarded_run(arguments: list[str], *, as_json: bool) -> int:
         return _fail(_as_usage_error(failure), as_json=as_json)
     except Exception as failure:  # noqa: BLE001 - the error boundary
         if isinstance(failure, OSError) and not _let_go(sys.stdout):
+            if is_closed_pipe(failure):
+                return ExitCode.DONE
             return _fail(_not_written(failure), as_json=False, cause=failure)
         return _fail(_as_defect(failure), as_json=as_json, cause=failure)
 
@@ -244,6 +249,8 @@ def _as_usage_error(failure: click.ClickException) -> GemmahubError:
 
 def _as_defect(failure: Exception) -> GemmahubError:
     if isinstance(failure, OSError):
+        if (too_long := too_long_path(failure)) is not None:
+            return too_long
         where = f"{failure.filename}: " if failure.filename else ""
         reason = failure.strerror or str(failure)
         return GemmahubError(f"{where}{reason}", "correct the call and try again")

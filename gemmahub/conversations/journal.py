@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from gemmahub.engines.contract import ToolCall
 
+_LOCKED_BYTE: Final = (1 << 31) - 2  # the CRT's offsets are 32 bits here
 _HEAD: Final = frozenset(entry.name for entry in fields(Described)) | {"title"}
 
 
@@ -232,11 +233,27 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 
 def _lock(file: int) -> None:
     """Raises: BlockingIOError when another process, or another journal, has the file."""
-    try:
+    if os.name == "nt":
+        _lock_a_byte(file)
+    else:
         import fcntl
-    except ImportError:  # Windows: two windows may then write one conversation
-        return
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _lock_a_byte(file: int) -> None:
+    """Windows locks ranges of bytes, and nobody else reads or writes those: one far behind the end
+    stands for the file. It is free when the file is closed."""
+    import msvcrt
+
+    place = os.lseek(file, 0, os.SEEK_CUR)
+    os.lseek(file, _LOCKED_BYTE, os.SEEK_SET)
+    try:
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+    except PermissionError as error:  # EACCES: somebody has it
+        raise BlockingIOError(error.errno, "locked") from None
+    finally:
+        os.lseek(file, place, os.SEEK_SET)
 
 
 def _lost(path: Path, error: Exception) -> GemmahubError:

@@ -12,6 +12,7 @@ from gemmahub.engines.guarded import load_guarded
 from gemmahub.engines.isolated import load_isolated
 from gemmahub.engines.judging import refused_by
 from gemmahub.errors import BackendMissing, Cancelled
+from gemmahub.python_environment import install_command
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -21,14 +22,18 @@ if TYPE_CHECKING:
     from gemmahub.engines.manager import BackendOffer, PluginManager
     from gemmahub.formats.reader import ModelFile
 
-# The distribution that a person without any backend for a format is pointed to.
-_EXAMPLES: Final = {"mlx": "gemmahub-mlx", "safetensors": "gemmahub-mlx"}
+# The distribution that a person without any backend for a format is pointed to, by system.
+_MLX: Final = {"darwin": "gemmahub-mlx", "linux": "gemmahub-mlx[cpu]"}
+_EXAMPLES: Final[dict[str, dict[str, str]]] = {
+    "mlx": _MLX,
+    "safetensors": {**_MLX, "win32": "gemmahub-transformers[torch]"},
+}
 
 
 def engine_command(needs: str = "") -> str:
     """The one command that installs an engine for GGUF files on this machine; see
     :func:`engine_extra`."""
-    return f"pip install 'gemmahub[{engine_extra(needs)}]'"
+    return install_command(f"gemmahub[{engine_extra(needs)}]")
 
 
 def engine_extra(needs: str = "") -> str:
@@ -37,14 +42,19 @@ def engine_extra(needs: str = "") -> str:
     It is the one that compiles nothing, where there is a package of it; what ``needs`` a capability
     that llama-server lacks (a dry load, log probabilities) needs llama.cpp inside Python.
     """
+    served = needs in ("", "embed", "serve")
+    return "server" if served and has_packaged_server() else "llamacpp"
+
+
+def has_packaged_server() -> bool:
+    """Whether there is a wheel with a llama-server for this machine."""
     machine = platform.machine().casefold()
     packaged = {
         "darwin": machine == "arm64",
         "linux": "glibc" in platform.libc_ver() and machine in ("x86_64", "aarch64"),
         "win32": machine in ("amd64", "arm64"),
     }
-    served = needs in ("", "embed", "serve")
-    return "server" if packaged.get(sys.platform) and served else "llamacpp"
+    return packaged.get(sys.platform, False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +188,8 @@ def _advice(manager: PluginManager, format_: str, needs: str) -> str:
     if format_ == "gguf":
         once = " (it compiles llama.cpp once, which takes some minutes)" if needs else ""
         return f"install one: {engine_command(needs)}{once}"
-    if format_ in _EXAMPLES:
-        return f"install one, for example: pip install {_EXAMPLES[format_]}"
+    if example := _EXAMPLES.get(format_, {}).get(sys.platform):
+        return f"install one, for example: {install_command(example)}"
     names = {o.backend.name: ", ".join(o.backend.formats) for o in manager.backends()}
     here = ", ".join(f"{name} ({formats})" for name, formats in names.items()) or "none"
     return f"look for a plugin with a backend for {format_}; installed: {here}"

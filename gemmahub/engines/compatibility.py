@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 
 from gemmahub import __version__
 from gemmahub.engines.contract import CONTRACT_OLDEST, CONTRACT_VERSION
+from gemmahub.python_environment import install_command, update_command
 from gemmahub.text import one_line
 
 
@@ -42,10 +43,10 @@ def load_hint(error: BaseException, distribution: str) -> str:
     own = isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "gemmahub"
     if own or (isinstance(error, OtherContract) and "update gemmahub" in str(error)):
         if wanted := _required_gemmahub(distribution):
-            return f"pip install --upgrade '{wanted}', or an older {distribution}"
+            return f"{update_command(wanted)}, or an older {distribution}"
         return (
-            f"pip install '{_older(distribution)}'; it does not state which gemmahub it "
-            "needs: ask its authors"
+            f"{install_command(_older(distribution))}; it does not state which gemmahub it needs: "
+            "ask its authors"
         )
     return str(getattr(error, "hint", "")) or update_hint(distribution)
 
@@ -78,4 +79,4 @@ def _older(distribution: str) -> str:
 
 def update_hint(distribution: str) -> str:
     """What to do about a plugin that is broken."""
-    return f"pip install --upgrade {distribution}, or report it to its authors"
+    return f"{update_command(distribution)}, or report it to its authors"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.contract import Inventory, Removal, Unfinished
+from gemmahub.engines.hooks import CALL_SECONDS
 from gemmahub.engines.validation import check_inventory, check_name
 from gemmahub.errors import GemmahubError
 from gemmahub.records.parsing import Unfit, checked
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from gemmahub.engines.contract import Artifact, Store
 
+_LONGEST_SECONDS: Final = 300.0
 _MANAGED: Final = ("tool", "root", "removal", "discard")
 
 
@@ -78,6 +80,18 @@ class GuardedDownloadStore(GuardedManagedStore):
         with self._guarded():
             found = [checked(left, Unfinished) for left in self.store.unfinished()]
             return [replace(left, reference=one_line(left.reference)) for left in found]
+
+
+def patience(store: Store) -> float:
+    """Seconds that a store may take to say what is there.
+
+    One that has to prepare something first, once, asks for more in an attribute ``patience``.
+    """
+    try:
+        wanted = float(getattr(getattr(store, "store", store), "patience", CALL_SECONDS))
+    except Exception:  # noqa: BLE001 - a property of code that nobody here wrote
+        return CALL_SECONDS
+    return min(max(wanted, CALL_SECONDS), _LONGEST_SECONDS)
 
 
 def guarded_store(store: Any) -> Store:

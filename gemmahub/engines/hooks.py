@@ -53,11 +53,12 @@ class FoundPlugin(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A call of a plugin's code; ``what`` names it in messages."""
+    """A call of a plugin's code; ``what`` names it in messages, ``seconds`` is its patience."""
 
     plugin: str
     what: str
     function: Callable[[], Any]
+    seconds: float = CALL_SECONDS
 
 
 class Hooks:
@@ -137,7 +138,8 @@ class Hooks:
     def call(self, calls: Sequence[Call]) -> list[Outcome]:
         """Call plugins' code, all at the same time; one that was given up is not called again."""
         asked = [call for call in calls if call.plugin not in self._given_up]
-        found = iter(in_time(CALL_SECONDS, [partial(_quietly, call.function) for call in asked]))
+        seconds = max((call.seconds for call in asked), default=CALL_SECONDS)
+        found = iter(in_time(seconds, [partial(_quietly, call.function) for call in asked]))
         outcomes = []
         for call in calls:
             if call.plugin in self._given_up and call not in asked:
@@ -156,7 +158,7 @@ class Hooks:
         if not isinstance(error, TookTooLong):
             self.fail(call.plugin, f"{call.what} failed: {reason_of(error)}", hint)
         elif f"{call.what} took" not in self._records[call.plugin].reason:
-            self.fail(call.plugin, f"{call.what} took longer than {CALL_SECONDS:g} s", hint)
+            self.fail(call.plugin, f"{call.what} took longer than {call.seconds:g} s", hint)
 
     def fail(self, name: str, reason: str, hint: str = "") -> None:
         """Keep a reason why a plugin, or a part of it, does not work."""

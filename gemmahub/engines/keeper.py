@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES: Final = 4_000_000
 """Of an order: the environment is most of it."""
+_STEP_SECONDS: Final = 0.05
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
@@ -75,8 +77,12 @@ class _Keeper:
 
     def ask(self) -> None:
         """Ask the program to end."""
-        with self._lock:
-            if self._process is not None:  # Popen's own way would reap it
+        with self._lock, suppress(OSError):  # it may have ended
+            if self._process is None:
+                return
+            if sys.platform == "win32":  # nothing there asks a program without a window
+                self._process.terminate()
+            else:  # Popen's own way would reap it
                 os.kill(self._process.pid, signal.SIGTERM)
 
     def kill(self) -> None:
@@ -90,13 +96,25 @@ class _Keeper:
         assert process is not None
         if hasattr(os, "waitid"):  # while it is not reaped, nobody else can have its number
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        elif sys.platform == "win32":
+            process.wait()  # its handle is open, and its number with it
         else:
-            process.wait()
+            self._wait_in_steps(process)
         with self._lock:
             self._kill_group()
-            code = process.wait()
             self._process = None
-        return code
+        return process.wait()
+
+    def _wait_in_steps(self, process: subprocess.Popen[bytes]) -> None:
+        """macOS has ``waitid`` since Python 3.13. Reaped under the lock, it cannot be asked to end
+        when its number may be another program's."""
+        while True:
+            with self._lock:
+                if process.poll() is not None:
+                    self._kill_group()
+                    self._process = None
+                    return
+            time.sleep(_STEP_SECONDS)
 
     def clean_up(self) -> None:
         """What is left to do when the program that started us is gone."""

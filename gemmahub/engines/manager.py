@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gemmahub.engines.compatibility import update_hint
 from gemmahub.engines.contract import Availability, Backend, BrokenEntry, Inventory, Loadable
-from gemmahub.engines.guarded_store import guarded_store
+from gemmahub.engines.guarded_store import guarded_store, patience
 from gemmahub.engines.hooks import (
     EMPTY,
     Call,
@@ -187,7 +187,7 @@ class PluginManager:
     def inventories(self, stores: Sequence[tuple[str, Store]] | None = None) -> list[Inventory]:
         """What lies in these stores (all plugins'); one that fails is a broken entry."""
         chosen = self.stores() if stores is None else stores
-        calls = [Call(plugin, "inventory()", store.inventory) for plugin, store in chosen]
+        calls = [Call(p, "inventory()", store.inventory, patience(store)) for p, store in chosen]
         return [
             self._inventory(plugin, store, outcome)
             for (plugin, store), outcome in zip(chosen, self.hooks.call(calls), strict=True)

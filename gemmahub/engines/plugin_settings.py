@@ -34,6 +34,7 @@ from gemmahub.config.kinds import KINDS, is_of, value_of_text
 from gemmahub.engines.contract import Setting
 from gemmahub.engines.setting_tables import fields_fault, wrong_entry, wrong_tables
 from gemmahub.errors import UsageError
+from gemmahub.python_environment import install_command
 from gemmahub.records.parsing import Unfit
 from gemmahub.text import one_line
 
@@ -212,7 +213,7 @@ def from_keyring(entry: str) -> str:
         raise UsageError(
             f"the secret is in the keyring as {one_line(entry)}, but Python's keyring "
             "package is missing",
-            "pip install 'gemmahub[keyring]'",
+            install_command("gemmahub[keyring]"),
         ) from None
     try:
         secret = keyring.get_password(service, user)

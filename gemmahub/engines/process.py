@@ -6,8 +6,8 @@ Such a process
   ``textual.py`` that a stranger left there must not run;
 - sees no ``PYTHON*`` variable that changes how an interpreter behaves, only those that say where
   its files are;
-- inherits no open file but its three pipes and the lifeline, and is a session of its own: Ctrl-C on
-  the terminal is for the program, which then ends it;
+- inherits no open file but its three pipes and the lifeline, and is a session of its own, on
+  Windows with a console of its own: Ctrl-C on the terminal is for the program, which then ends it;
 - ends with the program that started it, however that ends. The lifeline is a pipe that nobody
   writes to: the system closes its other end when the program is gone, also after ``kill -9``. A
   parent-death signal (``PR_SET_PDEATHSIG``) would not do: it follows the thread that forked.
@@ -39,6 +39,33 @@ _KEPT: Final = frozenset(
     }
 )
 _FIRST_FREE: Final = 3  # after standard input, output and error
+# Windows has no sessions: Ctrl-C goes to every process of a console, so a child of ours gets one of
+# its own, without a window. subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW,
+# which other systems do not have ("Process Creation Flags", Microsoft).
+_OWN_CONSOLE: Final = 0x200 | 0x08000000
+_REPORT: Final = "try again; if it happens again, report it with the engine's log"
+# How a program ends on Windows when the system ends it: [MS-ERREF] 2.3.1, NTSTATUS values.
+_WINDOWS_ENDS: Final = {
+    0xC0000005: ("died of an access violation", _REPORT),
+    0xC000001D: (
+        "died of an illegal instruction",
+        "this build needs a newer processor: install one that is made for this one",
+    ),
+    0xC0000017: (
+        "had no memory left",
+        "try a smaller --ctx-size or a smaller variant",
+    ),
+    0xC00000FD: ("died of a stack overflow", _REPORT),
+    0xC0000135: (
+        "found a library missing (DLL)",
+        "install Microsoft's Visual C++ Redistributable; a build for a GPU needs its libraries",
+    ),
+    0xC000013A: ("was ended by Ctrl-C, or its console was closed", "try again"),
+    0xC0000409: (
+        "aborted (fail fast)",
+        "the engine gave up on this model or these settings; try others",
+    ),
+}
 
 
 def start_python(
@@ -83,6 +110,8 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 def explain_exit(code: int) -> tuple[str, str]:
     """How a process ended, in words after its name, and what to do next."""
+    if (known := _WINDOWS_ENDS.get(code & 0xFFFFFFFF)) is not None:
+        return known
     if code >= 0:
         return f"ended with exit code {code}", "GEMMAHUB_DEBUG=1 shows the engine's log"
     try:
@@ -113,7 +142,6 @@ def _prepared(
     return [sys.executable, "-P", *flags, *child], {
         "env": clean_environment({**os.environ, **(environment or {})}),
         "close_fds": True,
-        "start_new_session": True,
         **options,
     }
 
@@ -121,13 +149,13 @@ def _prepared(
 def _handed_down(lifeline: int) -> tuple[int, dict[str, Any]]:
     """What a child calls the lifeline, and how it gets it."""
     if sys.platform != "win32":
-        return lifeline, {"pass_fds": (lifeline,)}
+        return lifeline, {"pass_fds": (lifeline,), "start_new_session": True}
     import msvcrt
 
     handle = msvcrt.get_osfhandle(lifeline)
     os.set_handle_inheritable(handle, True)
     info = subprocess.STARTUPINFO(lpAttributeList={"handle_list": [handle]})
-    return handle, {"startupinfo": info}
+    return handle, {"startupinfo": info, "creationflags": _OWN_CONSOLE}
 
 
 _ends: list[int] = []

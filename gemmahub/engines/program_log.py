@@ -207,9 +207,14 @@ def _tidy(folder: Path) -> None:
     for path in folder.glob("*-*-*.log"):
         owner = path.stem.rsplit("-", 2)[1]
         if owner.isdigit() and not _is_running(int(owner)):
-            path.unlink(missing_ok=True)
+            _remove(path)
     for path in islice(_newest_first(folder), KEPT_FILES - 1, None):
-        path.unlink(missing_ok=True)
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # on Windows, one that somebody reads stays until the next time
+        path.unlink()
 
 
 def _newest_first(folder: Path) -> Iterator[Path]:

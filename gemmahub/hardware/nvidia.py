@@ -18,6 +18,7 @@ from gemmahub.hardware.host import Host, describe
 from gemmahub.hardware.nvidia_slices import mig_part, vgpu_bandwidth
 from gemmahub.hardware.records import Device, Figure, Kind
 from gemmahub.hardware.unified import jetson_bandwidth
+from gemmahub.python_environment import install_command
 from gemmahub.text import format_gib, one_line
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def probe_nvidia(seen: Seen) -> tuple[Device, ...]:
         nvml = host.nvml()
     except ImportError:
         reason = "an NVIDIA driver is here, but the Python package nvidia-ml-py is not installed"
-        seen.problem(reason, "pip install nvidia-ml-py")
+        seen.problem(reason, install_command("nvidia-ml-py"))
         return ()
     try:
         nvml.nvmlInit()

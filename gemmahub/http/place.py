@@ -71,9 +71,15 @@ class Place:
             return socket.create_server(address[:2], family=family, backlog=_WAITING)
         except OSError as error:
             raise GemmahubError(
-                f"cannot listen on {self.host} port {self.port}: {os.strerror(error.errno or 0)}",
+                f"cannot listen on {self.host} port {self.port}: {_reason(error)}",
                 f"use another port: {self.command} --port {self.port % 65535 + 1}",
             ) from None
+
+
+def _reason(error: OSError) -> str:
+    """The system's words. ``os.strerror`` knows no error of Windows' sockets (10048), and what
+    ``create_server`` raises names the address once more."""
+    return (error.strerror or str(error)).partition(" (while attempting")[0]
 
 
 def _unix_socket(path: Path, instead: str) -> socket.socket:

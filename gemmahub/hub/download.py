@@ -32,6 +32,7 @@ from gemmahub.hub.placing import (
 )
 from gemmahub.hub.reporter import Reporter
 from gemmahub.hub.shared_blobs import SharedBlobs
+from gemmahub.records.whole_file import replace_file
 from gemmahub.text import format_bytes, one_line
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ class Downloader:
                 f"{place.blob.name[:12]}…; it was not kept",
                 "pull it again; if that fails again, a proxy or the server damages it",
             )
-        place.partial.replace(place.blob)
+        replace_file(place.partial, place.blob)
         self._sums.moved(place.partial, place.blob)
 
     def _hash_of(self, place: CachePlace, path: Path) -> str:

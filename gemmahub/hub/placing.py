@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from gemmahub.errors import IntegrityError
 from gemmahub.hub.download_place import is_inside
 from gemmahub.hub.path_names import path_parts, problem_of
+from gemmahub.records.whole_file import replace_file
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -97,12 +98,12 @@ def give_name(place: CachePlace, *, fetched: bool) -> Path:
     if _linked(place):
         return place.blob
     if fetched:
-        place.blob.replace(place.link)
+        replace_file(place.blob, place.link)
     else:
         with open_partial(place) as copy, place.blob.open("rb") as blob:
             copy.truncate(0)
             shutil.copyfileobj(blob, copy, 1 << 20)
-        place.partial.replace(place.link)
+        replace_file(place.partial, place.link)
     return place.link
 
 

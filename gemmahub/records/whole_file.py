@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+_TRIES, _PAUSE_SECONDS = 20, 0.1
 _LONGEST_NAME: Final = 80  # of a file's name, in that of the part beside it
 
 
@@ -36,12 +39,28 @@ def write_whole(
             os.fsync(file.fileno())
         with suppress(OSError):
             part.chmod(path.stat().st_mode & 0o7777)
-        part.replace(path)
+        replace_file(part, path)
     except BaseException:
         with suppress(OSError):
             part.unlink()
         raise
     sync_folder(path.parent)
+
+
+def replace_file(part: Path, path: Path) -> None:
+    """Give ``part`` the name ``path``, over what is there.
+
+    Windows refuses while another process has either of them open, as a virus scanner has a new
+    file for a moment, or a reader: tried again for two seconds. Raises: OSError.
+    """
+    for _ in range(_TRIES if sys.platform == "win32" else 0):
+        try:
+            part.replace(path)
+        except PermissionError:  # ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
+    part.replace(path)
 
 
 def sync_folder(folder: Path) -> None:

@@ -67,6 +67,7 @@ _HINT: Final = (
 _MODEL_FILE: Final = re.compile(r"\.(gguf|safetensors)$", re.IGNORECASE)
 _NAME: Final = re.compile(rf"(?P<name>{PART})(?::(?P<variant>[\w.-]+))?")
 _PRESET: Final = re.compile(r"@([\w-]+)")  # no dot and no slash, as files and repositories have
+_OF_A_DRIVE: Final = re.compile(r"^/([A-Za-z]:/)")  # file:///C:/models (RFC 8089, E.2)
 _SCHEME: Final = re.compile(r"(?!https?$)[a-z][a-z0-9+.-]*")
 
 
@@ -89,7 +90,8 @@ def parse_reference(text: str) -> Reference:
         return PathReference(Path(text).expanduser())
     scheme, separator, rest = text.partition("://")
     if separator and scheme == "file":
-        return PathReference(Path(unquote(urlsplit(text).path)))
+        path = unquote(urlsplit(text).path)
+        return PathReference(Path(_OF_A_DRIVE.sub(r"\1", path)))
     by_name = not names_the_hub(text)
     if separator and by_name:
         return _of_a_source(scheme, rest, text)
@@ -105,7 +107,7 @@ def parse_reference(text: str) -> Reference:
 def _is_path(text: str) -> bool:
     return (
         text in (".", "..", "~")
-        or text.startswith(("/", "./", "../", "~/", ".\\", "..\\"))
+        or text.startswith(("/", "./", "../", "~/", ".\\", "..\\", "~\\", "\\\\"))
         or re.match(r"[A-Za-z]:[\\/]", text) is not None
     )
 

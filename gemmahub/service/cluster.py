@@ -10,6 +10,7 @@ from gemmahub.engines.contract import Cluster
 from gemmahub.errors import BackendMissing, UsageError
 from gemmahub.hardware.records import REMOTE, Kind
 from gemmahub.memory import DeviceMemory, MachineMemory
+from gemmahub.python_environment import install_command
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ _ADDRESS: Final = re.compile(
     r"[a-z][a-z0-9+.-]{0,15}://[A-Za-z0-9][A-Za-z0-9._-]{0,252}:[0-9]{1,5}"
 )
 _MOST_GPUS, _MOST_NODES = 16, 64
-_INSTALL: Final = "pip install gemmahub-vllm has one for safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,8 @@ def planning_offer(here: Installation, artifact: Artifact) -> BackendOffer:
             return offer
     raise BackendMissing(
         f"no engine here splits {artifact.format} models between GPUs or machines",
-        f"{_INSTALL}; GGUF files use several GPUs without --gpus, and other machines with --rpc",
+        f"{install_command('gemmahub-vllm')} installs one for safetensors; GGUF files use "
+        "several GPUs without --gpus, and other machines with --rpc",
     )
 
 

@@ -158,8 +158,8 @@ def engine_change() -> PluginChange:
     Raises: GemmahubError where this environment cannot be changed from here.
     """
     from gemmahub.engines.choice import engine_extra
+    from gemmahub.python_environment import python_environment
     from gemmahub.service.plugin_changes import PluginChange, plan_install
-    from gemmahub.service.python_environment import python_environment
 
     extra, environment = engine_extra(), python_environment()
     if environment.checkout:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.installed import GROUP
 from gemmahub.errors import GemmahubError, NotFound, UsageError
-from gemmahub.service.one_plugin import unknown_plugin
-from gemmahub.service.python_environment import (
+from gemmahub.python_environment import (
     PythonEnvironment,
     normal_name,
     python_environment,
 )
+from gemmahub.service.one_plugin import unknown_plugin
 from gemmahub.service.setting_changes import set_setting, unset_setting
 from gemmahub.text import one_line
 from gemmahub.text.command import quoted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ from gemmahub.formats.folder import CONFIG
 from gemmahub.planning.quantized import planned_weights, quantized_folder
 from gemmahub.precision.mlx_labels import MADE, UNPACKED, label_of_packing, packing_of
 from gemmahub.precision.quantizer import BASE_TYPES, Recipe
+from gemmahub.python_environment import install_command
 from gemmahub.service.part_file import exists
 from gemmahub.service.quantize_described import described_plan, said_of
 from gemmahub.service.quantize_target import chosen_target
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from gemmahub.service.quantize_records import QuantizeOptions, QuantizePlan
 
 _PROBE: Final = "4bit"
+_MLX: Final = "gemmahub-mlx" if sys.platform == "darwin" else "gemmahub-mlx[cpu]"
 _OF_TOWERS: Final = ("vision_config", "audio_config")
 
 
@@ -132,8 +135,7 @@ def _choice(here: Installation, artifact: Artifact, backend: str | None) -> Back
             raise
         raise BackendMissing(
             f"no engine here quantizes folders of {artifact.format} weights",
-            "MLX can: pip install 'gemmahub-mlx[cpu]', on a Mac gemmahub-mlx; "
-            f"{_converter(artifact)}",
+            f"MLX can: {install_command(_MLX)}; {_converter(artifact)}",
         ) from error
 
 

@@ -77,7 +77,15 @@ def made_variant(here: Installation, path: Path) -> tuple[Variant, bool]:
     here.look_again()
     forget_names(here.config.cache)
     found = here.registry.at(path)
-    return found or here.registry.resolve(f"./{os.path.relpath(path)}"), found is not None
+    return found or here.registry.resolve(_named(path)), found is not None
+
+
+def _named(path: Path) -> str:
+    """A file as it is named on the command line."""
+    try:
+        return f"./{os.path.relpath(path)}"
+    except ValueError:  # Windows: it is on another drive than the current folder
+        return str(path)
 
 
 def make_importance(plan: QuantizePlan, on_progress: OnProgress | None = None) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.contract import Kept
 from gemmahub.errors import GemmahubError, NotFound
-from gemmahub.records.whole_file import sync_folder
+from gemmahub.records.whole_file import replace_file, sync_folder
 from gemmahub.stores.dedupe import REFLINK, DedupePlan, Share
 from gemmahub.stores.dedupe_record import (
     check_space,
@@ -213,15 +213,17 @@ def _replace(
     else:
         os.link(share.kept, temporary)
     report(f"replace {share.path}")
-    temporary.replace(share.path)
+    replace_file(temporary, share.path)
     report(f"sync {share.path.parent}")
     sync_folder(share.path.parent)
 
 
 def _clone(source: Path, target: Path) -> None:
     """A reflink. Raises: OSError where the file system has none."""
-    import fcntl
-
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        raise OSError(errno.EOPNOTSUPP, "no reflinks here") from None
     with source.open("rb") as read, target.open("xb") as write:
         fcntl.ioctl(write.fileno(), _FICLONE, read.fileno())
         os.fsync(write.fileno())
@@ -244,7 +246,7 @@ def _copy_again(
         os.fsync(write.fileno())
     _restore_facts(temporary, entry)
     report(f"replace {path}")
-    temporary.replace(path)
+    replace_file(temporary, path)
     sync_folder(path.parent)
 
 

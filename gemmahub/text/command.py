@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_PLAIN_ON_WINDOWS: Final = re.compile(r"[\w+=:./\\\-\[\]]+")
+
+
 def quoted(words: Sequence[str]) -> str:
-    """Words as a shell takes them."""
-    return shlex.join(words)
+    """Words as a shell takes them; on Windows as both cmd.exe and PowerShell do.
+
+    cmd.exe hands single quotes on to the program as they are. Backslashes and quotes follow the
+    rules by which Windows programs take their command line apart (Microsoft's "Parsing C++
+    command-line arguments"): backslashes before a double quote count twice.
+    """
+    if sys.platform != "win32":
+        return shlex.join(words)
+    return " ".join(map(_quoted_on_windows, words))
+
+
+def _quoted_on_windows(word: str) -> str:
+    if _PLAIN_ON_WINDOWS.fullmatch(word):
+        return word
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', word)
+    doubled = re.sub(r"(\\+)$", r"\1\1", escaped)
+    return f'"{doubled}"'
 
 
 def command_line(name: str, *words: str, **options: Any) -> str:

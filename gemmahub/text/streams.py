@@ -126,6 +126,18 @@ def open_closed_streams() -> None:
             setattr(sys, name, stream)
 
 
+def write_utf8() -> None:
+    """Windows: what goes to a pipe or a file is UTF-8, unless PYTHONIOENCODING says otherwise. In a
+    code page most characters of the world would be written as ``?``, without a word. A console has
+    no code page for Python (PEP 528)."""
+    if sys.platform != "win32" or os.environ.get("PYTHONIOENCODING"):
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):
+            if not stream.isatty():
+                stream.reconfigure(encoding="utf-8")
+
+
 def keep_stdout() -> None:
     """From now on descriptor 1 is not standard output: what libraries and programs write to it,
     past Python's streams, is no data of a command. ``sys.stdout`` is as before."""

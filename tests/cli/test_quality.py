@@ -13,6 +13,7 @@ import pytest
 
 from gemmahub.cli import output
 from gemmahub.measurements.results import from_file
+from gemmahub.python_environment import install_command
 from gemmahub.service import Library
 from gemmahub.testing.model_writer import write_embedding_model, write_model
 
@@ -186,7 +187,7 @@ def test_a_server_alone_cannot_score_and_the_command_that_helps_is_named(
     found = command("quality", models[0], "--text", text)
     assert found.code == 5
     assert "llama-server has no score" in found.err
-    assert "pip install 'gemmahub[llamacpp]'" in found.err
+    assert install_command("gemmahub[llamacpp]") in found.err
     found = command("quality", models[0], "--text", text, "--backend", "llama-server")
     assert found.code == 5
 

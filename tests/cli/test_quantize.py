@@ -17,6 +17,7 @@ import pytest
 from gemmahub.errors import DoesNotFit
 from gemmahub.formats.gguf import read_gguf
 from gemmahub.formats.source import LocalFile
+from gemmahub.python_environment import install_command
 from gemmahub.testing.model_writer import write_model
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ def test_an_installation_without_a_quantizer(
     done = command("quantize", folder / "tiny.gguf", "--to", "Q8_0")
     assert done.code == 5
     assert "llama-server has no quantize" in done.err
-    assert "pip install 'gemmahub[llamacpp]'" in done.err
+    assert install_command("gemmahub[llamacpp]") in done.err
 
 
 # --- weights that were trained for a type -----------------------------------------------------

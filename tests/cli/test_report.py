@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from gemmahub.measurements.records import DepthSpeed, SpeedResult, Spread
+from gemmahub.python_environment import install_command
 from gemmahub.testing.model_writer import write_model
 from tests.service.test_measured import CONDITIONS, OTHERS, REFERENCE, content_of_known, quality
 from tests.tui.library_support import steady_hub
@@ -143,7 +144,7 @@ def test_without_matplotlib_the_error_names_what_installs_it(
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     result = command("report", FIRST, "--html", tmp_path / "r.html")
     assert result.code == 5, result
-    assert "pip install 'gemmahub[report]'" in result.err
+    assert install_command("gemmahub[report]") in result.err
     assert not (tmp_path / "r.html").exists()
     assert command("report", FIRST, "--markdown", "-").code == 0
 

@@ -15,6 +15,7 @@ from gemmahub.engines.choice import load_session
 from gemmahub.engines.contract import Artifact, FinishReason, Sampling, Settings
 from gemmahub.engines.manager import load_plugins
 from gemmahub.errors import BackendError, GenerationFailed, LoadFailed
+from gemmahub.python_environment import update_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,7 +174,7 @@ def test_plugins_shows_each_with_its_reason(broken: Path) -> None:
     assert rows["echo"]["state"] == "ok"
     assert [b["name"] for b in rows["echo"]["backends"]] == ["echo"]
     for name in NEWER:
-        assert "pip install --upgrade 'gemmahub<2,>=0.9'" in rows[name]["remarks"][1]
+        assert update_command("gemmahub<2,>=0.9") in rows[name]["remarks"][1]
     assert "hello" not in done.stderr
     done = gemmahub(broken, "plugins", debug=True)
     assert "hello" in done.stderr

@@ -126,6 +126,29 @@ def test_a_plugin_that_computes_without_end(tmp_path: Path) -> None:
     assert rows["echo"]["state"] == "ok"
 
 
+def test_a_store_that_asks_for_patience_gets_it(tmp_path: Path) -> None:
+    slow = (
+        "from gemmahub import hookimpl\nfrom gemmahub.engines.contract import Inventory\n"
+        "class S:\n  name = {0!r}\n  patience = {1}\n"
+        "  def inventory(self):\n    import time; time.sleep(4); return Inventory()\n"
+        "@hookimpl\ndef gemmahub_stores(): return [S()]"
+    )
+    for name, patience in (("patient", 60), ("hasty", "'soon'")):
+        (tmp_path / f"{name}_plugin.py").write_text(slow.format(name, patience))
+        install(tmp_path, name, f"{name}_plugin")
+    one = {"GEMMAHUB_PLUGINS": "patient"}, {"GEMMAHUB_PLUGINS": "hasty"}
+    states = []
+    for variables in one:
+        done = subprocess.run(
+            [sys.executable, "-m", "gemmahub", "plugins", "--json"],
+            env=os.environ | variables | {"PYTHONPATH": str(tmp_path)},
+            capture_output=True, text=True, timeout=600,
+        )  # fmt: skip
+        rows = {row["name"]: row for row in json.loads(done.stdout)["plugins"]}
+        states.append(rows[variables["GEMMAHUB_PLUGINS"]]["state"])
+    assert states == ["ok", "failed"]
+
+
 async def test_the_ui_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a store, a server and a probe that never answer, the library shows the rest."""
     from types import SimpleNamespace

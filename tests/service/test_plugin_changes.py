@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gemmahub.service import python_environment as environments
+from gemmahub import python_environment as environments
 from gemmahub.service.plugin_changes import plan_install
 from tests.service.plugin_wheels import GOOD, gemmahub, make_environment, write_wheel
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gemmahub.python_environment import install_command
 from gemmahub.service.scoring import tasks
 from gemmahub.testing.model_writer import write_model
 
@@ -96,4 +97,4 @@ def test_without_lm_eval_the_package_is_named(
     monkeypatch.setattr(tasks, "version", missing)
     found = command("quality", model, "--tasks", "own")
     assert found.code == 2
-    assert "pip install 'gemmahub[tasks]'" in found.err
+    assert install_command("gemmahub[tasks]") in found.err

@@ -8,6 +8,7 @@ from math import log2
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import BackendMissing
+from gemmahub.python_environment import install_command
 from gemmahub.text import format_gib
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _figure(across: str, up: str) -> tuple[Any, Any]:
     except ImportError as error:
         raise BackendMissing(
             "plots need matplotlib, which is not installed",
-            "pip install 'gemmahub[report]', or use --markdown, which has tables only",
+            f"{install_command('gemmahub[report]')}, or use --markdown, which has tables only",
         ) from error
     figure = Figure(figsize=_SIZE, layout="constrained")
     figure.patch.set_alpha(0)

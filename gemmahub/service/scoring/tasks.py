@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import GemmahubError, UsageError
+from gemmahub.python_environment import install_command
 from gemmahub.service.measuring import measured_model
 from gemmahub.service.scoring.choosing import scorable
 from gemmahub.service.serving.starting import running_servers, start_server
@@ -97,7 +98,7 @@ def _version() -> str:
         return version(PROGRAM)
     except PackageNotFoundError:
         raise UsageError(
-            "tasks need lm-eval, which is not installed", "pip install 'gemmahub[tasks]'"
+            "tasks need lm-eval, which is not installed", install_command("gemmahub[tasks]")
         ) from None
 
 
@@ -135,7 +136,9 @@ def _asked(address: str, name: str, options: TasksOptions) -> dict[str, Any]:
             wanted += ["--limit", str(options.limit)]
         # A key has to be there, and the server asks for none.
         environment = {**os.environ, "OPENAI_API_KEY": "none", "NO_PROXY": "127.0.0.1,localhost"}
-        ran = subprocess.run(wanted, env=environment, capture_output=True, text=True, check=False)
+        ran = subprocess.run(
+            wanted, env=environment, capture_output=True, text=True, errors="replace", check=False
+        )
         if ran.returncode:
             lines = ran.stderr.strip().splitlines()[-_LINES:] or ["it gave no reason"]
             raise GemmahubError(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmahub.errors import UsageError
 from gemmahub.http.gate import ANY, gate_for
 from gemmahub.http.place import end_event
+from gemmahub.python_environment import install_command
 from gemmahub.service.cluster import WantedCluster
 from gemmahub.service.serving.choosing import Offered, ServedWith, planned_models, settings_of
 from gemmahub.service.serving.known import KnownServer, made_known
@@ -66,7 +67,7 @@ def serve(here: Installation, references: Sequence[str], serving: Serving) -> No
     except ImportError:
         raise UsageError(
             "serving needs starlette and uvicorn, which are not installed",
-            "pip install 'gemmahub[server]'",
+            install_command("gemmahub[server]"),
         ) from None
     _check(serving)
     machine = _machine(here, serving)

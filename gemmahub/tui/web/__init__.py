@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmahub.errors import UsageError
+from gemmahub.python_environment import install_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,6 @@ def serve(place: Place, files: Path, say: Callable[[str], None], *, open_page: b
     except ImportError:
         raise UsageError(
             "the browser UI needs textual-serve, which is not installed",
-            "pip install 'gemmahub[web]'",
+            install_command("gemmahub[web]"),
         ) from None
     WebServer(place, files, say).run(open_page=open_page)

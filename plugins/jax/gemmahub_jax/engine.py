@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from gemmahub.engines.contract import Availability, CheckResult
 from gemmahub.errors import BackendMissing
+from gemmahub.python_environment import install_command
 from gemmahub.text import one_line
 
 NAME: Final = "jax"
@@ -35,10 +36,6 @@ _DEVICES: Final = {
     "jax-rocm7-plugin": ROCM,
     "libtpu": TPU,
 }
-_INSTALL: Final = (
-    "`pip install 'gemmahub-jax[cpu]'`, with an NVIDIA GPU `'gemmahub-jax[cuda13]'`, on a TPU "
-    "`'gemmahub-jax[tpu]'`"
-)
 _OTHER_PYTHON: Final = (
     "install gemmahub with Python 3.12 or later: "
     "`uv tool install --python 3.12 gemmahub --with 'gemmahub-jax[cpu]'`"
@@ -78,7 +75,7 @@ def availability() -> Availability:
         )
     for name in (DISTRIBUTION, "jax", "jaxlib"):
         if not version(name):
-            return Availability(False, reason=f"{name} is missing", hint=_INSTALL)
+            return Availability(False, reason=f"{name} is missing", hint=_how_to_install())
     return Availability(True, version=version())
 
 
@@ -90,6 +87,11 @@ def check() -> CheckResult:
 def engine_name() -> str:
     """As shown to people: ``JAX (gemma 4.0.1)``."""
     return f"JAX ({DISTRIBUTION} {version() or CHECKED_VERSION})"
+
+
+def _how_to_install() -> str:
+    command = install_command("gemmahub-jax[cpu]")
+    return f"`{command}`; with an NVIDIA GPU [cuda13] in place of [cpu], on a TPU [tpu]"
 
 
 def library(*, host_only: bool = False) -> JaxModules:
@@ -107,9 +109,9 @@ def library(*, host_only: bool = False) -> JaxModules:
             return _started(host_only)
     except Exception as error:  # noqa: BLE001 - protobuf raises an error of its own, XLA RuntimeError
         said = one_line(f"{type(error).__name__}: {error}", 300)
-        hint = _INSTALL
+        hint = _how_to_install()
         if "protobuf" in said.lower():
-            hint = "`pip install 'sentencepiece<0.2.2'`: later ones need another protobuf"
+            hint = f"`{install_command('sentencepiece<0.2.2')}`: later ones need another protobuf"
         raise BackendMissing(f"JAX cannot be started here: {said}", hint) from None
 
 

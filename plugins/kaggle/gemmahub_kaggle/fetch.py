@@ -25,6 +25,7 @@ from gemmahub.errors import (
     RangesIgnored,
 )
 from gemmahub.http.limits import ExchangeStopped
+from gemmahub.records.whole_file import replace_file
 from gemmahub.text import format_bytes, one_line, plural
 from gemmahub_kaggle.failures import other_content
 from gemmahub_kaggle.storage import PackedInStorage
@@ -146,7 +147,7 @@ class KaggleFetcher:
         self._append(listed, stored, part, listed.size)
         self._verify(listed, stored, part)
         if part != path:
-            part.replace(path)
+            replace_file(part, path)
 
     def _fetch_packed(self, listed: ListedFile, stored: StoredFile) -> None:
         """Through its archive, whose MD5 is checked before it is opened."""
@@ -169,7 +170,7 @@ class KaggleFetcher:
             fresh.unlink(missing_ok=True)
             archive.unlink(missing_ok=True)
             raise
-        fresh.replace(path)
+        replace_file(fresh, path)
         archive.unlink(missing_ok=True)
 
     def _is_good(self, listed: ListedFile, path: Path) -> bool:

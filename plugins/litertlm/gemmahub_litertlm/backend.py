@@ -140,7 +140,9 @@ class LitertLmBackend(Backend):
         if only:
             return f"it is made for {', '.join(sorted(only))}: use the model's general file"
         if model.metadata.least_version:
-            return f"it asks for LiteRT-LM {model.metadata.least_version}: {engine.INSTALL}"
+            return (
+                f"it asks for LiteRT-LM {model.metadata.least_version}: {engine.how_to_install()}"
+            )
         return "use another file of the model; GEMMAHUB_DEBUG=1 shows what the engine says"
 
     def _checked(

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from gemmahub.engines.contract import Availability
 from gemmahub.errors import BackendMissing
+from gemmahub.python_environment import install_command
 
 NAME: Final = "litert-lm"
 DISTRIBUTION: Final = "litert-lm-api"
 CHECKED_VERSION: Final = "0.18.1"
-INSTALL: Final = "pip install 'gemmahub-litertlm[engine]' (one wheel of about 50 MB)"
 _MODULE: Final = "litert_lm"
 NO_CACHE: Final = ":nocache"
 """Where packed weights are kept: nowhere. By default the library writes them beside the model."""
@@ -26,10 +26,15 @@ def version() -> str:
         return ""
 
 
+def how_to_install() -> str:
+    """The command that installs the library."""
+    return f"{install_command('gemmahub-litertlm[engine]')} (one wheel of about 50 MB)"
+
+
 def availability() -> Availability:
     """Whether it is installed. Imports nothing of it."""
     if not (found := version()) or find_spec(_MODULE) is None:
-        return Availability(False, reason=f"{DISTRIBUTION} is not installed", hint=INSTALL)
+        return Availability(False, reason=f"{DISTRIBUTION} is not installed", hint=how_to_install())
     return Availability(True, version=found)
 
 
@@ -38,9 +43,11 @@ def library() -> Any:
     try:
         import litert_lm
     except ImportError as error:
-        raise BackendMissing(f"{DISTRIBUTION} cannot be loaded: {error}", INSTALL) from None
+        raise BackendMissing(
+            f"{DISTRIBUTION} cannot be loaded: {error}", how_to_install()
+        ) from None
     except OSError as error:  # its library lacks another one
-        hint = f"{INSTALL}; it needs Linux with glibc, macOS on arm64, or Windows"
+        hint = f"{how_to_install()}; it needs Linux with glibc, macOS on arm64, or Windows"
         raise BackendMissing(f"{DISTRIBUTION} cannot be loaded: {error}", hint) from None
     litert_lm.set_min_log_severity(litert_lm.LogSeverity.ERROR)
     return litert_lm

@@ -15,6 +15,7 @@ from gemmahub.errors import (
     LoadFailed,
     TemplateError,
 )
+from gemmahub.python_environment import install_command
 from gemmahub_litertlm import engine
 from gemmahub_litertlm.backend import LitertLmBackend
 from plugins.litertlm.tests.bundle_writer import (
@@ -181,6 +182,6 @@ def test_missing_library_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "litert_lm", None)
     answer = LitertLmBackend().availability()
     assert not answer.ok
-    assert "pip install" in answer.hint
+    assert install_command("gemmahub-litertlm[engine]") in answer.hint
     with pytest.raises(BackendMissing, match="cannot be loaded"):
         LitertLmBackend().load(of(write_bundle(tmp_path / "m.litertlm")), Settings())

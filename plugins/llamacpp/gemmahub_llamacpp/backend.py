@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from importlib.util import find_spec
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gemmahub.engines.contract import (
     Artifact,
@@ -25,6 +25,7 @@ from gemmahub.engines.contract import (
     Settings,
 )
 from gemmahub.errors import GenerationFailed, LoadFailed
+from gemmahub.python_environment import install_command
 from gemmahub_llamacpp import devices as found_devices
 from gemmahub_llamacpp import engine
 from gemmahub_llamacpp.guards import OTHER_FOLDER
@@ -44,11 +45,6 @@ if TYPE_CHECKING:
     from gemmahub_llamacpp.context import Context, ContextSettings
     from gemmahub_llamacpp.model import LlamaModel
     from gemmahub_llamacpp.session import LlamaCppSession
-
-_INSTALL: Final = (
-    "`uv sync` in a checkout, else `pip install gemmahub-llamacpp`; it compiles llama.cpp and "
-    "needs a C++ compiler"
-)
 
 
 class LlamaCppBackend(Backend):
@@ -89,7 +85,9 @@ class LlamaCppBackend(Backend):
         """Whether llama-cpp-python is installed. Imports nothing of it."""
         version = engine.version()
         if not version or find_spec("llama_cpp") is None:
-            return Availability(False, reason=f"{engine.DISTRIBUTION} is missing", hint=_INSTALL)
+            command = install_command("gemmahub-llamacpp")
+            hint = f"`{command}`; it compiles llama.cpp and needs a C++ compiler"
+            return Availability(False, reason=f"{engine.DISTRIBUTION} is missing", hint=hint)
         known = version == engine.CHECKED_VERSION and not os.environ.get(OTHER_FOLDER)
         return Availability(True, version=version, commit=engine.CHECKED_COMMIT if known else "")
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines.contract import CheckResult
 from gemmahub.hardware.records import Kind
+from gemmahub.python_environment import rebuild_command
 from gemmahub_llamacpp import engine
 from gemmahub_llamacpp.guards import OTHER_FOLDER
 
@@ -101,16 +102,17 @@ def _ways(machine: Machine, device: Device) -> tuple[str, ...]:
 def build_command(machine: Machine, way: str, version: str) -> str:
     """The command that builds this version for an accelerator, for the machine's usual shell.
 
-    Without ``--no-cache-dir`` pip takes the wheel that it built without the option (since 23.1).
+    Without ``--no-cache-dir`` pip takes the wheel that it built without the option (since 23.1);
+    uv does the same without ``--no-cache``.
     """
     option = f"-DGGML_{way.upper()}=on"
     name = engine.DISTRIBUTION
-    pip = f"pip install --force-reinstall --no-cache-dir --no-binary {name} {name}=={version}"
+    again = rebuild_command(f"{name}=={version}")
     if _windows(machine):
-        return f'$env:CMAKE_ARGS="{option}"; {pip}'
+        return f'$env:CMAKE_ARGS="{option}"; {again}'
     # As in docs/build.md of the same commit.
     hip = 'HIPCXX="$(hipconfig -l)/clang" HIP_PATH="$(hipconfig -R)" ' if way == "hip" else ""
-    return f'{hip}CMAKE_ARGS="{option}" {pip}'
+    return f'{hip}CMAKE_ARGS="{option}" {again}'
 
 
 def _windows(machine: Machine) -> bool:

@@ -12,6 +12,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import BackendMissing, LoadFailed
+from gemmahub.python_environment import install_command, rebuild_command
 from gemmahub_llamacpp.guards import check_structures, load_backends
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ CHECKED_VERSION: Final = "0.3.36"
 CHECKED_COMMIT: Final = "0c1e57098"
 """The llama.cpp that this version carries."""
 
-REINSTALL: Final = (
-    "reinstall it with `pip install --force-reinstall --no-cache-dir gemmahub-llamacpp`"
-)
-
 _WARNING, _ERROR, _CONTINUED = 3, 4, 5  # enum ggml_log_level
+
+
+def _rebuild() -> str:
+    return f"compile it again: `{rebuild_command(f'{DISTRIBUTION}=={CHECKED_VERSION}')}`"
 
 
 class EngineLog:
@@ -112,10 +113,10 @@ def library() -> Any:
     except ImportError as error:
         raise BackendMissing(
             f"{DISTRIBUTION} is not installed: {error}",
-            "install it: `pip install gemmahub-llamacpp`",
+            f"install it: `{install_command('gemmahub-llamacpp')}`",
         ) from None
     except (OSError, RuntimeError) as error:
-        raise BackendMissing(f"{DISTRIBUTION} cannot be loaded: {error}", REINSTALL) from None
+        raise BackendMissing(f"{DISTRIBUTION} cannot be loaded: {error}", _rebuild()) from None
     llama_cpp.llama_log_set(_log_callback(llama_cpp), None)
     check_structures(llama_cpp, CHECKED_VERSION)
     llama_cpp.llama_backend_init()
@@ -134,7 +135,7 @@ def mtmd() -> Any:
         from llama_cpp import mtmd_cpp
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
         raise BackendMissing(
-            f"this build of {DISTRIBUTION} reads no images: {error}", REINSTALL
+            f"this build of {DISTRIBUTION} reads no images: {error}", _rebuild()
         ) from None
     mtmd_cpp.mtmd_helper_log_set(_log_callback(llama_cpp), None)
     return mtmd_cpp
@@ -173,6 +174,6 @@ def assign(struct: Any, **values: Any) -> None:
             raise LoadFailed(
                 f"{DISTRIBUTION} {version()} has no setting {name}",
                 "install the version made for this plugin: "
-                f"`pip install {DISTRIBUTION}=={CHECKED_VERSION}`",
+                f"`{install_command(f'{DISTRIBUTION}=={CHECKED_VERSION}')}`",
             )
         setattr(struct, name, value)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gemmahub.errors import BackendMissing
+from gemmahub.python_environment import install_command
 from gemmahub.text import one_line
 
 OTHER_FOLDER: Final = "LLAMA_CPP_LIB_PATH"
@@ -62,7 +63,7 @@ def check_structures(llama_cpp: Any, checked: str) -> None:
                     f"is {found}, not {value}",
                     f"unset {OTHER_FOLDER}"
                     if os.environ.get(OTHER_FOLDER)
-                    else f"`pip install llama-cpp-python=={checked}`",
+                    else f"`{install_command(f'llama-cpp-python=={checked}')}`",
                 )
 
 

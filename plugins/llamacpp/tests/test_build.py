@@ -1,4 +1,4 @@
-"""GPUs that the installed build of llama.cpp cannot use, and the command that mends it."""
+"""GPUs that the installed build of llama.cpp cannot use, and the command that installs one."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ import pytest
 
 from gemmahub.hardware.records import Kind, Machine
 from gemmahub.hardware.simulate import preset_machine, simulate_machine
+from gemmahub.python_environment import rebuild_command
 from gemmahub_llamacpp.build import accelerators, gpu_checks, library_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 CPU_ONLY: frozenset[str] = frozenset()
-PIP = (
-    "pip install --force-reinstall --no-cache-dir --no-binary llama-cpp-python "
-    "llama-cpp-python==0.3.36"
-)
+PIP = rebuild_command("llama-cpp-python==0.3.36")
 
 
 def machine(name: str, capability: str | None = None, **facts: str) -> Machine:

@@ -9,6 +9,7 @@ import pytest
 
 from gemmahub.errors import LoadFailed
 from gemmahub.formats.ggml_types import GGML_TYPES
+from gemmahub.python_environment import install_command
 from gemmahub_llamacpp import engine
 from gemmahub_llamacpp.backend import LlamaCppBackend, check
 
@@ -70,7 +71,7 @@ def test_availability_is_cheap_and_names_the_fix(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(engine, "version", lambda: "")
     missing = LlamaCppBackend().availability()
     assert not missing.ok
-    assert "pip install gemmahub-llamacpp" in missing.hint
+    assert install_command("gemmahub-llamacpp") in missing.hint
     assert check().status == "warning"
 
 

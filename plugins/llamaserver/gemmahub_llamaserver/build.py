@@ -20,6 +20,7 @@ from gemmahub.config import cache_folder
 from gemmahub.engines.contract import EngineDevice
 from gemmahub.engines.process import explain_exit
 from gemmahub.errors import BackendMissing
+from gemmahub.python_environment import install_command
 from gemmahub.records.whole_file import write_whole
 from gemmahub.text import one_line
 
@@ -194,7 +195,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _unusable(command: Sequence[str], reason: str) -> BackendMissing:
     return BackendMissing(
         f"{one_line(' '.join(command))} cannot be used: {one_line(reason, 400)}",
-        "install a newer llama.cpp, or `pip install 'gemmahub[server]'`",
+        f"install a newer llama.cpp, or `{install_command('gemmahub[server]')}`",
     )
 
 

@@ -41,7 +41,9 @@ def checks(machine: Machine) -> list[CheckResult]:
     lines = [CheckResult(_NAME, "warning", p.message, p.hint) for p in found.problems]
     if found.build is not None:
         return [*_used(found.build, machine), *lines]
-    return lines or [CheckResult(_NAME, "warning", "there is no llama-server", programs.INSTALL)]
+    return lines or [
+        CheckResult(_NAME, "warning", "there is no llama-server", programs.how_to_install())
+    ]
 
 
 def _used(build: builds.Build, machine: Machine) -> list[CheckResult]:

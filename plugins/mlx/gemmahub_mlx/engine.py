@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from gemmahub.engines.contract import Availability, CheckResult
 from gemmahub.errors import BackendMissing
+from gemmahub.python_environment import install_command
 
 NAME: Final = "mlx"
 DISTRIBUTION: Final = "mlx-lm"
@@ -27,10 +28,6 @@ _DEVICES: Final = {
     "mlx-cuda-12": CUDA,
     "mlx-cuda-13": CUDA,
     "mlx-cpu": HOST,
-}
-_INSTALL: Final = {
-    "darwin": "`pip install gemmahub-mlx`; it needs a Mac with Apple silicon",
-    "linux": "`pip install 'gemmahub-mlx[cpu]'`, with an NVIDIA GPU `'gemmahub-mlx[cuda13]'`",
 }
 
 
@@ -63,13 +60,13 @@ def device() -> str:
 
 def availability() -> Availability:
     """Whether MLX can be used here. Imports nothing of it."""
-    hint = _INSTALL.get(sys.platform)
-    if hint is None:
+    if sys.platform not in ("darwin", "linux"):
         return Availability(
             False,
             reason="MLX runs on macOS and Linux only",
             hint="use a GGUF file of the model: llama.cpp runs it",
         )
+    hint = _hint()
     for name in (DISTRIBUTION, "mlx"):
         if not version(name):
             return Availability(False, reason=f"{name} is missing", hint=hint)
@@ -112,7 +109,12 @@ def library() -> MlxModules:
 
 
 def _hint() -> str:
-    return _INSTALL.get(sys.platform, "use a GGUF file of the model")
+    if sys.platform == "darwin":
+        return f"`{install_command('gemmahub-mlx')}`; it needs a Mac with Apple silicon"
+    if sys.platform == "linux":
+        command = install_command("gemmahub-mlx[cpu]")
+        return f"`{command}`; with an NVIDIA GPU [cuda13] in place of [cpu]"
+    return "use a GGUF file of the model"
 
 
 def _import() -> MlxModules:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines.sources import PROJECTOR, WEIGHTS, Pulled, PullProgress
 from gemmahub.errors import DoesNotFit, FormatError, GemmahubError, IntegrityError
+from gemmahub.records.whole_file import replace_file
 from gemmahub.text import format_bytes, one_line
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _fetch(
             f"{format_bytes(file.size)} were discarded",
             "try again; if it persists, do not trust this registry",
         )
-    part.replace(path)
+    replace_file(part, path)
     tell(done, "ready")
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from gemmahub.engines.contract import Availability, CheckResult
 from gemmahub.errors import BackendMissing
+from gemmahub.python_environment import install_command
 from gemmahub.text import one_line
 
 GGUF: Final = "gguf"
@@ -15,7 +16,6 @@ NAME: Final = "transformers"
 DISTRIBUTION: Final = "transformers"
 CHECKED_VERSION: Final = "5.24.0"
 """The version of Transformers that all figures and tests of this plugin were made with."""
-INSTALL: Final = "`pip install 'gemmahub-transformers[torch]'`"
 _NEEDED: Final = ("torch", DISTRIBUTION, "accelerate", "safetensors", "tokenizers")
 _OLDEST: Final = 5  # of Transformers: a cache with windows, ``dtype``, one loader for all packings
 
@@ -37,16 +37,23 @@ def version(distribution: str = DISTRIBUTION) -> str:
         return ""
 
 
+def how_to_install(extra: str = "torch") -> str:
+    """The command that installs PyTorch and what else an extra of this plugin names."""
+    return f"`{install_command(f'gemmahub-transformers[{extra}]')}`"
+
+
 def availability() -> Availability:
     """Whether PyTorch and Transformers can be used here. Imports nothing of them."""
     missing = [name for name in _NEEDED if not version(name)]
     if missing:
         verb = "is" if len(missing) == 1 else "are"
-        return Availability(False, reason=f"{', '.join(missing)} {verb} missing", hint=INSTALL)
+        return Availability(
+            False, reason=f"{', '.join(missing)} {verb} missing", hint=how_to_install()
+        )
     found = version()
     if not found.partition(".")[0].isdigit() or int(found.partition(".")[0]) < _OLDEST:
         return Availability(
-            False, reason=f"transformers {found} is older than {_OLDEST}", hint=INSTALL
+            False, reason=f"transformers {found} is older than {_OLDEST}", hint=how_to_install()
         )
     return Availability(True, version=found)
 
@@ -77,12 +84,14 @@ def library() -> TorchModules:
             warnings.simplefilter("ignore")  # of the libraries that Transformers imports
             return _import()
     except ImportError as error:
-        raise BackendMissing(f"PyTorch cannot be loaded: {_said(error)}", INSTALL) from None
+        raise BackendMissing(
+            f"PyTorch cannot be loaded: {_said(error)}", how_to_install()
+        ) from None
     except (OSError, RuntimeError, ValueError, AttributeError) as error:
         # ValueError: a CUDA library is not where PyTorch looks; OSError: it cannot be loaded.
         raise BackendMissing(
             f"PyTorch cannot be started here: {_said(error)}",
-            f"install it again with its libraries: {INSTALL}",
+            f"install it again with its libraries: {how_to_install()}",
         ) from None
 
 

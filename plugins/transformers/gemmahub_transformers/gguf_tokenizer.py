@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gemmahub.engines.folder_tokenizer import Tokenizer
 from gemmahub.errors import LoadFailed
 from gemmahub.text import one_line
+from gemmahub_transformers.engine import how_to_install
 from gemmahub_transformers.model import LOCAL, refused, source
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def read_gguf_tokenizer(library: TorchModules, header: CheckpointHeader) -> Toke
     except ImportError as error:
         raise LoadFailed(
             f"Transformers needs a package to read GGUF files: {one_line(str(error), 200)}",
-            "`pip install 'gemmahub-transformers[gguf]'`, or use llama.cpp for it",
+            f"{how_to_install('gguf')}, or use llama.cpp for it",
         ) from None
     except Exception as error:  # noqa: BLE001 - the library raises what its parts raise
         raise refused(library, header, error) from None

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.errors import BackendError, LoadFailed
+from gemmahub.python_environment import update_command
 from gemmahub.text import one_line, plural
 from gemmahub_transformers.devices import HOST, torch_name
 from gemmahub_transformers.packings import check_device
@@ -150,8 +151,7 @@ def refused(library: TorchModules, header: CheckpointHeader, error: Exception) -
     if "does not recognize this architecture" in said or isinstance(error, KeyError):
         return LoadFailed(
             f"transformers {version} does not know models of the type {family}",
-            "`pip install --upgrade transformers` may add it; otherwise use a GGUF file "
-            "of the model",
+            f"`{update_command('transformers')}` may add it; else use a GGUF file of the model",
         )
     if isinstance(error, ImportError):
         return LoadFailed(

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from gemmahub.engines.contract import Loadable
 from gemmahub.errors import LoadFailed
 from gemmahub.formats.tensor import UNKNOWN_PACKING
+from gemmahub.python_environment import install_command
 from gemmahub.text import one_line
 from gemmahub_transformers.devices import HOST
-from gemmahub_transformers.engine import version
+from gemmahub_transformers.engine import how_to_install, version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,21 +27,18 @@ class PackingNeeds(NamedTuple):
 
     needs: str
     cpu: bool
-    install: str = ""
+    extra: str = ""
 
     @property
     def command(self) -> str:
         """What installs it."""
-        return self.install or f"`pip install {self.needs}`"
+        return how_to_install(self.extra) if self.extra else f"`{install_command(self.needs)}`"
 
 
-_EXTRA: Final = "`pip install 'gemmahub-transformers[{}]'`"
 PACKINGS: Final = {
-    "bitsandbytes": PackingNeeds("bitsandbytes", True, _EXTRA.format("bitsandbytes")),
-    "compressed-tensors": PackingNeeds(
-        "compressed-tensors", True, _EXTRA.format("compressed-tensors")
-    ),
-    "torchao": PackingNeeds("torchao", True, _EXTRA.format("torchao")),
+    "bitsandbytes": PackingNeeds("bitsandbytes", True, "bitsandbytes"),
+    "compressed-tensors": PackingNeeds("compressed-tensors", True, "compressed-tensors"),
+    "torchao": PackingNeeds("torchao", True, "torchao"),
     "gptq": PackingNeeds("gptqmodel", True),
     "awq": PackingNeeds("gptqmodel", True),
     "auto-round": PackingNeeds("auto-round", True),

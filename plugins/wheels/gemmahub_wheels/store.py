@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from gemmahub.engines.contract import Artifact, BrokenEntry, Inventory
 from gemmahub.errors import IntegrityError
+from gemmahub.records.whole_file import replace_file
 from gemmahub.text import one_line
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES: Final = 4 << 20
 _LEFTOVER_SECONDS: Final = 3600
+_JOIN_SECONDS: Final = 120.0
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.gguf")
 
@@ -63,6 +65,18 @@ class WheelStore:
                 reason = one_line(str(error)) or type(error).__name__
                 broken.append(BrokenEntry(folder / model.package, self.name, reason))
         return Inventory(tuple(artifacts), tuple(broken))
+
+    @property
+    def patience(self) -> float:
+        """Seconds for an inventory: enough for a slow disk while a model has to be joined."""
+        folder = self.folder or _default_folder()
+        for model in self.packages:
+            with contextlib.suppress(Exception):  # inventory() says what is wrong with it
+                if find_spec(model.package) is not None:
+                    _, name, parts = _described(import_module(model.package))
+                    if not _is_whole(folder / name, parts):
+                        return _JOIN_SECONDS
+        return 0
 
     def _artifact(self, model: WheelModel, folder: Path) -> Artifact:
         sha256, name, parts = _described(import_module(model.package))
@@ -125,9 +139,19 @@ def join_parts(parts: list[Path], path: Path, sha256: str) -> None:
                 "reinstall the package that carries the model",
             )
         Path(name).chmod(0o644)
-        Path(name).replace(path)
+        _give_name(Path(name), path, parts)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def _give_name(whole: Path, path: Path, parts: list[Path]) -> None:
+    """Raises: OSError."""
+    try:
+        replace_file(whole, path)
+    except PermissionError:
+        # Windows: another gemmahub was first, and an engine has its file open by now.
+        if not _is_whole(path, parts):
+            raise
 
 
 def _remove_leftovers(path: Path) -> None:

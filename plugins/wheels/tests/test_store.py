@@ -159,3 +159,10 @@ def test_the_known_package_is_here() -> None:
     assert artifact.path.stat().st_size == 253_113_024
     assert artifact.sha256 is not None
     assert artifact.sha256.startswith("a5fd3b62")
+
+
+def test_patience_is_asked_for_until_the_model_is_joined(store: WheelStore) -> None:
+    """253 MB take longer than two seconds on a slow disk, and the first command waits for them."""
+    assert store.patience > 60
+    store.inventory()
+    assert store.patience == 0
