@@ -162,9 +162,8 @@ def engine_change() -> PluginChange:
     from gemmahub.service.plugin_changes import PluginChange, plan_install
 
     extra, environment = engine_extra(), python_environment()
-    if environment.checkout:
-        words = ["uv", "sync", "--project", environment.checkout, "--inexact", "--extra", extra]
-        return PluginChange(environment, "", words)
+    if environment.members:
+        return PluginChange(environment, "", environment.install(f"gemmahub[{extra}]", "gemmahub"))
     return plan_install("llamaserver[program]" if extra == "server" else "llamacpp")
 
 
