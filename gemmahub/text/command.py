@@ -14,6 +14,11 @@ def quoted(words: Sequence[str]) -> str:
     return shlex.join(words)
 
 
+def words_of(command: str) -> list[str]:
+    """The words of a command that :func:`quoted` made."""
+    return shlex.split(command)
+
+
 def command_line(name: str, *words: str, **options: Any) -> str:
     """``gemmahub NAME WORDS --option value``, quoted for a shell.
 
