@@ -213,7 +213,7 @@ def _in_short(preset: ModelPreset) -> str:
 def _doubt(preset: ModelPreset) -> None:
     """Warn of a model that nothing here knows."""
     from gemmahub.service import Library
-    from gemmahub.service.presets import doubtful_model
+    from gemmahub.service.presets.kept import doubtful_model
 
     if doubt := doubtful_model(Library(), preset):
         output.warning(f"{preset.reference}: {doubt}")

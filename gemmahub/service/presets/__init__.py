@@ -8,7 +8,6 @@ from __future__ import annotations
 from gemmahub.service.presets.record import ModelPreset, preset_of
 from gemmahub.service.presets.stored import (
     BrokenPreset,
-    doubtful_model,
     find_preset,
     is_kept,
     model_in,
@@ -20,7 +19,6 @@ from gemmahub.service.presets.stored import (
 __all__ = [
     "BrokenPreset",
     "ModelPreset",
-    "doubtful_model",
     "find_preset",
     "is_kept",
     "model_in",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.config.file import file_text, parsed, read_tables, settings_path
-from gemmahub.errors import GemmahubError, NotFound, NotInstalled, UsageError
+from gemmahub.errors import NotFound, UsageError
 from gemmahub.service.presets.fields import TABLE
 from gemmahub.service.presets.record import ModelPreset, preset_of
 from gemmahub.text import nearest, one_line
@@ -14,8 +14,6 @@ from gemmahub.text import nearest, one_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from gemmahub.service.installation import Installation
 
 _MOST: Final = 1000
 
@@ -96,18 +94,6 @@ def save_preset(name: str, values: Mapping[str, Any]) -> ModelPreset:
     with alone(path):
         write(path, with_table(file_text(path), (TABLE, name), dict(found.values), path))
     return found
-
-
-def doubtful_model(here: Installation, preset: ModelPreset) -> str:
-    """Why no model may be found under a preset's reference, "" where one is known or may be got:
-    a typing mistake is told when the preset is kept, and not when it is used."""
-    try:
-        here.registry.resolve(preset.model)
-    except NotInstalled:
-        return ""
-    except GemmahubError as error:
-        return error.in_full
-    return ""
 
 
 def remove_preset(name: str) -> None:
