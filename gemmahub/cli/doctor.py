@@ -53,7 +53,7 @@ def doctor_command(fix: bool, yes: bool, dry_run: bool, form: Form) -> int:
     if dry_run:
         _list(repairs)
     if not repairs and not done:
-        output.note("nothing is to be put right here that --fix can")
+        output.note("--fix finds nothing to put right; gemmahub doctor shows all checks")
     failed = any(result.reason for result in done)
     return ExitCode.FAILED if failed else _code(checks)
 

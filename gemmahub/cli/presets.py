@@ -90,7 +90,9 @@ def save_command(name: str, model: str, yes: bool, **fields: Any) -> int:
     values = {"model": model, **given_values(fields)}
     if is_kept(wanted) and not _may(f"replace the preset {wanted}", yes=yes):
         return _nothing()
-    _told(save_preset(wanted, values))
+    saved = save_preset(wanted, values)
+    output.note(f"kept {saved.reference}; use it: {command_line('run', saved.reference)}")
+    _doubt(saved)
     return ExitCode.DONE
 
 
@@ -181,6 +183,8 @@ def import_command(
         output.json_data({"presets": [one.as_json() for one in offered], "saved": saved})
     elif saved:
         output.note(f"kept {names}; use it: {command_line('run', offered[0].preset.reference)}")
+        for one in offered:
+            _doubt(one.preset)
     return ExitCode.DONE
 
 
@@ -206,8 +210,13 @@ def _in_short(preset: ModelPreset) -> str:
     return ", ".join(parts)
 
 
-def _told(preset: ModelPreset) -> None:
-    output.note(f"kept {preset.reference}; use it: {command_line('run', preset.reference)}")
+def _doubt(preset: ModelPreset) -> None:
+    """Warn of a model that nothing here knows."""
+    from gemmahub.service import Library
+    from gemmahub.service.presets.kept import doubtful_model
+
+    if doubt := doubtful_model(Library(), preset):
+        output.warning(f"{preset.reference}: {doubt}")
 
 
 def _may(what: str, *, yes: bool) -> bool:

@@ -10,7 +10,7 @@ from gemmahub.cli import output
 from gemmahub.cli.setup_screen import show_facts
 from gemmahub.errors import DoesNotFit, ExitCode, GemmahubError, NetworkError, UsageError
 from gemmahub.text import plural
-from gemmahub.text.command import command_line
+from gemmahub.text.command import command_line, words_of
 
 if TYPE_CHECKING:
     from gemmahub.planning.recommending import Recommendation
@@ -175,7 +175,6 @@ def _without_network(library: Library) -> str:
 
 def _talk(command: str) -> int:
     """Run a command of gemmahub on this terminal; its exit code."""
-    import shlex
     import subprocess
     import sys
 
@@ -183,5 +182,5 @@ def _talk(command: str) -> int:
 
     output.note(f"$ {command}")
     give_stdout_back()
-    words = shlex.split(command)[1:]
+    words = words_of(command)[1:]
     return subprocess.call([sys.executable, "-P", "-m", "gemmahub", *words])

@@ -10,6 +10,7 @@ from gemmahub.text import format_bytes, format_gib, one_line, plural
 if TYPE_CHECKING:
     from gemmahub.hardware.records import Machine
     from gemmahub.service.first_setup import SetupFacts
+    from gemmahub.service.right_build import RightBuild
 
 _MOST_GPUS = 3
 _NAME = 8
@@ -23,9 +24,6 @@ def show_facts(facts: SetupFacts) -> None:
     _title("Here already")
     _row("engine", _engines(facts))
     _row("models", _stores(facts))
-    if facts.unused is not None:
-        devices = " and ".join(dict.fromkeys(facts.unused.devices))
-        _row("not used", f"{devices} by {facts.unused.engine}; gemmahub recommend says more")
     if facts.offline:
         _row("network", f"none: {facts.offline}")
     _title("What this machine runs best")
@@ -37,6 +35,19 @@ def show_facts(facts: SetupFacts) -> None:
             _below(step.detail)
         if step.problem:
             _below(f"not now: {step.problem}")
+    if facts.unused is not None:
+        _unused(facts.unused)
+
+
+def _unused(found: RightBuild) -> None:
+    """GPUs that the engine here does not use, what they would run, and how to change that."""
+    from gemmahub.service.first_setup import plan_text
+
+    devices = " and ".join(dict.fromkeys(found.devices))
+    _row("- GPU", f"{found.engine} does not use {devices}, which would run")
+    best = found.recommendation
+    _below(f"{best.variant.reference}: {plan_text(best)}")
+    output.paragraph(found.hint, indent=4)
 
 
 def _choices(facts: SetupFacts) -> None:

@@ -34,6 +34,11 @@ def _quoted_on_windows(word: str) -> str:
     return f'"{doubled}"'
 
 
+def words_of(command: str) -> list[str]:
+    """The words of a command that :func:`quoted` made."""
+    return shlex.split(command)
+
+
 def command_line(name: str, *words: str, **options: Any) -> str:
     """``gemmahub NAME WORDS --option value``, quoted for a shell.
 

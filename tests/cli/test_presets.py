@@ -168,6 +168,14 @@ def test_single_values_are_set_and_unset_as_other_settings(command: Command, fil
     assert "wrong" not in file.read_text()
 
 
+def test_a_model_that_nothing_knows_is_told_when_it_is_kept(command: Command) -> None:
+    done = command("presets", "save", "x", "gemma-3-4b-itt")
+    assert done.code == 0
+    assert "gemma-3-4b-it" in done.err.partition("warning:")[2]
+    assert "warning" not in command("presets", "save", "y", "gemma-3-4b-it").err
+    assert "warning" not in command("presets", "save", "z", "user/repo:Q4_0").err
+
+
 # --- files ----------------------------------------------------------------------------------------
 
 

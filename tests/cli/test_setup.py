@@ -15,7 +15,9 @@ import pytest
 from gemmahub.catalog import loader
 from gemmahub.catalog.records import Catalog
 from gemmahub.cli import output
-from gemmahub.service import Library, first_setup
+from gemmahub.engines.contract import EngineDevice
+from gemmahub.hardware.simulate import preset_machine
+from gemmahub.service import Library, engine_devices, first_setup
 from tests.tui.conftest import MODEL, NAME
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from gemmahub.testing.hub.server import HubServer
 
 Command = Any
+CPU, CUDA = EngineDevice("CPU", "cpu"), EngineDevice("CUDA0", "cuda")
 BEST = "gemma-3-270m-it:q4_0-qat"
 
 UV = """\
@@ -134,6 +137,27 @@ def test_the_screen_fits_80_columns_and_24_lines(
         assert word in done.out
     monkeypatch.setattr(output, "width", lambda: 20)
     assert command("setup", "--dry-run").code == 0
+
+
+@pytest.mark.parametrize("devices", [[CPU], [CPU, CUDA]])
+def test_a_gpu_that_the_engine_does_not_use_is_named_with_what_to_do(
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    devices: list[EngineDevice],
+) -> None:
+    pc = replace(preset_machine("rtx-3090"), simulated=False)
+    monkeypatch.setenv("GEMMAHUB_PLUGINS", "llamaserver")
+    monkeypatch.setenv("GEMMAHUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(Library, "hardware", lambda self, measure=False: pc)
+    monkeypatch.setattr(engine_devices, "devices_of", lambda offer: tuple(devices))
+    done = command("setup", "--dry-run")
+    assert done.code == 0
+    assert "GPU      GeForce RTX 3090, 24.00 GiB of 24.00 GiB free" in done.out
+    assert len(done.out.splitlines()) <= 23
+    unused = "llama-server does not use GeForce RTX 3090" in done.out
+    assert unused == (CUDA not in devices)
+    assert ("plugins.llamaserver.program" in done.out) == unused
 
 
 @pytest.mark.usefixtures("bare")

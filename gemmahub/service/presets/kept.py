@@ -1,16 +1,18 @@
-"""The use case: a preset of what a conversation is held with."""
+"""The use case: a preset of what a conversation is held with; what is doubtful of one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmahub.engines.contract import Sampling, Settings
+from gemmahub.errors import GemmahubError, NotInstalled
 from gemmahub.service.presets.stored import save_preset
 from gemmahub.text import strip_controls
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gemmahub.service.installation import Installation
     from gemmahub.service.presets.record import ModelPreset
 
 _SETTINGS: Final = (
@@ -52,6 +54,18 @@ def keep_as_preset(
         values["tools"] = str(tools.absolute())
     said = {key: value for key, value in values.items() if value not in (None, "", [], {})}
     return save_preset(name, said)
+
+
+def doubtful_model(here: Installation, preset: ModelPreset) -> str:
+    """Why no model may be found under a preset's reference, "" where one is known or may be got:
+    a typing mistake is told when the preset is kept, and not when it is used."""
+    try:
+        here.registry.resolve(preset.model)
+    except NotInstalled:
+        return ""
+    except GemmahubError as error:
+        return error.in_full
+    return ""
 
 
 def _changed(record: object, usual: object, names: tuple[str, ...]) -> dict[str, Any]:
