@@ -1,14 +1,15 @@
-"""Writes the pages of ``docs/reference`` that follow from the source::
+"""Writes the pages that follow from the source: those of the reference, and the changelog::
 
     uv run python -m docs.make_reference
 
 A test holds the pages against the source, so run this after changing a command, an option, a
-setting, an exit code or a hook.
+setting, an exit code, a hook, or CHANGELOG.md.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,7 @@ from gemmahub.errors import ExitCode, GemmahubError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-FOLDER: Final = Path(__file__).resolve().with_name("reference")
+FOLDER: Final = Path(__file__).resolve().parent
 
 _CODES: Final = """# Exit codes
 
@@ -62,11 +63,21 @@ def _errors() -> Iterator[type[GemmahubError]]:
             yield value
 
 
+def changelog() -> str:
+    """CHANGELOG.md as a page of the site. Its links into the repository are text here: what they
+    led to may have moved since."""
+    text = (FOLDER.parent / "CHANGELOG.md").read_text(encoding="utf-8").partition("\n\n")[2]
+    text = re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]*\)", r"\1", text)
+    return f"# Changelog\n\n<!-- Written by docs/make_reference.py. -->\n\n{_CHANGES}\n\n{text}"
+
+
+_CHANGES: Final = "What changed for users, version by version."
 PAGES: Final[dict[str, Callable[[], str]]] = {
-    "commands.md": make_commands.document,
-    "exit-codes.md": exit_codes,
-    "hooks.md": make_hooks.document,
-    "settings.md": make_settings.document,
+    "changelog.md": changelog,
+    "reference/commands.md": make_commands.document,
+    "reference/exit-codes.md": exit_codes,
+    "reference/hooks.md": make_hooks.document,
+    "reference/settings.md": make_settings.document,
 }
 
 

@@ -32,7 +32,7 @@ def test_every_hook_has_a_heading_with_its_arguments() -> None:
 
 @pytest.mark.parametrize("name", make_reference.PAGES)
 def test_the_reference_is_current(name: str) -> None:
-    document = text(f"docs/reference/{name}")
+    document = text(f"docs/{name}")
     made = make_reference.PAGES[name]().rstrip("\n") + "\n"
     assert document == made, "run: uv run python -m docs.make_reference"
 
