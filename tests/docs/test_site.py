@@ -10,12 +10,15 @@ import sys
 from functools import cache
 from html.parser import HTMLParser
 from importlib.util import find_spec
-from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urldefrag
 
 import pytest
 
 from tests.docs.blocks import DOCS, PAGES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(
     find_spec("zensical") is None, reason="the site's builder is missing: uv sync --group docs"
