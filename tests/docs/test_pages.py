@@ -50,7 +50,9 @@ def listed(part: Any) -> Iterator[str]:
 
 def test_the_navigation_has_each_page_once() -> None:
     pages = [name_of(path) for path in (*PAGES, DOCS / "changelog.md")]
-    assert sorted(listed(nav())) == sorted(pages)
+    # Decisions are for maintainers, and have an index of their own.
+    found = [name for name in listed(nav()) if not name.startswith("decisions/")]
+    assert sorted(found) == sorted(pages)
 
 
 def test_the_navigation_has_its_parts() -> None:
