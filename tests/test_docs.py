@@ -86,6 +86,13 @@ def test_the_readme_has_the_two_commands() -> None:
         assert re.search(rf"<!-- {mark} -->\n\n    \S.+\n\n<!-- end -->", readme), mark
 
 
+def test_every_extra_is_explained() -> None:
+    extras = tomllib.loads(text("pyproject.toml"))["project"]["optional-dependencies"]
+    document = text("docs/getting-started/your-system.md")
+    table = document.partition("## Extras")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(extras)
+
+
 def test_every_plugin_has_a_readme_and_the_same_version() -> None:
     version = tomllib.loads(text("pyproject.toml"))["project"]["version"]
     from gemmahub import __version__
