@@ -117,7 +117,7 @@ def test_security_limits_are_those_of_the_code() -> None:
         f"tensors of a GGUF model | {gguf_tensors.MAX_TENSORS:,}",
         f"safetensors header | {safetensors.MAX_HEADER_BYTES >> 20} MiB",
         f"layers, experts | {RANGES['layers'].highest} and {RANGES['experts'].highest:,}",
-        f"use {template_process.CPU_SECONDS} s of processor time",
+        f"use {template_process.CPU_SECONDS} s of CPU time",
         f"{template_process.WALL_SECONDS:.0f} s on the clock",
         f"{template_process.MEMORY_BYTES // 10**6} MB beyond",
         f"{limits.WHOLE:.0f} s and {limits.MOST_BYTES >> 20} MiB",
