@@ -4,7 +4,8 @@ A comment is not shown on the page::
 
     <!-- run -->                     every command ends with 0
     <!-- run: exit 3 -->             the last one ends with 3
-    <!-- run: figures -->            and the figures shown below "$ command" are those it prints
+    <!-- run: figures -->            and the figures shown below "$ command" are those it prints;
+                                     "..." is what is left out
     <!-- not run: the reason -->
 """
 
@@ -59,7 +60,7 @@ class Block:
                 found.append((line, []))
             elif line.startswith("$ "):
                 found.append((line[2:], []))
-            elif line.strip() and found:
+            elif line.strip() not in ("", "...") and found:
                 found[-1][1].append(line)
         return found
 
