@@ -216,9 +216,10 @@ second and third choices were checked too."""
 
 # --- the document ------------------------------------------------------------------------------
 
-INTRODUCTION: Final = """# What fits
+INTRODUCTION: Final = """# What fits, in tables
 
-Made by `benchmarks/what_fits.py`.
+You find the first choice for machines that people have, and for sizes of memory. Made by
+`benchmarks/what_fits.py`; [what fits](memory.md) explains the columns.
 """
 
 

@@ -1,16 +1,10 @@
-"""Writes ``docs/reference/hooks.md`` from the hook specifications::
-
-    uv run python docs/make_hooks.py
-
-A test holds the file against them, so run this after changing a hook.
-"""
+"""``docs/reference/hooks.md``: the hooks, as their specifications have them."""
 
 from __future__ import annotations
 
 import inspect
 import re
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmahub.engines import hookspecs
@@ -22,6 +16,8 @@ if TYPE_CHECKING:
 HEAD = f"""# Hooks
 
 <!-- Written by docs/make_hooks.py from gemmahub/engines/hookspecs.py: change it there. -->
+
+What a plugin can give to gemmahub, hook by hook, each with an example.
 
 A plugin implements the hooks that it needs, as functions in the module that its entry point in
 the group `gemmahub` names, each marked with `gemmahub.hookimpl`. A hook returns its records, as a
@@ -60,7 +56,3 @@ def _markdown(text: str) -> str:
 def document() -> str:
     """The whole of ``docs/reference/hooks.md``."""
     return "\n".join([HEAD, *(section(name, function) for name, function in hooks().items())])
-
-
-if __name__ == "__main__":
-    (Path(__file__).parent / "reference" / "hooks.md").write_text(document(), encoding="utf-8")

@@ -31,7 +31,7 @@ from typing import Any, ClassVar
 
 
 class ExitCode(IntEnum):
-    """Exit codes of the ``gemmahub`` command (a contract, see ``docs/reference/commands.md``)."""
+    """Exit codes of the ``gemmahub`` command (a contract, see ``docs/reference/exit-codes.md``)."""
 
     DONE = 0
     FAILED = 1

@@ -22,7 +22,9 @@ MOST_LINES = 60
 def files() -> dict[str, str]:
     """The files that the tutorial builds; a block that begins indented goes on with a class."""
     found: dict[str, str] = {}
-    for name, text in BLOCK.findall((ROOT / "docs/guides/tutorial.md").read_text(encoding="utf-8")):
+    pages = (ROOT / f"docs/guides/{name}.md" for name in ("tutorial", "tutorial-optional"))
+    both = "".join(page.read_text(encoding="utf-8") for page in pages)
+    for name, text in BLOCK.findall(both):
         gap = "\n" if text.startswith(" ") else "\n\n"
         found[name] = f"{found[name]}{gap}{text}" if name in found else text
     return found

@@ -2,7 +2,7 @@
 
 A reader for each layout says what one weight is; this module finds the weights and puts them
 together. What no reader knows keeps its bytes and is named so: its weights are not counted. The
-table of all layouts, and what each was checked against, is in docs/concepts/precision.md.
+table of all layouts, and what each was checked against, is in docs/reference/layouts.md.
 """
 
 from __future__ import annotations
