@@ -10,7 +10,7 @@ import click
 
 from gemmahub.cli import output
 from gemmahub.cli.continue_chat import continue_command
-from gemmahub.cli.forms import Form, answer_options, form_of
+from gemmahub.cli.forms import Form, answer_options
 from gemmahub.errors import ExitCode, UsageError
 from gemmahub.text import one_line, plural
 
@@ -31,14 +31,15 @@ _SHOWN = 20
 
 
 @click.group(name="chats", invoke_without_command=True)
+@answer_options("chats list")
 @click.pass_context
-def chats_command(context: click.Context) -> None:
+def chats_command(context: click.Context, form: Form) -> None:
     """List, show, continue and export saved conversations.
 
     Without a subcommand it lists them. ID is the name of a conversation, or its first letters.
     """
     if context.invoked_subcommand is None:
-        _list("", form_of("chats list"))
+        _list("", form)
 
 
 chats_command.add_command(continue_command)

@@ -15,6 +15,7 @@ from click.shell_completion import (
     BashComplete,
     CompletionItem,
     FishComplete,
+    ZshComplete,
     add_completion_class,
     get_completion_class,
     split_arg_string,
@@ -135,8 +136,16 @@ class _WholeDescriptions(FishComplete):
     source_template = FISH
 
 
+class _EscapedColons(ZshComplete):
+    def format_completion(self, item: CompletionItem[str]) -> str:
+        """As click does it since 8.2: zsh takes what is behind a colon for the description."""
+        value = item.value.replace(":", r"\:") if item.help else item.value
+        return f"{item.type}\n{value}\n{item.help or '_'}"
+
+
 add_completion_class(_WholeWords)
 add_completion_class(_WholeDescriptions)
+add_completion_class(_EscapedColons)
 
 
 def script(cli: click.Command, shell: str) -> str:

@@ -65,8 +65,11 @@ class Form:
             for name in view.quiet_names(value):
                 output.data(one_line(name, 4096))
             return
-        write = as_csv if self.kind == CSV else as_markdown
-        output.data(write(view.names, view.cells(value)), end="")
+        if self.kind == CSV:
+            output.data(as_csv(view.names, view.cells(value)), end="")
+        else:
+            main = view.main
+            output.data(as_markdown(main.names, main.cells(value)), end="")
 
 
 def form_of(

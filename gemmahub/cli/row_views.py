@@ -15,12 +15,19 @@ if TYPE_CHECKING:
 
 
 class RowView(NamedTuple):
-    """The rows in an answer, their columns as ``name`` or ``name=path.in.the.row``, and the column
-    that ``--quiet`` prints."""
+    """The rows in an answer, their columns as ``name`` or ``name=path.in.the.row``, the column that
+    ``--quiet`` prints, and the columns that a page has room for: those of Markdown, all if none."""
 
     rows: Callable[[Any], Iterable[Row]]
     columns: tuple[str, ...]
     quiet: str = ""
+    brief: tuple[str, ...] = ()
+
+    @property
+    def main(self) -> RowView:
+        """The same with the columns that a page has room for."""
+        kept = [c for c in self.columns if not self.brief or c.partition("=")[0] in self.brief]
+        return self._replace(columns=tuple(kept))
 
     @property
     def names(self) -> list[str]:
@@ -100,6 +107,7 @@ ROW_VIEWS: Final = {
         ("reference", "name", "format", "kind", *_PRECISION, "parameters", "size_bytes", *_FIT,
          "tokens_per_second=measured_speed.tokens_per_second", "installed", "stores=places.store"),
         "reference",
+        ("reference", "precision", "size_bytes", "fits", "largest_context", "tokens_per_second"),
     ),
     "search": RowView(
         _found_files,
@@ -108,6 +116,7 @@ ROW_VIEWS: Final = {
          "gated=repository.gated", "licence=repository.licence",
          "downloads=repository.downloads"),
         "pull",
+        ("reference", "label", "bits_per_weight", "qat", "size_bytes", "fits", "licence"),
     ),
     "recommend": RowView(
         _under("recommendations"),
@@ -116,6 +125,8 @@ ROW_VIEWS: Final = {
          "total_bytes=memory.total_bytes", "headroom_bytes", "largest_context",
          "tokens_per_second", "speed_basis", "quality", "quality_loss", "points", "installed",
          "command"),
+        brief=("rank", "reference", "precision", "context", "total_bytes", "tokens_per_second",
+               "command"),
     ),
     "compare": RowView(
         _under("variants"),
@@ -123,6 +134,8 @@ ROW_VIEWS: Final = {
          "tokens_per_second", "speed_basis", "quality", "quality_loss",
          "perplexity=measured.quality.perplexity.value",
          "divergence=measured.quality.divergence.mean.value", "installed"),
+        brief=("reference", "precision", "size_bytes", "fits", "largest_context",
+               "tokens_per_second", "quality_loss", "perplexity", "divergence"),
     ),
     "plan": RowView(_under("contexts"), ("context", "cache_type", "total_bytes", "fits")),
     "quality": RowView(
@@ -134,6 +147,8 @@ ROW_VIEWS: Final = {
          "divergence_median=divergence.median", "divergence_99=divergence.percentile_99",
          "same_top=divergence.same_top.value", "rms_change=divergence.rms_change.value",
          "engine=conditions.build", "machine=conditions.machine"),
+        brief=("reference", "precision", "text", "perplexity", "perplexity_error", "divergence",
+               "divergence_error", "same_top"),
     ),
     "quality --prompts": RowView(
         _under("answers"),
@@ -151,6 +166,7 @@ ROW_VIEWS: Final = {
         ("name", "reference", "backend", "precision=precision.summary", "label", "memory_bytes",
          "device_bytes", "device", "context", "until", "place"),
         "name",
+        ("name", "backend", "precision", "memory_bytes", "device", "context", "until"),
     ),
     "hardware": RowView(
         _figures, ("part", "name", "figure", "value", "unit", "source", "doubt")
@@ -162,10 +178,12 @@ ROW_VIEWS: Final = {
         _under("conversations"),
         ("id", "title", "reference", "model", "precision", "turns", "created", "changed"),
         "id",
+        ("id", "title", "model", "precision", "turns"),
     ),
     "config list": RowView(
         _under("settings"),
         ("name", "value", "origin", "default", "type", "env", "secret", "help", "problem"),
+        brief=("name", "value", "origin", "help"),
     ),
     "doctor": RowView(_under("checks"), ("name", "status", "message", "hint")),
 }  # fmt: skip

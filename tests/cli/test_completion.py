@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
+from click.shell_completion import get_completion_class
 
 from gemmahub import __version__
 from gemmahub.cli.completing import script
@@ -224,6 +225,11 @@ def test_a_file_of_somebody_else_is_not_replaced(command: Command) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
 def test_every_shell_has_a_script(shell: str, command: Command) -> None:
+    if get_completion_class(shell) is None:
+        refused = command("completion", "show", shell)
+        assert refused.code == 2
+        assert "click>=8.5" in refused.err
+        return
     shown = command("completion", "show", shell)
     assert shown.out == script(cli, shell)
     assert MARK in shown.out

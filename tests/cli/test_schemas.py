@@ -33,7 +33,7 @@ LINES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "pull": (("pull", "user/gemma", "--dry-run", "--json"), ("pull", "user/gemma", "--json")),
     "run": (("run", "{model}", "--backend", "echo", "--json", "hello"),),
     "embed": (("embed", "{embeds}", "--backend", "echo", "--json", "hello"),),
-    "chats-list": (("chats", "list", "--json"),),
+    "chats-list": (("chats", "list", "--json"), ("chats", "--json")),
     "chats-show": (("chats", "show", "{chat}", "--json"),
                    ("chats", "export", "{chat}", "--format", "json")),
     "plan": (("plan", "gemma-3-4b-it:q4_0-qat", "--json"),),
@@ -76,7 +76,7 @@ def gives_json(command: click.Command) -> bool:
 
 def test_every_command_with_json_has_a_schema() -> None:
     wanted = {name.replace(" ", "-") for name, each in commands(cli) if gives_json(each)}
-    assert wanted | {"error", "chats-continue"} == set(SCHEMAS)
+    assert (wanted - {"chats"}) | {"error", "chats-continue"} == set(SCHEMAS)
     assert set(LINES) | ELSEWHERE == set(SCHEMAS)
 
 

@@ -130,6 +130,18 @@ def test_a_filter_wants_every_word_in_any_case(items: list[Item]) -> None:
     assert filtered(items, "no such thing") == []
 
 
+def test_a_filter_takes_comparisons(items: list[Item]) -> None:
+    found = filtered(items, "bits<5 params>=4b qat")
+    assert found
+    for item in found:
+        variant = item.row.variant
+        assert (variant.precision.bits_per_weight or 99) < 5
+        assert variant.parameters >= 4e9
+    assert len(found) < len(filtered(items, "qat"))
+    assert filtered(items, "bits<") == items  # it is still being written
+    assert filtered(items, "bits<x") == []  # a text like any other
+
+
 def test_a_model_is_one_row_and_opens(items: list[Item]) -> None:
     """The first of its variants stands for it; nothing is lost, and the order stays."""
     flat = ordered(items, SortFilter())
