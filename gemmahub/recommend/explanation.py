@@ -105,9 +105,7 @@ def _fit(plan: ScoredPlan) -> ScorePart:
     level, why = 1.0, "no points by itself: what does not fit is not ranked"
     if left := plan.placement.in_words(len(plan.candidate.architecture.layers)):
         figure += f"; {left} stay in system memory"
-        source = (
-            "no points by itself: layers in system memory cost speed; computed from its tensors"
-        )
+        why = "no points by itself: layers in system memory cost speed"
         level = 0.75 * min(1.0, sum(plan.traffic.layers))
     elif max((p.total_bytes / (p.free_bytes or 1) for p in used), default=0.0) > TIGHT:
         level = 0.75
