@@ -102,17 +102,14 @@ def _fit(plan: ScoredPlan) -> ScorePart:
         f"{format_gib(p.total_bytes)} of {format_gib(p.free_bytes)} free on {p.device}"
         for p in used
     )
-    source = "no points: what does not fit is not ranked; computed from its tensors"
-    level = 1.0
+    level, why = 1.0, "no points by itself: what does not fit is not ranked"
     if left := plan.placement.in_words(len(plan.candidate.architecture.layers)):
         figure += f"; {left} stay in system memory"
-        source = (
-            "no points by itself: layers in system memory cost speed; computed from its tensors"
-        )
+        why = "no points by itself: layers in system memory cost speed"
         level = 0.75 * min(1.0, sum(plan.traffic.layers))
     elif max((p.total_bytes / (p.free_bytes or 1) for p in used), default=0.0) > TIGHT:
         level = 0.75
-    return ScorePart("fit", 0.0, level, figure, source)
+    return ScorePart("fit", 0.0, level, f"{figure}; {why}", "computed from its tensors")
 
 
 def _context(plan: ScoredPlan, largest: int, wanted: Requirements) -> ScorePart:

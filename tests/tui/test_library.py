@@ -643,8 +643,11 @@ def test_web_takes_no_command(command: Any) -> None:
     assert "takes no command" in result.err
 
 
-async def test_the_curve_is_planned_when_the_cursor_rests(hub: SteadyHub) -> None:
+async def test_the_curve_is_planned_when_the_cursor_rests(
+    hub: SteadyHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of the model that it rests on; its point is that of the slider."""
+    monkeypatch.setattr("gemmahub.tui.widgets.detail._REST_SECONDS", 1.5)  # machines may be busy
     async with GemmahubApp(hub).run_test(size=LARGE) as pilot:
         screen = await loaded(pilot)
         await pilot.press("down", "down")

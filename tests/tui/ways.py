@@ -18,6 +18,7 @@ from gemmahub.tui.screens.compare import CompareScreen
 from gemmahub.tui.screens.conversation_list import ConversationList
 from gemmahub.tui.screens.downloads import DownloadsScreen
 from gemmahub.tui.screens.duel import DuelScreen
+from gemmahub.tui.screens.explain import ExplainScreen
 from gemmahub.tui.screens.pull import PullScreen
 from gemmahub.tui.screens.serving import ServingScreen
 from gemmahub.tui.screens.sizes import SizesScreen
@@ -287,6 +288,13 @@ async def duel(pilot: Pilot[None]) -> None:
     await still(pilot)
 
 
+async def explain(pilot: Pilot[None]) -> None:
+    """Why a model ranks where it does."""
+    await go_to(pilot, ELSEWHERE[0])
+    await pilot.press("e")
+    await screen_of(pilot, ExplainScreen)
+
+
 async def serving(pilot: Pilot[None]) -> None:
     """What is served, and who asks."""
     await start(pilot)
@@ -309,6 +317,7 @@ SCENES: Final = {
     for scene in (
         Scene(library),
         Scene(other_machine),
+        Scene(explain),
         Scene(what_if),
         Scene(compare),
         Scene(sizes),
