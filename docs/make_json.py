@@ -1,5 +1,4 @@
-"""Writes the tables of ``docs/reference/json.md``: schemas, columns and keys as the program has
-them. Run: ``uv run python docs/make_json.py``."""
+"""The tables of ``docs/reference/json.md``: schemas, columns and keys as the program has them."""
 
 from __future__ import annotations
 
@@ -40,8 +39,9 @@ def tables() -> dict[str, str]:
     }
 
 
-def document(text: str) -> str:
-    """The document with current tables."""
+def document() -> str:
+    """The page with current tables; the text between them is written by hand."""
+    text = DOCUMENT.read_text(encoding="utf-8")
     for name, table in tables().items():
         place = re.compile(rf"<!-- {name} -->\n.*?<!-- end -->", re.DOTALL)
         new = f"<!-- {name} -->\n\n{table}\n<!-- end -->"
@@ -61,7 +61,3 @@ def _command(command: str) -> str:
 def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [columns, ("---",) * len(columns), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-if __name__ == "__main__":
-    DOCUMENT.write_text(document(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from docs import make_commands, make_hooks, make_settings
+from docs import make_commands, make_hooks, make_json, make_settings
 from gemmahub import errors
 from gemmahub.errors import ExitCode, GemmahubError
 
@@ -77,6 +77,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "reference/commands.md": make_commands.document,
     "reference/exit-codes.md": exit_codes,
     "reference/hooks.md": make_hooks.document,
+    "reference/json.md": make_json.document,
     "reference/settings.md": make_settings.document,
 }
 

@@ -45,16 +45,6 @@ def test_the_hook_reference_has_examples_that_compile() -> None:
         compile(example, "docs/reference/hooks.md", "exec")
 
 
-def test_the_tables_of_the_json_reference_are_current() -> None:
-    spec = importlib.util.spec_from_file_location("make_json", ROOT / "docs/make_json.py")
-    assert spec is not None
-    assert spec.loader is not None
-    maker = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(maker)
-    document = text("docs/reference/json.md")
-    assert document == maker.document(document), "run: uv run python docs/make_json.py"
-
-
 def test_every_hook_is_asked_for() -> None:
     rooms = (ROOT / "gemmahub" / "engines").glob("*.py")
     asking = "".join(path.read_text(encoding="utf-8") for path in rooms)

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import pytest
 
+from docs import make_man
 from gemmahub.cli.main import ALIASES, COMMANDS, cli
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-SCRIPT = Path(__file__).parent.parent / "docs/make_man.py"
-
-
-@pytest.fixture(scope="module")
-def maker() -> Any:
-    spec = importlib.util.spec_from_file_location("make_man", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Written as a release does it."""
     found = tmp_path_factory.mktemp("man") / "man1"
     environment = os.environ | {"SOURCE_DATE_EPOCH": "1700000000"}
-    subprocess.run([sys.executable, str(SCRIPT), str(found)], check=True, env=environment)
+    subprocess.run([sys.executable, make_man.__file__, str(found)], check=True, env=environment)
     return found
 
 
@@ -57,9 +45,9 @@ def test_every_command_has_a_page(folder: Path) -> None:
         assert text in page
 
 
-def test_the_same_source_makes_the_same_pages(maker: Any) -> None:
-    assert maker.pages() == maker.pages()
-    assert maker.pages()["gemmahub.1"].splitlines()[0].split()[3] == '""'
+def test_the_same_source_makes_the_same_pages() -> None:
+    assert make_man.pages() == make_man.pages()
+    assert make_man.pages()["gemmahub.1"].splitlines()[0].split()[3] == '""'
 
 
 def test_groff_renders_all_pages_without_a_warning(folder: Path) -> None:
@@ -88,5 +76,5 @@ def test_man_finds_and_shows_the_pages(folder: Path) -> None:
         assert "--help" in done.stdout
 
 
-def test_text_that_roff_would_obey_is_shown(maker: Any) -> None:
-    assert maker.roff(".so /etc/passwd\n'x\n\\fB-x") == "\\&.so /etc/passwd\n\\&'x\n\\efB\\-x"
+def test_text_that_roff_would_obey_is_shown() -> None:
+    assert make_man.roff(".so /etc/passwd\n'x\n\\fB-x") == "\\&.so /etc/passwd\n\\&'x\n\\efB\\-x"
