@@ -14,6 +14,7 @@ from gemmahub.engines.guarded import foreign_errors
 from gemmahub.engines.plugin_settings import check_setting, settings_of
 from gemmahub.engines.process import start_python
 from gemmahub.errors import LoadFailed, UsageError
+from gemmahub.python_environment import install_command
 from gemmahub.records.parsing import Unfit
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def test_without_the_keyring_library_the_command_to_install_it_is_named(
     monkeypatch.setitem(sys.modules, "keyring", None)
     with pytest.raises(UsageError, match="keyring package is missing") as caught:
         read("key")
-    assert "gemmahub[keyring]" in caught.value.hint
+    assert install_command("gemmahub[keyring]") in caught.value.hint
 
 
 def test_a_process_of_ours_reads_the_same(file: Path, tmp_path: Path) -> None:

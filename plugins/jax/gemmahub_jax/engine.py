@@ -91,7 +91,7 @@ def engine_name() -> str:
 
 def _how_to_install() -> str:
     command = install_command("gemmahub-jax[cpu]")
-    return f"`{command}`; with an NVIDIA GPU [cuda13] in place of [cpu], on a TPU [tpu]"
+    return f"`{command}`; with an NVIDIA GPU cuda13 in place of cpu, on a TPU tpu"
 
 
 def library(*, host_only: bool = False) -> JaxModules:

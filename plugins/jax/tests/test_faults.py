@@ -11,6 +11,7 @@ from test_format import NESTED, read
 
 from gemmahub.engines.contract import Artifact, Settings
 from gemmahub.errors import BackendError, BackendMissing, LoadFailed
+from gemmahub.python_environment import install_command
 from gemmahub_jax import engine
 from gemmahub_jax.backend import JaxBackend
 from gemmahub_jax.families import habits_of
@@ -57,7 +58,7 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, missing: str)
     monkeypatch.setattr(engine, "version", lambda name="gemma": "" if name == missing else "1.0")
     found = JaxBackend().availability()
     assert (found.ok, found.reason) == (False, f"{missing} is missing")
-    assert "gemmahub-jax[cpu]" in found.hint
+    assert install_command("gemmahub-jax[cpu]") in found.hint
 
 
 @pytest.mark.quick

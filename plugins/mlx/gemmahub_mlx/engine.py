@@ -113,7 +113,7 @@ def _hint() -> str:
         return f"`{install_command('gemmahub-mlx')}`; it needs a Mac with Apple silicon"
     if sys.platform == "linux":
         command = install_command("gemmahub-mlx[cpu]")
-        return f"`{command}`; with an NVIDIA GPU [cuda13] in place of [cpu]"
+        return f"`{command}`; with an NVIDIA GPU cuda13 in place of cpu"
     return "use a GGUF file of the model"
 
 

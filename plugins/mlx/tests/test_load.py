@@ -14,6 +14,7 @@ from gemmahub.engines.asking import dry_load
 from gemmahub.engines.contract import Artifact, Settings
 from gemmahub.engines.manager import load_plugins
 from gemmahub.errors import LoadFailed
+from gemmahub.python_environment import install_command
 from gemmahub_mlx import engine
 from gemmahub_mlx.backend import MlxBackend
 from gemmahub_mlx.header import read_header
@@ -175,7 +176,7 @@ def test_availability_names_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
         version = installed.pop(name)
         found = MlxBackend().availability()
         assert not found.ok
-        assert "gemmahub-mlx[cpu]" in found.hint
+        assert install_command("gemmahub-mlx[cpu]") in found.hint
         assert engine.check().status == "warning"
         installed[name] = version
     monkeypatch.setattr(sys, "platform", "win32")

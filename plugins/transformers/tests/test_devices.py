@@ -10,6 +10,7 @@ import pytest
 
 from gemmahub.engines.contract import Settings
 from gemmahub.errors import LoadFailed
+from gemmahub.python_environment import install_command
 from gemmahub_transformers import devices, engine
 from gemmahub_transformers.backend import TransformersBackend
 from gemmahub_transformers.devices import choose_device, expected_device, torch_name
@@ -124,7 +125,7 @@ def test_availability_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> 
         found = TransformersBackend().availability()
         assert not found.ok
         assert name in found.reason
-        assert "gemmahub-transformers[torch]" in found.hint
+        assert install_command("gemmahub-transformers[torch]") in found.hint
         assert engine.check().status == "warning"
         installed[name] = version
     installed["transformers"] = "4.57.1"
