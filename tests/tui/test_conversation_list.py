@@ -90,7 +90,7 @@ async def test_one_is_read_at_once_and_its_model_loads_with_the_first_question(
         assert answers(screen) == ["you said: about cats"]
         assert not screen.view.model.is_loading
         assert screen.view.model.running is None
-        assert "Your first question loads" in told(screen)
+        assert "your first question loads" in told(screen)
         screen.query_one(PromptEditor).text = "and dogs"
         await pilot.press("enter")
         await until(pilot, lambda: answers(screen)[1:] == ["and dogs"], "an answer")

@@ -115,12 +115,14 @@ async def test_it_begins_and_ends_from_the_line_below_every_screen(
             return str(found.render())
 
         await until(pilot, lambda: "▶ serve" in line(), "an offer to serve")
+        await pilot.pause()  # the line has its place only now
         await pilot.click(StatusLine, offset=(line().index("serve") + 1, 0))
         await until(pilot, lambda: serving.is_on, "a start")
         await until(pilot, lambda: not serving.is_starting, "its end")
         assert serving.error is None
         await until(pilot, lambda: f"serving 1 model at :{serving.port}" in line(), "its model")
         await pilot.press("D")  # on another screen
+        await until(pilot, lambda: "■ end" in line(), "an offer to end")
         await pilot.pause()
         await pilot.click(StatusLine, offset=(line().index("■ end") + 1, 0))
         await until(pilot, lambda: not serving.is_on, "its end")

@@ -231,3 +231,13 @@ async def test_an_engine_elsewhere_that_holds_a_model_is_shown(hub: SteadyHub) -
         assert "● gemma3:4b loaded" in line(pilot)
         app.background.seen = Behind(loaded=("a", "b", "c"))
         assert "● 3 models loaded" in line(pilot)
+
+
+async def test_a_flat_terminal_keeps_its_lines_for_the_screen(hub: SteadyHub) -> None:
+    app = GemmahubApp(hub)
+    async with app.run_test(size=(20, 5)) as pilot:
+        await loaded(pilot)
+        app.background.seen = Behind(conversations=3)
+        assert line(pilot) == ""
+        await pilot.resize_terminal(80, 24)
+        assert line(pilot) == "3 chats kept"

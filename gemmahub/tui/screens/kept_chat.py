@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gemmahub.service import Library
     from gemmahub.service.kept_model import KeptModel
 
-_READING: Final = "Read it at once. Your first question loads {model}; F5 loads it now."
+_READING: Final = "A kept conversation: your first question loads {model}; F5 loads it now."
 _GONE: Final = "You can read, copy and export it. A question, or F10, offers another model."
 
 
@@ -43,7 +43,9 @@ class KeptChat(ChatPreset):
         """Show the conversation; nothing is loaded."""
         self._unasked = True
         held = self.view.journal.saved().described
-        names = Names(held.model or held.reference, held.precision, engine=held.engine)
+        label = held.precision.partition(" · ")[0]
+        model = held.model or held.reference
+        names = Names(model, held.precision, label=label, engine=held.engine)
         self.view.query_one(ChatTitle).names = names
         model = one_line(self.view.model.reference, 100)
         self.query_one(LoadBox).rest(_READING.format(model=model))

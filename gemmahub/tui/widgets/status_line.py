@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from gemmahub.tui.server_control import ServerControl
 
 LOOK_SECONDS = 1.0
+_LEAST_LINES: Final = 10
+"""Of a terminal: with fewer, each is needed for what the screen is for."""
 _MOST_NAMES: Final = 2
 """Models that are named; of more only the number is told."""
 
@@ -62,7 +64,7 @@ class StatusLine(Static):
 
     def look(self) -> None:
         """Say what goes on now. Nothing is asked for here: it would hold up the keys."""
-        parts = going_on(self.app)
+        parts = going_on(self.app) if self.app.size.height >= _LEAST_LINES else []
         if parts != self._shown:
             self._shown = parts
             self.update(Content(" · ").join(map(_drawn, parts)))
