@@ -168,7 +168,7 @@ def chat_with(terminal: Terminal) -> None:
     fill(terminal, "Temperature", "0")
     fill(terminal, "Longest answer", "24")
     terminal.press("C-s")
-    terminal.wait("Ask something", gone="Temperature")
+    terminal.wait("Begin a text", gone="Temperature")
     terminal.write("1, 2, 3, 4, 5,")
     terminal.press("Enter")
     terminal.wait("1, 2, 3, 4, 5,", "6, 7, 8, 9, 10", "tokens/s · first token after")
