@@ -75,7 +75,7 @@ def test_a_byte_short() -> None:
     assert (fit.fits, fit.largest_context, fit.short_bytes) == (False, 0, 1)
     far = fit_of(GEMMA3_27B, host(least - 3 * GIB))
     assert far.short == "too big · 3.00 GiB short"
-    assert far.reason == "3.00 GiB more would have to be free"
+    assert far.reason == "3.00 GiB more memory is needed"
 
 
 def test_tight_for_want_of_context() -> None:

@@ -345,7 +345,7 @@ def test_verify_holds_the_plan_against_a_real_load(
 def test_verify_is_shown(command: Command) -> None:
     result = command("plan", "gemma-3-270m", "-c", 1024, "--gpu-layers", 0, "--verify", "--exact")
     assert result.code == 0
-    assert "asked of llama.cpp" in result.out
+    assert "from llama.cpp" in result.out
     for line in ("cpu weights", "cpu KV cache", "repacked weights", "resident"):
         assert line in result.out
 

@@ -127,7 +127,7 @@ def test_roles_and_parts_of_names(command: Command, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "code", "said"),
     [
-        (("--to", "Q9_Z"), 2, "there is no type 'Q9_Z'"),
+        (("--to", "Q9_Z"), 2, "'Q9_Z'"),
         (("--to", "Q4_0_8_8"), 2, "llama.cpp makes no Q4_0_8_8 any more"),
         (("--to", "F32"), 2, "no tensor would change"),
         ((), 2, "no type was given"),

@@ -86,7 +86,7 @@ def test_the_plan_is_what_is_made(command: Command, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "code", "said"),
     [
-        (("--to", "7bit"), 2, "there is no type '7bit' for folders"),
+        (("--to", "7bit"), 2, "'7bit' is not a type for folders"),
         (("--to", "BF16"), 2, "BF16 would change nothing"),
         (("--to", "Q4_0"), 5, "Q4_0 is a GGUF type"),
         (("--to", "4bit", "--keep", "wings=8bit"), 2, "the model has no 'wings'"),

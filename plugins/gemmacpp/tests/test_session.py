@@ -218,7 +218,7 @@ def test_other_programs_of_that_name_are_told_apart(
     assert time.monotonic() - begin < 5
     assert not answer.ok
     assert reason in answer.reason
-    assert "GEMMA_CPP_PATH names it" in answer.reason
+    assert "it comes from GEMMA_CPP_PATH" in answer.reason
 
 
 def test_folder_of_a_build_is_searched(

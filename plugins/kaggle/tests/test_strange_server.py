@@ -257,7 +257,7 @@ def test_a_licence_to_accept(
         source.pull(found)
     assert "kaggle.com/settings/api" in caught.value.hint
     monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)
-    with pytest.raises(Gated, match="licence has to be accepted") as caught:
+    with pytest.raises(Gated, match="accept its licence first") as caught:
         source.pull(found)
     assert "consented to terms of use" in caught.value.message
     assert "https://www.kaggle.com/models/google/gemma-3 " in caught.value.hint
