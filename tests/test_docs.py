@@ -46,7 +46,7 @@ def test_the_hook_reference_is_current_and_complete() -> None:
         compile(example, "docs/reference/hooks.md", "exec")
 
 
-def test_every_hook_is_asked_for() -> None:
+def test_every_hook_is_used() -> None:
     rooms = (ROOT / "gemmahub" / "engines").glob("*.py")
     asking = "".join(path.read_text(encoding="utf-8") for path in rooms)
     for name in vars(hookspecs):

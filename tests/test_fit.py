@@ -141,7 +141,7 @@ def test_the_whole_catalogue_on_a_small_and_a_large_machine() -> None:
     assert all(fit.reason for fit in small if not fit.fits)
 
 
-def test_without_the_systems_memory_nothing_is_said() -> None:
+def test_without_the_systems_memory_nothing_is_reported() -> None:
     from gemmahub.hardware.simulate import simulate_machine
 
     fits = fits_of(catalogue(), CATALOG, simulate_machine(memory=24 * GIB))

@@ -64,7 +64,7 @@ def test_a_reason_names_the_place_in_plain_words(value: Any, reason: str) -> Non
 
 
 @pytest.mark.parametrize("raw", ["[" * 100_000, '{"name":' * 100_000, "NaN", "9" * 5000, b"\xff"])
-def test_text_that_is_no_record_is_unfit(raw: Any) -> None:
+def test_text_that_is_not_a_record_is_unfit(raw: Any) -> None:
     for kind in (Outer, dict, list):
         with pytest.raises(Unfit):
             from_json(raw, kind)

@@ -102,7 +102,7 @@ def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch, command: Command) -
     assert "\x1b" not in on_a_terminal(monkeypatch, command, 80, QAT, PTQ, *MACHINE)
 
 
-def test_a_name_without_a_variant_is_said_aloud(command: Command) -> None:
+def test_a_name_without_a_variant_is_announced(command: Command) -> None:
     result = command("compare", "gemma-3-12b-it", PTQ, "--machine", "rtx-3090", "--use", "fast")
     assert result.code == 0, result
     assert "gemma-3-12b-it -> Q4_0 int4 QAT" in result.err

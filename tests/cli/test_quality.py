@@ -57,7 +57,7 @@ def kept(tmp_path: Path) -> dict[str, int]:
     return {f"{path.parent.name}/{path.name}": path.stat().st_mtime_ns for path in found}
 
 
-def test_models_are_held_against_a_reference_and_remembered(
+def test_models_are_compared_with_a_reference_and_remembered(
     command: Command, models: tuple[Path, Path], text: Path, tmp_path: Path
 ) -> None:
     one, two = models
@@ -98,7 +98,7 @@ def test_perplexity_alone_where_there_is_no_better_precision(
     assert "perplexity only" in found.err
 
 
-def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_continues(
     command: Command,
     models: tuple[Path, Path],
     text: Path,

@@ -214,7 +214,7 @@ def test_differences_in_words(hub: SteadyHub) -> None:
     assert "1.83 GiB more memory with 32,768 tokens" in back.words
 
 
-def test_what_cannot_be_seen_is_no_difference(hub: SteadyHub) -> None:
+def test_what_cannot_be_seen_is_not_a_difference(hub: SteadyHub) -> None:
     comparison = compare(hub, "gemma-3-12b-it:q4_k_m-unsloth", PTQ)
     (found,) = comparison.differences
     assert found.words == ("203 KB smaller",)

@@ -284,7 +284,7 @@ def test_without_reading_what_is_not_known_is_refused(folders: list[FolderStore]
     }
 
 
-def test_undo_refuses_what_is_no_record(tmp_path: Path) -> None:
+def test_undo_refuses_what_is_not_a_record(tmp_path: Path) -> None:
     for text in ("", "{}", '{"version": 2}', "[]"):
         (tmp_path / "x.json").write_text(text)
         with pytest.raises(NotFound):

@@ -241,7 +241,7 @@ HUGE = PNG + b"\0\1\0\0" * 2 + bytes(40)
         (b"BM" + bytes(9), "is damaged"),
     ],
 )
-def test_what_is_no_image_is_an_error_and_the_session_lives_on(
+def test_what_is_not_an_image_is_an_error_and_the_session_lives_on(
     tiny: LlamaCppSession, red: Message, tmp_path: Path, content: bytes | None, said: str
 ) -> None:
     expected, _ = ask(tiny, red)
