@@ -113,7 +113,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_continues(
         patched.setattr(output, "progress", pressed)
         found = command("quality", models[0], "--text", text)
     assert found.code == 130
-    assert "stopped; 2 of 4 windows of text.txt with Tiny Gemma are kept" in found.err
+    assert "stopped; 2 of 4 windows of text.txt with Tiny Gemma are saved" in found.err
     assert "run the same command to continue" in found.err
     before = kept(tmp_path)
     assert len(before) == 2

@@ -228,7 +228,7 @@ def test_a_store_that_does_not_say(tmp_path: Path) -> None:
     artifacts = [*folder.inventory().artifacts, *Unknown().inventory().artifacts]
     plan = plan_dedupe(artifacts, [folder, Unknown()], ContentSums(None))
     assert plan.shares == ()
-    assert "'unknown' does not say" in plan.refused[0].reason
+    assert "'unknown' does not state" in plan.refused[0].reason
 
 
 def test_files_of_a_folder_model_and_projectors_are_shared(tmp_path: Path, data: Path) -> None:

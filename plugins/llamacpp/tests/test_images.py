@@ -381,7 +381,7 @@ def test_an_image_larger_than_a_step(
     backend: LlamaCppBackend, seeing: Artifact, red: Message
 ) -> None:
     with backend.load(seeing, Settings(context=512, ubatch=8)) as session:
-        with pytest.raises(GenerationFailed, match="takes 16 tokens in one step") as caught:
+        with pytest.raises(GenerationFailed, match="needs 16 tokens in one step") as caught:
             ask(session, red)
         assert "ubatch of 16" in caught.value.hint
         assert ask(session, Message("user", QUESTION))[1].tokens == 12
