@@ -59,7 +59,7 @@ def test_imported_results_are_another_machines_until_they_are_forgotten(
     assert [kept.origin for kept in Results(tmp_path / "data").kept] == ["a friend's"]
     missing = command("bench", "forget", "desk")
     assert missing.code == 3
-    assert "there is a friend's" in missing.err
+    assert "imported: a friend's" in missing.err
 
 
 @pytest.mark.parametrize(
