@@ -407,7 +407,7 @@ def test_list_says_what_fits(
     }  # fmt: skip
     odd = found["odd.gguf"]
     assert (odd["fits"], odd["largest_context"], odd["short_bytes"]) == (None, None, None)
-    assert "not known" in odd["reason"]
+    assert "unknown" in odd["reason"]
     people = command("list", "--folder", gemma)
     assert re.search(r"large\.gguf .*fits · 131,072", people.out)
     assert re.search(r"odd\.gguf .* \?  ", people.out)

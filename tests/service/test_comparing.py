@@ -120,7 +120,7 @@ def test_a_variant_that_is_not_measured_says_so(hub: SteadyHub) -> None:
     assert measured.measured
     assert not other.measured
     assert other.memory.totals == ()
-    assert "not known" in other.memory.reason
+    assert "unknown" in other.memory.reason
     assert other.speed_basis == "not known: its memory is unknown"
     for label in ("bits/weight", "embedding", "tokens/s"):
         assert texts(comparison, label)[1] == "?"

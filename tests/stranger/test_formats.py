@@ -514,6 +514,6 @@ def test_without_its_reader_names_say_what_is_known(
     assert (found["format"], found["precision"]["label"]) == ("sandbank", "Q4_0")
     assert found["precision"]["bits_per_weight"] is None
     assert found["notes"] == ["not measured: no installed plugin reads sandbank files"]
-    assert "is not known" in command("plan", "demo://dune").err
+    assert "unknown" in command("plan", "demo://dune").err
     pulled = command("pull", "demo://dune")
     assert pulled.code == 0, pulled.err

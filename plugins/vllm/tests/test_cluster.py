@@ -136,7 +136,7 @@ def test_hosts_of_the_settings_are_planned_for(
     found = cluster_models(here, [reference], Wish(512), wanted, here.hardware())
     assert found.models[0].cluster is not None
     assert found.models[0].cluster.nodes == 2
-    assert not any("not known" in line for line in said)
+    assert not any("unknown" in line for line in said)
     small: Any = Library(
         config=replace(library.config, hosts=("a = 1GiB", "b = 1GiB")), say=said.append
     )
