@@ -244,7 +244,7 @@ def test_the_same_variant_by_other_names(hub: SteadyHub, tmp_path: Path) -> None
     link = tmp_path / "link.gguf"
     link.symlink_to(path)
     for other in (HERE, path, link, "gemma-3-1b-it"):
-        with pytest.raises(UsageError, match=r"named twice|the same variant"):
+        with pytest.raises(UsageError, match=r"given twice|the same variant"):
             compare(hub, HERE, str(other))
 
 
