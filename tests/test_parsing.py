@@ -125,7 +125,7 @@ def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
         read_bounded(path, 4)
     os.mkfifo(tmp_path / "pipe")
     for odd in (tmp_path, tmp_path / "pipe"):
-        with pytest.raises(Unfit, match="no file"):
+        with pytest.raises(Unfit, match="not a file"):
             read_bounded(odd, 5)
     with pytest.raises(FileNotFoundError):
         read_bounded(tmp_path / "none", 5)

@@ -122,7 +122,7 @@ def test_several_models_in_one_version(
 
 @pytest.mark.parametrize("revision", ["x", "0", "-1", "main"])
 def test_what_is_not_a_version(source: KaggleSource, revision: str) -> None:
-    with pytest.raises(UsageError, match="no version"):
+    with pytest.raises(UsageError, match="not a version"):
         source.find(REFERENCE, revision=revision)
 
 

@@ -481,7 +481,7 @@ def test_through_the_worker(tiny: LlamaCppSession, seeing: Artifact, red: Messag
     offer = load_plugins(only=["llamacpp"]).backend("llama.cpp")
     with load_isolated(offer, seeing, Settings(context=512)) as session:
         assert session.info.images is True
-        with pytest.raises(GenerationFailed, match="no image"):
+        with pytest.raises(GenerationFailed, match="not an image"):
             ask(session, replace(red, images=(seeing.path,)))
         assert ask(session, red)[0] == expected
         assert session.info.memory is not None

@@ -97,5 +97,5 @@ def test_a_model_is_not_an_adapter(
 def test_a_scale_that_is_not_a_number_is_refused(
     backend: LlamaServerBackend, artifact: Artifact, tmp_path: Path, scale: float
 ) -> None:
-    with pytest.raises(LoadFailed, match="no number"):
+    with pytest.raises(LoadFailed, match="not a number"):
         answer(backend, artifact, Adapter(write_adapter(tmp_path / "lora.gguf"), scale))

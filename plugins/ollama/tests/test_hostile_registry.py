@@ -202,7 +202,7 @@ def test_a_manifest_on_disk_that_is_not_a_file_is_a_row(tmp_path: Path) -> None:
 
     pipe = tmp_path / "tag"
     os.mkfifo(pipe)
-    with pytest.raises(BadManifest, match="no file"):
+    with pytest.raises(BadManifest, match="not a file"):
         read_manifest(tmp_path, pipe)
     endless_file = tmp_path / "other"
     with endless_file.open("wb") as file:

@@ -62,7 +62,7 @@ def test_which_gpus_are_meant(
         ("2x l4", WantedCluster(nodes=2), "there are 2"),
         ("cpu-16gb", WantedCluster(gpus=1), "there are 0"),
         ("2x l4", WantedCluster(gpus=99), "--gpus 99"),
-        ("2x l4", WantedCluster(address="head"), "no address"),
+        ("2x l4", WantedCluster(address="head"), "not a cluster address"),
     ],
 )
 def test_what_is_not_there(text: str, wanted: WantedCluster, words: str) -> None:
