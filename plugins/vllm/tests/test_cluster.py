@@ -116,7 +116,7 @@ def test_a_cluster_serves(library: Library, reference: str) -> None:
     ("wanted", "references", "words"),
     [
         (WantedCluster(1, 2), 1, "need a Ray cluster"),
-        (WantedCluster(1, 1, "ray://head:1"), 2, "one model together"),
+        (WantedCluster(1, 1, "ray://head:1"), 2, "only one model can be served"),
     ],
 )
 def test_what_cannot_be_served(
