@@ -59,7 +59,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return seen
 
 
-def test_a_summary_keeps_what_is_asked_for(model: Path) -> None:
+def test_a_summary_keeps_what_is_requested(model: Path) -> None:
     summary = read_summary(model)
     assert summary.label == "Q4_0"
     assert summary.parameters == 256
@@ -125,7 +125,7 @@ def test_a_database_of_something_else_is_left_alone(model: Path, tmp_path: Path)
     assert Inspector(database).summary(model).parameters == 256
 
 
-def test_a_cache_that_cannot_be_written_is_no_failure(model: Path, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_not_a_failure(model: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     inspector = Inspector(tmp_path / "file" / "s.sqlite")
     inspector.summary(model)

@@ -77,7 +77,7 @@ def test_a_file_that_cannot_be_read_is_an_error_that_names_the_line(
     assert [path.name for path in tmp_path.iterdir()] == ["config.toml"]
 
 
-def test_bytes_that_are_no_text_are_an_error_that_names_the_line(tmp_path: Path) -> None:
+def test_bytes_that_are_not_text_are_an_error_that_names_the_line(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_bytes(b"[run]\n\nbackend = '\xff'\n")
     with pytest.raises(UsageError, match=r"not UTF-8 text \(at line 3\)"):
         load_config()
@@ -115,7 +115,7 @@ def test_a_setting_of_another_kind_is_named(tmp_path: Path, text: str, name: str
     assert name in caught.value.message
 
 
-def test_a_home_folder_of_nobody_is_a_folder_that_is_not_there(
+def test_the_home_folder_of_an_unknown_user_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, "[stores]\nfolders = ['~nobody-is-called-so/x']\n")

@@ -45,7 +45,7 @@ def test_the_hook_reference_has_examples_that_compile() -> None:
         compile(example, "docs/reference/hooks.md", "exec")
 
 
-def test_every_hook_is_asked_for() -> None:
+def test_every_hook_is_used() -> None:
     rooms = (ROOT / "gemmahub" / "engines").glob("*.py")
     asking = "".join(path.read_text(encoding="utf-8") for path in rooms)
     for name in vars(hookspecs):

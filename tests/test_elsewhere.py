@@ -170,7 +170,7 @@ def test_an_option_that_the_source_does_not_know(
 ) -> None:
     result = command("pull", "ollama://tiny:q8", "--dry-run", option)
     assert result.code == 2
-    assert f"folder takes no {option.partition('=')[0]}" in result.err
+    assert f"folder does not support {option.partition('=')[0]}" in result.err
 
 
 def test_a_pull_that_the_source_cannot_cancel_ends_with_its_next_report(

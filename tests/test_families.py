@@ -82,7 +82,7 @@ def test_code_that_names_a_family_is_found(code: str) -> None:
     "code",
     ['"""Like gemma3."""', 'help = "a tag: gemma3:4b"', 'name = "gemma-3-4b-it"'],
 )
-def test_prose_and_names_of_models_are_no_families(code: str) -> None:
+def test_prose_and_names_of_models_are_not_families(code: str) -> None:
     assert not named(code)
 
 

@@ -75,7 +75,7 @@ def test_a_byte_short() -> None:
     assert (fit.fits, fit.largest_context, fit.short_bytes) == (False, 0, 1)
     far = fit_of(GEMMA3_27B, host(least - 3 * GIB))
     assert far.short == "too big · 3.00 GiB short"
-    assert far.reason == "3.00 GiB more would have to be free"
+    assert far.reason == "3.00 GiB more memory is needed"
 
 
 def test_tight_for_want_of_context() -> None:
@@ -141,7 +141,7 @@ def test_the_whole_catalogue_on_a_small_and_a_large_machine() -> None:
     assert all(fit.reason for fit in small if not fit.fits)
 
 
-def test_without_the_systems_memory_nothing_is_said() -> None:
+def test_without_the_systems_memory_nothing_is_reported() -> None:
     from gemmahub.hardware.simulate import simulate_machine
 
     fits = fits_of(catalogue(), CATALOG, simulate_machine(memory=24 * GIB))

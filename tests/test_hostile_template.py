@@ -33,7 +33,7 @@ COMPARED = (
             "{{ ('x' * 3000).join(['a'] * 1000000) | length }}",
             "was stopped: it needed more than 64 MB",
         ),
-        ("{{ raise_exception('\\x1b]0;x\\x07\\x1b[2J') }}", "refuses: "),
+        ("{{ raise_exception('\\x1b]0;x\\x07\\x1b[2J') }}", "rejected the messages: "),
         ("{{ ''.__class__.__mro__ }}", "failed: SecurityError"),
     ],
 )

@@ -176,7 +176,7 @@ def test_hooks_before_a_commit_fetch_nothing() -> None:
             assert (ROOT / name).is_file()
 
 
-def test_a_class_has_a_name_of_its_own() -> None:
+def test_a_class_has_its_own_name() -> None:
     """One name, one meaning: nobody has to ask which ``Usage`` is meant."""
     places: dict[str, list[str]] = {}
     for path in SOURCES:

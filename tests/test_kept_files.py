@@ -91,7 +91,7 @@ def test_an_answer_that_0_1_did_not_finish_is_kept(command: Callable[..., Any]) 
     assert messages[1]["finish"] == "interrupted"
 
 
-def test_a_conversation_of_0_1_goes_on(
+def test_a_conversation_of_0_1_continues(
     kept: Path, command: Callable[..., Any], tiny_model: Path
 ) -> None:
     path = kept / "data" / "conversations" / f"{REWORDED}.jsonl"

@@ -64,7 +64,7 @@ def test_a_reason_names_the_place_in_plain_words(value: Any, reason: str) -> Non
 
 
 @pytest.mark.parametrize("raw", ["[" * 100_000, '{"name":' * 100_000, "NaN", "9" * 5000, b"\xff"])
-def test_text_that_is_no_record_is_unfit(raw: Any) -> None:
+def test_text_that_is_not_a_record_is_unfit(raw: Any) -> None:
     for kind in (Outer, dict, list):
         with pytest.raises(Unfit):
             from_json(raw, kind)
@@ -125,7 +125,7 @@ def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
         read_bounded(path, 4)
     os.mkfifo(tmp_path / "pipe")
     for odd in (tmp_path, tmp_path / "pipe"):
-        with pytest.raises(Unfit, match="no file"):
+        with pytest.raises(Unfit, match="not a file"):
             read_bounded(odd, 5)
     with pytest.raises(FileNotFoundError):
         read_bounded(tmp_path / "none", 5)

@@ -149,7 +149,7 @@ def test_a_prompt_that_does_not_fit_is_refused(command: Command) -> None:
     assert "--ctx-size" in result.err
 
 
-def test_a_full_context_is_said(command: Command) -> None:
+def test_a_full_context_is_reported(command: Command) -> None:
     result = command(
         "run", "gemma-3-270m", "word " * 200, "-c", "256", "-n", "500", "--temperature", "0"
     )

@@ -73,7 +73,7 @@ def test_home_folder_is_expanded() -> None:
         "demo://a b",
     ],
 )
-def test_what_is_no_reference_is_refused_with_a_hint(text: str) -> None:
+def test_what_is_not_a_reference_is_refused_with_a_hint(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_reference(text)
     assert caught.value.hint

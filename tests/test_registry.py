@@ -181,7 +181,7 @@ def test_a_file_or_folder_of_that_name_needs_no_dot(
     assert registry().resolve(name).artifacts[0].path == place.relative_to(tmp_path)
 
 
-def test_a_name_of_the_catalogue_is_no_folder(
+def test_a_name_of_the_catalogue_is_not_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

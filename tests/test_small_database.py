@@ -59,7 +59,7 @@ def test_an_odd_row_costs_itself(path: Path, values: tuple[Any, ...]) -> None:
         assert database.execute("select count(*) from speed").fetchone() == (3,)
 
 
-def test_a_text_that_is_no_unicode_costs_no_other_row(path: Path) -> None:
+def test_a_text_that_is_not_unicode_costs_no_other_row(path: Path) -> None:
     add(path)
     script(path, "insert into speed values (cast(x'ff41' as text), 1, 1.0)")
     assert [row[1] for row in table(path).rows()] == [3, 1]
@@ -127,7 +127,7 @@ def test_another_table_in_the_file_is_left_alone(path: Path) -> None:
     "content", [b"this is no database" * 100, b"\0" * 4096, b"SQLite format 3"]
 )
 @pytest.mark.parametrize("keep", [False, True])
-def test_what_is_no_database_is_made_again(path: Path, content: bytes, keep: bool) -> None:
+def test_what_is_not_a_database_is_made_again(path: Path, content: bytes, keep: bool) -> None:
     path.write_bytes(content)
     for ending in ("-journal", "-wal"):
         path.with_name(path.name + ending).write_bytes(b"of the old file")
@@ -140,7 +140,7 @@ def test_what_is_no_database_is_made_again(path: Path, content: bytes, keep: boo
 
 
 @pytest.mark.parametrize("place", [0, 30, 100, 1000, 4096, 5000, 8192, 9000])
-def test_a_spoiled_page_is_no_failure(path: Path, place: int) -> None:
+def test_a_spoiled_page_is_not_a_failure(path: Path, place: int) -> None:
     for number in range(5):
         add(path, (f"row {number} " + "x" * 1500, number, 1.0))
     raw = bytearray(path.read_bytes())

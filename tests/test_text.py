@@ -164,7 +164,7 @@ def test_json_is_the_same_with_escapes() -> None:
     assert "👩\\u200d👩\\u200d👧" in escaped
 
 
-def test_a_file_keeps_what_no_terminal_obeys() -> None:
+def test_a_file_keeps_characters_that_terminals_ignore() -> None:
     assert strip_escapes("a\x1b[31mb\x9b2Jc\x07d\ud800e\u200b\u202ef\ue000\n\t") == (
         "abcde\u200b\u202ef\ue000\n\t"
     )

@@ -74,7 +74,7 @@ def write_catalog_header(model: Model, variant: CatalogVariant, path: Path) -> i
     if variant.types is None:
         raise GemmahubError(
             f"the tensor types of {variant.reference} are unknown",
-            "pull the file: its header says them",
+            "pull the file: its header lists them",
         )
     return write_header(model.architecture, variant.types, path)
 

@@ -100,7 +100,7 @@ def _timings(usage: Usage) -> str:
         f"prompt {count(usage.prompt_tokens)} tokens, {count(usage.prefill_tokens)} evaluated "
         f"in {took} ms ({rate(usage.prefill_tokens, prefill)}) · answer {count(usage.tokens)} "
         f"tokens ({rate(usage.tokens, usage.decode_seconds)}) · context "
-        f"{count(usage.context_used)} of {count(usage.context)} · stopped by "
+        f"{count(usage.context_used)} of {count(usage.context)} · ended by "
         f"{usage.finish_reason}"
     )
 

@@ -88,12 +88,12 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
     "depths",
     callback=_depths,
     metavar="TOKENS,...",
-    help="Tokens that are in the cache already  [default: 0,512,8192]",
+    help="Tokens already in the cache  [default: 0,512,8192]",
 )
 @click.option(
     "--repeat",
     type=click.IntRange(1, 1000),
-    help="Runs at each depth  [default: 5, fewer where they take minutes]",
+    help="Runs at each depth  [default: 5, fewer if they take minutes]",
 )
 @click.option(
     "--parallel",

@@ -135,7 +135,7 @@ def show_plan(plan: QuantizePlan, *, aside: bool = True) -> None:
         ("training", f"{training.value}: {training.basis}"),
         ("caveat", training.note),
         ("quality", plan.quality.as_text()),
-        ("scales", "those that the weights were trained with" if plan.lattice else ""),
+        ("scales", "the scales of the training" if plan.lattice else ""),
         ("importance", one_line(plan.importance.name, 120) if plan.importance else ""),
         ("engine", plan.choice.offer.backend.name),
         ("size", format_bytes(plan.size_bytes)),
@@ -153,7 +153,7 @@ def agree(plan: QuantizePlan, *, yes: bool) -> None:
     """
     if yes or plan.fit.fits is not False:
         return
-    message = f"what it makes will not fit in free memory: {plan.fit.reason}"
+    message = f"the result will not fit in free memory: {plan.fit.reason}"
     if not output.interactive() or not output.confirm(f"{message}. Make it anyway?"):
         raise DoesNotFit(message, "use --yes to make it anyway")
 

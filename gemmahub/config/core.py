@@ -125,7 +125,7 @@ def check(name: str, value: object, path: Path) -> None:
     if odd and name == "run.backends":
         raise UsageError(
             f"{path}: {name}: no format is called {one_line(odd[0])!r}",
-            "formats are gguf, safetensors, mlx, and those that a plugin reads or runs",
+            "use gguf, safetensors, mlx, or a format of a plugin",
         )
 
 

@@ -14,5 +14,5 @@ def check_one_answer(settings: Settings) -> None:
     """Raises: LoadFailed where several answers at once are wanted."""
     if settings.parallel != 1:
         raise LoadFailed(
-            f"this backend answers one request at a time, not {settings.parallel}", "use parallel 1"
+            f"this backend gives one answer at a time, not {settings.parallel}", "use parallel 1"
         )

@@ -102,7 +102,7 @@ def refused(
     if repository and (code == "RepoNotFound" or status in (401, 404)):
         return NotFound(
             f"there is no repository {repository} on {host_of(endpoint)}, or it is private",
-            f"check the name (gemmahub search), or log in where it is private: {LOGIN}",
+            f"check the name (gemmahub search), or log in if it is private: {LOGIN}",
         )
     if status == 403:
         return NetworkError(
@@ -142,7 +142,7 @@ def _gated(status: int, repository: str, page: str) -> Gated:
 def too_many(url: str, seconds: float) -> NetworkError:
     """The error for a rate limit that lasts longer than we wait."""
     return NetworkError(
-        f"{host_of(url)} limits requests: it says to wait {seconds:,.0f} seconds",
+        f"{host_of(url)} limits requests: wait {seconds:,.0f} s",
         f"try again then; a login raises the limit: {LOGIN}",
     )
 

@@ -65,7 +65,7 @@ def packed(format_: str, metadata: Mapping[str, Any], tensors: Sequence[Tensor])
     said, found = len(architecture.layers), len(weights.layers)
     if said != found:
         return _unknown(
-            f"the file says that it has {said} layers and has tensors of {found}",
+            f"the file states {said} layers, but has tensors of {found}",
             "download the file again, or use another one",
         )
     return _text(architecture, weights)

@@ -137,7 +137,7 @@ def _size(tensor: Tensor) -> int:
         kind = one_line(tensor.type, 60)
         raise FormatError(
             unread_by_llamacpp(tensor.type)
-            or f"tensor {one_line(tensor.name, 80)} has the type {kind}, whose size is not known",
+            or f"tensor {one_line(tensor.name, 80)} has the type {kind}, of unknown size",
             "memory cannot be planned for this file",
         )
     return tensor.bytes

@@ -117,7 +117,7 @@ def _divergences(report: QualityReport) -> tuple[Divergence, Divergence, int]:
     found = [each.divergence for each in report.results[-2:]]
     if len(found) != 2 or found[0] is None or found[1] is None:
         raise BackendError(
-            "the engine did not say how far the two are from the model",
+            "the engine did not report how far the two are from the model",
             "leave out --compare",
         )
     return found[0], found[1], report.results[-1].text.chunks

@@ -209,7 +209,7 @@ def _refusal(
     for each in (file, kept):
         unknown = sorted(each.stores - managed)
         if unknown:
-            return f"the store {unknown[0]!r} does not say whether its files may be shared"
+            return f"the store {unknown[0]!r} does not state whether its files may be shared"
         if each.path in in_use:
             return f"{one_line(in_use[each.path])} has {each.path.name} open: close it first"
     if not may_write(file.path.parent):

@@ -171,7 +171,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningRegistry]:
 
 
 @pytest.mark.parametrize("known", ["whole", "beginning", "moved", "nothing"])
-def test_tags_are_held_against_their_manifests(
+def test_tags_are_compared_with_their_manifests(
     registry: RunningRegistry, capsys: pytest.CaptureFixture[str], known: str
 ) -> None:
     now = hashlib.sha256(registry.manifests["library/gemma3:270m"]).hexdigest()
@@ -199,7 +199,7 @@ def test_tags_are_held_against_their_manifests(
         assert (why.date, why.wrong, why.confirmed) == ("2026-05-05", "it has another build", False)
 
 
-def test_a_tag_that_is_gone_is_said(
+def test_a_tag_that_is_gone_is_reported(
     registry: RunningRegistry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry.manifests.clear()
@@ -209,7 +209,7 @@ def test_a_tag_that_is_gone_is_said(
     assert out.startswith("# ollama://gemma3:270m: ")
 
 
-def test_what_cannot_be_asked_is_no_difference(
+def test_what_cannot_be_asked_is_not_a_difference(
     hub_server: HubServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hub_server.add("owner/name", {"model.gguf": BEFORE})

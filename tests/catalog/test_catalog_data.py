@@ -69,7 +69,7 @@ def test_a_variant_without_types_says_what_is_inside_and_what_is_not_known() -> 
             assert found is not None
             notes = declared(CATALOG, found, variant).notes
             assert f"inside: {variant.content}" in notes
-            assert any(note.startswith("not known: ") for note in notes)
+            assert any(note.startswith("unknown: ") for note in notes)
 
 
 def test_types_by_a_label_alone_are_those_that_no_size_holds() -> None:

@@ -87,7 +87,7 @@ def test_the_architecture_goes_before_the_name(architecture: str, member: str | 
     assert other.name == (member or "medgemma")
 
 
-def test_only_what_several_sources_say_is_said() -> None:
+def test_only_what_several_sources_say_is_reported() -> None:
     assert {member.grade for member in MEMBERS} <= {"A", "B"}
 
 

@@ -98,10 +98,10 @@ def test_one_broken_reference_costs_itself(command: Command, model: Path, tmp_pa
     ("arguments", "code", "said"),
     [
         (("--backend", "echo"), 2, "has no real timings"),
-        (("--depth", "a"), 2, "are not depths"),
-        (("--depth", "-1"), 2, "are not depths"),
-        (("--depth", ""), 2, "are not depths"),
-        (("--depth", "0,1000000"), 2, "a depth of 1,000,000 takes"),
+        (("--depth", "a"), 2, "is not a list of depths"),
+        (("--depth", "-1"), 2, "is not a list of depths"),
+        (("--depth", ""), 2, "is not a list of depths"),
+        (("--depth", "0,1000000"), 2, "a depth of 1,000,000 needs"),
         (("--backend", "llama.cpp", "--parallel", "2"), 5, "one answer at a time"),
         (("--backend", "none"), 5, "none"),
         (("--repeat", "0"), 2, "repeat"),
@@ -118,7 +118,7 @@ def test_what_cannot_be_measured_is_refused_in_one_error(
     assert not kept(tmp_path)
 
 
-def test_nothing_to_measure_is_said(command: Command) -> None:
+def test_nothing_to_measure_is_reported(command: Command) -> None:
     assert command("bench", "--repeat", "2").code == 2
     assert "nothing has been measured yet" in command("bench").err
 
@@ -157,7 +157,7 @@ def test_an_interrupt_keeps_the_depths_that_are_done(
     assert len(kept(tmp_path)) == 1
 
 
-def test_a_busy_machine_is_said_and_stays_in_the_result(
+def test_a_busy_machine_is_reported_and_stays_in_the_result(
     command: Command, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gemmahub.service.benching.busy_now", lambda: ["others are at work"])
@@ -207,7 +207,7 @@ def test_several_conversations_at_once(command: Command, model: Path, tmp_path: 
     assert result.conditions.settings["parallel"] == 2
 
 
-def test_results_that_cannot_be_kept_are_said(
+def test_results_that_cannot_be_kept_are_reported(
     command: Command, model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "data").write_text("in the way")

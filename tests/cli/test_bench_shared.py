@@ -59,14 +59,14 @@ def test_imported_results_are_another_machines_until_they_are_forgotten(
     assert [kept.origin for kept in Results(tmp_path / "data").kept] == ["a friend's"]
     missing = command("bench", "forget", "desk")
     assert missing.code == 3
-    assert "there is a friend's" in missing.err
+    assert "imported: a friend's" in missing.err
 
 
 @pytest.mark.parametrize(
     ("content", "name", "code"),
     [("{}", "x", 1), ("not JSON", "x", 1), (as_file([result(1, 2, 3)]), " ", 2)],
 )
-def test_what_is_no_file_of_results_is_not_imported(
+def test_what_is_not_a_file_of_results_is_not_imported(
     command: Command, tmp_path: Path, content: str, name: str, code: int
 ) -> None:
     file = tmp_path / "x.json"
@@ -127,12 +127,12 @@ def test_a_full_disk_leaves_the_file_that_was_there(
     assert command("bench", "--export", file.parent).code != 0
 
 
-def test_nothing_to_export_is_said(command: Command, tmp_path: Path) -> None:
+def test_nothing_to_export_is_reported(command: Command, tmp_path: Path) -> None:
     assert command("bench", "--export", tmp_path / "x.json").code == 3
     assert not (tmp_path / "x.json").exists()
 
 
-def test_a_difference_is_told_from_the_spread() -> None:
+def test_a_difference_is_distinguished_from_the_spread() -> None:
     (ratio,) = against(result(20, 21, 22), [result(9, 10, 11)]).ratios
     assert (ratio.times, ratio.verdict) == (2.1, "larger than the spread")
     (ratio,) = against(result(9, 12, 22), [result(9, 10, 11)]).ratios

@@ -25,7 +25,7 @@ def gemmahub(command: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "command", ["list", "list --json", "hardware --json", "--help", "hardware"]
 )
-def test_a_full_disk_behind_the_output_is_said_once(command: str) -> None:
+def test_a_full_disk_behind_the_output_is_reported_once(command: str) -> None:
     done = gemmahub(f"{command} >/dev/full")
     assert done.returncode == 1
     error, hint = done.stderr.splitlines()
@@ -48,7 +48,7 @@ def test_a_full_standard_error_keeps_the_exit_code() -> None:
 
 @pytest.mark.parametrize("command", ["list", "list --json", "--version"])
 @pytest.mark.parametrize("closed", [">&-", "<&-", "<&- >&-", "2>&- <&-"])
-def test_closed_streams_are_no_defect(command: str, closed: str) -> None:
+def test_closed_streams_are_not_a_defect(command: str, closed: str) -> None:
     done = gemmahub(f"{command} {closed}")
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -128,14 +128,14 @@ def test_a_beginning_is_enough_where_one_has_it(command: Command, store: Convers
     assert len(store.rows()) == 3
 
 
-def test_rename_gives_a_title_and_takes_it_back(command: Command, store: ConversationStore) -> None:
+def test_rename_sets_a_title_and_removes_it(command: Command, store: ConversationStore) -> None:
     id_ = keep(store, "Capital of France?", "Paris")
     assert command("chats", "rename", id_, "Cities").out == f"{id_}  Cities\n"
     assert store.load(id_).shown_title == "Cities"
     assert "Capital of France?" in command("chats", "rename", id_, "").out
 
 
-def test_rm_asks_and_refuses_where_nobody_is(
+def test_rm_asks_and_refuses_without_a_terminal(
     command: Command, store: ConversationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named(store, "20260101-a", "20260102-b")
@@ -168,7 +168,7 @@ def test_what_is_open_elsewhere_is_left_alone(command: Command, store: Conversat
     assert store.rows() == []
 
 
-def test_what_cannot_be_read_is_said(command: Command, store: ConversationStore) -> None:
+def test_what_cannot_be_read_is_reported(command: Command, store: ConversationStore) -> None:
     keep(store, "fine", "yes")
     (store.folder / "broken.jsonl").write_text("no")
     result = command("chats")

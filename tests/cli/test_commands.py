@@ -203,7 +203,7 @@ def test_ctrl_c_says_at_once_that_it_waits_for_the_engine(
     assert "Traceback" not in err
 
 
-def test_a_reader_that_goes_away_is_no_failure(model: Path) -> None:
+def test_a_reader_that_goes_away_is_not_a_failure(model: Path) -> None:
     program = f"{sys.executable} -m gemmahub run {model} 'a b c' --backend echo | head -c 1"
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", program], capture_output=True, text=True, check=False
@@ -294,7 +294,7 @@ def test_what_is_not_there(command: Command, reference: str, code: int, words: s
     ("content", "code"),
     [(b"", 7), (b"GGUF", 7), (b"<html>not here</html>", 1), (b"GGUF\x09\0\0\0" + b"\0" * 16, 1)],
 )
-def test_files_that_are_no_models(
+def test_files_that_are_not_models(
     command: Command, tmp_path: Path, content: bytes, code: int
 ) -> None:
     path = tmp_path / "bad\x1b[31m.gguf"
@@ -407,7 +407,7 @@ def test_list_says_what_fits(
     }  # fmt: skip
     odd = found["odd.gguf"]
     assert (odd["fits"], odd["largest_context"], odd["short_bytes"]) == (None, None, None)
-    assert "not known" in odd["reason"]
+    assert "unknown" in odd["reason"]
     people = command("list", "--folder", gemma)
     assert re.search(r"large\.gguf .*fits · 131,072", people.out)
     assert re.search(r"odd\.gguf .* \?  ", people.out)

@@ -77,7 +77,7 @@ def test_in_a_pipe_each_row_is_one_line(command: Command) -> None:
     assert at_most[:3] == ["at", "most", "q8_0"]
     assert any(re.match(r"  precision +Q4_0 int4 QAT +Q4_K_M int4 +UD-Q4_K_XL", r) for r in rows)
     assert any(line.startswith("C against A: ") for line in rows)
-    assert "* the best of its row" in rows
+    assert "* best in its row" in rows
 
 
 @pytest.mark.parametrize("columns", [120, 80, 60, 40, 24])
@@ -102,7 +102,7 @@ def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch, command: Command) -
     assert "\x1b" not in on_a_terminal(monkeypatch, command, 80, QAT, PTQ, *MACHINE)
 
 
-def test_a_name_without_a_variant_is_said_aloud(command: Command) -> None:
+def test_a_name_without_a_variant_is_announced(command: Command) -> None:
     result = command("compare", "gemma-3-12b-it", PTQ, "--machine", "rtx-3090", "--use", "fast")
     assert result.code == 0, result
     assert "gemma-3-12b-it -> Q4_0 int4 QAT" in result.err

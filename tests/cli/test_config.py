@@ -227,7 +227,7 @@ def test_a_secret_is_read_from_standard_input_and_not_shown(
     assert 'key = "hidden=1, x"' in file.read_text()
 
 
-def test_a_variable_that_goes_before_is_told(
+def test_a_variable_that_goes_before_is_reported(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DEMO_PORT", "7")
@@ -235,7 +235,7 @@ def test_a_variable_that_goes_before_is_told(
     assert (result.code, "DEMO_PORT overrides the file" in result.err) == (0, True)
 
 
-def test_unset_removes_what_is_no_setting(command: Command, file: Path) -> None:
+def test_unset_removes_what_is_not_a_setting(command: Command, file: Path) -> None:
     file.write_text('[run]\nbakend = "x"\nbackend = "echo"\n[backends."llama.cpp"]\nx = 1\n')
     assert command("config", "unset", "run.bakend").code == 0
     assert command("config", "unset", 'backends."llama.cpp".x').code == 0

@@ -192,7 +192,7 @@ def test_what_was_shown_is_kept(
         assert answer.finish == "interrupted"
 
 
-def test_on_a_terminal_it_goes_on_until_the_end(store: ConversationStore, kept: str) -> None:
+def test_on_a_terminal_it_continues_until_the_end(store: ConversationStore, kept: str) -> None:
     with OnTerminal("chats", "continue", kept) as terminal:
         terminal.read_until(">>> one\r\ntwo")  # where it was left
         terminal.read_until(">>>")

@@ -73,7 +73,7 @@ def test_one_model_in_three_stores_is_one_row(command: Command, places: Places) 
     }  # fmt: skip
 
 
-def test_du_counts_what_lies_there_twice(command: Command, places: Places) -> None:
+def test_du_counts_duplicates(command: Command, places: Places) -> None:
     size = places.blob.stat().st_size
     usage = json.loads(command("du", "--json").out)
     assert {row["store"] for row in usage["stores"]} >= {"huggingface", "ollama"}

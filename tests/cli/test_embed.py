@@ -50,7 +50,7 @@ def test_a_text_becomes_a_line_of_numbers_of_length_one(command: Command, model:
     assert math.isclose(sum(number * number for number in numbers(line)), 1, rel_tol=1e-4)
 
 
-def test_each_line_of_a_pipe_is_a_text_of_its_own(
+def test_each_line_of_a_pipe_is_its_own_text(
     command: Command, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("hello there\nsomething else\nhello there\n"))

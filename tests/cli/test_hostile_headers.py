@@ -89,7 +89,7 @@ def test_a_header_that_tells_the_truth_is_planned(command: Command, tmp_path: Pa
     assert command("plan", good).code in (0, 4)
 
 
-def test_what_cannot_be_read_is_a_row_of_its_own(command: Command, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_its_own_row(command: Command, tmp_path: Path) -> None:
     raw = b"GGUF" + struct.pack("<IQQ", 3, 1 << 40, 1) + bytes(100)
     (tmp_path / "bad.gguf").write_bytes(raw)
     (tmp_path / "claims.safetensors").write_bytes(struct.pack("<Q", 90_000_000) + b"{")

@@ -67,7 +67,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_what_is_no_model_is_said_and_neither_planned_nor_run(
+def test_what_is_not_a_model_is_reported_and_neither_planned_nor_run(
     command: Command, folder: Path, name: str
 ) -> None:
     path, what = folder / name, OTHERS[name][0]
@@ -131,7 +131,7 @@ def test_an_embedding_model_is_neither_recommended_nor_offered_for_a_chat(
     assert rows["writes"].obstacle == ""
 
 
-def test_an_adapter_of_peft_and_a_dense_module_are_no_models(
+def test_an_adapter_of_peft_and_a_dense_module_are_not_models(
     command: Command, tmp_path: Path
 ) -> None:
     from gemmahub.testing.safetensors_writer import write_safetensors

@@ -38,7 +38,7 @@ TENSORS: list[Any] = [
     ("blk.0.attn_q.weight", (32, 32), "F16"),
 ]
 FILES: dict[str, tuple[dict[str, Any], list[Any], str]] = {
-    "aligned.gguf": ({"general.alignment": 8}, TENSORS, "aligned to 8 bytes"),
+    "aligned.gguf": ({"general.alignment": 8}, TENSORS, "aligned to 8 B"),
     "pictures.gguf": ({}, [*TENSORS, ("v.blk.0.attn_q.weight", (32, 32), "F16")], "image encoder"),
     "wordless.gguf": (
         {"tokenizer.ggml.tokens": 0},

@@ -81,7 +81,7 @@ def test_no_line_is_wider_than_the_terminal(width: int, weights: int, cache: int
         assert len(line) <= width
 
 
-def test_each_part_has_a_colour_of_its_own() -> None:
+def test_each_part_has_its_own_colour() -> None:
     found = place_lines(place(weights=9 * GIB, kv_cache=3 * GIB), 60)
     colours = [(piece.text[0], piece.code) for piece in found[1]]
     assert colours == [("W", "34"), ("K", "32"), (".", "")]

@@ -87,7 +87,7 @@ def test_list_and_doctor_say_it(command: Command, store: dict[str, bool]) -> Non
     assert (TOLD in " ".join(told.split())) is store["old"]
 
 
-def test_inspect_says_it_or_what_lies_beside_the_weights(
+def test_inspect_shows_it_or_the_files_beside_the_weights(
     command: Command, store: dict[str, bool]
 ) -> None:
     shown = " ".join(command("inspect", "gemma4:26b").out.split())

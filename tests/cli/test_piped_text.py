@@ -63,7 +63,7 @@ def test_a_blank_pipe_leaves_the_prompt_alone(content: bytes, piped: Callable[..
     assert text_of(piped(content, "Hello there")).split() == ["Hello", "there"]
 
 
-def test_a_blank_pipe_is_no_prompt(piped: Callable[..., Result]) -> None:
+def test_a_blank_pipe_is_not_a_prompt(piped: Callable[..., Result]) -> None:
     result = piped(b" \n", "-")
     assert result.code == 2
     assert "the prompt is empty" in result.out
@@ -91,7 +91,7 @@ def test_text_is_decoded_by_what_it_says_of_itself(encoding: str) -> None:
         ("cut off".encode("utf-16")[:-1], "UTF-16 that ends early"),
     ],
 )
-def test_what_is_no_text_is_refused_with_what_it_is(content: bytes, told: str) -> None:
+def test_what_is_not_text_is_refused_with_what_it_is(content: bytes, told: str) -> None:
     with pytest.raises(UsageError) as caught:
         decode(content)
     assert told in caught.value.message

@@ -98,7 +98,7 @@ def test_shares_of_gpus_go_before_their_memory(command: Command) -> None:
     [("3,1,1", "3 shares were given for 2"), ("3,x", "not a list"), ("0,0", "not a list"),
      ("-1,2", "not a list"), ("nan,1", "not a list")],
 )  # fmt: skip
-def test_shares_that_are_none(command: Command, shares: str, words: str) -> None:
+def test_invalid_shares(command: Command, shares: str, words: str) -> None:
     result = command("plan", "gemma-3-4b-it:q4_0-qat", "--machine", "2x rtx-3090",
                      "--tensor-split", shares)  # fmt: skip
     assert result.code == 2
@@ -309,7 +309,7 @@ def test_the_buffer_of_a_projector_is_read_from_its_header(tmp_path: Path) -> No
         (ImageMemory(2 << 30, 1 << 30), True, ""),
     ],
 )
-def test_what_is_not_counted_of_images_is_said(
+def test_what_is_not_counted_of_images_is_reported(
     images: ImageMemory, counted: bool, said: str
 ) -> None:
     variant = Library().inspect("gemma-3-4b-it:q4_0-qat")
@@ -345,7 +345,7 @@ def test_verify_holds_the_plan_against_a_real_load(
 def test_verify_is_shown(command: Command) -> None:
     result = command("plan", "gemma-3-270m", "-c", 1024, "--gpu-layers", 0, "--verify", "--exact")
     assert result.code == 0
-    assert "asked of llama.cpp" in result.out
+    assert "from llama.cpp" in result.out
     for line in ("cpu weights", "cpu KV cache", "repacked weights", "resident"):
         assert line in result.out
 

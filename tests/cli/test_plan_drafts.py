@@ -33,7 +33,7 @@ def planned(command: Command, model: Path, *arguments: object) -> dict[str, Any]
     return plan
 
 
-def test_a_draft_head_is_a_line_of_its_own(command: Command, model: Path) -> None:
+def test_a_draft_head_is_its_own_line(command: Command, model: Path) -> None:
     plain = planned(command, model)
     assert plain["drafter"] is None
     assert plain["memory"]["drafter_bytes"] == 0

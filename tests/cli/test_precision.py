@@ -128,7 +128,7 @@ def test_plan_knows_the_weights_where_no_engine_can_be_asked(
     [
         ("gemma-3-4b-it-IQ4_K", 139, 140, "IQ4_K", "which is a type of ik_llama.cpp"),
         ("gemma-2-2b-it-Q4_0_4_4", 31, 33, "Q4_0_4_4", "no longer reads Q4_0_4_4: fetch Q4_0"),
-        ("file-type-63", 2, 63, "Q4_0", "file type 63 is not known here"),
+        ("file-type-63", 2, 63, "Q4_0", "file type 63 is unknown"),
     ],
 )
 def test_types_that_llamacpp_does_not_read(

@@ -90,7 +90,7 @@ def test_without_the_option_no_head_comes(head: tuple[HubServer, bytes], command
     done = command("pull", REFERENCE, "--yes")
     assert done.code == 0
     assert "its draft head is not fetched (mtp-gemma-4-E4B-it.gguf, " in done.err
-    assert f"gemmahub pull {REFERENCE} --draft takes it too" in done.err
+    assert f"gemmahub pull {REFERENCE} --draft" in done.err
     assert hub.sent("mtp-gemma-4-E4B-it.gguf") == 0
 
 

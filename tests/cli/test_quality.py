@@ -58,7 +58,7 @@ def kept(tmp_path: Path) -> dict[str, int]:
     return {f"{path.parent.name}/{path.name}": path.stat().st_mtime_ns for path in found}
 
 
-def test_models_are_held_against_a_reference_and_remembered(
+def test_models_are_compared_with_a_reference_and_remembered(
     command: Command, models: tuple[Path, Path], text: Path, tmp_path: Path
 ) -> None:
     one, two = models
@@ -99,7 +99,7 @@ def test_perplexity_alone_where_there_is_no_better_precision(
     assert "perplexity only" in found.err
 
 
-def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_continues(
     command: Command,
     models: tuple[Path, Path],
     text: Path,
@@ -114,7 +114,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
         patched.setattr(output, "progress", pressed)
         found = command("quality", models[0], "--text", text)
     assert found.code == 130
-    assert "stopped; 2 of 4 windows of text.txt with Tiny Gemma are kept" in found.err
+    assert "stopped; 2 of 4 windows of text.txt with Tiny Gemma are saved" in found.err
     assert "run the same command to continue" in found.err
     before = kept(tmp_path)
     assert len(before) == 2

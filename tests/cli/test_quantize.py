@@ -128,13 +128,13 @@ def test_roles_and_parts_of_names(command: Command, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "code", "said"),
     [
-        (("--to", "Q9_Z"), 2, "there is no type 'Q9_Z'"),
-        (("--to", "Q4_0_8_8"), 2, "llama.cpp makes no Q4_0_8_8 any more"),
+        (("--to", "Q9_Z"), 2, "'Q9_Z'"),
+        (("--to", "Q4_0_8_8"), 2, "llama.cpp no longer makes Q4_0_8_8"),
         (("--to", "F32"), 2, "no tensor would change"),
         ((), 2, "no type was given"),
         (("--to", "Q8_0", "--keep", "attention"), 2, "is not ROLE=TYPE"),
         (("--to", "Q8_0", "--keep", "wings=Q4_0"), 2, "the model has no 'wings'"),
-        (("--to", "Q8_0", "--embedding", "Q8_K"), 2, "no type 'Q8_K' for tensors"),
+        (("--to", "Q8_0", "--embedding", "Q8_K"), 2, "'Q8_K' is not a type for tensors"),
         (("--to", "Q8_0", "-o", "x.bin"), 2, "would not be recognised as a model"),
         (("--to", "Q8_0", "--backend", "llama-server"), 5, "has no quantize"),
     ],

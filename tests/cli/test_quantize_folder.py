@@ -86,7 +86,7 @@ def test_the_plan_is_what_is_made(command: Command, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "code", "said"),
     [
-        (("--to", "7bit"), 2, "there is no type '7bit' for folders"),
+        (("--to", "7bit"), 2, "'7bit' is not a type for folders"),
         (("--to", "BF16"), 2, "BF16 would change nothing"),
         (("--to", "Q4_0"), 5, "Q4_0 is a GGUF type"),
         (("--to", "4bit", "--keep", "wings=8bit"), 2, "the model has no 'wings'"),
@@ -136,7 +136,7 @@ def test_packed_weights_are_refused_in_words(command: Command, folder: Path) -> 
     assert names(folder) == ["tiny", "tiny-8bit"]
 
 
-def test_what_a_kill_left_is_no_model(command: Command, folder: Path) -> None:
+def test_what_a_kill_left_is_not_a_model(command: Command, folder: Path) -> None:
     """Even where all of it was written but its name; the next folder of that name removes it."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait(WAIT)
@@ -199,7 +199,9 @@ def test_a_disk_that_is_full_in_the_middle(folder: Path) -> None:
     assert names(folder) == ["tiny"]
 
 
-def test_what_the_engine_does_not_load_is_said_and_left_out(command: Command, folder: Path) -> None:
+def test_what_the_engine_does_not_load_is_reported_and_left_out(
+    command: Command, folder: Path
+) -> None:
     """A model that sees: its text model is written, without the part for images."""
     source = folder / "tiny"
     config = json.loads((source / "config.json").read_text())

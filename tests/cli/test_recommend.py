@@ -198,7 +198,7 @@ def test_answers_leave_their_speed_behind(command: Command) -> None:
     assert elsewhere["speed_basis"] != "measured on this machine"
 
 
-def test_a_backend_that_is_no_engine_leaves_no_speed(command: Command) -> None:
+def test_a_backend_that_is_not_an_engine_leaves_no_speed(command: Command) -> None:
     result = command("run", "gemma-3-270m", "one two three " * 20, "--backend", "echo")
     assert result.code == 0, result
     assert Library().speeds.speeds("cpu") == {}

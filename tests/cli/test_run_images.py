@@ -42,10 +42,10 @@ def test_an_image_goes_along(command: Command, folder: Path) -> None:
     assert len({found["text"] for found in (plain, one, two)}) == 3
 
 
-def test_what_the_projector_takes_is_said_before(command: Command, folder: Path) -> None:
+def test_what_the_projector_takes_is_reported_before(command: Command, folder: Path) -> None:
     found = run(command, folder, "--image", folder / "red.png")
     assert found.code == 0
-    assert "images take 0 MiB for their projector, with the first one" in found.err
+    assert "the first image loads the projector (0 MiB)" in found.err
     assert "projector" not in run(command, folder).err
 
 

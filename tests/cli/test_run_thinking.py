@@ -41,7 +41,7 @@ def test_in_a_pipe_a_thought_is_one_line_on_standard_error(
 
 
 @pytest.mark.parametrize("asked", [(), ("--no-think",)])
-def test_no_model_thinks_unless_it_is_asked_to(
+def test_models_think_only_on_request(
     command: Command, model: Path, asked: tuple[str, ...]
 ) -> None:
     found = run(command, model, *asked, "--json")

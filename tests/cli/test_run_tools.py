@@ -48,7 +48,7 @@ def call_in(found: Any) -> dict[str, Any]:
 
 
 @ENGINES
-def test_a_call_is_printed_and_goes_on_with_its_result(
+def test_a_call_is_printed_and_continues_with_its_result(
     command: Command, model: Path, tools: Path, backend: str, tmp_path: Path
 ) -> None:
     call = call_in(run(command, model, tools, "--backend", backend))

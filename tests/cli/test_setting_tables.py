@@ -64,7 +64,7 @@ def test_entries_are_read_with_their_secrets_and_defaults() -> None:
     assert "s3cret" not in f"{servers!r} {servers['lab']!r}"
 
 
-def test_nothing_in_the_file_is_no_entry(file: Path) -> None:
+def test_nothing_in_the_file_is_not_an_entry(file: Path) -> None:
     file.write_text("")
     assert dict(settings_of("echo", (SERVERS,))["servers"]) == {}
 
@@ -173,7 +173,7 @@ def test_doctor_warns_of_a_key_that_others_can_read(command: Command, file: Path
         {"fields": "url"},
     ],
 )
-def test_a_declaration_that_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
+def test_a_declaration_that_is_invalid_is_refused(changes: dict[str, Any]) -> None:
     made = Setting("servers", "help", **{"fields": (Setting("url", "u"),), **changes})
     with pytest.raises(Unfit):
         check_setting(made)

@@ -207,7 +207,7 @@ def test_raw_sizes_are_found(text: str) -> None:
         "20260101-123456",
     ],
 )  # fmt: skip
-def test_what_is_no_raw_size_is_left_alone(text: str) -> None:
+def test_other_numbers_are_not_raw_sizes(text: str) -> None:
     assert not raw_sizes(text)
 
 
@@ -277,7 +277,7 @@ def test_a_usage_error_repeats_no_raw_control_character(
     assert not raw(traced.out + traced.err)
 
 
-def test_an_unexpected_error_is_told_without_them(
+def test_an_unexpected_error_is_reported_without_them(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Hostile(Exception):
@@ -502,7 +502,7 @@ def test_on_a_real_terminal_only_the_programs_own_sequences_arrive(world: World)
     assert not raw(re.sub(r"\x1b\[(?:1|33|0)m", "", text))  # bold, a warning's yellow, the end
 
 
-def test_an_exported_file_keeps_what_a_terminal_does_not_obey(
+def test_an_exported_file_keeps_characters_that_terminals_ignore(
     command: Command, tmp_path: Path
 ) -> None:
     path = tmp_path / "kept.md"

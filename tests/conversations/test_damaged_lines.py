@@ -101,7 +101,7 @@ def test_an_odd_value_costs_no_more_than_its_line(place: tuple[int, tuple[str, .
         assert bool(saved.damaged) == bool(saved.problem)
 
 
-def test_what_does_not_fit_is_said_with_its_place() -> None:
+def test_a_wrong_value_is_reported_with_its_place() -> None:
     for place, value, problem in (
         ((0, ("created",)), 9e11, "line 1: created: expected a number < 32503680000.0"),
         ((4, ("timings", "tokens")), [1], "line 5: timings: tokens: expected a whole number"),
@@ -144,7 +144,7 @@ def test_an_odd_field_costs_no_other_field() -> None:
     ],
     ids=lambda line: line[:30].decode("latin-1"),
 )
-def test_a_line_that_is_no_record_is_passed_over(line: bytes) -> None:
+def test_a_line_that_is_not_a_record_is_passed_over(line: bytes) -> None:
     records = whole(HEAD, *REST).split(b"\n")
     saved = check(b"\n".join([*records[:-2], line, *records[-2:]]))
     assert [message.text for message in saved.messages] == ["hi", "hello", "last"]
@@ -154,7 +154,7 @@ def test_a_line_that_is_no_record_is_passed_over(line: bytes) -> None:
     assert (saved.title, saved.described) == (head.title, head.described)
 
 
-def test_half_of_a_surrogate_pair_is_no_damage() -> None:
+def test_half_of_a_surrogate_pair_is_not_damage() -> None:
     saved = check(whole(*with_value((3, ("text",)), "a\ud83d")))
     assert (saved.messages[1].text, saved.damaged) == ("a\ud83d", 0)
 
@@ -204,7 +204,7 @@ def test_a_file_of_another_format_is_refused_untouched(
     assert path.read_bytes() == before
 
 
-def test_a_conversation_that_goes_on_keeps_its_damaged_lines(tmp_path: Path) -> None:
+def test_a_conversation_that_continues_keeps_its_damaged_lines(tmp_path: Path) -> None:
     store = ConversationStore(tmp_path)
     store.folder.mkdir()
     path = store.folder / f"{ID}.jsonl"

@@ -110,7 +110,7 @@ def test_any_text_comes_back_as_it_was(
 
 
 @given(st.integers(0, 10_000))
-def test_cut_anywhere_what_stood_before_counts(
+def test_a_file_cut_anywhere_keeps_what_came_before(
     tmp_path_factory: pytest.TempPathFactory, cut: int
 ) -> None:
     store = ConversationStore(tmp_path_factory.mktemp("data"))
@@ -238,7 +238,7 @@ def test_an_answer_that_runs_is_not_interrupted(store: ConversationStore) -> Non
         assert store.load(journal.id).messages[-1].text == "half"
 
 
-def test_a_full_disk_is_said(store: ConversationStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(store: ConversationStore, monkeypatch: pytest.MonkeyPatch) -> None:
     with store.new(HELD) as journal:
         journal.add("user", "one")
 

@@ -131,7 +131,7 @@ def test_one_worker_answers_on_after_refusals(tmp_path: Path, offer: BackendOffe
     assert calls.pid is None
 
 
-def test_files_that_are_no_model(tmp_path: Path, calls: BackendCalls) -> None:
+def test_files_that_are_not_models(tmp_path: Path, calls: BackendCalls) -> None:
     garbage = tmp_path / "garbage.gguf"
     garbage.write_bytes(b"no model at all" * 100)
     with pytest.raises(LoadFailed, match=r"garbage\.gguf.*magic"):

@@ -181,7 +181,7 @@ def test_plugins_shows_each_with_its_reason(broken: Path) -> None:
     assert "hello" not in done.stdout
 
 
-def test_doctor_goes_on(broken: Path) -> None:
+def test_doctor_continues(broken: Path) -> None:
     done = gemmahub(broken, "doctor", "--json")
     assert done.returncode == 1, done.stderr
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}

@@ -30,7 +30,7 @@ def test_pieces_make_up_the_text(tokenizer: Tokenizer, text: str) -> None:
     assert b"".join(map(tokenizer.piece, tokens)) == text.encode()
 
 
-def test_a_letter_that_is_no_word_is_several_tokens(tokenizer: Tokenizer) -> None:
+def test_a_letter_that_is_not_a_word_is_several_tokens(tokenizer: Tokenizer) -> None:
     tokens = tokenizer.tokenize("é", special=False, start=False)
     assert [tokenizer.piece(token) for token in tokens] == [b"\xc3", b"\xa9"]
 

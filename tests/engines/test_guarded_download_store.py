@@ -45,7 +45,7 @@ class Downloads:
         return self.left
 
 
-def test_it_is_asked_through_its_guard(tmp_path: Path) -> None:
+def test_it_is_called_through_its_guard(tmp_path: Path) -> None:
     path = tmp_path / "part"
     path.write_bytes(b"x")
     removal = Removal((RemovalStep(path, "data"),))

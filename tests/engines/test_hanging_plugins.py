@@ -117,7 +117,7 @@ def test_list_doctor_and_run_go_on(hanging: Path, tmp_path: Path) -> None:
     assert gemmahub(hanging, "--help").returncode == 0
 
 
-def test_a_plugin_that_computes_without_end(tmp_path: Path) -> None:
+def test_a_plugin_that_computes_endlessly(tmp_path: Path) -> None:
     (tmp_path / "busy_plugin.py").write_text(f"{HOOK}def gemmahub_backends():\n  while 1: pass")
     install(tmp_path, "busy", "busy_plugin")
     done = gemmahub(tmp_path, "plugins", "--json")

@@ -300,7 +300,7 @@ def test_a_check_gets_the_machine_only_if_it_asks_for_it() -> None:
     assert seen == [machine]
 
 
-def test_a_check_that_asks_for_what_there_is_not() -> None:
+def test_a_check_that_needs_a_missing_module() -> None:
     manager = manager_of(a=plugin(gemmahub_checks=lambda weather: []))
     assert record(manager, "a").state == "failed"
     assert "weather" in record(manager, "a").reason

@@ -39,7 +39,7 @@ def test_texts_become_values_of_the_declared_types() -> None:
         ("slow", "1", "its options: count, fast, kind, rate, where"),
     ],
 )
-def test_what_is_no_such_value(name: str, text: str, message: str) -> None:
+def test_what_is_not_such_a_value(name: str, text: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         option_values(Demo(), {name: text})
     assert message in f"{caught.value.message}; {caught.value.hint}"

@@ -116,7 +116,7 @@ def test_a_wrong_table_names_file_key_and_what_is_allowed(
     assert hint in caught.value.hint
 
 
-def test_what_a_backend_reads_wrong_is_told_as_it_is(file: Path) -> None:
+def test_what_a_backend_reads_wrong_is_reported_as_it_is(file: Path) -> None:
     file.write_text("[plugins.demo]\nport = 'x'\n")
     with pytest.raises(LoadFailed) as caught, foreign_errors(LoadFailed, "demo failed"):
         settings_of("demo", SETTINGS)
@@ -235,7 +235,7 @@ def test_a_process_of_ours_reads_the_same(file: Path, tmp_path: Path) -> None:
         (Setting("a", "x", table="../x"), "a table with an invalid name: use"),
     ],
 )
-def test_a_declaration_that_cannot_be_is_told_in_words(setting: object, told: str) -> None:
+def test_a_declaration_that_cannot_be_is_reported_in_words(setting: object, told: str) -> None:
     with pytest.raises(Unfit) as caught:
         check_setting(setting)
     assert told in str(caught.value)

@@ -109,7 +109,7 @@ def test_a_port_that_is_taken_is_exchanged_for_another() -> None:
         assert len(asked) == 2
 
 
-def test_a_port_that_is_always_taken_is_told_as_it_is() -> None:
+def test_a_port_that_is_always_taken_is_reported_as_it_is() -> None:
     asked = []
 
     def command(port: int) -> list[str]:
@@ -128,7 +128,7 @@ def test_a_program_that_is_not_there_is_named(name: str, cache: Path) -> None:
     assert files_below(cache) == []
 
 
-def test_a_file_that_is_no_program_is_named_with_the_reason(tmp_path: Path, cache: Path) -> None:
+def test_a_file_that_is_not_a_program_is_named_with_the_reason(tmp_path: Path, cache: Path) -> None:
     wrong = tmp_path / "wrong"
     wrong.write_bytes(b"\x00\x01\x02")
     wrong.chmod(0o755)
@@ -187,7 +187,7 @@ def test_a_program_that_ends_before_it_is_ready_says_why(code: str, told: str, c
     assert name.endswith(".kept")
 
 
-def test_each_crash_keeps_a_log_of_its_own(cache: Path) -> None:
+def test_each_crash_keeps_its_own_log(cache: Path) -> None:
     for number in range(3):
         with pytest.raises(BackendCrashed):
             start_program(python(f"raise SystemExit('error {number}')"), ready=lambda _: False)
@@ -404,7 +404,7 @@ def test_a_program_ends_when_ours_is_killed_while_it_loads(cache: Path) -> None:
 @pytest.mark.parametrize(
     "then", ["", "raise SystemExit(3)", "del program; import gc; gc.collect()"]
 )
-def test_a_program_that_nobody_stopped_ends_with_ours(then: str, cache: Path) -> None:
+def test_a_program_that_was_not_stopped_ends_with_gemmahub(then: str, cache: Path) -> None:
     with ours(OURS.format(code=PARENT, before="", then=then), cache) as process:
         pids = pids_of(process)
         process.wait(60)

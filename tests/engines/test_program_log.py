@@ -64,7 +64,7 @@ def test_the_reason_is_the_first_and_the_last_telling_lines() -> None:
     assert ProgramLog().reason() == ""
 
 
-def test_a_line_from_long_ago_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_from_long_ago_is_not_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     """A warning about a token, printed while the model was loaded, did not end the program."""
     log, now = ProgramLog(), [100.0]
     monkeypatch.setattr("gemmahub.engines.program_log.monotonic", lambda: now[0])

@@ -20,7 +20,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 
 @linux
-def test_anonymous_and_file_pages_are_told_apart(tmp_path: Path) -> None:
+def test_anonymous_and_file_pages_are_distinguished(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x" * 32 * MIB)
     before = resident_memory(os.getpid())
@@ -41,7 +41,7 @@ def test_anonymous_and_file_pages_are_told_apart(tmp_path: Path) -> None:
     assert "smaps_rollup" in after.source
 
 
-def test_psutil_is_asked_where_there_is_no_exact_file(tmp_path: Path) -> None:
+def test_psutil_is_asked_if_there_is_no_exact_file(tmp_path: Path) -> None:
     found = resident_memory(os.getpid(), tmp_path)
     assert found is not None
     assert found.source == "psutil memory_info"

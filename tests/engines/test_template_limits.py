@@ -205,7 +205,7 @@ def test_a_process_that_died_while_nothing_was_rendered_is_replaced(
     assert render(renderer, "b") == "b"
 
 
-def test_a_process_that_cannot_be_started_is_told(
+def test_a_process_that_cannot_be_started_is_reported(
     renderer: TemplateRenderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/python")

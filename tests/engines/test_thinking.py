@@ -71,7 +71,7 @@ def ask(session: Session, prompt: Any = HI, **sampling: Any) -> tuple[str, str, 
 
 
 @pytest.mark.parametrize("thinking", [None, False, 0])
-def test_there_is_no_thought_where_none_is_asked_for(session: Session, thinking: Any) -> None:
+def test_there_is_no_thought_where_none_is_requested(session: Session, thinking: Any) -> None:
     thought, answer, usage = ask(session, thinking=thinking)
     assert (thought, answer, usage.reasoning_tokens) == ("", "yes!", 0)
 
@@ -94,7 +94,7 @@ def test_a_budget_ends_the_thought_and_an_answer_follows(session: Session) -> No
 
 
 @pytest.mark.parametrize("thinking", [None, False])
-def test_a_thought_unasked_for_is_no_part_of_the_answer(eager: Session, thinking: Any) -> None:
+def test_unrequested_thinking_is_not_part_of_the_answer(eager: Session, thinking: Any) -> None:
     assert ask(eager, thinking=thinking)[:2] == ("PLANIT", "yes!")
 
 
@@ -103,7 +103,7 @@ def test_an_answer_that_ends_in_a_thought_is_empty(session: Session) -> None:
     assert (thought, answer, usage.finish_reason) == ("PL", "", "length")
 
 
-def test_markers_are_no_text_of_a_completion_either(session: Session) -> None:
+def test_markers_are_not_text_of_a_completion_either(session: Session) -> None:
     assert ask(session, "<start_of_turn>model:")[:2] == ("PLANIT", "yes!")
 
 

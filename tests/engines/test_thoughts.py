@@ -52,7 +52,7 @@ def split(*pieces: str) -> tuple[str, str]:
         ("a <|chan is not a marker <", "", "a <|chan is not a marker <"),
     ],
 )
-def test_a_thought_is_told_from_the_answer(text: str, thought: str, answer: str) -> None:
+def test_thinking_is_separated_from_the_answer(text: str, thought: str, answer: str) -> None:
     assert split(text) == (thought, answer)
     assert split(*text) == (thought, answer)
 
@@ -86,7 +86,7 @@ def test_text_without_markers_is_given_at_once() -> None:
     assert ThoughtStream().feed("a < b") == [Chunk("a < b")]
 
 
-def test_any_engines_chunks_are_told_apart_and_the_last_one_has_the_usage() -> None:
+def test_any_engines_chunks_are_distinguished_and_the_last_one_has_the_usage() -> None:
     call = Chunk("", kind=ChunkKind.TOOL_CALL, tool_call=ToolCall("1", "look_up", "{}"))
     own = Chunk("mine", kind=ChunkKind.REASONING)
     given_ = [own, Chunk(f"{OPENS}thou"), Chunk(f"ght\nhm{CLOSES}8"), call, Chunk(" <|ch", USAGE)]

@@ -150,7 +150,7 @@ def test_an_engine_that_knows_better_says_so() -> None:
     assert ask(session, "abc", max_tokens=1)[1].finish_reason is FinishReason.LENGTH
 
 
-def test_of_an_answer_that_another_one_ended_the_engine_is_not_asked() -> None:
+def test_the_engine_is_not_asked_about_an_answer_that_another_one_ended() -> None:
     session = Knowing()
     old = session.generate("abc", Sampling())
     first = next(old)

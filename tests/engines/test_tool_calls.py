@@ -82,7 +82,7 @@ def test_what_stands_between_does_not_matter(text: str, arguments: Any) -> None:
         "call:f{a:" + "[" * 99_999,
     ],
 )
-def test_arguments_that_make_no_sense_stay_as_they_are(text: str) -> None:
+def test_arguments_that_are_invalid_stay_as_they_are(text: str) -> None:
     call = call_of(text)
     assert call is not None
     assert call.arguments == text.removeprefix("call:f")

@@ -66,7 +66,7 @@ def called(arguments: str = '{"mountain": "K2"}') -> Message:
     return Message("assistant", "", tool_calls=(ToolCall("call-1", "look_up", arguments),))
 
 
-def test_a_call_comes_whole_and_its_markers_are_no_text(session: Session) -> None:
+def test_a_call_comes_whole_and_its_markers_are_not_text(session: Session) -> None:
     text, (call,), usage = ask(session, [HOW_HIGH])
     assert (text, call.name, json.loads(call.arguments)) == ("", "look_up", {"mountain": "K2"})
     assert usage.finish_reason is FinishReason.TOOL_CALLS
@@ -78,7 +78,7 @@ def test_two_calls_have_different_names_for_their_results(session: Session) -> N
     assert first.id != second.id
 
 
-def test_a_call_that_is_cut_off_has_arguments_that_are_no_json(session: Session) -> None:
+def test_a_call_that_is_cut_off_has_arguments_that_are_not_json(session: Session) -> None:
     _, (call,), usage = ask(session, [HOW_HIGH], max_tokens=3)
     assert (call.name, call.values()) == ("look_up", {})
     assert usage.finish_reason is FinishReason.LENGTH

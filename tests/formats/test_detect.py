@@ -55,7 +55,7 @@ def test_folder_with_one_gguf_and_its_projector(tmp_path: Path) -> None:
 def test_folder_with_several_models_lists_them(tmp_path: Path) -> None:
     for number in range(10):
         gguf_at(tmp_path / f"m{number}.gguf")
-    with pytest.raises(NotFound, match="holds 10 models") as caught:
+    with pytest.raises(NotFound, match="has 10 models") as caught:
         open_model(tmp_path)
     assert "m0.gguf, m1.gguf" in caught.value.hint
     assert "and 2 more" in caught.value.hint

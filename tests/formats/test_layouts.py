@@ -91,7 +91,7 @@ def test_experts_in_one_tensor(tmp_path: Path) -> None:
     assert (weight.type, weight.parameters) == ("INT4 g32", 8 * NUMBERS)
 
 
-def test_groups_of_different_bits_are_told_apart_by_their_shapes(tmp_path: Path) -> None:
+def test_groups_of_different_bits_are_distinguished_by_their_shapes(tmp_path: Path) -> None:
     config = ints(8, 64)
     config["config_groups"]["group_1"] = {"weights": {"num_bits": 4, "group_size": 32}}
     stored = [

@@ -60,7 +60,7 @@ def test_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         LocalFile(path)
 
 
-def test_cursor_takes_across_windows() -> None:
+def test_cursor_reads_across_windows() -> None:
     data = bytes(range(256)) * (FIRST_WINDOW // 64)
     cursor = Cursor(MemorySource(data))
     taken = b""

@@ -151,7 +151,7 @@ def test_servers_are_measured_with_enough_threads(
     assert 64 << 20 <= 2 * threads * asked[threads] <= GIB
 
 
-def test_figure_that_cannot_be_kept_is_given_all_the_same(tmp_path: Path) -> None:
+def test_a_figure_that_cannot_be_saved_is_still_returned(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     figure = with_bandwidth(CPU, tmp_path / "file", measure=True, available=GIB).bandwidth
     assert figure.value

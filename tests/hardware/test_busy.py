@@ -66,7 +66,7 @@ def host(system: FakeSystem, root: Path) -> Host:
     return Host(files=SystemFiles(root), system="linux", psutil=lambda: system)
 
 
-def test_work_of_others_is_told_from_the_measured_programs(
+def test_work_of_others_is_distinguished_from_the_measured_programs(
     tmp_path: Path, clock: Callable[[float], None]
 ) -> None:
     system = FakeSystem()
@@ -80,7 +80,7 @@ def test_work_of_others_is_told_from_the_measured_programs(
     assert watch.doubts("meanwhile", None) == []
 
 
-def test_heat_and_a_battery_are_said(tmp_path: Path) -> None:
+def test_heat_and_a_battery_are_reported(tmp_path: Path) -> None:
     system = FakeSystem()
     counter = tmp_path / "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count"
     counter.parent.mkdir(parents=True)

@@ -54,7 +54,7 @@ def test_one_machine(text: str, found: list[tuple[str, str, int]], ram: int) -> 
     assert machine.name
 
 
-def test_memory_that_nobody_said_is_marked_as_assumed() -> None:
+def test_unstated_memory_is_marked_as_assumed() -> None:
     assert "assumed" in described_machine("4x h100").memory.total.doubt
     assert "assumed" not in described_machine("4x h100, 512GiB ram").memory.total.doubt
 

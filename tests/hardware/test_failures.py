@@ -144,7 +144,7 @@ def test_probe_that_raises_is_a_line(
     assert machine.cpu.logical.value is None
 
 
-def test_empty_tree_is_a_machine_of_which_nothing_is_known(machines: Any) -> None:
+def test_an_empty_tree_is_a_machine_about_which_nothing_is_known(machines: Any) -> None:
     machine = probe_machine(machines.linux())
     assert machine.devices == ()
     assert machine.memory.available.value is None

@@ -119,7 +119,7 @@ def test_wsl_with_nvidias_library_that_fails(machines: Any, pc: Tree) -> None:
     assert "wsl --update" in problem.hint
 
 
-def test_missing_memory_driver_of_cuda_is_told(machines: Any, pc: Tree) -> None:
+def test_missing_memory_driver_of_cuda_is_reported(machines: Any, pc: Tree) -> None:
     nvml = machines.Nvml({"name": "NVIDIA L4", "memory": (24 * GIB, 0, 0)})
     tree = pc() | {"dev/null": ""}
     machine = probe_machine(machines.linux(tree, nvml=nvml))
@@ -166,7 +166,7 @@ def test_carved_out_memory_is_not_the_hosts(machines: Any, pc: Tree, card: Tree)
     assert device.taken_from_host(own + 3) == 3
 
 
-def test_headroom_counts_only_what_is_mapped_of_the_host() -> None:
+def test_headroom_counts_only_the_mapped_part_of_the_host() -> None:
     device = DeviceMemory("amd:0", "rocm", 100, 100, unified=True, carved_bytes=80)
     machine = MachineMemory((device,), 40, 40)
 

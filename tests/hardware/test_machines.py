@@ -157,7 +157,7 @@ def test_ryzen_apu_keeps_vram_and_gtt_apart(machines: Any, pc: Tree, card: Tree)
     assert gpu.bandwidth.value is None
 
 
-def test_two_names_of_one_chip_are_told_apart_by_revision(
+def test_two_names_of_one_chip_are_distinguished_by_revision(
     machines: Any, pc: Tree, card: Tree
 ) -> None:
     sizes = {"mem_info_vram_total": 20 * GIB, "mem_info_vram_used": 0}
@@ -183,7 +183,7 @@ def test_intel_arc_on_xe(machines: Any, pc: Tree, card: Tree) -> None:
     assert integrated.bandwidth.value is None  # of the system's memory: nobody measured it
 
 
-def test_intel_arc_of_which_the_driver_tells_nothing(machines: Any, pc: Tree, card: Tree) -> None:
+def test_intel_arc_whose_driver_reports_nothing(machines: Any, pc: Tree, card: Tree) -> None:
     (arc,) = probe_machine(machines.linux(pc() | card(0, "8086:56a0", "i915"))).devices
     assert arc.total.value == 16 * GIB
     assert "sold with 16 and 8 GiB" in arc.total.doubt

@@ -75,7 +75,7 @@ def test_zfs_gives_up_its_cache(machines: Any, pc: Tree, cache: dict[str, str], 
     assert ("ARC" in available.doubt) is bool(added)
 
 
-def test_huge_pages_and_compressed_swap_are_told(machines: Any, pc: Tree) -> None:
+def test_huge_pages_and_compressed_swap_are_reported(machines: Any, pc: Tree) -> None:
     rows = "MemTotal: 65800000 kB\nMemAvailable: 28000000 kB\nSwapTotal: 8 kB\nSwapFree: 8 kB\n"
     rows += "HugePages_Total:   16384\nHugepagesize:       2048 kB\n"
     tree = pc() | {"proc/meminfo": rows, "proc/swaps": "Filename Type\n/dev/zram0 partition 8\n"}
@@ -193,7 +193,7 @@ def test_kernel_without_memavailable_gives_what_is_free(machines: Any, pc: Tree)
     assert "left out" in memory.available.doubt
 
 
-def test_mac_that_tells_nothing(machines: Any) -> None:
+def test_a_mac_that_reports_nothing(machines: Any) -> None:
     machine = probe_machine(machines.mac({"machdep.cpu.brand_string": "Apple M2"}))
     assert machine.memory.total.value is None
     assert machine.memory.available.value is None

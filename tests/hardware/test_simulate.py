@@ -63,7 +63,7 @@ def test_sizes(text: str, size: int) -> None:
         ("24g\x1b[31m", "not a size"),
     ],
 )
-def test_what_is_no_size(text: str, says: str) -> None:
+def test_what_is_not_a_size(text: str, says: str) -> None:
     with pytest.raises(UsageError, match=says) as caught:
         parse_size(text)
     assert "24GiB" in caught.value.hint
@@ -110,7 +110,7 @@ def test_unified_machine_with_another_size() -> None:
     assert machine.devices[0].total.value == 72 * GIB
 
 
-def test_a_gpu_of_its_own_is_not_beside_the_fast_memory_of_a_mac() -> None:
+def test_a_discrete_gpu_is_not_combined_with_the_fast_memory_of_a_mac() -> None:
     mac = preset_machine("m4-max-128gb")
     machine = simulate_machine(memory=24 * GIB, base=mac)
     assert mac.cpu.bandwidth.value == 546 * 10**9

@@ -64,7 +64,7 @@ def test_an_apu_has_its_own_memory_and_what_windows_lends(machines: Any) -> None
     assert probe_machine(windows(machines, uhd)).devices[0].available.value == 16 * GIB
 
 
-def test_what_is_no_gpu_of_theirs_is_left_out(machines: Any) -> None:
+def test_what_is_not_a_gpu_of_theirs_is_left_out(machines: Any) -> None:
     others: tuple[dict[str, Any], ...] = (
         adapter("NVIDIA GeForce RTX 3090", "10DE:2204", 24),
         {"DriverDesc": "Microsoft Basic Display Adapter", "MatchingDeviceId": None},

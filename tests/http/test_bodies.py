@@ -44,7 +44,7 @@ def test_a_packed_answer_is_unpacked(pack: Callable[[bytes], bytes]) -> None:
     assert fetched(packed(data, "identity")) == data
 
 
-def test_identity_is_what_is_asked_for() -> None:
+def test_identity_is_what_is_requested() -> None:
     with serving(lambda there: there.answer()) as server, WebClient(server.url) as web:
         web.fetch("GET", "/")
         assert "accept-encoding: identity" in server.asked[0]
@@ -107,7 +107,7 @@ def _lie(there: Conversation) -> None:
         (b"x", "zstd"),
     ],
 )
-def test_what_cannot_be_unpacked_is_said(body: bytes, coding: str) -> None:
+def test_what_cannot_be_unpacked_is_reported(body: bytes, coding: str) -> None:
     with pytest.raises(BadAnswer):
         fetched(packed(body, coding))
 
@@ -123,7 +123,7 @@ def test_what_cannot_be_unpacked_is_said(body: bytes, coding: str) -> None:
         b"\x1b[2J\0\0",
     ],
 )
-def test_what_is_no_http_is_a_lost_connection(head: bytes) -> None:
+def test_what_is_not_http_is_a_lost_connection(head: bytes) -> None:
     with pytest.raises(ConnectionLost):
         fetched(lambda there: _send_only(there, head))
 

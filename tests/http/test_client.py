@@ -31,7 +31,7 @@ def to(place: str) -> Script:
         "//",
     ],
 )
-def test_a_redirect_to_what_is_no_web_address(place: str) -> None:
+def test_a_redirect_to_what_is_not_a_web_address(place: str) -> None:
     with serving(to(place)) as server, WebClient(server.url) as web, pytest.raises(BadAnswer):
         web.fetch("GET", "/", redirects=5)
 
@@ -75,7 +75,7 @@ def test_a_login_in_an_address_is_never_shown() -> None:
     assert "secret" not in failure.value.message + failure.value.hint
 
 
-def test_a_connection_that_breaks_is_said() -> None:
+def test_a_connection_that_breaks_is_reported() -> None:
     def script(there: Conversation) -> None:
         raise OSError
 

@@ -68,7 +68,7 @@ def test_redirects_share_one_limit() -> None:
 
 
 @pytest.mark.parametrize("first", [b"", OK, OK + b"Content-Length: 9\r\n\r\n1234"])
-def test_silence_is_told_apart_from_slowness(first: bytes) -> None:
+def test_silence_is_distinguished_from_slowness(first: bytes) -> None:
     def script(there: Conversation) -> None:
         there.send(first)
         there.wait()

@@ -56,7 +56,7 @@ def test_json_is_what_it_says() -> None:
 @pytest.mark.parametrize(
     "value", [None, True, False, 1.0, float("inf"), "1", [], {}, -1, 2**63, 10**400]
 )
-def test_what_is_no_count(value: Any) -> None:
+def test_what_is_not_a_count(value: Any) -> None:
     assert count_of(value) is None
 
 
@@ -66,14 +66,14 @@ def test_what_is_a_count(value: int) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 1, [], {}, True])
-def test_what_is_no_text(value: Any) -> None:
+def test_what_is_not_text(value: Any) -> None:
     assert text_of(value) == ""
     assert texts_of(value) == ()
     assert texts_of([value, "x"]) == ("x",)
 
 
 @pytest.mark.parametrize("value", [True, None, "1", -1, -0.5, 1e999, float("nan"), 10**400, []])
-def test_what_is_no_number(value: Any) -> None:
+def test_what_is_not_a_number(value: Any) -> None:
     assert number_of(value) is None
 
 
@@ -97,7 +97,7 @@ def test_texts_are_short_and_can_be_written() -> None:
         f"bytes 0-{'9' * 5000}/{'9' * 5000}", "bytes 0-٣/٤", "bytes -1-2/3", "Bytes 0-1/2",
     ],
 )  # fmt: skip
-def test_what_is_no_content_range(header: str) -> None:
+def test_what_is_not_a_content_range(header: str) -> None:
     assert content_range(header) is None
 
 

@@ -151,7 +151,7 @@ def test_a_rate_limit_for_hours_is_not_waited_for(
     server: HubServer, hub: Hub, big: Served, waits: list[float]
 ) -> None:
     server.fault("status", value=429, times=None, headers={"Retry-After": "7200"})
-    with pytest.raises(NetworkError, match="7,200 seconds"):
+    with pytest.raises(NetworkError, match="7,200 s"):
         hub.resolve("user/repo")
     assert not waits
 
@@ -212,7 +212,7 @@ def test_a_file_of_the_same_size_behind_its_commit(
         read(hub, model)
 
 
-def test_an_expired_address_is_asked_for_again(
+def test_an_expired_address_is_requested_again(
     server: HubServer, hub: Hub, big: Served, tmp_path: Path
 ) -> None:
     model = hub.find("user/repo")
@@ -236,7 +236,7 @@ def test_a_mirror_that_sends_on(server: HubServer, hub: Hub, big: Served, tmp_pa
     assert server.sent_twice(big.path) == 0
 
 
-def test_redirects_without_end(server: HubServer, hub: Hub, big: Served) -> None:
+def test_redirects_endlessly(server: HubServer, hub: Hub, big: Served) -> None:
     server.fault("redirect", match="/blob/", times=None)
     with pytest.raises(NetworkError, match="endlessly"):
         read(hub, "user/repo")
@@ -368,7 +368,7 @@ def test_offline_nothing_is_sent(
 @pytest.mark.parametrize(
     "address", ["huggingface.co", "ftp://x", "http://[bad", "http://x:port", "user:secret@hub"]
 )
-def test_an_endpoint_that_is_no_address(
+def test_an_endpoint_that_is_not_an_address(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", address)

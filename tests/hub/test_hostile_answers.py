@@ -133,7 +133,7 @@ def part(begin: int, end: int) -> bytes:
     )
 
 
-def test_a_file_that_trickles_is_asked_for_once_more_and_keeps_what_came(
+def test_a_file_that_trickles_is_requested_once_more_and_keeps_what_came(
     monkeypatch: pytest.MonkeyPatch, waits: list[float], said: list[str]
 ) -> None:
     monkeypatch.setattr("gemmahub.http.limits.FLOOR_SECONDS", 0.1)

@@ -69,7 +69,7 @@ def test_search_lists_models_and_says_which_embed(server: HubServer, hub: Hub) -
     }
 
 
-def test_an_adapter_under_any_name_is_said_before_it_is_fetched(hub_server: HubServer) -> None:
+def test_an_adapter_under_any_name_is_reported_before_the_download(hub_server: HubServer) -> None:
     hub_server.add("user/story", {"gemma-3-4b-it-story-f16.gguf": ADAPTER})
     with pytest.raises(NotFound, match="is an adapter \\(LoRA\\), not a model") as caught:
         Library().plan_pull("user/story")

@@ -63,7 +63,7 @@ def test_any_answer_is_a_repository_or_an_error(data: Any) -> None:
 
 
 @pytest.mark.parametrize("data", [None, [], {}, {"sha": "main"}, {"sha": 7}, "page"])
-def test_an_answer_without_a_commit_is_no_repository(data: Any) -> None:
+def test_an_answer_without_a_commit_is_not_a_repository(data: Any) -> None:
     with pytest.raises(NetworkError, match="invalid answer"):
         repository_of(data, "user/repo", "main", ENDPOINT)
 

@@ -131,7 +131,7 @@ def test_a_model_of_twenty_thousand_files_is_planned_in_moments(tmp_path: Path) 
     assert landing.need_bytes == len(landing.files) == MANY
 
 
-def test_the_front_door_takes_a_long_listing(
+def test_the_command_line_handles_a_long_listing(
     hub_server: HubServer, command: Callable[..., Result]
 ) -> None:
     hub_server.add("user/repo", dict.fromkeys(SHAPES["files without a label"](4_000), b"x"))

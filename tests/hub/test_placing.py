@@ -146,7 +146,7 @@ def test_a_content_range_of_thousands_of_digits_is_refused(
     assert not list(folder.glob("models--*/snapshots/*/*"))
 
 
-def test_a_lie_about_the_size_does_not_cost_what_is_here(
+def test_a_wrong_size_does_not_cost_the_existing_file(
     repository: HubServer, pull: Callable[..., Here], hub: Hub, folder: Path, tmp_path: Path
 ) -> None:
     path = pull().path

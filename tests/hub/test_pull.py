@@ -129,7 +129,7 @@ def test_a_lost_connection_is_taken_up_again(
     assert "trying again" in said[0]
 
 
-def test_a_server_that_is_gone_leaves_what_has_arrived(
+def test_a_server_that_is_gone_leaves_what_arrived(
     repository: HubServer, pull: Callable[..., Here], folder: Path, hub: Hub
 ) -> None:
     repository.fault("break", match="/blob/", value=1_000_000)
@@ -289,7 +289,7 @@ def test_a_file_without_a_hash_is_refused(hub: Hub, folder: Path, repository: Hu
         hub.landing(artifact_of(replace(model, files=(bare,)), projector=True))
 
 
-def test_cancelling_keeps_what_has_arrived(
+def test_cancelling_keeps_what_arrived(
     repository: HubServer, pull: Callable[..., Here], folder: Path
 ) -> None:
     seen: list[PullProgress] = []
@@ -316,7 +316,7 @@ def test_the_login_stays_with_the_hub(server: HubServer, folder: Path, hub: Hub)
     assert not server.leaked()
 
 
-def test_a_full_disk_keeps_what_has_arrived(repository: HubServer, hub: Hub, folder: Path) -> None:
+def test_a_full_disk_keeps_what_arrived(repository: HubServer, hub: Hub, folder: Path) -> None:
     resource = pytest.importorskip("resource")
     found = hub.find("user/gemma")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -73,7 +73,7 @@ def test_a_new_commit_with_the_same_file_costs_nothing(
     assert server.sent(file.path) == 0
 
 
-def test_a_replaced_file_is_read_anew(server: HubServer, hub: Hub, tmp_path: Path) -> None:
+def test_a_replaced_file_is_read_again(server: HubServer, hub: Hub, tmp_path: Path) -> None:
     server.add("user/repo", {"m.gguf": small_model()})
     assert read(hub, "user/repo").metadata["general.name"] == "Gemma test"
     server.add("user/repo", {"m.gguf": small_model(**{"general.name": "Newer"})})
@@ -107,7 +107,7 @@ def test_a_damaged_cache_is_made_again(
     assert server.sent(file.path) == 0
 
 
-def test_a_cache_that_cannot_be_written_is_no_failure(
+def test_a_cache_that_cannot_be_written_is_not_a_failure(
     server: HubServer, tmp_path: Path, catalog: Catalog
 ) -> None:
     server.add("user/repo", {"m.gguf": small_model()})
@@ -203,7 +203,7 @@ def test_a_projector_by_itself(server: HubServer, hub: Hub) -> None:
     assert kind_of("mmproj-F16.gguf", remote.metadata, remote.tensors) == "projector"
 
 
-def test_what_is_no_model_says_what_it_is(server: HubServer, hub: Hub) -> None:
+def test_what_is_not_a_model_says_what_it_is(server: HubServer, hub: Hub) -> None:
     server.add("user/repo", {"a.gguf": b"<!DOCTYPE html><p>no</p>", "b.gguf": small_model()[:2000]})
     with pytest.raises(FormatError, match="a web page"):
         read(hub, "hf://user/repo/a.gguf")
@@ -242,7 +242,7 @@ def test_offline_what_was_looked_at_still_answers(
         b'{"sha": "' + b"a" * 40 + b'", "siblings": [{"rfilename": "../x", "size": 1}]}',
     ],
 )
-def test_a_damaged_remembered_listing_is_asked_for_again(
+def test_a_damaged_remembered_listing_is_requested_again(
     server: HubServer, hub: Hub, tmp_path: Path, catalog: Catalog, text: bytes
 ) -> None:
     server.add("user/repo", {"m.gguf": small_model()})

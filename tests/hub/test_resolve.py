@@ -63,7 +63,7 @@ def test_a_revision_is_a_branch_or_a_commit(server: HubServer, hub: Hub) -> None
         hub.resolve("user/repo:F16@refs/pr/2")
 
 
-def test_a_commit_is_asked_for_once(server: HubServer, hub: Hub) -> None:
+def test_a_commit_is_requested_once(server: HubServer, hub: Hub) -> None:
     commit = server.add("user/repo", {"m-Q4_0.gguf": MODEL}).head
     hub.resolve("user/repo")
     server.forget()
@@ -133,7 +133,7 @@ def test_all_parts_of_a_split_file(server: HubServer, hub: Hub) -> None:
     assert hub.resolve("user/repo:Q8_0").size_bytes == 3 * len(MODEL)
 
 
-def test_a_missing_part_is_told(server: HubServer, hub: Hub) -> None:
+def test_a_missing_part_is_reported(server: HubServer, hub: Hub) -> None:
     names(server, "user/repo", "m-Q8_0-00001-of-00003.gguf", "m-Q8_0-00003-of-00003.gguf")
     with pytest.raises(IntegrityError, match="lacks part 2 of 3"):
         hub.resolve("user/repo:Q8_0")

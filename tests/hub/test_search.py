@@ -146,7 +146,7 @@ def test_a_repository_with_evil_names_is_left_out(shop: HubServer, hub: Hub) -> 
     assert "some/gemma-3-4b-it-GGUF" in names
 
 
-def test_an_answer_that_is_no_list(shop: HubServer, hub: Hub) -> None:
+def test_an_answer_that_is_not_a_list(shop: HubServer, hub: Hub) -> None:
     shop.fault("page", match="/api/models?", times=None)
     with pytest.raises(NetworkError, match="not JSON"):
         hub.search("gemma")

@@ -160,7 +160,7 @@ def test_damaged_windows_are_not_there(tmp_path: Path) -> None:
     assert kept.get(0) is None
 
 
-def test_a_full_disk_is_said_and_leaves_nothing_broken(
+def test_a_full_disk_is_reported_and_leaves_nothing_broken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = KeptWindows(tmp_path)

@@ -149,7 +149,7 @@ def test_a_plain_decoder() -> None:
         ("llama", {"attention.head_count": [8]}, "each of 2 layers"),
     ],
 )
-def test_what_is_not_known_is_said(name: str, changes: dict[str, Any], reason: str) -> None:
+def test_what_is_not_known_is_reported(name: str, changes: dict[str, Any], reason: str) -> None:
     keys: dict[str, Any] = {"block_count": 2, "embedding_length": 64, "vocab_size": 100}
     keys |= {"attention.head_count": 8} | changes
     found = from_gguf({"general.architecture": name, **{f"{name}.{k}": keys[k] for k in keys}})

@@ -108,7 +108,7 @@ def test_a_drafter_lies_where_its_model_lies(tmp_path: Path) -> None:
     assert host.drafter_bytes > 9.75 * MIB
 
 
-def test_a_small_model_that_drafts_has_a_cache_of_its_own(tmp_path: Path) -> None:
+def test_a_small_model_that_drafts_has_its_own_cache(tmp_path: Path) -> None:
     small = drafter_model(open_model(write_gemma4(tmp_path / "small.gguf")))
     plan = planned(tmp_path, replace(head(tmp_path), drafter=small))
     own = planned(tmp_path, replace(head(tmp_path), drafter=None))
@@ -130,7 +130,7 @@ def test_a_head_of_another_model_is_refused(
         check_drafter(other, model)
 
 
-def test_a_head_is_no_model_of_its_own(tmp_path: Path) -> None:
+def test_a_head_is_not_a_model_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(GemmahubError, match="it is a draft head, which cannot answer by itself"):
         unpack(read_summary(write_head(tmp_path / "mtp.gguf")).memory)
 

@@ -191,7 +191,7 @@ def test_more_layers_leave_less_on_the_host() -> None:
         assert one.places[-1].weights_bytes >= next_.places[-1].weights_bytes
 
 
-def test_a_type_of_unknown_size_is_said() -> None:
+def test_a_type_of_unknown_size_is_reported() -> None:
     with pytest.raises(FormatError, match="XYZ"):
         weights_of([Tensor("blk.0.ffn_up.weight", "XYZ", (4, 4), 16, None)])
 

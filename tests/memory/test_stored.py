@@ -71,9 +71,9 @@ def test_every_field_is_stored() -> None:
         ("mlx", {}, [], "only its engine knows the memory use of a mlx model"),
         ("gguf", {}, [], "nameless"),
         ("gguf", {"general.architecture": "mamba", "mamba.ssm.x": 1}, [], "more state than keys"),
-        ("gguf", None, [Tensor("blk.0.x", "TQ9_9", (8,), 8, None)], "size is not known"),
+        ("gguf", None, [Tensor("blk.0.x", "TQ9_9", (8,), 8, None)], "of unknown size"),
         ("gguf", None, [Tensor("blk.4000000000.x", "F32", (8,), 8, 32)], "layer 4000000000"),
-        ("gguf", None, [Tensor("blk.2.x", "F32", (8,), 8, 32)], "26 layers and has tensors of 3"),
+        ("gguf", None, [Tensor("blk.2.x", "F32", (8,), 8, 32)], "26 layers, but has tensors of 3"),
     ],
 )
 def test_the_reason_is_stored(

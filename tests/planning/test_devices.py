@@ -218,5 +218,5 @@ def test_makers_are_pooled_where_one_interface_drives_both() -> None:
     )  # fmt: skip
 
 
-def test_zero_bandwidth_and_a_terabyte_are_no_trouble() -> None:
+def test_zero_bandwidth_and_a_terabyte_are_not_trouble() -> None:
     assert first(machine(device("cuda:0", 24, 0), ram=1024, gbs=0))[1] == ("cuda:0",)

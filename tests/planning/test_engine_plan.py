@@ -122,7 +122,7 @@ def test_accelerators_are_those_of_the_plan(command: Command, tmp_path: Path) ->
     assert without["settings"]["gpu_layers"] == 0
 
 
-def test_an_engine_without_accelerators_says_that_all_lies_on_the_host(
+def test_an_engine_without_accelerators_reports_everything_on_the_host(
     command: Command, tmp_path: Path
 ) -> None:
     found = plan(command, model(tmp_path), "--memory", "4GiB", "--ram", "8GiB")

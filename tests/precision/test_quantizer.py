@@ -118,7 +118,7 @@ def test_types_and_size_are_those_of_the_tool(real_model: Path, label: str) -> N
     assert (size, hashlib.sha256(text.encode()).hexdigest()[:16]) == TOOL[label]
 
 
-def test_what_falls_back_is_said(real_model: Path, tmp_path: Path) -> None:
+def test_what_falls_back_is_reported(real_model: Path, tmp_path: Path) -> None:
     """At a width of 640 the K types fall back: Q3_K_M is the larger file than Q4_0."""
     model = open_model(real_model)
     file = quantized_file(model, tmp_path / "x.gguf", Recipe("Q3_K_M"), {})

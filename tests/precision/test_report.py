@@ -63,7 +63,7 @@ def test_label_that_describes_little_of_the_file() -> None:
     assert found.summary.startswith("Q4_K_M · mixed int4/int5/int8 · ")
 
 
-def test_label_that_describes_most_of_the_file_is_no_mismatch() -> None:
+def test_label_that_describes_most_of_the_file_is_not_a_mismatch() -> None:
     found = report(
         entry("embedding", "Q6_K", 256 * 10),
         entry("feed-forward", "Q4_K", 256 * 90),
@@ -243,7 +243,7 @@ def test_sixteen_bits_need_no_training() -> None:
     assert report(BF16, label="BF16").training.value == "none"
 
 
-def test_qat_is_a_word_of_its_own() -> None:
+def test_qat_is_its_own_word() -> None:
     assert report(Q4_0, repository="x/aquatic").training.value == "unknown"
 
 

@@ -172,7 +172,7 @@ def test_run_uses_the_devices_that_the_plan_is_for(
     assert "devices" in settings.options or told(machine, planned) == (said and (said,))
 
 
-def test_a_disk_of_5_gib_is_said(
+def test_a_disk_of_5_gib_is_reported(
     command: Command, here: Callable[..., Machine], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(100 * GIB, 95 * GIB, 5 * GIB))

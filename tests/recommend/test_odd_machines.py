@@ -44,7 +44,7 @@ def first(machine: Machine, use: str = "chat") -> ScoredPlan:
 # --- little is known ---------------------------------------------------------------------------
 
 
-def test_a_machine_of_which_nothing_is_known_is_told_what_to_say(tmp_path: Path) -> None:
+def test_a_machine_about_which_nothing_is_known_is_told_what_to_say(tmp_path: Path) -> None:
     machine = probe_machine(Machines(tmp_path).linux())
     with pytest.raises(GemmahubError, match="the free memory of this machine") as raised:
         places_of(machine)

@@ -176,7 +176,7 @@ def test_without_offload_nothing_fits_and_the_smallest_is_named() -> None:
     assert "--no-offload" in failure.value.hint
 
 
-def test_a_machine_without_memory_to_speak_of_hears_what_the_smallest_needs() -> None:
+def test_a_machine_with_little_memory_is_told_what_the_smallest_model_needs() -> None:
     with pytest.raises(DoesNotFit) as failure:
         ranked(cpu(0.3))
     assert "gemma-3-270m-it:q4_0-qat, needs 256 MiB with 4,096 tokens" in failure.value.message

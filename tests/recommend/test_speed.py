@@ -104,7 +104,7 @@ def test_experts_in_system_memory_are_as_fast_as_published(
     assert 0.8 * slowest < likely < 1.25 * fastest
 
 
-def test_an_unknown_bandwidth_is_no_speed_and_counts_as_the_slowest() -> None:
+def test_an_unknown_bandwidth_is_not_a_speed_and_counts_as_the_slowest() -> None:
     reference = "gemma-4-12b-it:q4_k_m"
     on_gpu = traffic(reference, "cuda")
     unknown = Bandwidths((None,), 50 * GB)

@@ -106,7 +106,7 @@ def test_no_prompt_is_in_a_cache_of_the_one_before() -> None:
     assert len(set(firsts)) > 8
 
 
-def test_an_engine_that_reads_all_again_is_said() -> None:
+def test_an_engine_that_reads_all_again_is_reported() -> None:
     bench = bench_of(StatingEngine(caches=False))
     bench.measure(2048, 1, None)
     assert any("from the start again" in doubt for doubt in bench.doubts)
@@ -156,7 +156,7 @@ def test_a_long_depth_has_fewer_runs_but_two() -> None:
     assert found.decode.runs == 2
 
 
-def test_the_time_that_is_left_is_told() -> None:
+def test_the_time_that_is_left_is_reported() -> None:
     said: list[str] = []
     engine = StatingEngine()
     bench = DepthBench(engine, Prompts(engine), 1, said.append)

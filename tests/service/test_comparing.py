@@ -120,7 +120,7 @@ def test_a_variant_that_is_not_measured_says_so(hub: SteadyHub) -> None:
     assert measured.measured
     assert not other.measured
     assert other.memory.totals == ()
-    assert "not known" in other.memory.reason
+    assert "unknown" in other.memory.reason
     assert other.speed_basis == "not known: its memory is unknown"
     for label in ("bits/weight", "embedding", "tokens/s"):
         assert texts(comparison, label)[1] == "?"
@@ -214,7 +214,7 @@ def test_differences_in_words(hub: SteadyHub) -> None:
     assert "1.83 GiB more memory with 32,768 tokens" in back.words
 
 
-def test_what_cannot_be_seen_is_no_difference(hub: SteadyHub) -> None:
+def test_what_cannot_be_seen_is_not_a_difference(hub: SteadyHub) -> None:
     comparison = compare(hub, "gemma-3-12b-it:q4_k_m-unsloth", PTQ)
     (found,) = comparison.differences
     assert found.words == ("203 KB smaller",)
@@ -244,7 +244,7 @@ def test_the_same_variant_by_other_names(hub: SteadyHub, tmp_path: Path) -> None
     link = tmp_path / "link.gguf"
     link.symlink_to(path)
     for other in (HERE, path, link, "gemma-3-1b-it"):
-        with pytest.raises(UsageError, match=r"named twice|the same variant"):
+        with pytest.raises(UsageError, match=r"given twice|the same variant"):
             compare(hub, HERE, str(other))
 
 

@@ -122,7 +122,7 @@ def test_stop_keeps_what_came(hub: Library, model: str) -> None:
         chat.close()
 
 
-def test_a_killed_engine_is_told_and_all_is_kept(hub: Library, model: str) -> None:
+def test_a_killed_engine_is_reported_and_everything_is_kept(hub: Library, model: str) -> None:
     chat = start(hub, model, delay=0.01)
     pid = chat.session.pid  # type: ignore[attr-defined]
     shown, ended = "", None

@@ -60,7 +60,7 @@ def test_shares_agree_with_fits(hub: SteadyHub) -> None:
             assert row.share <= 1
 
 
-def test_another_machine_ranks_anew(hub: SteadyHub) -> None:
+def test_another_machine_has_another_ranking(hub: SteadyHub) -> None:
     here, there = (
         LibraryReading(hub).overview(),
         LibraryReading(hub).overview(machine=hub.machine_for(machine="m1-8gb")),

@@ -77,7 +77,7 @@ def test_all_windows_of_a_text_are_scored_once(tmp_path: Path, says: bool, named
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_a_run_that_was_stopped_goes_on(tmp_path: Path, named: bool) -> None:
+def test_a_run_that_was_stopped_continues(tmp_path: Path, named: bool) -> None:
     windows = scoring(tmp_path, Counted(5), named=named).windows()
     next(windows)
     next(windows)
@@ -97,7 +97,7 @@ def test_a_damaged_window_is_computed_again(tmp_path: Path) -> None:
     assert session.asked == [1]
 
 
-def test_another_build_text_or_setting_is_scored_anew(tmp_path: Path) -> None:
+def test_another_build_text_or_setting_is_scored_again(tmp_path: Path) -> None:
     first = scoring(tmp_path, Counted(2))
     changed = [
         replace(first.subject, content="bb"),
@@ -141,7 +141,7 @@ def of_base(folder: Path, session: Counted) -> Base:
     return Base(run.key, 600, run.kept)
 
 
-def test_models_are_held_against_what_the_reference_said(tmp_path: Path) -> None:
+def test_models_are_compared_with_the_scores_of_the_reference(tmp_path: Path) -> None:
     base = of_base(tmp_path, Counted(3))
     found = list(scoring(tmp_path, Counted(3), base=base).windows())
     assert [len(columns["divergences"]) for columns in found] == [1, 1, 1]
@@ -156,7 +156,7 @@ def test_other_tokens_than_the_references_are_refused(tmp_path: Path) -> None:
         list(scoring(tmp_path, Counted(3, shift=1), base=base).windows())
 
 
-def test_a_reference_that_went_meanwhile_is_said(tmp_path: Path) -> None:
+def test_a_reference_that_disappeared_is_reported(tmp_path: Path) -> None:
     base = of_base(tmp_path, Counted(3))
     for path in tmp_path.rglob("*.scores"):
         path.unlink()
@@ -164,7 +164,7 @@ def test_a_reference_that_went_meanwhile_is_said(tmp_path: Path) -> None:
         list(scoring(tmp_path, Counted(3), base=base).windows())
 
 
-def test_what_is_no_window_is_not_kept(tmp_path: Path) -> None:
+def test_what_is_not_a_window_is_not_kept(tmp_path: Path) -> None:
     session = Counted(3)
     session._window = lambda *_: ScoredText((1,), (), 1)  # type: ignore[method-assign]
     with pytest.raises(GenerationFailed, match="one gave a window of 1 tokens"):
@@ -220,7 +220,7 @@ def test_the_best_precision_of_the_same_model_is_the_reference() -> None:
     assert best([small, shouted], small, shouted) is shouted
 
 
-def test_what_cannot_be_ranked_by_perplexity_is_said() -> None:
+def test_what_cannot_be_ranked_by_perplexity_is_reported() -> None:
     plain, qat, qat16 = (
         variant("plain", "Q4_0"), variant("qat", "Q4_0", "QAT"), variant("qat16", "BF16", "QAT"),
     )  # fmt: skip

@@ -80,7 +80,7 @@ def test_what_is_for_one_model_needs_exactly_one(model: Path, tmp_path: Path) ->
         offered(here, [str(other)], (), ServedWith(draft=True))
 
 
-def test_a_head_that_nobody_asked_for_does_not_keep_a_model_out(
+def test_an_unrequested_head_does_not_exclude_a_model(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GEMMAHUB_DATA", str(tmp_path / "kept"))

@@ -74,7 +74,7 @@ def failure(answer: httpx2.Response) -> tuple[int, str]:
         (b'{"messages": [{"role": "user", "content": NaN}]}', "cannot be read"),
     ],
 )
-def test_a_body_that_makes_no_sense_is_the_clients_fault(
+def test_a_body_that_is_invalid_is_the_clients_fault(
     server: Serving, body: bytes, said: str
 ) -> None:
     status, message = failure(server.ask("POST", CHAT, body, **KEY))
@@ -178,7 +178,7 @@ def test_nothing_else_of_an_engine_is_reached(
     assert failure(server.ask(method, path, **KEY))[0] == status
 
 
-def test_1000_connections_that_say_nothing_keep_nobody_from_an_answer(server: Serving) -> None:
+def test_1000_silent_connections_do_not_block_an_answer(server: Serving) -> None:
     place = ("127.0.0.1", server.port)
     silent = [socket.create_connection(place, timeout=60) for _ in range(1000)]
     try:
@@ -189,7 +189,7 @@ def test_1000_connections_that_say_nothing_keep_nobody_from_an_answer(server: Se
             each.close()
 
 
-def test_an_engine_that_is_killed_in_mid_stream_is_said_and_started_again(
+def test_an_engine_that_is_killed_in_mid_stream_is_reported_and_started_again(
     server: Serving,
 ) -> None:
     body = {"messages": HELLO, "stream": True, "max_tokens": 900, "ignore_eos": True}
@@ -289,7 +289,7 @@ def run(*words: str, port: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-def test_a_port_that_is_taken_is_said(tiny: str) -> None:
+def test_a_port_that_is_taken_is_reported(tiny: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run(tiny, port=port)

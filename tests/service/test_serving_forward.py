@@ -146,7 +146,7 @@ async def test_a_client_that_waits_for_a_slot_and_goes_away_never_reaches_the_en
         assert client.sent == []
 
 
-async def test_a_client_that_takes_nothing_gives_its_slot_back(
+async def test_a_client_that_reads_nothing_frees_its_slot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forward, "_SEND_SECONDS", 0.01)

@@ -147,7 +147,7 @@ async def test_many_who_ask_at_once_load_it_once(three: list[str]) -> None:
     assert engines.log == ["+a"]
 
 
-async def test_an_answer_in_work_is_waited_for_and_nobody_overtakes_who_waits(
+async def test_an_answer_in_progress_finishes_and_waiting_clients_keep_their_order(
     three: list[str],
 ) -> None:
     engines = Engines()

@@ -221,7 +221,7 @@ def test_serving_takes_them(model: Path) -> None:
     assert any("threads 3, ubatch 128, as found by bench" in line for line in said)
 
 
-def test_a_drafter_that_is_gone_takes_its_settings_along(model: Path, tmp_path: Path) -> None:
+def test_the_settings_of_a_missing_drafter_are_dropped(model: Path, tmp_path: Path) -> None:
     from gemmahub.service.tuned import tuned_for
 
     here = Library()

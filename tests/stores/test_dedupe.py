@@ -228,7 +228,7 @@ def test_a_store_that_does_not_say(tmp_path: Path) -> None:
     artifacts = [*folder.inventory().artifacts, *Unknown().inventory().artifacts]
     plan = plan_dedupe(artifacts, [folder, Unknown()], ContentSums(None))
     assert plan.shares == ()
-    assert "'unknown' does not say" in plan.refused[0].reason
+    assert "'unknown' does not state" in plan.refused[0].reason
 
 
 def test_files_of_a_folder_model_and_projectors_are_shared(tmp_path: Path, data: Path) -> None:
@@ -284,7 +284,7 @@ def test_without_reading_what_is_not_known_is_refused(folders: list[FolderStore]
     }
 
 
-def test_undo_refuses_what_is_no_record(tmp_path: Path) -> None:
+def test_undo_refuses_what_is_not_a_record(tmp_path: Path) -> None:
     for text in ("", "{}", '{"version": 2}', "[]"):
         (tmp_path / "x.json").write_text(text)
         with pytest.raises(NotFound):

@@ -89,7 +89,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"not a database", b""])
-def test_a_broken_database_is_no_failure(tmp_path: Path, content: bytes) -> None:
+def test_a_broken_database_is_not_a_failure(tmp_path: Path, content: bytes) -> None:
     database = tmp_path / "sums.sqlite"
     database.write_bytes(content)
     path = tmp_path / "x.gguf"

@@ -139,7 +139,7 @@ def test_what_it_finds_odd_is_a_line_of_doctor(
         (SimpleNamespace(name="odd", devices=[]), "the probe odd has no devices()"),
     ],
 )
-def test_what_is_no_probe_is_a_row_with_its_reason(
+def test_what_is_not_a_probe_is_a_row_with_its_reason(
     command: Command, installed: Callable[..., PluginManager], probe: object, reason: str
 ) -> None:
     installed(odd=plugin(probe), npu=gemmahub_npu)
@@ -184,7 +184,7 @@ odd_figure: Any = Figure("4", "")  # type: ignore[arg-type]
         ([odd(notes=(3,))], "a text is a str, not a int"),
     ],
 )
-def test_devices_that_make_no_sense_are_left_out_and_told(
+def test_invalid_devices_are_left_out_and_reported(
     command: Command, installed: Callable[..., PluginManager], answer: Any, reason: str
 ) -> None:
     installed(odd=plugin(probe_of(answer)), npu=gemmahub_npu)
@@ -241,7 +241,7 @@ def test_probes_that_hang_cost_one_deadline_together_and_are_not_asked_again(
     assert waits == [0.5, 0.5], "each machine is one wait for all probes"
 
 
-def test_what_a_probe_prints_is_no_data(
+def test_what_a_probe_prints_is_not_data(
     command: Command, installed: Callable[..., PluginManager]
 ) -> None:
     def talk(seen: Seen) -> list[Device]:

@@ -270,7 +270,7 @@ def odd_reader(**members: Any) -> Any:
         (odd_reader(suffixes=3), "suffixes of the reader of sandbank are not a tuple"),
     ],
 )
-def test_what_is_no_reader_is_a_row_with_its_reason(
+def test_what_is_not_a_reader_is_a_row_with_its_reason(
     command: Command, installed: Callable[..., PluginManager], reader: object, reason: str
 ) -> None:
     manager = installed(odd=plugin(reader), sandbank=gemmahub_sandbank)
@@ -320,7 +320,7 @@ def changed(**values: Any) -> Any:
         (RecursionError("deep"), "RecursionError: deep"),
     ],
 )
-def test_tensors_that_make_no_sense_are_an_error_that_names_the_plugin(
+def test_tensors_that_are_invalid_are_an_error_that_names_the_plugin(
     command: Command,
     installed: Callable[..., PluginManager],
     sandbank: Path,
@@ -365,7 +365,7 @@ def test_more_tensors_than_any_model_has_are_not_waited_for(
         (None, "model() returned a NoneType"),
     ],
 )
-def test_a_model_that_makes_no_sense_is_an_error_that_names_the_plugin(
+def test_a_model_that_is_invalid_is_an_error_that_names_the_plugin(
     installed: Callable[..., PluginManager],
     sandbank: Path,
     values: dict[str, Any] | None,
@@ -421,7 +421,7 @@ def test_a_reader_that_hangs_is_given_up_and_not_asked_again(
     assert len(asked) == 1
 
 
-def test_what_a_reader_prints_is_no_data(
+def test_what_a_reader_prints_is_not_data(
     command: Command, installed: Callable[..., PluginManager], sandbank: Path
 ) -> None:
     class Talking(SandbankReader):
@@ -514,6 +514,6 @@ def test_without_its_reader_names_say_what_is_known(
     assert (found["format"], found["precision"]["label"]) == ("sandbank", "Q4_0")
     assert found["precision"]["bits_per_weight"] is None
     assert found["notes"] == ["not measured: no installed plugin reads sandbank files"]
-    assert "is not known" in command("plan", "demo://dune").err
+    assert "unknown" in command("plan", "demo://dune").err
     pulled = command("pull", "demo://dune")
     assert pulled.code == 0, pulled.err

@@ -291,7 +291,7 @@ async def test_a_retry_in_the_dialog(hub: SteadyHub, server: HubServer) -> None:
         assert pilot.app.screen is screen
         await pilot.press("f5")
         await until(lambda: screen.plan, "an answer", pilot)
-        assert "4.12 MB to fetch" in words(screen)
+        assert "downloads 4.12 MB" in words(screen)
         assert "a problem" not in words(screen)
         await pilot.press("escape")
         library = await front(pilot, LibraryScreen)

@@ -138,7 +138,7 @@ def test_from_an_empty_home_to_a_chat_and_back(home: Path, hub: HubServer) -> No
         terminal.wait("gemmahub", "llama.cpp ✓", "No model is here yet", "$ gemmahub pull")
         choose(terminal)
         terminal.press("Enter")
-        terminal.wait("Download a model", MODEL, "253 MB to fetch", f"$ gemmahub pull {MODEL}")
+        terminal.wait("Download a model", MODEL, "downloads 253 MB", f"$ gemmahub pull {MODEL}")
         terminal.press("Enter")
         chat_with(terminal)
         terminal.press("Escape")

@@ -225,7 +225,7 @@ def test_shape_that_does_not_fit_the_bytes_is_refused(tmp_path: Path) -> None:
         mat("c_embedding", "BF16", 512, 64) * 2, record(word(65), bytes(260)), word(0) * 9,
     ],
 )  # fmt: skip
-def test_table_that_makes_no_sense_is_refused(tmp_path: Path, table: bytes) -> None:
+def test_table_that_is_invalid_is_refused(tmp_path: Path, table: bytes) -> None:
     blobs = model_blobs() | {"toc": table or word(1)}
     assert refused(tmp_path / "m.sbs", container(blobs))
 
@@ -239,12 +239,12 @@ def test_table_that_makes_no_sense_is_refused(tmp_path: Path, table: bytes) -> N
         record(*[word(0)] * 15, word(0xFFFFFFFF)),
     ],
 )  # fmt: skip
-def test_configuration_that_makes_no_sense_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_configuration_that_is_invalid_is_refused(tmp_path: Path, content: bytes) -> None:
     blobs = model_blobs() | {"config": content}
     assert refused(tmp_path / "m.sbs", container(blobs))
 
 
-def test_names_are_shown_without_what_a_terminal_obeys(tmp_path: Path) -> None:
+def test_names_are_shown_without_control_sequences(tmp_path: Path) -> None:
     blobs = model_blobs(name="\x1b[31mGemma3\x07")
     metadata = opened(tmp_path / "m.sbs", container(blobs)).metadata
     assert "\x1b" not in metadata["general.name"]

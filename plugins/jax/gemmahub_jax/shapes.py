@@ -161,8 +161,8 @@ def _shape(first: dict[str, Tensor], name: str, dimensions: int) -> tuple[int, .
 def _bytes(tensor: Tensor) -> int:
     if tensor.bytes is None:
         raise LoadFailed(
-            f"{one_line(tensor.name, 80)} has the type {one_line(tensor.type, 40)}, "
-            "whose size is not known",
+            f"{one_line(tensor.name, 80)} has the type {one_line(tensor.type, 40)}, of "
+            "unknown size",
             _HINT,
         )
     return tensor.bytes

@@ -41,7 +41,7 @@ def dry_load(folder: Path, **settings: Any) -> Any:
 
 
 @pytest.mark.quick
-def test_a_python_that_is_too_old_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_that_is_too_old_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 11, 7, "final", 0))
     found = JaxBackend().availability()
     assert not found.ok
@@ -62,7 +62,7 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, missing: str)
 
 
 @pytest.mark.quick
-def test_another_protobuf_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_protobuf_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """What sentencepiece 0.2.3 raised beside tensorflow-cpu 2.21: an error of protobuf's own."""
 
     def fails(host_only: bool) -> None:
@@ -131,7 +131,7 @@ def test_a_model_that_nobody_published_needs_its_config(made: Path) -> None:
         '{"sliding_window": 64, "layer_types": ["full_attention"]}',
     ],
 )
-def test_a_config_that_makes_no_sense_is_none(made: Path, config: str) -> None:
+def test_a_config_that_is_invalid_is_none(made: Path, config: str) -> None:
     (made / "config.json").write_text(config)
     with pytest.raises(LoadFailed, match="not a published Gemma"):
         dry_load(made)
@@ -157,7 +157,7 @@ def test_layer_types_say_which_layers_are_global(made: Path) -> None:
         ({"embedder.input_embedding": ("bfloat16", (4, 65))}, "does not fit"),
         ({"layer_0.attn.q_einsum.w": ("bfloat16", (3, 64, 32))}, "does not fit"),
         ({"layer_0.mlp.gating_einsum": ("bfloat16", (4,))}, "no mlp.gating_einsum"),
-        ({"final_norm.scale": ("int3_of_tomorrow", (64,))}, "size is not known"),
+        ({"final_norm.scale": ("int3_of_tomorrow", (64,))}, "of unknown size"),
     ],
 )
 def test_arrays_of_another_model_are_refused(

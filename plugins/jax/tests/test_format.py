@@ -111,7 +111,7 @@ def test_flat_names_are_those_of_the_library(tmp_path: Path) -> None:
     assert names == set(NESTED)
 
 
-def test_stacked_layers_are_told_apart(tmp_path: Path) -> None:
+def test_stacked_layers_are_distinguished(tmp_path: Path) -> None:
     """Layer 0, 2, 4 are of one kind, 1 and 3 of the other."""
     name = "transformer/stacked_layers/attention_type_{}/attn/q_einsum.w"
     arrays = {
@@ -209,7 +209,7 @@ def test_arrays_that_are_listed_have_to_be_there(tmp_path: Path) -> None:
         read(folder)
 
 
-def test_an_unfinished_checkpoint_is_told(tmp_path: Path) -> None:
+def test_an_unfinished_checkpoint_is_reported(tmp_path: Path) -> None:
     folder = write_zarr(tmp_path / "x.orbax-checkpoint-tmp-3", {"a": ("float32", (4,))})
     with pytest.raises(IntegrityError, match="is incomplete"):
         read(folder)
@@ -279,7 +279,7 @@ def test_later_versions_are_said_to_be_unknown(tmp_path: Path) -> None:
         {"shape": None},
     ],
 )
-def test_descriptions_that_make_no_sense_are_damage(change: dict[str, Any]) -> None:
+def test_descriptions_that_are_invalid_are_damage(change: dict[str, Any]) -> None:
     said = json.loads(zarray("float32", (4,), (4,))) | change
     with pytest.raises(IntegrityError):
         parse_array(json.dumps(said).encode(), "a")

@@ -38,8 +38,7 @@ def refused(status: int, said: str, handle: Handle, *, login: bool) -> NetworkEr
         return Gated(f"Kaggle {problem} for {name}{said}", f"{HOW}; accept its licence at {page}")
     if status == 403:
         return Gated(
-            f"Kaggle refuses {name}: its licence has to be accepted first, or there is no such "
-            f"model{said}",
+            f"Kaggle refuses {name}: accept its licence first, or the model does not exist{said}",
             f"accept the licence at {page} with the account of your token, then try again",
         )
     if status == 404:

@@ -292,7 +292,7 @@ def _notes(handle: Handle, newest: Variation, files: Sequence[ListedFile]) -> tu
     found = [
         f"{handle.framework}, version {handle.version}: {total_text(files)}",
         f"licence {newest.licence or 'not stated'}: {PAGES}/models/{handle.model_name}",
-        "Kaggle lists no sha256: sizes are checked, and the MD5 of its storage where it has one",
+        "Kaggle lists no sha256: sizes are checked, and the MD5 of its storage if there is one",
     ]
     if newest.handle.version > handle.version:
         found.append(f"there is a newer version: {newest.handle.reference}")

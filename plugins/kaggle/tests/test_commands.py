@@ -131,7 +131,7 @@ def test_it_is_not_said_that_unverified_files_are_verified(
     assert "they are verified" in command("pull", REFERENCE, "--yes").err
 
 
-def test_what_a_download_left_is_told_and_removed(
+def test_what_a_download_left_is_reported_and_removed(
     kaggle: RunningKaggle, cache: Path, command: Callable[..., Result]
 ) -> None:
     kaggle.add(GGUF, {"tiny.gguf": CONTENT})
@@ -183,7 +183,7 @@ def test_what_there_is_not(kaggle: RunningKaggle, command: Callable[..., Result]
     assert command("pull", f"{ORBAX}/7", "--yes").code == 3
 
 
-def test_a_disk_that_is_too_small_is_told_before_the_first_byte(
+def test_a_disk_that_is_too_small_is_reported_before_the_first_byte(
     kaggle: RunningKaggle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kaggle.add(GGUF, {"tiny.gguf": CONTENT})
@@ -245,7 +245,9 @@ def test_a_list_needs_no_kagglehub(cache: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_a_pull_that_was_killed_goes_on(kaggle: RunningKaggle, cache: Path, tmp_path: Path) -> None:
+def test_a_pull_that_was_killed_continues(
+    kaggle: RunningKaggle, cache: Path, tmp_path: Path
+) -> None:
     files: dict[str, Any] = {"tiny.gguf": gguf() + b"\0" * 3_000_000, "README.md": b"r" * 1000}
     kaggle.add(GGUF, files)
     arguments = [sys.executable, "-m", "gemmahub", "pull", REFERENCE, "--yes"]

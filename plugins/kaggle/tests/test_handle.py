@@ -45,13 +45,13 @@ def test_what_a_name_means(text: str, handle: Handle) -> None:
         "a/b/c/d/1/\x1b[2J", "a/b/c/d/1/C:/x",
     ],
 )  # fmt: skip
-def test_what_is_no_name(text: str) -> None:
+def test_what_is_not_a_name(text: str) -> None:
     assert parsed(text) is None
     with pytest.raises(UsageError):
         handle_of(text)
 
 
-def test_a_name_in_full_asks_nobody() -> None:
+def test_a_full_name_needs_no_request() -> None:
     source = KaggleSource()
     assert source.bare("google/gemma-3/FLAX/x") == "kaggle://google/gemma-3/flax/x"
     assert source.bare("gemma3:4b") is None

@@ -29,7 +29,7 @@ async def test_a_variation_is_fetched_into_kagglehubs_cache(
         pilot.app.post_message(Pull(REFERENCE))
         dialog = await front(pilot, PullScreen)
         await until(lambda: dialog.plan or dialog.error, "an answer", pilot)
-        assert "4.12 MB to fetch" in words(dialog)
+        assert "downloads 4.12 MB" in words(dialog)
         kaggle.faults["damage"] = "yes"
         await pilot.press("enter")
         screen = await front(pilot, DownloadsScreen)

@@ -121,8 +121,8 @@ def test_several_models_in_one_version(
 
 
 @pytest.mark.parametrize("revision", ["x", "0", "-1", "main"])
-def test_what_is_no_version(source: KaggleSource, revision: str) -> None:
-    with pytest.raises(UsageError, match="no version"):
+def test_what_is_not_a_version(source: KaggleSource, revision: str) -> None:
+    with pytest.raises(UsageError, match="not a version"):
         source.find(REFERENCE, revision=revision)
 
 
@@ -155,7 +155,7 @@ def test_a_folder_comes_whole(
     assert artifact.reference == found.reference
 
 
-def test_it_goes_on_where_a_connection_broke(
+def test_it_continues_where_a_connection_broke(
     kaggle: RunningKaggle, source: KaggleSource, cache: Path
 ) -> None:
     kaggle.add(GGUF, {"tiny.gguf": CONTENT})
@@ -165,7 +165,7 @@ def test_it_goes_on_where_a_connection_broke(
     assert (cache / "google/gemma-3/gguf/tiny-q8_0/1/tiny.gguf").read_bytes() == CONTENT
 
 
-def test_it_goes_on_with_what_kagglehub_left(
+def test_it_continues_with_what_kagglehub_left(
     kaggle: RunningKaggle, source: KaggleSource, cache: Path
 ) -> None:
     """A beginning under the file's own name, without a mark (kagglehub ``download_file``)."""
@@ -207,7 +207,7 @@ def test_what_was_damaged_on_the_disk_is_fetched_again(
     assert path.read_bytes() == CONTENT
 
 
-def test_an_address_that_expires_is_asked_for_again(
+def test_an_address_that_expires_is_requested_again(
     kaggle: RunningKaggle, source: KaggleSource
 ) -> None:
     kaggle.add(GGUF, {"tiny.gguf": CONTENT})

@@ -106,7 +106,7 @@ def test_gemmahub_takes_what_kagglehub_fetched(
     assert source.pull(found).moved_bytes == 0
 
 
-def test_kagglehub_goes_on_with_what_a_pull_left(
+def test_kagglehub_continues_with_what_a_pull_left(
     kagglehub: Any, kaggle: RunningKaggle, cache: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The storage has to give the rest from an offset, to which kagglehub appends."""

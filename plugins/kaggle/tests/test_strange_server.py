@@ -132,7 +132,7 @@ def test_nobody_is_there(source: KaggleSource, monkeypatch: pytest.MonkeyPatch) 
         source.find(REFERENCE)
 
 
-def test_offline_nobody_is_asked(
+def test_offline_no_server_is_contacted(
     kaggle: RunningKaggle, source: KaggleSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -142,7 +142,7 @@ def test_offline_nobody_is_asked(
 
 
 @pytest.mark.parametrize("address", ["nonsense", "ftp://x", "http://"])
-def test_a_mirror_that_is_no_address(
+def test_a_mirror_that_is_not_an_address(
     source: KaggleSource, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     monkeypatch.setenv(VARIABLE, address)
@@ -257,7 +257,7 @@ def test_a_licence_to_accept(
         source.pull(found)
     assert "kaggle.com/settings/api" in caught.value.hint
     monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)
-    with pytest.raises(Gated, match="licence has to be accepted") as caught:
+    with pytest.raises(Gated, match="accept its licence first") as caught:
         source.pull(found)
     assert "consented to terms of use" in caught.value.message
     assert "https://www.kaggle.com/models/google/gemma-3 " in caught.value.hint
@@ -307,7 +307,7 @@ def test_a_login_by_name_and_key(
 
 
 @pytest.mark.parametrize("token", ["a\nb: c", "ä", "\x1b[2J"])
-def test_a_login_that_is_no_header(
+def test_a_login_that_is_not_a_header(
     kaggle: RunningKaggle, source: KaggleSource, monkeypatch: pytest.MonkeyPatch, token: str
 ) -> None:
     monkeypatch.setenv("KAGGLE_API_TOKEN", token)

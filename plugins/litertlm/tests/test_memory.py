@@ -63,7 +63,7 @@ def test_shorter_context_takes_no_less(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not engine.availability().ok, reason="litert-lm-api is not installed")
 @pytest.mark.parametrize(("layers", "width"), [(4, WIDTH), (1, 8192)])
-def test_engine_grows_by_what_was_planned(
+def test_the_engine_grows_by_the_planned_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layers: int, width: int
 ) -> None:
     """64 MiB of caches, or 12 MiB of a matrix."""

@@ -168,7 +168,7 @@ def test_weights_in_a_section_of_their_own_are_counted(tmp_path: Path) -> None:
     assert found.bytes == 64 * 512
 
 
-def test_constants_that_are_no_weights_are_left_out(tmp_path: Path) -> None:
+def test_constants_that_are_not_weights_are_left_out(tmp_path: Path) -> None:
     shape = T("shape", 2, (4,), bytes(16))
     weight = T("w", F32, (4,), bytes(16))
     assert len(of_tensors(tmp_path / "m.litertlm", shape, weight).tensors) == 1
@@ -292,7 +292,7 @@ def test_external_weights_that_lie_are_refused(tmp_path: Path, offset: int, leng
         b"\x28" + b"\xff" * 11,
     ],
 )  # fmt: skip
-def test_metadata_that_make_no_sense_are_refused(tmp_path: Path, content: bytes) -> None:
+def test_metadata_that_are_invalid_are_refused(tmp_path: Path, content: bytes) -> None:
     made = bundle([(METADATA, content, {}), (TFLITE, weights_alone(), DECODE)])
     assert "metadata" in refused(tmp_path / "m.litertlm", made)
 
@@ -318,7 +318,7 @@ def test_any_changed_byte_is_an_answer_or_an_error_of_ours(tmp_path: Path) -> No
     assert 100 < failed < 2000
 
 
-def test_zip_files_that_are_no_bundles_are_left(tmp_path: Path) -> None:
+def test_zip_files_that_are_not_bundles_are_left(tmp_path: Path) -> None:
     path = tmp_path / "m.task"
     path.write_bytes(task(readme=b"hello"))
     assert not TaskReader().reads(path)

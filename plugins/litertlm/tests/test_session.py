@@ -96,7 +96,7 @@ def test_same_seed_gives_the_same(session: LitertLmSession) -> None:
 
 
 @needs_engine
-def test_prompt_that_is_too_long_is_told_apart(session: LitertLmSession) -> None:
+def test_prompt_that_is_too_long_is_distinguished(session: LitertLmSession) -> None:
     for prompt in ("dog " * 100, [Message("user", "dog " * 100)]):
         with pytest.raises(ContextExceeded, match="256"):
             read(session, prompt)
@@ -112,7 +112,7 @@ def test_prompt_that_is_too_long_is_told_apart(session: LitertLmSession) -> None
         ([Message("user", " ")], TemplateError),
     ],
 )
-def test_turns_that_make_no_sense_are_refused(
+def test_turns_that_are_invalid_are_refused(
     session: LitertLmSession, messages: list[Message], kind: type[Exception]
 ) -> None:
     with pytest.raises(kind):

@@ -37,7 +37,7 @@ def test_an_adapter_changes_answers_as_strongly_as_it_is_scaled(
     assert answer(backend, artifact, half, half) == changed
 
 
-def test_what_is_no_adapter_of_the_model_is_refused(
+def test_what_is_not_an_adapter_of_the_model_is_refused(
     backend: LlamaCppBackend, artifact: Artifact, tmp_path: Path
 ) -> None:
     path = write_adapter(tmp_path / "lora.gguf")

@@ -63,7 +63,7 @@ def test_a_schema_is_kept_at_any_temperature(session: LlamaCppSession, seed: int
         {"schema": {"type": "string", "pattern": "^(?=a)b$"}},
     ],
 )
-def test_what_is_no_form_is_refused_and_the_session_lives_on(
+def test_what_is_not_a_form_is_refused_and_the_session_lives_on(
     session: LlamaCppSession, form: dict[str, Any]
 ) -> None:
     with pytest.raises(FormRefused, match="cannot constrain an answer"):

@@ -111,14 +111,14 @@ def test_usage_counts(session: LlamaCppSession) -> None:
     assert usage.decode_seconds > 0
 
 
-def test_a_conversation_that_goes_on_computes_only_what_is_new(session: LlamaCppSession) -> None:
+def test_a_conversation_that_continues_computes_only_what_is_new(session: LlamaCppSession) -> None:
     text, usage = ask(session, PROMPT, max_tokens=12)
     _, more = ask(session, PROMPT + text + " And the capital of Italy is", max_tokens=3)
     assert more.prefill_tokens == more.prompt_tokens - usage.context_used
     assert usage.context_used == 6 + 11
 
 
-def test_a_prompt_that_only_begins_like_the_cache_is_computed_anew(
+def test_a_prompt_that_only_begins_like_the_cache_is_computed_again(
     session: LlamaCppSession,
 ) -> None:
     ask(session, PROMPT, max_tokens=12)
@@ -128,7 +128,7 @@ def test_a_prompt_that_only_begins_like_the_cache_is_computed_anew(
     assert ask(session, "The capital of France was")[0] == changed
 
 
-def test_a_longer_prompt_that_differs_is_computed_anew(session: LlamaCppSession) -> None:
+def test_a_longer_prompt_that_differs_is_computed_again(session: LlamaCppSession) -> None:
     ask(session, PROMPT, max_tokens=2)
     other = "The capital of Spain is a large city in the middle of the country"
     text, usage = ask(session, other)
@@ -236,7 +236,7 @@ def test_no_tokens_asked_for(session: LlamaCppSession) -> None:
         Sampling(min_p=float("nan")),
     ],
 )
-def test_sampling_that_makes_no_sense(session: LlamaCppSession, sampling: Sampling) -> None:
+def test_sampling_that_is_invalid(session: LlamaCppSession, sampling: Sampling) -> None:
     with pytest.raises(GenerationFailed, match="are invalid"):
         session.generate(PROMPT, sampling)
 

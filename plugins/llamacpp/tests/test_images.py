@@ -241,7 +241,7 @@ HUGE = PNG + b"\0\1\0\0" * 2 + bytes(40)
         (b"BM" + bytes(9), "is damaged"),
     ],
 )
-def test_what_is_no_image_is_an_error_and_the_session_lives_on(
+def test_what_is_not_an_image_is_an_error_and_the_session_lives_on(
     tiny: LlamaCppSession, red: Message, tmp_path: Path, content: bytes | None, said: str
 ) -> None:
     expected, _ = ask(tiny, red)
@@ -381,7 +381,7 @@ def test_an_image_larger_than_a_step(
     backend: LlamaCppBackend, seeing: Artifact, red: Message
 ) -> None:
     with backend.load(seeing, Settings(context=512, ubatch=8)) as session:
-        with pytest.raises(GenerationFailed, match="takes 16 tokens in one step") as caught:
+        with pytest.raises(GenerationFailed, match="needs 16 tokens in one step") as caught:
             ask(session, red)
         assert "ubatch of 16" in caught.value.hint
         assert ask(session, Message("user", QUESTION))[1].tokens == 12
@@ -481,7 +481,7 @@ def test_through_the_worker(tiny: LlamaCppSession, seeing: Artifact, red: Messag
     offer = load_plugins(only=["llamacpp"]).backend("llama.cpp")
     with load_isolated(offer, seeing, Settings(context=512)) as session:
         assert session.info.images is True
-        with pytest.raises(GenerationFailed, match="no image"):
+        with pytest.raises(GenerationFailed, match="not an image"):
             ask(session, replace(red, images=(seeing.path,)))
         assert ask(session, red)[0] == expected
         assert session.info.memory is not None

@@ -127,7 +127,7 @@ def test_gpu_layers_without_a_gpu_are_refused(
         backend.load(artifact, Settings(gpu_layers=3))
 
 
-def test_files_that_are_no_model(
+def test_files_that_are_not_models(
     tmp_path: Path, backend: LlamaCppBackend, model_path: Path
 ) -> None:
     garbage = tmp_path / "garbage.gguf"
@@ -143,7 +143,7 @@ def test_files_that_are_no_model(
         backend.load(gguf(tmp_path / "absent.gguf"), Settings())
 
 
-def test_a_blob_that_is_no_model_is_called_as_its_store_does(
+def test_a_blob_that_is_not_a_model_is_called_as_its_store_does(
     tmp_path: Path, backend: LlamaCppBackend
 ) -> None:
     blob = tmp_path / ("sha256-" + "ab" * 32)

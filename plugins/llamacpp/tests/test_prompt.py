@@ -122,7 +122,7 @@ def test_a_refused_system_message_cannot_inject_either(model: LlamaModel) -> Non
     assert tokens.count(control(model, "<end_of_turn>")) == 1
 
 
-def test_a_broken_template_is_told_at_the_conversation_and_not_with_raw_text(
+def test_a_broken_template_is_reported_at_the_conversation_and_not_with_raw_text(
     session: LlamaCppSession, model: LlamaModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(vars(model), "chat_template", "{% for %}")

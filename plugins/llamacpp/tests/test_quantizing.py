@@ -195,7 +195,7 @@ def test_a_type_that_is_not_made(
     assert not target.exists()
 
 
-def test_what_is_no_model_is_refused(backend: LlamaCppBackend, tmp_path: Path) -> None:
+def test_what_is_not_a_model_is_refused(backend: LlamaCppBackend, tmp_path: Path) -> None:
     adapter, target = tmp_path / "lora.gguf", tmp_path / "made.gguf"
     metadata = {"general.architecture": "gemma3", "general.type": "adapter"}
     write_gguf(adapter, metadata, [("blk.0.attn_q.weight.lora_a", (64, 8), "F32")])
@@ -269,7 +269,7 @@ def test_a_text_that_is_too_short(backend: LlamaCppBackend, tmp_path: Path) -> N
     assert not matrix.exists()
 
 
-def test_what_is_no_importance_matrix(backend: LlamaCppBackend, tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_importance_matrix(backend: LlamaCppBackend, tmp_path: Path) -> None:
     model, target = tmp_path / "f32.gguf", tmp_path / "made.gguf"
     write_model(model)
     for path, said in (

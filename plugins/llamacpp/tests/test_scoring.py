@@ -86,7 +86,7 @@ def test_best_and_named_tokens_are_of_the_same_softmax(tiny: LlamaCppSession) ->
         assert values == pytest.approx([everything[token] for token in order], abs=1e-6)
 
 
-def test_best_of_many_are_found_also_where_a_sample_misleads() -> None:
+def test_best_of_many_are_found_also_if_a_sample_misleads() -> None:
     draw = np.random.default_rng(1)
     even = draw.normal(size=262_144).astype(np.float32)
     peak = np.zeros(262_144, dtype=np.float32)

@@ -72,7 +72,7 @@ def test_an_adapter_changes_answers_as_strongly_as_it_is_scaled(
         ({"width": 768}, "blk.0.attn_q.weight has other sizes in the model"),
     ],
 )
-def test_what_is_no_adapter_of_the_model_is_refused_before_a_program_is_started(
+def test_what_is_not_an_adapter_of_the_model_is_refused_before_a_program_is_started(
     backend: LlamaServerBackend,
     artifact: Artifact,
     tmp_path: Path,
@@ -86,7 +86,7 @@ def test_what_is_no_adapter_of_the_model_is_refused_before_a_program_is_started(
     assert programs() == before
 
 
-def test_a_model_is_no_adapter(
+def test_a_model_is_not_an_adapter(
     backend: LlamaServerBackend, artifact: Artifact, tiny: Artifact
 ) -> None:
     with pytest.raises(LoadFailed, match="is not a LoRA adapter"):
@@ -94,8 +94,8 @@ def test_a_model_is_no_adapter(
 
 
 @pytest.mark.parametrize("scale", [float("nan"), float("inf")])
-def test_a_scale_that_is_no_number_is_refused(
+def test_a_scale_that_is_not_a_number_is_refused(
     backend: LlamaServerBackend, artifact: Artifact, tmp_path: Path, scale: float
 ) -> None:
-    with pytest.raises(LoadFailed, match="no number"):
+    with pytest.raises(LoadFailed, match="not a number"):
         answer(backend, artifact, Adapter(write_adapter(tmp_path / "lora.gguf"), scale))

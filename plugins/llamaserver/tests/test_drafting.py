@@ -95,7 +95,7 @@ def test_a_small_model_with_other_words_is_refused(
         load(backend, artifact.path, tmp_path / "small.gguf")
 
 
-def test_a_file_that_is_no_model_is_refused(
+def test_a_file_that_is_not_a_model_is_refused(
     backend: LlamaServerBackend, artifact: Artifact, tmp_path: Path
 ) -> None:
     (tmp_path / "text.gguf").write_text("no model")

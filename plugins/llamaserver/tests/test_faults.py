@@ -92,7 +92,7 @@ def test_a_file_that_is_not_complete(tmp_path: Path, tiny: Artifact) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"GGUF\3\0\0\0" + b"\xff" * 16])
-def test_a_file_that_is_no_model(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(LoadFailed):
         load(changed(tmp_path, content))
 
@@ -169,7 +169,7 @@ def test_loading_that_is_given_up(tiny: Artifact) -> None:
         ("wrong tokens", GenerationFailed, "are invalid"),
     ],
 )
-def test_an_answer_that_makes_no_sense(
+def test_an_answer_that_is_invalid(
     mode: str,
     error: type[BackendError],
     reason: str,
@@ -183,7 +183,7 @@ def test_an_answer_that_makes_no_sense(
 
 
 @pytest.mark.parametrize("mode", ["wrong kinds", "huge numbers"])
-def test_counts_that_are_none_are_not_said(
+def test_invalid_counts_are_not_shown(
     mode: str, program: Callable[..., Path], tiny: Artifact
 ) -> None:
     program(mode)
@@ -192,7 +192,7 @@ def test_counts_that_are_none_are_not_said(
     assert (usage.tokens, usage.prompt_tokens, usage.decode_seconds) == (None, None, None)
 
 
-def test_a_limit_of_thoughts_that_the_server_does_not_know_is_said(
+def test_a_limit_of_thoughts_that_the_server_does_not_know_is_reported(
     program: Callable[..., Path], tmp_path: Path
 ) -> None:
     path = tmp_path / "thinking.gguf"

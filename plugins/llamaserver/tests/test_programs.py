@@ -44,7 +44,7 @@ def wheel() -> tuple[str, ...]:
 
 
 @pytest.mark.usefixtures("no_other")
-def test_without_a_program_the_reason_and_the_remedy_are_said() -> None:
+def test_without_a_program_the_reason_and_the_remedy_are_reported() -> None:
     answer = LlamaServerBackend().availability()
     assert not answer.ok
     assert answer.reason == "there is no llama-server"
@@ -199,7 +199,7 @@ def _sleeps(pid: int, seconds: str) -> bool:
         return False
 
 
-def test_a_file_that_is_no_program(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_program(tmp_path: Path) -> None:
     path = tmp_path / "llama-server"
     path.write_bytes(b"\x7fELF" + bytes(100))
     path.chmod(0o755)
@@ -277,7 +277,7 @@ def test_devices_are_those_that_the_build_lists(program: Callable[..., Path]) ->
     assert f"checked with {builds.CHECKED_COMMIT}" in line.message
 
 
-def test_gpus_that_the_build_cannot_use_are_told() -> None:
+def test_gpus_that_the_build_cannot_use_are_reported() -> None:
     line = checks.checks(MACHINE)[1]
     assert (line.name, line.status) == ("llama-server GPU", "warning")
     assert line.message == "this llama-server does not use GeForce RTX 3090"

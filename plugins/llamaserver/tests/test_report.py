@@ -45,7 +45,7 @@ def test_buffers_are_told_by_device() -> None:
     assert read_devices(TWO_GPUS) == ["CUDA0 (NVIDIA RTX 3090)", "CUDA1 (NVIDIA RTX A2000)"]
 
 
-def test_what_drafts_is_told_apart_from_its_model() -> None:
+def test_what_drafts_is_distinguished_from_its_model() -> None:
     log = """\
 0.00.333.388 I common_speculative_init_result: loading draft model '/models/mtp-model.gguf'
 0.00.345.538 I load_tensors: CPU_Mapped model buffer size = 5.00 MiB

@@ -47,7 +47,7 @@ def test_usage_counts(gemma: LlamaServerSession) -> None:
     assert usage.decode_seconds
 
 
-def test_a_conversation_that_goes_on_computes_only_what_is_new(gemma: LlamaServerSession) -> None:
+def test_a_conversation_that_continues_computes_only_what_is_new(gemma: LlamaServerSession) -> None:
     text, usage = ask(gemma, LONG, max_tokens=12)
     _, more = ask(gemma, f"{LONG}{text} And the capital of Italy is", max_tokens=3)
     assert more.prefill_tokens is not None
@@ -56,7 +56,7 @@ def test_a_conversation_that_goes_on_computes_only_what_is_new(gemma: LlamaServe
     assert usage.prompt_tokens > 700
 
 
-def test_a_short_chat_that_goes_on_reads_no_earlier_turn_again(chat: LlamaServerSession) -> None:
+def test_a_short_chat_that_continues_reads_no_earlier_turn_again(chat: LlamaServerSession) -> None:
     """Shorter than the window, where the server goes back to its copy of the window cache."""
     turns = [Message("user", "how are you today?")]
     text, first = ask(chat, turns, max_tokens=6)
@@ -130,7 +130,7 @@ def test_a_base_model_gets_no_template(gemma: LlamaServerSession) -> None:
     assert len(said) == 6
 
 
-def test_a_template_that_refuses_is_told(tmp_path: Path, backend: LlamaServerBackend) -> None:
+def test_a_template_that_refuses_is_reported(tmp_path: Path, backend: LlamaServerBackend) -> None:
     from gemmahub.errors import TemplateError
 
     path = tmp_path / "refuses.gguf"
@@ -272,7 +272,7 @@ def test_the_projector_comes_with_the_first_image_and_is_counted(
         assert usage.prompt_tokens > 16
 
 
-def test_images_are_told_apart_and_keep_their_order(
+def test_images_are_distinguished_and_keep_their_order(
     seeing: Artifact, backend: LlamaServerBackend, tmp_path: Path
 ) -> None:
     one, other = (picture(tmp_path / f"{blue}.png", blue) for blue in (0, 255))

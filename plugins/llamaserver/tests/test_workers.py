@@ -92,7 +92,7 @@ def test_they_are_named_before_the_devices(
     assert found.index("--rpc") < found.index("--device")
 
 
-def test_a_plan_and_a_recommendation_say_what_lies_where(
+def test_a_plan_and_a_recommendation_show_the_placement(
     program: Callable[..., Path], workers: tuple[str, str]
 ) -> None:
     program()
@@ -130,7 +130,7 @@ def test_a_list_of_workers() -> None:
     ["", ",", "a", "a:", ":1", "a:0", "a:65536", "a:b", "-x:1", "a b:1", "a:1;b", "[::1]:1",
      "\x1b[2J:1", "a:1,--model:5", "é:1", ",".join(f"a:{n}" for n in range(1, 66))],
 )  # fmt: skip
-def test_what_is_no_list_of_workers(text: str) -> None:
+def test_what_is_not_a_list_of_workers(text: str) -> None:
     with pytest.raises(UsageError):
         read_workers(text)
 

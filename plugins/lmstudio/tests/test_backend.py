@@ -50,7 +50,7 @@ def test_models_that_only_the_server_has_are_served(documents: FakeLMStudio) -> 
     assert large.place == documents.address
 
 
-def test_files_of_its_folder_are_no_served_models(
+def test_files_of_its_folder_are_not_served_models(
     studio: FakeLMStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert BACKEND.served(2.0) == []
@@ -91,7 +91,7 @@ def test_unloading_one_of_two_instances(documents: FakeLMStudio) -> None:
 # --- loading -------------------------------------------------------------------------------------
 
 
-def test_it_is_loaded_with_what_was_asked_for_and_unloaded(
+def test_it_is_loaded_with_what_was_requested_and_unloaded(
     studio: FakeLMStudio, artifact: Artifact
 ) -> None:
     settings = Settings(context=2048, ubatch=256, flash_attention=False, cache_in_memory=True)

@@ -123,7 +123,7 @@ def test_without_a_server(
     assert gemmahub("plan", HERE, "--context", 512)[0] == 0
 
 
-def test_something_else_at_its_port_is_no_row(
+def test_something_else_at_its_port_is_not_a_row(
     gemmahub: Callable[..., Said], studio: FakeLMStudio
 ) -> None:
     studio.fault = "web page"

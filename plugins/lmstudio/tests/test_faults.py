@@ -62,7 +62,7 @@ def test_no_server(studio: FakeLMStudio, artifact: Artifact) -> None:
         ("half JSON", "invalid answer"),
     ],
 )
-def test_what_answers_is_no_lm_studio(
+def test_a_server_that_is_not_lm_studio(
     studio: FakeLMStudio, artifact: Artifact, fault: str, said: str
 ) -> None:
     studio.fault = fault
@@ -149,7 +149,9 @@ def test_too_little_memory(studio: FakeLMStudio, artifact: Artifact) -> None:
         BACKEND.load(artifact, SMALL)
 
 
-def test_a_smaller_context_than_asked_for_is_told(studio: FakeLMStudio, artifact: Artifact) -> None:
+def test_a_smaller_context_than_asked_for_is_reported(
+    studio: FakeLMStudio, artifact: Artifact
+) -> None:
     studio.fault = "smaller context"
     with BACKEND.load(artifact, SMALL) as session:
         assert session.info.context == 32
@@ -231,7 +233,7 @@ def test_a_context_that_is_full_in_the_middle_ends_the_answer(
     assert answer.usage.finish_reason is FinishReason.CONTEXT
 
 
-def test_an_answer_never_goes_on_for_ever(studio: FakeLMStudio, artifact: Artifact) -> None:
+def test_an_answer_always_ends(studio: FakeLMStudio, artifact: Artifact) -> None:
     with BACKEND.load(artifact, SMALL) as session:
         assert ask(session, most=None).usage.finish_reason is FinishReason.STOP
     assert studio.bodies("/v1/chat/completions")[-1]["max_tokens"] == 64

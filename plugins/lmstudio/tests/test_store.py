@@ -169,7 +169,7 @@ def test_the_hub_is_in_the_home_though_models_are_elsewhere(home: Path, tmp_path
         "a: &a [x]\nb: &b [*a,*a,*a]\nc: &c [*b,*b,*b]\nbase: [*c,*c,*c]",
     ],
 )  # fmt: skip
-def test_descriptions_that_make_no_sense(tmp_path: Path, text: str) -> None:
+def test_descriptions_that_are_invalid(tmp_path: Path, text: str) -> None:
     write(tmp_path / "models" / "publisher" / "tiny" / "tiny-Q4_0.gguf")
     write(tmp_path / "hub" / "models" / "google" / "tiny" / "model.yaml", text)
     assert len(LMStudioStore(tmp_path / "models").inventory().artifacts) == 1

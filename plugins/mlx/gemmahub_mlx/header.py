@@ -136,8 +136,7 @@ def _kept(
 def _bytes(tensor: Tensor) -> int:
     if tensor.bytes is None:
         raise LoadFailed(
-            f"tensor {one_line(tensor.name[:80], 80)} has the type {tensor.type}, "
-            "whose size is not known",
+            f"tensor {one_line(tensor.name[:80], 80)} has the type {tensor.type}, of unknown size",
             "MLX loads F32, F16, BF16 and its own packed weights",
         )
     return tensor.bytes

@@ -49,7 +49,7 @@ def test_usage_counts(session: MlxSession) -> None:
     assert usage.finish_reason is FinishReason.LENGTH
 
 
-def test_a_conversation_that_goes_on_computes_only_what_is_new(session: MlxSession) -> None:
+def test_a_conversation_that_continues_computes_only_what_is_new(session: MlxSession) -> None:
     text, usage = ask(session, LONG)
     more = LONG + text + " and then"
     continued, usage_more = ask(session, more)
@@ -60,7 +60,7 @@ def test_a_conversation_that_goes_on_computes_only_what_is_new(session: MlxSessi
     assert continued == fresh  # also beyond the window, which has rotated by then
 
 
-def test_a_prompt_that_only_begins_like_the_cache_is_computed_anew(session: MlxSession) -> None:
+def test_a_prompt_that_only_begins_like_the_cache_is_computed_again(session: MlxSession) -> None:
     ask(session, LONG)
     _, usage = ask(session, LONG[:150])
     assert usage.prefill_tokens == usage.prompt_tokens

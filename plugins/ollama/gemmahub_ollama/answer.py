@@ -121,7 +121,7 @@ class AnswerReader:
             raise BackendCrashed(
                 f"the Ollama server at {self._server.address.shown} stopped in the "
                 "middle of the answer",
-                "try again; the server's log says more",
+                "try again; see the server's log",
             )
 
     def _count(self, text: str) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gemmahub_ollama.address import Address
 
 START = "start it: ollama serve (OLLAMA_HOST sets another place); it is free at ollama.com"
-_LOG = "the server's log says more: journalctl -u ollama, or the terminal of ollama serve"
+_LOG = "see the server's log: journalctl -u ollama, or the terminal of ollama serve"
 _TOO_LONG = "exceeds the context length"
 _LONGEST = 2000  # characters of an error that a server tells
 
@@ -85,7 +85,7 @@ def error_in(body: Any) -> str | None:
     said = body.get("error") if isinstance(body, dict) else None
     if not said:
         return None
-    return text_of(said, _LONGEST) or f"{type(said).__name__} in place of a text"
+    return text_of(said, _LONGEST) or f"{type(said).__name__} instead of text"
 
 
 def as_kind(error: BackendError, kind: type[BackendError]) -> BackendError:

@@ -77,7 +77,7 @@ class OllamaServer:
         limits = Limits(silence=QUICK, total=QUICK, most_bytes=1 << 16)
         found = text_of(self._json("GET", "/api/version", limits=limits).get("version"))
         if not found:
-            raise failures.not_ollama(self.address, "it says no version")
+            raise failures.not_ollama(self.address, "it states no version")
         return found
 
     def running(self, seconds: float = _ASKED.silence) -> list[dict[str, Any]]:

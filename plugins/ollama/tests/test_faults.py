@@ -68,7 +68,7 @@ def ask(session: OllamaSession, **sampling: Any) -> list[Chunk]:
 # --- what is asked -----------------------------------------------------------------------------
 
 
-def test_what_is_asked_for(fake: FakeServer, session: OllamaSession) -> None:
+def test_what_is_requested(fake: FakeServer, session: OllamaSession) -> None:
     chunks = ask(session, max_tokens=7, temperature=0.5, top_k=None, seed=3, stop=("END",))
     assert [chunk.text for chunk in chunks] == ["Hello", " there", ""]
     usage = chunks[-1].usage
@@ -108,7 +108,7 @@ def thought(text: str) -> dict[str, Any]:
     return {"message": {"role": "assistant", "content": "", "thinking": text}, "done": False}
 
 
-def test_thoughts_are_asked_for_and_come_apart(fake: FakeServer) -> None:
+def test_thoughts_are_requested_and_come_apart(fake: FakeServer) -> None:
     fake.answers["/api/show"] = THINKER
     fake.answers["/api/chat"] = objects(thought("hm"), thought(" yes"), *said("So ", "be it."))
     earlier = [*ASK, Message("assistant", "What?", reasoning="who knows"), Message("user", "So?")]
@@ -126,7 +126,7 @@ def test_thoughts_are_asked_for_and_come_apart(fake: FakeServer) -> None:
     assert chunks[-1].usage.reasoning_tokens == 2
 
 
-def test_markers_of_thoughts_in_the_text_are_no_text(fake: FakeServer) -> None:
+def test_markers_of_thoughts_in_the_text_are_not_text(fake: FakeServer) -> None:
     fake.answers["/api/chat"] = objects(*said("<|channel>", "thought\n", "hm", "<channel|>", "So."))
     with load() as session:
         chunks = ask(session)
@@ -207,7 +207,7 @@ def test_down(monkeypatch: pytest.MonkeyPatch) -> None:
         load()
 
 
-def test_down_takes_no_list_with_it(
+def test_a_stopped_server_leaves_the_list_working(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from gemmahub.cli.main import run

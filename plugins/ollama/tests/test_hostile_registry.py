@@ -161,7 +161,7 @@ def test_a_pull_ends_whatever_the_registry_sends(
 
 
 @pytest.mark.usefixtures("_registry_settings")
-def test_a_blob_that_trickles_is_asked_for_once_more_and_kept(
+def test_a_blob_that_trickles_is_requested_once_more_and_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from gemmahub_ollama.source import OllamaSource
@@ -197,12 +197,12 @@ def test_a_blob_that_trickles_is_asked_for_once_more_and_kept(
 
 
 @pytest.mark.usefixtures("_registry_settings")
-def test_a_manifest_on_disk_that_is_no_file_is_a_row(tmp_path: Path) -> None:
+def test_a_manifest_on_disk_that_is_not_a_file_is_a_row(tmp_path: Path) -> None:
     from gemmahub_ollama.manifests import BadManifest, read_manifest
 
     pipe = tmp_path / "tag"
     os.mkfifo(pipe)
-    with pytest.raises(BadManifest, match="no file"):
+    with pytest.raises(BadManifest, match="not a file"):
         read_manifest(tmp_path, pipe)
     endless_file = tmp_path / "other"
     with endless_file.open("wb") as file:

@@ -149,7 +149,7 @@ def answered(there: Conversation, last: Script) -> None:
         (DRIPS["head"], "too slowly"),
         (says(b"[" * 100_000), "not JSON"),
         (says(b'{"eval_count": ' + b"9" * 5000 + b"}"), "not JSON"),
-        (says({"error": ["x"]}), "list in place of a text"),
+        (says({"error": ["x"]}), "list instead of text"),
     ],
     ids=["line", "blanks", "bomb", "drip", "head", "deep", "digits", "error"],
 )
@@ -203,7 +203,7 @@ def test_an_upload_is_checked_by_the_server_and_may_be_refused(tmp_path: Path) -
         (raw(b'{"status":"' + b"a" * (2 << 20)), "a line of more than"),
         (raw(b"[" * 100_000), "not JSON"),
         (objects(*({"digest": f"{n}"} for n in range(5000))), "never finishes"),
-        (objects({"error": {"a": 1}}), "dict in place of a text"),
+        (objects({"error": {"a": 1}}), "dict instead of text"),
     ],
     ids=["line", "deep", "digests", "error"],
 )

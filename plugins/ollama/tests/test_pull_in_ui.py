@@ -47,7 +47,7 @@ async def test_a_tag_is_fetched_by_the_server(
             pilot.app.post_message(Pull("ollama://tiny:q4"))
             dialog = await front(pilot, PullScreen)
             await until(lambda: dialog.plan or dialog.error, "an answer", pilot)
-            assert "4.12 MB to fetch" in words(dialog)
+            assert "downloads 4.12 MB" in words(dialog)
             assert "Ollama's store, fetched by the server 0.17.4" in words(dialog)
             await pilot.press("enter")
             screen = await front(pilot, DownloadsScreen)

@@ -97,7 +97,7 @@ def test_where_a_name_is(
 
 
 @pytest.mark.parametrize("name", ["a/b/c/d:e", "..:x", "a/../b:x", "gemma3:", ":4b", "a b:c", ""])
-def test_what_is_no_name(name: str) -> None:
+def test_what_is_not_a_name(name: str) -> None:
     with pytest.raises(UsageError):
         place_of(name)
 
@@ -124,7 +124,7 @@ def test_a_mirror_is_told_to_the_server(registry: RunningRegistry) -> None:
     assert (place.name, place.full_name) == ("gemma3:4b", f"{host}/library/gemma3:4b")
 
 
-def test_a_mirror_that_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mirror_that_is_not_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MIRROR, "registry.example.org")
     with pytest.raises(UsageError, match="not a web address"):
         place_of("gemma3:4b")
@@ -258,7 +258,7 @@ def test_a_registry_that_is_not_there(
         source.find("ollama://tiny:q4")
 
 
-def test_offline_is_said(
+def test_offline_is_reported(
     registry: RunningRegistry, source: OllamaSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -293,7 +293,7 @@ def test_any_part_and_no_byte_twice(registry: RunningRegistry, source: OllamaSou
             blob.read(150_000, 5)
 
 
-def test_a_lost_connection_goes_on_where_it_was(
+def test_a_lost_connection_continues_where_it_was(
     registry: RunningRegistry, source: OllamaSource
 ) -> None:
     add(registry)
@@ -306,7 +306,7 @@ def test_a_lost_connection_goes_on_where_it_was(
     assert ranges[1].startswith(f"bytes={len(WEIGHTS) // 2}-")
 
 
-def test_an_address_that_expires_is_asked_for_again(
+def test_an_address_that_expires_is_requested_again(
     registry: RunningRegistry, source: OllamaSource
 ) -> None:
     add(registry)
@@ -320,7 +320,7 @@ def test_an_address_that_expires_is_asked_for_again(
 @pytest.mark.parametrize(
     ("fault", "message"), [("noranges", "ignores byte ranges"), ("grown", "another file")]
 )
-def test_a_part_that_is_not_what_was_asked_for(
+def test_a_part_that_is_not_what_was_requested(
     registry: RunningRegistry, source: OllamaSource, fault: str, message: str
 ) -> None:
     add(registry)
@@ -370,7 +370,7 @@ def test_into_a_folder(registry: RunningRegistry, source: OllamaSource, tmp_path
     assert source.pull(artifact, folder).moved_bytes == 0
 
 
-def test_an_interrupted_one_goes_on(
+def test_an_interrupted_one_continues(
     registry: RunningRegistry, source: OllamaSource, tmp_path: Path
 ) -> None:
     add(registry)

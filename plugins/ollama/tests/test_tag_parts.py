@@ -136,7 +136,7 @@ def test_what_a_tag_says_is_taken_over(library: Library) -> None:
     assert found.note("NAME", "ENGINE", chat_template=True) == (
         "ENGINE runs the weights of NAME; from its tag, unless overridden: SYSTEM, "
         "PARAMETER temperature top_k top_p min_p seed num_predict stop num_ctx, 2 MESSAGEs; "
-        "left out of its tag: TEMPLATE (the file's own is used), PARAMETER repeat_penalty "
+        "ignored in its tag: TEMPLATE (the file's own is used), PARAMETER repeat_penalty "
         "mirostat"
     )
     plain = found.note("NAME", "ENGINE", chat_template=False)

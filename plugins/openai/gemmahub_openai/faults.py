@@ -153,7 +153,7 @@ def error_text(found: dict[str, Any]) -> str:
         marked = kind if kind in _TOO_LONG and kind not in text else ""
         return " ".join(filter(None, (text, marked and f"({marked})", counts and f"({counts})")))
     if error:
-        return text_of(error) or f"{type(error).__name__} in place of a text"
+        return text_of(error) or f"{type(error).__name__} instead of text"
     if found.get("object") == "error":
         return text_of(found.get("message")) or "no reason"
     return ""

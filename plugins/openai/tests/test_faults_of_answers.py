@@ -255,7 +255,7 @@ def test_a_context_that_cannot_be_is_not_handed_on(
         [],
     ],
 )
-def test_counts_that_make_no_sense_count_as_not_said(
+def test_invalid_counts_count_as_unknown(
     session: RemoteSession, server: FakeServer, counts: object
 ) -> None:
     timings = {"prompt_n": -1, "prompt_ms": "x", "predicted_ms": -1}
@@ -282,7 +282,7 @@ def test_the_model_is_gone_when_it_is_loaded(
         backend.load(model, Settings())
 
 
-def test_an_empty_answer_to_a_prompt_that_does_not_fit_is_told(
+def test_an_empty_answer_to_a_prompt_that_does_not_fit_is_reported(
     backend: OpenAIBackend, server: FakeServer, name_servers: Callable[..., None]
 ) -> None:
     server.says("GET /v1/models", {"data": [{"id": "tiny", "max_model_len": 64}]})
@@ -296,7 +296,7 @@ def test_an_empty_answer_to_a_prompt_that_does_not_fit_is_told(
         ask(session, HELLO)
 
 
-def test_thoughts_and_calls_are_told_from_the_answer(
+def test_thoughts_and_calls_are_distinguished_from_the_answer(
     session: RemoteSession, server: FakeServer
 ) -> None:
     first = {"index": 0, "id": "c1", "function": {"name": "look_up", "arguments": '{"a"'}}

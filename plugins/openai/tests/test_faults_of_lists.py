@@ -121,7 +121,7 @@ def test_odd_entries_of_a_list_are_left_out_and_told(
     assert "4 of its models have no name" in broken[0].reason
 
 
-def test_what_a_server_says_of_itself_may_make_no_sense(
+def test_what_a_server_says_of_itself_may_be_invalid(
     backend: OpenAIBackend, name_servers: Callable[..., None]
 ) -> None:
     entry = {
@@ -147,7 +147,7 @@ def test_what_a_server_says_of_itself_may_make_no_sense(
 @pytest.mark.parametrize(
     "fault", ["web page", "not JSON", "nothing", "silent", "not ready", "deep"]
 )
-def test_something_else_on_a_well_known_port_is_no_row(
+def test_something_else_on_a_well_known_port_is_not_a_row(
     backend: OpenAIBackend, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     how, _ = FAULTS[fault]
@@ -164,7 +164,7 @@ def test_something_else_on_a_well_known_port_is_no_row(
     assert "plugins.openai.servers.NAME.url" in answer.hint
 
 
-def test_one_that_asks_for_a_key_is_a_row_with_what_to_do(
+def test_a_server_that_needs_a_key_is_a_row_with_a_hint(
     backend: OpenAIBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with FakeServer() as other:

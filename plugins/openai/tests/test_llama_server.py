@@ -64,7 +64,7 @@ def test_it_holds_its_model_until_it_ends(
         backend.unload("tiny")
 
 
-def test_one_that_nobody_named_is_found(
+def test_an_unnamed_server_is_found(
     backend: OpenAIBackend, llama: Program, monkeypatch: pytest.MonkeyPatch, name_servers: Write
 ) -> None:
     assert not backend.availability().ok
@@ -90,7 +90,7 @@ def test_a_prompt_that_is_too_long_names_both_counts(
         assert ask(session, HELLO)[0]
 
 
-def test_no_limit_goes_on_until_the_context_is_full(
+def test_no_limit_continues_until_the_context_is_full(
     backend: OpenAIBackend, llama: Program, name_servers: Write
 ) -> None:
     name_servers(lab=address(llama))
@@ -145,7 +145,7 @@ def test_a_server_that_ends_in_between_is_one_error(
         backend.load(model, Settings())
 
 
-def test_a_key_is_asked_for_and_taken(
+def test_a_key_is_requested_and_taken(
     backend: OpenAIBackend, folder: Path, name_servers: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = started(
@@ -229,7 +229,7 @@ def test_what_somebody_else_loaded_stays(
     assert state(router, "other-F32") != "loaded"
 
 
-def test_a_loading_that_is_cancelled_is_given_back(
+def test_a_cancelled_load_is_unloaded(
     backend: OpenAIBackend, router: Program, name_servers: Write
 ) -> None:
     name_servers(lab=address(router))

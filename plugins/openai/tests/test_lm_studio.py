@@ -66,7 +66,7 @@ def test_it_is_listed_with_what_it_states(
     assert (other.precision, other.loaded, other.context) == ("F16", False, None)
 
 
-def test_what_is_in_memory_is_told(
+def test_what_is_in_memory_is_reported(
     backend: OpenAIBackend, studio: FakeServer, name_servers: Callable[..., None]
 ) -> None:
     name_servers(studio=studio.address)
@@ -121,7 +121,7 @@ def test_another_context_loads_it_again_and_closing_gives_it_back(
     assert studio.bodies("POST /api/v1/models/unload") == [{"instance_id": instance}]
 
 
-def test_it_stays_in_memory_where_that_is_asked_for(
+def test_it_stays_in_memory_where_that_is_requested(
     backend: OpenAIBackend, studio: FakeServer, name_servers: Callable[..., None]
 ) -> None:
     name_servers(studio=studio.address)

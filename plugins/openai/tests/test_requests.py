@@ -132,7 +132,7 @@ def test_images_are_sent_as_data_before_the_text(tmp_path: Path) -> None:
         body(Sampling(5), prompt=asked, images=False)
     for content in (b"", b"no image"):
         image.write_bytes(content)
-        with pytest.raises(GenerationFailed, match="no image"):
+        with pytest.raises(GenerationFailed, match="not an image"):
             body(Sampling(5), prompt=asked)
     image.unlink()
     with pytest.raises(GenerationFailed, match="cannot be read"):

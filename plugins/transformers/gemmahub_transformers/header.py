@@ -200,8 +200,8 @@ def _kept(tensors: Iterable[Tensor], text_only: bool) -> Iterable[Tensor]:
 def _bytes(tensor: Tensor) -> int:
     if tensor.bytes is None:
         raise LoadFailed(
-            f"tensor {one_line(tensor.name[:80], 80)} has the type {one_line(tensor.type, 60)}, "
-            "whose size is not known",
+            f"tensor {one_line(tensor.name[:80], 80)} has the type "
+            f"{one_line(tensor.type, 60)}, of unknown size",
             "use a folder in BF16, or a GGUF file with llama.cpp",
         )
     return tensor.bytes

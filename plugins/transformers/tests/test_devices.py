@@ -74,7 +74,7 @@ def test_the_names_that_pytorch_has() -> None:
         (None, None, 2, "CUDA0"),  # no PyTorch here: what the machine has
     ],
 )
-def test_the_device_is_told_without_importing_pytorch(
+def test_the_device_is_reported_without_importing_pytorch(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     cuda: str | None,

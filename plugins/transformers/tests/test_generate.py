@@ -52,7 +52,7 @@ def test_the_answer_is_that_of_the_whole_text_at_once(session: TransformersSessi
     assert [int(row.argmax()) for row in logits[-9:-1]] == tokens[-8:]
 
 
-def test_a_conversation_that_goes_on_computes_only_what_is_new(
+def test_a_conversation_that_continues_computes_only_what_is_new(
     session: TransformersSession,
 ) -> None:
     text, usage = ask(session, LONG)

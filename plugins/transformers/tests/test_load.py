@@ -117,7 +117,7 @@ def test_settings_that_pytorch_cannot_follow(
         assert caught.value.hint
 
 
-def test_cuda_that_is_asked_for_and_missing(backend: TransformersBackend, folder: Path) -> None:
+def test_cuda_that_is_requested_and_missing(backend: TransformersBackend, folder: Path) -> None:
     import torch
 
     if torch.cuda.is_available():

@@ -21,8 +21,8 @@ SETTINGS: Final = (
     Setting("key", "API key of these servers", secret=True, env="VLLM_API_KEY"),
 )
 INSTALL: Final = (
-    "install it in an environment of its own: uv tool install vllm; then gemmahub config set "
-    "plugins.vllm.program PATH, where it is not on the PATH"
+    "install it in a separate environment: uv tool install vllm; then gemmahub config set "
+    "plugins.vllm.program PATH, if it is not on the PATH"
 )
 
 

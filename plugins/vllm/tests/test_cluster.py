@@ -62,7 +62,7 @@ def test_which_gpus_are_meant(
         ("2x l4", WantedCluster(nodes=2), "there are 2"),
         ("cpu-16gb", WantedCluster(gpus=1), "there are 0"),
         ("2x l4", WantedCluster(gpus=99), "--gpus 99"),
-        ("2x l4", WantedCluster(address="head"), "no address"),
+        ("2x l4", WantedCluster(address="head"), "not a cluster address"),
     ],
 )
 def test_what_is_not_there(text: str, wanted: WantedCluster, words: str) -> None:
@@ -116,7 +116,7 @@ def test_a_cluster_serves(library: Library, reference: str) -> None:
     ("wanted", "references", "words"),
     [
         (WantedCluster(1, 2), 1, "need a Ray cluster"),
-        (WantedCluster(1, 1, "ray://head:1"), 2, "one model together"),
+        (WantedCluster(1, 1, "ray://head:1"), 2, "only one model can be served"),
     ],
 )
 def test_what_cannot_be_served(
@@ -136,7 +136,7 @@ def test_hosts_of_the_settings_are_planned_for(
     found = cluster_models(here, [reference], Wish(512), wanted, here.hardware())
     assert found.models[0].cluster is not None
     assert found.models[0].cluster.nodes == 2
-    assert not any("not known" in line for line in said)
+    assert not any("unknown" in line for line in said)
     small: Any = Library(
         config=replace(library.config, hosts=("a = 1GiB", "b = 1GiB")), say=said.append
     )

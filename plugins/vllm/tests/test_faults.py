@@ -61,7 +61,7 @@ def test_a_pool_that_is_too_small_is_said_in_its_words(make: Make) -> None:
 
 
 @pytest.mark.usefixtures("fake")
-def test_an_answer_that_is_no_api_is_an_error(make: Make) -> None:
+def test_an_answer_that_is_not_an_api_is_an_error(make: Make) -> None:
     with pytest.raises(BackendError):
         VllmBackend().load(make("html"), SETTINGS)
 

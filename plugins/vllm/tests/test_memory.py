@@ -145,7 +145,7 @@ def test_heads_that_cannot_be_divided_are_refused() -> None:
     assert "1, 2, 4, 8" in caught.value.hint
 
 
-def test_split_and_copied_weights_are_told_apart() -> None:
+def test_split_and_copied_weights_are_distinguished() -> None:
     model = architectures()["gemma-3-4b-it"]  # 8 heads, 4 of keys and values
     named = [
         ("language_model.model.layers.0.self_attn.q_proj.weight", 800),
