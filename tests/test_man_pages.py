@@ -15,8 +15,8 @@ from docs import make_man
 from gemmahub.cli.main import ALIASES, COMMANDS, cli
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
