@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # Groups that take what is no name of a command for an argument of this one.
-_OTHERWISE = {"bench": "run", "plugins": "show", "chats": "list"}
+_OTHERWISE = {"bench": "run", "plugins": "show", "chats": "list", "presets": "list"}
 
 
 @cache
@@ -52,7 +52,7 @@ def schema_of(words: Sequence[str]) -> str | None:
         rest = [word for word in plain[1:] if word not in ("json", "csv", "markdown")]
         if rest and rest[0] in command.commands:
             name = f"{name} {rest[0]}"
-        elif name in ("bench", "chats") or (name == "plugins" and rest):
+        elif name in ("bench", "chats", "presets") or (name == "plugins" and rest):
             name = f"{name} {_OTHERWISE[name]}"
     if name == "chats export":
         name = "chats show"

@@ -54,7 +54,7 @@ class ActiveConversation:
         self.session = running.chat(self.journal)
         told = []
         if held.messages and held.described.reference != running.variant.reference:
-            told.append(f"So far held with {held.described.answerer or held.described.reference}.")
+            told.append(f"So far with {held.described.answerer or held.described.reference}.")
         if self.session.plain:
             told.append(_PLAIN)
         return " ".join(told)

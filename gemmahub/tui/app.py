@@ -256,8 +256,8 @@ class GemmahubApp(AppPages):
         told = []
         if going:
             told.append(
-                f"{plural(len(going), 'download')} on the way. What has arrived is kept, and the "
-                "same pull goes on with it."
+                f"{plural(len(going), 'download')} in progress. Finished parts are "
+                "kept: the same pull continues."
             )
         if self.serving.is_on:
             told.append("Models are served: that ends with gemmahub.")
@@ -280,7 +280,7 @@ class GemmahubApp(AppPages):
         if commands := [download.command for download in self.downloads.unfinished]:
             from rich.text import Text
 
-            lines = [f"goes on with what has arrived: {one_line(c, 1000)}" for c in commands]
+            lines = [f"to continue: {one_line(c, 1000)}" for c in commands]
             options.setdefault("message", Text("\n".join(lines)))
         super().exit(*arguments, **options)
 

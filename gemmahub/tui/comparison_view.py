@@ -72,7 +72,7 @@ class _Painter:
         for difference in self.comparison.differences:
             lines += self._wrapped(str(difference))
         if any(cell.better for part in self.sections for row in part.rows for cell in row.cells):
-            lines += self._wrapped(f"{BETTER} the best of its row", _MUTED)
+            lines += self._wrapped(f"{BETTER} best in its row", _MUTED)
         return self.done
 
     def _plots(self) -> None:

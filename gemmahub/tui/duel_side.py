@@ -70,7 +70,7 @@ class DuelSide:
         """Before its thread begins."""
         self._stopping.clear()
         self.feed = AnswerFeed()
-        self.state, self.failed, self.speed = "waits for its turn", False, None
+        self.state, self.failed, self.speed = "waiting", False, None
 
     def answer(self, texts: Sequence[str], *, keep: bool, alone: bool = False) -> None:
         """Load where nothing is loaded, answer, and give the memory back unless it is to

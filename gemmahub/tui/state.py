@@ -83,7 +83,7 @@ class State:
         try:
             found = json_value(read_bounded(path, LARGEST))
             if not isinstance(found, dict) or not is_plain(found):
-                raise Unfit("it is no table of plain values")
+                raise Unfit("it is not a table of plain values")
         except FileNotFoundError:
             return
         except (OSError, Unfit) as error:
@@ -105,7 +105,7 @@ class State:
         kept = set_aside(path)
         if kept is None:
             self._path = None
-            self.problem = f"{path} is damaged ({reason}); it is left as it is"
+            self.problem = f"{path} is damaged ({reason}); it is left unchanged"
             return False
         self.problem = f"{path} was damaged ({reason}); it is kept as {kept.name}"
         return True

@@ -53,6 +53,10 @@ LINES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "config-list": (("config", "list", "--json"),),
     "config-get": (("config", "get", "run.backend", "--json"),),
     "doctor": (("doctor", "--json"),),
+    "setup": (("setup", "--json"),),
+    "presets-list": (("presets", "--json"), ("presets", "list", "--json")),
+    "presets-show": (("presets", "show", "plain", "--json"),),
+    "presets-import": (("presets", "import", "{presets}", "--yes", "--json"),),
     "schema": (("schema", "--json"),),
     "error": (("inspect", "no-such-model", "--json"), ("list", "--nosuch", "--json")),
 }  # fmt: skip
@@ -76,7 +80,7 @@ def gives_json(command: click.Command) -> bool:
 
 def test_every_command_with_json_has_a_schema() -> None:
     wanted = {name.replace(" ", "-") for name, each in commands(cli) if gives_json(each)}
-    assert (wanted - {"chats"}) | {"error", "chats-continue"} == set(SCHEMAS)
+    assert (wanted - {"chats", "presets"}) | {"error", "chats-continue"} == set(SCHEMAS)
     assert set(LINES) | ELSEWHERE == set(SCHEMAS)
 
 
@@ -116,6 +120,7 @@ def places(
 ) -> dict[str, str]:
     """What the lines above name."""
     from gemmahub.conversations import ConversationStore, Described
+    from gemmahub.service.presets import save_preset
     from gemmahub.testing.hub.models import small_model
     from gemmahub.testing.model_writer import write_embedding_model, write_model
 
@@ -132,7 +137,10 @@ def places(
     journal.add("user", "A question")
     journal.end_answer(journal.begin_answer("Any"), "stop")
     journal.close()
+    save_preset("plain", {"model": str(model), "temperature": 0.0, "stop": ["x"]})
+    (tmp_path / "presets.toml").write_text('[presets.other]\nmodel = "gemma-3-1b-it"\n')
     return {
+        "presets": str(tmp_path / "presets.toml"),
         "folder": str(tiny_model.parent), "model": str(model), "copy": str(model),
         "embeds": str(model.with_name("embeds-F32.gguf")), "chat": journal.id,
         "prompts": str(tmp_path / "prompts.txt"),

@@ -88,7 +88,11 @@ _ENTRIES: Final = (
     _entry("plugins show", "One plugin", "system_shapes:PluginJson"),
     _entry("config list", "All settings", "system_shapes:SettingsJson"),
     _entry("config get", "One setting", "system_shapes:SettingJson"),
-    _entry("doctor", "Checks of this installation", "system_shapes:ChecksJson"),
+    _entry("doctor", "Checks of this installation", "setup_shapes:ChecksJson"),
+    _entry("setup", "What this machine can run, and what is missing", "setup_shapes:SetupJson"),
+    _entry("presets list", "Presets", "setup_shapes:PresetsJson"),
+    _entry("presets show", "One preset", "setup_shapes:PresetJson"),
+    _entry("presets import", "Presets of a file", "setup_shapes:ImportedPresetsJson"),
     _entry("schema", "The schemas themselves", "system_shapes:SchemaListJson"),
     _entry("error", "A failure of any command", "system_shapes:ErrorJson"),
 )

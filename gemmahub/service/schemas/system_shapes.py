@@ -1,11 +1,10 @@
-"""The JSON of the machine and the installation: ``ps``, ``plugins``, ``config``, ``doctor``,
-``schema``, and of failures."""
+"""The JSON of the machine and the installation: ``ps``, ``plugins``, ``config``, ``schema``,
+and of failures."""
 
 from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from gemmahub.engines.contract import CheckResult
 from gemmahub.service.plugin_rows import PluginRow
 from gemmahub.service.schemas.model_shapes import PrecisionJson
 
@@ -76,12 +75,6 @@ class PluginJson(TypedDict):
     plugin: PluginRow
     options: dict[str, list[SettingJson]]
     settings: list[SettingJson]
-
-
-class ChecksJson(TypedDict):
-    """The checks of this installation."""
-
-    checks: list[CheckResult]
 
 
 class SchemaRowJson(TypedDict):

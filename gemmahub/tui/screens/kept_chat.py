@@ -94,7 +94,7 @@ class KeptChat(ChatPreset):
             return
         held = self.view.journal.saved().described
         gone = self._kept is not None and not self._kept.here
-        why = self._kept.note if gone and self._kept else f"So far held with {held.answerer}"
+        why = self._kept.note if gone and self._kept else f"So far with {held.answerer}"
         chosen = await self.app.push_screen_wait(OtherModelScreen(self.library, held, why))
         if chosen is None or not self.may_change():
             return

@@ -252,7 +252,7 @@ class LibraryCore(Screen[None]):
         if self.sort_filter.filter:
             return f"nothing has “{self.sort_filter.filter}” in it: escape clears the filter"
         if self.sort_filter.show == "installed":
-            return "nothing is installed yet: v shows what fits, enter gets it"
+            return "nothing is installed yet: v shows what fits, enter downloads it"
         return "nothing fits what is free: v shows all"
 
     def unfold(self, reference: str) -> None:

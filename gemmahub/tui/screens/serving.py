@@ -186,7 +186,7 @@ class ServingScreen(Screen[None]):
         """Give back the memory of all that is loaded."""
         names = [model.name for server in self.servers for model in server.models if model.loaded]
         if names:
-            self.notify("answers in work are waited for", timeout=3)
+            self.notify("answers in progress finish first", timeout=3)
             self._unload(names)
         else:
             self.notify("nothing is loaded")

@@ -116,7 +116,7 @@ class WebServer:
         else:
             self._say(f"the UI is at {url} (Ctrl+C ends it)")
         if not self._place.is_local:
-            self._say("the connection is not encrypted: use it in a network that you trust")
+            self._say("the connection is not encrypted: use it only in a network that you trust")
         if self._opening is not None:
             self._opening.start(self._say)
 

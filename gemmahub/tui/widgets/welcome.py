@@ -84,7 +84,7 @@ def _welcome(row: ModelRow, trouble: str) -> Content:
         (" · ".join(filter(None, facts)), "$foreground-muted"),
         "  ",
         (" enter ", "bold $bar-text on $accent"),
-        " gets it and talks to it",
+        " downloads it and opens a chat",
     )
 
 
