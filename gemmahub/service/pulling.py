@@ -199,8 +199,7 @@ def pull(
     check_disk(plan)
     places = plan.landing.files if plan.landing else ()
     have = {file.name: place.here_bytes for file, place in zip(plan.files, places, strict=False)}
-    sizes = {file.name: file.size for file in plan.files}
-    timed = TimedDownload(Meter(have, sizes, on_progress, cancelled))
+    timed = TimedDownload(Meter(have, {f.name: f.size for f in plan.files}, on_progress, cancelled))
     try:
         pulled = plan.remote.pull(plan.to, timed, cancelled)
     finally:  # what came before it was stopped says as much of the rate

@@ -1,4 +1,4 @@
-"""Every screen as a picture, at two sizes, and the pictures in the documents.
+"""Every screen as a picture, at three sizes, and the pictures in the documents.
 
 After a change that is meant, take the snapshots anew and look at the difference::
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 SNAPSHOTS = Path(__file__).with_name("__snapshots__") / "test_snapshots"
+SIZES = ("80x24", "120x40", "160x48")
 ELSEWHERE = re.compile(
     r"url\((?!#)|href=|@font-face|@import|<image|<script|127\.0\.0\.1(?!:8808)|/tmp|/home"
 )
@@ -52,7 +53,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StagedHub]:
 
 
 @pytest.mark.usefixtures("drawn_alike")
-@pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["80x24", "160x48"])
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (160, 48)], ids=SIZES)
 @pytest.mark.parametrize("name", SCENES)
 def test_screen(
     name: str,
@@ -70,7 +71,7 @@ def test_screen(
 
 def test_pictures_fetch_nothing_and_tell_of_no_machine() -> None:
     """Also none is missing, and none is left of a screen that is gone."""
-    snapshots = {f"test_screen[{name}-{size}]" for name in SCENES for size in ("80x24", "160x48")}
+    snapshots = {f"test_screen[{name}-{size}]" for name in SCENES for size in SIZES}
     assert {path.stem for path in SNAPSHOTS.iterdir()} == snapshots
     assert {path.stem for path in PICTURES.iterdir()} == {picture.name for picture in ALL}
     for path in (*SNAPSHOTS.iterdir(), *PICTURES.iterdir()):

@@ -86,6 +86,7 @@ class ConversationRowJson(TypedDict):
     damaged: int
     problem: str
     excerpt: str
+    against: list[str]
 
 
 class BrokenConversationJson(TypedDict):
@@ -118,3 +119,4 @@ class ConversationJson(TypedDict):
     sampling: Sampling
     system: str
     messages: list[SavedMessage]
+    against: list[str]

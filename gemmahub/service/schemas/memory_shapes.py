@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from gemmahub.hardware.records import Machine
 from gemmahub.measurements.records import QualityResult, SpeedResult
@@ -160,6 +160,16 @@ class ScoreJson(TypedDict):
     total: float
 
 
+class ScorePartJson(TypedDict):
+    """What one of four parts gave to a score."""
+
+    name: Literal["quality", "speed", "fit", "context"]
+    points: float
+    level: float | None
+    figure: str
+    source: str
+
+
 class RecommendationJson(SpeedFiguresJson):
     """One recommended model with its settings."""
 
@@ -174,6 +184,7 @@ class RecommendationJson(SpeedFiguresJson):
     largest_context: int
     points: float
     score: ScoreJson
+    explanation: list[ScorePartJson]
     usable: bool
     room_on_disk: bool
     reasons: list[str]

@@ -99,8 +99,7 @@ class ChatScreen(KeptChat):
     def on_mount(self) -> None:
         """Begin the conversation, and load the model meanwhile."""
         self.query_one(PromptEditor).focus()
-        opened = self.view.open(self._wanted)
-        if not opened:
+        if not (opened := self.view.open(self._wanted)):
             self.view.open(None)
         if opened and self._read_first:
             self.read_first()
