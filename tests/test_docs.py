@@ -125,3 +125,17 @@ def test_security_limits_are_those_of_the_code() -> None:
         f"{protocol.MAX_COLUMNS:,} x {protocol.MAX_ROWS} cells",
     ):
         assert said in document, said
+
+
+def test_every_option_says_what_it_does() -> None:
+    def silent(command: click.Command, name: str) -> list[str]:
+        options = [p for p in command.params if isinstance(p, click.Option)]
+        found = [f"{name} {p.opts[-1]}" for p in options if not p.help]
+        below = command.commands if isinstance(command, click.Group) else {}
+        return found + [each for n, sub in below.items() for each in silent(sub, f"{name} {n}")]
+
+    context = click.Context(cli)
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        assert silent(command, name) == []

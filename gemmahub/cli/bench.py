@@ -11,9 +11,9 @@ from gemmahub.cli import output
 from gemmahub.cli.bench_kept import forget_command, import_command, reset_command
 from gemmahub.cli.forms import CSV, JSON, MARKDOWN, TABLE, format_option
 from gemmahub.cli.references import reference_argument
+from gemmahub.cli.shared_options import cache_type_option
 from gemmahub.engines.contract import Settings
 from gemmahub.errors import ExitCode, GemmahubError, NotFound, UsageError
-from gemmahub.formats.ggml_types import CACHE_TYPES
 from gemmahub.text import plural
 
 if TYPE_CHECKING:
@@ -104,13 +104,7 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
 )
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads [physical cores].")
 @click.option("--gpu-layers", type=click.IntRange(min=0), help="Layers on the GPU [all].")
-@click.option(
-    "--cache-type",
-    type=click.Choice(CACHE_TYPES),
-    default="f16",
-    show_default=True,
-    help="Precision of the KV cache.",
-)
+@cache_type_option
 @click.option(
     "--tune",
     is_flag=True,

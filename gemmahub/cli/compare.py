@@ -10,9 +10,8 @@ import click
 
 from gemmahub.cli import output
 from gemmahub.cli.forms import Form, answer_options
-from gemmahub.cli.machines import MACHINE_HELP
 from gemmahub.cli.references import reference_argument
-from gemmahub.recommend.goals import USES
+from gemmahub.cli.shared_options import MACHINE_HELP, use_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +26,7 @@ _BOLD: Final = "1"
 
 @click.command(name="compare")
 @reference_argument("references", nargs=-1, metavar="REF REF [REF]...")
-@click.option("--use", type=click.Choice(USES), default="chat", show_default=True)
+@use_option
 @click.option("--memory", help="Assume a GPU of this size: 24GiB.")
 @click.option("--ram", help="Assume this much system memory: 64GiB.")
 @click.option("--machine", help=MACHINE_HELP)

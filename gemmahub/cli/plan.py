@@ -9,10 +9,10 @@ import click
 from gemmahub.cli import output
 from gemmahub.cli.drafts import draft_options
 from gemmahub.cli.forms import Form, answer_options
-from gemmahub.cli.machines import MACHINE_HELP, split_option
 from gemmahub.cli.memory_bars import place_lines
 from gemmahub.cli.references import reference_argument
 from gemmahub.cli.remote_workers import rpc_option
+from gemmahub.cli.shared_options import MACHINE_HELP, cache_type_option, split_option
 from gemmahub.formats.ggml_types import CACHE_TYPES
 from gemmahub.text import format_gib, one_line
 
@@ -31,14 +31,19 @@ _COUNT = click.IntRange(1, 2**31 - 256)
 @click.command(name="plan")
 @reference_argument()
 @click.option("-c", "--context", "--ctx-size", type=_TOKENS, help="Tokens.")
-@click.option("--cache-type", type=click.Choice(CACHE_TYPES), default="f16", show_default=True)
+@cache_type_option
 @click.option(
     "--cache-type-k", type=click.Choice(CACHE_TYPES), help="Cache type of keys [--cache-type]."
 )
 @click.option(
     "--cache-type-v", type=click.Choice(CACHE_TYPES), help="Cache type of values [--cache-type]."
 )
-@click.option("--flash-attention/--no-flash-attention", default=True, show_default=True)
+@click.option(
+    "--flash-attention/--no-flash-attention",
+    default=True,
+    show_default=True,
+    help="Whether the engine uses flash attention.",
+)
 @click.option("--swa-full", is_flag=True, help="Full-size cache for sliding-window layers.")
 @click.option("--gpu-layers", type=click.IntRange(min=0), help="Layers on the GPU [all].")
 @click.option(
@@ -50,8 +55,16 @@ _COUNT = click.IntRange(1, 2**31 - 256)
 )
 @click.option("--cache-in-memory", is_flag=True, help="Keep the KV cache in system memory.")
 @split_option
-@click.option("--ubatch", type=_COUNT, default=512, show_default=True)
-@click.option("--parallel", type=_COUNT, default=1, show_default=True)
+@click.option(
+    "--ubatch", type=_COUNT, default=512, show_default=True, help="Tokens computed in one step."
+)
+@click.option(
+    "--parallel",
+    type=_COUNT,
+    default=1,
+    show_default=True,
+    help="Requests that are answered at the same time.",
+)
 @click.option(
     "--outputs", type=click.IntRange(min=0), help="Rows of logits per step; 0: all tokens."
 )

@@ -8,9 +8,8 @@ import click
 
 from gemmahub.cli import output
 from gemmahub.cli.forms import Form, answer_options
-from gemmahub.cli.machines import MACHINE_HELP
 from gemmahub.cli.remote_workers import rpc_option
-from gemmahub.recommend.goals import USES
+from gemmahub.cli.shared_options import MACHINE_HELP, use_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="recommend")
-@click.option("--use", type=click.Choice(USES), default="chat", show_default=True)
+@use_option
 @click.option(
     "-c", "--context", type=click.IntRange(min=1), help="Context that must fit, in tokens."
 )
@@ -37,7 +36,13 @@ if TYPE_CHECKING:
 @click.option("--ram", help="Assume this much system memory: 64GiB.")
 @click.option("--machine", help=MACHINE_HELP)
 @rpc_option
-@click.option("--limit", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Most recommendations to show.",
+)
 @click.option("--explain", is_flag=True, help="Explain each score: what its four parts gave.")
 @answer_options("recommend")
 def recommend_command(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from gemmahub.cli import output
+from gemmahub.cli.shared_options import use_option
 from gemmahub.errors import UsageError
-from gemmahub.recommend.goals import USES
 from gemmahub.records.text_file import check_new, write_text_file
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--html", type=click.Path(path_type=Path), help="Write one HTML page with plots.")
 @click.option("--markdown", type=click.Path(path_type=Path, allow_dash=True),
               help='Write Markdown without plots; "-" prints it.')  # fmt: skip
-@click.option("--use", type=click.Choice(USES), default="chat", show_default=True)
+@use_option
 @click.option("--force", is_flag=True, help="Replace existing files.")
 def report_command(
     references: tuple[str, ...],

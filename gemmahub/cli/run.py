@@ -12,16 +12,15 @@ import click
 from gemmahub.cli import output
 from gemmahub.cli.answers import show_answer
 from gemmahub.cli.drafts import draft_options
-from gemmahub.cli.machines import split_option
 from gemmahub.cli.prompt_input import Files, audio_option, files_of, image_option, question_of
 from gemmahub.cli.references import options_of_preset, reference_argument
 from gemmahub.cli.remote_workers import rpc_option
 from gemmahub.cli.sampling import sampling_of, sampling_options
+from gemmahub.cli.shared_options import cache_type_option, split_option
 from gemmahub.cli.thinking import thinking_options
 from gemmahub.cli.tools import answer_with_calls, calls_of, tools_option, whole_answer
 from gemmahub.engines.contract import Settings
 from gemmahub.errors import BackendError, ExitCode, NotInstalled, UsageError
-from gemmahub.formats.ggml_types import CACHE_TYPES
 
 if TYPE_CHECKING:
     from gemmahub.conversations import ChatSession, SavedMessage
@@ -54,13 +53,7 @@ _EXAMPLE = 'gemmahub run MODEL "The capital of France is"'
     metavar="NAME=VALUE",
     help="Set a backend option (repeatable).",
 )
-@click.option(
-    "--cache-type",
-    type=click.Choice(CACHE_TYPES),
-    default="f16",
-    show_default=True,
-    help="Precision of the KV cache.",
-)
+@cache_type_option
 @click.option(
     "--adapter",
     "adapters",

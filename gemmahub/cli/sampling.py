@@ -21,9 +21,27 @@ _OPTIONS: Final = (
     click.option(
         "-n", "--max-tokens", type=click.IntRange(min=1), help="Longest answer, in tokens."
     ),
-    click.option("--temperature", type=click.FloatRange(min=0), default=1.0, show_default=True),
-    click.option("--top-k", type=click.IntRange(min=0), default=64, show_default=True),
-    click.option("--top-p", type=click.FloatRange(0, 1), default=0.95, show_default=True),
+    click.option(
+        "--temperature",
+        type=click.FloatRange(min=0),
+        default=1.0,
+        show_default=True,
+        help="Sampling temperature; 0 always takes the most probable token.",
+    ),
+    click.option(
+        "--top-k",
+        type=click.IntRange(min=0),
+        default=64,
+        show_default=True,
+        help="Sample from this many of the most probable tokens; 0: from all.",
+    ),
+    click.option(
+        "--top-p",
+        type=click.FloatRange(0, 1),
+        default=0.95,
+        show_default=True,
+        help="Sample from the tokens that have this probability together.",
+    ),
     click.option(
         "--min-p",
         type=click.FloatRange(0, 1),

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 @click.command(name="search")
 @click.argument("text", nargs=-1, required=True)
-@click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 100),
+    default=10,
+    show_default=True,
+    help="Most repositories to show.",
+)
 @selection_options
 @answer_options("search")
 def search_command(text: tuple[str, ...], limit: int, selection: Selection, form: Form) -> None:

@@ -10,7 +10,7 @@ from gemmahub.cli import output
 from gemmahub.cli.drafts import draft_options
 from gemmahub.cli.references import reference_argument
 from gemmahub.cli.remote_workers import rpc_option
-from gemmahub.formats.ggml_types import CACHE_TYPES
+from gemmahub.cli.shared_options import cache_type_option
 from gemmahub.service.serving.client_settings import CLIENTS
 from gemmahub.service.serving.known import DEFAULT_PORT
 
@@ -20,8 +20,20 @@ if TYPE_CHECKING:
 
 @click.command(name="serve")
 @reference_argument("references", nargs=-1)
-@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, show_default=True)
+@click.option(
+    "--host",
+    metavar="ADDRESS",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Port to listen on.",
+)
 @click.option(
     "--api-key",
     envvar="GEMMAHUB_API_KEY",
@@ -55,7 +67,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Clients that a model answers at the same time.",
 )
-@click.option("--cache-type", type=click.Choice(CACHE_TYPES), default="f16", show_default=True)
+@cache_type_option
 @draft_options
 @click.option(
     "--adapter",

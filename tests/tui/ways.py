@@ -173,7 +173,7 @@ async def downloads(pilot: Pilot[None]) -> None:
         all_seconds_left=size / 36e6,
     )
     failed.state = "failed"
-    failed.error = NetworkError("the connection was lost", "arrived is kept")
+    failed.error = NetworkError("the connection was lost", "finished parts are kept")
     app.downloads.all += [going, failed]
     await pilot.press("D")
     screen = await screen_of(pilot, DownloadsScreen)

@@ -30,7 +30,7 @@ _STATES = {
     "waiting": "waiting",
     "running": "begins",
     "pausing": "pausing",
-    "paused": "paused; the part that arrived is kept: p continues",
+    "paused": "paused; the part that arrived is kept: space continues",
     "failed": "failed",
     "done": "downloaded: enter opens a chat",
 }

@@ -1,10 +1,13 @@
-"""The option for machines that are not here."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+from gemmahub.formats.ggml_types import CACHE_TYPES
+from gemmahub.recommend.goals import USES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +35,20 @@ def _shares(_: click.Context, __: click.Parameter, value: str | None) -> tuple[f
     return found
 
 
+cache_type_option: Callable[[Any], Any] = click.option(
+    "--cache-type",
+    type=click.Choice(CACHE_TYPES),
+    default="f16",
+    show_default=True,
+    help="Precision of the KV cache.",
+)
+use_option: Callable[[Any], Any] = click.option(
+    "--use",
+    type=click.Choice(USES),
+    default="chat",
+    show_default=True,
+    help="What the model is for.",
+)
 split_option: Callable[[Any], Any] = click.option(
     "--tensor-split",
     metavar="SHARES",
