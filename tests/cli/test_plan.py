@@ -14,6 +14,7 @@ from gemmahub.memory import ImageMemory, MachineMemory, MemorySettings
 from gemmahub.planning import images_of, make_plan, model_of
 from gemmahub.service import Library
 from gemmahub.testing.gguf_writer import write_gguf
+from gemmahub.text import format_gib
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -249,7 +250,7 @@ def test_images_are_counted_on_request(command: Command) -> None:
     totals = zip(without["contexts"], found["contexts"], strict=True)
     assert {b["total_bytes"] - a["total_bytes"] for a, b in totals} == {size}
     (note,) = [note for note in without["notes"] if "--image" in note]
-    assert f"{size:,} bytes" in note
+    assert f"would add {format_gib(size)}; " in note
     assert not any("--image" in note for note in found["notes"])
     exact = plan(command, *options, "--image", "--exact")
     assert exact["memory"]["projector_bytes"] == size
@@ -298,12 +299,12 @@ def test_the_buffer_of_a_projector_is_read_from_its_header(tmp_path: Path) -> No
         (
             ImageMemory(2 << 30, 1 << 30),
             False,
-            "3,221,225,472 bytes (3.00 GiB); 1,073,741,824 of them",
+            "would add 3.00 GiB; 1.00 GiB of them for computing the largest image",
         ),
         (
             ImageMemory(2 << 30),
             False,
-            "2,147,483,648 bytes (2.00 GiB); the buffer for one image is not",
+            "would add 2.00 GiB; the buffer for one image is not",
         ),
         (ImageMemory(2 << 30), True, "the buffer for one image is not known and not counted"),
         (ImageMemory(2 << 30, 1 << 30), True, ""),
