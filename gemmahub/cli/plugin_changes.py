@@ -92,7 +92,7 @@ def _done(change: PluginChange, *, yes: bool) -> bool:
     if not yes:
         if not output.interactive():
             raise UsageError(
-                "cannot ask for confirmation: standard input is not a terminal", "say --yes"
+                "cannot ask for confirmation: standard input is not a terminal", "use --yes"
             )
         if not output.confirm("Run it?"):
             return False

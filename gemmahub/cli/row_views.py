@@ -53,6 +53,8 @@ def _cell(row: Row, path: str) -> Any:
             found = [each.get(key) for each in found]
         else:
             found = found.get(key) if isinstance(found, dict) else None
+    if isinstance(found, dict):
+        return "; ".join(f"{key}={value}" for key, value in found.items())
     if isinstance(found, list):
         return "; ".join(dict.fromkeys(str(each) for each in found if each not in (None, "")))
     return found

@@ -80,7 +80,7 @@ def test_filter_and_sort_are_those_of_all_forms(command: Command, models: Path) 
     assert "large" not in table.out
     nothing = command("list", "--filter", "bits>99")
     assert nothing.code == 0
-    assert "no model here passes the filter" in nothing.err
+    assert "no installed model passes the filter" in nothing.err
 
 
 def test_a_wrong_filter_is_a_usage_error(command: Command, models: Path) -> None:

@@ -90,7 +90,7 @@ def test_the_plan_is_what_is_made(command: Command, folder: Path) -> None:
         (("--to", "BF16"), 2, "BF16 would change nothing"),
         (("--to", "Q4_0"), 5, "Q4_0 is a GGUF type"),
         (("--to", "4bit", "--keep", "wings=8bit"), 2, "the model has no 'wings'"),
-        (("--to", "4bit", "--keep", "attention=Q8_0"), 2, "no type 'Q8_0' for folders"),
+        (("--to", "4bit", "--keep", "attention=Q8_0"), 2, "'Q8_0' is not a type for folders"),
         (("--to", "4bit", "--keep", "attention=F16"), 2, "is BF16 and cannot become F16"),
         (("--embedding", "BF16"), 2, "no tensor would change"),
         (("--to", "4bit", "--compare"), 2, "--compare is for GGUF files"),

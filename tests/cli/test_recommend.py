@@ -164,7 +164,7 @@ def test_variants_of_one_model(command: Command) -> None:
         (("--machine", "hosts"), 2, "machines.hosts"),
         (("--use", "poetry"), 2, "chat"),
         (("--context", "0"), 2, "0"),
-        (("--ram", "100MiB"), 4, "gemma-3-270m-it:q4_0-qat, takes 259 MiB"),
+        (("--ram", "100MiB"), 4, "gemma-3-270m-it:q4_0-qat, needs 259 MiB"),
         (("--memory", "8GiB", "--model", "gemma-4-31b-it", "--no-offload"), 4, "--no-offload"),
         (("--use", "vision", "--model", "gemma-3-1b-it"), 3, "images"),
     ],

@@ -246,7 +246,7 @@ def test_nothing_is_run_before_a_person_agrees(
         (("install", "--", "--target=x"), 2, "is not a plugin"),
         (("install", "a b"), 2, "is not a plugin name"),
         (("install", " "), 2, "is not a plugin"),
-        (("install", "./none.whl"), 3, "there is no ./none.whl"),
+        (("install", "./none.whl"), 3, "./none.whl does not exist"),
         (("uninstall", "olama"), 3, "did you mean"),
         (("uninstall", "gemmahub"), 2, "gemmahub is not a plugin of gemmahub"),
         (("uninstall", "click"), 2, "click is not a plugin of gemmahub"),

@@ -202,7 +202,11 @@ async def test_pieces_reach_the_client_one_by_one_as_they_came(tmp_path: Path) -
     [
         ([b"nonsense\r\n\r\n"], 502, "ended during its answer"),
         ([], 502, "ended during its answer"),
-        ([JSON.replace(b"close", b"close\r\ncontent-length: 99"), b"{"], 502, "ended before"),
+        (
+            [JSON.replace(b"close", b"close\r\ncontent-length: 99"), b"{"],
+            502,
+            "ended during its answer",
+        ),
         ([b"HTTP/1.1 500 X\r\n\r\n", b"no json"], 500, "the engine answers HTTP 500"),
         (
             [b"HTTP/1.1 500 X\r\n\r\n", b'{"error":{"message":"\\u001b[2J boom","type":5}}'],
