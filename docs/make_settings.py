@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gemmahub.config.core import CORE
 from gemmahub.config.kinds import KINDS, text_of_value
 from gemmahub.engines.manager import load_plugins
+from gemmahub.service.presets.fields import FIELDS as PRESET_FIELDS
 from gemmahub.service.settings import KnownSetting, known_settings
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def document() -> str:
     known = known_settings(manager)
     backends = [one for one in known if one.keys[0] == "backends"]
     parts = [HEAD, "## gemmahub\n", *_core()]
+    parts += _presets()
     parts.append("## Plugins\n")
     parts.append("Each plugin has `enabled` (default: `true`): `false` leaves it out.\n")
     for plugin in plugins:
@@ -64,6 +66,15 @@ def _core() -> Iterator[str]:
             shown = table
         yield core.example
     yield "```\n"
+
+
+def _presets() -> Iterator[str]:
+    yield "## presets\n"
+    yield "[Presets](../guides/presets.md): in `[presets.NAME]`, for `gemmahub run @NAME`:\n"
+    yield "| key | kind | default | meaning |\n|---|---|---|---|"
+    for field in PRESET_FIELDS:
+        yield _row(field.name, field)
+    yield ""
 
 
 def _table(room: str, rows: list[KnownSetting]) -> Iterator[str]:
