@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from textual.widgets import Button, Input, Markdown, TextArea
 
-from gemmahub.config import Config
 from gemmahub.conversations import ConversationStore
 from gemmahub.service import Library
 from gemmahub.tui.screens.chat import ChatScreen
@@ -38,19 +37,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture
-def hub(tmp_path: Path) -> Library:
-    return Library(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
-
-
-@pytest.fixture
-def model(tiny_model: Path) -> str:
-    return str(tiny_model)
-
-
-def test_a_question_is_answered_and_kept(hub: Library, model: str) -> None:
+def test_a_question_is_answered_and_kept(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             await pilot.press(*"hi", "ctrl+j", *"you", "enter")
             await until(lambda: answers(screen) == ["hi you"], "answer", pilot)
             await until(lambda: not screen.view.answering, "over", pilot)
@@ -62,15 +51,15 @@ def test_a_question_is_answered_and_kept(hub: Library, model: str) -> None:
             assert "context 4 of 4,096 (0%)" in figures
             assert screen.query_one(PromptEditor).text == ""
             assert screen.query_one(Question).source == "hi\nyou"
-        (match,) = ConversationStore(hub.config.data).search("")
+        (match,) = ConversationStore(echo_hub.config.data).search("")
         assert match.summary.title == "hi you"
 
     run(body())
 
 
-def test_markdown_is_drawn_and_tags_stay(hub: Library, model: str) -> None:
+def test_markdown_is_drawn_and_tags_stay(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             await ask(screen, pilot, "**bold** <b>tag</b> [link](http://x) [red]no markup[/red]")
             text = str(screen.query_one(Markdown).children[0].render())
             assert text == "bold <b>tag</b> link [red]no markup[/red]"
@@ -78,9 +67,9 @@ def test_markdown_is_drawn_and_tags_stay(hub: Library, model: str) -> None:
     run(body())
 
 
-def test_escape_stops_and_twice_leaves(hub: Library, model: str) -> None:
+def test_escape_stops_and_twice_leaves(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with chat(hub, model, delay=0.02) as (screen, pilot):
+        async with chat(echo_hub, model, delay=0.02) as (screen, pilot):
             screen.query_one(PromptEditor).text = "word " * 2000
             await pilot.press("enter")
             await until(lambda: answers(screen) and answers(screen)[0], "text", pilot)
@@ -91,14 +80,14 @@ def test_escape_stops_and_twice_leaves(hub: Library, model: str) -> None:
             assert pilot.app.screen is screen
             await pilot.press("escape")
             await until(lambda: pilot.app.screen is not screen, "left", pilot)
-        hub.conversations.open(screen.view.journal.id).close()  # nobody holds it any more
+        echo_hub.conversations.open(screen.view.journal.id).close()  # nobody holds it any more
 
     run(body())
 
 
-def test_again_and_edit_replace_what_followed(hub: Library, model: str) -> None:
+def test_again_and_edit_replace_what_followed(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             await ask(screen, pilot, "one")
             await ask(screen, pilot, "two")
             await pilot.press("ctrl+r")
@@ -113,15 +102,15 @@ def test_again_and_edit_replace_what_followed(hub: Library, model: str) -> None:
             await until(lambda: answers(screen) == ["eins"], "edited", pilot)
             await until(lambda: not screen.view.answering, "over", pilot)
             assert [turn.number for turn in screen.query(Turn)] == [0, 1]
-            kept = hub.conversations.load(screen.view.journal.id)
+            kept = echo_hub.conversations.load(screen.view.journal.id)
             assert [message.text for message in kept.messages] == ["eins", "eins"]
 
     run(body())
 
 
-def test_history_of_questions(hub: Library, model: str) -> None:
+def test_history_of_questions(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             await ask(screen, pilot, "first")
             await ask(screen, pilot, "second")
             editor = screen.query_one(PromptEditor)
@@ -131,7 +120,7 @@ def test_history_of_questions(hub: Library, model: str) -> None:
             assert editor.text == "first"
             await pilot.press("down", "down")
             assert editor.text == "draft"
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             editor = screen.query_one(PromptEditor)
             await until(lambda: editor._history, "history", pilot)
             await pilot.press("up")
@@ -140,9 +129,9 @@ def test_history_of_questions(hub: Library, model: str) -> None:
     run(body())
 
 
-def test_copy_takes_the_last_answer(hub: Library, model: str) -> None:
+def test_copy_takes_the_last_answer(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             await pilot.press("f4")
             assert pilot.app.clipboard == ""
             await ask(screen, pilot, "`copy` me")
@@ -152,9 +141,9 @@ def test_copy_takes_the_last_answer(hub: Library, model: str) -> None:
     run(body())
 
 
-def test_conversations_are_found_opened_renamed_deleted(hub: Library, model: str) -> None:
+def test_conversations_are_found_opened_renamed_deleted(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with chat(hub, model, size=(120, 40)) as (screen, pilot):
+        async with chat(echo_hub, model, size=(120, 40)) as (screen, pilot):
             await ask(screen, pilot, "about cats")
             first = screen.view.journal.id
             await pilot.press("ctrl+n")
@@ -185,14 +174,14 @@ def test_conversations_are_found_opened_renamed_deleted(hub: Library, model: str
             await until(lambda: pilot.app.screen is not listing, "question", pilot)
             await pilot.press("y")
             await until(lambda: len(listing._found) == 1, "deleted", pilot)
-        assert len(hub.conversations.rows()) == 1
+        assert len(echo_hub.conversations.rows()) == 1
 
     run(body())
 
 
-def test_options_count_and_what_makes_no_sense_is_said(hub: Library, model: str) -> None:
+def test_options_count_and_what_makes_no_sense_is_said(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with chat(hub, model, size=(100, 40)) as (screen, pilot):
+        async with chat(echo_hub, model, size=(100, 40)) as (screen, pilot):
             await pilot.press("ctrl+s")
             await until(lambda: isinstance(pilot.app.screen, ChatOptionsScreen), "form", pilot)
             form = pilot.app.screen
@@ -215,16 +204,16 @@ def test_options_count_and_what_makes_no_sense_is_said(hub: Library, model: str)
             assert answers(screen) == ["a b"]
             assert "largest number of tokens" in screen.query_one(Answer).note
             assert "of 64" in shown(screen, ChatFigures)
-            described = hub.conversations.load(screen.view.journal.id).described
+            described = echo_hub.conversations.load(screen.view.journal.id).described
             assert (described.system, described.sampling.max_tokens) == ("Be brief.", 2)
             assert "--ctx-size 64" in screen.command
 
     run(body())
 
 
-def test_a_context_that_fills_up_is_told_in_words(hub: Library, model: str) -> None:
+def test_a_context_that_fills_up_is_told_in_words(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with chat(hub, model, context=10) as (screen, pilot):
+        async with chat(echo_hub, model, context=10) as (screen, pilot):
             await ask(screen, pilot, "a b c d")
             assert "context 80% full: 2 of 10 left" in shown(screen, ChatFigures)
             await ask(screen, pilot, "far more words than there is room for in here at all")
@@ -233,9 +222,9 @@ def test_a_context_that_fills_up_is_told_in_words(hub: Library, model: str) -> N
     run(body())
 
 
-def test_export_writes_markdown_and_json(hub: Library, model: str, tmp_path: Path) -> None:
+def test_export_writes_markdown_and_json(echo_hub: Library, model: str, tmp_path: Path) -> None:
     async def body() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             await ask(screen, pilot, "export me")
             for name in ("out.md", "out.json"):
                 await pilot.press("f3")
@@ -262,9 +251,9 @@ class Held(Library):
         return super().load(*arguments, **keywords)
 
 
-def test_a_question_waits_for_the_model(hub: Library, model: str) -> None:
+def test_a_question_waits_for_the_model(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        held = Held(config=hub.config)
+        held = Held(config=echo_hub.config)
         try:
             async with chat(held, model, loaded=False) as (screen, pilot):
                 assert screen.query_one(LoadBox).has_class("-shown")
@@ -291,9 +280,9 @@ class Slow(Library):
         return super().load(*arguments, **keywords)
 
 
-def test_loading_is_cancelled_and_begun_again(hub: Library, model: str) -> None:
+def test_loading_is_cancelled_and_begun_again(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with chat(Slow(config=hub.config), model, loaded=False) as (screen, pilot):
+        async with chat(Slow(config=echo_hub.config), model, loaded=False) as (screen, pilot):
             await until(lambda: "long time" in told(screen), "stage", pilot)
             await pilot.press(*"kept", "enter")
             assert screen.query_one(PromptEditor).text == ""
@@ -308,9 +297,9 @@ def test_loading_is_cancelled_and_begun_again(hub: Library, model: str) -> None:
     run(body())
 
 
-def test_a_model_that_is_not_there_is_said(hub: Library, tmp_path: Path) -> None:
+def test_a_model_that_is_not_there_is_said(echo_hub: Library, tmp_path: Path) -> None:
     async def body() -> None:
-        async with chat(hub, str(tmp_path / "none.gguf"), loaded=False) as (screen, pilot):
+        async with chat(echo_hub, str(tmp_path / "none.gguf"), loaded=False) as (screen, pilot):
             await until(lambda: screen.query_one(LoadBox).has_class("-failed"), "failed", pilot)
             assert "none.gguf" in told(screen)
             await pilot.press(*"x", "enter")
@@ -319,9 +308,9 @@ def test_a_model_that_is_not_there_is_said(hub: Library, tmp_path: Path) -> None
     run(body())
 
 
-def test_an_engine_that_is_killed_in_mid_answer(hub: Library, model: str) -> None:
+def test_an_engine_that_is_killed_in_mid_answer(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with chat(hub, model, delay=0.02) as (screen, pilot):
+        async with chat(echo_hub, model, delay=0.02) as (screen, pilot):
             screen.query_one(PromptEditor).text = "word " * 1500
             await pilot.press("enter")
             await until(lambda: answers(screen) and answers(screen)[0], "text", pilot)
@@ -342,10 +331,10 @@ def test_an_engine_that_is_killed_in_mid_answer(hub: Library, model: str) -> Non
 
 @pytest.mark.parametrize("size", [(20, 5), (1, 1), (160, 48)])
 def test_resized_in_the_middle_of_an_answer(
-    hub: Library, model: str, size: tuple[int, int]
+    echo_hub: Library, model: str, size: tuple[int, int]
 ) -> None:
     async def body() -> None:
-        async with chat(hub, model, delay=0.002) as (screen, pilot):
+        async with chat(echo_hub, model, delay=0.002) as (screen, pilot):
             text = "# Title\n\n" + "word " * 500
             screen.query_one(PromptEditor).text = text
             await pilot.press("enter")
@@ -358,9 +347,9 @@ def test_resized_in_the_middle_of_an_answer(
     run(body())
 
 
-def test_at_20_by_5_one_can_talk(hub: Library, model: str) -> None:
+def test_at_20_by_5_one_can_talk(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with chat(hub, model, size=(20, 5)) as (screen, pilot):
+        async with chat(echo_hub, model, size=(20, 5)) as (screen, pilot):
             await pilot.press(*"hi", "enter")
             await until(lambda: answers(screen) == ["hi"], "answer", pilot)
             assert "Q4_0" in shown(screen, ChatTitle)
@@ -370,12 +359,12 @@ def test_at_20_by_5_one_can_talk(hub: Library, model: str) -> None:
     run(body())
 
 
-def test_a_conversation_that_is_open_elsewhere_is_refused(hub: Library, model: str) -> None:
+def test_a_conversation_that_is_open_elsewhere_is_refused(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             await ask(screen, pilot, "mine")
             id_ = screen.view.journal.id
-            other = ChatScreen(hub, model, conversation=id_)
+            other = ChatScreen(echo_hub, model, conversation=id_)
             await pilot.app.push_screen(other)
             await until(lambda: other.view.chat, "loaded", pilot)
             assert other.view.journal.id != id_

@@ -13,9 +13,7 @@ from textual.widgets._footer import FooterKey
 from textual.widgets._toast import Toast
 
 from gemmahub.cli.main import run as run_line
-from gemmahub.config import Config
 from gemmahub.engines.contract import Sampling, Settings
-from gemmahub.service import Library
 from gemmahub.tui.app import GemmahubApp
 from gemmahub.tui.commands import run_command
 from gemmahub.tui.screens.chat import ChatScreen
@@ -33,15 +31,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
     from textual.widget import Widget
 
-
-@pytest.fixture
-def hub(tmp_path: Path) -> Library:
-    return Library(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
-
-
-@pytest.fixture
-def model(tiny_model: Path) -> str:
-    return str(tiny_model)
+    from gemmahub.service import Library
 
 
 def line(screen: Screen[Any], where: str) -> str:
@@ -74,10 +64,10 @@ def test_a_command_says_what_is_not_usual() -> None:
 
 
 def test_the_command_of_a_chat_runs(
-    hub: Library, model: str, capsys: pytest.CaptureFixture[str]
+    echo_hub: Library, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def body() -> str:
-        async with chat(hub, model, context=64) as (screen, pilot):
+        async with chat(echo_hub, model, context=64) as (screen, pilot):
             assert line(screen, ".transcript--command") == f"$ {screen.command}"
             screen.view.journal.set(sampling=Sampling(max_tokens=2))
             await pilot.press("f9")
@@ -89,12 +79,12 @@ def test_the_command_of_a_chat_runs(
 
 
 def test_the_commands_of_the_list_do_the_same(
-    hub: Library, model: str, capsys: pytest.CaptureFixture[str]
+    echo_hub: Library, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commands = []
 
     async def body() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             await ask(screen, pilot, "about cats")
             await pilot.press("ctrl+n")
             shown = await listing(screen, pilot, 1)
@@ -124,14 +114,14 @@ def test_the_commands_of_the_list_do_the_same(
     assert run_line([*export[:-1], "-"]) == 0
     assert "# Felines\n" in capsys.readouterr().out
     assert run_line([*rm, "--yes"]) == 0
-    assert hub.conversations.rows() == []
+    assert echo_hub.conversations.rows() == []
 
 
 def test_the_command_of_a_reopened_chat_goes_on_with_it(
-    hub: Library, model: str, capsys: pytest.CaptureFixture[str]
+    echo_hub: Library, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def body() -> tuple[str, str]:
-        async with chat(hub, model, context=64) as (screen, pilot):
+        async with chat(echo_hub, model, context=64) as (screen, pilot):
             await ask(screen, pilot, "about cats")
             id_ = screen.view.journal.id
             screen.view.model.settings = replace(screen.view.model.settings, context=96)
@@ -146,12 +136,12 @@ def test_the_command_of_a_reopened_chat_goes_on_with_it(
     assert command == f"gemmahub chats continue {id_} --ctx-size 96"
     assert run_line([*shlex.split(command)[1:], "x", "--backend", "echo"]) == 0
     assert "context 96 " in capsys.readouterr().err
-    assert [m.text for m in hub.conversations.load(id_).messages][2:] == ["x", "x"]
+    assert [m.text for m in echo_hub.conversations.load(id_).messages][2:] == ["x", "x"]
 
 
-def test_the_list_exports(hub: Library, model: str, tmp_path: Path) -> None:
+def test_the_list_exports(echo_hub: Library, model: str, tmp_path: Path) -> None:
     async def body() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             await ask(screen, pilot, "about cats")
             shown = await listing(screen, pilot, 1)
             await pilot.press("f3")
@@ -164,9 +154,9 @@ def test_the_list_exports(hub: Library, model: str, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "cats.json").read_text())["title"] == "about cats"
 
 
-def test_an_empty_chat_is_not_exported(hub: Library, model: str) -> None:
+def test_an_empty_chat_is_not_exported(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             await pilot.press("f3")
             await until(lambda: pilot.app._notifications, "told", pilot)
             assert pilot.app.screen is screen
@@ -174,10 +164,10 @@ def test_an_empty_chat_is_not_exported(hub: Library, model: str) -> None:
     run(body())
 
 
-def test_a_duel_shows_the_command_of_each_side(hub: Library, model: str) -> None:
+def test_a_duel_shows_the_command_of_each_side(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with GemmahubApp(hub).run_test(size=SIZE) as pilot:
-            screen = DuelScreen(hub, [model, model])
+        async with GemmahubApp(echo_hub).run_test(size=SIZE) as pilot:
+            screen = DuelScreen(echo_hub, [model, model])
             await pilot.app.push_screen(screen)
             lines = [str(s.render()) for s in screen.query(".transcript--command").results(Static)]
             assert lines == [f"$ {side.command}" for side in screen.sides]
@@ -187,10 +177,10 @@ def test_a_duel_shows_the_command_of_each_side(hub: Library, model: str) -> None
     run(body())
 
 
-def test_keys_stand_in_their_groups(hub: Library, model: str) -> None:
+def test_keys_stand_in_their_groups(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with GemmahubApp(hub).run_test(size=SIZE) as pilot:
-            screen = ChatScreen(hub, model)
+        async with GemmahubApp(echo_hub).run_test(size=SIZE) as pilot:
+            screen = ChatScreen(echo_hub, model)
             await pilot.app.push_screen(screen)
             await until(lambda: screen.view.chat, "loaded", pilot)
             found = groups(screen)
@@ -218,11 +208,13 @@ def test_keys_stand_in_their_groups(hub: Library, model: str) -> None:
 
 
 @pytest.mark.parametrize("screen_type", ["chat", "duel"])
-def test_the_footer_fits_80_columns(hub: Library, model: str, screen_type: str) -> None:
+def test_the_footer_fits_80_columns(echo_hub: Library, model: str, screen_type: str) -> None:
     async def body() -> None:
-        async with GemmahubApp(hub).run_test(size=SIZE) as pilot:
+        async with GemmahubApp(echo_hub).run_test(size=SIZE) as pilot:
             screen: ChatScreen | DuelScreen = (
-                ChatScreen(hub, model) if screen_type == "chat" else DuelScreen(hub, [model, model])
+                ChatScreen(echo_hub, model)
+                if screen_type == "chat"
+                else DuelScreen(echo_hub, [model, model])
             )
             await pilot.app.push_screen(screen)
             await until(lambda: len(screen.query(FooterKey)) > 3, "footer", pilot)
@@ -233,9 +225,9 @@ def test_the_footer_fits_80_columns(hub: Library, model: str, screen_type: str) 
     run(body())
 
 
-def test_notices_cover_neither_editor_nor_footer(hub: Library, model: str) -> None:
+def test_notices_cover_neither_editor_nor_footer(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with chat(hub, model, notices=True) as (screen, pilot):
+        async with chat(echo_hub, model, notices=True) as (screen, pilot):
             for text in ("", "four\nlines\nof\nit"):
                 screen.query_one(PromptEditor).text = text
                 screen.notify("Look")
@@ -250,9 +242,9 @@ def test_notices_cover_neither_editor_nor_footer(hub: Library, model: str) -> No
     run(body())
 
 
-def test_loading_again_tells_everything_once(hub: Library, model: str) -> None:
+def test_loading_again_tells_everything_once(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             await ask(screen, pilot, "hi")
             screen.view.journal.set(reference="another", model="", precision="", engine="")
             for _ in range(2):

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 from textual.events import Paste
 from textual.widgets.markdown import MarkdownFence
 
-from gemmahub.config import Config
-from gemmahub.service import Library
 from gemmahub.tui.screens import chat_copying
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
 from gemmahub.tui.widgets.turns import Answer
@@ -17,6 +14,10 @@ from tests.tui.chat_support import ask, chat, run
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
+
+    from gemmahub.service import Library
 
 ANSWER = """So:
 
@@ -33,16 +34,11 @@ lines
 """
 
 
-@pytest.fixture
-def hub(tmp_path: Path) -> Library:
-    return Library(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
-
-
 def test_the_key_repeated_copies_each_block_of_code(
-    hub: Library, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    echo_hub: Library, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def body() -> None:
-        async with chat(hub, str(tiny_model), notices=True) as (screen, pilot):
+        async with chat(echo_hub, str(tiny_model), notices=True) as (screen, pilot):
             await ask(screen, pilot, "plain")
             await screen.query_one("#transcript").mount(Answer(9, "tiny", ANSWER))
             await pilot.pause()
@@ -73,9 +69,9 @@ def test_the_key_repeated_copies_each_block_of_code(
     run(body())
 
 
-def test_a_paste_on_a_focused_turn_goes_to_the_editor(hub: Library, tiny_model: Path) -> None:
+def test_a_paste_on_a_focused_turn_goes_to_the_editor(echo_hub: Library, tiny_model: Path) -> None:
     async def body() -> None:
-        async with chat(hub, str(tiny_model)) as (screen, pilot):
+        async with chat(echo_hub, str(tiny_model)) as (screen, pilot):
             await ask(screen, pilot, "first")
             await pilot.press("ctrl+up")
             assert isinstance(screen.focused, Answer)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from textual.widgets import Static
 
-from gemmahub.config import Config
 from gemmahub.engines.contract import Settings
 from gemmahub.service import Library, PlanOptions
 from gemmahub.text import format_gib
@@ -31,16 +30,11 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
 
 
-@pytest.fixture
-def hub(tmp_path: Path) -> Library:
-    return Library(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
-
-
 @asynccontextmanager
 async def duel(
-    hub: Library, *models: str, size: tuple[int, int] = (100, 30), **options: Any
+    echo_hub: Library, *models: str, size: tuple[int, int] = (100, 30), **options: Any
 ) -> AsyncIterator[tuple[DuelScreen, Pilot[None]]]:
-    screen = DuelScreen(hub, models, Settings(context=2048, options=options))
+    screen = DuelScreen(echo_hub, models, Settings(context=2048, options=options))
     async with Alone(screen).run_test(size=size) as pilot:
         await until(lambda: screen.at_once is not None, "planned", pilot)
         yield screen, pilot
@@ -57,9 +51,9 @@ def answers(screen: DuelScreen) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_both_answer(hub: Library, tiny_model: Path, at_once: bool) -> None:
+def test_both_answer(echo_hub: Library, tiny_model: Path, at_once: bool) -> None:
     async def body() -> None:
-        async with duel(hub, str(tiny_model), str(tiny_model)) as (screen, pilot):
+        async with duel(echo_hub, str(tiny_model), str(tiny_model)) as (screen, pilot):
             screen.at_once = at_once  # nothing is known of the memory of so small a file
             await ask(screen, pilot, "who wins?")
             await ask(screen, pilot, "and now?")
@@ -72,27 +66,27 @@ def test_both_answer(hub: Library, tiny_model: Path, at_once: bool) -> None:
             assert pilot.app.clipboard.count("and now?") == 2
 
     asyncio.run(body())
-    assert len(hub.conversations.rows()) == 2
+    assert len(echo_hub.conversations.rows()) == 2
 
 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_only_answers_in_turn_are_remembered_as_how_fast_a_model_is(
-    hub: Library, tiny_model: Path, at_once: bool, monkeypatch: pytest.MonkeyPatch
+    echo_hub: Library, tiny_model: Path, at_once: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(EchoBackend, "automatic", True)
 
     async def body() -> None:
-        async with duel(hub, str(tiny_model), str(tiny_model)) as (screen, pilot):
+        async with duel(echo_hub, str(tiny_model), str(tiny_model)) as (screen, pilot):
             screen.at_once = at_once
             await ask(screen, pilot, "word " * 40)
 
     asyncio.run(body())
-    assert list(hub.speeds.speeds("cpu")) == ([] if at_once else [str(tiny_model)])
+    assert list(echo_hub.speeds.speeds("cpu")) == ([] if at_once else [str(tiny_model)])
 
 
-def test_one_that_is_not_there_does_not_stop_the_other(hub: Library, tiny_model: Path) -> None:
+def test_one_that_is_not_there_does_not_stop_the_other(echo_hub: Library, tiny_model: Path) -> None:
     async def body() -> None:
-        async with duel(hub, str(tiny_model), str(tiny_model) + ".none") as (screen, pilot):
+        async with duel(echo_hub, str(tiny_model), str(tiny_model) + ".none") as (screen, pilot):
             assert screen.at_once is False
             assert "not known" in str(screen.query_one("#mode", Static).render())
             await ask(screen, pilot, "hello")
@@ -102,9 +96,9 @@ def test_one_that_is_not_there_does_not_stop_the_other(hub: Library, tiny_model:
     asyncio.run(body())
 
 
-def test_a_killed_engine_and_a_stop(hub: Library, tiny_model: Path) -> None:
+def test_a_killed_engine_and_a_stop(echo_hub: Library, tiny_model: Path) -> None:
     async def body() -> None:
-        async with duel(hub, str(tiny_model), str(tiny_model), delay=0.02) as (screen, pilot):
+        async with duel(echo_hub, str(tiny_model), str(tiny_model), delay=0.02) as (screen, pilot):
             screen.at_once = True
             screen.query_one(PromptEditor).text = "word " * 1500
             await pilot.press("enter")
@@ -122,8 +116,10 @@ def test_a_killed_engine_and_a_stop(hub: Library, tiny_model: Path) -> None:
     asyncio.run(body())
 
 
-def test_two_models_are_planned_beside_each_other(hub: Library) -> None:
-    plan = hub.plan("gemma-3-1b-it:q4_0-qat", PlanOptions(context=4096, memory="8GiB", ram="8GiB"))
+def test_two_models_are_planned_beside_each_other(echo_hub: Library) -> None:
+    plan = echo_hub.plan(
+        "gemma-3-1b-it:q4_0-qat", PlanOptions(context=4096, memory="8GiB", ram="8GiB")
+    )
     fits, words = fit_together([plan, plan])
     assert fits
     for place in plan.memory.places:
@@ -131,7 +127,7 @@ def test_two_models_are_planned_beside_each_other(hub: Library) -> None:
     assert not fit_together([plan] * 20)[0]
 
 
-def test_chance_does_not_decide_a_duel(hub: Library) -> None:
+def test_chance_does_not_decide_a_duel(echo_hub: Library) -> None:
     """All sides answer with the same settings, and each with its likeliest tokens."""
-    sides = DuelScreen(hub, ("one", "two")).sides
+    sides = DuelScreen(echo_hub, ("one", "two")).sides
     assert all("--temperature 0" in side.command for side in sides)

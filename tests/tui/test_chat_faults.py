@@ -25,16 +25,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Library:
-    return Library(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
-
-
-@pytest.fixture
-def model(tiny_model: Path) -> str:
-    return str(tiny_model)
-
-
-@pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Models complete texts: they have no chat template."""
 
@@ -48,10 +38,10 @@ def test_a_question_that_cannot_be_kept_stays_and_can_be_asked_unkept(
     tmp_path: Path, model: str
 ) -> None:
     (tmp_path / "data").write_text("a file where the folder should be")
-    hub = Library(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
+    echo_hub = Library(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
 
     async def body() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             screen.query_one(PromptEditor).text = "do not lose me"
             await pilot.press("enter")
             await until(lambda: isinstance(pilot.app.screen, ConfirmDialog), "offer", pilot)
@@ -68,9 +58,9 @@ def test_a_question_that_cannot_be_kept_stays_and_can_be_asked_unkept(
     run(body())
 
 
-def test_typing_on_a_focused_turn_goes_to_the_editor(hub: Library, model: str) -> None:
+def test_typing_on_a_focused_turn_goes_to_the_editor(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             await ask(screen, pilot, "first")
             await pilot.press("ctrl+up")
             assert not isinstance(screen.focused, PromptEditor)
@@ -80,9 +70,9 @@ def test_typing_on_a_focused_turn_goes_to_the_editor(hub: Library, model: str) -
     run(body())
 
 
-def test_no_limit_is_not_said_of_what_the_context_limits(hub: Library, model: str) -> None:
+def test_no_limit_is_not_said_of_what_the_context_limits(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with chat(hub, model) as (_, pilot):
+        async with chat(echo_hub, model) as (_, pilot):
             await pilot.press("ctrl+s")
             fields = {each.id: each.placeholder for each in pilot.app.screen.query(Input)}
             assert fields["max_tokens"] == "until the context is full"
@@ -92,10 +82,10 @@ def test_no_limit_is_not_said_of_what_the_context_limits(hub: Library, model: st
 
 
 def test_the_longest_answer_of_a_model_that_completes_is_said(
-    hub: Library, model: str, plain: None
+    echo_hub: Library, model: str, plain: None
 ) -> None:
     async def body() -> None:
-        async with chat(hub, model) as (_, pilot):
+        async with chat(echo_hub, model) as (_, pilot):
             await pilot.press("ctrl+s")
             options = pilot.app.screen
             assert isinstance(options, ChatOptionsScreen)
@@ -105,12 +95,12 @@ def test_the_longest_answer_of_a_model_that_completes_is_said(
 
 
 def test_what_a_model_completes_is_shown_as_it_stands(
-    hub: Library, model: str, plain: None
+    echo_hub: Library, model: str, plain: None
 ) -> None:
     text = "def f(x):\n    return x*2"
 
     async def body() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             await ask(screen, pilot, "**bold** _x_")
             assert not screen.query(Markdown)
             assert answers(screen)[0] == "**bold** _x_"
@@ -132,9 +122,11 @@ def test_what_a_model_completes_is_shown_as_it_stands(
     run(body())
 
 
-def test_a_killed_engine_is_said_once_and_ctrl_r_loads_it_again(hub: Library, model: str) -> None:
+def test_a_killed_engine_is_said_once_and_ctrl_r_loads_it_again(
+    echo_hub: Library, model: str
+) -> None:
     async def body() -> None:
-        async with chat(hub, model, delay=0.05) as (screen, pilot):
+        async with chat(echo_hub, model, delay=0.05) as (screen, pilot):
             screen.query_one(PromptEditor).text = "word " * 50
             await pilot.press("enter")
             await until(lambda: answers(screen) and answers(screen)[0], "text", pilot)
@@ -155,9 +147,9 @@ def test_a_killed_engine_is_said_once_and_ctrl_r_loads_it_again(hub: Library, mo
     run(body())
 
 
-def test_stopping_before_the_first_token_is_said(hub: Library, model: str) -> None:
+def test_stopping_before_the_first_token_is_said(echo_hub: Library, model: str) -> None:
     async def body() -> None:
-        async with chat(hub, model, delay=30) as (screen, pilot):
+        async with chat(echo_hub, model, delay=30) as (screen, pilot):
             screen.query_one(PromptEditor).text = "long"
             await pilot.press("enter")
             await until(lambda: screen.query(Question), "asked", pilot)
@@ -171,11 +163,11 @@ def test_stopping_before_the_first_token_is_said(hub: Library, model: str) -> No
     run(body())
 
 
-def test_long_lines_of_code_wrap(hub: Library, model: str) -> None:
+def test_long_lines_of_code_wrap(echo_hub: Library, model: str) -> None:
     line = "x = " + " + ".join(f"number_{n}" for n in range(30))
 
     async def body() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             await ask(screen, pilot, f"`{line}`")
             from gemmahub.tui.widgets.turns import Answer
 

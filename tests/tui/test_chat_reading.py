@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
-from gemmahub.config import Config
 from gemmahub.conversations import AnswerDelta
 from gemmahub.engines.contract import PromptRead
-from gemmahub.service import Library
 from gemmahub.tui.widgets.chat_lines import ChatFigures
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
 from gemmahub.tui.widgets.thought import Thought
@@ -19,17 +15,14 @@ from tests.tui.chat_support import answers, ask, chat, run, until
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gemmahub.service import Library
+
 LONG = "word " * 1500  # echo reads 512 at once
 
 
-@pytest.fixture
-def hub(tmp_path: Path) -> Library:
-    return Library(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
-
-
-def test_a_long_prompt_says_how_much_of_it_is_read(hub: Library, tiny_model: Path) -> None:
+def test_a_long_prompt_says_how_much_of_it_is_read(echo_hub: Library, tiny_model: Path) -> None:
     async def body() -> None:
-        async with chat(hub, str(tiny_model), size=(100, 24), delay=0.3) as (screen, pilot):
+        async with chat(echo_hub, str(tiny_model), size=(100, 24), delay=0.3) as (screen, pilot):
             figures = screen.query_one(ChatFigures)
             screen.query_one(PromptEditor).text = LONG
             await pilot.press("enter")
@@ -45,9 +38,9 @@ def test_a_long_prompt_says_how_much_of_it_is_read(hub: Library, tiny_model: Pat
     run(body())
 
 
-def test_a_stop_in_the_prefill_says_so(hub: Library, tiny_model: Path) -> None:
+def test_a_stop_in_the_prefill_says_so(echo_hub: Library, tiny_model: Path) -> None:
     async def body() -> None:
-        async with chat(hub, str(tiny_model), delay=1) as (screen, pilot):
+        async with chat(echo_hub, str(tiny_model), delay=1) as (screen, pilot):
             screen.query_one(PromptEditor).text = LONG
             await pilot.press("enter")
             figures = screen.query_one(ChatFigures)
@@ -61,11 +54,11 @@ def test_a_stop_in_the_prefill_says_so(hub: Library, tiny_model: Path) -> None:
     run(body())
 
 
-def test_a_short_prompt_is_read_at_once(hub: Library, tiny_model: Path) -> None:
+def test_a_short_prompt_is_read_at_once(echo_hub: Library, tiny_model: Path) -> None:
     seen: list[str] = []
 
     async def body() -> None:
-        async with chat(hub, str(tiny_model), delay=0.01) as (screen, pilot):
+        async with chat(echo_hub, str(tiny_model), delay=0.01) as (screen, pilot):
             figures = screen.query_one(ChatFigures)
             screen.watch(figures, "figures", lambda new: seen.append(new.waiting), init=False)
             await ask(screen, pilot, "word " * 400)
@@ -75,12 +68,14 @@ def test_a_short_prompt_is_read_at_once(hub: Library, tiny_model: Path) -> None:
     assert not any("/" in each for each in seen)
 
 
-def test_a_thought_says_how_long_it_takes_while_it_goes_on(hub: Library, tiny_model: Path) -> None:
+def test_a_thought_says_how_long_it_takes_while_it_goes_on(
+    echo_hub: Library, tiny_model: Path
+) -> None:
     def line(thought: Thought) -> str:
         return str(thought.query_one(".thought--line").render())
 
     async def body() -> None:
-        async with chat(hub, str(tiny_model)) as (screen, _):
+        async with chat(echo_hub, str(tiny_model)) as (screen, _):
             answer = Answer(9, "tiny")
             await screen.query_one("#transcript").mount(answer)
             thought = answer.query_one(Thought)
@@ -96,8 +91,8 @@ def test_a_thought_says_how_long_it_takes_while_it_goes_on(hub: Library, tiny_mo
     run(body())
 
 
-def test_what_is_read_is_no_part_of_an_answer(tiny_model: Path, hub: Library) -> None:
-    with hub.load(str(tiny_model)).session as session:
+def test_what_is_read_is_no_part_of_an_answer(tiny_model: Path, echo_hub: Library) -> None:
+    with echo_hub.load(str(tiny_model)).session as session:
         from gemmahub.conversations import AnswerFinished, ChatSession
 
         events = list(ChatSession(session).ask(LONG))

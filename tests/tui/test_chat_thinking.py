@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 from textual.widgets import Input, Select, Static
 
-from gemmahub.config import Config
-from gemmahub.service import Library
 from gemmahub.tui.answer_feed import AnswerFeed
 from gemmahub.tui.screens.chat_options import ChatOptionsScreen
 from gemmahub.tui.widgets.thought import Thought
@@ -16,19 +14,8 @@ from gemmahub.tui.widgets.turns import Answer
 from tests.tui.chat_support import answers, ask, chat, run, until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from gemmahub.service import Library
     from gemmahub.tui.screens.chat import ChatScreen
-
-
-@pytest.fixture
-def hub(tmp_path: Path) -> Library:
-    return Library(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
-
-
-@pytest.fixture
-def model(tiny_model: Path) -> str:
-    return str(tiny_model)
 
 
 def text_of(thought: Thought) -> Static:
@@ -43,9 +30,9 @@ def thinking(screen: ChatScreen) -> object:
     return screen.view.journal.saved().described.sampling.thinking
 
 
-def test_a_thought_is_folded_until_it_is_opened(hub: Library, model: str) -> None:
+def test_a_thought_is_folded_until_it_is_opened(echo_hub: Library, model: str) -> None:
     async def scenario() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             await ask(screen, pilot, "one two")
             assert not screen.query_one(Thought).display
             await pilot.press("ctrl+l")  # there is none, which is no failure
@@ -72,9 +59,11 @@ def test_a_thought_is_folded_until_it_is_opened(hub: Library, model: str) -> Non
     run(scenario())
 
 
-def test_a_kept_thought_is_there_when_the_conversation_goes_on(hub: Library, model: str) -> None:
+def test_a_kept_thought_is_there_when_the_conversation_goes_on(
+    echo_hub: Library, model: str
+) -> None:
     async def scenario() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             await pilot.press("ctrl+t")
             await ask(screen, pilot, "one two")
             said = screen.query_one(Answer).thought
@@ -90,10 +79,10 @@ def test_a_kept_thought_is_there_when_the_conversation_goes_on(hub: Library, mod
 
 @pytest.mark.parametrize(("budget", "wanted"), [("", True), ("3", 3)])
 def test_the_options_switch_thoughts_on_and_limit_them(
-    hub: Library, model: str, budget: str, wanted: object
+    echo_hub: Library, model: str, budget: str, wanted: object
 ) -> None:
     async def scenario() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             await pilot.press("ctrl+s")
             await until(lambda: isinstance(pilot.app.screen, ChatOptionsScreen), "form", pilot)
             form = pilot.app.screen

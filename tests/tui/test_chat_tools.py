@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from textual.widgets import Input, Static
 
-from gemmahub.config import Config
 from gemmahub.engines.contract import Sampling, Tool
-from gemmahub.service import Library
 from gemmahub.tui.screens.chat_options import ChatOptionsScreen
 from gemmahub.tui.widgets.turns import Answer, Question, Result
 from tests.tui.chat_support import answers, ask, chat, run, until
@@ -20,20 +18,11 @@ if TYPE_CHECKING:
 
     from textual.pilot import Pilot
 
+    from gemmahub.service import Library
     from gemmahub.tui.screens.chat import ChatScreen
 
 PARAMETERS = {"type": "object", "properties": {"mountain": {"type": "string"}}}
 TOOLS = Sampling(tools=(Tool("look_up", "", PARAMETERS),))
-
-
-@pytest.fixture
-def hub(tmp_path: Path) -> Library:
-    return Library(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
-
-
-@pytest.fixture
-def model(tiny_model: Path) -> str:
-    return str(tiny_model)
 
 
 def blocks(screen: ChatScreen) -> list[str]:
@@ -52,10 +41,10 @@ async def called(screen: ChatScreen, pilot: Pilot[None]) -> None:
 
 
 def test_a_call_is_a_block_and_the_text_that_is_typed_next_is_its_result(
-    hub: Library, model: str
+    echo_hub: Library, model: str
 ) -> None:
     async def scenario() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             await called(screen, pilot)
             (block,) = blocks(screen)
             assert block == 'calls look_up {"mountain": "echo"} (call-1)'
@@ -72,9 +61,9 @@ def test_a_call_is_a_block_and_the_text_that_is_typed_next_is_its_result(
     run(scenario())
 
 
-def test_something_else_may_be_asked_instead(hub: Library, model: str) -> None:
+def test_something_else_may_be_asked_instead(echo_hub: Library, model: str) -> None:
     async def scenario() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             await called(screen, pilot)
             screen.view.ask("/skip")
             await pilot.pause()
@@ -87,10 +76,10 @@ def test_something_else_may_be_asked_instead(hub: Library, model: str) -> None:
 
 
 def test_calls_and_results_are_there_when_the_conversation_goes_on(
-    hub: Library, model: str
+    echo_hub: Library, model: str
 ) -> None:
     async def scenario() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             await called(screen, pilot)
             id_ = screen.view.journal.id
             assert screen.view.open(None)
@@ -137,9 +126,9 @@ def names(screen: ChatScreen) -> list[str]:
     return [tool.name for tool in screen.view.journal.saved().described.sampling.tools]
 
 
-def test_the_options_switch_tools_on_and_off(hub: Library, model: str, file: Path) -> None:
+def test_the_options_switch_tools_on_and_off(echo_hub: Library, model: str, file: Path) -> None:
     async def scenario() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             assert await choose(screen, pilot, str(file)) == ""
             assert names(screen) == ["look_up"]
             assert f"--tools {file}" in screen.command
@@ -159,10 +148,10 @@ def test_the_options_switch_tools_on_and_off(hub: Library, model: str, file: Pat
 
 
 def test_a_file_without_tools_is_told_and_changes_nothing(
-    hub: Library, model: str, file: Path
+    echo_hub: Library, model: str, file: Path
 ) -> None:
     async def scenario() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             missing = file.with_name("none.json")
             assert "cannot be read" in await choose(screen, pilot, str(missing))
             file.write_text("[]")
@@ -175,10 +164,10 @@ def test_a_file_without_tools_is_told_and_changes_nothing(
 
 
 def test_tools_that_came_with_a_conversation_stay_until_another_file_is_named(
-    hub: Library, model: str, file: Path
+    echo_hub: Library, model: str, file: Path
 ) -> None:
     async def scenario() -> None:
-        async with chat(hub, model) as (screen, pilot):
+        async with chat(echo_hub, model) as (screen, pilot):
             screen.view.change(sampling=TOOLS)
             await pilot.press("ctrl+s")
             await until(lambda: isinstance(pilot.app.screen, ChatOptionsScreen), "form", pilot)

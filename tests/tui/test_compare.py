@@ -23,28 +23,16 @@ from tests.tui.library_support import (
     HERE,
     SteadyHub,
     drawn,
-    install,
     loaded,
-    steady_hub,
     table,
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from textual.pilot import Pilot
 
 SMALL, LARGE = (80, 24), (160, 48)
 QAT, PTQ = "gemma-3-12b-it:q4_0-qat", "gemma-3-12b-it:q4_k_m"
 UNMEASURED = "gemma-4-e2b-it:q4_k_m"
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SteadyHub:
-    """One installed model, and the catalogue."""
-    monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo")
-    install(tmp_path, HERE)
-    return steady_hub(tmp_path)
 
 
 async def compared(pilot: Pilot[None]) -> CompareScreen:

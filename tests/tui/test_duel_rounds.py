@@ -9,10 +9,8 @@ import pytest
 from textual.widgets import Input, Markdown, Static
 from textual.widgets.markdown import MarkdownBlock
 
-from gemmahub.config import Config
 from gemmahub.conversations import ChatSession, Timings
 from gemmahub.engines.contract import Message
-from gemmahub.service import Library
 from gemmahub.service.running import Running
 from gemmahub.service.tag_parts import TagParts
 from gemmahub.tui.duel_rounds import DuelScore, SideRound
@@ -28,10 +26,7 @@ from tests.tui.test_chat_duel import answers, ask, duel
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-@pytest.fixture
-def hub(tmp_path: Path) -> Library:
-    return Library(config=Config(tmp_path / "cache", tmp_path / "data", backend="echo"))
+    from gemmahub.service import Library
 
 
 def given(tokens: int, seconds: float) -> SideRound:
@@ -54,12 +49,12 @@ def test_the_words_that_differ_are_found() -> None:
     assert not differing(["same"], ["same"]).one
 
 
-def test_words_that_differ_are_marked_where_they_stand(hub: Library, tiny_model: Path) -> None:
+def test_words_that_differ_are_marked_where_they_stand(echo_hub: Library, tiny_model: Path) -> None:
     one = "The **sky** is blue.\n\n```python\nx = 1\n```\n\n- first\n- second\n"
     two = "The **sky** is grey.\n\n```python\nx = 2\n```\n\n- first\n- third\n"
 
     async def body() -> None:
-        async with chat(hub, str(tiny_model)) as (screen, pilot):
+        async with chat(echo_hub, str(tiny_model)) as (screen, pilot):
             both = [Answer(1, "a", one), Answer(2, "b", two)]
             await screen.query_one("#transcript").mount(*both)
             await pilot.pause()
@@ -79,9 +74,11 @@ def test_words_that_differ_are_marked_where_they_stand(hub: Library, tiny_model:
     run(body())
 
 
-def test_answers_that_share_next_to_nothing_are_not_marked(hub: Library, tiny_model: Path) -> None:
+def test_answers_that_share_next_to_nothing_are_not_marked(
+    echo_hub: Library, tiny_model: Path
+) -> None:
     async def body() -> None:
-        async with chat(hub, str(tiny_model)) as (screen, pilot):
+        async with chat(echo_hub, str(tiny_model)) as (screen, pilot):
             both = [Answer(1, "a", "one two three four"), Answer(2, "b", "five six seven eight")]
             await screen.query_one("#transcript").mount(*both)
             await pilot.pause()
@@ -113,9 +110,9 @@ def test_rounds_are_added_up() -> None:
     assert "faster: Q4_0, right" in twins.text()
 
 
-def test_heads_have_speeds_and_the_sum_has_votes(hub: Library, tiny_model: Path) -> None:
+def test_heads_have_speeds_and_the_sum_has_votes(echo_hub: Library, tiny_model: Path) -> None:
     async def body() -> None:
-        async with duel(hub, str(tiny_model), str(tiny_model), delay=0.005) as (screen, pilot):
+        async with duel(echo_hub, str(tiny_model), str(tiny_model), delay=0.005) as (screen, pilot):
             screen.at_once = True
             line = screen.query_one("#sum", Static)
             assert not line.display
@@ -143,13 +140,13 @@ def test_heads_have_speeds_and_the_sum_has_votes(hub: Library, tiny_model: Path)
 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_file_of_prompts_is_asked_of_both(
-    hub: Library, tiny_model: Path, tmp_path: Path, at_once: bool
+    echo_hub: Library, tiny_model: Path, tmp_path: Path, at_once: bool
 ) -> None:
     prompts = tmp_path / "my prompts.txt"
     prompts.write_text('one two\n{"prompt": "three"}\n\nfour\n')
 
     async def body() -> None:
-        async with duel(hub, str(tiny_model), str(tiny_model)) as (screen, pilot):
+        async with duel(echo_hub, str(tiny_model), str(tiny_model)) as (screen, pilot):
             screen.at_once = at_once
             await pilot.press("f7")
             await until(lambda: pilot.app.screen is not screen, "asked", pilot)
@@ -168,16 +165,18 @@ def test_a_file_of_prompts_is_asked_of_both(
             assert [side.running is not None for side in screen.sides] == [at_once] * 2
 
     run(body())
-    kept = [getattr(row, "messages", 0) for row in hub.conversations.rows()]
+    kept = [getattr(row, "messages", 0) for row in echo_hub.conversations.rows()]
     assert kept == [6, 6]
 
 
-def test_a_file_that_has_no_prompts_is_told(hub: Library, tiny_model: Path, tmp_path: Path) -> None:
+def test_a_file_that_has_no_prompts_is_told(
+    echo_hub: Library, tiny_model: Path, tmp_path: Path
+) -> None:
     empty = tmp_path / "empty.txt"
     empty.write_text("\n\n")
 
     async def body() -> None:
-        async with duel(hub, str(tiny_model), str(tiny_model)) as (screen, pilot):
+        async with duel(echo_hub, str(tiny_model), str(tiny_model)) as (screen, pilot):
             screen._read_prompts(empty)
             await pilot.app.workers.wait_for_complete()
             await pilot.pause()
@@ -187,12 +186,12 @@ def test_a_file_that_has_no_prompts_is_told(hub: Library, tiny_model: Path, tmp_
     run(body())
 
 
-def test_each_prompt_of_a_file_is_asked_by_itself(hub: Library, tiny_model: Path) -> None:
+def test_each_prompt_of_a_file_is_asked_by_itself(echo_hub: Library, tiny_model: Path) -> None:
     """The model sees nothing of the prompts before it, and all of it is kept."""
     from gemmahub.conversations import MemoryJournal
 
     seen: list[object] = []
-    with hub.load(str(tiny_model)).session as session:
+    with echo_hub.load(str(tiny_model)).session as session:
         real = session.generate
 
         class Listening:
@@ -215,16 +214,18 @@ def described() -> object:
     return Described("tiny")
 
 
-def test_a_duel_is_fair(hub: Library, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_duel_is_fair(
+    echo_hub: Library, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The likeliest token, one seed, and nothing of what a tag brings but its weights."""
-    sides = DuelScreen(hub, ("one", "two")).sides
+    sides = DuelScreen(echo_hub, ("one", "two")).sides
     assert all("--temperature 0.0 " in f"{side.command} " for side in sides)
     assert all("--seed 0 " in f"{side.command} " for side in sides)
     tag = TagParts("Be rude.", {"temperature": 2.0}, None, (Message("user", "hi"),))
     monkeypatch.setattr("gemmahub.service.running.NO_PARTS", tag)
 
     async def body() -> None:
-        async with duel(hub, str(tiny_model), str(tiny_model)) as (screen, pilot):
+        async with duel(echo_hub, str(tiny_model), str(tiny_model)) as (screen, pilot):
             screen.at_once = True
             await ask(screen, pilot, "hello")
             for side in screen.sides:
@@ -239,7 +240,7 @@ def test_a_duel_is_fair(hub: Library, tiny_model: Path, monkeypatch: pytest.Monk
 
 
 def test_a_side_that_completes_texts_is_shown_as_such(
-    hub: Library, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    echo_hub: Library, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def completes(running: Running, journal: object, said: object = ()) -> ChatSession:
         return ChatSession(running.session, journal, raw=True)  # type: ignore[arg-type]
@@ -247,7 +248,7 @@ def test_a_side_that_completes_texts_is_shown_as_such(
     monkeypatch.setattr(Running, "chat", completes)
 
     async def body() -> None:
-        async with duel(hub, str(tiny_model), str(tiny_model)) as (screen, pilot):
+        async with duel(echo_hub, str(tiny_model), str(tiny_model)) as (screen, pilot):
             screen.at_once = True
             await ask(screen, pilot, "so be it")
             await until(lambda: screen.score.rounds, "counted", pilot)
@@ -258,9 +259,9 @@ def test_a_side_that_completes_texts_is_shown_as_such(
     run(body())
 
 
-def test_typing_on_a_focused_answer_goes_to_the_editor(hub: Library, tiny_model: Path) -> None:
+def test_typing_on_a_focused_answer_goes_to_the_editor(echo_hub: Library, tiny_model: Path) -> None:
     async def body() -> None:
-        async with duel(hub, str(tiny_model), str(tiny_model)) as (screen, pilot):
+        async with duel(echo_hub, str(tiny_model), str(tiny_model)) as (screen, pilot):
             screen.at_once = True
             await ask(screen, pilot, "hello")
             screen.query(Answer).first().focus()

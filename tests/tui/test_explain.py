@@ -20,12 +20,9 @@ from gemmahub.tui.sort_filter import Item
 from gemmahub.tui.widgets.detail import DetailPane
 from gemmahub.tui.widgets.flowing import Flowing
 from tests.tui.library_support import (
-    HERE,
     SteadyHub,
     drawn,
-    install,
     loaded,
-    steady_hub,
     table,
     under_cursor,
 )
@@ -37,14 +34,6 @@ if TYPE_CHECKING:
     from gemmahub.tui.screens.library import LibraryScreen
 
 LARGE = (160, 60)
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SteadyHub:
-    """One installed model, and the catalogue."""
-    monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo")
-    install(tmp_path, HERE)
-    return steady_hub(tmp_path)
 
 
 async def explained(pilot: Pilot[None]) -> str:

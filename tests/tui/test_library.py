@@ -49,14 +49,6 @@ if TYPE_CHECKING:
 SMALL, LARGE = (80, 24), (160, 48)
 
 
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SteadyHub:
-    """One installed model, and the catalogue."""
-    monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo")
-    install(tmp_path, HERE)
-    return steady_hub(tmp_path)
-
-
 def detail(screen: LibraryScreen) -> DetailPane:
     return screen.query_one(DetailPane)
 

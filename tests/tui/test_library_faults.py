@@ -14,7 +14,7 @@ from gemmahub.tui.themes import LEAST_CONTRAST, THEMES, contrast
 from gemmahub.tui.widgets.detail import DetailPane
 from gemmahub.tui.widgets.machine_bar import MachineBar
 from gemmahub.tui.widgets.model_table import ModelTable
-from tests.tui.library_support import HERE, SteadyHub, drawn, install, loaded, steady_hub
+from tests.tui.library_support import SteadyHub, drawn, loaded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,14 +23,6 @@ if TYPE_CHECKING:
 
 LARGE = (160, 48)
 NAMES = [theme.name for theme in THEMES]
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SteadyHub:
-    """One installed model, and the catalogue."""
-    monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo")
-    install(tmp_path, HERE)
-    return steady_hub(tmp_path)
 
 
 def test_contrast_is_that_of_the_standard() -> None:

@@ -6,8 +6,6 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from gemmahub.tui.app import GemmahubApp
 from gemmahub.tui.widgets.detail import DetailPane
 from gemmahub.tui.widgets.machine_bar import MachineBar
@@ -15,28 +13,16 @@ from tests.tui.library_support import (
     HERE,
     SteadyHub,
     drawn,
-    install,
     loaded,
-    steady_hub,
     under_cursor,
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from gemmahub.hardware.records import Figure, Machine
     from gemmahub.tui.screens.library import LibraryScreen
 
 
 LARGE = (160, 48)
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SteadyHub:
-    """One installed model, and the catalogue."""
-    monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo")
-    install(tmp_path, HERE)
-    return steady_hub(tmp_path)
 
 
 async def test_memory_that_is_taken_is_missing_in_every_row_at_once(hub: SteadyHub) -> None:

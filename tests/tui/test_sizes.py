@@ -16,24 +16,12 @@ from tests.tui.library_support import (
     HERE,
     SteadyHub,
     drawn,
-    install,
     loaded,
-    steady_hub,
     under_cursor,
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from textual.pilot import Pilot
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SteadyHub:
-    """One installed model, and the catalogue."""
-    monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo")
-    install(tmp_path, HERE)
-    return steady_hub(tmp_path)
 
 
 async def opened(pilot: Pilot[None]) -> SizesScreen:

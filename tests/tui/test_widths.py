@@ -22,29 +22,18 @@ from tests.tui.library_support import (
     HERE,
     SteadyHub,
     drawn,
-    install,
     loaded,
-    steady_hub,
     table,
     under_cursor,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from gemmahub.tui.screens.library import LibraryScreen
 
 AROUND = 5
 """Cells of a screen beside the columns: frame, marks and scrollbar."""
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SteadyHub:
-    """One installed model, and the catalogue."""
-    monkeypatch.setenv("GEMMAHUB_PLUGINS", "echo")
-    install(tmp_path, HERE)
-    return steady_hub(tmp_path)
 
 
 @pytest.fixture
