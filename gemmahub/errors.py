@@ -73,7 +73,7 @@ class GemmahubError(Exception):
 
 
 class UsageError(GemmahubError):
-    """The command line asks for something that makes no sense."""
+    """The command line is invalid."""
 
     kind = "usage"
     exit_code = ExitCode.USAGE

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="doctor")
-@click.option("--fix", is_flag=True, help="Put right what can be put right safely, after asking.")
+@click.option("--fix", is_flag=True, help="Repair what can be repaired safely, after asking.")
 @click.option("-y", "--yes", is_flag=True, help="With --fix: do not ask.")
 @click.option("--dry-run", is_flag=True, help="With --fix: only say what would be done.")
 @answer_options("doctor")
@@ -35,7 +35,7 @@ def doctor_command(fix: bool, yes: bool, dry_run: bool, form: Form) -> int:
 
     if (yes or dry_run) and not fix:
         option = "--yes" if yes else "--dry-run"
-        raise UsageError(f"{option} belongs to --fix", f"gemmahub doctor --fix {option}")
+        raise UsageError(f"{option} needs --fix", f"gemmahub doctor --fix {option}")
     library = Library()
     checks, repairs = _checked(library)
     if not fix:
@@ -53,7 +53,7 @@ def doctor_command(fix: bool, yes: bool, dry_run: bool, form: Form) -> int:
     if dry_run:
         _list(repairs)
     if not repairs and not done:
-        output.note("--fix finds nothing to put right; gemmahub doctor shows all checks")
+        output.note("nothing to repair; gemmahub doctor shows all checks")
     failed = any(result.reason for result in done)
     return ExitCode.FAILED if failed else _code(checks)
 
@@ -102,7 +102,7 @@ def _as_json(
 def _list(repairs: Sequence[Repair]) -> None:
     for repair in repairs:
         output.data(f"{repair.check.name}: {repair.check.message}")
-        asked = " (asked for by itself)" if repair.asks else ""
+        asked = " (asked separately)" if repair.asks else ""
         output.data(f"  -> {repair.text}{asked}")
 
 
@@ -112,7 +112,10 @@ def _repaired(repairs: Sequence[Repair], *, yes: bool) -> list[RepairResult]:
 
     safe = [repair for repair in repairs if not repair.asks]
     if not yes and not output.interactive():
-        raise UsageError("nobody is here to ask", "--yes does what is safe, --dry-run shows it")
+        raise UsageError(
+            "cannot ask for confirmation: standard input is not a terminal",
+            "--yes does what is safe, --dry-run shows it",
+        )
     done = []
     if safe and (yes or output.confirm(f"Do {plural(len(safe), 'repair')}?")):
         done = [_told(carry_out(repair)) for repair in safe]

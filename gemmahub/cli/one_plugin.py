@@ -28,7 +28,7 @@ def show_command(context: click.Context, name: str, as_json: bool) -> None:
     found = one_plugin.detail(Library(), name)
     given = context.obj  # of the group: gemmahub plugins --json NAME
     if given is not None and given.kind not in (TABLE, JSON):
-        raise UsageError("one plugin has no rows", "leave --format out, or say --json")
+        raise UsageError("one plugin has no rows", "leave out --format, or use --json")
     if as_json or (given is not None and given.kind == JSON):
         output.json_data(found.as_json())
         return

@@ -34,7 +34,7 @@ def presets_command(context: click.Context, as_json: bool) -> None:
 @presets_command.command(name="list")
 @_json
 def list_command(as_json: bool) -> None:
-    """All presets, and what is wrong with one that cannot be used."""
+    """List presets."""
     _list(as_json=as_json)
 
 
@@ -48,7 +48,7 @@ def _list(*, as_json: bool) -> None:
         return
     if not good and not broken:
         output.note(
-            "no preset is here yet; gemmahub presets save NAME MODEL makes one, and so does "
+            "there are no presets yet; gemmahub presets save NAME MODEL makes one, and so does "
             "/preset NAME in a conversation"
         )
         return
@@ -62,7 +62,7 @@ def _list(*, as_json: bool) -> None:
 @click.argument("name")
 @_json
 def show_command(name: str, as_json: bool) -> None:
-    """One preset with all that it says."""
+    """Show a preset."""
     from gemmahub.service.presets import find_preset
 
     found = find_preset(name)
@@ -80,9 +80,10 @@ def show_command(name: str, as_json: bool) -> None:
 @field_options
 @_yes
 def save_command(name: str, model: str, yes: bool, **fields: Any) -> int:
-    """Write a preset into the settings file; its comments stay.
+    """Save a preset in the settings file.
 
-    NAME is in small letters, MODEL as every command names it. Nothing is fetched or started.
+    NAME is lowercase; MODEL is anything that other commands accept. Comments in the file are kept.
+    Nothing is downloaded or started.
     """
     from gemmahub.service.presets import is_kept, save_preset
 
@@ -111,22 +112,28 @@ def remove_command(name: str) -> None:
 @click.option(
     "-o", "--output", "target", type=click.Path(path_type=Path), help="A file, .toml or .json."
 )
-@click.option("--format", "form", type=click.Choice(("toml", "json")), help="[toml, or the file's]")
-@click.option("--paths", is_flag=True, help="Keep files of this machine that presets name.")
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("toml", "json")),
+    help="Format [from the file's name, else toml].",
+)
+@click.option("--paths", is_flag=True, help="Keep paths to files of this machine.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 def export_command(
     names: tuple[str, ...], target: Path | None, form: str | None, paths: bool, force: bool
 ) -> None:
-    """Write presets for other people: one file, all presets where none is named.
+    """Export presets to a file for other people.
 
-    A system prompt of a file goes in as its text. Names of files here are left out.
+    Without a name, all presets are exported. A system prompt in a file is exported as its text.
+    Paths to files of this machine are left out.
     """
     from gemmahub.service.presets import find_preset, presets
     from gemmahub.service.presets.exchange import exported
 
     chosen = [find_preset(name) for name in names] if names else presets()[0]
     if not chosen:
-        raise UsageError("no preset is here", "gemmahub presets save NAME MODEL makes one")
+        raise UsageError("there are no presets", "gemmahub presets save NAME MODEL makes one")
     suffix = target.suffix.casefold().removeprefix(".") if target else ""
     form = form or ("json" if suffix == "json" else "toml")
     text, notes = exported(chosen, form, paths=paths)
@@ -143,9 +150,9 @@ def export_command(
 
 @presets_command.command(name="import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--as", "name", metavar="NAME", help="Another name for the preset of the file.")
-@click.option("--model", metavar="REF", help="The model in place of the file's.")
-@click.option("--paths", is_flag=True, help="Keep files of this machine that the file names.")
+@click.option("--as", "name", metavar="NAME", help="Name for the preset [the file's].")
+@click.option("--model", metavar="REF", help="Model to use instead of the file's.")
+@click.option("--paths", is_flag=True, help="Keep paths to files of this machine.")
 @click.option("--dry-run", is_flag=True, help="Only show what is in the file.")
 @_yes
 @_json
@@ -158,9 +165,10 @@ def import_command(
     yes: bool,
     as_json: bool,
 ) -> int:
-    """Take presets from a file, after showing them: TOML, JSON, or an Ollama Modelfile.
+    """Import presets from a file, after showing them.
 
-    What is left out of a Modelfile is said. No model is fetched, no file that it names is read.
+    FILE is TOML, JSON, or an Ollama Modelfile; parts of a Modelfile that are left out are named. No
+    model is downloaded, and no file that it names is read.
     """
     from gemmahub.service.presets import is_kept, save_preset
     from gemmahub.service.presets.exchange import read_presets
@@ -224,7 +232,7 @@ def _may(what: str, *, yes: bool) -> bool:
     if yes:
         return True
     if not output.interactive():
-        raise UsageError(f"nobody is here to ask whether to {what}", "say --yes")
+        raise UsageError(f"cannot ask whether to {what}: this is not a terminal", "use --yes")
     return output.confirm(f"{what[0].upper()}{what[1:]}?")
 
 

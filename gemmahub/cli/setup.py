@@ -9,7 +9,6 @@ import click
 from gemmahub.cli import output
 from gemmahub.cli.setup_screen import show_facts
 from gemmahub.errors import DoesNotFit, ExitCode, GemmahubError, NetworkError, UsageError
-from gemmahub.text import plural
 from gemmahub.text.command import command_line, words_of
 
 if TYPE_CHECKING:
@@ -17,12 +16,12 @@ if TYPE_CHECKING:
     from gemmahub.service import Library
     from gemmahub.service.first_setup import SetupFacts, SetupStep
 
-_AGAIN = "gemmahub setup goes on from here"
+_AGAIN = "gemmahub setup continues from here"
 
 
 @click.command(name="setup")
-@click.option("--yes", is_flag=True, help="Do every step with its default, and ask nothing.")
-@click.option("--dry-run", is_flag=True, help="Only say what is here and what would be done.")
+@click.option("--yes", is_flag=True, help="Do every step with its default, without asking.")
+@click.option("--dry-run", is_flag=True, help="Only show what is installed and what would be done.")
 @click.option("--no-chat", is_flag=True, help="Do not start a conversation at the end.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def setup_command(yes: bool, dry_run: bool, no_chat: bool, as_json: bool) -> int:
@@ -47,8 +46,8 @@ def setup_command(yes: bool, dry_run: bool, no_chat: bool, as_json: bool) -> int
         return ExitCode.DONE
     if not yes and not output.interactive():
         raise UsageError(
-            f"{plural(len(facts.needed), 'step')} to do, and nobody is here to ask",
-            "--yes does them, --dry-run only shows them",
+            "cannot ask for confirmation: standard input is not a terminal",
+            "--yes does all steps, --dry-run only shows them",
         )
     done = _Steps(library, facts, yes=yes)
     code = done.all()
@@ -99,7 +98,7 @@ class _Steps:
             output.note(f"\nno chat yet: {missing} is missing; {_AGAIN}")
             return ExitCode.DONE
         output.note("")
-        if not output.interactive() or not self._agreed(f"Talk to {self._reference} now?"):
+        if not output.interactive() or not self._agreed(f"Chat with {self._reference} now?"):
             output.note(f"later: {self._command}, or gemmahub for the terminal UI")
             return ExitCode.DONE
         return _talk(self._command)
@@ -112,7 +111,7 @@ class _Steps:
         if step.problem:
             raise GemmahubError(step.problem, step.command)
         change = first_setup.engine_change()
-        output.note(f"No engine is here. This will be run:\n  {change.line}")
+        output.note(f"No engine is installed. This will be run:\n  {change.line}")
         if not self._agreed("Install it?"):
             output.note(f"no engine; {_AGAIN}")
             return
@@ -146,7 +145,7 @@ class _Steps:
         if self._yes:
             return choices[0]
         others = f", 1 to {len(choices)} another one" if len(choices) > 1 else ""
-        answer = output.ask(f"Which model? Enter gets the first{others}, n none:")
+        answer = output.ask(f"Which model? Enter takes the first{others}, n none:")
         if answer is None or answer.casefold() in ("n", "no"):
             return None
         if answer in ("", "y", "yes"):

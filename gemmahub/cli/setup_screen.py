@@ -21,7 +21,7 @@ def show_facts(facts: SetupFacts) -> None:
     _title("This machine")
     for name, text in _machine(facts.machine):
         _row(name, text)
-    _title("Here already")
+    _title("Installed")
     _row("engine", _engines(facts))
     _row("models", _stores(facts))
     if facts.offline:
@@ -57,7 +57,7 @@ def _choices(facts: SetupFacts) -> None:
         _row("nothing", facts.nothing_fits)
     for number, found in enumerate(facts.choices, 1):
         size = found.variant.size_bytes
-        there = f", {format_bytes(size)} to get" if size else ""
+        there = f", {format_bytes(size)} to download" if size else ""
         there = ", here" if found.variant.artifacts else there
         _row(str(number), f"{found.variant.reference}{there}")
         _below(plan_text(found))

@@ -180,7 +180,7 @@ def engine_that_came() -> str:
         return one_line(", ".join(found))
     reasons = "; ".join(f"{b['name']}: {b['reason']}" for b in backends if "gguf" in b["formats"])
     raise GemmahubError(
-        f"it was installed, and no engine works: {one_line(reasons, 400)}", "gemmahub doctor"
+        f"it was installed, but no engine works: {one_line(reasons, 400)}", "gemmahub doctor"
     )
 
 
@@ -227,7 +227,7 @@ def _engine_step(engines: Sequence[BackendRow], here: Library) -> SetupStep:
     able = [row for row in engines if "gguf" in row.formats]
     if able:
         chosen = one_line(f"{able[0].name} {able[0].version}", 60)
-        return SetupStep(ENGINE, False, f"{chosen} is here")
+        return SetupStep(ENGINE, False, f"{chosen} is installed")
     from gemmahub.engines.choice import engine_extra
 
     what = "install llama.cpp's llama-server (21 MB, nothing is compiled)"
@@ -248,14 +248,14 @@ def _model_step(
     offline: str,
 ) -> SetupStep:
     if installed is not None:
-        return SetupStep(MODEL, False, f"{installed.variant.reference} is here")
+        return SetupStep(MODEL, False, f"{installed.variant.reference} is installed")
     if not choices:
         return SetupStep(MODEL, True, "no model fits", "gemmahub recommend", nothing_fits)
     best = choices[0]
     problem = f"no network: {one_line(offline)}" if offline else ""
     reference = best.variant.reference
     command = command_line("pull", reference)
-    return SetupStep(MODEL, True, f"get {reference}", command, problem, download_text(best))
+    return SetupStep(MODEL, True, f"download {reference}", command, problem, download_text(best))
 
 
 def _chat_step(
@@ -263,10 +263,10 @@ def _chat_step(
 ) -> SetupStep:
     found = installed or (choices[0] if choices else None)
     if found is not None:
-        return SetupStep(CHAT, True, f"talk to {found.variant.reference}", found.command)
+        return SetupStep(CHAT, True, f"chat with {found.variant.reference}", found.command)
     if (other := runnable_here(models)) is not None:
-        return SetupStep(CHAT, True, f"talk to {other}", command_line("run", other))
-    return SetupStep(CHAT, False, "no model to talk to")
+        return SetupStep(CHAT, True, f"chat with {other}", command_line("run", other))
+    return SetupStep(CHAT, False, "no model to chat with")
 
 
 def runnable_here(models: Models) -> str | None:

@@ -133,7 +133,7 @@ def condition_of(text: str) -> Condition:
     shown = one_line(text, 60)
     match = _CONDITION.fullmatch(text.strip().casefold())
     if match is None:
-        raise UsageError(f"the filter {shown!r} is no condition", _hint())
+        raise UsageError(f"the filter {shown!r} is not a condition", _hint())
     negated, key, compare, value = match.groups()
     _check(key, text, EXAMPLE)
     known = KEYS[key]
@@ -186,7 +186,7 @@ def _number(value: str, key: str, shown: str) -> float:
             factor = units.get(unit)
     if match is None or factor is None:
         raise UsageError(
-            f"the filter {shown!r}: {one_line(value, 20)} is no number for {key}",
+            f"the filter {shown!r}: {one_line(value, 20)} is not a number for {key}",
             f"write {known.example} ({known.what})",
         )
     return float(match[1]) * factor

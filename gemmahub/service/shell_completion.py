@@ -136,7 +136,7 @@ def put_script(setup: ShellSetup, script: str) -> bool:
     before = _text(setup.script)
     if before and MARK not in before:
         raise UsageError(
-            f"{setup.script} is there and was not made by gemmahub", "move it away, then try again"
+            f"{setup.script} exists and was not made by gemmahub", "move it away, then try again"
         )
     if before == script:
         return False

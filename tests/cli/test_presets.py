@@ -131,7 +131,7 @@ def test_saving_keeps_comments_and_asks_before_replacing(
     before = file.read_text()
     done = command(*words)
     assert done.code == 2
-    assert "say --yes" in done.err
+    assert "use --yes" in done.err
     monkeypatch.setattr(output, "interactive", lambda: True)
     monkeypatch.setattr(output, "confirm", lambda _: False)
     assert command(*words).code == 1
@@ -303,7 +303,7 @@ def test_a_conversation_is_kept_as_a_preset(
     done = command("run", tiny_model, *words)
     assert done.code == 0
     assert "/preset NAME keeps" in done.err
-    assert "no name of a preset" in done.err
+    assert "not a preset name" in done.err
     assert "there is a preset mine already" in done.err
     shown = json.loads(command("presets", "show", "mine", "--json").out)
     del shown["name"], shown["reference"]

@@ -133,7 +133,7 @@ def test_the_screen_fits_80_columns_and_24_lines(
     lines = done.out.splitlines()
     assert len(lines) <= 23
     assert max(map(len, lines)) <= 80
-    for word in ("memory", "engine", "models", "runs best", "tokens/s", "to get", "1 engine"):
+    for word in ("memory", "engine", "models", "runs best", "tokens/s", "to download", "1 engine"):
         assert word in done.out
     monkeypatch.setattr(output, "width", lambda: 20)
     assert command("setup", "--dry-run").code == 0
@@ -179,7 +179,7 @@ def test_json_has_the_facts_and_does_nothing(command: Command) -> None:
 def test_nothing_is_done_where_nobody_can_be_asked(command: Command) -> None:
     done = command("setup")
     assert done.code == 2
-    assert "2 steps to do" in done.err
+    assert "cannot ask for confirmation" in done.err
     assert "--yes" in done.err
     assert "1 engine" in done.out
 
@@ -194,7 +194,7 @@ def test_every_step_can_be_declined(
     assert done.code == 6  # there is no network for the model
     assert asked == ["Install it? [Y/n]"]
     assert not log.exists()
-    assert "no engine; gemmahub setup goes on from here" in done.err
+    assert "no engine; gemmahub setup continues from here" in done.err
     assert not (tmp_path / "hf").exists()
 
 
@@ -220,7 +220,7 @@ def test_an_engine_that_fails_leaves_the_rest_and_says_how_to_go_on(
     done = command("setup")
     assert done.code == 1
     assert "uv ended with exit code 3" in done.err
-    assert "gemmahub setup goes on from here" in done.err
+    assert "gemmahub setup continues from here" in done.err
     assert "no network" in done.err  # the next step had its turn
 
 
@@ -232,7 +232,7 @@ def test_a_model_is_got_and_the_chat_begins(
     done = command("setup")
     assert done.code == 0, done.err
     assert "'7' is none of them" in done.err
-    assert asked[-1] == f"Talk to {BEST} now? [Y/n]"
+    assert asked[-1] == f"Chat with {BEST} now? [Y/n]"
     ((*_, run, reference, option, context),) = chats
     assert (run, reference, option) == ("run", BEST, "--ctx-size")
     assert int(context) > 0
@@ -240,7 +240,7 @@ def test_a_model_is_got_and_the_chat_begins(
     answers("n")  # again: nothing is missing but the chat
     done = command("setup")
     assert done.code == 0
-    assert asked == [f"Talk to {BEST} now? [Y/n]"]
+    assert asked == [f"Chat with {BEST} now? [Y/n]"]
     assert f"{BEST}, here" in done.out
     assert len(chats) == 1
 
@@ -264,7 +264,7 @@ def test_no_server_is_asked_before_a_yes(
     answers("n")
     done = command("setup", "--no-chat")
     assert done.code == 0
-    assert "no model; gemmahub setup goes on from here" in done.err
+    assert "no model; gemmahub setup continues from here" in done.err
     assert small_hub.requests() == []
 
 
@@ -274,7 +274,7 @@ def test_a_download_that_fails_is_told_and_resumed(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     done = command("setup", "--yes")
     assert done.code not in (0, 2)
-    assert "goes on from here" in done.err
+    assert "continues from here" in done.err
     monkeypatch.delenv("HF_HUB_OFFLINE")
     assert command("setup", "--yes").code == 0
     assert small_hub.requests()

@@ -152,7 +152,7 @@ def _tables(text: str, path: Path) -> dict[str, Any]:
             if not is_plain(found):
                 raise Unfit("it has numbers or levels that no preset has")
         except Unfit as error:
-            raise FormatError(f"{shown} is no JSON: {error}", "export it again") from None
+            raise FormatError(f"{shown} is not JSON: {error}", "export it again") from None
     else:
         try:
             found = parsed(text, path)
@@ -186,7 +186,7 @@ def _read(path: Path) -> str:
         reason = "it is not UTF-8 text"
     except (Unfit, ValueError) as error:
         reason = str(error)
-    raise UsageError(f"{one_line(str(path))} cannot be read: {reason}", "name another file")
+    raise UsageError(f"{one_line(str(path))} cannot be read: {reason}", "choose another file")
 
 
 def _name_of(path: Path) -> str:
@@ -223,9 +223,9 @@ def write_export(path: Path, text: str, *, replace: bool) -> None:
     from gemmahub.service.part_file import exists
 
     if path.exists() and not replace:
-        raise UsageError(exists(path).message, "name another file, or add --force")
+        raise UsageError(exists(path).message, "choose another file, or add --force")
     try:
         write_whole(path, text, mode=0o644)
     except OSError as error:
         what = f"{one_line(str(path))} cannot be written: {error.strerror or error}"
-        raise UsageError(what, "name another file") from None
+        raise UsageError(what, "choose another file") from None

@@ -92,7 +92,7 @@ def _parameter(argument: str, values: dict[str, Any]) -> str:
     try:
         value = kind(text)
     except ValueError:
-        return f"PARAMETER {name}: {one_line(text, 40)!r} is no number"
+        return f"PARAMETER {name}: {one_line(text, 40)!r} is not a number"
     if field in ("max_tokens", "gpu_layers", "seed") and value < 0:
         return f"PARAMETER {name} {value}: what gemmahub does by itself"
     values[field] = value
@@ -120,7 +120,8 @@ def _instructions(text: str, name: str) -> Iterator[tuple[str, str]]:
             continue
         match = _INSTRUCTION.match(line + " ")
         if match is None or match[1].casefold() not in _KNOWN:
-            what = f"{one_line(name, 100)}, line {number}: {one_line(line, 60)!r} is no instruction"
+            place = f"{one_line(name, 100)}, line {number}"
+            what = f"{place}: {one_line(line, 60)!r} is not an instruction"
             raise FormatError(what, "FROM, SYSTEM, PARAMETER, TEMPLATE and others begin a line")
         instruction, argument = match[1].casefold(), line[match.end() :].strip()
         before, mark, rest = argument.partition(_BLOCK)

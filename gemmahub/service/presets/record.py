@@ -77,7 +77,7 @@ def preset_of(name: str, table: object, where: str, folder: Path, *, hint: str =
     shown = one_line(name, 60)
     if not NAME.fullmatch(name):
         raise UsageError(
-            f"{where}: {shown!r} is no name of a preset",
+            f"{where}: {shown!r} is not a preset name",
             "small letters, digits, _ and - make a name, such as coder or long-notes",
         )
     if not isinstance(table, dict):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def interrupted_downloads(here: Installation) -> list[Repair]:
-    """A repair for each repository with an unfinished download; pulling goes on with it instead."""
+    """A repair for each repository with an unfinished download; pulling continues it instead."""
     found: dict[str, int] = {}
     for store in here.stores:
         if isinstance(store, DownloadStore) and isinstance(store, ManagedStore):
@@ -27,8 +27,8 @@ def interrupted_downloads(here: Installation) -> list[Repair]:
 
 def _repair(here: Installation, reference: str, size: int) -> Repair:
     shown, room = one_line(reference, 100), format_bytes(size)
-    hint = f"{command_line('pull', shown)} goes on with it"
-    what = f"{room} of {shown} were fetched, and the rest was not"
+    hint = f"{command_line('pull', shown)} continues it"
+    what = f"{room} of {shown} were downloaded, and the rest was not"
     check = CheckResult("interrupted download", "warning", what, hint)
-    text = f"remove {room} that were fetched of {shown}"
+    text = f"remove {room} that were downloaded of {shown}"
     return Repair(check, text, partial(remove_unfinished, here, reference), asks=True)

@@ -35,7 +35,7 @@ def _mode(here: Installation) -> list[Repair]:
     """The settings file with a secret in it that others can read."""
     path = settings_path()
     found = [check for check in settings_checks(here) if check.name == SETTINGS_FILE]
-    text = f"let nobody else read {one_line(str(path))} (mode 600)"
+    text = f"make {one_line(str(path))} readable only by you (mode 600)"
     return [Repair(check, text, partial(path.chmod, _ONLY_OWNER)) for check in found]
 
 
@@ -46,9 +46,9 @@ def _folders(here: Installation) -> list[Repair]:
     for folder in here.config.folders:
         shown = one_line(str(folder))
         if folder.parent.is_dir() and not os.path.lexists(folder):
-            what = f"{shown} of stores.folders is not there"
+            what = f"{shown} of stores.folders does not exist"
             check = CheckResult("model folder", "warning", what, f"mkdir {shown}")
-            found.append(Repair(check, f"make the folder {shown}", partial(_make, folder)))
+            found.append(Repair(check, f"create the folder {shown}", partial(_make, folder)))
     return found
 
 
@@ -62,7 +62,7 @@ def _parts(here: Installation) -> list[Repair]:
     if not left:
         return []
     folders = ", ".join(dict.fromkeys(one_line(str(path.parent)) for path in left))
-    what = f"{plural(len(left), 'part')} of files in {folders}, left by programs that were ended"
+    what = f"{plural(len(left), 'part')} of files in {folders}, left by programs that were killed"
     check = CheckResult("unfinished files", "warning", what)
     return [Repair(check, f"remove {plural(len(left), 'part')} of files", partial(_remove, left))]
 
@@ -88,11 +88,11 @@ def _old_parts(folder: Path) -> list[Path]:
 
 
 def _servers(here: Installation) -> list[Repair]:
-    """Notes of servers that run no more: ``ps`` would ask them."""
+    """Notes of servers that have ended: ``ps`` would ask them."""
     left = left_by_servers(here.config.data)
     if not left:
         return []
-    what = f"{plural(len(left), 'note')} of servers that run no more"
+    what = f"{plural(len(left), 'note')} of servers that have ended"
     check = CheckResult("servers", "warning", what)
     return [Repair(check, f"remove {what}", partial(_remove, left))]
 

@@ -28,7 +28,7 @@ _STEPS: Final = 100
 
 
 def record_repairs(config: Config) -> list[Repair]:
-    """Damaged files in the data and the cache folder, and records of removals that are done."""
+    """Damaged files in the data and the cache folder, and records of finished removals."""
     found = []
     for folder, names, keep in (
         (config.data, _KEPT, True),
@@ -81,7 +81,7 @@ def _of_json(path: Path) -> str:
         return ""
     except Unfit as error:
         return one_line(str(error), 120)
-    return "" if isinstance(found, dict) else "it is no table"
+    return "" if isinstance(found, dict) else "it is not a table"
 
 
 def _of_database(path: Path) -> str:
@@ -113,9 +113,9 @@ def _removals(data: Path) -> list[Repair]:
             broken.append(path)
         elif _is_done(record):
             done.append(path)
-    found = [_repair(path, "it is no record of a removal", keep=True) for path in broken]
+    found = [_repair(path, "it is not a record of a removal", keep=True) for path in broken]
     if done:
-        what = f"{plural(len(done), 'record')} of removals that are done"
+        what = f"{plural(len(done), 'record')} of finished removals"
         check = CheckResult("removals", "warning", what)
         found.append(Repair(check, f"remove {what}", partial(_forget_all, done)))
     return found

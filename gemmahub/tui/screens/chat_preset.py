@@ -27,7 +27,7 @@ class ChatPreset(ChatThinking):
             fits = NAME.fullmatch(name.strip().removeprefix("@"))
             return "" if fits else "Small letters, digits, _ and - make a name: coder, long-notes"
 
-        title = "Keep model, settings and system prompt as which preset?"
+        title = "Save model, settings and system prompt as which preset?"
         name = await self.app.push_screen_wait(LineDialog(title, "", wrong))
         if name is None:
             return

@@ -31,7 +31,7 @@ class OtherModelScreen(FrontScreen[str]):
     """Gives the reference of a model on this machine; None: the conversation is only read."""
 
     BINDINGS: ClassVar = named("other-model", Binding("escape", "dismiss(None)", "Only read"))
-    BOX_TITLE = "Which model goes on with it?"
+    BOX_TITLE = "Which model continues it?"
     SCROLLS = False
 
     @dataclass
@@ -51,7 +51,7 @@ class OtherModelScreen(FrontScreen[str]):
         yield Static(Content(one_line(self._why, 500)), id="told", classes="front--text")
         yield OptionList(id="found", markup=False)
         yield Static(
-            Content("enter goes on with that model · esc only reads"), classes="front--keys"
+            Content("enter continues with that model · esc only reads"), classes="front--keys"
         )
 
     def on_mount(self) -> None:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 SET_UP: Final = "gemmahub setup"
 """The command, and what the UI answers when a person wants it."""
 _TEXT: Final = (
-    "No engine and no model are here yet.\n\n"
-    f"{SET_UP} shows on one screen what this machine can do, installs an engine and gets a model, "
-    "each step after asking, and ends in a chat."
+    "No engine and no model are installed yet.\n\n"
+    f"{SET_UP} shows on one screen what this machine can do, installs an engine and downloads "
+    "a model, each step after asking, and ends in a chat."
 )
 
 

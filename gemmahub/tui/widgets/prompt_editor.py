@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from textual import events
 
-COMPLETES = "Begin a text; the model goes on with it. Enter sends"
+COMPLETES = "Begin a text; the model continues it. Enter sends"
 PLACEHOLDER = "Ask something. Enter sends, Ctrl+J or Shift+Enter begins a new line"
 
 
