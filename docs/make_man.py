@@ -23,7 +23,7 @@ from gemmahub.cli.main import ALIASES, COMMANDS, GROUPS, cli
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_COMMANDS_MD = Path(__file__).parent / "reference" / "commands.md"
+_EXIT_CODES = Path(__file__).parent / "reference" / "exit-codes.md"
 
 
 def roff(text: str) -> str:
@@ -103,8 +103,8 @@ def _link(title: str) -> str:
 def _exit_codes() -> Iterator[str]:
     """Those of the table in the reference, which a test holds against the code."""
     yield ".SH EXIT STATUS"
-    table = _COMMANDS_MD.read_text(encoding="utf-8").split("## Exit codes")[1].split("\n## ")[0]
-    for code, meaning in re.findall(r"^\| (\d+) \| (.+?) \|$", table, re.MULTILINE):
+    table = _EXIT_CODES.read_text(encoding="utf-8").partition("\n## ")[0]
+    for code, meaning in re.findall(r"^\| (\d+) \| (.+?) \|", table, re.MULTILINE):
         yield from (".TP", code, roff(meaning))
 
 

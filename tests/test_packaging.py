@@ -183,7 +183,7 @@ def test_dockerfile_runs_as_nobody_in_particular() -> None:
     assert re.search(r"^USER \d+$", last, re.MULTILINE)
     assert re.search(r"^VOLUME /models$", last, re.MULTILINE)
     variables = re.findall(r"(GEMMAHUB_\w+)=/models/", last)
-    documented = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
+    documented = (ROOT / "docs/reference/files.md").read_text(encoding="utf-8")
     assert len(variables) == 4
     assert all(f"`{name}`" in documented for name in variables)
 

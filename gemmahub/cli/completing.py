@@ -151,11 +151,12 @@ add_completion_class(_EscapedColons)
 def script(cli: click.Command, shell: str) -> str:
     """What a shell has to read. Raises: UsageError for a click that has none for that shell."""
     from gemmahub.errors import UsageError
+    from gemmahub.python_environment import install_command
 
     found = get_completion_class(shell)
     if found is None:
         raise UsageError(
-            f"the installed click has no completion for {shell}", "pip install 'click>=8.5'"
+            f"the installed click has no completion for {shell}", install_command("click>=8.5")
         )
     made = found(cli, {}, "gemmahub", COMPLETES)
     return made.source_template % made.source_vars()

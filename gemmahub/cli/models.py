@@ -69,8 +69,8 @@ def _nothing(outdated: bool, selection: Selection) -> str:
     if selection.conditions:
         return "no installed model passes the filter; --all filters the catalogue, too"
     if outdated:
-        return "no model here is known to have been replaced by its publisher"
-    return "no models here yet: gemmahub list --all shows what the catalogue knows"
+        return "no installed model is known to have been replaced by its publisher"
+    return "no models are installed yet: gemmahub list --all shows the catalogue"
 
 
 def _show_list(listed: ListedModels, nothing: str) -> None:

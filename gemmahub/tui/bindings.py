@@ -35,7 +35,11 @@ KEYS: Final = (
         "ends what is nearest: an answer, a load, a dialog, the screen",
         "*.back *.cancel *.close *.leave *.stop confirm.no other-model.*",
     ),
-    KeyMeaning("enter", "takes what is under the cursor", "*.choose *.chat *.start *.open *.take"),
+    KeyMeaning(
+        "enter",
+        "takes what is under the cursor",
+        "*.choose *.chat *.start *.open *.take setup.set-up",
+    ),
     KeyMeaning(
         "space",
         "switches what is under the cursor: variants, a download, the server",

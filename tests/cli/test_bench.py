@@ -105,7 +105,7 @@ def test_one_broken_reference_costs_itself(command: Command, model: Path, tmp_pa
         (("--backend", "llama.cpp", "--parallel", "2"), 5, "one answer at a time"),
         (("--backend", "none"), 5, "none"),
         (("--repeat", "0"), 2, "repeat"),
-        (("--json", "--csv"), 2, "use one of them"),
+        (("--json", "--csv"), 2, "choose one of them"),
         (("--option", "x"), 2, "has no value"),
     ],
 )

@@ -110,7 +110,7 @@ def test_a_dry_run_fetches_a_header_and_nothing_else(
     result = command("pull", "user/gemma", "--dry-run", "--verbose")
     assert result.code == 0
     assert "bits/weight" in result.out
-    assert "moved" in result.err
+    assert "downloaded 66" in result.err
     assert hub.sent(NAME) < len(MODEL) / 10
     assert not (tmp_path / "hf").exists()
 
@@ -301,7 +301,7 @@ def test_remote_inspect_and_plan(large: HubServer, command: Command) -> None:
     assert variant["precision"]["label"] == "Q4_K_M"
     assert variant["installed"] is False
     assert variant["remote"].startswith("hf.co/user/large/g-Q4_K_M.gguf at ")
-    assert "moved" in inspected.err
+    assert "downloaded 66" in inspected.err
     assert "requests" in inspected.err
     plan = json.loads(command("plan", "user/large", "--json").out)
     assert plan["memory"]["weights_bytes"] > 7 * 10**9

@@ -146,7 +146,7 @@ def test_what_cannot_be_scored_is_refused(
 ) -> None:
     one, two = models
     cases: list[tuple[tuple[Any, ...], int, str]] = [
-        ((one, "--text", "missing.txt"), 3, "there is no text missing.txt"),
+        ((one, "--text", "missing.txt"), 3, "the text missing.txt cannot be read"),
         ((tmp_path / "missing.gguf",), 3, "missing.gguf"),
         ((), 2, "Missing argument"),
     ]

@@ -366,10 +366,14 @@ def test_an_importance_matrix_made_on_the_way(
 @pytest.mark.parametrize(
     ("given", "code", "said"),
     [
-        (("--imatrix", "make", "--imatrix-text", "none.txt"), 3, "there is no text none.txt"),
+        (
+            ("--imatrix", "make", "--imatrix-text", "none.txt"),
+            3,
+            "the text none.txt cannot be read",
+        ),
         (("--imatrix-text", "{text}"), 2, "add --imatrix make"),
         (("--imatrix", "none.gguf"), 2, "there is no file none.gguf"),
-        (("--imatrix", "make", "--imatrix-text", "{text}"), 5, "it needs 1,024 at least"),
+        (("--imatrix", "make", "--imatrix-text", "{text}"), 5, "at least 1,024"),
         (("--imatrix", "{text}"), 5, "the importance matrix cannot be read"),
     ],
 )
@@ -411,7 +415,7 @@ def test_a_file_that_cannot_be_written_to_its_end(folder: Path) -> None:
         capture_output=True, text=True, timeout=WAIT, check=False,
     )  # fmt: skip
     assert done.returncode == 5, done.stderr
-    assert "cannot be written to" in done.stderr
+    assert "is not writable" in done.stderr
     assert [path.name for path in folder.iterdir()] == ["tiny.gguf"]
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GENERATED = ("commands.md", "settings.md", "exit-codes.md", "hooks.md")
-LONG = ("tutorial.md", "tutorial-optional.md")
+LONG = ("tutorial.md", "tutorial-optional.md", "tui.md")
 """Pages that are the source of a plugin."""
 MOST_LINES = 200
 QUESTIONS = {
@@ -64,6 +64,7 @@ def test_the_navigation_has_its_parts() -> None:
         "Reference",
         "Security and privacy",
         "Scale",
+        "Decisions",
         "Changelog",
     ]
 

@@ -199,7 +199,7 @@ def test_a_context_beyond_the_trained_one_is_for_models_that_have_none_longer() 
     large = [c for c in candidates() if c.reference == "gemma-3-4b-it:q4_0-qat"]
     ranking = recommend(large, *_swap(gpu(80), Requirements(context=200_000)))
     assert any(
-        "more than the 131,072 it was trained for" in reason for reason in reasons(ranking, 0)
+        "more than the 131,072 that it was trained for" in reason for reason in reasons(ranking, 0)
     )
 
 

@@ -203,7 +203,7 @@ async def test_the_chat_does_not_open_over_what_one_does(hub: SteadyHub, server:
         await pilot.press("t")
         assert app.screen is library
         assert library.query_one("#filter", Input).value == "qat"
-        assert f"{REFERENCE} is here F6 talks to it" in app.told
+        assert f"{REFERENCE} is here F6 opens a chat" in app.told
         await pilot.press("f6")
         chat = await front(pilot, ChatScreen)
         assert chat.query_one(ChatView).model.reference == REFERENCE
@@ -532,7 +532,7 @@ async def test_leaving_asks_and_loses_nothing(
         await until(lambda: (here_bytes(download.plan) or 0) > 1_500_000, "some of it", pilot)
         await pilot.press("q")
         dialog = await front(pilot, ConfirmDialog)
-        assert "1 download on the way. What has arrived is kept" in " ".join(shown(pilot).split())
+        assert "1 download in progress. Finished parts are kept" in " ".join(shown(pilot).split())
         assert dialog.command == f"gemmahub pull {REFERENCE}"
         await pilot.press("n")
         await front(pilot, DownloadsScreen)
@@ -542,7 +542,7 @@ async def test_leaving_asks_and_loses_nothing(
         await pilot.press("y")
         await until(lambda: app._exit, "the end", pilot)
         server.released.set()
-    line = f"goes on with what has arrived: gemmahub pull {REFERENCE}"
+    line = f"to continue: gemmahub pull {REFERENCE}"
     assert line in capsys.readouterr().err
     again = a_hub(tmp_path)
     async with running(again) as (app, pilot):

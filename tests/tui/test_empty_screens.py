@@ -38,8 +38,8 @@ def tells(pilot: Pilot[None]) -> str:
 @pytest.mark.parametrize(
     ("key", "kind", "text"),
     [
-        ("D", DownloadsScreen, "Nothing is being fetched."),
-        ("e", ServingScreen, "no model is on this machine yet"),
+        ("D", DownloadsScreen, "No downloads."),
+        ("E", ServingScreen, "no model is on this machine yet"),
         ("o", ConversationList, "No conversation is kept yet."),
         ("a", SearchScreen, "Finds models on the hub"),
     ],
@@ -72,7 +72,7 @@ async def test_nothing_is_served_where_no_model_is(hub: SteadyHub) -> None:
     app = GemmahubApp(hub)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await loaded(pilot)
-        await pilot.press("e", "s")
+        await pilot.press("E", "space")
         assert "there is no model to serve yet" in tells(pilot)
         assert not app.serving.is_on
 

@@ -61,6 +61,7 @@ from gemmahub.tui.screens.pull import PullScreen
 from gemmahub.tui.screens.remove import RemoveScreen
 from gemmahub.tui.screens.search import SearchScreen
 from gemmahub.tui.screens.serving import ServingScreen
+from gemmahub.tui.screens.setup_offer import SetupOffer
 from gemmahub.tui.screens.sizes import SizesScreen
 from gemmahub.tui.screens.what_if import WhatIfScreen
 from gemmahub.tui.server_control import ServerControl
@@ -248,6 +249,7 @@ async def test_no_screen_draws_a_raw_control_character(visit: Visit) -> None:
     await visit.at(ConversationList(app.library))
     held = Described(TEXT, model=TEXT, precision=TEXT, against=(TEXT,))
     await visit.at(OtherModelScreen(app.library, held, TEXT))
+    await visit.at(SetupOffer(in_terminal=True))
     sizes = [SizedVariant(TEXT, size, True, {m.name: 1.0 for m in MEASURES}) for size in (5, 6)]
     await visit.at(SizesScreen(sizes, TEXT))
     app.downloads.all += downloads(app)

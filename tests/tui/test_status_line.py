@@ -130,7 +130,7 @@ async def test_a_download_is_in_its_row_and_on_every_screen(hub: SteadyHub) -> N
         row = next(line for line in text.splitlines() if line.startswith("│") and COMING in line)
         assert "↓ 42 %" in row
         assert f"↓ {COMING} 42% 3 min · 1 waits" in text
-        for key, kind in (("p", PluginsScreen), ("e", ServingScreen), ("D", DownloadsScreen)):
+        for key, kind in (("p", PluginsScreen), ("E", ServingScreen), ("D", DownloadsScreen)):
             await pilot.press(key)
             await pilot.pause()
             assert isinstance(app.screen, kind)

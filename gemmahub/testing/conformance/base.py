@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 _TO_FOLDERS = ("GEMMAHUB_CONFIG", "GEMMAHUB_CACHE", "GEMMAHUB_DATA")
 _KITS = "gemmahub.testing.conformance"
-ALLOWED: Final = frozenset({"click", "platformdirs", "pluggy"})
+ALLOWED: Final = frozenset({"click", "packaging", "platformdirs", "pluggy"})
 """What each start of gemmahub has loaded."""
 _UNSET = ("GEMMAHUB_FOLDERS", "GEMMAHUB_STORES", "GEMMAHUB_PLUGINS", "GEMMAHUB_DEBUG")
 

@@ -117,7 +117,7 @@ def _plugins(plugins: Sequence[PluginRow], width: int) -> Content:
     if not plugins:
         told = (
             "No plugin is installed. Engines, stores and sources are plugins: without one no model "
-            "is run. pip install gemmahub-llamaserver brings an engine; f5 looks again."
+            "is run. gemmahub setup installs an engine; f5 looks again."
         )
         lines += [Content(part) for part in _wrapped(told, width)]
     for row in plugins:

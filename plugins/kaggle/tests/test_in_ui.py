@@ -37,7 +37,7 @@ async def test_a_variation_is_fetched_into_kagglehubs_cache(
         await until(lambda: download.state == "failed", "failed", pilot)
         assert "another MD5" in str(download.error)
         kaggle.faults.clear()
-        await pilot.press("r")
+        await pilot.press("f5")
         await until(lambda: download.state == "done", "done", pilot)
         assert download.reference == f"{REFERENCE}/1"
     assert (cache / "google/gemma-3/gguf/tiny-q8_0/1/tiny.gguf").read_bytes() == MODEL

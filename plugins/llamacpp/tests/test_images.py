@@ -306,11 +306,11 @@ def write_huge(path: Path) -> None:
     ("make", "said", "hint"),
     [
         (lambda path: None, "mmproj.gguf is gone", "gemmahub pull hf://a/b"),
-        (lambda path: path.write_bytes(b"GGUF"), "mmproj", "fetch"),
-        (lambda path: path.write_bytes(b"no model"), "mmproj", "fetch"),
-        (write_model, "is not an image projector", "fetch"),
+        (lambda path: path.write_bytes(b"GGUF"), "mmproj", "download"),
+        (lambda path: path.write_bytes(b"no model"), "mmproj", "download"),
+        (write_model, "is not an image projector", "download"),
         (lambda path: write_projector(path, 2 * WIDTH), "belongs to another model", "folder"),
-        (write_huge, "cannot be used: its clip.vision.image_size is 1,048,576", "fetch"),
+        (write_huge, "cannot be used: its clip.vision.image_size is 1,048,576", "download"),
     ],
     ids=["gone", "cut", "text", "a model", "another width", "huge"],
 )

@@ -180,8 +180,8 @@ def test_empty_blocks_have_a_scale_of_nothing() -> None:
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        (("Q4_0_4_4", {}), "makes no Q4_0_4_4 any more"),
-        (("Q99_Z", {}), "makes no Q99_Z"),
+        (("Q4_0_4_4", {}), "does not make Q4_0_4_4 any more"),
+        (("Q99_Z", {}), "does not make Q99_Z"),
         (("Q4_0", {"token_embd.weight": "Q8_K"}), "makes no tensors of Q8_K"),
     ],
 )
@@ -211,7 +211,7 @@ def test_a_folder_that_is_not_there(backend: LlamaCppBackend, tmp_path: Path) ->
     source = tmp_path / "f32.gguf"
     write_model(source)
     target = tmp_path / "none" / "made.gguf"
-    with pytest.raises(LoadFailed, match="cannot be written"):
+    with pytest.raises(LoadFailed, match="is not writable"):
         backend.quantize(Artifact("gguf", source), Quantization("Q4_0", target))
 
 

@@ -166,7 +166,7 @@ def test_loading_that_is_given_up(tiny: Artifact) -> None:
         ("endless line", BackendCrashed, "a line of more"),
         ("half", BackendCrashed, "in the middle of the answer"),
         ("controls", GenerationFailed, "out of luck"),
-        ("wrong tokens", GenerationFailed, "are invalid"),
+        ("wrong tokens", GenerationFailed, "sent invalid tokens"),
     ],
 )
 def test_an_answer_that_is_invalid(

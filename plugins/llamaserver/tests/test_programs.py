@@ -109,7 +109,7 @@ def test_a_setting_that_names_no_program_is_said_with_its_name(wanted: str) -> N
     use(wanted)
     answer = LlamaServerBackend().availability()
     assert not answer.ok
-    assert "is not a program" in answer.reason
+    assert "is neither a program nor a folder" in answer.reason
     assert programs.SETTING in answer.reason
 
 
@@ -312,7 +312,7 @@ def test_a_plan_says_which_build_it_was_checked_on(
     program: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["plan", "gemma-3-270m", "-c", "1024"]) == 0
-    assert "by formula, checked on llama.cpp 86a2835\n" in capsys.readouterr().out
+    assert "by formula, checked with llama.cpp 86a2835\n" in capsys.readouterr().out
     program()
     assert run(["plan", "gemma-3-270m", "-c", "1024"]) == 0
     told = capsys.readouterr()

@@ -56,6 +56,6 @@ async def test_a_tag_is_fetched_by_the_server(
             assert "disk full" in str(download.error)
             assert download.here == size // 2
             fake.answers["/api/pull"] = objects({**step, "completed": size}, {"status": "success"})
-            await pilot.press("r")
+            await pilot.press("f5")
             await until(lambda: download.state == "done", "done", pilot)
             assert download.reference.startswith("ollama://")

@@ -109,7 +109,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], type[BackendError], str]] = {
 STREAMS: dict[str, tuple[tuple[bytes, ...], type[BackendError], str]] = {
     "half": ((said("Hel"),), BackendCrashed, "stopped in the middle of the answer"),
     "no end": ((said("Hel", "stop"),), BackendCrashed, "in the middle of the answer"),
-    "no reason": ((said("Hel"), counted(), DONE), GenerationFailed, "without a reason"),
+    "no reason": ((said("Hel"), counted(), DONE), GenerationFailed, "without giving a reason"),
     "not JSON": ((said("Hel"), b"data: {]\n\n"), BackendCrashed, "not JSON"),
     "deep": ((b"data: " + b"[" * 200_000 + b"\n\n",), BackendCrashed, "JSON"),
     "endless line": ((b"data: " + b"x" * (2 << 20),), BackendCrashed, "line"),

@@ -39,7 +39,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
         "redirects to another address",
     ),
     "error in 200": ({"body": {"error": {"message": "out of luck"}}}, "out of luck"),
-    "broken off": ({"body": MODELS, "breaks": True}, "broke while it was asked"),
+    "broken off": ({"body": MODELS, "breaks": True}, "broke while it was answering"),
     "silent": ({"body": MODELS, "pause": 30.0}, "in time"),
     "dripping": (
         {"pieces": tuple(bytes([byte]) for byte in json.dumps(MODELS).encode()), "pause": 0.2},

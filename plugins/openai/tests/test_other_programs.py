@@ -150,7 +150,7 @@ def test_llama_cpp_python_answers_and_says_why_not(
         interrupted = iter(session.generate(HELLO, Sampling(max_tokens=64, temperature=0.0)))
         next(interrupted)
         assert ask(session, TALK)[0]
-        with pytest.raises(GenerationFailed, match="without a reason"):
+        with pytest.raises(GenerationFailed, match="without giving a reason"):
             list(interrupted)
 
 

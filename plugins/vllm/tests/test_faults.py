@@ -172,7 +172,7 @@ def test_a_server_is_joined_by_its_address(make: Make, joined: Callable[[str, st
         joined(server.address, "another key")
         found = served_models(load_plugins(only=["vllm"]))
         assert not found.models
-        assert "refuses the key" in found.broken[0].reason
+        assert "rejected the key" in found.broken[0].reason
     finally:
         server.close()
     found = served_models(load_plugins(only=["vllm"]))
@@ -203,7 +203,7 @@ def test_a_model_that_went_away_is_an_error_of_its_own(
         (model,) = VllmServerBackend().served(5.0)
         session = VllmServerBackend().load(model, Settings())
         session._name = "other"
-        with pytest.raises(BackendCrashed, match="no model other"):
+        with pytest.raises(BackendCrashed, match="no longer has the model other"):
             said(session, "hi")
         session.close()
         session.close()
