@@ -53,12 +53,18 @@ class FoundPlugin(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A call of a plugin's code; ``what`` names it in messages, ``seconds`` is its patience."""
+    """A call of a plugin's code; ``what`` names it in messages, ``seconds`` is how long it may
+    take, None as long as calls usually may."""
 
     plugin: str
     what: str
     function: Callable[[], Any]
-    seconds: float = CALL_SECONDS
+    seconds: float | None = None
+
+    @property
+    def limit(self) -> float:
+        """How long it may take, in seconds."""
+        return CALL_SECONDS if self.seconds is None else self.seconds
 
 
 class Hooks:
@@ -138,7 +144,7 @@ class Hooks:
     def call(self, calls: Sequence[Call]) -> list[Outcome]:
         """Call plugins' code, all at the same time; one that was given up is not called again."""
         asked = [call for call in calls if call.plugin not in self._given_up]
-        seconds = max((call.seconds for call in asked), default=CALL_SECONDS)
+        seconds = max((call.limit for call in asked), default=CALL_SECONDS)
         found = iter(in_time(seconds, [partial(_quietly, call.function) for call in asked]))
         outcomes = []
         for call in calls:
@@ -158,7 +164,7 @@ class Hooks:
         if not isinstance(error, TookTooLong):
             self.fail(call.plugin, f"{call.what} failed: {reason_of(error)}", hint)
         elif f"{call.what} took" not in self._records[call.plugin].reason:
-            self.fail(call.plugin, f"{call.what} took longer than {call.seconds:g} s", hint)
+            self.fail(call.plugin, f"{call.what} took longer than {call.limit:g} s", hint)
 
     def fail(self, name: str, reason: str, hint: str = "") -> None:
         """Keep a reason why a plugin, or a part of it, does not work."""

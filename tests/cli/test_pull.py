@@ -151,7 +151,7 @@ def test_ctrl_c_keeps_and_says_how_to_go_on(hub: HubServer, blobs: Path, tmp_pat
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (130, "")
-    assert "gemmahub pull user/gemma continues" in err
+    assert "run gemmahub pull user/gemma to continue" in err
     assert arrived(blobs) > 1_000_000
     assert not names(tmp_path)
     hub.faults.clear()

@@ -214,7 +214,7 @@ async def test_a_server_that_never_answers_holds_up_no_key(hub: SteadyHub) -> No
             assert keys > 3  # one, if it had waited
             place = address.removeprefix("http://")
             assert f"{place} does not answer" in line(pilot)
-            await pilot.press("e")
+            await pilot.press("E")
             await shows(pilot, "Nothing is served")
             screen: Any = app.screen
             looking = [w for w in app.workers if w.group == "look" and w.is_running]

@@ -32,7 +32,7 @@ class ExplainScreen(FrontScreen[None]):
 
     BINDINGS: ClassVar = named(
         "explain",
-        Binding("e,q", "dismiss(None)", "Back", show=False),
+        Binding("e", "dismiss(None)", "Back", show=False),
         Binding("y", "copy", "Copy the command"),
     )
     BOX_TITLE = "Why it ranks there"

@@ -112,7 +112,7 @@ class LibraryCore(Screen[None]):
             with Vertical(id="left") as left:
                 left.border_title = "Models"
                 with Horizontal(id="tools"):
-                    yield Static("Models", id="title", markup=False)
+                    yield Static("Models", id="models-title", markup=False)
                     yield Input(placeholder="/ to filter", compact=True, id="filter")
                     yield Static("", id="status", markup=False)
                 yield ModelTable(id="models")

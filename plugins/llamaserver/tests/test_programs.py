@@ -316,5 +316,5 @@ def test_a_plan_says_which_build_it_was_checked_on(
     program()
     assert run(["plan", "gemma-3-270m", "-c", "1024"]) == 0
     told = capsys.readouterr()
-    assert "checked on llama.cpp 86a2835, this is llama-server b9123 (abcdef1)" in told.out
+    assert "checked with llama.cpp 86a2835, this is llama-server b9123 (abcdef1)" in told.out
     assert "compute buffers differ between builds of llama.cpp (±12% seen)" in told.err
