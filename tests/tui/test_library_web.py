@@ -80,6 +80,7 @@ async def browsed(folder: Path, address: str, size: tuple[int, int]) -> AsyncIte
             shot = await page.call("Page.captureScreenshot")
             if shots := os.environ.get("GEMMAHUB_SHOTS"):
                 Path(shots, f"web-{width}.png").write_bytes(base64.b64decode(shot["data"]))
+            await page.close()
     finally:
         browser.kill()
         await browser.wait()
@@ -135,6 +136,10 @@ class Page:
             if pages:
                 return cls(await client.ws_connect(pages[0]["webSocketDebuggerUrl"]))
             await asyncio.sleep(0.05)
+
+    async def close(self) -> None:
+        """Let go of the page."""
+        await self._socket.close()
 
     async def call(self, method: str, **arguments: Any) -> Any:
         """Call a method, and wait for its answer."""
