@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FILE_NAME: Final = "downloads.sqlite"
 LEAST_BYTES: Final = 4_000_000
 LEAST_SECONDS: Final = 0.5
-"""Less says too little of a rate: a connection begins slowly."""
+"""A rate of less says little: a connection begins slowly."""
 
 _KEPT: Final = 20
 _COLUMNS: Final = ("bytes integer not null", "seconds real not null", "at real not null")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TimedDownload:
-    """Takes the reports of a download on their way, and counts what comes in which time. Neither
+    """Takes the reports of a download on their way, and counts bytes and time. Neither
     waiting nor verifying counts, nor what was here before."""
 
     def __init__(self, report: OnPull, clock: Callable[[], float] = time.monotonic) -> None:

@@ -40,7 +40,7 @@ class Store(Protocol):
         ...
 
     def inventory(self) -> Inventory:
-        """What lies there now. Reads folders, not files; a missing place is an empty inventory.
+        """What is there now. Reads folders, not files; a missing place is an empty inventory.
 
         It may take two seconds. A store that has to prepare a model once asks for more, up to five
         minutes, in an attribute ``patience``.
