@@ -32,7 +32,7 @@ class GuardedStore:
         self.name = name
 
     def inventory(self) -> Inventory:
-        """What lies there now. Raises: whatever the store does; Unfit."""
+        """What is there now. Raises: whatever the store does; Unfit."""
         return check_inventory(self.store.inventory(), self.name)
 
 
