@@ -107,7 +107,7 @@ def test_what_a_model_completes_is_shown_as_it_stands(
             assert str(screen.query_one(PlainText).render()) == "**bold** _x_" * 2
             assert not screen.query("Answer .turn--who")  # a text has no roles
             assert not screen.query_one(Question).display
-            assert "goes on with it" in str(screen.query_one(PromptEditor).placeholder)
+            assert "continues it" in str(screen.query_one(PromptEditor).placeholder)
             journal = screen.view.journal
             journal.add("user", "code")
             number = journal.begin_answer("tiny")

@@ -73,7 +73,6 @@ async def test_it_begins_shows_who_asks_unloads_and_ends(
         screen = await opened(pilot, serving, tiny)
         await shows(pilot, "Nothing is served")
         await pilot.press("space")
-        await shows(pilot, "beginning to serve")
         await shows(pilot, f"http://127.0.0.1:{serving.port}/v1")
         assert serving.server is not None
         await shows(pilot, "nobody yet")

@@ -25,6 +25,7 @@ from gemmahub.tui.screens.sizes import SizesScreen
 from gemmahub.tui.widgets.detail import DetailPane
 from gemmahub.tui.widgets.machine_bar import MachineBar
 from gemmahub.tui.widgets.prompt_editor import PromptEditor
+from gemmahub.tui.widgets.status_line import StatusLine
 from gemmahub.tui.widgets.turns import Turn
 from tests.tui.library_support import drawn, loaded, table, under_cursor
 from tests.tui.stage import ELSEWHERE, HERE
@@ -69,9 +70,21 @@ async def still(pilot: Pilot[None]) -> None:
             entry.cursor_blink = False
         for pane in screen.query(DetailPane):
             pane.plan_curve()
+    await look_behind(pilot)
     app.clear_notifications()
     await pilot.pause()
     await pilot.pause()
+
+
+async def look_behind(pilot: Pilot[None]) -> None:
+    """The status lines tell what is behind the screens now, and not whether a look has ended."""
+    app: GemmahubApp = pilot.app  # type: ignore[assignment]
+    before = app.background.seen
+    app.background.look()
+    await until(pilot, lambda: app.background.seen is not before, "a look")
+    for screen in app.screen_stack:
+        for line in screen.query(StatusLine):
+            line.look()
 
 
 async def start(pilot: Pilot[None]) -> LibraryScreen:
