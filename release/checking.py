@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 # Kinds of files that a wheel may hold; a model, a picture or an archive is none of them.
-_IN_WHEELS: Final = {".py", ".typed", ".toml", ".tcss", ".txt", ".md", ".j2", ".html", ".js"}
+_IN_WHEELS: Final = frozenset(
+    (".py", ".typed", ".toml", ".tcss", ".txt", ".md", ".j2", ".html", ".js", ".woff2")
+)
 _MAN_PAGE: Final = re.compile(r"\.data/data/share/man/man1/gemmahub[a-z\-]*\.1")
 _NEVER: Final = {"__pycache__", ".venv", ".git", "uv.lock", "node_modules", "dist", ".DS_Store"}
 _CLASSIFIERS: Final = (
