@@ -31,9 +31,10 @@ def show_library(library: Library, *, catalogue: bool) -> None:
     measures = measures_of(variants)
     if not measures:
         output.note("no two variants here have a size and a figure of quality: --all shows more")
-    for measure in measures[:1]:
-        plot, _ = size_plot(variants, measure, name=lambda text: one_line(text, _NAME))
-        _show(f"size against {measure.name}: {measure.about}", plot.rows(_width(), _ROWS))
+        return
+    measure = measures[0]
+    plot, _ = size_plot(variants, measure, name=lambda text: one_line(text, _NAME))
+    _show(f"size against {measure.name}: {measure.about}", plot.rows(_width(), _ROWS))
 
 
 def show_compared(comparison: Comparison) -> None:

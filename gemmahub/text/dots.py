@@ -44,19 +44,16 @@ class DotPlot:
 
     def rows(self, width: int, height: int) -> list[list[Segment]]:
         """``height`` rows of ``width`` cells, the lowest one the axis, as segments."""
-        lines = max(1, height - 1)
-        figures = self._figures(lines)
-        left = max(map(len, figures.values())) + 1
-        cells = max(2, width - left)
+        places, figures, left = self._places(width, height)
+        cells, lines = max(2, width - left), max(1, height - 1)
         grid: list[list[Segment]] = [[(" ", "")] * cells for _ in range(lines)]
         for number in self._order():
-            x, y = self.place(number, width, height)
-            dot = self.dots[number]
+            (x, y), dot = places[number], self.dots[number]
             if number == self.chosen or grid[y][x - left][0] == " ":
                 mark = _MARKS[dot.filled, number == self.chosen]
                 grid[y][x - left] = (mark, "point" if number == self.chosen else dot.style)
         for number in self._order():
-            x, y = self.place(number, width, height)
+            x, y = places[number]
             self._write(grid[y], x - left, self.dots[number], number == self.chosen)
         found = [
             [(figures.get(n, "").rjust(left - 1), ""), ("│", "axis"), *row]
@@ -66,20 +63,27 @@ class DotPlot:
 
     def place(self, number: int, width: int, height: int) -> tuple[int, int]:
         """The column and the row of a dot in :meth:`rows` of that size."""
-        high, low = self._range_y
-        lines = max(1, height - 1)
-        left = max(map(len, self._figures(lines).values())) + 1
-        cells = max(2, width - left)
-        dot = self.dots[number]
-        row = round((high - dot.y) / (high - low) * (lines - 1))
-        return left + self._column(dot.x, cells), min(lines - 1, max(0, row))
+        return self._places(width, height)[0][number]
 
     def nearest(self, x: int, y: int, width: int, height: int) -> int | None:
         """The dot that is nearest to a cell, at most three cells away."""
-        places = [(self.place(n, width, height), n) for n in range(len(self.dots))]
-        found = [(abs(a - x) + 2 * abs(b - y), n) for (a, b), n in places]
+        places, _, _ = self._places(width, height)
+        found = [(abs(a - x) + 2 * abs(b - y), n) for n, (a, b) in enumerate(places)]
         distance, number = min(found, default=(9, 0))
         return number if distance <= 3 else None
+
+    def _places(self, width: int, height: int) -> tuple[list[tuple[int, int]], dict[int, str], int]:
+        """Column and row of every dot, the figures beside the axis, and the column behind it."""
+        lines = max(1, height - 1)
+        figures = self._figures(lines)
+        left = max(map(len, figures.values())) + 1
+        cells = max(2, width - left)
+        (high, low), across = self._range_y, self._range_x
+        places = []
+        for dot in self.dots:
+            row = round((high - dot.y) / (high - low) * (lines - 1))
+            places.append((left + _column(dot.x, across, cells), min(lines - 1, max(0, row))))
+        return places, figures, left
 
     def _figures(self, lines: int) -> dict[int, str]:
         """Figures beside the axis, by row: of the edges, and of the middle where it has room."""
@@ -108,10 +112,6 @@ class DotPlot:
         values = [dot.x for dot in self.dots] or [1.0, 10.0]
         return log10(min(values) / 1.15), log10(max(values) * 1.15)
 
-    def _column(self, x: float, cells: int) -> int:
-        low, high = self._range_x
-        return min(cells - 1, max(0, round((log10(x) - low) / (high - low) * (cells - 1))))
-
     def _write(self, row: list[Segment], x: int, dot: Dot, chosen: bool) -> None:
         """The name to the right of its dot, else to the left, else nowhere."""
         length = len(dot.name)
@@ -135,8 +135,14 @@ class DotPlot:
                 text = self.x_text(value)
                 if not low <= log10(value) <= high:
                     continue
-                start = left + self._column(value, cells)
+                start = left + _column(value, (low, high), cells)
                 if start > end and start + len(text) < left + cells:
                     line[start : start + len(text)] = text
                     end = start + len(text) + 1
         return "".join(line)
+
+
+def _column(x: float, across: tuple[float, float], cells: int) -> int:
+    """The cell of a figure, of those between the logarithms ``across``."""
+    low, high = across
+    return min(cells - 1, max(0, round((log10(x) - low) / (high - low) * (cells - 1))))

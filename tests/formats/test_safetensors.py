@@ -111,9 +111,11 @@ def test_other_kinds_of_file(raw: bytes, match: str) -> None:
         read_safetensors(MemorySource(raw))
 
 
-@pytest.mark.parametrize("raw", [b"", bytes(100)])
-def test_unfinished_downloads(raw: bytes) -> None:
-    with pytest.raises(IntegrityError, match=r"is empty|begins with 100 zero bytes"):
+@pytest.mark.parametrize(
+    ("raw", "told"), [(b"", "is empty"), (bytes(100), "begins with 100 zero bytes")]
+)
+def test_unfinished_downloads(raw: bytes, told: str) -> None:
+    with pytest.raises(IntegrityError, match=told):
         read_safetensors(MemorySource(raw))
 
 
